@@ -1,0 +1,1 @@
+"""The process: configuration, the log writer, membership, replicator, and the agent that wires them."""

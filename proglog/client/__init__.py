@@ -1,0 +1,1 @@
+"""The public Python client: producer, consumer, admin."""

@@ -1,0 +1,173 @@
+"""Every error that a caller may handle, drawn as a tree.
+
+::
+
+    ProglogError
+    +-- ConfigError                 a flag, variable or file says something that cannot be
+    +-- InvalidRequestError         a request that no server state could make valid
+    |   +-- MalformedBatchError     bytes that are not a batch, or whose checksums do not agree
+    |   +-- RecordTooLargeError     a record over the batch limit
+    +-- NotFoundError               the thing named does not exist here
+    |   +-- OffsetOutOfRangeError   an offset below the start or past the end of the log
+    +-- DataLossError               a stored range is damaged and could not be refilled (yet)
+    +-- StorageError                the disk, or the directory, refuses
+    |   +-- DataDirLockedError      another process owns the data directory
+    |   +-- LogFullError            no space left; resumes by itself when space returns
+    |   +-- LogPoisonedError        a write or sync failed: nothing is acknowledged until a restart
+    |   +-- LogClosedError          the log is shutting down or shut down
+    +-- ForkedOriginError           two histories under one origin
+    +-- AccessError                 who you are, or what you may do
+    |   +-- UnauthenticatedError    no certificate that the server trusts
+    |   +-- PermissionDeniedError   a known subject without a rule that allows the action
+    +-- UnavailableError            the server cannot be reached, or is stopping: try again
+    +-- DeadlineError               no answer in time; the outcome is unknown
+    +-- OverloadedError             a bounded queue is full: try again later
+
+Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``, and nothing catches those.
+``proglog.rpc.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.diagnostics`` the only
+one from errors to exit codes.
+"""
+
+
+class ProglogError(Exception):
+    """Base of every error that a caller may handle. ``str()`` of it is one line for an operator."""
+
+
+class ConfigError(ProglogError):
+    """A flag, variable or file says something that cannot be: names the value and what was expected."""
+
+
+class InvalidRequestError(ProglogError):
+    """A request that no server state could make valid."""
+
+
+class MalformedBatchError(InvalidRequestError):
+    """Bytes that are not a record batch, or whose checksums do not agree with them."""
+
+
+class RecordTooLargeError(InvalidRequestError):
+    """A record that does not fit into one batch.
+
+    Attributes:
+        size_bytes: What the batch would need.
+        limit_bytes: The most that a batch may have.
+    """
+
+    def __init__(self, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(f"record needs a batch of {size_bytes:,} bytes; the limit is {limit_bytes:,}")
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
+
+
+class NotFoundError(ProglogError):
+    """The thing named does not exist here."""
+
+
+class OffsetOutOfRangeError(NotFoundError):
+    """An offset below the start or past the end of the log.
+
+    Attributes:
+        offset: What was asked for.
+        start: First offset kept.
+        end: One past the last.
+    """
+
+    def __init__(self, offset: int, start: int, end: int) -> None:
+        held = f"the log holds offsets {start} to {end - 1}" if end > start else f"the log is empty and ends at {end}"
+        super().__init__(f"offset {offset} is out of range: {held}")
+        self.offset = offset
+        self.start = start
+        self.end = end
+
+
+class DataLossError(ProglogError):
+    """A stored range is damaged and could not be refilled (yet).
+
+    Attributes:
+        start: First offset that cannot be read.
+        end: One past the last offset that cannot be read.
+    """
+
+    def __init__(self, start: int, end: int, detail: str = "") -> None:
+        suffix = f": {detail}" if detail else ""
+        super().__init__(f"offsets {start} to {end - 1} are damaged{suffix}")
+        self.start = start
+        self.end = end
+
+
+class StorageError(ProglogError):
+    """The disk, or the directory, refuses."""
+
+
+class DataDirLockedError(StorageError):
+    """Another process owns the data directory."""
+
+    def __init__(self, path: str, owner: str = "") -> None:
+        held = f" by {owner}" if owner else ""
+        super().__init__(f"data directory {path} is locked{held}; stop that agent or choose another directory")
+        self.path = path
+
+
+class LogFullError(StorageError):
+    """No space left on the log's device. Reads go on; appends resume by themselves when space returns."""
+
+
+class LogPoisonedError(StorageError):
+    """A write or sync failed, so what is on disk is unknown: nothing is acknowledged until a restart recovers."""
+
+
+class LogClosedError(StorageError):
+    """The log is shutting down or shut down."""
+
+    def __init__(self) -> None:
+        super().__init__("the log is closed")
+
+
+class ForkedOriginError(ProglogError):
+    """Two different histories claim the same origin.
+
+    Attributes:
+        origin: The origin, 16 bytes.
+        sequence: Where the two part, as far as known.
+    """
+
+    def __init__(self, origin: bytes, sequence: int) -> None:
+        super().__init__(f"origin {origin.hex()[:8]} has two histories: they part at sequence {sequence}")
+        self.origin = origin
+        self.sequence = sequence
+
+
+class AccessError(ProglogError):
+    """Who you are, or what you may do."""
+
+
+class UnauthenticatedError(AccessError):
+    """No certificate that the server trusts."""
+
+
+class PermissionDeniedError(AccessError):
+    """A known subject without a rule that allows the action.
+
+    Attributes:
+        subject: Common name of the caller's certificate; empty without one.
+        action: What it tried.
+        object: On what.
+    """
+
+    def __init__(self, subject: str, action: str, object_: str) -> None:
+        super().__init__(f"{subject or '(no certificate)'} not permitted to {action} to {object_}")
+        self.subject = subject
+        self.action = action
+        self.object = object_
+
+
+class UnavailableError(ProglogError):
+    """The server cannot be reached, or is stopping: trying again may work."""
+
+
+class DeadlineError(ProglogError):
+    """No answer in time. What was asked for may or may not have happened."""
+
+
+class OverloadedError(ProglogError):
+    """A bounded queue is full: try again later."""

@@ -1,0 +1,1 @@
+"""The storage engine: store, index, segment and log, synchronous and local."""

@@ -1,0 +1,1 @@
+"""The format: record batches and the columns in them, as pure functions over bytes."""

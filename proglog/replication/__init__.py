@@ -1,0 +1,1 @@
+"""Who fetches what from whom: the pure planner behind the replicator."""

@@ -1,0 +1,1 @@
+"""The gRPC surface: services, interceptors, the error table, the server."""

@@ -1,0 +1,1 @@
+"""TLS, the subject of a certificate, and what a subject may do."""

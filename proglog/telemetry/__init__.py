@@ -1,0 +1,1 @@
+"""Diagnostics: structured events on stderr, metrics, and the names of both."""

@@ -1,0 +1,26 @@
+"""The numbers and names that must not be mixed up.
+
+An *offset* is the ordinal of a record in one node's log, a *position* a byte index in a file, a *sequence* the
+ordinal of a record within its origin. All ranges are half-open: ``[start, end)``.
+"""
+
+from typing import NewType
+
+Offset = NewType("Offset", int)
+"""Ordinal of a record in one node's log, from 0."""
+
+Position = NewType("Position", int)
+"""Byte index in a file, from 0."""
+
+Sequence = NewType("Sequence", int)
+"""Ordinal within an origin, from 1, without gaps."""
+
+OriginId = NewType("OriginId", bytes)
+"""One incarnation of one data directory: 16 random bytes, the only writer of its own sequence."""
+
+NodeName = NewType("NodeName", str)
+"""What operators and gossip call a node. A label: identity is the origin."""
+
+ORIGIN_BYTES = 16
+NO_ORIGIN = OriginId(bytes(ORIGIN_BYTES))
+"""What a producer's batch carries before a node has stamped it."""
