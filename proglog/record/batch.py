@@ -1,0 +1,321 @@
+r"""The record batch: the unit of append, transfer and checksum. Bytes on disk are the bytes on the wire.
+
+A batch is a header of 128 bytes and a payload. All integers are little-endian::
+
+     0        4            8             16              24            28         32
+    +--------+------------+-------------+---------------+-------------+----------+
+    | magic  | header_crc | base_offset | append_time_ms| batch_bytes | reserved |    LOCAL: each node stamps its own
+    +--------+------------+-------------+---------------+-------------+----------+
+     32             36        37      38      40         56              64
+    +--------------+---------+-------+-------+----------+---------------+-----------
+    | portable_crc | version | codec | flags | origin   | base_sequence |            PORTABLE: the same on every node
+    +--------------+---------+-------+-------+----------+---------------+-----------
+     64              72             76          80             84               88
+    +---------------+--------------+-----------+--------------+----------------+----
+    | sequence_span | record_count | chain_crc | leader_epoch | producer_epoch |
+    +---------------+--------------+-----------+--------------+----------------+----
+     88                   96                 104           120                 128
+    +--------------------+------------------+-------------+-------------------+---------
+    | first_timestamp_ms | max_timestamp_ms | producer_id | producer_sequence | payload ...
+    +--------------------+------------------+-------------+-------------------+---------
+
+* ``header_crc`` covers bytes 8..128: a damaged length is known before it is followed.
+* ``portable_crc`` covers **the payload first, then bytes 36..128**. A node that stamps origin, sequence and chain
+  continues the payload's checksum, which it has from verifying, over 92 bytes: the payload is hashed once.
+* ``chain_crc`` hashes every batch of an origin up to this one: two histories of one origin cannot look alike.
+* A *data* batch holds ``record_count >= 1`` records and ``sequence_span == record_count``. A *control* batch holds none: it takes
+  sequences but no offsets, so consumers never meet it. ``batch_bytes`` includes the header.
+* Checksums are CRC-32C from a non-zero seed: a run of zeros is never a batch.
+
+``docs/concepts/formats.md`` draws the same layout; a test holds the two together.
+"""
+
+from dataclasses import dataclass
+from struct import Struct
+from typing import NamedTuple
+
+from proglog.errors import InvalidRequestError, MalformedBatchError, RecordTooLargeError
+from proglog.record import columns
+from proglog.record.crc import crc
+from proglog.types import NO_ORIGIN, Offset, OriginId, Sequence
+
+MAGIC = b"\xa7PLB"
+VERSION = 1
+HEADER_BYTES = 128
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+"""Most bytes of one batch, header included."""
+
+CODEC_NONE = 0
+FLAG_CONTROL = 1
+"""The payload is a ``Control`` message; the batch takes sequences but no offsets."""
+FLAG_GAP = 2
+"""With ``FLAG_CONTROL``: these sequences could not be had from anybody."""
+
+NO_PRODUCER = bytes(16)
+
+_LOCAL_AND_PORTABLE = Struct("<4sIQQIIIBBH16sQQIIIIqq16sQ")
+_LOCAL_TAIL = Struct("<QQII")  # base_offset, append_time_ms, batch_bytes, reserved
+_PORTABLE_TAIL = Struct("<BBH16sQQIIIIqq16sQ")  # what portable_crc covers of the header
+_U32 = Struct("<I")
+_CHAIN_LINK = Struct("<QQI")  # base_sequence, sequence_span, crc of the payload
+assert _LOCAL_AND_PORTABLE.size == HEADER_BYTES  # the diagram is the contract
+
+
+class BatchHeader(NamedTuple):
+    """The fields of a header whose own checksum agrees, in the order of the diagram."""
+
+    magic: bytes
+    header_crc: int
+    base_offset: Offset
+    append_time_ms: int
+    batch_bytes: int
+    reserved: int
+    portable_crc: int
+    version: int
+    codec: int
+    flags: int
+    origin: OriginId
+    base_sequence: Sequence
+    sequence_span: int
+    record_count: int
+    chain_crc: int
+    leader_epoch: int
+    producer_epoch: int
+    first_timestamp_ms: int
+    max_timestamp_ms: int
+    producer_id: bytes
+    producer_sequence: int
+
+    @property
+    def end_offset(self) -> Offset:
+        """One past the last record's offset; the base offset for a control batch."""
+        return Offset(self.base_offset + self.record_count)
+
+    @property
+    def next_sequence(self) -> Sequence:
+        """One past the last sequence that the batch takes."""
+        return Sequence(self.base_sequence + self.sequence_span)
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the batch holds no records."""
+        return bool(self.flags & FLAG_CONTROL)
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether the batch stands for sequences that could not be had."""
+        return bool(self.flags & FLAG_GAP)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBatch:
+    """A batch whose checksums and columns agree with it."""
+
+    header: BatchHeader
+    """Its header as it came."""
+
+    data: memoryview
+    """The whole batch, header included."""
+
+    payload_crc: int
+    """Checksum of the payload alone: what stamping continues from."""
+
+    @property
+    def payload(self) -> memoryview:
+        """The batch without its header."""
+        return self.data[HEADER_BYTES:]
+
+
+def encode(
+    payload: bytes,
+    *,
+    count: int,
+    first_timestamp_ms: int,
+    max_timestamp_ms: int,
+    flags: int = 0,
+    sequence_span: int | None = None,
+    producer_id: bytes = NO_PRODUCER,
+    producer_epoch: int = 0,
+    producer_sequence: int = 0,
+) -> bytes:
+    """Return a batch that no node has stamped yet: no origin, no sequence, no offset.
+
+    Args:
+        payload: A serialized ``RecordColumns``, or ``Control`` with ``FLAG_CONTROL``.
+        count: Records in it; 0 for a control batch.
+        first_timestamp_ms: Of the first record, milliseconds since 1970; what the timestamp column counts from.
+        max_timestamp_ms: The latest of the batch.
+        flags: ``FLAG_*``.
+        sequence_span: Sequences that the batch takes; ``count`` if left out.
+        producer_id: 16 bytes that name a producer across its retries; zeros for none.
+        producer_epoch: Which life of that producer.
+        producer_sequence: Ordinal of the batch's first record within that life.
+
+    Raises:
+        RecordTooLargeError: The batch would have more than ``MAX_BATCH_BYTES``.
+        InvalidRequestError: A timestamp does not fit into 64 bits.
+    """
+    batch_bytes = HEADER_BYTES + len(payload)
+    if batch_bytes > MAX_BATCH_BYTES:
+        raise RecordTooLargeError(batch_bytes, MAX_BATCH_BYTES)
+    for timestamp_ms in (first_timestamp_ms, max_timestamp_ms):
+        if not -(1 << 63) <= timestamp_ms < 1 << 63:
+            raise InvalidRequestError(f"timestamp {timestamp_ms} ms does not fit into 64 bits")
+    portable = _PORTABLE_TAIL.pack(
+        VERSION,
+        CODEC_NONE,
+        flags,
+        NO_ORIGIN,
+        0,
+        count if sequence_span is None else sequence_span,
+        count,
+        0,
+        0,
+        producer_epoch,
+        first_timestamp_ms,
+        max_timestamp_ms,
+        producer_id,
+        producer_sequence,
+    )
+    return _seal(0, 0, batch_bytes, portable, crc(payload)) + payload
+
+
+def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> BatchHeader:
+    """Return the header at ``position`` after checking its own checksum and the sense of its fields.
+
+    The payload is not looked at: it may be damaged, or not there.
+
+    Raises:
+        MalformedBatchError: Too short, no magic, a wrong checksum, or fields that contradict each other.
+    """
+    if len(data) - position < HEADER_BYTES:
+        raise MalformedBatchError(f"a batch header has {HEADER_BYTES} bytes; {len(data) - position} are left")
+    header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
+    if header.magic != MAGIC:
+        raise MalformedBatchError(f"no batch here: expected the magic {MAGIC.hex()}, found {header.magic.hex()}")
+    if crc(memoryview(data)[position + 8 : position + HEADER_BYTES]) != header.header_crc:
+        raise MalformedBatchError("the batch header's checksum does not agree with it")
+    if header.version != VERSION:
+        raise MalformedBatchError(f"batch format version {header.version} is not known here; expected {VERSION}")
+    if header.codec != CODEC_NONE or header.flags & ~(FLAG_CONTROL | FLAG_GAP) or header.reserved:
+        raise MalformedBatchError("the batch uses a codec or flag that is not known here")
+    if not HEADER_BYTES <= header.batch_bytes <= MAX_BATCH_BYTES:
+        raise MalformedBatchError(f"batch length {header.batch_bytes} is not in [{HEADER_BYTES}, {MAX_BATCH_BYTES}]")
+    if header.is_control:
+        sensible = header.record_count == 0 and header.sequence_span >= 1
+    else:
+        sensible = not header.is_gap and header.record_count >= 1 and header.sequence_span == header.record_count
+    if not sensible or header.base_sequence + header.sequence_span >= 1 << 63 or header.end_offset >= 1 << 63:
+        raise MalformedBatchError(
+            f"a batch with flags {header.flags} cannot have {header.record_count} records"
+            f" over {header.sequence_span} sequences"
+        )
+    return header
+
+
+def verify(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedBatch:
+    """Return the batch at ``position`` after checking all of it: header, payload and column lengths.
+
+    ``data`` is kept, not copied: it must not change afterwards.
+
+    Raises:
+        MalformedBatchError: As :func:`parse_header`; or the batch is cut short, its checksum is wrong, or a column
+            does not have as many entries as the header says.
+    """
+    batch = verify_checksums(data, position)
+    if not batch.header.is_control:
+        columns.check(batch.payload, batch.header.record_count)
+    return batch
+
+
+def verify_checksums(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedBatch:
+    """Return the batch at ``position`` after checking both checksums, but not the columns.
+
+    What recovery needs; and consumers, whose reading of the columns checks them.
+
+    Raises:
+        MalformedBatchError: As :func:`verify`, but for the columns.
+    """
+    header = parse_header(data, position)
+    end = position + header.batch_bytes
+    if end > len(data):
+        raise MalformedBatchError(
+            f"a batch of {header.batch_bytes} bytes is cut short: {len(data) - position} are left"
+        )
+    view = memoryview(data)
+    payload_crc = crc(view[position + HEADER_BYTES : end])
+    if crc(view[position + 36 : position + HEADER_BYTES], payload_crc) != header.portable_crc:
+        raise MalformedBatchError("the batch's checksum does not agree with its contents")
+    return VerifiedBatch(header, view[position:end], payload_crc)
+
+
+def stamp_local(
+    batch: VerifiedBatch,
+    *,
+    origin: OriginId,
+    base_sequence: Sequence,
+    previous_chain: int,
+    base_offset: Offset,
+    append_time_ms: int,
+) -> bytes:
+    """Return the header of ``batch`` as the next one of ``origin``: what a local produce appends.
+
+    Args:
+        batch: As the producer sent it.
+        origin: Of this node's data directory.
+        base_sequence: The origin's next.
+        previous_chain: Chain checksum of the origin's previous batch, or :func:`chain_start`.
+        base_offset: This log's end.
+        append_time_ms: This node's clock, milliseconds since 1970.
+
+    Returns:
+        ``HEADER_BYTES`` bytes, to be followed by the unchanged payload.
+    """
+    header = batch.header
+    portable = _PORTABLE_TAIL.pack(
+        header.version,
+        header.codec,
+        header.flags,
+        origin,
+        base_sequence,
+        header.sequence_span,
+        header.record_count,
+        chain_next(previous_chain, base_sequence, header.sequence_span, batch.payload_crc),
+        0,
+        header.producer_epoch,
+        header.first_timestamp_ms,
+        header.max_timestamp_ms,
+        header.producer_id,
+        header.producer_sequence,
+    )
+    return _seal(base_offset, append_time_ms, header.batch_bytes, portable, batch.payload_crc)
+
+
+def stamp_import(batch: VerifiedBatch, *, base_offset: Offset, append_time_ms: int) -> bytes:
+    """Return the header of ``batch`` with this node's offset and time; the portable part stays as it is."""
+    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, 0)
+    portable = batch.data[32:HEADER_BYTES]
+    return b"".join((MAGIC, _U32.pack(crc(portable, crc(local))), local, portable))
+
+
+def chain_start(origin: OriginId) -> int:
+    """Return the chain checksum before an origin's first batch."""
+    return crc(origin)
+
+
+def chain_next(previous_chain: int, base_sequence: int, sequence_span: int, payload_crc: int) -> int:
+    """Return the chain checksum after a batch."""
+    return crc(_CHAIN_LINK.pack(base_sequence, sequence_span, payload_crc), previous_chain)
+
+
+def chain_agrees(batch: VerifiedBatch, previous_chain: int) -> bool:
+    """Return whether ``batch`` continues the history whose chain checksum is ``previous_chain``."""
+    header = batch.header
+    expected = chain_next(previous_chain, header.base_sequence, header.sequence_span, batch.payload_crc)
+    return header.chain_crc == expected
+
+
+def _seal(base_offset: int, append_time_ms: int, batch_bytes: int, portable_tail: bytes, payload_crc: int) -> bytes:
+    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch_bytes, 0)
+    portable = _U32.pack(crc(portable_tail, payload_crc)) + portable_tail
+    return b"".join((MAGIC, _U32.pack(crc(portable, crc(local))), local, portable))
