@@ -15,6 +15,7 @@
     |   +-- LogFullError            no space left; resumes by itself when space returns
     |   +-- LogPoisonedError        a write or sync failed: nothing is acknowledged until a restart
     |   +-- LogClosedError          the log is shutting down or shut down
+    +-- SequenceGapError            a copy that would leave out sequences before it
     +-- ForkedOriginError           two histories under one origin
     +-- AccessError                 who you are, or what you may do
     |   +-- UnauthenticatedError    no certificate that the server trusts
@@ -121,6 +122,22 @@ class LogClosedError(StorageError):
 
     def __init__(self) -> None:
         super().__init__("the log is closed")
+
+
+class SequenceGapError(ProglogError):
+    """A copy that would leave out sequences before it.
+
+    Attributes:
+        origin: The origin, 16 bytes.
+        expected: The next sequence that this log may take.
+        found: Where the copy starts.
+    """
+
+    def __init__(self, origin: bytes, expected: int, found: int) -> None:
+        super().__init__(f"origin {origin.hex()[:8]} continues at sequence {expected}; the batch starts at {found}")
+        self.origin = origin
+        self.expected = expected
+        self.found = found
 
 
 class ForkedOriginError(ProglogError):

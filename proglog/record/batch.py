@@ -23,8 +23,8 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
 * ``portable_crc`` covers **the payload first, then bytes 36..128**. A node that stamps origin, sequence and chain
   continues the payload's checksum, which it has from verifying, over 92 bytes: the payload is hashed once.
 * ``chain_crc`` hashes every batch of an origin up to this one: two histories of one origin cannot look alike.
-* A *data* batch holds ``record_count >= 1`` records and ``sequence_span == record_count``. A *control* batch holds none: it takes
-  sequences but no offsets, so consumers never meet it. ``batch_bytes`` includes the header.
+* A *data* batch holds ``record_count >= 1`` records and ``sequence_span == record_count``. A *control* batch holds
+  none: it takes sequences but no offsets, so consumers never meet it. ``batch_bytes`` includes the header.
 * Checksums are CRC-32C from a non-zero seed: a run of zeros is never a batch.
 
 ``docs/concepts/formats.md`` draws the same layout; a test holds the two together.

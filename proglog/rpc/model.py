@@ -1,0 +1,194 @@
+"""What a client sees of an agent: frozen values, free of protobuf, shared by the command line and the dashboard.
+
+Times ending in ``_at_ms`` are milliseconds since 1970 on the agent's clock; offsets and sequences are half-open.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class MemberStatus(StrEnum):
+    """A member's status, in Serf's words."""
+
+    ALIVE = "alive"
+    LEAVING = "leaving"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+class PeerState(StrEnum):
+    """What the replication stream from a peer is doing."""
+
+    CONNECTING = "connecting"
+    STREAMING = "streaming"
+    BACKING_OFF = "backing-off"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """The agent that answered."""
+
+    name: str
+    version: str
+    origin: bytes
+    rpc_addr: str
+    bind_addr: str
+    data_dir: str
+    started_at_ms: int
+    tls: bool
+    acl: bool
+    gossip_encrypted: bool
+    certificate_expires_at_ms: int = 0
+    """0 without TLS."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedRange:
+    """Offsets that cannot be read, and why."""
+
+    start_offset: int
+    end_offset: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogStatus:
+    """The agent's log."""
+
+    start_offset: int
+    end_offset: int
+    bytes: int
+    segment_count: int
+    fsync: str
+    state: str
+    """``ok``, ``full``, ``poisoned`` or ``closed``."""
+    disk_free_bytes: int
+    disk_total_bytes: int
+    records_appended: int
+    """Since the agent started, copies included."""
+    bytes_appended: int
+    records_served: int
+    damaged: tuple[DamagedRange, ...] = ()
+    recovery: str = ""
+    """What opening the log had to repair, in words; empty: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One member of the cluster, as the agent that answered sees it."""
+
+    name: str
+    addr: str
+    """Gossip address, HOST:PORT."""
+    status: MemberStatus
+    tags: dict[str, str] = field(hash=False)
+    rtt_ms: float
+    """Of the last probe; 0: not measured."""
+    status_since_ms: int
+    """How long it has had this status."""
+    incarnation: int
+    local: bool
+
+    @property
+    def rpc_addr(self) -> str:
+        """Where its gRPC server listens; empty for a member that is no proglog agent."""
+        return self.tags.get("rpc_addr", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginStatus:
+    """How much the agent has of one origin."""
+
+    origin: bytes
+    node_name: str
+    next_sequence: int
+    floor_sequence: int
+    bytes: int
+    last_append_at_ms: int
+    local: bool
+    source: str
+    """The member it is pulled from; empty: none now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerOrigin:
+    """One origin on both ends of a replication stream."""
+
+    origin: bytes
+    node_name: str
+    next_sequence: int
+    """Durable at the agent."""
+    peer_next_sequence: int
+    """Durable at the peer."""
+    lag_records: int
+    """The agent behind the peer."""
+    lag_bytes: int
+    lag_ms: int
+    peer_lag_records: int
+    """The peer behind the agent."""
+    source: bool
+    """The agent pulls this origin from this peer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerStatus:
+    """Replication between the agent and one peer."""
+
+    name: str
+    rpc_addr: str
+    state: PeerState
+    error: str
+    """Why it is not streaming; empty otherwise."""
+    origins: tuple[PeerOrigin, ...]
+    records_copied: int
+    bytes_copied: int
+    records_dropped: int
+    """Copies of what the agent already had."""
+    retry_in_ms: int
+
+    @property
+    def lag_records(self) -> int:
+        """Records that the peer has and the agent lacks, over all origins."""
+        return sum(origin.lag_records for origin in self.origins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """One segment of the agent's log."""
+
+    base_offset: int
+    end_offset: int
+    bytes: int
+    record_count: int
+    batch_count: int
+    first_timestamp_ms: int
+    max_timestamp_ms: int
+    active: bool
+    index: str
+    """``ok``, ``rebuilt`` or ``missing``."""
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterEvent:
+    """Something that happened, newest last in a snapshot."""
+
+    at_ms: int
+    kind: str
+    subject: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSnapshot:
+    """Everything one agent says about itself and its cluster at one moment."""
+
+    node: NodeStatus
+    log: LogStatus
+    members: tuple[Member, ...]
+    origins: tuple[OriginStatus, ...]
+    peers: tuple[PeerStatus, ...]
+    segments: tuple[Segment, ...]
+    events: tuple[ClusterEvent, ...]
+    taken_at_ms: int
