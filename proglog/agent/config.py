@@ -1,0 +1,122 @@
+"""What an agent is told: the book's ``Config``, field for field, and what its log and gossip need beside it."""
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from proglog.errors import ConfigError
+from proglog.log.config import LogConfig
+from proglog.security.tls import TLSFiles
+
+DEFAULT_BIND_ADDR = "127.0.0.1:8401"
+DEFAULT_RPC_PORT = 8400
+MAX_NODE_NAME_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentConfig:
+    """One agent. Checks itself: a config that exists can be started, as far as can be told without trying."""
+
+    node_name: str
+    """Unique in the cluster: 1 to 128 bytes of printable text without spaces."""
+
+    data_dir: Path
+    """Where the log lives; created if missing. One agent a directory."""
+
+    bind_addr: str = DEFAULT_BIND_ADDR
+    """HOST:PORT of gossip, UDP and TCP. The gRPC server listens on the same host. Port 0: any free one."""
+
+    rpc_port: int = DEFAULT_RPC_PORT
+    """Port of the gRPC server. 0: any free one."""
+
+    start_join_addrs: tuple[str, ...] = ()
+    """HOST:PORT of members to join through; one that answers is enough, and none is no error: it keeps trying."""
+
+    acl_model_file: Path | None = None
+    """Casbin model; with ``acl_policy_file``, or neither."""
+
+    acl_policy_file: Path | None = None
+    """Casbin policy, reloaded when it changes."""
+
+    server_tls: TLSFiles | None = None
+    """What the server shows to clients, and the authority it asks theirs to come from. ``None``: no TLS."""
+
+    peer_tls: TLSFiles | None = None
+    """What this agent shows when it is a client of its peers."""
+
+    encrypt_file: Path | None = None
+    """Keys that encrypt gossip: one base64 key a line, the first is used to send. ``None``: plain text."""
+
+    insecure: bool = False
+    """Serve others than this machine without TLS. Has to be said in so many words."""
+
+    log: LogConfig = LogConfig()  # noqa: RUF009 - frozen, so one default is as good as many
+    """Segment size, durability, retention."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, naming the flag that says it."""
+        name_bytes = len(self.node_name.encode("utf-8", "surrogatepass"))
+        if not 1 <= name_bytes <= MAX_NODE_NAME_BYTES or not self.node_name.isprintable() or " " in self.node_name:
+            raise ConfigError(
+                f"--node-name {self.node_name!r}: expected 1 to {MAX_NODE_NAME_BYTES} bytes of text without spaces"
+            )
+        host, _ = split_addr(self.bind_addr, "--bind-addr")
+        if not 0 <= self.rpc_port <= 65535:
+            raise ConfigError(f"--rpc-port {self.rpc_port}: expected a port from 0 to 65535")
+        for addr in self.start_join_addrs:
+            split_addr(addr, "--start-join-addrs")
+        if (self.acl_model_file is None) != (self.acl_policy_file is None):
+            raise ConfigError("--acl-model-file and --acl-policy-file go together: give both or neither")
+        if self.acl_model_file is not None and self.server_tls is None:
+            raise ConfigError(
+                "--acl-model-file needs server TLS: a caller's name is its certificate's common name;"
+                " give --server-tls-cert-file, --server-tls-key-file and --server-tls-ca-file"
+            )
+        if self.server_tls is not None and self.peer_tls is None:
+            raise ConfigError(
+                "server TLS needs peer TLS too, or this agent could not replicate from its peers:"
+                " give --peer-tls-cert-file, --peer-tls-key-file and --peer-tls-ca-file"
+            )
+        if self.server_tls is None and not self.insecure and not _is_loopback(host):
+            raise ConfigError(
+                f"--bind-addr {self.bind_addr} can be reached by other machines, and there is no TLS:"
+                " give the --server-tls-*-file flags, bind to 127.0.0.1, or say --insecure"
+            )
+
+    @property
+    def host(self) -> str:
+        """The host that gossip and gRPC bind to."""
+        return split_addr(self.bind_addr, "--bind-addr")[0]
+
+    @property
+    def rpc_addr(self) -> str:
+        """HOST:PORT of the gRPC server, as the book's ``RPCAddr``."""
+        return join_addr(self.host, self.rpc_port)
+
+
+def split_addr(addr: str, flag: str) -> tuple[str, int]:
+    """Return host and port of ``HOST:PORT`` or ``[V6]:PORT``.
+
+    Raises:
+        ConfigError: It is neither, naming ``flag``.
+    """
+    host, colon, port = addr.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    numeric = port.isascii() and port.isdigit() and int(port) <= 65535
+    if not colon or not bare or not numeric or (":" in bare and not host.startswith("[")) or not bare.isprintable():
+        raise ConfigError(f"{flag} {addr!r}: expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8401")
+    return bare, int(port)
+
+
+def join_addr(host: str, port: int) -> str:
+    """Return ``HOST:PORT``, with brackets around an IPv6 host."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,202 @@
+"""The asynchronous face of the log: the one task that appends, and what readers wait on.
+
+Appends queue up while a group is being written; the writer then takes all that wait, writes them with one call, syncs
+once on its own thread, and answers each. That is group commit: the cost of the disk is shared by whoever came
+together, and **an answer means durable**.
+
+::
+
+    append() --> queue (bounded by bytes) --> [ stamp, write, sync ] --> answers, then listeners and waiting readers
+                                               writer thread, a group
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from proglog.errors import LogClosedError, ProglogError
+from proglog.log.config import FsyncPolicy
+from proglog.log.log import AlreadyHeld, Appended, ImportAppend, LocalAppend, Log, LogCursor, LogRead
+from proglog.record.batch import VerifiedBatch
+
+MAX_GROUP_BYTES = 8 * 1024 * 1024
+"""Most bytes written under one sync: bounds what a crash leaves unanswered, and how long an answer takes."""
+
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+"""Beyond this, appends wait for their turn before they are queued: a slow disk slows producers, not memory."""
+
+INLINE_READ_BYTES = 1024 * 1024
+"""Reads of the active segment up to this size stay on the loop: its pages were written a moment ago."""
+
+HOUSEKEEPING_INTERVAL = 5.0
+"""Seconds between two looks at retention, and at a full disk."""
+
+Append = LocalAppend | ImportAppend
+Outcome = Appended | AlreadyHeld | ProglogError
+
+
+@dataclass(slots=True)
+class _Pending:
+    append: Append
+    answer: asyncio.Future[Outcome]
+
+
+class LogWriter:
+    """Appends to and reads from a :class:`Log` for coroutines of one event loop. ``async with`` starts and drains it."""
+
+    def __init__(self, log: Log) -> None:
+        """Take over ``log``: nobody else may append to it from now on. Closing it stays the caller's job."""
+        self.log = log
+        self.records_appended = 0
+        """Records made durable since the start, copies included."""
+        self.bytes_appended = 0
+        """Bytes of their batches."""
+        self._queue: deque[_Pending] = deque()
+        self._queued_bytes = 0
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._advanced = asyncio.Event()
+        self._listeners: list[Callable[[], None]] = []
+        self._closing = False
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="log-reader")
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        """Start the writer task."""
+        self._room.set()
+        self._tasks = [
+            asyncio.create_task(self._write_groups(), name="log-writer"),
+            asyncio.create_task(self._keep_house(), name="log-housekeeping"),
+        ]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Drain and stop."""
+        await self.close()
+
+    async def append(self, batch: VerifiedBatch) -> Appended:
+        """Append a producer's batch as this node's own; durable on return.
+
+        Cancelling the wait does not take the batch back: it may be appended all the same.
+
+        Raises:
+            StorageError: The disk refused, or the log is closed. Nothing of the batch is in the log, except after
+                ``LogPoisonedError``, which leaves it unknown.
+        """
+        (outcome,) = await self._append([LocalAppend(batch)])
+        if isinstance(outcome, ProglogError):
+            raise outcome
+        assert isinstance(outcome, Appended)  # only a copy can be held already
+        return outcome
+
+    async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
+        """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
+        return await self._append([ImportAppend(batch) for batch in batches])
+
+    async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
+        """Return whole batches from ``cursor`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
+        if cursor.segment == self.log.end_cursor.segment and max_bytes <= INLINE_READ_BYTES:
+            return self.log.read(cursor, max_bytes)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, cursor, max_bytes)
+
+    async def wait_for_data(self, cursor: LogCursor) -> None:
+        """Return once there is something durable at ``cursor``.
+
+        Raises:
+            LogClosedError: The log is closing: there will be nothing.
+        """
+        while self.log.end_cursor == cursor:
+            if self._closing:
+                raise LogClosedError
+            await self._advanced.wait()
+
+    def add_listener(self, callback: Callable[[], None]) -> None:
+        """Have ``callback`` called on the loop whenever the durable end has advanced. It must not block or raise."""
+        self._listeners.append(callback)
+
+    async def close(self) -> None:
+        """Refuse new appends, write those that wait, and let go of waiting readers. Idempotent."""
+        if self._closing:
+            return
+        self._closing = True
+        self._work.set()
+        self._room.set()
+        if self._tasks:
+            writer, housekeeping = self._tasks
+            housekeeping.cancel()
+            await asyncio.gather(writer, housekeeping, return_exceptions=True)
+        self._wake_readers()
+        self._disk.shutdown()
+        self._readers.shutdown()
+
+    async def _append(self, appends: Sequence[Append]) -> list[Outcome]:
+        while self._queued_bytes >= MAX_QUEUED_BYTES and not self._closing:
+            self._room.clear()
+            await self._room.wait()
+        if self._closing:
+            raise LogClosedError
+        create_future = asyncio.get_running_loop().create_future
+        pending = [_Pending(append, create_future()) for append in appends]
+        self._queue.extend(pending)
+        self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
+        self._work.set()
+        return [await each.answer for each in pending]
+
+    async def _write_groups(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not self._queue:
+                if self._closing:
+                    return
+                self._work.clear()
+                await self._work.wait()
+                continue
+            group = self._take_group()
+            try:
+                outcomes = await loop.run_in_executor(self._disk, self.log.append, [each.append for each in group])
+            except ProglogError as exc:
+                outcomes = [exc] * len(group)
+            self._answer(group, outcomes)
+
+    def _take_group(self) -> list[_Pending]:
+        group: list[_Pending] = []
+        group_bytes = 0
+        while self._queue and (not group or group_bytes < MAX_GROUP_BYTES):
+            group.append(self._queue.popleft())
+            group_bytes += group[-1].append.batch.header.batch_bytes
+        self._queued_bytes -= group_bytes
+        if self._queued_bytes < MAX_QUEUED_BYTES:
+            self._room.set()
+        return group
+
+    def _answer(self, group: list[_Pending], outcomes: Sequence[Outcome]) -> None:
+        for each, outcome in zip(group, outcomes, strict=True):
+            if isinstance(outcome, Appended):
+                self.records_appended += outcome.end_offset - outcome.base_offset
+                self.bytes_appended += outcome.batch_bytes
+            if not each.answer.done():  # done: whoever asked was cancelled
+                each.answer.set_result(outcome)
+        self._wake_readers()
+        for listener in self._listeners:
+            listener()
+
+    def _wake_readers(self) -> None:
+        self._advanced.set()
+        self._advanced = asyncio.Event()
+
+    async def _keep_house(self) -> None:
+        """Sync on the interval policy's timer, apply retention, and see whether a full disk has room again."""
+        config = self.log.config
+        by_timer = config.fsync is FsyncPolicy.INTERVAL
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(config.fsync_interval if by_timer else HOUSEKEEPING_INTERVAL)
+            if by_timer:
+                await loop.run_in_executor(self._disk, self.log.sync)
