@@ -1,10 +1,68 @@
+# Two commands do all the set-up on a machine with git, python3 and make: `make demo` and `make test`.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest
 
-.PHONY: proto
-proto:
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:. \
-		proto/proglog/record/columns.proto
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:. \
-		--grpc_python_out=. --mypy_grpc_out=quiet:. proto/proglog/api/v1/*.proto
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long check lint types imports fmt proto completions docs bench bench-full clean tools
+
+help:  ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP)  ## The virtual environment with everything in it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "proglog needs Python 3.11 or newer; say make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## Three agents, a real file through them, then the dashboard
+	$(BIN)/proglog demo
+
+# What the tests start beside Python: a stock serf agent, a terminal, a system-call tracer.
+tools:
+	@sh tools/test-tools.sh
+
+test: $(STAMP) tools  ## Every test (about ten minutes on two cores)
+	$(PYTEST)
+
+test-long: $(STAMP) tools  ## The long variants too (hours)
+	PROGLOG_LONG=1 $(PYTEST) --timeout 7200
+
+check: $(STAMP) lint types imports test  ## What CI runs
+
+lint: $(STAMP)  ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP)  ## Who may import whom
+	$(BIN)/lint-imports
+
+fmt: $(STAMP)  ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:.
+
+proto: $(STAMP)  ## Regenerate the protobuf stubs
+	$(PROTOC) proto/proglog/record/columns.proto
+	$(PROTOC) --grpc_python_out=. --mypy_grpc_out=quiet:. proto/proglog/api/v1/*.proto
+
+completions: $(STAMP)  ## Regenerate the shell completions
+	$(BIN)/python tools/gen_completions.py
+
+bench: $(STAMP)  ## The benchmarks at their small size
+	$(BIN)/python -m benchmarks
+
+bench-full: $(STAMP)  ## The benchmarks at their full size (minutes)
+	$(BIN)/python -m benchmarks --full
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
