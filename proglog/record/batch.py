@@ -4,7 +4,7 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
 
      0        4            8             16              24            28         32
     +--------+------------+-------------+---------------+-------------+----------+
-    | magic  | header_crc | base_offset | append_time_ms| batch_bytes | reserved |    LOCAL: each node stamps its own
+    | magic  | header_crc | base_offset | append_time_ms| batch_bytes | group_at |    LOCAL: each node stamps its own
     +--------+------------+-------------+---------------+-------------+----------+
      32             36        37      38      40         56              64
     +--------------+---------+-------+-------+----------+---------------+-----------
@@ -19,6 +19,8 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
     | first_timestamp_ms | max_timestamp_ms | producer_id | producer_sequence | payload ...
     +--------------------+------------------+-------------+-------------------+---------
 
+* ``group_at`` is how many bytes before this batch its write group starts. What was written before a group was synced
+  before the group was: recovery tells an unsynced tail from damage by it.
 * ``header_crc`` covers bytes 8..128: a damaged length is known before it is followed.
 * ``portable_crc`` covers **the payload first, then bytes 36..128**. A node that stamps origin, sequence and chain
   continues the payload's checksum, which it has from verifying, over 92 bytes: the payload is hashed once.
@@ -54,7 +56,7 @@ FLAG_GAP = 2
 NO_PRODUCER = bytes(16)
 
 _LOCAL_AND_PORTABLE = Struct("<4sIQQIIIBBH16sQQIIIIqq16sQ")
-_LOCAL_TAIL = Struct("<QQII")  # base_offset, append_time_ms, batch_bytes, reserved
+_LOCAL_TAIL = Struct("<QQII")  # base_offset, append_time_ms, batch_bytes, group_at
 _PORTABLE_TAIL = Struct("<BBH16sQQIIIIqq16sQ")  # what portable_crc covers of the header
 _U32 = Struct("<I")
 _CHAIN_LINK = Struct("<QQI")  # base_sequence, sequence_span, crc of the payload
@@ -69,7 +71,7 @@ class BatchHeader(NamedTuple):
     base_offset: Offset
     append_time_ms: int
     batch_bytes: int
-    reserved: int
+    group_at: int
     portable_crc: int
     version: int
     codec: int
@@ -177,7 +179,7 @@ def encode(
         producer_id,
         producer_sequence,
     )
-    return _seal(0, 0, batch_bytes, portable, crc(payload)) + payload
+    return _seal(_LOCAL_TAIL.pack(0, 0, batch_bytes, 0), portable, crc(payload)) + payload
 
 
 def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> BatchHeader:
@@ -197,7 +199,7 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
         raise MalformedBatchError("the batch header's checksum does not agree with it")
     if header.version != VERSION:
         raise MalformedBatchError(f"batch format version {header.version} is not known here; expected {VERSION}")
-    if header.codec != CODEC_NONE or header.flags & ~(FLAG_CONTROL | FLAG_GAP) or header.reserved:
+    if header.codec != CODEC_NONE or header.flags & ~(FLAG_CONTROL | FLAG_GAP):
         raise MalformedBatchError("the batch uses a codec or flag that is not known here")
     if not HEADER_BYTES <= header.batch_bytes <= MAX_BATCH_BYTES:
         raise MalformedBatchError(f"batch length {header.batch_bytes} is not in [{HEADER_BYTES}, {MAX_BATCH_BYTES}]")
@@ -257,6 +259,7 @@ def stamp_local(
     previous_chain: int,
     base_offset: Offset,
     append_time_ms: int,
+    group_at: int = 0,
 ) -> bytes:
     """Return the header of ``batch`` as the next one of ``origin``: what a local produce appends.
 
@@ -267,6 +270,7 @@ def stamp_local(
         previous_chain: Chain checksum of the origin's previous batch, or :func:`chain_start`.
         base_offset: This log's end.
         append_time_ms: This node's clock, milliseconds since 1970.
+        group_at: Bytes between the start of its write group and this batch.
 
     Returns:
         ``HEADER_BYTES`` bytes, to be followed by the unchanged payload.
@@ -288,12 +292,13 @@ def stamp_local(
         header.producer_id,
         header.producer_sequence,
     )
-    return _seal(base_offset, append_time_ms, header.batch_bytes, portable, batch.payload_crc)
+    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, header.batch_bytes, group_at)
+    return _seal(local, portable, batch.payload_crc)
 
 
-def stamp_import(batch: VerifiedBatch, *, base_offset: Offset, append_time_ms: int) -> bytes:
+def stamp_import(batch: VerifiedBatch, *, base_offset: Offset, append_time_ms: int, group_at: int = 0) -> bytes:
     """Return the header of ``batch`` with this node's offset and time; the portable part stays as it is."""
-    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, 0)
+    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, group_at)
     portable = batch.data[32:HEADER_BYTES]
     return b"".join((MAGIC, _U32.pack(crc(portable, crc(local))), local, portable))
 
@@ -315,7 +320,6 @@ def chain_agrees(batch: VerifiedBatch, previous_chain: int) -> bool:
     return header.chain_crc == expected
 
 
-def _seal(base_offset: int, append_time_ms: int, batch_bytes: int, portable_tail: bytes, payload_crc: int) -> bytes:
-    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch_bytes, 0)
+def _seal(local: bytes, portable_tail: bytes, payload_crc: int) -> bytes:
     portable = _U32.pack(crc(portable_tail, payload_crc)) + portable_tail
     return b"".join((MAGIC, _U32.pack(crc(portable, crc(local))), local, portable))
