@@ -20,7 +20,8 @@ from typing import Self
 
 from proglog.errors import LogClosedError, ProglogError
 from proglog.log.config import FsyncPolicy
-from proglog.log.log import AlreadyHeld, Appended, ImportAppend, LocalAppend, Log, LogCursor, LogRead
+from proglog.log.log import Log
+from proglog.log.model import Append, Appended, ImportAppend, LocalAppend, LogCursor, LogRead, Outcome
 from proglog.record.batch import VerifiedBatch
 
 MAX_GROUP_BYTES = 8 * 1024 * 1024
@@ -35,9 +36,6 @@ INLINE_READ_BYTES = 1024 * 1024
 HOUSEKEEPING_INTERVAL = 5.0
 """Seconds between two looks at retention, and at a full disk."""
 
-Append = LocalAppend | ImportAppend
-Outcome = Appended | AlreadyHeld | ProglogError
-
 
 @dataclass(slots=True)
 class _Pending:
@@ -46,7 +44,7 @@ class _Pending:
 
 
 class LogWriter:
-    """Appends to and reads from a :class:`Log` for coroutines of one event loop. ``async with`` starts and drains it."""
+    """A :class:`Log` for the coroutines of one event loop. ``async with`` starts and drains it."""
 
     def __init__(self, log: Log) -> None:
         """Take over ``log``: nobody else may append to it from now on. Closing it stays the caller's job."""
@@ -55,6 +53,8 @@ class LogWriter:
         """Records made durable since the start, copies included."""
         self.bytes_appended = 0
         """Bytes of their batches."""
+        self.records_served = 0
+        """Records sent to consumers, as far as services count them here."""
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
         self._work = asyncio.Event()

@@ -1,0 +1,213 @@
+"""The agent: wires log, server, membership and replicator in the book's order, and takes them apart in the book's.
+
+::
+
+    start     log -> server -> membership, with the replicator as its handler
+    shutdown  leave the cluster -> close the replicator -> stop the server gracefully -> close the log
+
+Shutting down is idempotent and bounded, runs when the server fails, and no failing step keeps the next from running.
+
+Source: *Distributed Services with Go*, chapter 7, ``internal/agent/agent.go``.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import grpc
+import structlog
+
+from proglog.agent.cluster_view import AgentView
+from proglog.agent.config import AgentConfig, join_addr
+from proglog.agent.events import Timeline
+from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.replicator import Replicator
+from proglog.agent.writer import LogWriter
+from proglog.client.channel import open_channel
+from proglog.errors import ConfigError, ProglogError
+from proglog.gossip.keyring import Keyring, parse_keys
+from proglog.log.log import Log
+from proglog.rpc.followers import Followers
+from proglog.rpc.replication_service import ReplicationService
+from proglog.rpc.server import Server
+from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
+from proglog.security.tls import TLSFiles, certificate_summary
+
+LEAVE_TIMEOUT = 2.5
+"""Seconds for telling the others; with the grace below, a stop stays under five."""
+SERVER_GRACE = 1.0
+"""Seconds for calls under way."""
+
+
+def now_ms() -> int:
+    """Return this machine's clock, milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Agent:
+    """One node of a cluster. ``await start()``, then ``await shutdown()``; ``stopped`` is set when it is over."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        """Keep ``config``; nothing is opened yet."""
+        self.config = config
+        self.stopped = asyncio.Event()
+        self.log: Log
+        self.writer: LogWriter
+        self.server: Server
+        self.replicator: Replicator
+        self.membership: Membership
+        self.view: AgentView
+        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=config.node_name)
+        self._timeline = Timeline(now_ms)
+        self._followers = Followers()
+        self._undo: list[tuple[str, Callable[[], Awaitable[object]]]] = []
+        self._shutting_down: asyncio.Task[None] | None = None
+        self._watch_server: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Set up log, server, membership; on return the agent serves and gossips.
+
+        Raises:
+            ProglogError: A step failed, in one line; what had been set up was shut down again.
+        """
+        try:
+            await self._set_up_log()
+            await self._set_up_server()
+            await self._set_up_membership()
+        except BaseException:
+            await self.shutdown()
+            raise
+        self._logger.info("agent_started", rpc=self.view.rpc_addr, gossip=self.membership.addr)
+
+    async def shutdown(self) -> None:
+        """Leave, close the replicator, stop the server, close the log. Any number of callers wait for the same end."""
+        if self._shutting_down is None:
+            self._shutting_down = asyncio.create_task(self._take_down(), name="agent-shutdown")
+        await asyncio.shield(self._shutting_down)
+
+    async def _take_down(self) -> None:
+        self._logger.info("agent_stopping")
+        if self._watch_server is not None:
+            self._watch_server.cancel()
+        while self._undo:
+            step, undo = self._undo.pop()
+            try:
+                await undo()
+            except Exception as exc:  # noqa: BLE001 - the steps after this one have to run
+                self._logger.error("agent_stop_step_failed", step=step, error=str(exc) or repr(exc))
+        self._logger.info("agent_stopped")
+        self.stopped.set()
+
+    async def _set_up_log(self) -> None:
+        config = self.config
+        opening = partial(Log.open, config.data_dir, config.log, node_name=config.node_name, now_ms=now_ms)
+        self.log = await asyncio.to_thread(opening)
+        self._undo.append(("log", lambda: asyncio.to_thread(self.log.close)))
+        self.writer = LogWriter(self.log)
+        await self.writer.__aenter__()
+        self._undo.append(("log writer", self.writer.close))
+        self.writer.add_listener(self._timeline.touch)
+        repaired = self.log.recovery.describe()
+        self._logger.info("log_opened", end_offset=self.log.end_offset, repaired=repaired)
+        if repaired:
+            self._timeline.record("log-recovered", config.node_name, repaired)
+
+    async def _set_up_server(self) -> None:
+        config = self.config
+        self.server = Server(
+            commit_log=self.writer,
+            authorizer=self._authorizer(),
+            tls=config.server_tls,
+            extra_services=(ReplicationService(self.writer, self._followers, node_name=config.node_name),),
+        )
+        port = await self.server.start(config.rpc_addr)
+        self._undo.append(("server", partial(self.server.stop, SERVER_GRACE)))
+        self._rpc_addr = join_addr(config.host, port)
+        self._watch_server = asyncio.create_task(self._shut_down_when_the_server_ends(), name="agent-server-watch")
+
+    async def _set_up_membership(self) -> None:
+        config = self.config
+        self.replicator = Replicator(
+            self.writer,
+            node_name=config.node_name,
+            channel_factory=self._open_peer_channel,
+            on_event=self._timeline.record,
+        )
+        self._undo.append(("replicator", self.replicator.close))
+        self.membership = Membership(
+            MembershipConfig(
+                node_name=config.node_name,
+                bind_addr=config.bind_addr,
+                tags={"rpc_addr": self._rpc_addr},
+                start_join_addrs=config.start_join_addrs,
+                keyring=load_keyring(config),
+            ),
+            self.replicator,
+            observer=lambda event: self._timeline.record(event.kind, event.member.name),
+        )
+        self._undo.append(("membership", self._leave))
+        self.view = AgentView(
+            config=config,
+            writer=self.writer,
+            timeline=self._timeline,
+            membership=self.membership,
+            replicator=self.replicator,
+            rpc_addr=self._rpc_addr,
+            started_at_ms=now_ms(),
+            now_ms=now_ms,
+            monotonic=time.monotonic,
+            certificate_expires_at_ms=self._certificate_expires_at_ms,
+        )
+        self.server.set_cluster(self.view)
+        await self.membership.start()
+
+    async def _leave(self) -> None:
+        try:
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await self.membership.leave()
+        except TimeoutError:
+            self._logger.warning("leave_timed_out", seconds=LEAVE_TIMEOUT)
+        finally:
+            await self.membership.close()
+
+    async def _shut_down_when_the_server_ends(self) -> None:
+        await self.server.wait_for_termination()
+        self._logger.error("server_failed")
+        self._watch_server = None  # this very task: shutting down must not cancel it
+        await self.shutdown()
+
+    def _open_peer_channel(self, addr: str) -> grpc.aio.Channel:
+        return open_channel(addr, self.config.peer_tls)
+
+    def _authorizer(self) -> Authorizer:
+        config = self.config
+        if config.acl_model_file is None or config.acl_policy_file is None:
+            return AllowAll()
+        return CasbinAuthorizer(
+            config.acl_model_file,
+            config.acl_policy_file,
+            on_error=lambda message: self._logger.error("policy_rejected", error=message),
+        )
+
+    def _certificate_expires_at_ms(self) -> int:
+        tls: TLSFiles | None = self.config.server_tls
+        if tls is None:
+            return 0
+        return int(certificate_summary(tls.cert_file.read_bytes()).not_after.timestamp() * 1000)
+
+
+def load_keyring(config: AgentConfig) -> Keyring | None:
+    """Return the gossip keys of ``--encrypt-file``; ``None`` without one.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no keys.
+    """
+    if config.encrypt_file is None:
+        return None
+    try:
+        return parse_keys(config.encrypt_file.read_bytes())
+    except OSError as exc:
+        raise ConfigError(f"--encrypt-file {config.encrypt_file}: {exc.strerror}") from exc
+    except ProglogError as exc:
+        raise ConfigError(f"--encrypt-file {config.encrypt_file}: {exc}") from exc

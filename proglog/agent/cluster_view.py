@@ -1,0 +1,135 @@
+"""What this agent says about itself and its cluster: one snapshot out of log, membership and replicator."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proglog import __version__
+from proglog.agent.config import AgentConfig
+from proglog.agent.events import Timeline
+from proglog.agent.membership import Member as GossipMember
+from proglog.agent.membership import Membership
+from proglog.agent.replicator import Replicator
+from proglog.agent.writer import LogWriter
+from proglog.rpc import model
+
+
+@dataclass(slots=True)
+class AgentView:
+    """The agent's :class:`proglog.rpc.cluster.ClusterView`. Reads what the components hold; keeps nothing itself."""
+
+    config: AgentConfig
+    writer: LogWriter
+    timeline: Timeline
+    membership: Membership
+    replicator: Replicator
+    rpc_addr: str
+    started_at_ms: int
+    now_ms: Callable[[], int]
+    monotonic: Callable[[], float]
+    certificate_expires_at_ms: Callable[[], int]
+
+    @property
+    def version(self) -> int:
+        """Grows with every change worth showing."""
+        return self.timeline.version
+
+    async def wait_changed(self, version: int) -> int:
+        """Return the version once it differs from ``version``."""
+        return await self.timeline.wait_changed(version)
+
+    def snapshot(self, *, segments: bool) -> model.ClusterSnapshot:
+        """Return everything, with the list of segments if asked."""
+        return model.ClusterSnapshot(
+            node=self._node(),
+            log=self._log(),
+            members=tuple(self._member(member) for member in self.membership.members()),
+            origins=self._origins(),
+            peers=tuple(self.replicator.peers()),
+            segments=self._segments() if segments else (),
+            events=self.timeline.events,
+            taken_at_ms=self.now_ms(),
+        )
+
+    def _node(self) -> model.NodeStatus:
+        config = self.config
+        return model.NodeStatus(
+            name=config.node_name,
+            version=__version__,
+            origin=self.writer.log.origin,
+            rpc_addr=self.rpc_addr,
+            bind_addr=self.membership.addr,
+            data_dir=str(config.data_dir),
+            started_at_ms=self.started_at_ms,
+            tls=config.server_tls is not None,
+            acl=config.acl_policy_file is not None,
+            gossip_encrypted=config.encrypt_file is not None,
+            certificate_expires_at_ms=self.certificate_expires_at_ms(),
+        )
+
+    def _log(self) -> model.LogStatus:
+        log = self.writer.log
+        free, total = log.disk_usage()
+        return model.LogStatus(
+            start_offset=log.start_offset,
+            end_offset=log.end_offset,
+            bytes=log.stored_bytes,
+            segment_count=log.segment_count,
+            fsync=log.config.fsync.value,
+            state=log.state,
+            disk_free_bytes=free,
+            disk_total_bytes=total,
+            records_appended=self.writer.records_appended,
+            bytes_appended=self.writer.bytes_appended,
+            records_served=self.writer.records_served,
+            damaged=tuple(
+                model.DamagedRange(start_offset=lost.start, end_offset=lost.end, detail=lost.detail)
+                for lost in log.damaged()
+            ),
+            recovery=log.recovery.describe(),
+        )
+
+    def _origins(self) -> tuple[model.OriginStatus, ...]:
+        log = self.writer.log
+        sources = self.replicator.sources()
+        return tuple(
+            model.OriginStatus(
+                origin=origin,
+                node_name=state.node_name,
+                next_sequence=state.next_sequence,
+                floor_sequence=state.floor_sequence,
+                bytes=state.bytes,
+                last_append_at_ms=state.last_append_ms,
+                local=origin == log.origin,
+                source=sources.get(origin, ""),
+            )
+            for origin, state in log.origins().items()
+        )
+
+    def _segments(self) -> tuple[model.Segment, ...]:
+        return tuple(
+            model.Segment(
+                base_offset=segment.base_offset,
+                end_offset=segment.end_offset,
+                bytes=segment.bytes,
+                record_count=segment.record_count,
+                batch_count=segment.batch_count,
+                first_timestamp_ms=segment.first_timestamp_ms,
+                max_timestamp_ms=segment.max_timestamp_ms,
+                active=segment.active,
+                index=segment.index,
+                index_bytes=segment.index_bytes,
+            )
+            for segment in self.writer.log.segments()
+        )
+
+    def _member(self, member: GossipMember) -> model.Member:
+        return model.Member(
+            name=member.name,
+            addr=f"{member.addr}:{member.port}",
+            status=model.MemberStatus(member.status),
+            tags=dict(member.tags),
+            rtt_ms=member.rtt_ms or 0.0,
+            status_since_ms=max(0, int((self.monotonic() - member.since) * 1000)),
+            incarnation=member.incarnation,
+            local=member.name == self.config.node_name,
+        )

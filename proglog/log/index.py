@@ -1,0 +1,248 @@
+"""The sparse index of one segment: where to start looking for an offset, a sequence or a time.
+
+In memory, packed columns: an entry is 36 bytes, and there is one for an origin's batch when at least
+``index_interval_bytes`` of the segment have passed since that origin's last. On disk, a hint: whatever is wrong with
+the file, it is rebuilt from the store with identical answers.
+
+::
+
+    +-------+---------+-----+-------------+------------+-------------+-------------+--------------+
+    | magic | version | crc | base_offset | end_offset | store_bytes | batch_count | record_count |
+    +-------+---------+-----+-------------+------------+-------------+-------------+--------------+
+    | first_timestamp_ms | max_timestamp_ms | last_append_ms | origin_count | entry_count | entries_crc |
+    +--------------------+------------------+----------------+--------------+-------------+-------------+
+    | origins: id, first and next sequence, chain, bytes, last_append_ms, length of name, name           |
+    +----------------------------------------------------------------------------------------------------+
+    | columns of the entries: base_offset, position, max_timestamp_ms, base_sequence, origin number      |
+    +----------------------------------------------------------------------------------------------------+
+
+``crc`` covers the rest of the first two rows and the origins: the summary is read without the entries.
+"""
+
+import struct
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from struct import Struct
+from typing import NamedTuple
+
+from proglog.errors import MalformedBatchError
+from proglog.record.batch import BatchHeader
+from proglog.record.crc import crc
+from proglog.types import Offset, OriginId, Position, Sequence
+
+MAGIC = b"\xa7PLX"
+VERSION = 1
+MAX_NAME_BYTES = 255
+_HEAD = Struct("<4sI I QQQQQ qqQ III")
+_ORIGIN = Struct("<16sQQIQQB")
+_COLUMNS = "QQqQI"
+_NO_TIME = -(1 << 63)
+ENTRY_BYTES = sum(array(code).itemsize for code in _COLUMNS)
+
+
+@dataclass(slots=True)
+class OriginSpan:
+    """What one segment holds of one origin."""
+
+    first_sequence: Sequence
+    next_sequence: Sequence
+    chain_crc: int
+    stored_bytes: int = 0
+    last_append_ms: int = 0
+    node_name: str = ""
+    """From the origin's first batch, if it is in this segment."""
+
+
+class Summary(NamedTuple):
+    """A segment in numbers: what stays in memory when its entries do not."""
+
+    base_offset: Offset
+    end_offset: Offset
+    store_bytes: int
+    batch_count: int
+    record_count: int
+    first_timestamp_ms: int
+    max_timestamp_ms: int
+    last_append_ms: int
+
+
+class SegmentIndex:
+    """Built by adding every batch of the segment in order."""
+
+    def __init__(self, base_offset: Offset, interval_bytes: int) -> None:
+        """Start empty, for a segment that starts at ``base_offset``."""
+        self.base_offset = base_offset
+        self.interval_bytes = interval_bytes
+        self.end_offset = base_offset
+        self.store_bytes = 0
+        self.batch_count = 0
+        self.record_count = 0
+        self.first_timestamp_ms = 0
+        self.max_timestamp_ms = 0
+        self.last_append_ms = 0
+        self.origins: dict[OriginId, OriginSpan] = {}
+        self._newest_ms = _NO_TIME
+        self._numbers: dict[OriginId, int] = {}
+        self._last_entry_at: dict[OriginId, int] = {}
+        self._offsets = array("Q")
+        self._positions = array("Q")
+        self._timestamps = array("q")
+        self._sequences = array("Q")
+        self._entry_origins = array("I")
+
+    @property
+    def entry_count(self) -> int:
+        """How many entries there are."""
+        return len(self._offsets)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of the entries."""
+        return self.entry_count * ENTRY_BYTES
+
+    @property
+    def summary(self) -> Summary:
+        """The segment in numbers."""
+        return Summary(
+            self.base_offset,
+            self.end_offset,
+            self.store_bytes,
+            self.batch_count,
+            self.record_count,
+            self.first_timestamp_ms,
+            self.max_timestamp_ms,
+            self.last_append_ms,
+        )
+
+    def add(self, header: BatchHeader, position: Position, node_name: str = "") -> None:
+        """Take in the batch at ``position``: the next one of the segment.
+
+        ``node_name`` is given with an origin's first batch.
+        """
+        origin = header.origin
+        span = self.origins.get(origin)
+        if span is None:
+            span = self.origins[origin] = OriginSpan(header.base_sequence, header.base_sequence, 0)
+            self._numbers[origin] = len(self._numbers)
+        if not self.record_count and header.record_count:
+            self.first_timestamp_ms = header.first_timestamp_ms
+        if header.record_count:
+            # Control batches have no records: their times would move the answers of a look-up by time.
+            self._newest_ms = max(self._newest_ms, header.max_timestamp_ms)
+            self.max_timestamp_ms = self._newest_ms
+        last = self._last_entry_at.get(origin)
+        if last is None or position - last >= self.interval_bytes:
+            self._last_entry_at[origin] = position
+            self._positions.append(position)
+            self._timestamps.append(self._newest_ms)
+            self._sequences.append(header.base_sequence)
+            self._entry_origins.append(self._numbers[origin])
+            self._offsets.append(header.base_offset)
+        span.next_sequence = header.next_sequence
+        span.chain_crc = header.chain_crc
+        span.stored_bytes += header.batch_bytes
+        span.last_append_ms = header.append_time_ms
+        span.node_name = span.node_name or node_name[:MAX_NAME_BYTES]
+        self.batch_count += 1
+        self.record_count += header.record_count
+        self.last_append_ms = max(self.last_append_ms, header.append_time_ms)
+        self.end_offset = header.end_offset
+        self.store_bytes = position + header.batch_bytes
+
+    def before_offset(self, offset: Offset) -> Position:
+        """Return a position from which a walk forwards meets the batch that holds ``offset``."""
+        found = bisect_right(self._offsets, offset) - 1
+        return Position(self._positions[found]) if found >= 0 else Position(0)
+
+    def before_sequence(self, origin: OriginId, sequence: Sequence) -> Position:
+        """Return a position from which a walk forwards meets the batch of ``origin`` that holds ``sequence``."""
+        number = self._numbers.get(origin)
+        at = Position(0)
+        if number is None:
+            return at
+        # Entries of one origin ascend in sequence; those of others lie between them.
+        for entry in range(bisect_right(self._positions, self._last_entry_at[origin]) - 1, -1, -1):
+            if self._entry_origins[entry] == number and self._sequences[entry] <= sequence:
+                return Position(self._positions[entry])
+        return at
+
+    def before_time(self, time_ms: int) -> Position:
+        """Return a position from which a walk forwards meets the first batch with a timestamp >= ``time_ms``."""
+        found = bisect_left(self._timestamps, time_ms) - 1
+        return Position(self._positions[found]) if found >= 0 else Position(0)
+
+    def encode(self) -> bytes:
+        """Return the file."""
+        columns = (self._offsets, self._positions, self._timestamps, self._sequences, self._entry_origins)
+        entries = b"".join(column.tobytes() for column in columns)
+        origins = b"".join(self._encode_origin(origin, span) for origin, span in self.origins.items())
+        head = _HEAD.pack(MAGIC, VERSION, 0, *self.summary, len(self.origins), self.entry_count, crc(entries))
+        checked = head[12:] + origins
+        return head[:8] + crc(checked).to_bytes(4, "little") + checked + entries
+
+    @staticmethod
+    def _encode_origin(origin: OriginId, span: OriginSpan) -> bytes:
+        name = span.node_name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES]
+        return (
+            _ORIGIN.pack(
+                origin,
+                span.first_sequence,
+                span.next_sequence,
+                span.chain_crc,
+                span.stored_bytes,
+                span.last_append_ms,
+                len(name),
+            )
+            + name
+        )
+
+    @classmethod
+    def decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int) -> "SegmentIndex":
+        """Return the index in a file, if it is that of the store of ``store_bytes`` bytes at ``base_offset``.
+
+        Raises:
+            MalformedBatchError: It is damaged, of another version, or of another store.
+        """
+        try:
+            return cls._decode(data, base_offset, interval_bytes, store_bytes)
+        except (struct.error, ValueError, IndexError) as exc:
+            raise MalformedBatchError(f"the index file is damaged: {exc}") from exc
+
+    @classmethod
+    def _decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int) -> "SegmentIndex":
+        magic, version, checksum, *numbers, origin_count, entry_count, entries_crc = _HEAD.unpack_from(data)
+        if magic != MAGIC or version != VERSION:
+            raise MalformedBatchError("this is no index file of a version known here")
+        summary = Summary(*numbers)
+        index = cls(base_offset, interval_bytes)
+        at = _HEAD.size
+        for number in range(origin_count):
+            origin, first, following, chain, size, last_append_ms, length = _ORIGIN.unpack_from(data, at)
+            at += _ORIGIN.size
+            name = data[at : at + length].decode("utf-8", "surrogateescape")
+            at += length
+            index.origins[OriginId(origin)] = OriginSpan(first, following, chain, size, last_append_ms, name)
+            index._numbers[OriginId(origin)] = number
+        if crc(memoryview(data)[12:at]) != checksum:
+            raise MalformedBatchError("the index file's summary does not agree with its checksum")
+        if (summary.base_offset, summary.store_bytes) != (base_offset, store_bytes):
+            raise MalformedBatchError("the index file belongs to another store, or to this one at another time")
+        entries = memoryview(data)[at:]
+        if len(entries) != entry_count * ENTRY_BYTES or crc(entries) != entries_crc:
+            raise MalformedBatchError("the index file's entries do not agree with their checksum")
+        index.end_offset, index.store_bytes = summary.end_offset, summary.store_bytes
+        index.batch_count, index.record_count = summary.batch_count, summary.record_count
+        index.first_timestamp_ms, index.max_timestamp_ms = summary.first_timestamp_ms, summary.max_timestamp_ms
+        index.last_append_ms = summary.last_append_ms
+        index._newest_ms = summary.max_timestamp_ms if summary.record_count else _NO_TIME
+        columns = (index._offsets, index._positions, index._timestamps, index._sequences, index._entry_origins)
+        start = 0
+        for column in columns:
+            end = start + entry_count * column.itemsize
+            column.frombytes(entries[start:end])
+            start = end
+        names = list(index.origins)
+        for entry, origin_number in enumerate(index._entry_origins):
+            index._last_entry_at[names[origin_number]] = index._positions[entry]
+        return index

@@ -1,0 +1,102 @@
+"""What goes into a log and what comes out: appends and their outcomes, places, states, numbers."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proglog.errors import ProglogError
+from proglog.record.batch import VerifiedBatch
+from proglog.types import Offset, OriginId, Position
+from proglog.types import Sequence as SequenceNumber
+
+
+class LogCursor(NamedTuple):
+    """A place in one log, between two batches. Opaque: :meth:`Log.seek` makes them, :meth:`Log.read` moves them."""
+
+    segment: Offset
+    position: Position
+
+
+class LogRead(NamedTuple):
+    """Whole batches, and the place after them."""
+
+    data: bytes
+    next: LogCursor
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAppend:
+    """A producer's batch, to become this origin's next."""
+
+    batch: VerifiedBatch
+
+
+@dataclass(frozen=True, slots=True)
+class ImportAppend:
+    """Another origin's batch, to be kept as it is."""
+
+    batch: VerifiedBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a batch went."""
+
+    base_offset: Offset
+    end_offset: Offset
+    origin: OriginId
+    base_sequence: SequenceNumber
+    next_sequence: SequenceNumber
+    batch_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyHeld:
+    """A copy of what the log has: nothing was appended."""
+
+    origin: OriginId
+    next_sequence: SequenceNumber
+    """The origin's next one here."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginState:
+    """What the log has of one origin."""
+
+    next_sequence: SequenceNumber
+    chain_crc: int
+    floor_sequence: SequenceNumber
+    """The lowest sequence still kept."""
+    last_append_ms: int
+    """When its last batch was appended here."""
+    bytes: int
+    """Of its batches kept here."""
+    node_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """A segment in numbers."""
+
+    base_offset: Offset
+    end_offset: Offset
+    bytes: int
+    record_count: int
+    batch_count: int
+    first_timestamp_ms: int
+    max_timestamp_ms: int
+    active: bool
+    index: str
+    index_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedRange:
+    """Offsets in ``[start, end)`` that cannot be read."""
+
+    start: Offset
+    end: Offset
+    detail: str
+
+
+Append = LocalAppend | ImportAppend
+Outcome = Appended | AlreadyHeld | ProglogError

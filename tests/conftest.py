@@ -1,0 +1,67 @@
+"""What every test may use: free ports, certificates made once, and waiting for a condition."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from proglog.security.devcerts import DevCerts, create_dev_certs
+
+
+@pytest.fixture(scope="session")
+def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
+    """The loop that agents run on."""
+    import uvloop
+
+    return uvloop.EventLoopPolicy()
+
+
+@pytest.fixture(scope="session")
+def dev_certs(tmp_path_factory: pytest.TempPathFactory) -> DevCerts:
+    """One development authority with a server, a peer, and the clients ``root`` and ``nobody``."""
+    return create_dev_certs(tmp_path_factory.mktemp("certs"), clients=("root", "nobody"))
+
+
+@pytest.fixture(scope="session")
+def acl_files() -> tuple[Path, Path]:
+    """The book's model and policy: ``root`` may produce and consume, nobody else anything."""
+    folder = Path(__file__).parent / "data" / "acl"
+    return folder / "model.conf", folder / "policy.csv"
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Ports that were free for TCP and UDP a moment ago."""
+
+    def find() -> int:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port = tcp.getsockname()[1]
+            udp.bind(("127.0.0.1", port))
+            return int(port)
+
+    return find
+
+
+Condition = Callable[[], Awaitable[bool] | bool]
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Awaitable[None]]:
+    """``await eventually(condition, timeout=10)``: poll until it holds, or fail saying how long that took."""
+
+    async def wait(condition: Condition, *, timeout: float = 10.0, what: str = "the condition") -> None:
+        deadline = time.monotonic() + timeout
+        while True:
+            held = condition()
+            if isinstance(held, Awaitable):
+                held = await held
+            if held:
+                return
+            assert time.monotonic() < deadline, f"{what} did not hold within {timeout} s"
+            await asyncio.sleep(0.02)
+
+    return wait

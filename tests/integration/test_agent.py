@@ -1,0 +1,203 @@
+"""Agents in one process over real sockets, with mutual TLS and the book's rules."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+import proglog.client
+from proglog.agent.agent import Agent
+from proglog.agent.config import AgentConfig
+from proglog.client import Client
+from proglog.client.place import Place
+from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
+from proglog.security.devcerts import DevCerts
+from proglog.security.tls import TLSFiles
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+@asynccontextmanager
+async def cluster(
+    size: int, data_dir: Path, certs: DevCerts, acl: tuple[Path, Path]
+) -> AsyncGenerator[list[Agent]]:
+    """Agents ``0``, ``1``, ... that joined through the first."""
+    agents: list[Agent] = []
+    try:
+        for index in range(size):
+            seeds = (agents[0].membership.addr,) if agents else ()
+            agents.append(Agent(config(str(index), data_dir / str(index), certs, acl, start_join_addrs=seeds)))
+            await agents[-1].start()
+        yield agents
+    finally:
+        for agent in reversed(agents):
+            await agent.shutdown()
+
+
+def config(name: str, data_dir: Path, certs: DevCerts, acl: tuple[Path, Path], **options: object) -> AgentConfig:
+    return AgentConfig(
+        node_name=name,
+        data_dir=data_dir,
+        bind_addr="127.0.0.1:0",
+        rpc_port=0,
+        server_tls=certs.server,
+        peer_tls=certs.peer,
+        acl_model_file=acl[0],
+        acl_policy_file=acl[1],
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def client_of(agent: Agent, tls: TLSFiles) -> Client:
+    return proglog.client.connect(agent.view.rpc_addr, tls=tls)
+
+
+async def values_of(agent: Agent, tls: TLSFiles) -> list[bytes]:
+    async with client_of(agent, tls) as client:
+        stream = client.consume(Place.after_start(0))
+        return [value async for fetched in stream for value in fetched.values()]
+
+
+async def test_what_is_produced_at_the_first_is_read_from_the_second_and_copied_once_everywhere(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path], eventually: Eventually
+) -> None:
+    root = dev_certs.clients["root"]
+    async with cluster(3, tmp_path, dev_certs, acl_files) as agents:
+        async with client_of(agents[0], root) as leader, client_of(agents[1], root) as follower:
+            offset = await leader.produce_value(b"foo")
+            assert await leader.consume_value(offset) == b"foo"
+            await eventually(lambda: agents[1].log.end_offset > offset, what="the copy on the follower")
+            assert await follower.consume_value(offset) == b"foo"
+
+            with pytest.raises(OffsetOutOfRangeError):
+                await leader.consume_value(offset + 1)
+
+        await eventually(lambda: all(agent.log.end_offset == 1 for agent in agents), what="a copy everywhere")
+        await asyncio.sleep(1.5)  # the original grew by hundreds of copies in this time
+        assert [await values_of(agent, root) for agent in agents] == [[b"foo"]] * 3
+
+
+async def test_records_of_every_node_reach_every_node_once(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path], eventually: Eventually
+) -> None:
+    root = dev_certs.clients["root"]
+    async with cluster(3, tmp_path, dev_certs, acl_files) as agents:
+        for number, agent in enumerate(agents):
+            async with client_of(agent, root) as client, client.producer() as producer:
+                await producer.send_values([b"%d-%d" % (number, index) for index in range(500)])
+
+        await eventually(lambda: all(agent.log.end_offset == 1500 for agent in agents), what="1500 records everywhere")
+        everywhere = [await values_of(agent, root) for agent in agents]
+
+        assert all(len(set(values)) == 1500 for values in everywhere)
+        for number in range(3):
+            expected = [b"%d-%d" % (number, index) for index in range(500)]
+            for values in everywhere:
+                assert [value for value in values if value.startswith(b"%d-" % number)] == expected
+
+
+async def test_a_subject_without_a_rule_is_denied_by_name(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
+    async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
+        async with client_of(agents[0], dev_certs.clients["nobody"]) as client:
+            with pytest.raises(PermissionDeniedError, match=r"nobody not permitted to produce to \*"):
+                await client.produce_value(b"x")
+            with pytest.raises(PermissionDeniedError, match=r"nobody not permitted to consume to \*"):
+                await client.consume_value(0)
+
+
+async def test_a_client_without_a_certificate_is_refused_at_the_handshake(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
+    async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
+        async with proglog.client.connect(agents[0].view.rpc_addr, timeout=2) as client:
+            with pytest.raises(ProglogError):
+                await client.produce_value(b"x")
+
+        assert agents[0].log.end_offset == 0
+
+
+async def test_shutting_down_twice_and_at_once_is_one_shutdown(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
+    async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
+        await asyncio.gather(agents[0].shutdown(), agents[0].shutdown())
+        await agents[0].shutdown()
+
+        assert agents[0].log.state == "closed"
+        assert agents[0].stopped.is_set()
+
+
+async def test_when_the_server_fails_the_agent_shuts_down(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
+    async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
+        await agents[0].server.stop(0)
+
+        async with asyncio.timeout(5):
+            await agents[0].stopped.wait()
+        assert agents[0].log.state == "closed"
+
+
+async def test_a_taken_port_is_named_and_leaves_nothing_running(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
+    async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
+        port = int(agents[0].view.rpc_addr.rpartition(":")[2])
+        second = Agent(
+            AgentConfig(node_name="b", data_dir=tmp_path / "b", bind_addr="127.0.0.1:0", rpc_port=port)
+        )
+
+        with pytest.raises(ConfigError, match=str(port)):
+            await second.start()
+
+        assert second.log.state == "closed"
+
+
+async def test_a_data_directory_has_one_agent(tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]) -> None:
+    async with cluster(1, tmp_path, dev_certs, acl_files):
+        second = Agent(config("b", tmp_path / "0", dev_certs, acl_files))
+
+        with pytest.raises(DataDirLockedError, match="locked"):
+            await second.start()
+
+
+async def test_a_restarted_agent_keeps_its_records_and_is_copied_from_where_it_was(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path], eventually: Eventually
+) -> None:
+    root = dev_certs.clients["root"]
+    async with cluster(2, tmp_path, dev_certs, acl_files) as agents:
+        async with client_of(agents[1], root) as client:
+            await client.produce_value(b"before")
+        await eventually(lambda: agents[0].log.end_offset == 1)
+        await agents[1].shutdown()
+
+        seeds = (agents[0].membership.addr,)
+        agents[1] = Agent(config("1", tmp_path / "1", dev_certs, acl_files, start_join_addrs=seeds))
+        await agents[1].start()
+        async with client_of(agents[1], root) as client:
+            await client.produce_value(b"after")
+
+        await eventually(lambda: agents[0].log.end_offset == 2, what="the new record on the other node")
+        assert await values_of(agents[0], root) == [b"before", b"after"]
+
+
+async def test_a_joiner_gets_the_records_of_a_node_that_is_gone(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path], eventually: Eventually
+) -> None:
+    root = dev_certs.clients["root"]
+    async with cluster(2, tmp_path, dev_certs, acl_files) as agents:
+        async with client_of(agents[1], root) as client:
+            await client.produce_value(b"legacy")
+        await eventually(lambda: agents[0].log.end_offset == 1)
+        await agents[1].shutdown()
+
+        seeds = (agents[0].membership.addr,)
+        agents.append(Agent(config("2", tmp_path / "2", dev_certs, acl_files, start_join_addrs=seeds)))
+        await agents[2].start()
+
+        await eventually(lambda: agents[2].log.end_offset == 1, what="the dead node's record on the joiner")
+        assert await values_of(agents[2], root) == [b"legacy"]
