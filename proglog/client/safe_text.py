@@ -50,9 +50,9 @@ def cells(text: str) -> int:
     return sum(map(get_character_cell_size, text))
 
 
-def fit(text: str, width: int, *, right: bool = False) -> str:
+def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False) -> str:
     """Returns ``text`` cut or padded with blanks to exactly ``width`` cells; numbers go to the ``right``."""
-    text = _truncated(text, width, "…" if not text.isascii() else "~") if cells(text) > width else text
+    text = _truncated(text, width, "~" if ascii_only else "…")
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
 

@@ -87,6 +87,15 @@ def duration_words(seconds: float) -> str:
     return f"{whole} s"
 
 
+def short_duration(seconds: float) -> str:
+    """Returns a duration in its largest unit alone, for a narrow column: ``0.3 s``, ``12 min``, ``4 d``."""
+    whole = round(max(seconds, 0.0))
+    for name, size, _, _ in _DURATION_UNITS:
+        if whole >= size:
+            return f"{whole // size:,} {name}"
+    return duration_words(seconds)
+
+
 def age_words(at_ms: int, now_ms: int) -> str:
     """Returns how long ago something was: ``just now``, ``12 s ago``; clocks that disagree read as ``just now``."""
     seconds = (now_ms - at_ms) / 1000

@@ -63,12 +63,8 @@ def test_long_text_is_cut_by_cells_and_says_so():
 
 
 def test_fit_gives_exactly_the_width():
-    assert [fit("ab", 4), fit("ab", 4, right=True), fit("日本語", 4), fit("abcdef", 3)] == [
-        "ab  ",
-        "  ab",
-        "日… ",
-        "ab~",
-    ]
+    assert [fit("ab", 4), fit("ab", 4, right=True), fit("日本語", 4)] == ["ab  ", "  ab", "日… "]
+    assert [fit("abcdef", 3), fit("abcdef", 3, ascii_only=True)] == ["ab…", "ab~"]
 
 
 @given(NASTY, st.none() | st.integers(1, 30), st.booleans())

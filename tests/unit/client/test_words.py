@@ -14,6 +14,7 @@ from proglog.client.words import (
     peer_mark,
     rate_words,
     short_count,
+    short_duration,
 )
 
 
@@ -33,6 +34,12 @@ def test_sizes_have_at_most_three_digits(size: int, words: str):
 )  # fmt: skip
 def test_durations_name_their_two_largest_units(seconds: float, words: str):
     assert duration_words(seconds) == words
+
+
+def test_narrow_columns_get_one_unit():
+    assert [short_duration(s) for s in (-1, 0.31, 59.6, 719, 7_300, 90_000)] == [
+        "0 s", "0.3 s", "1 min", "11 min", "2 h", "1 d"
+    ]  # fmt: skip
 
 
 def test_lag_is_a_sentence():

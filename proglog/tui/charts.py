@@ -1,0 +1,64 @@
+"""Series drawn with characters: sparklines, bars and areas.
+
+Block elements have one cell in every font; Braille does not, so it is not used. ASCII has its own ramps. A series
+that is longer than the chart is resampled by the maximum of each bucket, so a spike is never averaged away.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_ASCII_RAMP = " .:-=+*#@"
+_EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
+
+
+def resample(values: Sequence[float], width: int) -> list[float]:
+    """Returns the newest ``width`` values, or the maxima of ``width`` buckets; short series are not stretched."""
+    if len(values) <= width or width <= 0:
+        return list(values)
+    edges = [index * len(values) // width for index in range(width + 1)]
+    return [max(values[start:end]) for start, end in pairwise(edges)]
+
+
+def sparkline(values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False) -> str:
+    """Returns one line of exactly ``width`` characters, the newest value at the right.
+
+    Args:
+        values: Not negative; oldest first.
+        width: In cells.
+        top: The value of a full cell; ``None``: the largest in ``values``.
+        ascii_only: Draw with ASCII.
+    """
+    return area(values, width, 1, top=top, ascii_only=ascii_only)[0] if width > 0 else ""
+
+
+def area(
+    values: Sequence[float], width: int, height: int, *, top: float | None = None, ascii_only: bool = False
+) -> list[str]:
+    """Returns ``height`` lines of ``width`` characters, top line first; arguments as in :func:`sparkline`."""
+    ramp = _ASCII_RAMP if ascii_only else _BLOCKS
+    points = resample(values, width)
+    peak = max(top or 0.0, max(points, default=0.0)) or 1.0
+    levels = [_level(point / peak, height, len(ramp) - 1) for point in points]
+    return ["".join(_column(level, row, ramp) for level in levels).rjust(width) for row in range(height - 1, -1, -1)]
+
+
+def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
+    """Returns a bar of ``width`` characters filled for ``share`` (0 to 1); more than nothing is always visible."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    if share > 0:
+        eighths = max(eighths, 1)
+    full, rest = divmod(eighths, 8)
+    if ascii_only:
+        return ("#" * (full + (rest > 0))).ljust(width, "-")[:width]
+    return ("█" * full + _EIGHTHS[rest]).ljust(width)[:width]
+
+
+def _level(share: float, height: int, steps: int) -> int:
+    """Returns how many steps of a column are filled; more than nothing is always visible."""
+    return max(round(share * height * steps), 1) if share > 0 else 0
+
+
+def _column(level: int, row: int, ramp: str) -> str:
+    steps = len(ramp) - 1
+    return ramp[min(max(level - row * steps, 0), steps)]

@@ -1,0 +1,139 @@
+"""The last ten minutes, one frame a second: what sparklines are drawn from and what a pause walks back in.
+
+A frame is a whole snapshot. Consecutive frames share every value that did not change, so ten minutes of a quiet
+cluster weigh little more than one snapshot. Series are read off the frames; nothing is kept twice. Pure.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeVar
+
+from proglog.client.model import ClusterSnapshot
+
+FRAME_SECONDS = 1.0
+CAPACITY = 600
+"""Frames kept: ten minutes."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """What was known at one second."""
+
+    at: float
+    """Seconds since 1970 on the clock of the dashboard."""
+    snapshot: ClusterSnapshot
+    live: bool
+    """False: the agent could not be reached; the snapshot is the last one before."""
+
+    @property
+    def agent_ms(self) -> int:
+        """The agent's clock when it spoke."""
+        return self.snapshot.taken_at_ms
+
+
+def shared(new: ClusterSnapshot, old: ClusterSnapshot | None) -> ClusterSnapshot:
+    """Returns ``new`` built from the values of ``old`` wherever the two are equal."""
+    if old is None:
+        return new
+    return replace(
+        new,
+        node=old.node if old.node == new.node else new.node,
+        members=_shared(new.members, old.members),
+        origins=_shared(new.origins, old.origins),
+        peers=_shared(new.peers, old.peers),
+        segments=_shared(new.segments, old.segments),
+        events=_shared(new.events, old.events),
+    )
+
+
+def _shared(new: tuple[_T, ...], old: tuple[_T, ...]) -> tuple[_T, ...]:
+    if new == old:
+        return old
+    kept = tuple(before if after == before else after for after, before in zip(new, old, strict=False))
+    return kept + new[len(kept) :]
+
+
+Counter = Callable[[ClusterSnapshot], int]
+Gauge = Callable[[ClusterSnapshot], float]
+
+
+def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
+    """Returns how fast ``counter`` grew between each two frames, per second; a restart or a gap counts as 0."""
+    return [_rate(before, after, counter) for before, after in pairwise(frames)]
+
+
+def _rate(before: Frame, after: Frame, counter: Counter) -> float:
+    same_run = before.snapshot.node.started_at_ms == after.snapshot.node.started_at_ms
+    seconds = (after.agent_ms - before.agent_ms) / 1000
+    if not (same_run and after.live and seconds > 0):
+        return 0.0
+    return max(counter(after.snapshot) - counter(before.snapshot), 0) / seconds
+
+
+def rate_now(frames: Sequence[Frame], counter: Counter, seconds: int = 3) -> float:
+    """Returns the growth per second of ``counter`` over the last ``seconds`` frames, smoothed as one interval."""
+    recent = frames[-seconds - 1 :]
+    return _rate(recent[0], recent[-1], counter) if len(recent) > 1 else 0.0
+
+
+def levels(frames: Sequence[Frame], gauge: Gauge) -> list[float]:
+    """Returns ``gauge`` of each frame."""
+    return [gauge(frame.snapshot) for frame in frames]
+
+
+def appended(snapshot: ClusterSnapshot) -> int:
+    """Records appended by the agent since it started, copies included."""
+    return snapshot.log.records_appended
+
+
+def appended_bytes(snapshot: ClusterSnapshot) -> int:
+    """Bytes appended by the agent since it started, copies included."""
+    return snapshot.log.bytes_appended
+
+
+def served(snapshot: ClusterSnapshot) -> int:
+    """Records served to consumers by the agent since it started."""
+    return snapshot.log.records_served
+
+
+def written_by(member: str) -> Counter:
+    """Returns the counter of the records that originate from a member, as far as the agent holds them."""
+
+    def counter(snapshot: ClusterSnapshot) -> int:
+        return sum(origin.next_sequence for origin in snapshot.origins if origin.node_name == member)
+
+    return counter
+
+
+def total_lag(snapshot: ClusterSnapshot) -> float:
+    """Records that peers have and the agent lacks, each origin counted once at its worst."""
+    worst: dict[bytes, int] = {}
+    for peer in snapshot.peers:
+        for origin in peer.origins:
+            worst[origin.origin] = max(worst.get(origin.origin, 0), origin.lag_records)
+    return float(sum(worst.values()))
+
+
+def lag_behind(peer: str) -> Gauge:
+    """Returns the gauge of how many records of a peer the agent lacks."""
+
+    def gauge(snapshot: ClusterSnapshot) -> float:
+        return float(sum(status.lag_records for status in snapshot.peers if status.name == peer))
+
+    return gauge
+
+
+def catch_up_seconds(lags: Sequence[float]) -> float | None:
+    """Returns when a lag reaches 0 at the pace of its last seconds; ``None``: it does not shrink.
+
+    Args:
+        lags: One value for each second, oldest first; the last ten decide.
+    """
+    recent = lags[-10:]
+    if len(recent) < 3 or recent[-1] <= 0:
+        return None
+    shrink = (recent[0] - recent[-1]) / (len(recent) - 1)
+    return recent[-1] / shrink if shrink > 0 else None

@@ -1,0 +1,39 @@
+"""What every screen of the dashboard can do: show a state."""
+
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+from textual.screen import Screen
+
+from proglog.tui.spans import Look
+from proglog.tui.state import DashState
+
+if TYPE_CHECKING:
+    from proglog.tui.app import DashApp
+
+Result = TypeVar("Result")
+
+
+class DashScreen(Screen[Result], Generic[Result]):
+    """A screen that is told the state after every change of it."""
+
+    @property
+    def dash(self) -> "DashApp":
+        """The application, by its own type."""
+        return cast("DashApp", self.app)
+
+    @property
+    def look(self) -> Look:
+        """How this terminal is drawn on."""
+        return self.dash.look
+
+    def show(self, state: DashState) -> None:
+        """Brings the screen up to date."""
+        raise NotImplementedError
+
+    def on_mount(self) -> None:
+        """Shows the state that there is."""
+        self.call_after_refresh(lambda: self.show(self.dash.state))
+
+    def on_resize(self) -> None:
+        """Shows the state in the new size."""
+        self.call_after_refresh(lambda: self.show(self.dash.state))

@@ -1,0 +1,221 @@
+"""The main screen: members, replication, segments, throughput and events, as many as the terminal has room for."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.events import DescendantFocus
+from textual.widget import Widget
+from textual.widgets import Footer, Input
+
+from proglog.client.safe_text import safe_text
+from proglog.tui.screens.base import DashScreen
+from proglog.tui.state import DashState
+from proglog.tui.views import events, header, members, replication, segments, throughput
+from proglog.tui.widgets.live_table import LiveTable
+from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.panel import Panel
+
+PANELS = ("members", "throughput", "replication", "segments", "events")
+_REPLICATION_MODES = ("peers", "origins", "matrix")
+
+
+class Charts(Lines, can_focus=True):
+    """The charts, as a panel that can be focused."""
+
+
+class MainScreen(DashScreen[None]):
+    """The panels."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(
+            Binding(str(number), f"panel('{name}')", name.capitalize(), show=False, id=f"main.{name}")
+            for number, name in enumerate(PANELS, 1)
+        ),
+        Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
+        Binding("slash", "filter", "Filter", key_display="/", id="main.filter", tooltip="Rows that match; !text: not"),
+        Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, origin, matrix"),
+        Binding("escape", "back", "Back", show=False, id="main.back", tooltip="Leave filter, zoom, pause"),
+        Binding("q", "app.quit", "Quit", id="main.quit"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._active = PANELS[0]
+        self._mode = _REPLICATION_MODES[0]
+
+    def compose(self) -> ComposeResult:
+        """Builds the screen."""
+        yield Lines(id="header")
+        yield Lines(id="health")
+        tables = {
+            "members": LiveTable(members.COLUMNS, empty="no members yet", id="members"),
+            "replication": LiveTable(
+                replication.PEER_COLUMNS, empty="no peers: this agent is alone in its cluster", id="replication"
+            ),
+            "segments": LiveTable(segments.COLUMNS, empty="no segments yet", id="segments"),
+            "events": LiveTable(events.COLUMNS, empty="nothing has happened yet", id="events"),
+        }
+        contents: dict[str, tuple[Widget, ...]] = {name: (table,) for name, table in tables.items()}
+        contents["segments"] = (Lines(id="segment-map"), tables["segments"])
+        contents["throughput"] = (Charts(id="throughput"),)
+        with Container(id="panels"):
+            for number, name in enumerate(PANELS, 1):
+                yield Panel(*contents[name], number=number, title=name.capitalize(), name=name)
+        yield Input(id="filter", placeholder="text that rows contain, !text that they do not", compact=True)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def on_mount(self) -> None:
+        """Starts on the members."""
+        super().on_mount()
+        self.query_one("#filter").display = False
+        self._activate(PANELS[0])
+
+    def show(self, state: DashState) -> None:
+        """Brings header and panels up to date."""
+        width, look = self.size.width, self.look
+        self.set_class(state.stale, "-stale")
+        self.set_class(state.paused, "-paused")
+        self.query_one("#header", Lines).show([header.header_line(state, look, width)])
+        self.query_one("#health", Lines).show([header.health_line(state, look, width)])
+        for name, show in self._shows().items():
+            if self.panel(name).display:
+                show(state)
+
+    def _shows(self) -> dict[str, Callable[[DashState], None]]:
+        return {
+            "members": self._show_members,
+            "replication": self._show_replication,
+            "segments": self._show_segments,
+            "throughput": self._show_throughput,
+            "events": self._show_events,
+        }
+
+    def panel(self, name: str) -> Panel:
+        """Returns a panel."""
+        return self.query_one(f"#panel-{name}", Panel)
+
+    def table(self, name: str) -> LiveTable:
+        """Returns the table of a panel."""
+        return self.query_one(f"#{name}", LiveTable)
+
+    def _show_members(self, state: DashState) -> None:
+        self.table("members").show(members.rows(state, self.look))
+        self._caption("members", "")
+
+    def _show_replication(self, state: DashState) -> None:
+        table = self.table("replication")
+        if self._mode == "peers":
+            table.show(replication.peer_rows(state, self.look), replication.PEER_COLUMNS)
+        elif self._mode == "origins":
+            table.show(replication.origin_rows(state, self.look), replication.ORIGIN_COLUMNS)
+        else:
+            table.show(replication.matrix_rows(state, self.look), replication.matrix_columns(state, self.look))
+        self._caption("replication", replication.summary(state.shown.peers) if state.shown else "")
+
+    def _show_segments(self, state: DashState) -> None:
+        self.table("segments").show(segments.rows(state, self.look))
+        strip = self.query_one("#segment-map", Lines)
+        strip.show([segments.segment_map(state.shown, self.look, strip.size.width)] if state.shown else [])
+        self._caption("segments", segments.summary(state.shown) if state.shown else "")
+
+    def _show_throughput(self, state: DashState) -> None:
+        charts = self.query_one("#throughput", Lines)
+        charts.show(throughput.lines(state, self.look, charts.size.width, charts.size.height))
+        self.panel("throughput").caption(throughput.axis(state))
+
+    def _show_events(self, state: DashState) -> None:
+        self.table("events").show(events.rows(state, self.look))
+        self._caption("events", "")
+
+    def _caption(self, name: str, summary: str) -> None:
+        table = self.table(name)
+        notes = [f"by {self._mode}"] if name == "replication" and self._mode != "peers" else []
+        if table.needle:
+            notes.append(f"/{safe_text(table.needle, 20, ascii_only=self.look.ascii_only)}")
+        parts = [summary] if summary else []
+        if table.overflows or table.needle:
+            parts.append(table.position)
+        text = safe_text(", ".join(parts), 90, ascii_only=self.look.ascii_only)
+        self.panel(name).caption(text, note=" ".join(notes))
+
+    def on_live_table_arranged(self) -> None:
+        """Brings the captions up to date."""
+        self.dash.mark_dirty()
+
+    def action_panel(self, name: str) -> None:
+        """Goes to a panel; one that has no room takes the whole screen."""
+        self._activate(name)
+        if not self.panel(name).display:
+            self._zoom(on=True)
+
+    def _activate(self, name: str) -> None:
+        self._active = name
+        for other in PANELS:
+            self.panel(other).set_class(other == name, "-active")
+        self.query_one(f"#{name}").focus()
+        self.dash.mark_dirty()
+
+    def _zoom(self, *, on: bool) -> None:
+        self.query_one("#panels").set_class(on, "-zoom")
+        self.call_after_refresh(self._after_zoom)
+
+    def _after_zoom(self) -> None:
+        if not self.panel(self._active).display:
+            self._activate(PANELS[0])
+        self.query_one(f"#{self._active}").focus()
+        self.show(self.dash.state)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
+        """Makes the panel active whose content has the focus."""
+        if event.widget.id in PANELS and event.widget.id != self._active:
+            self._activate(event.widget.id)
+
+    def action_zoom(self) -> None:
+        """Gives the active panel the whole screen, or shows all again."""
+        self._zoom(on=not self.query_one("#panels").has_class("-zoom"))
+
+    def action_mode(self) -> None:
+        """Shows replication by peer, by origin, as a matrix."""
+        following = _REPLICATION_MODES.index(self._mode) + 1
+        self._mode = _REPLICATION_MODES[following % len(_REPLICATION_MODES)]
+        self.action_panel("replication")
+        self.show(self.dash.state)
+
+    def action_filter(self) -> None:
+        """Asks for the text that rows of the active panel must contain."""
+        if self._active == "throughput":
+            return
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.value = self.table(self._active).needle
+        box.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filters while the text is typed."""
+        if event.input.display and self._active != "throughput":
+            self.table(self._active).filter(event.value)
+
+    def on_input_submitted(self) -> None:
+        """Keeps the filter and goes back to its table."""
+        self._close_filter()
+
+    def _close_filter(self) -> None:
+        self.query_one("#filter").display = False
+        self.query_one(f"#{self._active}").focus()
+
+    def action_back(self) -> None:
+        """Leaves the innermost of filter, zoom and pause."""
+        if self.query_one("#filter").display or self._filtered:
+            self.table(self._active).filter("")
+            self._close_filter()
+        elif self.query_one("#panels").has_class("-zoom"):
+            self._zoom(on=False)
+        else:
+            self.dash.action_resume()
+
+    @property
+    def _filtered(self) -> bool:
+        return self._active != "throughput" and bool(self.table(self._active).needle)

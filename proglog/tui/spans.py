@@ -1,0 +1,120 @@
+"""Text with a meaning instead of a colour: what views return and widgets paint.
+
+A view builds lines of spans; a span is plain text and a :class:`Role`. Only the widgets know which style a role has
+in the current theme, and nothing on the way parses markup. Foreign text enters through :class:`Look` alone, whose
+``safe`` leaves no control character in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
+from typing import NamedTuple
+
+from proglog.client.safe_text import cells, fit, safe_text
+from proglog.client.words import Mark
+from proglog.tui import charts
+
+
+class Role(StrEnum):
+    """What a piece of text means to its reader."""
+
+    TEXT = "text"
+    MUTED = "muted"
+    STRONG = "strong"
+    GOOD = "good"
+    WARN = "warn"
+    BAD = "bad"
+    ACCENT = "accent"
+    LOCAL = "local"
+    CHART = "chart"
+    MATCH = "match"
+
+
+class Span(NamedTuple):
+    """A run of text in one role. Printable characters only."""
+
+    text: str
+    role: Role = Role.TEXT
+
+
+Line = tuple[Span, ...]
+
+
+def line(*parts: Span | str) -> Line:
+    """Returns a line of ``parts``, plain strings in the role TEXT."""
+    return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
+
+
+def plain(spans: Iterable[Span]) -> str:
+    """Returns the text of a line without its roles."""
+    return "".join(span.text for span in spans)
+
+
+def width_of(spans: Iterable[Span]) -> int:
+    """Returns the cells that a line takes."""
+    return sum(cells(span.text) for span in spans)
+
+
+def fit_line(spans: Sequence[Span], width: int, *, right: bool = False) -> Line:
+    """Returns ``spans`` cut or padded to exactly ``width`` cells."""
+    missing = width - width_of(spans)
+    if missing >= 0:
+        pad = (Span(" " * missing),) if missing else ()
+        return (*pad, *spans) if right else (*spans, *pad)
+    kept: list[Span] = []
+    for span in spans:
+        taken = cells(span.text)
+        if taken >= width:
+            return (*kept, Span(_cut(span.text, width), span.role))
+        kept.append(span)
+        width -= taken
+    return tuple(kept)
+
+
+def _cut(text: str, width: int) -> str:
+    """Cuts even a text that would fit: more spans follow it, so the ellipsis is due."""
+    return fit(text + "  ", width) if width > 0 else ""
+
+
+def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
+    """Returns ``left`` and ``right`` at the two ends of ``width`` cells; the right side is kept when they collide."""
+    room = width - width_of(right)
+    return (*fit_line(left, room), *right) if room > 0 else fit_line(right, width)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How this terminal is drawn on."""
+
+    ascii_only: bool = False
+    """Keep to ASCII: shapes, charts and foreign text."""
+    timezone: tzinfo | None = None
+    """Of the times that are shown; ``None``: where the reader is."""
+
+    def clock(self, at: float) -> str:
+        """Returns a moment (seconds since 1970) as ``HH:MM:SS``; of what no calendar holds, ``--:--:--``."""
+        try:
+            return datetime.fromtimestamp(at, UTC).astimezone(self.timezone).strftime("%H:%M:%S")
+        except (OverflowError, ValueError, OSError):
+            return "--:--:--"
+
+    def safe(self, value: str | bytes, max_cells: int | None = 120, *, role: Role = Role.TEXT) -> Span:
+        """Returns foreign text as a span."""
+        return Span(safe_text(value, max_cells, ascii_only=self.ascii_only), role)
+
+    def shape(self, mark: Mark) -> str:
+        """Returns the shape of a state, one cell."""
+        return mark.ascii_shape if self.ascii_only else mark.shape
+
+    def pick(self, unicode_text: str, ascii_text: str) -> str:
+        """Returns the text that this terminal can show."""
+        return ascii_text if self.ascii_only else unicode_text
+
+    def spark(self, values: Sequence[float], width: int) -> Span:
+        """Returns ``values`` as a sparkline of ``width`` cells, the newest at the right."""
+        return Span(charts.sparkline(values, width, ascii_only=self.ascii_only), Role.CHART)
+
+    def bar(self, share: float, width: int, *, role: Role = Role.CHART) -> Span:
+        """Returns a bar that fills ``share`` of ``width`` cells."""
+        return Span(charts.bar(share, width, ascii_only=self.ascii_only), role)

@@ -1,0 +1,235 @@
+"""The dashboard as one immutable value and one pure function: ``reduce(state, event) -> state``.
+
+::
+
+                 SnapshotArrived                    Paused, Stepped(-1)
+    connecting ------------------> live   showing now ----------------> showing frame i
+         |                        |   ^        ^                          |
+         | ConnectionLost         v   |        '------- Resumed, ---------'
+         '-----------------> reconnecting          Stepped past the end
+
+Nothing here knows Textual, sockets or clocks: events carry the time. A pause freezes what is shown, never what is
+collected, and an agent that is gone leaves its last word on the screen.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from proglog.client.alerts import Alert, evaluate
+from proglog.client.model import ClusterSnapshot
+from proglog.tui.history import CAPACITY, FRAME_SECONDS, Frame, shared
+
+
+class Phase(StrEnum):
+    """How the dashboard stands to its agent."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    RECONNECTING = "reconnecting"
+    RECORDED = "recorded"
+    """What is shown comes from a file: nothing will ever arrive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashState:
+    """Everything that the dashboard shows."""
+
+    target: str
+    """Address that it was asked to watch."""
+    now: float
+    """Seconds since 1970, as of the last event."""
+    phase: Phase = Phase.CONNECTING
+    attempt: int = 0
+    """Failed attempts since the last contact."""
+    retry_at: float = 0.0
+    """When the next attempt starts."""
+    error: str = ""
+    """Why the last attempt failed. Foreign text."""
+    latest: ClusterSnapshot | None = None
+    received_at: float = 0.0
+    """When ``latest`` arrived; meaningless without one."""
+    frames: tuple[Frame, ...] = ()
+    cursor: int | None = None
+    """Frame that is shown; ``None``: the latest snapshot."""
+    latest_alerts: tuple[Alert, ...] = ()
+
+    @property
+    def paused(self) -> bool:
+        """Whether an earlier moment is shown."""
+        return self.cursor is not None
+
+    @property
+    def shown(self) -> ClusterSnapshot | None:
+        """The snapshot on the screen."""
+        return self.latest if self.cursor is None else self.frames[self.cursor].snapshot
+
+    @property
+    def shown_frames(self) -> tuple[Frame, ...]:
+        """The frames up to the moment on the screen."""
+        return self.frames if self.cursor is None else self.frames[: self.cursor + 1]
+
+    @property
+    def shown_at(self) -> float:
+        """The moment on the screen, on the dashboard's clock."""
+        return self.now if self.cursor is None else self.frames[self.cursor].at
+
+    @property
+    def agent_now_ms(self) -> int:
+        """The agent's clock at the moment on the screen: ages are not computed across two clocks."""
+        if self.cursor is not None:
+            return self.frames[self.cursor].agent_ms
+        if self.latest is None:
+            return round(self.now * 1000)
+        return self.latest.taken_at_ms + round((self.now - self.received_at) * 1000)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the screen shows the past because the agent is silent."""
+        if self.cursor is not None:
+            return not self.frames[self.cursor].live
+        return self.latest is not None and self.phase in {Phase.CONNECTING, Phase.RECONNECTING}
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """What needs attention at the moment on the screen, the worst first."""
+        if self.cursor is None:
+            return self.latest_alerts
+        return evaluate(self.frames[self.cursor].snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotArrived:
+    """The agent spoke."""
+
+    snapshot: ClusterSnapshot
+    at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLost:
+    """An attempt to reach the agent failed, or the stream ended."""
+
+    at: float
+    attempt: int
+    retry_in: float
+    """Seconds until the next attempt."""
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time went by."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A recording takes the place of an agent."""
+
+    frames: tuple[Frame, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Hold the screen at the newest frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Show the present again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """Walk through the frames; a step past the newest one resumes."""
+
+    frames: int
+
+
+Event = SnapshotArrived | ConnectionLost | Tick | Loaded | Paused | Resumed | Stepped
+
+
+def reduce(state: DashState, event: Event) -> DashState:
+    """Returns the state after ``event``."""
+    match event:
+        case SnapshotArrived():
+            return _arrived(state, event)
+        case ConnectionLost():
+            return _lost(state, event)
+        case Tick():
+            return _sampled(replace(state, now=event.at))
+        case Loaded():
+            return _loaded(state, event.frames)
+        case Paused():
+            return _at(state, len(state.frames) - 1)
+        case Resumed():
+            return replace(state, cursor=None) if state.phase is not Phase.RECORDED else state
+        case Stepped():
+            return _stepped(state, event.frames)
+        case _:
+            assert_never(event)
+
+
+def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
+    snapshot = shared(event.snapshot, state.latest)
+    raised = frozenset(alert.key for alert in state.latest_alerts)
+    return _sampled(
+        replace(
+            state,
+            now=event.at,
+            phase=Phase.LIVE,
+            attempt=0,
+            error="",
+            latest=snapshot,
+            received_at=event.at,
+            latest_alerts=evaluate(snapshot, raised=raised),
+        )
+    )
+
+
+def _lost(state: DashState, event: ConnectionLost) -> DashState:
+    return replace(
+        state,
+        now=event.at,
+        phase=Phase.RECONNECTING,
+        attempt=event.attempt,
+        retry_at=event.at + event.retry_in,
+        error=event.error,
+    )
+
+
+def _sampled(state: DashState) -> DashState:
+    """Adds a frame when the last one is a second old."""
+    if state.latest is None or state.phase is Phase.RECORDED:
+        return state
+    if state.frames and state.now - state.frames[-1].at < FRAME_SECONDS * 0.95:
+        return state
+    frame = Frame(at=state.now, snapshot=state.latest, live=state.phase is Phase.LIVE)
+    frames = (*state.frames, frame)[-CAPACITY:]
+    dropped = len(state.frames) + 1 - len(frames)
+    cursor = None if state.cursor is None else max(state.cursor - dropped, 0)
+    return replace(state, frames=frames, cursor=cursor)
+
+
+def _loaded(state: DashState, frames: tuple[Frame, ...]) -> DashState:
+    if not frames:
+        return replace(state, phase=Phase.RECORDED)
+    return replace(
+        state, phase=Phase.RECORDED, frames=frames, cursor=0, latest=frames[-1].snapshot, received_at=frames[-1].at
+    )
+
+
+def _at(state: DashState, index: int) -> DashState:
+    return replace(state, cursor=index) if 0 <= index < len(state.frames) else state
+
+
+def _stepped(state: DashState, by: int) -> DashState:
+    if not state.frames:
+        return state
+    newest = len(state.frames) - 1
+    start = newest if state.cursor is None else state.cursor
+    if start + by > newest:
+        return replace(state, cursor=newest if state.phase is Phase.RECORDED else None)
+    return replace(state, cursor=max(start + by, 0))

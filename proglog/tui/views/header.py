@@ -1,0 +1,104 @@
+"""The two lines at the top: what is watched and how it is reached; what needs attention."""
+
+from proglog.client.alerts import Alert, Severity
+from proglog.client.model import MemberStatus
+from proglog.client.words import bytes_words, count_words, duration_words
+from proglog.tui.spans import Line, Look, Role, Span, line, spread, width_of
+from proglog.tui.state import DashState, Phase
+
+_ALERT_ROLES = {Severity.INFO: Role.ACCENT, Severity.WARNING: Role.WARN, Severity.CRITICAL: Role.BAD}
+
+
+def header_line(state: DashState, look: Look, width: int) -> Line:
+    """Returns name and address at the left, the connection at the right."""
+    connection = connection_line(state, look, brief=width < 76)
+    left = [Span(" proglog " if width >= 60 else " ", Role.ACCENT)]
+    if state.shown:
+        left += [look.safe(state.shown.node.name, 40, role=Role.STRONG), Span(" ")]
+    left.append(look.safe(state.target, 60, role=Role.MUTED))
+    middle = _totals(state, look)
+    roomy = width_of(left) + width_of(middle) + width_of(connection) + 8 <= width
+    return spread([*left, *middle] if roomy else left, [Span(" "), *connection, Span(" ")], width)
+
+
+def _totals(state: DashState, look: Look) -> Line:
+    snapshot = state.shown
+    if snapshot is None:
+        return ()
+    log, dot = snapshot.log, look.pick(" · ", " | ")
+    alive = sum(member.status is MemberStatus.ALIVE for member in snapshot.members)
+    records = count_words(log.end_offset - log.start_offset)
+    words = [f"{alive} of {len(snapshot.members)} alive", f"{records} records", bytes_words(log.bytes)]
+    words.append(f"up {duration_words((state.agent_now_ms - snapshot.node.started_at_ms) / 1000)}")
+    return line(Span("   " + dot.join(words), Role.MUTED))
+
+
+def connection_line(state: DashState, look: Look, *, brief: bool = False) -> Line:
+    """Returns the state of the connection, or the moment of the past that is shown."""
+    if state.paused:
+        return _past(state, look, brief=brief)
+    if state.phase is Phase.LIVE:
+        clock = "" if brief else " " + look.clock(state.now)
+        return line(Span(look.pick("● ", "+ ") + "live", Role.GOOD), Span(clock, Role.MUTED))
+    half = look.pick("◐", "~")
+    if state.phase is Phase.CONNECTING:
+        return line(Span(f"{half} connecting", Role.WARN))
+    return _lost(state, half, brief=brief)
+
+
+def _lost(state: DashState, half: str, *, brief: bool) -> Line:
+    wait = state.retry_at - state.now
+    retry = f"in {duration_words(wait)}" if wait >= 0.05 else "now"
+    age = f"data {duration_words(state.now - state.received_at)} old" if state.latest else "no data yet"
+    if brief:
+        return line(Span(f"{half} retry {retry} #{state.attempt}", Role.WARN))
+    return line(Span(f"{half} reconnecting {retry} (attempt {state.attempt})", Role.WARN), Span(f", {age}", Role.MUTED))
+
+
+def _past(state: DashState, look: Look, *, brief: bool) -> Line:
+    word = "recorded" if state.phase is Phase.RECORDED else "paused"
+    at = look.clock(state.shown_at)
+    bars = look.pick("‖", "=")
+    if brief:
+        return line(Span(f"{bars} {word} {at}", Role.ACCENT))
+    assert state.cursor is not None
+    place = f"second {state.cursor + 1} of {len(state.frames)}"
+    back = f"{duration_words(state.now - state.shown_at)} ago, " if state.phase is not Phase.RECORDED else ""
+    return line(Span(f"{bars} {word} at {at}", Role.ACCENT), Span(f", {back}{place}", Role.MUTED))
+
+
+def health_line(state: DashState, look: Look, width: int) -> Line:
+    """Returns what needs attention in one line: the worst first, as many as fit."""
+    if state.shown is None:
+        return _waiting(state, look, width)
+    serious = [alert for alert in state.alerts if alert.severity > Severity.INFO]
+    if not serious:
+        return spread([Span(look.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)], [], width)
+    role = _ALERT_ROLES[serious[0].severity]
+    count = f"{look.pick(' ▲', ' !')} {len(serious)} need{'s' if len(serious) == 1 else ''} attention "
+    told = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, look))]
+    more = [Span(" a: why ", Role.MUTED)] if width >= 60 else []
+    return spread([Span(count, role), *told], more, width)
+
+
+def _waiting(state: DashState, look: Look, width: int) -> Line:
+    if state.error:
+        return spread([Span(" "), look.safe(state.error, 300, role=Role.WARN)], [], width)
+    return spread([Span(" waiting for the agent's first word", Role.MUTED)], [], width)
+
+
+def alert_words(alert: Alert, look: Look) -> Line:
+    """Returns an alert as a sentence with its shape."""
+    role = _ALERT_ROLES[alert.severity]
+    return line(Span(f"{alert_shape(alert.severity, look)} ", role), look.safe(f"{alert.subject} {alert.what}", 160))
+
+
+def alert_shape(severity: Severity, look: Look) -> str:
+    """Returns the shape of a severity, one cell."""
+    shapes = {Severity.INFO: ("·", "."), Severity.WARNING: ("▲", "!"), Severity.CRITICAL: ("✖", "x")}
+    return look.pick(*shapes[severity])
+
+
+def alert_role(severity: Severity) -> Role:
+    """Returns the role of a severity."""
+    return _ALERT_ROLES[severity]

@@ -1,0 +1,70 @@
+"""The members of the cluster, as the agent sees them."""
+
+from proglog.client.model import ClusterSnapshot, Member, MemberStatus
+from proglog.client.words import count_words, member_mark, rate_words, short_duration
+from proglog.tui.history import rate_now, rates, written_by
+from proglog.tui.spans import Look, Role, Span, line
+from proglog.tui.state import DashState
+from proglog.tui.table import Column, Row
+
+COLUMNS = (
+    Column(title="MEMBER", width=12, flex=1, limit=32),
+    Column(title="STATUS", width=9),
+    Column(title="FOR", width=6, right=True, rank=2),
+    Column(title="RTT", width=7, right=True, rank=3),
+    Column(title="RECORDS", width=9, right=True, rank=1),
+    Column(title="WRITES", width=7, right=True, rank=1),
+    Column(title="LAST 2 MIN", width=10, flex=2, rank=4, limit=30),
+    Column(title="RPC ADDRESS", width=15, flex=1, rank=5, limit=30),
+)
+
+_ROLES = {
+    MemberStatus.ALIVE: Role.GOOD,
+    MemberStatus.LEAVING: Role.WARN,
+    MemberStatus.LEFT: Role.MUTED,
+    MemberStatus.FAILED: Role.BAD,
+}
+
+
+def status_role(status: MemberStatus) -> Role:
+    """Returns the role of a member's status."""
+    return _ROLES[status]
+
+
+def rows(state: DashState, look: Look) -> list[Row]:
+    """Returns a row for each member, the agent itself first."""
+    if state.shown is None:
+        return []
+    members = sorted(state.shown.members, key=lambda member: (not member.local, member.name))
+    return [_row(member, state, state.shown, look) for member in members]
+
+
+def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look) -> Row:
+    held = _held(member.name, snapshot)
+    pace = rate_now(state.shown_frames, written_by(member.name))
+    trend = rates(state.shown_frames[-120:], written_by(member.name))
+    seconds = max(state.agent_now_ms - member.status_since_ms, 0) / 1000
+    here = Span(look.pick(" ◂ here", " < here"), Role.MUTED) if member.local else Span("")
+    role = status_role(member.status)
+    mark = member_mark(member.status)
+    rtt = f"{member.rtt_ms:.1f} ms" if member.rtt_ms else look.pick("·", "-")
+    return Row(
+        key=member.name,
+        cells=(
+            line(look.safe(member.name, 60, role=Role.STRONG), here),
+            line(Span(f"{look.shape(mark)} {mark.word}", role)),
+            line(Span(short_duration(seconds), Role.MUTED)),
+            line(rtt if member.rtt_ms else Span(rtt, Role.MUTED)),
+            line(count_words(held)),
+            line(Span(rate_words(pace), Role.TEXT if pace else Role.MUTED)),
+            lambda width: line(look.spark(trend, width)),
+            line(look.safe(member.rpc_addr, 60, role=Role.MUTED)),
+        ),
+        sort=(member.name, mark.word, seconds, member.rtt_ms, held, pace, pace, member.rpc_addr),
+        source=member,
+    )
+
+
+def _held(member: str, snapshot: ClusterSnapshot) -> int:
+    """Returns how many records of a member the agent holds or held."""
+    return sum(origin.next_sequence - 1 for origin in snapshot.origins if origin.node_name == member)

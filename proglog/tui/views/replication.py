@@ -1,0 +1,200 @@
+"""Replication between the agent and each peer: by peer, by origin, and as a matrix of who holds how much."""
+
+from collections.abc import Iterable
+
+from proglog.client.model import ClusterSnapshot, OriginStatus, PeerOrigin, PeerState, PeerStatus
+from proglog.client.words import (
+    bytes_words,
+    count_words,
+    duration_words,
+    lag_words,
+    origin_id,
+    peer_mark,
+    short_count,
+)
+from proglog.tui.history import catch_up_seconds, lag_behind, levels
+from proglog.tui.spans import Line, Look, Role, Span, line
+from proglog.tui.state import DashState
+from proglog.tui.table import Column, Row
+
+PEER_COLUMNS = (
+    Column(title="PEER", width=8, flex=1, limit=20),
+    Column(title="STREAM", width=13, rank=1),
+    Column(title="HERE", width=9, right=True, rank=2),
+    Column(title="THERE", width=9, right=True, rank=2),
+    Column(title="WE TRAIL BY", width=26, flex=6, limit=60),
+    Column(title="LAST 2 MIN", width=10, flex=1, rank=4, limit=30),
+    Column(title="IT TRAILS", width=9, right=True, rank=3),
+    Column(title="COPIED", width=7, right=True, rank=5),
+)
+ORIGIN_COLUMNS = (
+    Column(title="PEER", width=10, flex=1, limit=24),
+    Column(title="ORIGIN", width=17, flex=1, limit=33),
+    Column(title="HERE", width=9, right=True, rank=1),
+    Column(title="THERE", width=9, right=True, rank=1),
+    Column(title="WE TRAIL BY", width=24, flex=2, limit=46),
+    Column(title="IT TRAILS", width=9, right=True, rank=3),
+    Column(title="PULLED", width=6, rank=2),
+)
+
+_ROLES = {
+    PeerState.STREAMING: Role.GOOD,
+    PeerState.CONNECTING: Role.WARN,
+    PeerState.BACKING_OFF: Role.BAD,
+    PeerState.STOPPED: Role.MUTED,
+}
+
+
+def stream_role(state: PeerState) -> Role:
+    """Returns the role of a replication stream's state."""
+    return _ROLES[state]
+
+
+def peer_rows(state: DashState, look: Look) -> list[Row]:
+    """Returns a row for each peer."""
+    return [_peer_row(peer, state, look) for peer in state.shown.peers] if state.shown else []
+
+
+def _peer_row(peer: PeerStatus, state: DashState, look: Look) -> Row:
+    here = sum(origin.next_sequence - 1 for origin in peer.origins)
+    there = sum(origin.peer_next_sequence - 1 for origin in peer.origins)
+    peer_lag = sum(origin.peer_lag_records for origin in peer.origins)
+    lags = levels(state.shown_frames[-120:], lag_behind(peer.name))
+    mark = peer_mark(peer.state)
+    return Row(
+        key=peer.name,
+        cells=(
+            line(look.safe(peer.name, 60, role=Role.STRONG)),
+            line(Span(f"{look.shape(mark)} {mark.word}", stream_role(peer.state))),
+            line(count_words(here)),
+            line(count_words(there)),
+            _peer_lag_cell(peer, lags, look),
+            lambda width: line(look.spark(lags, width)),
+            line(Span(short_count(peer_lag), Role.TEXT if peer_lag else Role.MUTED)),
+            line(Span(short_count(peer.records_copied), Role.MUTED)),
+        ),
+        sort=(peer.name, mark.word, here, there, peer.lag_records, peer.lag_records, peer_lag, peer.records_copied),
+        source=peer,
+    )
+
+
+def _peer_lag_cell(peer: PeerStatus, lags: list[float], look: Look) -> Line:
+    if peer.state is PeerState.BACKING_OFF:
+        retry = f"again in {duration_words(peer.retry_in_ms / 1000)}: " if peer.retry_in_ms else ""
+        return line(Span(retry, Role.WARN), look.safe(peer.error, 200, role=Role.WARN))
+    size = sum(origin.lag_bytes for origin in peer.origins)
+    late = max((origin.lag_ms for origin in peer.origins), default=0)
+    return lag_cell(peer.lag_records, size, late, lags, look)
+
+
+def lag_cell(records: int, size_bytes: int, lag_ms: int, lags: list[float], look: Look) -> Line:
+    """Returns ``1,204 records, 310 kB, 3.1 s, caught up in 8 s ↘``; the words of a lag, for a column that names it."""
+    if records <= 0:
+        return line(Span(look.pick("✓ ", "= ") + lag_words(0), Role.GOOD))
+    words = lag_words(records, size_bytes, lag_ms).removeprefix("trails by ")
+    eta = catch_up_seconds(lags)
+    ahead = f", caught up in {duration_words(eta)}" if eta is not None else ""
+    return line(Span(trend(lags, look) + " ", Role.WARN), Span(words, Role.WARN), Span(ahead, Role.MUTED))
+
+
+def trend(lags: list[float], look: Look) -> str:
+    """Returns an arrow: whether a lag grew, held or shrank over the last seconds."""
+    recent = lags[-5:]
+    if len(recent) < 2 or recent[0] == recent[-1]:
+        return look.pick("→", "-")
+    return look.pick("↗", "/") if recent[-1] > recent[0] else look.pick("↘", "\\")
+
+
+def origin_rows(state: DashState, look: Look) -> list[Row]:
+    """Returns a row for each origin of each peer."""
+    if state.shown is None:
+        return []
+    return [_origin_row(peer, origin, look) for peer in state.shown.peers for origin in peer.origins]
+
+
+def _origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
+    size, late = origin.lag_bytes, origin.lag_ms
+    return Row(
+        key=f"{peer.name}/{origin.origin.hex()}",
+        cells=(
+            line(look.safe(peer.name, 60, role=Role.STRONG)),
+            origin_name(origin.node_name, origin.origin, look),
+            line(count_words(origin.next_sequence - 1)),
+            line(count_words(origin.peer_next_sequence - 1)),
+            lag_cell(origin.lag_records, size, late, [], look),
+            line(Span(short_count(origin.peer_lag_records), Role.TEXT if origin.peer_lag_records else Role.MUTED)),
+            line(Span(look.pick("◂ yes", "< yes"), Role.ACCENT) if origin.source else Span("no", Role.MUTED)),
+        ),
+        sort=(
+            peer.name,
+            origin.node_name,
+            origin.next_sequence,
+            origin.peer_next_sequence,
+            origin.lag_records,
+            origin.peer_lag_records,
+            int(origin.source),
+        ),
+        source=origin,
+    )
+
+
+def origin_name(node_name: str, origin: bytes, look: Look) -> Line:
+    """Returns the writer's name and the short id of an origin."""
+    return line(look.safe(node_name or "?", 40), Span(" " + origin_id(origin), Role.MUTED))
+
+
+def matrix_columns(state: DashState, look: Look) -> tuple[Column, ...]:
+    """Returns a column for the origins and one for each node that is known to hold copies."""
+    names = _holders(state.shown) if state.shown else []
+    titles = [look.safe(name, 14).text for name in names]
+    return (
+        Column(title="ORIGIN", width=14, flex=1, limit=30),
+        *(Column(title=title, width=9, flex=1, right=True, rank=rank, limit=16) for rank, title in enumerate(titles)),
+    )
+
+
+def matrix_rows(state: DashState, look: Look) -> list[Row]:
+    """Returns a row for each origin: how many of its records each node holds, and how far that is behind the most."""
+    snapshot = state.shown
+    if snapshot is None:
+        return []
+    holders = _holders(snapshot)
+    known = {peer.name: {origin.origin: origin for origin in peer.origins} for peer in snapshot.peers}
+    return [_matrix_row(origin, holders, known, look) for origin in snapshot.origins]
+
+
+def _holders(snapshot: ClusterSnapshot) -> list[str]:
+    return [snapshot.node.name, *(peer.name for peer in snapshot.peers)]
+
+
+def _matrix_row(origin: OriginStatus, holders: list[str], known: dict[str, dict[bytes, PeerOrigin]], look: Look) -> Row:
+    held = [origin.next_sequence - 1]
+    for name in holders[1:]:
+        there = known[name].get(origin.origin)
+        held.append(there.peer_next_sequence - 1 if there else 0)
+    most = max(held)
+    return Row(
+        key=origin.origin.hex(),
+        cells=(
+            origin_name(origin.node_name, origin.origin, look),
+            *(_matrix_cell(count, most, look) for count in held),
+        ),
+        sort=(origin.node_name, *held),
+        source=origin,
+    )
+
+
+def _matrix_cell(count: int, most: int, look: Look) -> Line:
+    if count >= most:
+        return line(Span(look.pick("✓ ", "= ") + short_count(count), Role.GOOD))
+    return line(Span(f"-{short_count(most - count)}", Role.WARN))
+
+
+def summary(peers: Iterable[PeerStatus]) -> str:
+    """Returns the panel's subtitle: how many streams run and how much is missing in all."""
+    listed = list(peers)
+    lag = sum(peer.lag_records for peer in listed)
+    streaming = sum(peer.state is PeerState.STREAMING for peer in listed)
+    size = sum(origin.lag_bytes for peer in listed for origin in peer.origins)
+    missing = f"{short_count(lag)} records, {bytes_words(size)} missing" if lag else "all in step"
+    return f"{streaming} of {len(listed)} streaming, {missing}" if listed else "no peers"

@@ -1,0 +1,58 @@
+"""How fast the log grows and is read, and how far the agent lags: areas over the last minutes."""
+
+from collections.abc import Sequence
+
+from proglog.client.words import bytes_words, duration_words, rate_words, short_count
+from proglog.tui import charts
+from proglog.tui.history import appended, appended_bytes, levels, rate_now, rates, served, total_lag
+from proglog.tui.spans import Line, Look, Role, Span, line
+from proglog.tui.state import DashState
+
+
+def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
+    """Returns the charts that fit into ``width`` x ``height``: appends first, then lag, then reads."""
+    frames = state.shown_frames
+    if not frames or width < 8 or height < 1:
+        return [line(Span("no history yet", Role.MUTED))]
+    span = frames[-width - 1 :] if width < 300 else frames
+    written, lag, read = rates(span, appended), levels(span, total_lag), rates(span, served)
+    size = rate_now(frames, appended_bytes)
+    charted = [
+        (_title("appended", rate_now(frames, appended), written, f"{bytes_words(size)}/s"), written, Role.CHART),
+        (_level_title("lag", lag), lag, Role.WARN),
+        (_title("served", rate_now(frames, served), read, ""), read, Role.ACCENT),
+    ][: max(min(3, height // 3), 1)]
+    share = height // len(charted)
+    drawn: list[Line] = []
+    for place, (title, values, role) in enumerate(charted):
+        rows = share if place else height - share * (len(charted) - 1)
+        drawn.append(title)
+        drawn += [line(Span(text, role)) for text in _area(values, width, rows - 1, look)]
+    return drawn
+
+
+def axis(state: DashState) -> str:
+    """Returns the panel's subtitle: how much time the charts cover."""
+    frames = state.shown_frames
+    return f"last {duration_words(frames[-1].at - frames[0].at)}" if len(frames) > 1 else ""
+
+
+def _area(values: Sequence[float], width: int, height: int, look: Look) -> list[str]:
+    return charts.area(values, width, height, ascii_only=look.ascii_only) if height > 0 else []
+
+
+def _title(name: str, now: float, values: Sequence[float], extra: str) -> Line:
+    peak = max(values, default=0.0)
+    more = f"  {extra}" if extra else ""
+    return line(Span(f"{name} ", Role.MUTED), Span(rate_words(now), Role.STRONG), Span(more), _peak(rate_words(peak)))
+
+
+def _level_title(name: str, values: Sequence[float]) -> Line:
+    now = values[-1] if values else 0.0
+    role = Role.WARN if now else Role.GOOD
+    words = f"{short_count(now)} records" if now else "in step"
+    return line(Span(f"{name} ", Role.MUTED), Span(words, role), _peak(short_count(max(values, default=0.0))))
+
+
+def _peak(words: str) -> Span:
+    return Span(f"  peak {words}", Role.MUTED)

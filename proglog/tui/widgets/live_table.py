@@ -1,0 +1,253 @@
+"""A table of live rows: the cursor stays on its row while rows come, go and move.
+
+Built on the line API instead of a grid of cells: only the rows in view are rendered, only the lines that changed are
+painted again, and columns give way when the terminal is narrow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+
+from proglog.tui.spans import Line, Role, Span
+from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, render_cells
+from proglog.tui.widgets.painted import Painted
+
+_MARK_WIDTH = 2
+
+
+class LiveTable(Painted, can_focus=True):
+    """Rows under a heading, with cursor, sorting and filter."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
+        Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
+        Binding("ctrl+u", "half(-1)", "Half a page up", show=False, id="table.half-up"),
+        Binding("ctrl+d", "half(1)", "Half a page down", show=False, id="table.half-down"),
+        Binding("pageup", "half(-2)", "Page up", show=False, id="table.page-up"),
+        Binding("pagedown", "half(2)", "Page down", show=False, id="table.page-down"),
+        Binding("home,g", "edge(0)", "First row", show=False, id="table.first"),
+        Binding("end,G", "edge(-1)", "Last row", show=False, id="table.last"),
+        Binding("enter", "open", "Open", key_display="enter", id="table.open"),
+        Binding("s", "sort", "Sort", id="table.sort", tooltip="Sort by the next column"),
+        Binding("S", "reverse", "Reverse", show=False, id="table.reverse", tooltip="Reverse the order"),
+    ]
+
+    @dataclass
+    class Opened(Message):
+        """The row under the cursor was opened."""
+
+        table: "LiveTable"
+        row: Row
+
+    @dataclass
+    class Arranged(Message):
+        """What is in view changed: rows, filter, order or cursor."""
+
+        table: "LiveTable"
+
+    def __init__(self, columns: Sequence[Column], *, empty: str, id: str | None = None) -> None:  # noqa: A002  Textual's own name
+        super().__init__(id=id)
+        self._columns = tuple(columns)
+        self._empty = empty
+        self._rows: list[Row] = []
+        self._arranged: list[Row] = []
+        self._order = Order()
+        self._needle = ""
+        self._cursor = 0
+        self._cursor_key = ""
+        self._top = 0
+        self._painted: list[tuple[bool, Line]] = []
+
+    @property
+    def row(self) -> Row | None:
+        """The row under the cursor."""
+        return self._arranged[self._cursor] if self._cursor < len(self._arranged) else None
+
+    @property
+    def needle(self) -> str:
+        """The filter; empty: none."""
+        return self._needle
+
+    @property
+    def position(self) -> str:
+        """Where the cursor is: ``3/12``, with filter and order when they are in use."""
+        words = f"{min(self._cursor + 1, len(self._arranged))}/{len(self._arranged)}"
+        if self._order.column is not None:
+            words += f" by {self._columns[self._order.column].title.lower() or 'size'}"
+        return words
+
+    @property
+    def overflows(self) -> bool:
+        """Whether there are rows out of view."""
+        return len(self._arranged) > self._body_height
+
+    def show(self, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> None:
+        """Shows ``rows``; the cursor stays on the row that it was on.
+
+        Args:
+            rows: All rows.
+            columns: New columns; ``None``: as before.
+        """
+        if columns is not None and tuple(columns) != self._columns:
+            self._columns = tuple(columns)
+            self._order = Order()
+        self._rows = list(rows)
+        self._arrange()
+
+    def filter(self, needle: str) -> None:
+        """Shows only the rows that match ``needle``."""
+        self._needle = needle
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self._arranged = arranged(self._rows, self._needle, self._order)
+        for index, row in enumerate(self._arranged):
+            if row.key == self._cursor_key:
+                self._cursor = index
+                break
+        self._place(self._cursor)
+
+    def _place(self, cursor: int) -> None:
+        self._cursor = min(max(cursor, 0), max(len(self._arranged) - 1, 0))
+        if self.row is not None:
+            self._cursor_key = self.row.key
+        height = max(self._body_height, 1)
+        self._top = min(max(self._top, self._cursor - height + 1), self._cursor)
+        self._top = max(min(self._top, len(self._arranged) - height), 0)
+        self._repaint()
+        self.post_message(self.Arranged(self))
+
+    @property
+    def _body_height(self) -> int:
+        return max(self.size.height - 1, 0)
+
+    def _repaint(self) -> None:
+        """Marks the lines dirty whose content changed."""
+        content = [self._content(y) for y in range(self.size.height)]
+        if len(content) != len(self._painted):
+            self.refresh()
+        else:
+            dirty = [y for y, (new, old) in enumerate(zip(content, self._painted, strict=True)) if new != old]
+            if dirty:
+                left, top = self.gutter.left, self.gutter.top
+                self.refresh(*(Region(left, top + y, self.size.width, 1) for y in dirty))
+        self._painted = content
+
+    def _content(self, y: int) -> tuple[bool, Line]:
+        """Returns whether the cursor is on the line ``y`` of the view, and its spans."""
+        width = self.size.width - _MARK_WIDTH
+        widths = column_widths(self._columns, width)
+        if y == 0:
+            return False, (Span(" " * _MARK_WIDTH), *self._heading(widths))
+        index = self._top + y - 1
+        if index >= len(self._arranged):
+            hint = f"  {self._hint()}" if y == 1 and not self._arranged else ""
+            return False, (Span(hint, Role.MUTED),)
+        mark = Span(self._mark(index), Role.ACCENT)
+        return index == self._cursor, (mark, *render_cells(self._arranged[index].cells, self._columns, widths))
+
+    def _hint(self) -> str:
+        return "no row matches the filter" if self._rows else self._empty
+
+    def _mark(self, index: int) -> str:
+        on_cursor = index == self._cursor and self.has_focus
+        return (">" if self.ascii_only else "▎").ljust(_MARK_WIDTH) if on_cursor else " " * _MARK_WIDTH
+
+    def _heading(self, widths: dict[int, int]) -> Line:
+        arrow = ("v" if self._order.descending else "^") if self.ascii_only else "▴▾"[self._order.descending]
+        titles = [
+            (Span(column.title + (arrow if index == self._order.column else ""), Role.MUTED),)
+            for index, column in enumerate(self._columns)
+        ]
+        return render_cells(titles, self._columns, widths)
+
+    def render_line(self, y: int) -> Strip:
+        """Returns one line of the table."""
+        on_cursor, spans = self._content(y)
+        under = ("role--cursor" if self.has_focus else None) if on_cursor else None
+        return self.paint(spans, self.size.width, under=under)
+
+    def action_move(self, rows: int) -> None:
+        """Moves the cursor."""
+        self._place(self._cursor + rows)
+
+    def action_half(self, pages: int) -> None:
+        """Moves the cursor by half pages."""
+        self._place(self._cursor + pages * max(self._body_height // 2, 1))
+
+    def action_edge(self, index: int) -> None:
+        """Moves the cursor to the first (0) or the last (-1) row."""
+        self._place(index % max(len(self._arranged), 1))
+
+    def action_open(self) -> None:
+        """Opens the row under the cursor."""
+        if self.row is not None:
+            self.post_message(self.Opened(self, self.row))
+
+    def action_sort(self) -> None:
+        """Sorts by the next column in view; after the last one, not at all."""
+        shown = list(column_widths(self._columns, self.size.width - _MARK_WIDTH))
+        following = shown if self._order.column not in shown else shown[shown.index(self._order.column) + 1 :]
+        self._order = Order(following[0] if following else None, descending=self._order.descending)
+        self._arrange()
+
+    def action_reverse(self) -> None:
+        """Reverses the order."""
+        column = 0 if self._order.column is None else self._order.column
+        self._order = Order(column, descending=not self._order.descending)
+        self._arrange()
+
+    def on_resize(self) -> None:
+        """Keeps the cursor in view."""
+        self._place(self._cursor)
+
+    def on_focus(self) -> None:
+        """Shows the cursor."""
+        self._repaint()
+        self.refresh()
+
+    def on_blur(self) -> None:
+        """Hides the cursor."""
+        self._repaint()
+        self.refresh()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Moves the cursor down."""
+        event.stop()
+        self.action_move(1)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Moves the cursor up."""
+        event.stop()
+        self.action_move(-1)
+
+    def on_click(self, event: events.Click) -> None:
+        """Moves the cursor to a row, opens the row it is on, or sorts by the heading."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        if offset.y == 0:
+            self._sort_by(self._column_at(offset.x))
+        elif self._top + offset.y - 1 < len(self._arranged):
+            if event.chain > 1:
+                self.action_open()
+            self._place(self._top + offset.y - 1)
+
+    def _sort_by(self, column: int | None) -> None:
+        if column is not None:
+            self._order = Order(column, descending=self._order.column == column and not self._order.descending)
+            self._arrange()
+
+    def _column_at(self, x: int) -> int | None:
+        edge = _MARK_WIDTH
+        for index, width in column_widths(self._columns, self.size.width - _MARK_WIDTH).items():
+            edge += width + GAP
+            if x < edge:
+                return index
+        return None

@@ -1,0 +1,85 @@
+"""The base of every widget that shows spans: roles become the styles of the current theme, and nothing else does.
+
+Lines go to the screen through Textual's line API as segments, so no text is ever parsed as markup; control characters
+were replaced where the text came in (:mod:`proglog.tui.spans`).
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+from textual.widget import Widget
+
+from proglog.tui.spans import Line, Role, Span, fit_line
+
+
+class Painted(Widget):
+    """A widget that paints lines of spans."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        *(f"role--{role}" for role in Role),
+        "role--heading",
+        "role--cursor",
+        "role--cursor-idle",
+    }
+    DEFAULT_CSS = """
+    Painted {
+        & .role--text { color: $foreground; }
+        & .role--muted { color: $foreground 55%; }
+        & .role--strong { color: $foreground; text-style: bold; }
+        & .role--good { color: $success; }
+        & .role--warn { color: $warning; }
+        & .role--bad { color: $error; text-style: bold; }
+        & .role--accent { color: $accent; }
+        & .role--local { color: $accent; text-style: bold; }
+        & .role--chart { color: $primary; }
+        & .role--match { color: $warning; text-style: bold underline; }
+        & .role--heading { color: $foreground 45%; text-style: bold; }
+        & .role--cursor { background: $primary 30%; text-style: bold; }
+        & .role--cursor-idle { background: $foreground 8%; }
+    }
+    """
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether the terminal shows ASCII alone."""
+        return self.app.has_class("-ascii")
+
+    def paint(self, spans: Sequence[Span], width: int, *, under: str | None = None) -> Strip:
+        """Returns ``spans`` as a strip of ``width`` cells, over the background of the component class ``under``."""
+        background = self._background(under)
+        fitted = fit_line(spans, width)
+        if self.ascii_only:
+            fitted = tuple(Span(text.replace("…", "~"), role) for text, role in fitted)
+        return Strip([Segment(text, self.role_style(role) + background) for text, role in fitted], width)
+
+    def role_style(self, role: Role) -> Style:
+        """Returns the style of a role in the current theme."""
+        return self.get_component_rich_style(f"role--{role}", partial=True)
+
+    def _background(self, component: str | None) -> Style:
+        if component is None:
+            return self.rich_style.background_style
+        return self.get_component_rich_style(component).background_style
+
+
+class Lines(Painted):
+    """A block of lines, replaced as a whole; only the lines that changed are painted again."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  Textual's own name
+        super().__init__(id=id, classes=classes)
+        self._shown: tuple[Line, ...] = ()
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Shows ``lines``."""
+        new = tuple(lines)
+        if new != self._shown:
+            self._shown = new
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Returns one line of the widget."""
+        width = self.size.width
+        return self.paint(self._shown[y] if y < len(self._shown) else (), width)

@@ -1,0 +1,43 @@
+"""A framed part of the main screen, with a number to jump to it, a title and a one-line summary."""
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.widget import Widget
+
+
+class Panel(Container):
+    """A frame around one widget."""
+
+    DEFAULT_CSS = """
+    Panel {
+        border: round $foreground 25%;
+        border-title-color: $foreground 70%;
+        border-subtitle-color: $foreground 55%;
+        padding: 0 1 0 0;
+        &:focus-within {
+            border: round $accent;
+            border-title-color: $accent;
+            border-title-style: bold;
+        }
+    }
+    """
+
+    def __init__(self, *content: Widget, number: int, title: str, name: str) -> None:
+        super().__init__(id=f"panel-{name}")
+        self._content = content
+        self._title = f"{number} {title}"
+        self._shown = ("", "")
+        self.border_title = Content(self._title).markup
+
+    def compose(self) -> ComposeResult:
+        """Puts the content into the frame."""
+        yield from self._content
+
+    def caption(self, summary: str, *, note: str = "") -> None:
+        """Shows a summary in the lower edge and a note beside the title. May be foreign text, made safe before."""
+        if (summary, note) == self._shown:
+            return
+        self._shown = (summary, note)
+        self.border_title = Content(f"{self._title} {note}".rstrip()).markup
+        self.border_subtitle = Content(summary).markup

@@ -1,0 +1,211 @@
+"""A made-up cluster with a frozen clock, a dashboard to show it on, and the text grid of a screen."""
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC
+from itertools import pairwise
+
+import pytest
+from textual.pilot import Pilot
+
+from proglog.client.model import (
+    ClusterEvent,
+    ClusterSnapshot,
+    LogStatus,
+    Member,
+    MemberStatus,
+    NodeStatus,
+    OriginStatus,
+    PeerOrigin,
+    PeerState,
+    PeerStatus,
+    Segment,
+)
+from proglog.tui.app import DashApp
+from proglog.tui.spans import Look
+from proglog.tui.state import ConnectionLost, Event, SnapshotArrived, Tick
+
+NOW = 1_790_000_000.0
+"""The frozen clock: 2026-09-21 14:13:20 UTC."""
+SEGMENT_RECORDS = 4_000
+RECORD_BYTES = 256
+
+
+def _origin(name: str) -> bytes:
+    return random.Random(name).randbytes(16)
+
+
+class World:
+    """Three nodes; the agent is node-a. Every second node-a writes, node-b writes half as fast, node-c rarely."""
+
+    names = ("node-a", "node-b", "node-c")
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.status = dict.fromkeys(self.names, MemberStatus.ALIVE)
+        self.lag = dict.fromkeys(self.names, 0)
+        self.overrides: dict[str, object] = {}
+        self.events: list[ClusterEvent] = [
+            self.event(-600 + 60 * n, "member-join", name, f"10.0.0.{n + 1}:8401") for n, name in enumerate(self.names)
+        ]
+
+    def event(self, second: float, kind: str, subject: str, detail: str) -> ClusterEvent:
+        return ClusterEvent(at_ms=round((NOW + second) * 1000), kind=kind, subject=subject, detail=detail)
+
+    def written(self, name: str) -> int:
+        pace = {"node-a": 120, "node-b": 60, "node-c": 7}[name]
+        waves = sum((step * 37) % 50 for step in range(self.second)) if name == "node-a" else 0
+        return 5_000 + pace * self.second + waves
+
+    def held(self, name: str) -> int:
+        return self.written(name) - self.lag[name]
+
+    def snapshot(self) -> ClusterSnapshot:
+        total = sum(map(self.held, self.names))
+        now_ms = round((NOW + self.second) * 1000)
+        values: dict[str, object] = {
+            "node": self._node(),
+            "log": self._log(total),
+            "members": tuple(self._member(index, name) for index, name in enumerate(self.names)),
+            "origins": tuple(self._origin_status(name, now_ms) for name in self.names),
+            "peers": tuple(self._peer(name) for name in self.names[1:]),
+            "segments": self._segments(total, now_ms),
+            "events": tuple(self.events),
+            "taken_at_ms": now_ms,
+        }
+        return ClusterSnapshot(**{**values, **self.overrides})  # type: ignore[arg-type]
+
+    def _node(self) -> NodeStatus:
+        return NodeStatus(
+            name="node-a", version="0.1.0", origin=_origin("node-a"), rpc_addr="10.0.0.1:8400",
+            bind_addr="10.0.0.1:8401", data_dir="/var/lib/proglog", started_at_ms=round((NOW - 3_600) * 1000),
+            tls=True, acl=True, gossip_encrypted=False,
+        )  # fmt: skip
+
+    def _log(self, total: int) -> LogStatus:
+        return LogStatus(
+            start_offset=0, end_offset=total, bytes=total * RECORD_BYTES, segment_count=total // SEGMENT_RECORDS + 1,
+            fsync="always", state="ok", disk_free_bytes=64 * 10**9, disk_total_bytes=100 * 10**9,
+            records_appended=total, bytes_appended=total * RECORD_BYTES, records_served=total // 2,
+        )  # fmt: skip
+
+    def _member(self, index: int, name: str) -> Member:
+        return Member(
+            name=name, addr=f"10.0.0.{index + 1}:8401", status=self.status[name],
+            tags={"rpc_addr": f"10.0.0.{index + 1}:8400"}, rtt_ms=0.0 if index == 0 else 0.4 * index,
+            status_since_ms=round((NOW - 600 + 60 * index) * 1000), incarnation=index + 1, local=index == 0,
+        )  # fmt: skip
+
+    def _origin_status(self, name: str, now_ms: int) -> OriginStatus:
+        return OriginStatus(
+            origin=_origin(name), node_name=name, next_sequence=self.held(name) + 1, floor_sequence=1,
+            bytes=self.held(name) * RECORD_BYTES, last_append_at_ms=now_ms, local=name == "node-a",
+            source="" if name == "node-a" else name,
+        )  # fmt: skip
+
+    def _peer(self, name: str) -> PeerStatus:
+        alive = self.status[name] is MemberStatus.ALIVE
+        return PeerStatus(
+            name=name, rpc_addr="10.0.0.9:8400", state=PeerState.STREAMING if alive else PeerState.BACKING_OFF,
+            error="" if alive else "connection refused", records_copied=self.held(name), bytes_copied=0,
+            records_dropped=0, retry_in_ms=0 if alive else 800,
+            origins=tuple(self._peer_origin(name, origin) for origin in self.names),
+        )  # fmt: skip
+
+    def _peer_origin(self, peer: str, origin: str) -> PeerOrigin:
+        lag = self.lag[origin] if origin == peer else 0
+        return PeerOrigin(
+            origin=_origin(origin), node_name=origin, next_sequence=self.held(origin) + 1,
+            peer_next_sequence=self.held(origin) + lag + 1, lag_records=lag, lag_bytes=lag * RECORD_BYTES,
+            lag_ms=lag * 3, peer_lag_records=0, source=origin == peer,
+        )  # fmt: skip
+
+    def _segments(self, total: int, now_ms: int) -> tuple[Segment, ...]:
+        bases = [*range(0, total, SEGMENT_RECORDS), total]
+        return tuple(
+            Segment(
+                base_offset=base, end_offset=end, bytes=(end - base) * RECORD_BYTES, record_count=end - base,
+                batch_count=(end - base) // 10 + 1, first_timestamp_ms=now_ms - (total - base) * 5,
+                max_timestamp_ms=now_ms - (total - end) * 5, active=end == total, index="ok", index_bytes=160,
+            )
+            for base, end in pairwise(bases)
+        )  # fmt: skip
+
+
+class Script:
+    """A source that says nothing by itself: tests dispatch the events."""
+
+    target = "127.0.0.1:8400"
+
+    async def events(self) -> AsyncIterator[Event]:
+        for event in ():
+            yield event
+
+
+class Dash:
+    """A dashboard under test: the world moves when the test says so."""
+
+    def __init__(self, app: DashApp, pilot: Pilot[None], world: World) -> None:
+        self.app = app
+        self.pilot = pilot
+        self.world = world
+
+    @property
+    def now(self) -> float:
+        return NOW + self.world.second
+
+    async def run(self, seconds: int = 1) -> None:
+        """Lets seconds pass in a live cluster."""
+        for _ in range(seconds):
+            self.world.second += 1
+            self.app.dispatch(SnapshotArrived(self.world.snapshot(), self.now))
+        await self.settle()
+
+    async def lose(self, seconds: int = 1, *, attempt: int = 7, error: str = "connection refused") -> None:
+        """Lets seconds pass without the agent."""
+        self.app.dispatch(ConnectionLost(at=self.now, attempt=attempt, retry_in=2.0 + seconds, error=error))
+        for _ in range(seconds):
+            self.world.second += 1
+            self.app.dispatch(Tick(self.now))
+        await self.settle()
+
+    async def settle(self) -> None:
+        await self.pilot.pause()
+        self.app.flush()
+        await self.pilot.pause()
+
+    async def press(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.settle()
+
+    @property
+    def text(self) -> str:
+        """What the screen shows, line by line, without colours."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+OpenDash = Callable[..., object]
+
+
+@pytest.fixture
+def open_dash(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Opens a dashboard on the made-up cluster: ``async with open_dash((80, 24)) as dash``."""
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+
+    @asynccontextmanager
+    async def opened(size: tuple[int, int] = (140, 40), *, ascii_only: bool = False) -> AsyncIterator[Dash]:
+        look = Look(ascii_only=ascii_only, timezone=UTC)
+        app = DashApp(Script(), look=look, clock=lambda: NOW + world.second, live=False)
+        async with app.run_test(size=size) as pilot:
+            dash = Dash(app, pilot, world)
+            await dash.settle()
+            yield dash
+
+    return opened
