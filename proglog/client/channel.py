@@ -1,0 +1,68 @@
+"""A channel to an agent, and what its failures mean."""
+
+import grpc
+import grpc.aio
+
+from proglog.errors import AccessError, DeadlineError, ProglogError, UnauthenticatedError, UnavailableError
+from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.rpc.status import from_status
+from proglog.security.tls import TLSFiles, channel_credentials
+
+OPTIONS = (
+    # The default back-off grows to two minutes: a dashboard would look dead for as long.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # A connection into a black hole is noticed within ten seconds.
+    ("grpc.keepalive_time_ms", 5_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.max_receive_message_length", 2 * MAX_BATCH_BYTES),
+    ("grpc.max_send_message_length", 2 * MAX_BATCH_BYTES),
+    ("grpc.enable_http_proxy", 0),  # agents are reached directly, whatever the environment says
+)
+
+
+def open_channel(addr: str, tls: TLSFiles | None) -> grpc.aio.Channel:
+    """Return a channel to ``addr``; it connects with its first call.
+
+    Raises:
+        ConfigError: A TLS file cannot be used.
+    """
+    if tls is None:
+        return grpc.aio.insecure_channel(addr, options=OPTIONS)
+    return grpc.aio.secure_channel(addr, channel_credentials(tls), options=OPTIONS)
+
+
+def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> ProglogError:
+    """Return what a failed call means to its caller."""
+    metadata = exc.trailing_metadata()
+    error = from_status(exc.code(), exc.details() or "", tuple(metadata) if metadata else None)
+    if type(error) is UnavailableError:
+        return _unreachable(exc.details() or "", addr, tls)
+    if type(error) is DeadlineError:
+        return DeadlineError(f"{addr} did not answer in time; what was asked for may or may not have happened")
+    return error
+
+
+def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
+    """Tell a handshake that failed from an agent that is not there."""
+    said = details.lower()
+    if "certificate" in said or "ssl" in said or "handshake" in said or "tls" in said:
+        if tls is None:
+            return UnauthenticatedError(f"{addr} wants TLS: give --tls-ca-file, --tls-cert-file and --tls-key-file")
+        if "wrong_version" in said or "wrong version" in said:
+            return UnavailableError(f"{addr} does not speak TLS: leave the --tls-*-file flags out")
+        return UnauthenticatedError(f"TLS with {addr} failed: {_short(details)}")
+    if "socket closed" in said or "connection reset" in said or "goaway" in said or "recvmsg" in said:
+        if tls is None:
+            return UnavailableError(
+                f"{addr} closed the connection: it may want TLS (--tls-ca-file, ...), or be stopping"
+            )
+        return AccessError(f"{addr} closed the connection: it may not trust this certificate, or be stopping")
+    return UnavailableError(f"cannot reach {addr}: {_short(details)}")
+
+
+def _short(details: str) -> str:
+    text = details.rsplit("; ", 1)[-1] if "refused" not in details.lower() else "connection refused"
+    return text.replace("\n", " ")[:200]

@@ -1,0 +1,185 @@
+"""The client of one agent: a channel, and the calls over it. All failures are ``ProglogError``."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc.aio
+
+from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
+from proglog.client.channel import error_of, open_channel
+from proglog.client.consumer import ConsumeStream
+from proglog.client.place import Place
+from proglog.client.producer import (
+    DEFAULT_BATCH_BYTES,
+    DEFAULT_IN_FLIGHT,
+    DEFAULT_LINGER,
+    Acknowledged,
+    Producer,
+)
+from proglog.errors import ProglogError
+from proglog.rpc.convert import from_message
+from proglog.rpc.model import ClusterSnapshot
+from proglog.security.tls import TLSFiles
+
+RETRY_INTERVALS = (0.2, 0.2, 0.5, 1.0)
+"""Seconds before each further try to watch an agent that went away; the last one stays."""
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The watch stream runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting:
+    """The watch stream broke, and will be tried again."""
+
+    attempt: int
+    """How many tries have failed, from 1."""
+    retry_in: float
+    """Seconds."""
+    error: ProglogError
+
+
+ConnectionState = Live | Reconnecting
+
+
+class Client:
+    """One agent, seen from outside. ``async with`` closes it."""
+
+    def __init__(self, addr: str, *, tls: TLSFiles | None = None, timeout: float = 10.0) -> None:
+        self.addr = addr
+        self.tls = tls
+        self.timeout = timeout
+        self._channel = open_channel(addr, tls)
+        self._log = log_pb2_grpc.LogStub(self._channel)
+        self._batches = batches_pb2_grpc.BatchesStub(self._channel)
+        self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        """Nothing is sent yet."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the channel."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; calls under way end. Idempotent."""
+        await self._channel.close()
+
+    async def produce_value(self, value: bytes) -> int:
+        """Append one record by the book's call; return its offset once it is durable."""
+        request = log_pb2.ProduceRequest(record=log_pb2.Record(value=value))
+        response = await self._answer(self._log.Produce(request, timeout=self.timeout))
+        return response.offset
+
+    async def consume_value(self, offset: int) -> bytes:
+        """Return the value of one record by the book's call.
+
+        Raises:
+            OffsetOutOfRangeError: There is no record at ``offset``.
+        """
+        request = log_pb2.ConsumeRequest(offset=offset)
+        response = await self._answer(self._log.Consume(request, timeout=self.timeout))
+        return response.record.value
+
+    def producer(
+        self,
+        *,
+        batch_bytes: int = DEFAULT_BATCH_BYTES,
+        in_flight: int = DEFAULT_IN_FLIGHT,
+        linger: float = DEFAULT_LINGER,
+        acks: int = 1,
+        on_ack: Callable[[Acknowledged], None] | None = None,
+    ) -> Producer:
+        """Return a producer, to be used with ``async with``.
+
+        Args:
+            batch_bytes: A batch is sent when it has about so many.
+            in_flight: Batches sent and not yet acknowledged, at most.
+            linger: Seconds that a record waits for company.
+            acks: Nodes on which a batch is durable before it is acknowledged.
+            on_ack: Called for each acknowledged batch, in order.
+        """
+        return Producer(
+            self._batches,
+            self._error_of,
+            batch_bytes=batch_bytes,
+            in_flight=in_flight,
+            linger=linger,
+            acks=acks,
+            on_ack=on_ack,
+        )
+
+    def consume(
+        self, start: Place | None = None, end: Place | None = None, *, follow: bool = False, max_bytes: int = 0
+    ) -> ConsumeStream:
+        """Return a stream of the batches in ``[start, end)``.
+
+        Args:
+            start: Left out: the start of the log.
+            end: Left out: the end of the log as it is when the call arrives, or none with ``follow``.
+            follow: Wait at the end of the log for more.
+            max_bytes: Soft limit of a message; 0: the server's choice.
+        """
+        request = batches_pb2.ConsumeBatchesRequest(
+            start=_place(start), end=_place(end), follow=follow, max_bytes=max_bytes
+        )
+        return ConsumeStream(self._batches.Consume(request), self._error_of)
+
+    async def status(self, *, segments: bool = False) -> ClusterSnapshot:
+        """Return what the agent says about itself and its cluster."""
+        request = cluster_pb2.GetStatusRequest(segments=segments)
+        return from_message(await self._answer(self._cluster.GetStatus(request, timeout=self.timeout)))
+
+    async def watch(self, *, min_interval: float = 0.2, segments: bool = False) -> AsyncIterator[ClusterSnapshot]:
+        """Yield a snapshot at once, then whenever something changed, at most one in ``min_interval`` seconds."""
+        request = cluster_pb2.WatchRequest(min_interval_ms=int(min_interval * 1000), segments=segments)
+        call = self._cluster.Watch(request)
+        try:
+            async for status in call:
+                yield from_message(status)
+        except grpc.aio.AioRpcError as exc:
+            raise self._error_of(exc) from exc
+        finally:
+            call.cancel()
+
+    async def watch_forever(
+        self, *, min_interval: float = 0.2, segments: bool = False
+    ) -> AsyncIterator[ClusterSnapshot | ConnectionState]:
+        """As :meth:`watch`, for ever: what happens to the connection is part of what it yields."""
+        attempt = 0
+        while True:
+            try:
+                async for snapshot in self.watch(min_interval=min_interval, segments=segments):
+                    if attempt != -1:
+                        attempt = -1
+                        yield Live()
+                    yield snapshot
+                raise ProglogError(f"{self.addr} ended the stream")
+            except ProglogError as exc:
+                attempt = max(attempt, 0) + 1
+                retry_in = RETRY_INTERVALS[min(attempt, len(RETRY_INTERVALS)) - 1]
+                yield Reconnecting(attempt, retry_in, exc)
+                await asyncio.sleep(retry_in)
+
+    async def _answer(self, call: Awaitable[Answer]) -> Answer:
+        try:
+            return await call
+        except grpc.aio.AioRpcError as exc:
+            raise self._error_of(exc) from exc
+
+    def _error_of(self, exc: grpc.aio.AioRpcError) -> ProglogError:
+        return error_of(exc, self.addr, self.tls)
+
+
+def _place(place: Place | None) -> batches_pb2.Place | None:
+    return None if place is None else batches_pb2.Place(**{place.kind.value: place.value})

@@ -1,0 +1,150 @@
+"""The fast path, ``proglog.v1.Batches``: whole batches in, slices of the store out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from proglog.api.v1 import batches_pb2, batches_pb2_grpc
+from proglog.errors import InvalidRequestError, OffsetOutOfRangeError
+from proglog.log.log import Log
+from proglog.log.model import Appended
+from proglog.record.batch import VerifiedBatch, verify
+from proglog.record.scan import headers
+from proglog.rpc.commit_log import CommitLog
+from proglog.rpc.context import Context
+from proglog.types import NO_ORIGIN, Offset
+
+MAX_IN_FLIGHT = 64
+"""Batches of one stream that wait for their sync."""
+DEFAULT_READ_BYTES = 256 * 1024
+MAX_READ_BYTES = 2 * 1024 * 1024
+NO_END = Offset((1 << 63) - 1)
+
+
+class BatchService(batches_pb2_grpc.BatchesServicer):
+    """Batch produce and batch consume."""
+
+    def __init__(self, commit_log: CommitLog) -> None:
+        self._commit_log = commit_log
+
+    async def Produce(  # noqa: N802 - gRPC's name
+        self, request_iterator: AsyncIterator[batches_pb2.ProduceBatchRequest], context: Context
+    ) -> AsyncIterator[batches_pb2.ProduceBatchResponse]:
+        """Append each batch; answer in order, each when it is durable.
+
+        Raises:
+            MalformedBatchError: What came is not a producer's batch; those before it are answered first.
+            StorageError: The disk refused.
+        """
+        del context
+        waiting: asyncio.Queue[asyncio.Task[Appended] | None] = asyncio.Queue(MAX_IN_FLIGHT)
+        receiving = asyncio.create_task(self._receive(request_iterator, waiting), name="produce-receive")
+        try:
+            while (appending := await waiting.get()) is not None:
+                appended = await appending
+                yield batches_pb2.ProduceBatchResponse(
+                    base_offset=appended.base_offset,
+                    end_offset=appended.end_offset,
+                    origin=appended.origin,
+                    base_sequence=appended.base_sequence,
+                )
+            await receiving  # an error that ended it
+        finally:
+            receiving.cancel()
+            while not waiting.empty():
+                left = waiting.get_nowait()
+                if left is not None:
+                    left.cancel()  # the wait, not the append: that may still happen, and was never answered
+
+    async def _receive(
+        self,
+        requests: AsyncIterator[batches_pb2.ProduceBatchRequest],
+        waiting: "asyncio.Queue[asyncio.Task[Appended] | None]",
+    ) -> None:
+        try:
+            async for request in requests:
+                if request.acks > 1:
+                    raise InvalidRequestError(
+                        f"acks={request.acks}: this agent answers when a batch is durable here; use 1"
+                    )
+                batch = _producers_batch(request.batch)
+                await waiting.put(asyncio.create_task(self._commit_log.append(batch)))
+        finally:
+            await waiting.put(None)
+
+    async def Consume(  # noqa: N802 - gRPC's name
+        self, request: batches_pb2.ConsumeBatchesRequest, context: Context
+    ) -> AsyncIterator[batches_pb2.ConsumeBatchesResponse]:
+        """Yield the resolved range, then batches up to its end; with ``follow``, wait for what comes.
+
+        Raises:
+            OffsetOutOfRangeError: A place in the request is not in the log.
+            DataLossError: A damaged range stands in the way.
+        """
+        del context
+        log = self._commit_log.log
+        start = _resolve(log, request.start) if request.HasField("start") else log.start_offset
+        end = _end(log, request)
+        yield batches_pb2.ConsumeBatchesResponse(start_offset=start, end_offset=max(start, end))
+        cursor = log.seek(start)
+        offset = start
+        max_bytes = min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES)
+        while offset < end:
+            data, cursor = await self._commit_log.read(cursor, max_bytes)
+            if not data:
+                await self._commit_log.wait_for_data(cursor)
+                continue
+            data, offset = _up_to(data, offset, end)
+            self._commit_log.records_served += offset - start
+            start = offset
+            yield batches_pb2.ConsumeBatchesResponse(batches=data)
+
+
+def _producers_batch(data: bytes) -> VerifiedBatch:
+    batch = verify(data)
+    header = batch.header
+    if header.batch_bytes != len(data):
+        raise InvalidRequestError(f"one batch a message: it has {header.batch_bytes} bytes, the message {len(data)}")
+    if header.is_control:
+        raise InvalidRequestError("a producer's batch has records; control batches are the server's")
+    if header.origin != NO_ORIGIN or header.base_sequence or header.base_offset:
+        raise InvalidRequestError("a producer's batch has no origin, sequence or offset yet: the server stamps it")
+    return batch
+
+
+def _resolve(log: Log, place: batches_pb2.Place) -> Offset:
+    start, end = log.start_offset, log.end_offset
+    match place.WhichOneof("at"):
+        case "after_start":
+            offset = start + place.after_start
+        case "before_end":
+            return Offset(max(start, end - place.before_end))
+        case "time_ms":
+            return log.seek_time(place.time_ms)
+        case "offset":
+            offset = place.offset
+        case _:
+            raise InvalidRequestError("a place is empty: set offset, after_start, before_end or time_ms")
+    if not start <= offset <= end:
+        raise OffsetOutOfRangeError(offset, start, end)
+    return Offset(offset)
+
+
+def _end(log: Log, request: batches_pb2.ConsumeBatchesRequest) -> Offset:
+    if not request.HasField("end"):
+        return NO_END if request.follow else log.end_offset
+    if request.follow and request.end.WhichOneof("at") == "offset":
+        return Offset(request.end.offset)  # it may still be to come
+    return _resolve(log, request.end)
+
+
+def _up_to(data: bytes, offset: Offset, end: Offset) -> tuple[bytes, Offset]:
+    """Return the batches of ``data`` that start before ``end``, and the offset after them."""
+    if end == NO_END:
+        for _, header in headers(data):
+            offset = max(offset, header.end_offset)
+        return data, offset
+    for position, header in headers(data):
+        if header.base_offset >= end:
+            return data[:position], end
+        offset = max(offset, header.end_offset)
+    return data, offset

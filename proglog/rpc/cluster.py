@@ -1,0 +1,22 @@
+"""What the cluster service needs of the agent."""
+
+from typing import Protocol
+
+from proglog.rpc.model import ClusterSnapshot
+
+
+class ClusterView(Protocol):
+    """What an agent says about itself and its cluster."""
+
+    @property
+    def version(self) -> int:
+        """Grows with every change worth showing."""
+        ...
+
+    def snapshot(self, *, segments: bool) -> ClusterSnapshot:
+        """Return everything, with the list of segments if asked."""
+        ...
+
+    async def wait_changed(self, version: int) -> int:
+        """Return the version once it differs from ``version``."""
+        ...

@@ -1,0 +1,171 @@
+"""What every call goes through: who is it, may it, what came of it.
+
+Authorization is decided when a call starts and, on a stream, again whenever the policy has changed. An error that the
+table knows becomes its status; any other becomes INTERNAL with a number that telemetry has, and no traceback leaves
+the server.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+
+from proglog.errors import ProglogError
+from proglog.rpc.status import to_status
+from proglog.security.authorizer import Authorizer
+from proglog.security.subject import subject_of
+
+ANY_OBJECT = "*"
+PRODUCE, CONSUME = "produce", "consume"
+ACTIONS = {
+    "/log.v1.Log/Produce": PRODUCE,
+    "/log.v1.Log/ProduceStream": PRODUCE,
+    "/log.v1.Log/Consume": CONSUME,
+    "/log.v1.Log/ConsumeStream": CONSUME,
+    "/log.v1.Log/GetServers": CONSUME,
+    "/proglog.v1.Batches/Produce": PRODUCE,
+    "/proglog.v1.Batches/Consume": CONSUME,
+    "/proglog.v1.Replication/Replicate": CONSUME,
+    "/proglog.v1.Cluster/GetStatus": CONSUME,
+    "/proglog.v1.Cluster/Watch": CONSUME,
+}
+"""What a call does. Calls of other services - health, reflection - are open to whoever passed the handshake."""
+
+RECHECK_INTERVAL = 2.0
+"""Seconds between two looks at the policy's generation on an open stream."""
+
+Request = TypeVar("Request")
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Wraps every handler: authorize, run, report."""
+
+    def __init__(self, authorizer: Authorizer, logger: structlog.stdlib.BoundLogger) -> None:
+        self._authorizer = authorizer
+        self._logger = logger
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the handler of a call, wrapped."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = str(handler_call_details.method)
+        coders = {
+            "request_deserializer": handler.request_deserializer,
+            "response_serializer": handler.response_serializer,
+        }
+        if handler.unary_unary:
+            return grpc.unary_unary_rpc_method_handler(self._answering(method, handler.unary_unary), **coders)
+        if handler.stream_unary:
+            return grpc.stream_unary_rpc_method_handler(self._answering(method, handler.stream_unary), **coders)
+        if handler.unary_stream:
+            return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), **coders)
+        return grpc.stream_stream_rpc_method_handler(self._streaming(method, handler.stream_stream), **coders)
+
+    def _answering(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
+        async def answer(request: Any, context: Context) -> Any:
+            call = _Call(self, method, context)
+            try:
+                call.authorize()
+                response = await behavior(request, context)
+            except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
+                await call.fail(exc)
+            else:
+                call.finish()
+                return response
+
+        return answer
+
+    def _streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
+        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+            call = _Call(self, method, context)
+            watch: asyncio.Task[None] | None = None
+            try:
+                call.authorize()
+                watch = call.watch_policy()
+                async for response in behavior(request, context):
+                    yield response
+            except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
+                await call.fail(exc)
+            else:
+                call.finish()
+            finally:
+                if watch is not None:
+                    watch.cancel()
+
+        return stream
+
+
+class _Call:
+    """One call under way."""
+
+    def __init__(self, gate: Gate, method: str, context: Context) -> None:
+        self._authorizer = gate._authorizer
+        self._logger = gate._logger
+        self._method = method
+        self._context = context
+        self._started = time.monotonic()
+        self._action = ACTIONS.get(method)
+        self._subject = subject_of(context.auth_context())
+        self._denied: ProglogError | None = None
+
+    def authorize(self) -> None:
+        if self._action is not None:
+            self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
+
+    def watch_policy(self) -> asyncio.Task[None] | None:
+        """Cut the stream when a changed policy no longer allows it."""
+        if self._action is None:
+            return None
+        caller = asyncio.current_task()
+        return asyncio.create_task(self._recheck(caller), name="rpc-policy-watch")
+
+    async def _recheck(self, caller: "asyncio.Task[Any] | None") -> None:
+        generation = self._authorizer.generation
+        while True:
+            await asyncio.sleep(RECHECK_INTERVAL)
+            try:
+                if self._authorizer.generation != generation:
+                    generation = self._authorizer.generation
+                    self.authorize()
+            except ProglogError as exc:
+                self._denied = exc
+                if caller is not None:
+                    caller.cancel()
+                return
+
+    def finish(self) -> None:
+        self._logger.debug("rpc_finished", **self._facts("OK"))
+
+    async def fail(self, exc: BaseException) -> None:
+        if isinstance(exc, asyncio.CancelledError) and self._denied is not None:
+            exc = self._denied
+        if isinstance(exc, ProglogError):
+            code, details, metadata = to_status(exc)
+            self._logger.info("rpc_finished", **self._facts(code.name), error=details)
+            await self._context.abort(code, details, metadata)
+        if isinstance(exc, grpc.aio.AbortError) or not isinstance(exc, Exception):
+            raise exc
+        number = secrets.token_hex(4)
+        self._logger.error("rpc_failed", **self._facts("INTERNAL"), number=number, exc_info=exc)
+        await self._context.abort(grpc.StatusCode.INTERNAL, f"internal error {number}; the agent's telemetry has it")
+
+    def _facts(self, code: str) -> dict[str, Any]:
+        elapsed_ms = (time.monotonic() - self._started) * 1000
+        return {
+            "method": self._method,
+            "subject": self._subject,
+            "peer": self._context.peer(),
+            "code": code,
+            "elapsed_ms": round(elapsed_ms, 1),
+        }
