@@ -170,9 +170,13 @@ def _lag(scene: _Scene) -> Iterator[Alert]:
     for peer in scene.snapshot.peers:
         for origin in peer.origins:
             key = f"lag/{peer.name}/{origin.origin.hex()}"
-            if origin.source and (
-                scene.over(key, origin.lag_records, scene.limits.lag_records)
-                or scene.over(key, origin.lag_ms, scene.limits.lag_ms)
+            if (
+                origin.source
+                and origin.lag_records > 0
+                and (
+                    scene.over(key, origin.lag_records, scene.limits.lag_records)
+                    or scene.over(key, origin.lag_ms, scene.limits.lag_ms)
+                )
             ):
                 owner = origin.node_name or origin_id(origin.origin)
                 yield Alert(

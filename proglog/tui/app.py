@@ -1,20 +1,25 @@
 """The dashboard: one event loop, one worker for the stream of events, one state, at most five paints a second."""
 
 import time
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ClassVar
 
 from textual import work
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from proglog.tui.screens.base import DashScreen
+from proglog.client.safe_text import safe_text
+from proglog.tui.screens.base import Shows
 from proglog.tui.screens.main import MainScreen
+from proglog.tui.screens.reader import Reader
 from proglog.tui.source import Source
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, Event, Paused, Resumed, Stepped, Tick, reduce
 from proglog.tui.themes import DEFAULT_THEME, THEMES
+from proglog.tui.views import alerts, guide
 
 REFRESH_SECONDS = 0.2
 """Between two paints at least: faster ones are not seen, and cost a slow link dearly."""
@@ -38,6 +43,7 @@ class DashApp(App[None]):
         Binding("left_square_bracket", "step(-30)", "Back 30 s", show=False, key_display="[", id="app.back-30"),
         Binding("right_square_bracket", "step(30)", "Forward 30 s", show=False, key_display="]", id="app.forward-30"),
         Binding("colon", "command_palette", "Commands", show=False, key_display=":", id="app.commands"),
+        Binding("a", "alerts", "Alerts", show=False, id="app.alerts", tooltip="What needs attention, and what to do"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit"),
     ]
@@ -101,13 +107,44 @@ class DashApp(App[None]):
             return
         self._dirty = False
         for screen in self.screen_stack:
-            if isinstance(screen, DashScreen) and screen.is_mounted:
+            if isinstance(screen, Shows) and screen.is_mounted:
                 screen.show(self.state)
 
     def _now(self, event: Event) -> None:
         """Takes a key's event into the state and paints at once."""
         self.dispatch(event)
         self.flush()
+
+    def copy(self, text: str, what: str) -> None:
+        """Copies ``text`` through the terminal (OSC 52), which works over SSH too, and says so."""
+        self.copy_to_clipboard(text)
+        self.tell(f"copied {what}")
+
+    def tell(self, words: str, *, severity: SeverityLevel = "information") -> None:
+        """Shows a short message. Foreign text may be in it."""
+        self.notify(safe_text(words, 300, ascii_only=self.look.ascii_only), markup=False, severity=severity, timeout=3)
+
+    def action_alerts(self) -> None:
+        """Shows what needs attention and what to do."""
+        self.push_screen(Reader("What needs attention", alerts.lines))
+
+    def action_help(self) -> None:
+        """Shows the keys that work here and what the numbers mean."""
+        screen = self.screen
+        bindings, topic = dict(screen.active_bindings), getattr(screen, "topic", None)
+        if not isinstance(screen, Reader):
+            self.push_screen(Reader("Help", lambda _state, look, width: guide.lines(bindings, topic, look, width)))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Offers every action that has a key on this screen, and the themes."""
+        seen = set()
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.id and binding.description and binding.action not in seen and active.enabled:
+                seen.add(binding.action)
+                run = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, binding.tooltip or f"key {binding.key}", run)
+        yield SystemCommand("Theme", "Colours: also for colour-blind readers and for high contrast", self.search_themes)
 
     def action_pause(self) -> None:
         """Holds the screen, or shows the present again."""

@@ -77,6 +77,22 @@ def _cut(text: str, width: int) -> str:
     return fit(text + "  ", width) if width > 0 else ""
 
 
+def wrap(spans: Sequence[Span], width: int, *, indent: int = 2) -> list[Line]:
+    """Returns ``spans`` broken between words into lines of ``width`` cells, all but the first indented."""
+    lines: list[Line] = []
+    current: list[Span] = []
+    room = width
+    for span in spans:
+        for word in span.text.replace(" ", " \0").split("\0"):
+            if cells(word.rstrip()) > room and current:
+                lines.append((*current[:-1], Span(current[-1].text.rstrip(), current[-1].role)))
+                current = [Span(" " * min(indent, width - 1))]
+                room = width - min(indent, width - 1)
+            current.append(Span(word, span.role))
+            room -= cells(word)
+    return [*lines, tuple(current)]
+
+
 def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
     """Returns ``left`` and ``right`` at the two ends of ``width`` cells; the right side is kept when they collide."""
     room = width - width_of(right)

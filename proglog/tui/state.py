@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
 
-from proglog.client.alerts import Alert, evaluate
+from proglog.client.alerts import Alert, Severity, evaluate
+from proglog.client.history import CAPACITY, FRAME_SECONDS, Frame, shared
 from proglog.client.model import ClusterSnapshot
-from proglog.tui.history import CAPACITY, FRAME_SECONDS, Frame, shared
 
 
 class Phase(StrEnum):
@@ -52,7 +52,8 @@ class DashState:
     frames: tuple[Frame, ...] = ()
     cursor: int | None = None
     """Frame that is shown; ``None``: the latest snapshot."""
-    latest_alerts: tuple[Alert, ...] = ()
+    raised: frozenset[str] = frozenset()
+    """Keys of the alerts that the latest snapshot raised: limits have hysteresis."""
 
     @property
     def paused(self) -> bool:
@@ -93,9 +94,24 @@ class DashState:
     @property
     def alerts(self) -> tuple[Alert, ...]:
         """What needs attention at the moment on the screen, the worst first."""
-        if self.cursor is None:
-            return self.latest_alerts
-        return evaluate(self.frames[self.cursor].snapshot)
+        if self.shown is None:
+            return ()
+        raised = self.raised if self.cursor is None else frozenset()
+        return (*self._unreachable(), *evaluate(self.shown, self.agent_now_ms, raised=raised))
+
+    def _unreachable(self) -> tuple[Alert, ...]:
+        """Returns the alert that all others are as old as the last contact."""
+        if self.cursor is not None or not self.stale:
+            return ()
+        return (
+            Alert(
+                key="unreachable",
+                severity=Severity.CRITICAL,
+                subject=self.target,
+                what=f"cannot be reached: {self.error or 'no answer'}",
+                advice="What is shown is its last word. It is tried again by itself.",
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +190,6 @@ def reduce(state: DashState, event: Event) -> DashState:
 
 def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
     snapshot = shared(event.snapshot, state.latest)
-    raised = frozenset(alert.key for alert in state.latest_alerts)
     return _sampled(
         replace(
             state,
@@ -184,7 +199,7 @@ def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
             error="",
             latest=snapshot,
             received_at=event.at,
-            latest_alerts=evaluate(snapshot, raised=raised),
+            raised=frozenset(alert.key for alert in evaluate(snapshot, raised=state.raised)),
         )
     )
 

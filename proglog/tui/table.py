@@ -39,6 +39,8 @@ class Row:
     """Its identity from one snapshot to the next: the cursor follows it. Never shown."""
     cells: tuple[Cell, ...]
     sort: tuple[SortValue, ...]
+    name: str = ""
+    """What is copied for it: a member's name, an offset. Foreign text. Empty: its key."""
     source: object = None
     """The value that it shows, for copying as JSON and for drill-down."""
 

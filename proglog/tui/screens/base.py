@@ -1,8 +1,9 @@
 """What every screen of the dashboard can do: show a state."""
 
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from textual.screen import Screen
+from textual.dom import DOMNode
+from textual.screen import ModalScreen, Screen
 
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class DashScreen(Screen[Result], Generic[Result]):
+class Shows(DOMNode):
     """A screen that is told the state after every change of it."""
 
     @property
@@ -29,6 +30,22 @@ class DashScreen(Screen[Result], Generic[Result]):
     def show(self, state: DashState) -> None:
         """Brings the screen up to date."""
         raise NotImplementedError
+
+
+class DashScreen(Screen[Result], Shows):
+    """A whole screen."""
+
+    def on_mount(self) -> None:
+        """Shows the state that there is."""
+        self.call_after_refresh(lambda: self.show(self.dash.state))
+
+    def on_resize(self) -> None:
+        """Shows the state in the new size."""
+        self.call_after_refresh(lambda: self.show(self.dash.state))
+
+
+class DashModal(ModalScreen[Result], Shows):
+    """A box over the screen it was opened from."""
 
     def on_mount(self) -> None:
         """Shows the state that there is."""

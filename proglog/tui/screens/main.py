@@ -1,5 +1,6 @@
 """The main screen: members, replication, segments, throughput and events, as many as the terminal has room for."""
 
+import json
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -10,10 +11,14 @@ from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
+from proglog.client.model import Member, PeerStatus
+from proglog.client.plain import to_plain
 from proglog.client.safe_text import safe_text
 from proglog.tui.screens.base import DashScreen
+from proglog.tui.screens.reader import Reader
 from proglog.tui.state import DashState
-from proglog.tui.views import events, header, members, replication, segments, throughput
+from proglog.tui.table import Row
+from proglog.tui.views import events, header, member, members, replication, segments, throughput
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
@@ -37,6 +42,8 @@ class MainScreen(DashScreen[None]):
         Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
         Binding("slash", "filter", "Filter", key_display="/", id="main.filter", tooltip="Rows that match; !text: not"),
         Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, origin, matrix"),
+        Binding("y", "copy", "Copy", show=False, id="main.copy", tooltip="Copy the name under the cursor"),
+        Binding("Y", "copy_json", "Copy JSON", show=False, id="main.copy-json", tooltip="Copy the row as JSON"),
         Binding("escape", "back", "Back", show=False, id="main.back", tooltip="Leave filter, zoom, pause"),
         Binding("q", "app.quit", "Quit", id="main.quit"),
     ]
@@ -183,6 +190,36 @@ class MainScreen(DashScreen[None]):
         self._mode = _REPLICATION_MODES[following % len(_REPLICATION_MODES)]
         self.action_panel("replication")
         self.show(self.dash.state)
+
+    @property
+    def topic(self) -> str:
+        """What the help explains: the active panel."""
+        return self._active
+
+    def on_live_table_opened(self, event: LiveTable.Opened) -> None:
+        """Opens a member; a segment's records."""
+        source = event.row.source
+        if isinstance(source, Member | PeerStatus):
+            name = source.name
+            title = safe_text(name, 60, ascii_only=self.look.ascii_only)
+            self.dash.push_screen(Reader(title, lambda state, look, width: member.lines(name, state, look, width)))
+
+    def action_copy(self) -> None:
+        """Copies the name of the row under the cursor."""
+        row = self._row
+        if row is not None:
+            name = safe_text(row.name or row.key)
+            self.dash.copy(name, name)
+
+    def action_copy_json(self) -> None:
+        """Copies the row under the cursor as JSON."""
+        row = self._row
+        if row is not None:
+            self.dash.copy(json.dumps(to_plain(row.source)), "the row as JSON")
+
+    @property
+    def _row(self) -> Row | None:
+        return None if self._active == "throughput" else self.table(self._active).row
 
     def action_filter(self) -> None:
         """Asks for the text that rows of the active panel must contain."""

@@ -42,5 +42,6 @@ def _row(event: ClusterEvent, now_ms: int, look: Look) -> Row:
             line(look.safe(event.detail, 200)),
         ),
         sort=(event.at_ms, -event.at_ms, event.kind, event.subject, event.detail),
+        name=f"{event.kind} {event.subject} {event.detail}",
         source=event,
     )

@@ -1,8 +1,8 @@
 """The members of the cluster, as the agent sees them."""
 
+from proglog.client.history import rate_now, rates, written_by
 from proglog.client.model import ClusterSnapshot, Member, MemberStatus
 from proglog.client.words import count_words, member_mark, rate_words, short_duration
-from proglog.tui.history import rate_now, rates, written_by
 from proglog.tui.spans import Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Row

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from proglog.client.history import catch_up_seconds, lag_behind, levels
 from proglog.client.model import ClusterSnapshot, OriginStatus, PeerOrigin, PeerState, PeerStatus
 from proglog.client.words import (
     bytes_words,
@@ -12,10 +13,9 @@ from proglog.client.words import (
     peer_mark,
     short_count,
 )
-from proglog.tui.history import catch_up_seconds, lag_behind, levels
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Row
+from proglog.tui.table import Column, Row, column_widths
 
 PEER_COLUMNS = (
     Column(title="PEER", width=8, flex=1, limit=20),
@@ -109,10 +109,16 @@ def origin_rows(state: DashState, look: Look) -> list[Row]:
     """Returns a row for each origin of each peer."""
     if state.shown is None:
         return []
-    return [_origin_row(peer, origin, look) for peer in state.shown.peers for origin in peer.origins]
+    return [origin_row(peer, origin, look) for peer in state.shown.peers for origin in peer.origins]
 
 
-def _origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
+def origin_widths(width: int) -> dict[int, int]:
+    """Returns the widths of the origins' columns without the peer's name."""
+    return column_widths(ORIGIN_COLUMNS[1:], width)
+
+
+def origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
+    """Returns the row of one origin on both ends of a stream."""
     size, late = origin.lag_bytes, origin.lag_ms
     return Row(
         key=f"{peer.name}/{origin.origin.hex()}",
@@ -134,6 +140,7 @@ def _origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
             origin.peer_lag_records,
             int(origin.source),
         ),
+        name=origin.origin.hex(),
         source=origin,
     )
 

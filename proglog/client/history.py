@@ -1,4 +1,4 @@
-"""The last ten minutes, one frame a second: what sparklines are drawn from and what a pause walks back in.
+"""The last minutes, one frame a second: what sparklines are drawn from, what a pause walks back in, what is recorded.
 
 A frame is a whole snapshot. Consecutive frames share every value that did not change, so ten minutes of a quiet
 cluster weigh little more than one snapshot. Series are read off the frames; nothing is kept twice. Pure.
@@ -23,7 +23,7 @@ class Frame:
     """What was known at one second."""
 
     at: float
-    """Seconds since 1970 on the clock of the dashboard."""
+    """Seconds since 1970 on the clock of who watched."""
     snapshot: ClusterSnapshot
     live: bool
     """False: the agent could not be reached; the snapshot is the last one before."""

@@ -1,0 +1,70 @@
+"""A box with lines to read: help, alerts, one member. Its text is a function of the state, so it is live."""
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+
+from proglog.tui.screens.base import DashModal
+from proglog.tui.spans import Line, Look, plain
+from proglog.tui.state import DashState
+from proglog.tui.widgets.painted import Lines
+
+Text = Callable[[DashState, Look, int], Sequence[Line]]
+"""Lines for a state, a look and a width in cells."""
+
+
+class Page(VerticalScroll, can_focus=True):
+    """The part of the box that scrolls."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("k", "scroll_up", "Up", show=False, id="reader.up"),
+        Binding("j", "scroll_down", "Down", show=False, id="reader.down"),
+        Binding("ctrl+u", "page_up", "Page up", show=False, id="reader.page-up"),
+        Binding("ctrl+d", "page_down", "Page down", show=False, id="reader.page-down"),
+        Binding("g", "scroll_home", "Top", show=False, id="reader.top"),
+        Binding("G", "scroll_end", "Bottom", show=False, id="reader.bottom"),
+    ]
+
+
+class Reader(DashModal[None]):
+    """Shows lines until it is closed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "dismiss", "Back", id="reader.back"),
+        Binding("y", "copy", "Copy", id="reader.copy", tooltip="Copy the text"),
+    ]
+
+    def __init__(self, title: str, text: Text) -> None:
+        """Prepares a box.
+
+        Args:
+            title: Shown in its upper edge. Foreign text only if made safe before.
+            text: What it says.
+        """
+        super().__init__()
+        self._title = title
+        self._text = text
+        self._lines: list[Line] = []
+
+    def compose(self) -> ComposeResult:
+        """Builds the box."""
+        with Page() as page:
+            page.border_title = Content(self._title).markup
+            page.border_subtitle = Content("esc: back, y: copy").markup
+            yield Lines()
+
+    def show(self, state: DashState) -> None:
+        """Brings the text up to date."""
+        body = self.query_one(Lines)
+        width = self.query_one(Page).scrollable_content_region.width
+        self._lines = list(self._text(state, self.look, width))
+        body.styles.height = max(len(self._lines), 1)
+        body.show(self._lines)
+
+    def action_copy(self) -> None:
+        """Copies the text."""
+        self.dash.copy("\n".join(plain(spans).rstrip() for spans in self._lines), "the text")

@@ -1,0 +1,15 @@
+"""Everything that needs attention, and what to do about it."""
+
+from proglog.tui.spans import Line, Look, Role, Span, line, wrap
+from proglog.tui.state import DashState
+from proglog.tui.views.header import alert_words
+
+
+def lines(state: DashState, look: Look, width: int) -> list[Line]:
+    """Returns each alert with its advice, the worst first."""
+    if not state.alerts:
+        return [line(Span("Nothing needs attention.", Role.GOOD))]
+    told: list[Line] = []
+    for alert in state.alerts[:50]:
+        told += [*wrap(alert_words(alert, look), width), *wrap(line(Span(f"  {alert.advice}", Role.MUTED)), width), ()]
+    return told[:-1]

@@ -1,0 +1,167 @@
+"""The reducer: every event, without a terminal."""
+
+from dataclasses import replace
+
+import pytest
+
+from proglog.client.history import CAPACITY
+from proglog.client.model import PeerState
+from proglog.tui.state import (
+    ConnectionLost,
+    DashState,
+    Loaded,
+    Paused,
+    Phase,
+    Resumed,
+    SnapshotArrived,
+    Stepped,
+    Tick,
+    reduce,
+)
+
+START = 1_790_000_000.0
+
+
+@pytest.fixture
+def live(world):
+    """Returns a state after ``seconds`` of a live cluster."""
+
+    def run(seconds: int) -> DashState:
+        state = DashState(target="x", now=START)
+        for _ in range(seconds):
+            world.second += 1
+            state = reduce(state, SnapshotArrived(world.snapshot(), START + world.second))
+        return state
+
+    return run
+
+
+def _lost(state: DashState, at: float) -> DashState:
+    return reduce(state, ConnectionLost(at=at, attempt=3, retry_in=2.0, error="refused"))
+
+
+def test_it_starts_connecting_with_nothing_to_show():
+    state = DashState(target="x", now=START)
+    assert (state.phase, state.shown, state.alerts, state.stale) == (Phase.CONNECTING, None, (), False)
+
+
+def test_a_snapshot_makes_it_live(live):
+    state = live(1)
+    assert state.phase is Phase.LIVE
+    assert state.shown is state.latest
+    assert len(state.frames) == 1
+
+
+def test_frames_are_a_second_apart_however_many_snapshots_come(live, world):
+    state = live(1)
+    for tenth in range(1, 31):
+        state = reduce(state, SnapshotArrived(world.snapshot(), START + 1 + tenth / 10))
+    assert [round(frame.at - START, 1) for frame in state.frames] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_a_quiet_agent_still_gets_frames(live):
+    state = live(1)
+    for second in range(2, 6):
+        state = reduce(state, Tick(START + second))
+    assert len(state.frames) == 5
+    assert all(frame.live for frame in state.frames)
+
+
+def test_a_lost_agent_is_stale_and_stays_on_the_screen(live):
+    state = _lost(live(3), START + 4)
+    assert state.phase is Phase.RECONNECTING
+    assert state.stale
+    assert state.shown is not None
+    assert state.alerts[0].key == "unreachable"
+    state = reduce(state, Tick(START + 6))
+    assert not state.frames[-1].live
+
+
+def test_a_snapshot_ends_the_outage(live, world):
+    state = _lost(live(3), START + 4)
+    state = reduce(state, SnapshotArrived(world.snapshot(), START + 5))
+    assert (state.phase, state.attempt, state.error, state.stale, state.alerts) == (Phase.LIVE, 0, "", False, ())
+
+
+def test_an_outage_before_the_first_word_shows_nothing_stale():
+    state = _lost(DashState(target="x", now=START), START + 1)
+    assert state.shown is None
+    assert not state.stale
+
+
+def test_a_pause_freezes_what_is_shown_but_not_what_is_collected(live, world):
+    state = reduce(live(5), Paused())
+    shown = state.shown
+    world.second += 1
+    state = reduce(state, SnapshotArrived(world.snapshot(), START + 6))
+    assert state.shown is shown
+    assert len(state.frames) == 6
+    assert reduce(state, Resumed()).shown is state.latest
+
+
+def test_steps_walk_back_and_past_the_end_is_the_present(live):
+    state = reduce(live(5), Stepped(-2))
+    assert state.shown_at == START + 3
+    assert len(state.shown_frames) == 3
+    assert reduce(state, Stepped(-99)).shown_at == START + 1
+    assert reduce(state, Stepped(1)).shown_at == START + 4
+    assert not reduce(state, Stepped(3)).paused
+
+
+def test_a_pause_without_history_does_nothing():
+    state = DashState(target="x", now=START)
+    assert reduce(reduce(state, Paused()), Stepped(-1)) == state
+
+
+def test_history_is_bounded_and_a_pause_stays_on_its_moment(live):
+    state = reduce(live(5), Stepped(-1))
+    at = state.shown_at
+    for second in range(6, CAPACITY + 3):
+        state = reduce(state, Tick(START + second))
+    assert len(state.frames) == CAPACITY
+    assert state.shown_at == at
+    for second in range(CAPACITY + 3, CAPACITY + 20):
+        state = reduce(state, Tick(START + second))
+    assert state.shown_at == state.frames[0].at
+
+
+def test_frames_share_what_did_not_change(live):
+    state = live(3)
+    first, second = state.frames[0].snapshot, state.frames[1].snapshot
+    assert first.members is second.members
+    assert first.events is second.events
+
+
+def test_ages_are_those_of_the_agents_clock(live, world):
+    skewed = replace(world.snapshot(), taken_at_ms=5_000)
+    state = reduce(live(1), SnapshotArrived(skewed, START + 2))
+    assert reduce(state, Tick(START + 4)).agent_now_ms == 7_000
+
+
+def test_a_lag_alert_has_hysteresis(live, world):
+    state = live(1)
+    keys = []
+    for lag in (9_000, 10_001, 9_000, 7_000, 9_000):
+        world.lag["node-b"] = lag
+        world.second += 1
+        snapshot = world.snapshot()
+        peer = replace(snapshot.peers[0], state=PeerState.STREAMING)
+        origins = tuple(replace(origin, lag_ms=0) for origin in peer.origins)
+        snapshot = replace(snapshot, peers=(replace(peer, origins=origins),))
+        state = reduce(state, SnapshotArrived(snapshot, START + world.second))
+        keys.append(len(state.alerts))
+    assert keys == [0, 1, 1, 0, 0]
+
+
+def test_a_recording_starts_at_its_first_frame_and_never_goes_live(live):
+    frames = live(5).frames
+    state = reduce(DashState(target="file", now=START + 900), Loaded(frames))
+    assert (state.phase, state.cursor, state.shown_at) == (Phase.RECORDED, 0, START + 1)
+    state = reduce(state, Stepped(99))
+    assert state.shown_at == START + 5
+    assert reduce(state, Resumed()).paused
+    assert len(reduce(state, Tick(START + 901)).frames) == 5
+
+
+def test_an_empty_recording_shows_nothing():
+    assert reduce(DashState(target="file", now=START), Loaded(())).shown is None
