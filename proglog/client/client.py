@@ -19,7 +19,7 @@ from proglog.client.producer import (
     Acknowledged,
     Producer,
 )
-from proglog.errors import ProglogError
+from proglog.errors import ProglogError, UnavailableError
 from proglog.rpc.convert import from_message
 from proglog.rpc.model import ClusterSnapshot
 from proglog.security.tls import TLSFiles
@@ -159,17 +159,20 @@ class Client:
         attempt = 0
         while True:
             try:
+                live = False
                 async for snapshot in self.watch(min_interval=min_interval, segments=segments):
-                    if attempt != -1:
-                        attempt = -1
+                    if not live:
+                        live, attempt = True, 0
                         yield Live()
                     yield snapshot
-                raise ProglogError(f"{self.addr} ended the stream")
             except ProglogError as exc:
-                attempt = max(attempt, 0) + 1
-                retry_in = RETRY_INTERVALS[min(attempt, len(RETRY_INTERVALS)) - 1]
-                yield Reconnecting(attempt, retry_in, exc)
-                await asyncio.sleep(retry_in)
+                error = exc
+            else:
+                error = UnavailableError(f"{self.addr} ended the stream")
+            attempt += 1
+            retry_in = RETRY_INTERVALS[min(attempt, len(RETRY_INTERVALS)) - 1]
+            yield Reconnecting(attempt, retry_in, error)
+            await asyncio.sleep(retry_in)
 
     async def _answer(self, call: Awaitable[Answer]) -> Answer:
         try:

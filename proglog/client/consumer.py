@@ -6,7 +6,7 @@ from typing import NamedTuple
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2
-from proglog.errors import ProglogError
+from proglog.errors import ProglogError, UnavailableError
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch
 from proglog.record.record import StoredRecord
@@ -55,6 +55,7 @@ class ConsumeStream:
         self.end_offset = 0
         """One past the last offset of the range; 2^63 - 1 when there is no end."""
         self._call = call
+        self._responses = aiter(call)
         self._error_of = error_of
         self._resolved = False
 
@@ -66,11 +67,12 @@ class ConsumeStream:
         """
         if not self._resolved:
             try:
-                first = await self._call.read()
+                first = await anext(self._responses)
             except grpc.aio.AioRpcError as exc:
                 raise self._error_of(exc) from exc
-            if isinstance(first, batches_pb2.ConsumeBatchesResponse):
-                self.start_offset, self.end_offset = first.start_offset, first.end_offset
+            except StopAsyncIteration as exc:
+                raise UnavailableError("the agent ended the stream before it said what the range is") from exc
+            self.start_offset, self.end_offset = first.start_offset, first.end_offset
             self._resolved = True
         return self.start_offset, self.end_offset
 
@@ -82,7 +84,7 @@ class ConsumeStream:
         """
         start, end = await self.resolved()
         try:
-            async for response in self._call:
+            async for response in self._responses:
                 for batch in scan.batches(response.batches):
                     header = batch.header
                     if header.record_count and header.end_offset > start and header.base_offset < end:

@@ -66,7 +66,7 @@ class Producer:
 
     def __init__(
         self,
-        stub: batches_pb2_grpc.BatchesAsyncStub,
+        stub: "batches_pb2_grpc.BatchesAsyncStub",
         error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
         *,
         batch_bytes: int = DEFAULT_BATCH_BYTES,

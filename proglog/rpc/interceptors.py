@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 import structlog
@@ -38,9 +38,9 @@ ACTIONS = {
 RECHECK_INTERVAL = 2.0
 """Seconds between two looks at the policy's generation on an open stream."""
 
-Request = TypeVar("Request")
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
+if TYPE_CHECKING:
+    Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -52,9 +52,9 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """Return the handler of a call, wrapped."""
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -70,6 +70,7 @@ class Gate(grpc.aio.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(self._answering(method, handler.stream_unary), **coders)
         if handler.unary_stream:
             return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), **coders)
+        assert handler.stream_stream  # the last of the four kinds
         return grpc.stream_stream_rpc_method_handler(self._streaming(method, handler.stream_stream), **coders)
 
     def _answering(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
@@ -86,7 +87,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _streaming(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., Any]:
+    def _streaming(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             call = _Call(self, method, context)
             watch: asyncio.Task[None] | None = None
