@@ -1,0 +1,45 @@
+"""Reading the small files that operators write: bounded, and each failure one line that says what to do."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from proglog.errors import ConfigError
+
+
+class FileVersion(NamedTuple):
+    """What changes when a file is replaced or written: cheap to ask for, and equal while nothing happened."""
+
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+
+NO_FILE = FileVersion(0, 0, 0)
+"""The version of a file that is not there, or may not be looked at."""
+
+
+def file_version(path: Path) -> FileVersion:
+    """Return what ``path`` is now; ``NO_FILE`` when it cannot be looked at, which reading it will explain."""
+    try:
+        status = path.stat()
+    except OSError:
+        return NO_FILE
+    return FileVersion(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def read_bounded(path: Path, limit_bytes: int) -> bytes:
+    """Return the whole of ``path``.
+
+    Raises:
+        ConfigError: It cannot be read, is no regular file, or has more than ``limit_bytes``.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ConfigError(f"{path} is not a regular file: name a file")
+        with path.open("rb") as file:
+            content = file.read(limit_bytes + 1)
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc.strerror}; check the path and who may read it") from exc
+    if len(content) > limit_bytes:
+        raise ConfigError(f"{path} has more than {limit_bytes:,} bytes: that is not the file it should be")
+    return content
