@@ -1,9 +1,11 @@
 """The dashboard: one event loop, one worker for the stream of events, one state, at most five paints a second."""
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
 from textual.app import App, SystemCommand
@@ -11,21 +13,58 @@ from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from proglog.client import DEFAULT_TIMEOUT
 from proglog.client.safe_text import safe_text
+from proglog.errors import ConfigError, ProglogError
 from proglog.tui.screens.base import Shows
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
-from proglog.tui.source import Source
+from proglog.tui.source import LiveSource, RecordedSource, Source
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, Event, Paused, Resumed, Stepped, Tick, reduce
-from proglog.tui.themes import DEFAULT_THEME, THEMES
+from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
 from proglog.tui.views import alerts, guide
+
+if TYPE_CHECKING:
+    from proglog.security.tls import TLSFiles
 
 REFRESH_SECONDS = 0.2
 """Between two paints at least: faster ones are not seen, and cost a slow link dearly."""
 
 _WIDTHS = [(0, "-narrow"), (60, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-tiny"), (8, "-flat"), (16, "-short"), (30, "-tall")]
+
+
+def run_dash(
+    addr: str,
+    tls: "TLSFiles | None" = None,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    replay: Path | None = None,
+    theme: str | None = None,
+    ascii_only: bool | None = None,
+) -> None:
+    """Shows the dashboard until the reader leaves it.
+
+    Args:
+        addr: HOST:PORT of an agent's gRPC server. It need not be there yet.
+        tls: Certificate, key and authority; ``None`` speaks plain text.
+        timeout: Seconds that a call may take.
+        replay: A recording to show instead of an agent.
+        theme: Name of a theme; ``None``: TEXTUAL_THEME, or the dashboard's own.
+        ascii_only: Keep to ASCII; ``None``: what locale and terminal need.
+
+    Raises:
+        ProglogError: The recording or the TLS files cannot be used.
+        ConfigError: There is no such theme.
+    """
+    source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
+    ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
+    app = DashApp(source, look=Look(ascii_only=ascii_needed))
+    app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
+    app.run()
+    if app.failure is not None:
+        raise app.failure
 
 
 class DashApp(App[None]):
@@ -69,6 +108,8 @@ class DashApp(App[None]):
         self.source = source
         self.clock = clock
         self.state = DashState(target=source.target, now=clock())
+        self.failure: ProglogError | None = None
+        """What ended the dashboard, when it was not the reader."""
         self._live = live
         self._dirty = True
         for theme in THEMES:
@@ -89,8 +130,22 @@ class DashApp(App[None]):
 
     @work(group="source")
     async def _watch(self) -> None:
-        async for event in self.source.events():
-            self.dispatch(event)
+        try:
+            async for event in self.source.events():
+                self.dispatch(event)
+        except ProglogError as error:
+            self.failure = error
+            self.exit(return_code=1)
+
+    def use_theme(self, name: str) -> None:
+        """Takes a theme by its name.
+
+        Raises:
+            ConfigError: There is no such theme.
+        """
+        if name not in self.available_themes:
+            raise ConfigError(f"no theme {name!r}; expected one of {', '.join(sorted(self.available_themes))}")
+        self.theme = name
 
     def dispatch(self, event: Event) -> None:
         """Takes an event into the state; the screen follows at the next paint."""

@@ -1,19 +1,99 @@
-"""Where the dashboard's events come from: an agent, a recording or a script."""
+"""Where the dashboard's events and records come from: an agent, or a recording."""
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from proglog.tui.state import Event
+from proglog.client import DEFAULT_TIMEOUT, connect
+from proglog.client.model import ClusterSnapshot
+from proglog.client.recording import load
+from proglog.errors import NotFoundError
+from proglog.record.record import StoredRecord
+from proglog.tui.state import ConnectionLost, Event, Loaded, SnapshotArrived
+
+if TYPE_CHECKING:
+    from proglog.client.place import Place
+    from proglog.security.tls import TLSFiles
 
 
 class Source(Protocol):
-    """A stream of events about one cluster."""
+    """What a dashboard watches."""
 
     @property
     def target(self) -> str:
-        """What is watched, for the header."""
+        """Its name, for the header. Foreign text."""
         ...
 
     def events(self) -> AsyncIterator[Event]:
-        """Yields events for as long as there are any; failures to reach an agent are events, not exceptions."""
+        """Yields events for as long as there are any; an agent out of reach is an event, not an error.
+
+        Raises:
+            ProglogError: What no waiting mends, such as TLS files that cannot be read.
+        """
         ...
+
+    def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
+        """Yields the records from ``start`` on, then those that are appended, in portions.
+
+        Raises:
+            ProglogError: They cannot be had.
+        """
+        ...
+
+
+class LiveSource:
+    """An agent, over the client that everybody uses."""
+
+    def __init__(
+        self,
+        addr: str,
+        tls: "TLSFiles | None" = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.target = addr
+        self._tls = tls
+        self._timeout = timeout
+        self._clock = clock
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yields snapshots and what happens to the connection, for ever; tries again at least once a second."""
+        async with connect(self.target, tls=self._tls, timeout=self._timeout) as client:
+            from proglog.client.client import Reconnecting  # gRPC is imported by now, after the first frame
+
+            async for item in client.watch_forever(segments=True):
+                if isinstance(item, ClusterSnapshot):
+                    yield SnapshotArrived(item, self._clock())
+                elif isinstance(item, Reconnecting):
+                    error = str(item.error)
+                    yield ConnectionLost(at=self._clock(), attempt=item.attempt, retry_in=item.retry_in, error=error)
+
+    async def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
+        """Yields a portion for each batch."""
+        async with connect(self.target, tls=self._tls, timeout=self._timeout) as client:
+            async for fetched in client.consume(start, follow=True):
+                yield tuple(fetched.records())
+
+
+class RecordedSource:
+    """A file that a dashboard wrote."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the file.
+
+        Raises:
+            ProglogError: It is no recording.
+        """
+        recording = load(path)
+        self.target = f"{recording.target} in {path.name}"
+        self._frames = recording.frames
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yields everything at once."""
+        yield Loaded(self._frames)
+
+    def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
+        """Raises: a recording is about the log, not of it."""
+        raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")

@@ -1,7 +1,8 @@
 """A made-up cluster with a frozen clock, a dashboard to show it on, and the text grid of a screen."""
 
+import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
 from itertools import pairwise
@@ -22,6 +23,8 @@ from proglog.client.model import (
     PeerStatus,
     Segment,
 )
+from proglog.client.place import Place, PlaceKind
+from proglog.record.record import StoredRecord
 from proglog.tui.app import DashApp
 from proglog.tui.spans import Look
 from proglog.tui.state import ConnectionLost, Event, SnapshotArrived, Tick
@@ -138,9 +141,18 @@ class Script:
 
     target = "127.0.0.1:8400"
 
+    def __init__(self) -> None:
+        self.log: list[StoredRecord] = []
+
     async def events(self) -> AsyncIterator[Event]:
         for event in ():
             yield event
+
+    async def records(self, start: Place) -> AsyncIterator[Sequence[StoredRecord]]:
+        """What the test put there, then nothing more."""
+        for record in self.log[start.value if start.kind is PlaceKind.OFFSET else -start.value :]:
+            yield (record,)
+        await asyncio.Event().wait()
 
 
 class Dash:

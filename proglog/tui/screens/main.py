@@ -11,11 +11,13 @@ from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
-from proglog.client.model import Member, PeerStatus
+from proglog.client.model import Member, PeerStatus, Segment
+from proglog.client.place import Place
 from proglog.client.plain import to_plain
 from proglog.client.safe_text import safe_text
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
+from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import Row
 from proglog.tui.views import events, header, member, members, replication, segments, throughput
@@ -42,6 +44,7 @@ class MainScreen(DashScreen[None]):
         Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
         Binding("slash", "filter", "Filter", key_display="/", id="main.filter", tooltip="Rows that match; !text: not"),
         Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, origin, matrix"),
+        Binding("t", "tail", "Tail", id="main.tail", tooltip="The records at the end of the log, as they come"),
         Binding("y", "copy", "Copy", show=False, id="main.copy", tooltip="Copy the name under the cursor"),
         Binding("Y", "copy_json", "Copy JSON", show=False, id="main.copy-json", tooltip="Copy the row as JSON"),
         Binding("escape", "back", "Back", show=False, id="main.back", tooltip="Leave filter, zoom, pause"),
@@ -203,6 +206,12 @@ class MainScreen(DashScreen[None]):
             name = source.name
             title = safe_text(name, 60, ascii_only=self.look.ascii_only)
             self.dash.push_screen(Reader(title, lambda state, look, width: member.lines(name, state, look, width)))
+        elif isinstance(source, Segment):
+            self.dash.push_screen(RecordsScreen(Place.offset(source.base_offset)))
+
+    def action_tail(self) -> None:
+        """Follows the end of the log."""
+        self.dash.push_screen(RecordsScreen(Place.before_end(TAIL)))
 
     def action_copy(self) -> None:
         """Copies the name of the row under the cursor."""

@@ -51,8 +51,24 @@ class LiveTable(Painted, can_focus=True):
 
         table: "LiveTable"
 
-    def __init__(self, columns: Sequence[Column], *, empty: str, id: str | None = None) -> None:  # noqa: A002  Textual's own name
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        *,
+        empty: str,
+        sticky: bool = False,
+        id: str | None = None,  # noqa: A002  Textual's own name
+    ) -> None:
+        """Prepares a table.
+
+        Args:
+            columns: What it shows of a row.
+            empty: What it says without rows.
+            sticky: A cursor on the last row stays on the last row when more come.
+            id: Textual's.
+        """
         super().__init__(id=id)
+        self._sticky = sticky
         self._columns = tuple(columns)
         self._empty = empty
         self._rows: list[Row] = []
@@ -68,6 +84,16 @@ class LiveTable(Painted, can_focus=True):
     def row(self) -> Row | None:
         """The row under the cursor."""
         return self._arranged[self._cursor] if self._cursor < len(self._arranged) else None
+
+    @property
+    def cursor(self) -> int:
+        """Which row the cursor is on, from 0."""
+        return self._cursor
+
+    @property
+    def below(self) -> int:
+        """How many rows there are below the view."""
+        return max(len(self._arranged) - self._top - self._body_height, 0)
 
     @property
     def needle(self) -> str:
@@ -106,7 +132,11 @@ class LiveTable(Painted, can_focus=True):
         self._arrange()
 
     def _arrange(self) -> None:
+        at_end = self._sticky and self._cursor >= len(self._arranged) - 1
         self._arranged = arranged(self._rows, self._needle, self._order)
+        if at_end:
+            self._place(len(self._arranged) - 1)
+            return
         for index, row in enumerate(self._arranged):
             if row.key == self._cursor_key:
                 self._cursor = index

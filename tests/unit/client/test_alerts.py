@@ -168,7 +168,7 @@ def test_every_alert_says_what_to_do():
     )
     found = evaluate(snapshot)
     assert len(found) == 9
-    assert all(alert.advice.endswith(".") for alert in found)
+    assert all(alert.advice.endswith((".", "?")) for alert in found)
 
 
 def test_limits_check_themselves():

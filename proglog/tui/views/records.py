@@ -1,0 +1,115 @@
+"""Records: a row for each in the browser, everything about one in the reader. All of it is foreign."""
+
+import json
+
+from proglog.client.safe_text import safe_text
+from proglog.client.words import bytes_words, count_words, origin_id
+from proglog.record.record import StoredRecord
+from proglog.tui.spans import Line, Look, Role, Span, line, wrap
+from proglog.tui.table import Column, Row
+
+COLUMNS = (
+    Column(title="OFFSET", width=9, right=True, flex=1, limit=14),
+    Column(title="TIME", width=8, rank=1),
+    Column(title="ORIGIN", width=8, rank=4),
+    Column(title="SEQUENCE", width=9, right=True, rank=4),
+    Column(title="KEY", width=8, flex=2, rank=3, limit=24),
+    Column(title="SIZE", width=6, right=True, rank=2),
+    Column(title="VALUE", width=12, flex=20),
+)
+_PREVIEW_CELLS = 240
+_SHOWN_BYTES = 64 * 1024
+_HEX_BYTES = 4 * 1024
+_HEX_ROW = 16
+
+
+def row(record: StoredRecord, look: Look, *, as_hex: bool) -> Row:
+    """Returns the row of a record, its value as text or as hex digits."""
+    key = "" if record.key is None else record.key
+    value = record.value[: _PREVIEW_CELLS // 3].hex(" ") if as_hex else record.value
+    return Row(
+        key=str(record.offset),
+        cells=(
+            line(Span(count_words(record.offset), Role.ACCENT)),
+            line(Span(look.clock(record.timestamp_ms / 1000), Role.MUTED)),
+            line(Span(origin_id(record.origin), Role.MUTED)),
+            line(Span(count_words(record.sequence), Role.MUTED)),
+            line(look.safe(key, 40, role=Role.STRONG)),
+            line(Span(bytes_words(len(record.value)), Role.MUTED)),
+            line(look.safe(value, _PREVIEW_CELLS)),
+        ),
+        sort=(
+            record.offset,
+            record.timestamp_ms,
+            origin_id(record.origin),
+            record.sequence,
+            safe_text(key, 40),
+            len(record.value),
+            safe_text(value, 40),
+        ),
+        name=safe_text(record.value, _SHOWN_BYTES),
+        source=record,
+    )
+
+
+def lines(record: StoredRecord, look: Look, width: int) -> list[Line]:
+    """Returns everything about a record; of a long value the beginning."""
+    value = record.value[:_SHOWN_BYTES]
+    cut = len(record.value) - len(value)
+    facts = [
+        _fact("offset", Span(count_words(record.offset), Role.ACCENT)),
+        _fact("timestamp", look.clock(record.timestamp_ms / 1000), Span(f"  {record.timestamp_ms} ms", Role.MUTED)),
+        _fact("origin", record.origin.hex(), Span("  sequence ", Role.MUTED), count_words(record.sequence)),
+        _fact("key", Span("none", Role.MUTED) if record.key is None else look.safe(record.key, 4_000)),
+        _fact("value", bytes_words(len(record.value)), Span(f"  {cut:,} bytes not shown" if cut else "", Role.WARN)),
+    ]
+    for name, content in record.headers[:100]:
+        facts.append(_fact("header", look.safe(name, 80), Span(" = ", Role.MUTED), look.safe(content, 1_000)))
+    wrapped = [part for fact in facts for part in wrap(fact, width, indent=_LABEL)]
+    return [*wrapped, (), *_value(value, look, width), (), *_hex_dump(record.value[:_HEX_BYTES], look, width)]
+
+
+_LABEL = 11
+
+
+def _fact(label: str, *parts: Span | str) -> Line:
+    return line(Span(label.ljust(_LABEL), Role.MUTED), *parts)
+
+
+def _value(value: bytes, look: Look, width: int) -> list[Line]:
+    pretty = _pretty_json(value)
+    if pretty is None:
+        shown = [look.safe(part, None) for part in value.split(b"\n")]
+        title = "as text"
+    else:
+        shown = [look.safe(part, None) for part in pretty.split("\n")]
+        title = "as JSON"
+    return [line(Span(title, Role.ACCENT)), *(part for span in shown[:5_000] for part in _chopped(span, width))]
+
+
+def _chopped(span: Span, width: int) -> list[Line]:
+    """Returns a long text in pieces: at blanks, and where there are none, anywhere."""
+    pieces = " ".join(span.text[start : start + width] for start in range(0, max(len(span.text), 1), max(width, 1)))
+    return wrap(line(Span(pieces, span.role)), width) if len(span.text) > width else [line(span)]
+
+
+def _pretty_json(value: bytes) -> str | None:
+    """Returns an object or a list with indentation; ``None`` for anything else."""
+    if value[:1] not in {b"{", b"["}:
+        return None
+    try:
+        return json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _hex_dump(value: bytes, look: Look, width: int) -> list[Line]:
+    """Returns rows of offset, hex digits and printable ASCII: as many bytes in a row as fit."""
+    per_row = max(min(_HEX_ROW, (width - 9) // 4), 1)
+    rows = [line(Span("as bytes", Role.ACCENT))]
+    for start in range(0, len(value), per_row):
+        part = value[start : start + per_row]
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else look.pick("·", ".") for byte in part)
+        digits = part.hex(" ").ljust(per_row * 3)
+        rows.append(line(Span(f"{start:06x}  ", Role.MUTED), digits, Span(text, Role.CHART)))
+    return rows
