@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from proglog.security.certificates import certificate_summary
+
 COMMON_NAME = "x509_common_name"
 
 

@@ -1,0 +1,124 @@
+"""Structured diagnostics: one event a line, on stderr and nowhere else.
+
+::
+
+    structlog.get_logger().info("segment_rolled", base_offset=0)  --+
+                                                                    +--> one handler --> stderr
+    logging.getLogger("grpc") ...   of libraries                  --+
+
+On a terminal an event is a line for people, elsewhere a JSON object. What others may write - names of nodes, errors
+of peers - comes as values, and no value can move a cursor, forge a line or reverse text: what cannot be printed is
+shown escaped. Diagnostics never stop the work: a line that stderr does not take is counted and dropped.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import MutableMapping
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+from proglog.errors import ConfigError
+
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+Style = Literal["auto", "console", "json"]
+
+
+class TelemetryHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to a stream that may fail at any time.
+
+    Attributes:
+        dropped_lines: What the stream did not take.
+    """
+
+    dropped_lines = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Count a line that a full disk, a broken pipe or a closed stream refused; show anything else as a bug."""
+        closed = getattr(self.stream, "closed", True)  # a process may be started without a stderr: then it is None
+        if closed or isinstance(sys.exc_info()[1], OSError):
+            self.dropped_lines += 1
+        else:
+            super().handleError(record)
+
+
+def configure(level: str = "info", *, style: Style = "auto", stream: TextIO | None = None) -> TelemetryHandler:
+    """Send all telemetry of this process to ``stream``, in place of where it went before.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``: the least that is shown.
+        style: ``console`` for people, ``json`` for programs, ``auto``: by whether the stream is a terminal.
+        stream: ``None``: stderr as it is now.
+
+    Returns:
+        The handler, which counts what it could not write.
+
+    Raises:
+        ConfigError: The level is none of those.
+    """
+    if level not in LEVELS:
+        raise ConfigError(f"log level {level!r}: expected one of {', '.join(LEVELS)}")
+    # gRPC's C++ core writes lines of its own to stderr, one for each handshake that fails; it reads this on import.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    target = sys.stderr if stream is None else stream
+    handler = TelemetryHandler(target)
+    handler.setFormatter(_formatter(console=style == "console" or (style == "auto" and _is_terminal(target))))
+    root = logging.getLogger()
+    for earlier in [old for old in root.handlers if isinstance(old, TelemetryHandler)]:
+        root.removeHandler(earlier)
+    root.addHandler(handler)
+    root.setLevel(LEVELS[level])
+    structlog.configure(
+        processors=[*_shared_processors(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # a later call of this function reaches loggers that exist
+    )
+    return handler
+
+
+def _shared_processors() -> list[Processor]:
+    """What proglog's own events and those of libraries go through before they are rendered."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+
+
+def _formatter(*, console: bool) -> logging.Formatter:
+    render: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if console:
+        renderer = structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ, pad_event_to=24)
+        render += [structlog.processors.format_exc_info, harmless, renderer]
+    else:
+        render += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+    return structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared_processors()], processors=render
+    )
+
+
+def harmless(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Return ``event`` with all that cannot be printed escaped: controls, bidirectional overrides, line ends.
+
+    The traceback keeps its line ends.
+    """
+    shown: dict[str, Any] = {}
+    for key, value in event.items():
+        if key == "exception":
+            shown[key] = "\n".join(_escaped(line) for line in str(value).split("\n"))
+        else:
+            shown[_escaped(key)] = value if isinstance(value, int | float | None) else _escaped(str(value))
+    return shown
+
+
+def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and not stream.closed and stream.isatty()

@@ -1,0 +1,131 @@
+"""Every event and every metric: its name, and what it means to who operates an agent.
+
+Events are snake_case and say what happened; who and how much stand beside them as keys. Metrics follow the Prometheus
+conventions: a ``proglog_`` prefix, the unit in the name, ``_total`` for what only grows. A test reads
+the source: what is logged under a name that is not here fails it.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+EVENTS: dict[str, str] = {}
+"""Meaning by event name."""
+
+
+def _event(name: str, meaning: str) -> str:
+    assert name not in EVENTS, f"event {name} is declared twice"
+    EVENTS[name] = meaning
+    return name
+
+
+AGENT_STARTED = _event("agent_started", "The agent serves and gossips. Keys: rpc, gossip.")
+AGENT_STOPPING = _event("agent_stopping", "The agent was told to stop, or its server failed.")
+AGENT_STOPPED = _event("agent_stopped", "All parts of the agent have ended.")
+AGENT_STOP_STEP_FAILED = _event(
+    "agent_stop_step_failed", "A part did not end cleanly; the rest went on. Keys: step, error."
+)
+SERVER_FAILED = _event("server_failed", "The gRPC server ended by itself; the agent shuts down.")
+LEAVE_TIMED_OUT = _event("leave_timed_out", "The others were not told in time; they will see a failure. Keys: seconds.")
+
+LOG_OPENED = _event("log_opened", "The log is ready. Keys: end_offset, repaired.")
+LOG_RECOVERED = _event("log_recovered", "A torn tail was cut, or damage was fenced off, at start. Keys: repaired.")
+LOG_FULL = _event("log_full", "No space left: reads go on, appends are refused until space returns.")
+LOG_RESUMED = _event("log_resumed", "Space returned: appends go on.")
+LOG_POISONED = _event("log_poisoned", "A write or sync failed: nothing is acknowledged until a restart. Keys: error.")
+SEGMENT_ROLLED = _event("segment_rolled", "A new active segment began. Keys: base_offset, bytes.")
+BATCH_REJECTED = _event("batch_rejected", "Bytes that are no good batch were refused. Keys: peer, error.")
+
+ORIGIN_STARTED = _event("origin_started", "This data directory began a new history. Keys: origin, reason.")
+REPLICATION_STARTED = _event("replication_started", "Copying from a peer began. Keys: peer, addr.")
+REPLICATION_STOPPED = _event(
+    "replication_stopped", "Copying from a peer ended: it left, or this agent stops. Keys: peer."
+)
+REPLICATION_ERROR = _event(
+    "replication_error", "Copying from a peer failed; it is tried again. Keys: peer, error, retry_in."
+)
+REPLICATION_RESUMED = _event("replication_resumed", "Copying from a peer goes on after errors. Keys: peer.")
+
+MEMBER_JOINED = _event("member_joined", "A member joined, or came back. Keys: member, addr.")
+MEMBER_LEFT = _event("member_left", "A member left on purpose. Keys: member.")
+MEMBER_FAILED = _event("member_failed", "A member stopped answering. Keys: member.")
+MEMBER_UPDATED = _event("member_updated", "A member changed its tags. Keys: member.")
+MEMBER_REAPED = _event("member_reaped", "A member was gone for so long that it was forgotten. Keys: member.")
+MEMBER_SUSPECTED = _event("member_suspected", "A member did not answer a probe; it may still refute. Keys: member.")
+
+RPC_FINISHED = _event("rpc_finished", "One call ended. Keys: method, subject, peer, code, elapsed_ms.")
+RPC_FAILED = _event(
+    "rpc_failed", "A call met a bug; its caller was told the number. Keys: as rpc_finished, and number."
+)
+
+POLICY_RELOADED = _event("policy_reloaded", "Changed access rules are in force. Keys: rules.")
+POLICY_REJECTED = _event("policy_rejected", "Changed access rules were refused; the last good ones stay. Keys: error.")
+CERTIFICATE_RELOADED = _event(
+    "certificate_reloaded", "New connections see a new server certificate. Keys: subject, not_after."
+)
+CERTIFICATE_REJECTED = _event(
+    "certificate_rejected", "Changed TLS files were refused; the last good ones stay. Keys: error."
+)
+
+
+class MetricKind(StrEnum):
+    """The kinds of Prometheus, by its own names."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricName:
+    """One metric as it is exposed."""
+
+    name: str
+    """Prefix, subject, unit."""
+
+    kind: MetricKind
+    """How it moves."""
+
+    meaning: str
+    """The ``# HELP`` line."""
+
+    labels: tuple[str, ...] = ()
+    """What tells its series apart; few values each."""
+
+
+METRICS: dict[str, MetricName] = {}
+"""Each metric by its name."""
+
+
+def _metric(kind: MetricKind, name: str, meaning: str, *labels: str) -> MetricName:
+    assert name not in METRICS, f"metric {name} is declared twice"
+    METRICS[name] = MetricName(name=name, kind=kind, meaning=meaning, labels=labels)
+    return METRICS[name]
+
+
+_COUNTER, _GAUGE, _HISTOGRAM = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
+
+LOG_START_OFFSET = _metric(_GAUGE, "proglog_log_start_offset", "First offset kept.")
+LOG_END_OFFSET = _metric(_GAUGE, "proglog_log_end_offset", "One past the last durable offset.")
+LOG_BYTES = _metric(_GAUGE, "proglog_log_bytes", "Bytes of all segments.")
+DISK_FREE_BYTES = _metric(_GAUGE, "proglog_disk_free_bytes", "Bytes left on the log's device.")
+RECORDS_APPENDED = _metric(
+    _COUNTER, "proglog_records_appended_total", "Records made durable: produced here and copied."
+)
+BYTES_APPENDED = _metric(_COUNTER, "proglog_appended_bytes_total", "Bytes of batches made durable.")
+BATCHES_REJECTED = _metric(_COUNTER, "proglog_batches_rejected_total", "Batches refused.", "reason")
+SYNC_SECONDS = _metric(_HISTOGRAM, "proglog_sync_seconds", "Time of one fdatasync.")
+REPLICATION_LAG_RECORDS = _metric(_GAUGE, "proglog_replication_lag_records", "Records behind the source.", "origin")
+REPLICATION_ERRORS = _metric(
+    _COUNTER, "proglog_replication_errors_total", "Failed attempts to copy from a peer.", "peer"
+)
+MEMBERS = _metric(_GAUGE, "proglog_members", "Members of the cluster as seen here.", "status")
+RPC_SECONDS = _metric(_HISTOGRAM, "proglog_rpc_seconds", "Time of one unary call.", "method")
+RPCS = _metric(_COUNTER, "proglog_rpcs_total", "Calls ended.", "method", "code")
+POLICY_GENERATION = _metric(_GAUGE, "proglog_policy_generation", "Grows with each set of access rules taken.")
+POLICY_EVALUATIONS = _metric(_COUNTER, "proglog_policy_evaluations_total", "Decisions that were not remembered.")
+CERTIFICATE_EXPIRY = _metric(
+    _GAUGE, "proglog_certificate_expiry_timestamp_seconds", "When the server certificate expires, seconds since 1970."
+)
+TELEMETRY_LINES_DROPPED = _metric(
+    _COUNTER, "proglog_telemetry_lines_dropped_total", "Diagnostic lines that stderr did not take."
+)

@@ -1,0 +1,186 @@
+"""Telemetry: structured, harmless, and never in the way."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from proglog.errors import ConfigError
+from proglog.telemetry.configure import configure, harmless
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class BrokenPipe(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_an_event_is_one_json_object_a_line_when_the_stream_is_no_terminal() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+
+    structlog.get_logger().info("segment_rolled", base_offset=7, peer="\x1b[31m\nforged")
+
+    (line,) = stream.getvalue().splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["level"], event["base_offset"]) == ("segment_rolled", "info", 7)
+    assert event["peer"] == "\x1b[31m\nforged"
+    assert "\x1b" not in line
+
+
+def test_an_event_is_a_line_for_people_on_a_terminal() -> None:
+    stream = Terminal()
+    configure(stream=stream)
+
+    structlog.get_logger().info("segment_rolled", base_offset=7)
+
+    assert "segment_rolled" in stream.getvalue()
+    assert "base_offset" in stream.getvalue()
+    assert not stream.getvalue().startswith("{")
+
+
+@pytest.mark.parametrize(
+    "hostile", ["\x1b]52;c;AAAA\x07", "a\nforged line", "\u202egnp.exe", "\x9b31m", "\r\x08", "\udc80"]
+)
+def test_no_value_and_no_key_reaches_a_terminal_with_its_controls(hostile: str) -> None:
+    event = harmless(
+        None,
+        "info",
+        {"event": hostile, hostile: 1, "peer": hostile, "nested": [hostile], "raw": hostile.encode("utf-8", "replace")},
+    )
+
+    assert all(str(part).isprintable() for item in event.items() for part in item)
+    assert event["peer"] != hostile
+
+
+def test_a_hostile_value_stays_on_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = io.StringIO()
+    configure(stream=stream, style="console")
+
+    structlog.get_logger().warning("batch_rejected", peer="x\n2030-01-01 [error] forged\x1b[2J")
+    logging.getLogger("grpc").warning("from a library\n\x1b[2J")
+
+    assert len(stream.getvalue().splitlines()) == 2
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_traceback_keeps_its_lines_but_not_its_controls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = io.StringIO()
+    configure(stream=stream, style="console")
+
+    try:
+        int("\x1b[2J")
+    except ValueError:
+        structlog.get_logger().exception("agent_stop_step_failed")
+
+    assert "Traceback" in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) > 3
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_the_standard_librarys_logging_goes_the_same_way() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+
+    logging.getLogger("asyncio").warning("slow callback took %d ms", 120)
+
+    event = json.loads(stream.getvalue())
+    assert (event["event"], event["logger"], event["level"]) == ("slow callback took 120 ms", "asyncio", "warning")
+
+
+def test_what_is_below_the_level_is_not_written() -> None:
+    stream = io.StringIO()
+    configure("warning", stream=stream)
+
+    structlog.get_logger().info("segment_rolled")
+    logging.getLogger("asyncio").info("chatter")
+
+    assert stream.getvalue() == ""
+
+
+def test_an_unknown_level_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'loud': expected one of debug, info, warning, error"):
+        configure("loud")
+
+
+def test_configuring_again_replaces_the_stream_also_for_loggers_that_exist() -> None:
+    first, second = io.StringIO(), io.StringIO()
+    configure(stream=first)
+    logger = structlog.get_logger()
+    logger.info("one")
+
+    configure(stream=second)
+    logger.info("two")
+
+    assert json.loads(first.getvalue())["event"] == "one"
+    assert json.loads(second.getvalue())["event"] == "two"
+
+
+def test_a_broken_stderr_costs_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    handler = configure(stream=BrokenPipe())
+
+    structlog.get_logger().info("one")
+    logging.getLogger("asyncio").warning("two")
+
+    assert handler.dropped_lines == 2
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_closed_stderr_costs_lines_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+    stream.close()
+    handler = configure(stream=stream)
+
+    structlog.get_logger().info("one")
+
+    assert handler.dropped_lines == 1
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_process_without_stderr_costs_lines_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    handler = configure()
+
+    structlog.get_logger().info("one")
+
+    assert handler.dropped_lines == 1
+
+
+def test_a_process_whose_stderr_nobody_reads_goes_on_and_ends_well() -> None:
+    code = (
+        "import sys, structlog\n"
+        "from proglog.telemetry.configure import configure\n"
+        "handler = configure()\n"
+        "for _ in range(3): structlog.get_logger().error('segment_rolled')\n"
+        "print(handler.dropped_lines)\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, timeout=60)
+    finally:
+        os.close(writer)
+
+    assert (result.stdout, result.returncode) == (b"3\n", 0)
