@@ -1,4 +1,4 @@
-"""What happened lately on this node: a bounded timeline that status and dashboard show, and the signal that wakes them."""
+"""What happened lately on this node: a bounded timeline for status and dashboard, and the signal that wakes them."""
 
 import asyncio
 from collections import deque

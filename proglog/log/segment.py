@@ -62,7 +62,7 @@ class Segment:
             StorageError: The disk could not be read.
         """
         limit = self._readable_until(position)
-        data = self._pread(min(max_bytes, limit - position), position)
+        data = self._pread(min(max(max_bytes, HEADER_BYTES), limit - position), position)
         whole = self._whole_batches(data, position)
         if not whole and position < limit:
             wanted = self._batch_bytes_at(data, position, 0)

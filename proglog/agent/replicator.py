@@ -1,0 +1,314 @@
+"""The replicator: the membership's handler that follows every server that joins, until it leaves.
+
+The book's shape - ``join``, ``leave``, ``close``, lazily ready, a second join of a known server does nothing, and so
+does a join after close - around the pure planner. One task per server keeps a stream open::
+
+    connecting --> streaming --> (broke) backing-off --> connecting ...        leave, close --> stopped
+
+Batches are checked as they come, queued up to a bound, and appended in groups while the stream is read on; what has
+become durable is reported back on the same stream.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import grpc.aio
+import structlog
+
+from proglog.agent.writer import LogWriter
+from proglog.client.channel import error_of
+from proglog.errors import ForkedOriginError, LogClosedError, ProglogError
+from proglog.log.model import AlreadyHeld, Appended, Outcome
+from proglog.record.batch import VerifiedBatch, verify
+from proglog.replication.planner import Planner, Verdict, Want
+from proglog.rpc.model import PeerOrigin, PeerState, PeerStatus
+from proglog.rpc.replication_service import positions_in
+from proglog.rpc.replication_stream import Received, ReplicationStream
+from proglog.types import NodeName, OriginId
+
+MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
+"""Seconds before a broken stream is opened again; doubles, with jitter."""
+MAX_QUEUED_BYTES = 8 * 1024 * 1024
+"""Of batches taken from one stream and not yet durable: beyond, the stream is not read, and its source has to wait."""
+
+EventHook = Callable[[str, str, str], None]
+
+
+@dataclass(slots=True)
+class _Peer:
+    """One server that is followed."""
+
+    name: str
+    addr: str
+    state: PeerState = PeerState.CONNECTING
+    error: str = ""
+    retry_at: float = 0.0
+    records_copied: int = 0
+    bytes_copied: int = 0
+    stream: ReplicationStream | None = None
+    task: asyncio.Task[None] | None = None
+    queue: list[VerifiedBatch] = field(default_factory=list)
+    queued_bytes: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Replicator:
+    """Follows peers. All methods are called on the event loop's thread."""
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        *,
+        node_name: NodeName,
+        channel_factory: Callable[[str], grpc.aio.Channel],
+        on_event: EventHook = lambda *_: None,
+        random: Random | None = None,
+    ) -> None:
+        """Keep what is needed; nothing runs before the first join.
+
+        Args:
+            writer: Where copies go.
+            node_name: Of this node.
+            channel_factory: Opens a channel to an address.
+            on_event: Told of kind, subject and detail of what an operator should see.
+            random: Of the jitter.
+        """
+        self._writer = writer
+        self._node_name = node_name
+        self._open_channel = channel_factory
+        self._on_event = on_event
+        self._random = random or Random()  # noqa: S311 - jitter, not secrecy
+        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self._peers: dict[str, _Peer] = {}
+        self._planner: Planner | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def join(self, name: str, addr: str) -> None:
+        """Follow the server ``name`` at ``addr``. Nothing happens if it is followed already, or after close."""
+        if self._closed or name in self._peers:
+            return
+        peer = self._peers[name] = _Peer(name, addr)
+        peer.task = asyncio.create_task(self._follow(peer), name=f"replicate-{name}")
+        self._logger.info("replication_started", peer=name, addr=addr)
+        self._on_event("replication-started", name, addr)
+
+    def leave(self, name: str) -> None:
+        """Follow the server ``name`` no more. Nothing happens if it is not followed."""
+        peer = self._peers.pop(name, None)
+        if peer is None or peer.task is None:
+            return
+        peer.task.cancel()
+        self._ending.add(peer.task)
+        peer.task.add_done_callback(self._ending.discard)
+        self._plan_with(lambda planner, now: planner.stream_closed(name, now))
+        self._logger.info("replication_stopped", peer=name)
+        self._on_event("replication-stopped", name, "")
+
+    async def close(self) -> None:
+        """Follow nobody, and nobody who joins later. Idempotent."""
+        self._closed = True
+        for name in list(self._peers):
+            self.leave(name)
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+
+    def peers(self) -> tuple[PeerStatus, ...]:
+        """Return how replication from each server is going."""
+        return tuple(self._status(peer) for peer in self._peers.values())
+
+    def sources(self) -> dict[OriginId, str]:
+        """Return which server each origin is fetched from."""
+        return self._planner.sources() if self._planner else {}
+
+    async def _follow(self, peer: _Peer) -> None:
+        backoff = MIN_BACKOFF
+        while True:
+            peer.state = PeerState.CONNECTING
+            started = time.monotonic()
+            try:
+                await self._stream_from(peer)
+                peer.error = "the server ended the stream"
+            except grpc.aio.AioRpcError as exc:
+                peer.error = str(error_of(exc, peer.addr, None))
+            except LogClosedError:
+                return
+            except ProglogError as exc:
+                peer.error = str(exc)
+            self._plan_with(lambda planner, now: planner.stream_closed(peer.name, now))
+            if time.monotonic() - started > MAX_BACKOFF:
+                backoff = MIN_BACKOFF
+            delay = backoff * self._random.uniform(0.8, 1.2)
+            backoff = min(backoff * 2, MAX_BACKOFF)
+            peer.state, peer.retry_at = PeerState.BACKING_OFF, time.monotonic() + delay
+            self._logger.warning("replication_error", peer=peer.name, addr=peer.addr, error=peer.error)
+            self._on_event("replication-error", peer.name, peer.error)
+            await asyncio.sleep(delay)
+
+    async def _stream_from(self, peer: _Peer) -> None:
+        """Follow one stream to its end."""
+        peer.queue, peer.queued_bytes = [], 0
+        async with self._open_channel(peer.addr) as channel:
+            peer.stream = stream = ReplicationStream(channel, self._node_name, self._writer.log.origin)
+            appending = asyncio.create_task(self._append_from(peer, stream), name=f"append-from-{peer.name}")
+            reading = asyncio.create_task(self._read_from(peer, stream), name=f"read-from-{peer.name}")
+            try:
+                await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
+                for task in (appending, reading):
+                    if task.done():
+                        task.result()
+            finally:
+                peer.stream = None
+                stream.close()
+                for task in (reading, appending):
+                    task.cancel()
+                await asyncio.gather(reading, appending, return_exceptions=True)
+
+    async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
+        stream.report(positions_in(self._writer.log))
+        async for received in stream:
+            origin = received.hello
+            if origin is not None:
+                peer.state, peer.error = PeerState.STREAMING, ""
+                self._plan_with(lambda planner, now, origin=origin: planner.stream_opened(peer.name, origin, now))
+            self._take(peer, received)
+            while peer.queued_bytes >= MAX_QUEUED_BYTES:
+                peer.drained.clear()
+                await peer.drained.wait()
+
+    def _take(self, peer: _Peer, received: Received) -> None:
+        if received.positions:
+            self._plan_with(lambda planner, now: planner.positions_received(peer.name, received.positions, now))
+        position, now = 0, time.monotonic()
+        planner = self._ready_planner()
+        while position < len(received.batches):
+            batch = verify(received.batches, position)
+            position += batch.header.batch_bytes
+            if planner.judge(peer.name, batch.header, now) is Verdict.APPEND:
+                peer.queue.append(batch)
+                peer.queued_bytes += batch.header.batch_bytes
+        if peer.queue:
+            peer.arrived.set()
+        for event in received.events:
+            if event.kind == "FORKED":
+                planner.forked(peer.name, event.origin, now, f"the histories part at or before {event.sequence}")
+            else:
+                planner.set_aside(peer.name, event.origin, now, event.kind.lower().replace("_", " "))
+        self._carry_out()
+
+    async def _append_from(self, peer: _Peer, stream: ReplicationStream) -> None:
+        while True:
+            await peer.arrived.wait()
+            peer.arrived.clear()
+            batches, peer.queue = peer.queue, []
+            if not batches:
+                continue
+            outcomes = await self._writer.append_copies(batches)
+            peer.queued_bytes -= sum(batch.header.batch_bytes for batch in batches)
+            peer.drained.set()
+            self._settle(peer, batches, outcomes)
+            origins = {batch.header.origin for batch in batches}
+            stream.report([position for position in positions_in(self._writer.log) if position.origin in origins])
+
+    def _settle(self, peer: _Peer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
+        planner, now = self._ready_planner(), time.monotonic()
+        planner.advanced(positions_in(self._writer.log), now)
+        failure: ProglogError | None = None
+        for batch, outcome in zip(batches, outcomes, strict=True):
+            origin = batch.header.origin
+            if isinstance(outcome, Appended):
+                peer.records_copied += outcome.end_offset - outcome.base_offset
+                peer.bytes_copied += outcome.batch_bytes
+            elif isinstance(outcome, ForkedOriginError):
+                planner.forked(peer.name, origin, now, str(outcome))
+            elif not isinstance(outcome, AlreadyHeld):
+                planner.refused(origin, now)
+                failure = failure or outcome
+        self._carry_out()
+        if failure is not None:
+            raise failure  # the stream is opened again after a pause, from what the log holds then
+
+    def _ready_planner(self) -> Planner:
+        if self._planner is None:
+            log = self._writer.log
+            self._planner = Planner(log.origin, {each.origin: each for each in positions_in(log)})
+        return self._planner
+
+    def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
+        planner = self._ready_planner()
+        planner.advanced(positions_in(self._writer.log), time.monotonic())
+        step(planner, time.monotonic())
+        self._carry_out()
+
+    def _carry_out(self) -> None:
+        """Send what the planner wants sent, say what it wants said, and wake it when it wants to be woken."""
+        planner = self._ready_planner()
+        for command in planner.commands():
+            peer = self._peers.get(command.peer)
+            if peer is None or peer.stream is None:
+                continue
+            if isinstance(command, Want):
+                peer.stream.want(command.origin, command.next_sequence, command.chain_crc)
+            else:
+                peer.stream.unwant(command.origin)
+        for notice in planner.notices():
+            self._logger.warning(notice.kind, peer=notice.peer, origin=notice.origin.hex()[:8], detail=notice.detail)
+            self._on_event(
+                notice.kind.replace("_", "-"), notice.peer, f"origin {notice.origin.hex()[:8]}: {notice.detail}"
+            )
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = planner.next_deadline()
+        if deadline is not None and not self._closed and deadline != float("inf"):
+            delay = max(0.0, deadline - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake_planner)
+
+    def _wake_planner(self) -> None:
+        self._timer = None
+        self._plan_with(lambda planner, now: planner.handle_timer(now))
+
+    def _status(self, peer: _Peer) -> PeerStatus:
+        planner, now = self._ready_planner(), time.monotonic()
+        retrying = peer.state is PeerState.BACKING_OFF
+        return PeerStatus(
+            name=peer.name,
+            rpc_addr=peer.addr,
+            state=peer.state,
+            error=peer.error,
+            origins=self._origins_with(peer, planner, now),
+            records_copied=peer.records_copied,
+            bytes_copied=peer.bytes_copied,
+            records_dropped=planner.dropped.get(peer.name, 0),
+            retry_in_ms=max(0, int((peer.retry_at - now) * 1000)) if retrying else 0,
+        )
+
+    def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
+        held = self._writer.log.origins()
+        planner.advanced(positions_in(self._writer.log), now)
+        sources = planner.sources()
+        rows = []
+        for origin, there in planner.positions_of(peer.name).items():
+            here = held.get(origin)
+            next_here = here.next_sequence if here else 1
+            behind = planner.lag_behind(peer.name, origin)
+            rows.append(
+                PeerOrigin(
+                    origin=origin,
+                    node_name=(here.node_name if here else "") or there.node_name,
+                    next_sequence=next_here,
+                    peer_next_sequence=there.next_sequence,
+                    lag_records=behind.records,
+                    lag_bytes=behind.bytes,
+                    lag_ms=int(planner.behind_for(peer.name, origin, now) * 1000) if behind.records else 0,
+                    peer_lag_records=max(0, next_here - there.next_sequence),
+                    source=sources.get(origin) == peer.name,
+                )
+            )
+        return tuple(rows)
