@@ -95,7 +95,7 @@ class Agent:
             try:
                 await undo()
             except Exception as exc:  # noqa: BLE001 - the steps after this one have to run
-                self._logger.error("agent_stop_step_failed", step=step, error=str(exc) or repr(exc))
+                self._logger.warning("agent_stop_step_failed", step=step, error=str(exc) or repr(exc))
         self._logger.info("agent_stopped")
         self.stopped.set()
 

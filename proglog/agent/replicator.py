@@ -176,7 +176,7 @@ class Replicator:
             origin = received.hello
             if origin is not None:
                 peer.state, peer.error = PeerState.STREAMING, ""
-                self._plan_with(lambda planner, now, origin=origin: planner.stream_opened(peer.name, origin, now))
+                self._ready_planner().stream_opened(peer.name, origin, time.monotonic())
             self._take(peer, received)
             while peer.queued_bytes >= MAX_QUEUED_BYTES:
                 peer.drained.clear()
@@ -258,10 +258,9 @@ class Replicator:
             else:
                 peer.stream.unwant(command.origin)
         for notice in planner.notices():
-            self._logger.warning(notice.kind, peer=notice.peer, origin=notice.origin.hex()[:8], detail=notice.detail)
-            self._on_event(
-                notice.kind.replace("_", "-"), notice.peer, f"origin {notice.origin.hex()[:8]}: {notice.detail}"
-            )
+            origin = notice.origin.hex()[:8]
+            self._logger.warning(notice.kind, peer=notice.peer, origin=origin, detail=notice.detail)
+            self._on_event(notice.kind.replace("_", "-"), notice.peer, f"origin {origin}: {notice.detail}")
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -55,7 +55,7 @@ class ReplicationStream:
         self._requests.put_nowait(pb.ReplicateRequest(unwant=[origin]))
 
     def report(self, positions: Iterable[Position]) -> None:
-        """Say what is durable here now. May be left out when the stream is slower than the disk: the next one says it."""
+        """Say what is durable here now; left out when the stream is slower than the disk: the next one says it."""
         if not self._requests.full():
             self._requests.put_nowait(pb.ReplicateRequest(durable=[position_message(each) for each in positions]))
 
