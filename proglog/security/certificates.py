@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # importing it takes 40 ms, which commands without TLS need n
 class CertificateSummary:
     """What status, dashboard and telemetry show of a certificate."""
 
-    common_name: str
-    """First common name of the subject; empty without one."""
+    subject: str
+    """Its first common name; empty without one."""
 
     issuer: str
     """Who signed it, in RFC 4514 notation such as ``CN=proglog development CA``."""
@@ -50,7 +50,7 @@ def certificate_summary(pem: bytes) -> CertificateSummary:
 def summary_of(certificate: "Certificate") -> CertificateSummary:
     """Return what ``certificate`` says."""
     return CertificateSummary(
-        common_name=_common_name(certificate.subject),
+        subject=_common_name(certificate.subject),
         issuer=certificate.issuer.rfc4514_string(),
         names=_alternative_names(certificate),
         not_before=certificate.not_valid_before_utc,

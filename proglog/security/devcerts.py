@@ -1,142 +1,168 @@
-"""Certificates for development, demos and tests: an authority of its own, a server, a peer, and clients.
+"""Development certificates in one directory: an authority, a server, a peer, and clients by name.
+
+::
+
+    ca.pem      ca-key.pem         the authority; made once, then reused
+    server.pem  server-key.pem     what agents show; names and addresses of this machine
+    peer.pem    peer-key.pem       what agents are to each other: the subject ``root``, as in the book
+    client-NAME.pem  client-NAME-key.pem
+
+Keys are readable by their owner only. Each file is replaced in one step, the key before its certificate, so an agent
+that looks in between finds a pair that does not match, keeps what it has, and takes the whole pair the next time.
 
 Not for production: the authority's key lies beside the certificates it signs.
 """
 
-import datetime
-import ipaddress
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from proglog.errors import ConfigError
+from proglog.security.authority import LEAF_LIFETIME, Authority, Issued
+from proglog.security.files import read_bounded
+from proglog.security.tls import MAX_PEM_BYTES, TLSFiles, utc_now
 
-from proglog.security.tls import TLSFiles
+LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
+PEER_SUBJECT = "root"
+SERVER_SUBJECT = "proglog-server"
 
-DEFAULT_SERVER_NAMES = ("localhost", "127.0.0.1", "::1")
-VALID_DAYS = 365
-_BACKDATED = datetime.timedelta(hours=1)
-"""Clocks of two machines differ."""
+_FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+_RESERVED_STEMS = re.compile(r"ca|peer|client-.*|.*-key")
+_CERTIFICATE_MODE = 0o644
+_KEY_MODE = 0o600
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DevCerts:
-    """An authority, and what it has signed so far."""
+    """What :func:`create_dev_certs` made, and more of the same authority."""
 
     directory: Path
+    """Where all files are."""
+
+    ca_file: Path
+    """The authority's certificate: what everybody trusts."""
+
     server: TLSFiles
+    """For agents as servers."""
+
     peer: TLSFiles
-    """What an agent shows to its peers; its common name is ``root``, so that the book's policy lets it read."""
-    clients: dict[str, TLSFiles] = field(hash=False)
+    """For agents as clients of their peers; the subject is ``root``."""
+
+    clients: Mapping[str, TLSFiles]
     """By common name."""
+
+    authority: Authority
+    """Signs more."""
+
+    def add_client(self, common_name: str, *, lifetime: timedelta = LEAF_LIFETIME) -> TLSFiles:
+        """Issue a client certificate, replacing an earlier one of that name; a negative ``lifetime`` has expired.
+
+        Raises:
+            ConfigError: The name cannot stand in a certificate and a file name, or the files cannot be written.
+        """
+        _check_file_safe(common_name)
+        issued = self.authority.issue(common_name, utc_now(), lifetime=lifetime)
+        return _write_pair(self.directory, f"client-{common_name}", issued)
+
+    def add_server(
+        self,
+        file_stem: str = "server",
+        *,
+        server_names: Sequence[str] = LOCAL_NAMES,
+        common_name: str = SERVER_SUBJECT,
+        lifetime: timedelta = LEAF_LIFETIME,
+    ) -> TLSFiles:
+        """Issue a server certificate; with the default ``file_stem`` it replaces the first, and agents rotate to it.
+
+        Raises:
+            ConfigError: A name cannot stand in a certificate or file name, or the files cannot be written.
+        """
+        _check_file_safe(file_stem)
+        if _RESERVED_STEMS.fullmatch(file_stem):
+            raise ConfigError(f"file name {file_stem!r} belongs to another certificate: choose one such as 'server-2'")
+        issued = self.authority.issue(common_name, utc_now(), server_names=server_names, lifetime=lifetime)
+        return _write_pair(self.directory, file_stem, issued)
 
 
 def create_dev_certs(
-    directory: Path,
-    *,
-    server_names: Sequence[str] = DEFAULT_SERVER_NAMES,
-    clients: Sequence[str] = ("root",),
-    valid_days: int = VALID_DAYS,
+    directory: Path, server_names: Sequence[str] = LOCAL_NAMES, clients: Sequence[str] = ("root",)
 ) -> DevCerts:
-    """Make an authority and certificates signed by it.
+    """Make certificates in ``directory``, which is created if missing; its authority is reused if it has one.
 
     Args:
-        directory: Created if missing; keys in it are readable by the owner only.
-        server_names: DNS names and IP addresses of the server.
-        clients: Common names; ``root`` is always among them.
-        valid_days: From now; negative makes expired ones, for tests.
+        directory: Receives all files.
+        server_names: DNS names and IP addresses that clients dial, at least one.
+        clients: Common names, one certificate each.
 
     Raises:
-        OSError: The directory cannot be written.
+        ConfigError: A name cannot stand in a certificate, or the directory cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    authority = _Authority(directory, valid_days)
-    names = dict.fromkeys(("root", *clients))
-    files = {name: authority.issue(f"client-{number}", name) for number, name in enumerate(names)}
-    server = authority.issue("server", "server", server_names)
-    return DevCerts(directory, server=server, peer=files["root"], clients=files)
+    if not server_names:
+        raise ConfigError("a server certificate needs a name: give a DNS name or an IP address that clients dial")
+    for name in clients:
+        _check_file_safe(name)
+    now = utc_now()
+    authority = _take_up_authority(directory, now)
+    server = authority.issue(SERVER_SUBJECT, now, server_names=server_names)
+    peer = authority.issue(PEER_SUBJECT, now)
+    return DevCerts(
+        directory=directory,
+        ca_file=directory / "ca.pem",
+        server=_write_pair(directory, "server", server),
+        peer=_write_pair(directory, "peer", peer),
+        clients={name: _write_pair(directory, f"client-{name}", authority.issue(name, now)) for name in clients},
+        authority=authority,
+    )
 
 
-class _Authority:
-    def __init__(self, directory: Path, valid_days: int) -> None:
-        self._directory = directory
-        now = datetime.datetime.now(datetime.UTC)
-        self._not_after = now + datetime.timedelta(days=valid_days)
-        self._not_before = min(now, self._not_after) - _BACKDATED
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "proglog development CA")])
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            key_cert_sign=True,
-            crl_sign=True,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        certificate = (
-            self._builder(self._name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        self._ca_file = directory / "ca.pem"
-        _write(self._ca_file, certificate.public_bytes(Encoding.PEM), 0o644)
-        _write(directory / "ca-key.pem", _pem(self._key), 0o600)
+def _take_up_authority(directory: Path, now: datetime) -> Authority:
+    """Return the directory's authority, made if there is none: a new one would make strangers of all it signed."""
+    cert_file, key_file = directory / "ca.pem", directory / "ca-key.pem"
+    if cert_file.exists() != key_file.exists():
+        present, missing = (cert_file, key_file) if cert_file.exists() else (key_file, cert_file)
+        raise ConfigError(f"{present} is there, but {missing} is not: restore it, or use an empty directory")
+    if cert_file.exists():
+        pair = Issued(certificate=read_bounded(cert_file, MAX_PEM_BYTES), key=read_bounded(key_file, MAX_PEM_BYTES))
+        return Authority.load(pair, cert_file)
+    authority = Authority.create(now)
+    _write_pair(directory, "ca", authority.pair)
+    return authority
 
-    def issue(self, stem: str, common_name: str, names: Sequence[str] = ()) -> TLSFiles:
-        """Make a key and a certificate: a server's and a client's at once, so that an agent can use it for both."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = (
-            self._builder(subject, key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        )
-        if names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([_name(name) for name in names]), critical=False
-            )
-        certificate = builder.sign(self._key, hashes.SHA256())
-        cert_file, key_file = self._directory / f"{stem}.pem", self._directory / f"{stem}-key.pem"
-        _write(cert_file, certificate.public_bytes(Encoding.PEM), 0o644)
-        _write(key_file, _pem(key), 0o600)
-        return TLSFiles(cert_file=cert_file, key_file=key_file, ca_file=self._ca_file)
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(self._not_before)
-            .not_valid_after(self._not_after)
+def _check_file_safe(name: str) -> None:
+    if not _FILE_SAFE.fullmatch(name):
+        raise ConfigError(
+            f"certificate name {name!r}: expected 1 to 64 letters, digits and . _ @ -, beginning with a letter or digit"
         )
 
 
-def _name(name: str) -> x509.GeneralName:
+def _write_pair(directory: Path, stem: str, issued: Issued) -> TLSFiles:
+    files = TLSFiles(
+        cert_file=directory / f"{stem}.pem", key_file=directory / f"{stem}-key.pem", ca_file=directory / "ca.pem"
+    )
     try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(files.key_file, issued.key, _KEY_MODE)
+        _replace(files.cert_file, issued.certificate, _CERTIFICATE_MODE)
+    except OSError as exc:
+        raise ConfigError(f"{directory} cannot be written: {exc.strerror}; choose another directory") from exc
+    return files
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """Put ``data`` in the place of ``path`` in one step: an agent may be reading it."""
-    draft = path.with_name(path.name + ".tmp")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:  # noqa: PTH123 - with a mode
-        file.write(data)
-    draft.replace(path)
+def _replace(path: Path, content: bytes, mode: int) -> None:
+    """Put ``content`` in place in one step, never readable by more than ``mode`` says."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

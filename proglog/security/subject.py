@@ -1,18 +1,44 @@
-"""Who a caller is: the common name of the certificate that it showed in the handshake."""
+"""Who is calling: the common name of the certificate that TLS has verified.
+
+The subject is the first common name of the certificate's subject, as gRPC reports it: printable text of at most 64
+characters (RFC 5280, ``ub-common-name``). A certificate without such a name has the subject ``""``, which no sensible
+policy allows anything.
+"""
 
 from collections.abc import Iterable, Mapping
 
 from proglog.security.certificates import certificate_summary
 
-COMMON_NAME = "x509_common_name"
+NO_SUBJECT = ""
+"""Without a certificate, or without a usable common name in it."""
+
+MAX_SUBJECT_CHARS = 64
+
+_COMMON_NAME = "x509_common_name"
 
 
 def subject_of(auth_context: Mapping[str, Iterable[bytes]] | None) -> str:
-    """Return the common name in a gRPC authentication context; empty without a certificate.
+    """Return the subject of a gRPC peer.
 
     Args:
-        auth_context: As ``ServicerContext.auth_context()`` returns it: names to lists of bytes.
+        auth_context: What ``ServicerContext.auth_context()`` returns; empty or ``None`` without TLS.
     """
-    for name in (auth_context or {}).get(COMMON_NAME, ()):
-        return name.decode("utf-8", "replace")
-    return ""
+    name = next(iter((auth_context or {}).get(_COMMON_NAME, ())), b"")
+    try:
+        return usable_subject(name.decode())
+    except UnicodeDecodeError:  # replacing the bytes could make two callers one
+        return NO_SUBJECT
+
+
+def subject_of_certificate(pem: bytes) -> str:
+    """Return the subject of the first certificate in ``pem``.
+
+    Raises:
+        ConfigError: There is no certificate in it.
+    """
+    return usable_subject(certificate_summary(pem).subject)
+
+
+def usable_subject(name: str) -> str:
+    """Return ``name`` if it can stand in a policy and on a terminal, else ``NO_SUBJECT``."""
+    return name if len(name) <= MAX_SUBJECT_CHARS and name.isprintable() else NO_SUBJECT
