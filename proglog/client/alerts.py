@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from proglog.client.model import ClusterSnapshot, MemberStatus, PeerState
-from proglog.client.words import age_words, bytes_words, duration_words, lag_words, origin_id
+from proglog.client.model import ClusterSnapshot, Member, MemberStatus, PeerState
+from proglog.client.words import bytes_words, duration_words, lag_words, origin_id
 from proglog.errors import ConfigError
 
 _DAY_MS = 86_400_000
@@ -36,7 +36,7 @@ class Alert:
     what: str
     """What is wrong, to be read after the subject. May hold foreign text."""
     advice: str
-    """What to do, or what will happen by itself."""
+    """What to do, or what will happen by itself. May hold foreign text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +147,14 @@ def _members(scene: _Scene) -> Iterator[Alert]:
                 key=f"member-failed/{member.name}",
                 severity=Severity.CRITICAL,
                 subject=member.name,
-                what=f"failed {age_words(member.status_since_ms, scene.now_ms)}",
+                what=f"failed {duration_words(_status_ms(member, scene) / 1000)} ago",
                 advice="Restart it: it rejoins and catches up by itself. Gone for good: `proglog leave` it.",
             )
+
+
+def _status_ms(member: Member, scene: _Scene) -> int:
+    """Returns how long a member has had its status by now."""
+    return member.status_since_ms + scene.now_ms - scene.snapshot.taken_at_ms
 
 
 def _streams(scene: _Scene) -> Iterator[Alert]:

@@ -1,6 +1,8 @@
 """The dashboard: one event loop, one worker for the stream of events, one state, at most five paints a second."""
 
+import asyncio
 import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,6 +16,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from proglog.client import DEFAULT_TIMEOUT
+from proglog.client.recording import save
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError, ProglogError
 from proglog.tui.screens.base import Shows
@@ -23,7 +26,7 @@ from proglog.tui.source import LiveSource, RecordedSource, Source
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, Event, Paused, Resumed, Stepped, Tick, reduce
 from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
-from proglog.tui.views import alerts, guide
+from proglog.tui.views import alerts, commands, guide
 
 if TYPE_CHECKING:
     from proglog.security.tls import TLSFiles
@@ -67,6 +70,12 @@ def run_dash(
         raise app.failure
 
 
+def recording_name(node: str, at: float) -> str:
+    """Returns a file name for what was seen of a node until ``at`` (seconds since 1970); safe whatever its name is."""
+    plain_name = re.sub(r"[^A-Za-z0-9._-]", "_", node)[:40].strip(".") or "agent"
+    return f"proglog-{plain_name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}.sqlite"
+
+
 class DashApp(App[None]):
     """A live view of one agent and its cluster."""
 
@@ -82,6 +91,7 @@ class DashApp(App[None]):
         Binding("left_square_bracket", "step(-30)", "Back 30 s", show=False, key_display="[", id="app.back-30"),
         Binding("right_square_bracket", "step(30)", "Forward 30 s", show=False, key_display="]", id="app.forward-30"),
         Binding("colon", "command_palette", "Commands", show=False, key_display=":", id="app.commands"),
+        Binding("w", "save", "Save", show=False, id="app.save", tooltip="Write the last ten minutes to a file"),
         Binding("a", "alerts", "Alerts", show=False, id="app.alerts", tooltip="What needs attention, and what to do"),
         Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit"),
@@ -188,11 +198,18 @@ class DashApp(App[None]):
         screen = self.screen
         bindings, topic = dict(screen.active_bindings), getattr(screen, "topic", None)
         if not isinstance(screen, Reader):
-            self.push_screen(Reader("Help", lambda _state, look, width: guide.lines(bindings, topic, look, width)))
+            text = partial(guide.lines, bindings, topic)
+            self.push_screen(Reader("Help", lambda _state, look, width: text(look, width), live=False))
+
+    def _commands(self) -> Iterable[SystemCommand]:
+        """Offers the command lines that say the same as the screen."""
+        for command, words in commands.equivalents(self.state.target):
+            yield SystemCommand(f"Copy: {command}", words, partial(self.copy, command, "the command"))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Offers every action that has a key on this screen, and the themes."""
         seen = set()
+        yield from self._commands()
         for active in screen.active_bindings.values():
             binding = active.binding
             if binding.id and binding.description and binding.action not in seen and active.enabled:
@@ -203,11 +220,26 @@ class DashApp(App[None]):
 
     def action_pause(self) -> None:
         """Holds the screen, or shows the present again."""
-        self._now(Resumed() if self.state.paused else Paused())
+        held = self.state.paused and not self.state.playing
+        self._now(Resumed() if held else Paused())
 
     def action_resume(self) -> None:
         """Shows the present."""
         self._now(Resumed())
+
+    @work(group="save", exclusive=True)
+    async def action_save(self) -> None:
+        """Writes the last minutes to a file in the working directory."""
+        if self.state.shown is None or self.state.recorded:
+            self.tell("nothing to save: only what was seen live is recorded", severity="warning")
+            return
+        path = Path.cwd() / recording_name(self.state.shown.node.name, self.clock())
+        try:
+            await asyncio.to_thread(save, path, self.state.target, self.state.frames)
+        except ProglogError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"saved {len(self.state.frames)} seconds to {path}")
 
     def action_step(self, frames: int) -> None:
         """Walks through time."""

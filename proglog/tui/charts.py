@@ -9,7 +9,6 @@ from itertools import pairwise
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ASCII_RAMP = " .:-=+*#@"
-_EIGHTHS = ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def resample(values: Sequence[float], width: int) -> list[float]:
@@ -29,14 +28,18 @@ def sparkline(values: Sequence[float], width: int, *, top: float | None = None, 
         top: The value of a full cell; ``None``: the largest in ``values``.
         ascii_only: Draw with ASCII.
     """
-    return area(values, width, 1, top=top, ascii_only=ascii_only)[0] if width > 0 else ""
+    ramp = _ASCII_RAMP if ascii_only else _BLOCKS[:-1]  # without the full block: rows of a table stay apart
+    return _drawn(values, width, 1, ramp, top)[0] if width > 0 else ""
 
 
 def area(
     values: Sequence[float], width: int, height: int, *, top: float | None = None, ascii_only: bool = False
 ) -> list[str]:
     """Returns ``height`` lines of ``width`` characters, top line first; arguments as in :func:`sparkline`."""
-    ramp = _ASCII_RAMP if ascii_only else _BLOCKS
+    return _drawn(values, width, height, _ASCII_RAMP if ascii_only else _BLOCKS, top)
+
+
+def _drawn(values: Sequence[float], width: int, height: int, ramp: str, top: float | None) -> list[str]:
     points = resample(values, width)
     peak = max(top or 0.0, max(points, default=0.0)) or 1.0
     levels = [_level(point / peak, height, len(ramp) - 1) for point in points]
@@ -45,13 +48,13 @@ def area(
 
 def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
     """Returns a bar of ``width`` characters filled for ``share`` (0 to 1); more than nothing is always visible."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    halves = round(min(max(share, 0.0), 1.0) * width * 2)
     if share > 0:
-        eighths = max(eighths, 1)
-    full, rest = divmod(eighths, 8)
+        halves = max(halves, 1)
+    full, rest = divmod(halves, 2)
     if ascii_only:
-        return ("#" * (full + (rest > 0))).ljust(width, "-")[:width]
-    return ("█" * full + _EIGHTHS[rest]).ljust(width)[:width]
+        return ("=" * full + "-" * rest).ljust(width)[:width]
+    return ("━" * full + "╸" * rest).ljust(width)[:width]
 
 
 def _level(share: float, height: int, steps: int) -> int:

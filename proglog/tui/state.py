@@ -52,6 +52,8 @@ class DashState:
     frames: tuple[Frame, ...] = ()
     cursor: int | None = None
     """Frame that is shown; ``None``: the latest snapshot."""
+    playing: bool = False
+    """Whether each tick shows the next frame of a recording."""
     raised: frozenset[str] = frozenset()
     """Keys of the alerts that the latest snapshot raised: limits have hysteresis."""
 
@@ -59,6 +61,11 @@ class DashState:
     def paused(self) -> bool:
         """Whether an earlier moment is shown."""
         return self.cursor is not None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether what is shown comes from a file."""
+        return self.phase is Phase.RECORDED
 
     @property
     def shown(self) -> ClusterSnapshot | None:
@@ -107,8 +114,8 @@ class DashState:
             Alert(
                 key="unreachable",
                 severity=Severity.CRITICAL,
-                subject=self.target,
-                what=f"cannot be reached: {self.error or 'no answer'}",
+                subject=self.shown.node.name if self.shown else self.target,
+                what=f"does not answer: {self.error or 'no reason known'}",
                 advice="What is shown is its last word. It is tried again by itself.",
             ),
         )
@@ -149,12 +156,12 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Paused:
-    """Hold the screen at the newest frame."""
+    """Hold the screen: at the newest frame, or where a recording is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """Show the present again."""
+    """Show the present again; of a recording, play on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,13 +182,13 @@ def reduce(state: DashState, event: Event) -> DashState:
         case ConnectionLost():
             return _lost(state, event)
         case Tick():
-            return _sampled(replace(state, now=event.at))
+            return _ticked(replace(state, now=event.at))
         case Loaded():
             return _loaded(state, event.frames)
         case Paused():
-            return _at(state, len(state.frames) - 1)
+            return replace(state, playing=False) if state.recorded else _held(state)
         case Resumed():
-            return replace(state, cursor=None) if state.phase is not Phase.RECORDED else state
+            return _played(state) if state.recorded else replace(state, cursor=None)
         case Stepped():
             return _stepped(state, event.frames)
         case _:
@@ -215,9 +222,16 @@ def _lost(state: DashState, event: ConnectionLost) -> DashState:
     )
 
 
+def _ticked(state: DashState) -> DashState:
+    """Adds a frame, or plays one."""
+    if not state.recorded:
+        return _sampled(state)
+    return _stepped(state, 1) if state.playing else state
+
+
 def _sampled(state: DashState) -> DashState:
     """Adds a frame when the last one is a second old."""
-    if state.latest is None or state.phase is Phase.RECORDED:
+    if state.latest is None:
         return state
     if state.frames and state.now - state.frames[-1].at < FRAME_SECONDS * 0.95:
         return state
@@ -231,13 +245,26 @@ def _sampled(state: DashState) -> DashState:
 def _loaded(state: DashState, frames: tuple[Frame, ...]) -> DashState:
     if not frames:
         return replace(state, phase=Phase.RECORDED)
+    latest = frames[-1]
     return replace(
-        state, phase=Phase.RECORDED, frames=frames, cursor=0, latest=frames[-1].snapshot, received_at=frames[-1].at
+        state,
+        phase=Phase.RECORDED,
+        frames=frames,
+        cursor=0,
+        playing=True,
+        latest=latest.snapshot,
+        received_at=latest.at,
     )
 
 
-def _at(state: DashState, index: int) -> DashState:
-    return replace(state, cursor=index) if 0 <= index < len(state.frames) else state
+def _held(state: DashState) -> DashState:
+    return replace(state, cursor=len(state.frames) - 1) if state.frames else state
+
+
+def _played(state: DashState) -> DashState:
+    """Plays a recording on, from its start when it is at its end."""
+    at_end = state.cursor is None or state.cursor == len(state.frames) - 1
+    return replace(state, playing=bool(state.frames), cursor=0 if at_end and state.frames else state.cursor)
 
 
 def _stepped(state: DashState, by: int) -> DashState:
@@ -246,5 +273,5 @@ def _stepped(state: DashState, by: int) -> DashState:
     newest = len(state.frames) - 1
     start = newest if state.cursor is None else state.cursor
     if start + by > newest:
-        return replace(state, cursor=newest if state.phase is Phase.RECORDED else None)
+        return replace(state, cursor=newest, playing=False) if state.recorded else replace(state, cursor=None)
     return replace(state, cursor=max(start + by, 0))

@@ -97,7 +97,7 @@ class World:
         return Member(
             name=name, addr=f"10.0.0.{index + 1}:8401", status=self.status[name],
             tags={"rpc_addr": f"10.0.0.{index + 1}:8400"}, rtt_ms=0.0 if index == 0 else 0.4 * index,
-            status_since_ms=round((NOW - 600 + 60 * index) * 1000), incarnation=index + 1, local=index == 0,
+            status_since_ms=(600 - 60 * index + self.second) * 1000, incarnation=index + 1, local=index == 0,
         )  # fmt: skip
 
     def _origin_status(self, name: str, now_ms: int) -> OriginStatus:

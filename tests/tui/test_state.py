@@ -128,7 +128,7 @@ def test_history_is_bounded_and_a_pause_stays_on_its_moment(live):
 def test_frames_share_what_did_not_change(live):
     state = live(3)
     first, second = state.frames[0].snapshot, state.frames[1].snapshot
-    assert first.members is second.members
+    assert first.node is second.node
     assert first.events is second.events
 
 

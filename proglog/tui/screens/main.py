@@ -259,7 +259,7 @@ class MainScreen(DashScreen[None]):
             self._close_filter()
         elif self.query_one("#panels").has_class("-zoom"):
             self._zoom(on=False)
-        else:
+        elif not self.dash.state.recorded:
             self.dash.action_resume()
 
     @property

@@ -38,16 +38,19 @@ class Reader(DashModal[None]):
         Binding("y", "copy", "Copy", id="reader.copy", tooltip="Copy the text"),
     ]
 
-    def __init__(self, title: str, text: Text) -> None:
+    def __init__(self, title: str, text: Text, *, live: bool = True) -> None:
         """Prepares a box.
 
         Args:
             title: Shown in its upper edge. Foreign text only if made safe before.
             text: What it says.
+            live: It changes with the state; False: only with the width.
         """
         super().__init__()
         self._title = title
         self._text = text
+        self._live = live
+        self._width = -1
         self._lines: list[Line] = []
 
     def compose(self) -> ComposeResult:
@@ -61,6 +64,9 @@ class Reader(DashModal[None]):
         """Brings the text up to date."""
         body = self.query_one(Lines)
         width = self.query_one(Page).scrollable_content_region.width
+        if not self._live and width == self._width:
+            return
+        self._width = width
         self._lines = list(self._text(state, self.look, width))
         body.styles.height = max(len(self._lines), 1)
         body.show(self._lines)

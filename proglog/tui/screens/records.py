@@ -7,6 +7,7 @@ records push it on, and when it is not, they wait below with their count in the 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from textual import work
@@ -70,7 +71,9 @@ class RecordsScreen(DashScreen[None]):
         yield Lines(id="header")
         table = LiveTable(records.COLUMNS, empty="no records yet", sticky=True, id="records")
         with Container(id="panels"):
-            yield Panel(table, number=6, title="Records", name="records")
+            panel = Panel(table, number=6, title="Records", name="records")
+            panel.add_class("-active")
+            yield panel
         yield Input(id="filter", compact=True)
         yield Footer(show_command_palette=False, compact=True)
 
@@ -171,7 +174,8 @@ class RecordsScreen(DashScreen[None]):
         record = event.row.source
         if isinstance(record, StoredRecord):
             title = f"Record {record.offset:,}"
-            self.dash.push_screen(Reader(title, lambda _state, look, width: records.lines(record, look, width)))
+            text = partial(records.lines, record)
+            self.dash.push_screen(Reader(title, lambda _state, look, width: text(look, width), live=False))
 
     def action_tail(self) -> None:
         """Follows the end of the log."""
@@ -187,8 +191,8 @@ class RecordsScreen(DashScreen[None]):
     def action_copy(self) -> None:
         """Copies the value under the cursor."""
         row = self._table.row
-        if row is not None:
-            self.dash.copy(row.name, f"the value at offset {row.key}")
+        if row is not None and isinstance(row.source, StoredRecord):
+            self.dash.copy(records.copied(row.source), f"the value at offset {row.key}")
 
     def action_ask(self, what: str) -> None:
         """Asks for a filter or for a place."""

@@ -2,7 +2,7 @@
 
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
-from proglog.tui.views.header import alert_words
+from proglog.tui.views.header import advice_words, alert_words
 
 
 def lines(state: DashState, look: Look, width: int) -> list[Line]:
@@ -11,5 +11,5 @@ def lines(state: DashState, look: Look, width: int) -> list[Line]:
         return [line(Span("Nothing needs attention.", Role.GOOD))]
     told: list[Line] = []
     for alert in state.alerts[:50]:
-        told += [*wrap(alert_words(alert, look), width), *wrap(line(Span(f"  {alert.advice}", Role.MUTED)), width), ()]
+        told += [*wrap(alert_words(alert, look), width), *wrap(advice_words(alert, look), width), ()]
     return told[:-1]

@@ -29,7 +29,8 @@ def _totals(state: DashState, look: Look) -> Line:
     alive = sum(member.status is MemberStatus.ALIVE for member in snapshot.members)
     records = count_words(log.end_offset - log.start_offset)
     words = [f"{alive} of {len(snapshot.members)} alive", f"{records} records", bytes_words(log.bytes)]
-    words.append(f"up {duration_words((state.agent_now_ms - snapshot.node.started_at_ms) / 1000)}")
+    if not state.stale:
+        words.append(f"up {duration_words((state.agent_now_ms - snapshot.node.started_at_ms) / 1000)}")
     return line(Span("   " + dot.join(words), Role.MUTED))
 
 
@@ -56,14 +57,14 @@ def _lost(state: DashState, half: str, *, brief: bool) -> Line:
 
 
 def _past(state: DashState, look: Look, *, brief: bool) -> Line:
-    word = "recorded" if state.phase is Phase.RECORDED else "paused"
+    word = "playing" if state.playing else "paused"
     at = look.clock(state.shown_at)
-    bars = look.pick("‖", "=")
+    bars = look.pick("▸", ">") if state.playing else look.pick("‖", "=")
     if brief:
         return line(Span(f"{bars} {word} {at}", Role.ACCENT))
     assert state.cursor is not None
     place = f"second {state.cursor + 1} of {len(state.frames)}"
-    back = f"{duration_words(state.now - state.shown_at)} ago, " if state.phase is not Phase.RECORDED else ""
+    back = f"{duration_words(state.now - state.shown_at)} ago, " if not state.recorded else ""
     return line(Span(f"{bars} {word} at {at}", Role.ACCENT), Span(f", {back}{place}", Role.MUTED))
 
 
@@ -93,12 +94,12 @@ def alert_words(alert: Alert, look: Look) -> Line:
     return line(Span(f"{alert_shape(alert.severity, look)} ", role), look.safe(f"{alert.subject} {alert.what}", 160))
 
 
+def advice_words(alert: Alert, look: Look) -> Line:
+    """Returns what to do about an alert."""
+    return line(Span("  "), look.safe(alert.advice, 300, role=Role.MUTED))
+
+
 def alert_shape(severity: Severity, look: Look) -> str:
     """Returns the shape of a severity, one cell."""
     shapes = {Severity.INFO: ("·", "."), Severity.WARNING: ("▲", "!"), Severity.CRITICAL: ("✖", "x")}
     return look.pick(*shapes[severity])
-
-
-def alert_role(severity: Severity) -> Role:
-    """Returns the role of a severity."""
-    return _ALERT_ROLES[severity]

@@ -49,7 +49,7 @@ def heading(title: str) -> list[Line]:
 
 def _identity(member: Member, state: DashState, look: Look) -> list[Line]:
     mark = member_mark(member.status)
-    since = duration_words((state.agent_now_ms - member.status_since_ms) / 1000)
+    since = duration_words(members.status_seconds(member, state))
     rtt = f"{member.rtt_ms:.1f} ms round trip, " if member.rtt_ms else ""
     facts = [
         _fact("status", Span(f"{look.shape(mark)} {mark.word}", members.status_role(member.status)), f" for {since}"),
@@ -64,7 +64,7 @@ def _alerts(name: str, state: DashState, look: Look) -> list[Line]:
     about = [alert for alert in state.alerts if alert.subject == name]
     if not about:
         return []
-    told = [[header.alert_words(alert, look), line(Span(f"  {alert.advice}", Role.MUTED))] for alert in about]
+    told = [[header.alert_words(alert, look), header.advice_words(alert, look)] for alert in about]
     return [*heading("needs attention"), *(spans for pair in told for spans in pair)]
 
 

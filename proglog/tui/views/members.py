@@ -14,7 +14,7 @@ COLUMNS = (
     Column(title="RTT", width=7, right=True, rank=3),
     Column(title="RECORDS", width=9, right=True, rank=1),
     Column(title="WRITES", width=7, right=True, rank=1),
-    Column(title="LAST 2 MIN", width=10, flex=2, rank=4, limit=30),
+    Column(title="LAST 2 MIN", width=10, right=True, flex=2, rank=4, limit=30),
     Column(title="RPC ADDRESS", width=15, flex=1, rank=5, limit=30),
 )
 
@@ -31,6 +31,12 @@ def status_role(status: MemberStatus) -> Role:
     return _ROLES[status]
 
 
+def status_seconds(member: Member, state: DashState) -> float:
+    """Returns how long a member has had its status, at the moment on the screen."""
+    taken_at_ms = state.shown.taken_at_ms if state.shown else state.agent_now_ms
+    return (member.status_since_ms + state.agent_now_ms - taken_at_ms) / 1000
+
+
 def rows(state: DashState, look: Look) -> list[Row]:
     """Returns a row for each member, the agent itself first."""
     if state.shown is None:
@@ -43,7 +49,7 @@ def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look
     held = _held(member.name, snapshot)
     pace = rate_now(state.shown_frames, written_by(member.name))
     trend = rates(state.shown_frames[-120:], written_by(member.name))
-    seconds = max(state.agent_now_ms - member.status_since_ms, 0) / 1000
+    seconds = status_seconds(member, state)
     here = Span(look.pick(" ◂ here", " < here"), Role.MUTED) if member.local else Span("")
     role = status_role(member.status)
     mark = member_mark(member.status)

@@ -47,9 +47,13 @@ def row(record: StoredRecord, look: Look, *, as_hex: bool) -> Row:
             len(record.value),
             safe_text(value, 40),
         ),
-        name=safe_text(record.value, _SHOWN_BYTES),
         source=record,
     )
+
+
+def copied(record: StoredRecord) -> str:
+    """Returns a value as text that is safe to paste: of a long one the beginning."""
+    return safe_text(record.value, _SHOWN_BYTES)
 
 
 def lines(record: StoredRecord, look: Look, width: int) -> list[Line]:

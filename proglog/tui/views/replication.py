@@ -23,7 +23,7 @@ PEER_COLUMNS = (
     Column(title="HERE", width=9, right=True, rank=2),
     Column(title="THERE", width=9, right=True, rank=2),
     Column(title="WE TRAIL BY", width=26, flex=6, limit=60),
-    Column(title="LAST 2 MIN", width=10, flex=1, rank=4, limit=30),
+    Column(title="LAST 2 MIN", width=10, right=True, flex=1, rank=4, limit=30),
     Column(title="IT TRAILS", width=9, right=True, rank=3),
     Column(title="COPIED", width=7, right=True, rank=5),
 )

@@ -57,7 +57,8 @@ class Painted(Widget):
 
     def role_style(self, role: Role) -> Style:
         """Returns the style of a role in the current theme."""
-        return self.get_component_rich_style(f"role--{role}", partial=True)
+        style = self.get_component_rich_style(f"role--{role}")  # colours with an alpha are blended by now
+        return Style(color=style.color, bold=style.bold, underline=style.underline)
 
     def _background(self, component: str | None) -> Style:
         if component is None:
