@@ -1,0 +1,156 @@
+"""The root of the command line: verbs that are imported when they run, and what an ending means.
+
+``proglog --help`` imports neither gRPC nor Textual: starting quickly is a feature.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from proglog import __version__
+from proglog.cli import diagnostics
+from proglog.cli.exit_codes import ExitCode, exit_code_of
+from proglog.errors import ProglogError
+
+VERBS: dict[str, str] = {
+    "demo": "Start three agents, send a real file through them, open the dashboard",
+    "serve": "Run an agent",
+    "produce": "Append records: a line each, from files or stdin",
+    "consume": "Read records",
+    "dash": "Watch a cluster in a dashboard",
+    "members": "List the members of the cluster",
+    "status": "Show one agent: its log, and what it has of whom",
+    "lag": "Show how far copies trail their sources",
+    "segments": "List the segments of an agent's log",
+    "completion": "Print the completion script of a shell",
+}
+"""Verb to what it does: the order of the help."""
+
+GREETING = f"""proglog {__version__} - a distributed commit log that you can run, see and trust from a terminal
+
+  proglog demo               three agents, a real file, the dashboard: try it all
+  proglog serve              run an agent here
+  seq 1000 | proglog produce     append a record a line
+  proglog consume            read them back
+  proglog dash               watch it
+
+  proglog --help             every verb
+  proglog VERB --help        what one takes
+"""
+
+HELP = f"""A distributed commit log, run from a terminal.
+
+Data goes to stdout, everything else to stderr. Every flag also comes from PROGLOG_<FLAG>.
+
+Exit codes: {
+    ", ".join(
+        f"{code.value} {text}"
+        for code, text in {
+            ExitCode.OK: "ok",
+            ExitCode.REFUSED: "refused",
+            ExitCode.USAGE: "usage",
+            ExitCode.CANNOT_CONNECT: "cannot connect",
+            ExitCode.TIMED_OUT: "timed out",
+            ExitCode.DENIED: "denied",
+            ExitCode.NOT_FOUND: "not found",
+            ExitCode.BUG: "bug",
+            ExitCode.INTERRUPTED: "interrupted",
+            ExitCode.BROKEN_PIPE: "broken pipe",
+        }.items()
+    )
+}."""
+
+
+class Verbs(TyperGroup):
+    """Knows the verbs' names and one-line helps; imports a verb's module when it is run or asked for its help."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        del ctx
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        del ctx
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"proglog.cli.commands.{cmd_name}")
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+        # A range such as -3 is an argument, though it looks like a flag.
+        settings = CONTEXT | {"ignore_unknown_options": cmd_name == "consume"}
+        app.command(cmd_name, help=module.__doc__, context_settings=settings)(module.main)
+        return typer.main.get_command(app)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+app = typer.Typer(
+    cls=Verbs,
+    add_completion=False,  # static scripts are in completions/: no process a TAB, no edit of anybody's .bashrc
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's help costs 60 ms
+    invoke_without_command=True,
+    context_settings=CONTEXT,
+    help=HELP,
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and exit", is_eager=True),
+) -> None:
+    """Greet when no verb is given."""
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(GREETING, nl=False)
+
+
+def run(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code; never shows a traceback."""
+    sys.exit(invoke(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run one command line; return its exit code."""
+    try:
+        result = typer.main.get_command(app).main(list(arguments), prog_name="proglog", standalone_mode=True)
+        sys.stdout.flush()
+    except SystemExit as exc:
+        return _flushed(exc.code)
+    except BrokenPipeError:
+        return _broken_pipe()
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except ProglogError as exc:
+        diagnostics.error(str(exc), diagnostics.hint_for(exc))
+        return exit_code_of(exc)
+    except Exception as exc:  # noqa: BLE001 - the one place where a bug ends
+        report = diagnostics.bug_report(exc)
+        where = f"; the report is in {report}" if report else ""
+        diagnostics.error(f"this is a bug in proglog: {type(exc).__name__}: {exc}{where}")
+        return ExitCode.BUG
+    return _flushed(result)
+
+
+def _flushed(code: object) -> int:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _broken_pipe()
+    return code if isinstance(code, int) else ExitCode.OK if code is None else ExitCode.REFUSED
+
+
+def _broken_pipe() -> int:
+    """End quietly: whoever read us has read enough. What the interpreter flushes at its exit goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.BROKEN_PIPE

@@ -1,0 +1,91 @@
+"""Start three agents on loopback, send a real file through them, and open the dashboard on the running cluster.
+
+Each agent is a process of its own, with TLS and access control on. The file - every line of Python's standard library,
+or --input - goes to the first, a record a line, and is read back from the third. Without a terminal, or with --no-dash,
+it prints what it saw and stops. Nothing stays behind, unless --keep says where.
+"""
+
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proglog.cli import diagnostics, options, output
+from proglog.cli.exit_codes import ExitCode
+from proglog.errors import ConfigError
+
+if TYPE_CHECKING:
+    from proglog.cli.demo.run import Outcome
+
+
+def main(
+    input_: Annotated[
+        Path | None, typer.Option("--input", metavar="FILE", help="Send this file instead, a record a line")
+    ] = None,
+    no_dash: Annotated[bool, typer.Option("--no-dash", help="Do not open the dashboard")] = False,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Keep data, certificates and telemetry")
+    ] = None,
+) -> None:
+    from proglog.cli.demo.cluster import DemoCluster
+    from proglog.cli.demo.corpus import write_standard_library
+    from proglog.cli.demo.run import run
+
+    if input_ is not None and not input_.is_file():
+        raise ConfigError(f"--input {input_}: no such file")
+    if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise ConfigError(f"--keep {keep}: expected a directory that is empty or not there yet")
+    signal.signal(signal.SIGTERM, _interrupt)
+    with tempfile.TemporaryDirectory(prefix="proglog-corpus-") as scratch:
+        source = input_
+        if source is None:
+            source = Path(scratch) / "standard-library.txt"
+            write_standard_library(source)
+        diagnostics.note("starting three agents, with TLS and access control")
+        with DemoCluster(keep=keep) as cluster:
+            outcome = options.run(run(cluster, source))
+            _report(outcome)
+            if not no_dash and output.is_terminal() and diagnostics.is_terminal():
+                from proglog.tui.app import run_dash
+
+                run_dash(cluster.nodes[0].rpc_addr, cluster.tls)
+    if not outcome.agrees:
+        diagnostics.error("what came back is not what was sent", "please report this, with the data: --keep DIR")
+        raise typer.Exit(ExitCode.REFUSED)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _report(outcome: "Outcome") -> None:
+    from proglog.cli import tables
+    from proglog.client.words import bytes_words
+
+    def heading(text: str) -> None:
+        output.line(f"\n{text}")
+
+    heading(f"Members, as {outcome.first.node.name} sees them")
+    output.table(tables.members(outcome.first), tables.MEMBERS)
+    heading(f"Replication, as {outcome.last.node.name} sees it")
+    output.table(tables.lag(outcome.last), tables.LAG)
+    heading(f"Segments of {outcome.last.node.name}")
+    output.table(tables.segments(outcome.last), tables.SEGMENTS)
+    heading("Summary")
+    size = bytes_words(outcome.sent_bytes)
+    output.line(
+        f"produced   {outcome.produced:,} records ({size}) to {outcome.first.node.name}, {_rate(outcome.produced, outcome.produce_seconds)}"
+    )
+    output.line(
+        f"read back  {outcome.read_back:,} records from {outcome.last.node.name}, {_rate(outcome.read_back, outcome.read_seconds)}"
+    )
+    output.line(f"SHA-256    {outcome.sent_digest} sent")
+    verdict = "the digests agree" if outcome.agrees else "THE DIGESTS DIFFER"
+    output.line(f"           {outcome.read_digest} read back: {verdict}")
+    output.flush()
+
+
+def _rate(records: int, seconds: float) -> str:
+    return f"{seconds:.1f} s ({records / max(seconds, 1e-9):,.0f} records/s)"

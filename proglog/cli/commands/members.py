@@ -1,0 +1,23 @@
+"""List the members of the cluster, as one agent sees them."""
+
+from proglog.cli import options, output, tables
+from proglog.cli.show import show
+
+
+def main(
+    output_: options.Output = output.Format.TABLE,
+    watch: options.Watch = False,
+    addr: options.Addr = options.DEFAULT_ADDR,
+    tls_ca_file: options.TLSCa = None,
+    tls_cert_file: options.TLSCert = None,
+    tls_key_file: options.TLSKey = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+) -> None:
+    tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
+    show(
+        addr,
+        tls,
+        timeout,
+        lambda snapshot: output.rows(tables.members(snapshot), tables.MEMBERS, output_, empty="no members"),
+        watch=watch,
+    )

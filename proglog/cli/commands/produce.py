@@ -1,0 +1,155 @@
+"""Append records: a line each, from files or stdin.
+
+A record is acknowledged when it is durable on the agent. The summary on stderr says how many are; when something
+breaks, it says which are acknowledged, which are not sent, and how many may be either.
+"""
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proglog.cli import diagnostics, options
+from proglog.cli.serve_config import choice
+from proglog.errors import ConfigError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from proglog.client import Client
+    from proglog.client.producer import Acknowledged, Producer
+
+READ_BYTES = 1024 * 1024
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""A line longer than any batch is refused before it fills the memory."""
+FORMATS = ("line", "null", "json")
+
+
+def main(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[FILE ...|-]", help="What to read; stdin if left out")
+    ] = None,
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="line|null|json", help="What ends a record, or JSON lines as consume writes them"
+        ),
+    ] = "line",
+    key_sep: Annotated[
+        str, typer.Option("--key-sep", metavar="S", help="The key stands before the first S of a line")
+    ] = "",
+    acks: Annotated[int, typer.Option("--acks", metavar="N", help="Nodes that have it before it is acknowledged")] = 1,
+    addr: options.Addr = options.DEFAULT_ADDR,
+    tls_ca_file: options.TLSCa = None,
+    tls_cert_file: options.TLSCert = None,
+    tls_key_file: options.TLSKey = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+) -> None:
+    choice("--format", format_, FORMATS)
+    if acks != 1:
+        raise ConfigError(f"--acks {acks}: this agent acknowledges when a record is durable on itself; use 1")
+    if key_sep and format_ == "json":
+        raise ConfigError("--key-sep is for lines; with --format json the key stands in the object")
+    sources = files or [Path("-")]
+    for path in sources:
+        if str(path) != "-" and not path.is_file():
+            raise ConfigError(f"{path}: no such file")
+    tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
+    job = _Job(sources, b"\0" if format_ == "null" else b"\n", format_ == "json", key_sep.encode())
+    options.with_client(addr, tls, timeout, job.run)
+
+
+class _Job:
+    def __init__(self, sources: list[Path], separator: bytes, as_json: bool, key_sep: bytes) -> None:
+        self._sources = sources
+        self._separator = separator
+        self._as_json = as_json
+        self._key_sep = key_sep
+        self._number = 0
+        self._bytes = 0
+        self._interactive = str(sources[0]) == "-" and sys.stdin.isatty()
+
+    async def run(self, client: "Client") -> None:
+        started = time.monotonic()
+        producer = client.producer(on_ack=self._echo if self._interactive else None)
+        if self._interactive:
+            diagnostics.note("A record a line; Ctrl-D ends.")
+        total = (
+            None if any(str(path) == "-" for path in self._sources) else sum(p.stat().st_size for p in self._sources)
+        )
+        try:
+            async with producer:
+                with diagnostics.progress("producing", total, unit="bytes") as meter:
+                    for path in self._sources:
+                        async for values, size in self._values(path):
+                            await self._send(producer, values)
+                            meter.advance(size)
+                    await producer.flush()
+        finally:
+            self._summarize(producer.acknowledged, time.monotonic() - started)
+
+    async def _send(self, producer: "Producer", values: list[bytes]) -> None:
+        from proglog.record.record import Record
+
+        if not self._as_json and not self._key_sep:
+            await producer.send_values(values)
+            self._number += len(values)
+            return
+        for value in values:
+            self._number += 1
+            if self._as_json:
+                await producer.send(self._from_json(value))
+                continue
+            key, found, rest = value.partition(self._key_sep)
+            await producer.send(Record(value=rest, key=key) if found else Record(value=value))
+
+    def _from_json(self, line: bytes) -> "Record":  # type: ignore[name-defined]  # noqa: F821
+        from proglog.cli import jsonl
+
+        try:
+            return jsonl.decode(line)
+        except InvalidRequestError as exc:
+            raise InvalidRequestError(f"line {self._number}: {exc}") from exc
+
+    async def _values(self, path: Path) -> AsyncIterator[tuple[list[bytes], int]]:
+        """Yield the records of a source, and how many bytes they took."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        descriptor = sys.stdin.fileno() if str(path) == "-" else os.open(path, os.O_RDONLY)
+        regular = str(path) != "-"
+        rest = b""
+        try:
+            while True:
+                # A pipe may make us wait: then acknowledgements have to go on.
+                read = (
+                    os.read(descriptor, READ_BYTES)
+                    if regular
+                    else await loop.run_in_executor(None, os.read, descriptor, READ_BYTES)
+                )
+                if not read:
+                    break
+                values = (rest + read).split(self._separator)
+                rest = values.pop()
+                if len(rest) > MAX_LINE_BYTES:
+                    raise InvalidRequestError(f"record {self._number + 1} has more than {MAX_LINE_BYTES:,} bytes")
+                self._bytes += len(read)
+                yield values, len(read)
+        finally:
+            if regular:
+                os.close(descriptor)
+        if rest:
+            yield [rest], 0
+
+    def _echo(self, acknowledged: "Acknowledged") -> None:
+        for offset in range(acknowledged.base_offset, acknowledged.end_offset):
+            diagnostics.note(f"offset {offset}")
+
+    def _summarize(self, acknowledged: int, elapsed: float) -> None:
+        from proglog.client.words import bytes_words
+
+        rate = f"{acknowledged / elapsed:,.0f} records/s" if elapsed > 0 else ""
+        word = "record" if acknowledged == 1 else "records"
+        diagnostics.note(f"{acknowledged:,} {word}, {bytes_words(self._bytes)} in {elapsed:.1f} s ({rate})")

@@ -1,0 +1,125 @@
+"""Run an agent: commit log, gRPC server, gossip membership and replicator, until SIGTERM or SIGINT.
+
+Prints one line when it is ready; telemetry goes to stderr. A flag stands above its PROGLOG_ variable, that above
+--config FILE (TOML, the flags' names without dashes in front), and that above the default.
+"""
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proglog.cli import options, output
+from proglog.cli.config_file import with_file
+
+BOOK, STORE, SECURITY = "Cluster", "Log", "Security"
+
+
+def _file(flag: str, help_: str) -> typer.models.OptionInfo:
+    variable = "PROGLOG_" + flag.removeprefix("--").upper().replace("-", "_")
+    return typer.Option(flag, envvar=variable, metavar="FILE", help=help_)
+
+
+def main(
+    context: typer.Context,
+    config: Annotated[Path | None, _file("--config", "TOML file of these flags")] = None,
+    node_name: Annotated[
+        str, typer.Option("--node-name", envvar="PROGLOG_NODE_NAME", help="Unique in the cluster")
+    ] = socket.gethostname(),
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", envvar="PROGLOG_DATA_DIR", help="Where the log lives; one agent each")
+    ] = None,
+    bind_addr: Annotated[
+        str, typer.Option("--bind-addr", envvar="PROGLOG_BIND_ADDR", metavar="HOST:PORT", help="Gossip, UDP and TCP")
+    ] = "127.0.0.1:8401",
+    rpc_port: Annotated[
+        int,
+        typer.Option("--rpc-port", envvar="PROGLOG_RPC_PORT", metavar="PORT", help="gRPC, on the host of --bind-addr"),
+    ] = 8400,
+    start_join_addrs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--start-join-addrs",
+            envvar="PROGLOG_START_JOIN_ADDRS",
+            metavar="HOST:PORT",
+            help="A member to join through; may be given again, or several with commas",
+        ),
+    ] = None,
+    acl_model_file: Annotated[Path | None, _file("--acl-model-file", "Casbin model")] = None,
+    acl_policy_file: Annotated[
+        Path | None, _file("--acl-policy-file", "Casbin policy; reloaded when it changes")
+    ] = None,
+    server_tls_cert_file: Annotated[
+        Path | None, _file("--server-tls-cert-file", "Certificate shown to clients")
+    ] = None,
+    server_tls_key_file: Annotated[Path | None, _file("--server-tls-key-file", "Its key")] = None,
+    server_tls_ca_file: Annotated[
+        Path | None, _file("--server-tls-ca-file", "Authority of clients' certificates")
+    ] = None,
+    peer_tls_cert_file: Annotated[Path | None, _file("--peer-tls-cert-file", "Certificate shown to peers")] = None,
+    peer_tls_key_file: Annotated[Path | None, _file("--peer-tls-key-file", "Its key")] = None,
+    peer_tls_ca_file: Annotated[Path | None, _file("--peer-tls-ca-file", "Authority of peers' certificates")] = None,
+    encrypt_file: Annotated[
+        Path | None, _file("--encrypt-file", "Keys of the gossip: base64, one a line, the first sends")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", envvar="PROGLOG_INSECURE", help="Serve other machines without TLS")
+    ] = False,
+    fsync: Annotated[
+        str,
+        typer.Option(
+            "--fsync", envvar="PROGLOG_FSYNC", metavar="always|interval|os", help="When appends are made durable"
+        ),
+    ] = "always",
+    segment_bytes: Annotated[
+        int, typer.Option("--segment-bytes", envvar="PROGLOG_SEGMENT_BYTES", metavar="N", help="Roll before this size")
+    ] = 128 * 1024 * 1024,
+    log_level: Annotated[
+        str,
+        typer.Option(
+            "--log-level", envvar="PROGLOG_LOG_LEVEL", metavar="debug|info|warning|error", help="Of the telemetry"
+        ),
+    ] = "info",
+) -> None:
+    from proglog.agent.agent import Agent
+    from proglog.agent.config import AgentConfig
+    from proglog.agent.run import run
+    from proglog.cli.serve_config import choice, user_data_dir
+    from proglog.log.config import FsyncPolicy, LogConfig
+    from proglog.telemetry.configure import LEVELS, configure
+
+    flags = with_file(context, config)
+    configure(choice("--log-level", str(flags["log_level"]), LEVELS))
+    agent_config = AgentConfig(
+        node_name=flags["node_name"],
+        data_dir=(flags["data_dir"] or user_data_dir()).absolute(),
+        bind_addr=flags["bind_addr"],
+        rpc_port=flags["rpc_port"],
+        start_join_addrs=tuple(
+            addr.strip() for given in flags["start_join_addrs"] or () for addr in given.split(",") if addr.strip()
+        ),
+        acl_model_file=flags["acl_model_file"],
+        acl_policy_file=flags["acl_policy_file"],
+        server_tls=options.tls_files(
+            flags["server_tls_ca_file"], flags["server_tls_cert_file"], flags["server_tls_key_file"], "--server-tls"
+        ),
+        peer_tls=options.tls_files(
+            flags["peer_tls_ca_file"], flags["peer_tls_cert_file"], flags["peer_tls_key_file"], "--peer-tls"
+        ),
+        encrypt_file=flags["encrypt_file"],
+        insecure=flags["insecure"],
+        log=LogConfig(
+            fsync=FsyncPolicy(choice("--fsync", str(flags["fsync"]), tuple(policy.value for policy in FsyncPolicy))),
+            segment_bytes=flags["segment_bytes"],
+        ),
+    )
+
+    def ready(agent: Agent) -> None:
+        view, data = agent.view, agent.config.data_dir
+        output.line(
+            f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}"
+        )
+        output.flush()
+
+    run(agent_config, ready=ready)

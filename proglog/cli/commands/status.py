@@ -1,0 +1,26 @@
+"""Show one agent: its log, what it has of whose records, and how replication goes."""
+
+import json
+
+from proglog.cli import options, output, tables
+from proglog.cli.show import show
+from proglog.client.model import ClusterSnapshot
+
+
+def main(
+    output_: options.Output = output.Format.TABLE,
+    watch: options.Watch = False,
+    addr: options.Addr = options.DEFAULT_ADDR,
+    tls_ca_file: options.TLSCa = None,
+    tls_cert_file: options.TLSCert = None,
+    tls_key_file: options.TLSKey = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+) -> None:
+    def write(snapshot: ClusterSnapshot) -> None:
+        if output_ in (output.Format.JSON, output.Format.JSONL):
+            indent = 2 if output_ is output.Format.JSON else None
+            output.line(json.dumps(tables.status_data(snapshot), indent=indent))
+        else:
+            output.rows(tables.status(snapshot), tables.STATUS, output_)
+
+    show(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, write, watch=watch)

@@ -1,0 +1,121 @@
+"""The only writer to stderr: errors, hints, summaries, progress. stdout belongs to data."""
+
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from proglog.client.safe_text import safe_text
+from proglog.errors import ProglogError
+
+
+def error(message: str, hint: str = "") -> None:
+    """Say what went wrong, in one line, and what to do about it, in another."""
+    _write(f"error: {safe_text(message)}\n" + (f"hint: {safe_text(hint)}\n" if hint else ""))
+
+
+def note(message: str) -> None:
+    """Say something that is neither data nor an error."""
+    _write(safe_text(message) + "\n")
+
+
+def is_terminal() -> bool:
+    """Return whether somebody watches stderr."""
+    return sys.stderr.isatty()
+
+
+def bug_report(exc: BaseException) -> Path | None:
+    """Write what a maintainer needs to a file that only the user can read; return it, or ``None`` without a disk."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "proglog"
+    for directory in (state, Path(tempfile.gettempdir())):
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as report:
+                # No argument values: they may be secrets.
+                report.write(f"proglog {sys.argv[1:2]}, Python {sys.version}\n\n")
+                report.write("".join(traceback.format_exception(exc)))
+        except OSError:
+            continue  # the next directory, or none
+        return Path(name)
+    return None
+
+
+class Meter(Protocol):
+    """Long work, as it goes on."""
+
+    def advance(self, amount: int) -> None:
+        """So much more is done."""
+        ...
+
+
+class _Silent:
+    def advance(self, amount: int) -> None:
+        pass
+
+
+class _Bar:
+    def __init__(self, label: str, total: int | None, unit: str) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        counts = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), counts, TimeRemainingColumn())
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(label, total=total)
+        self._progress.start()
+
+    def advance(self, amount: int) -> None:
+        self._progress.advance(self._task, amount)
+
+    def stop(self) -> None:
+        self._progress.stop()
+
+
+@contextmanager
+def progress(label: str, total: int | None, *, unit: str = "records") -> Iterator[Meter]:
+    """Show a bar while a terminal watches; ``total`` in ``unit``, which is ``bytes`` or ``records``."""
+    if not is_terminal():
+        yield _Silent()
+        return
+    bar = _Bar(label, total, unit)
+    try:
+        yield bar
+    finally:
+        bar.stop()
+
+
+def hint_for(exc: ProglogError) -> str:
+    """Return what to do about an error, where its own words do not say."""
+    from proglog.errors import DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, UnavailableError
+
+    match exc:
+        case DataDirLockedError():
+            return ""
+        case OffsetOutOfRangeError():
+            return "`proglog status` shows which offsets there are; `start` and `end` always exist"
+        case PermissionDeniedError():
+            return "the subject is the certificate's common name; the agent's policy file says who may do what"
+        case UnavailableError():
+            return "is an agent running there? `proglog serve` starts one; --addr or PROGLOG_ADDR say where to look"
+        case _:
+            return ""
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return  # nobody is left to be told

@@ -1,0 +1,55 @@
+"""What the exit code says: an interface for scripts, so it is one table.
+
+``docs/reference/cli.md`` prints it; a test holds the two together.
+"""
+
+from enum import IntEnum
+
+from proglog import errors
+from proglog.errors import ProglogError
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every verb."""
+
+    OK = 0
+    REFUSED = 1
+    USAGE = 2
+    CANNOT_CONNECT = 3
+    TIMED_OUT = 4
+    DENIED = 5
+    NOT_FOUND = 6
+    BUG = 70
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.OK: "ok",
+    ExitCode.REFUSED: "refused, or a check failed",
+    ExitCode.USAGE: "usage or configuration",
+    ExitCode.CANNOT_CONNECT: "cannot connect",
+    ExitCode.TIMED_OUT: "timed out",
+    ExitCode.DENIED: "TLS or permission denied",
+    ExitCode.NOT_FOUND: "offset out of range, or not found",
+    ExitCode.BUG: "bug; a report was written",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.BROKEN_PIPE: "broken pipe",
+}
+
+# The most specific class first.
+_CODES: tuple[tuple[type[ProglogError], ExitCode], ...] = (
+    (errors.ConfigError, ExitCode.USAGE),
+    (errors.AccessError, ExitCode.DENIED),
+    (errors.NotFoundError, ExitCode.NOT_FOUND),
+    (errors.DeadlineError, ExitCode.TIMED_OUT),
+    (errors.UnavailableError, ExitCode.CANNOT_CONNECT),
+)
+
+
+def exit_code_of(error: ProglogError) -> ExitCode:
+    """Return the exit code that ``error`` ends a verb with."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, ProglogError):
+        return exit_code_of(cause)
+    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.REFUSED)
