@@ -212,8 +212,9 @@ class DashApp(App[None]):
         yield from self._commands()
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.id and binding.description and binding.action not in seen and active.enabled:
-                seen.add(binding.action)
+            telling = binding.id and (binding.show or binding.tooltip)
+            if telling and binding.description not in seen and active.enabled:
+                seen.add(binding.description)
                 run = partial(self.run_action, binding.action, active.node)
                 yield SystemCommand(binding.description, binding.tooltip or f"key {binding.key}", run)
         yield SystemCommand("Theme", "Colours: also for colour-blind readers and for high contrast", self.search_themes)

@@ -1,11 +1,13 @@
 """A made-up cluster with a frozen clock, a dashboard to show it on, and the text grid of a screen."""
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
@@ -201,6 +203,20 @@ class Dash:
 @pytest.fixture
 def world() -> World:
     return World()
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compares a screen with ``goldens/NAME.txt``; PROGLOG_UPDATE_GOLDENS=1 writes the file instead."""
+
+    def compare(name: str, text: str) -> None:
+        path = Path(__file__).parent / "goldens" / f"{name}.txt"
+        if os.environ.get("PROGLOG_UPDATE_GOLDENS"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text + "\n", encoding="utf-8")
+        assert text + "\n" == path.read_text(encoding="utf-8")
+
+    return compare
 
 
 OpenDash = Callable[..., object]

@@ -65,8 +65,8 @@ class MainScreen(DashScreen[None]):
             "replication": LiveTable(
                 replication.PEER_COLUMNS, empty="no peers: this agent is alone in its cluster", id="replication"
             ),
-            "segments": LiveTable(segments.COLUMNS, empty="no segments yet", id="segments"),
-            "events": LiveTable(events.COLUMNS, empty="nothing has happened yet", id="events"),
+            "segments": LiveTable(segments.COLUMNS, empty="no segments yet", sticky="first", id="segments"),
+            "events": LiveTable(events.COLUMNS, empty="nothing has happened yet", sticky="first", id="events"),
         }
         contents: dict[str, tuple[Widget, ...]] = {name: (table,) for name, table in tables.items()}
         contents["segments"] = (Lines(id="segment-map"), tables["segments"])

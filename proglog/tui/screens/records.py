@@ -69,7 +69,7 @@ class RecordsScreen(DashScreen[None]):
     def compose(self) -> ComposeResult:
         """Builds the screen."""
         yield Lines(id="header")
-        table = LiveTable(records.COLUMNS, empty="no records yet", sticky=True, id="records")
+        table = LiveTable(records.COLUMNS, empty="no records yet", id="records")
         with Container(id="panels"):
             panel = Panel(table, number=6, title="Records", name="records")
             panel.add_class("-active")
@@ -101,6 +101,7 @@ class RecordsScreen(DashScreen[None]):
         self._trouble = ""
         self._tailing = start == Place.before_end(TAIL)
         self._changed = True
+        self._table.stick("last" if self._tailing else None)
         self._read(start)
         self.show(self.dash.state)
 

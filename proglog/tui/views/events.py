@@ -1,14 +1,14 @@
 """What happened in the cluster, newest first."""
 
 from proglog.client.model import ClusterEvent
-from proglog.client.words import age_words
+from proglog.client.words import short_duration
 from proglog.tui.spans import Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Row
 
 COLUMNS = (
     Column(title="TIME", width=8),
-    Column(title="AGO", width=12, right=True, rank=3),
+    Column(title="AGO", width=10, right=True, rank=3),
     Column(title="EVENT", width=15, rank=0, flex=1, limit=24),
     Column(title="WHO", width=8, flex=1, rank=0, limit=24),
     Column(title="WHAT", width=12, flex=4, rank=1),
@@ -36,7 +36,7 @@ def _row(event: ClusterEvent, now_ms: int, look: Look) -> Row:
         key=f"{event.at_ms}/{event.kind}/{event.subject}",
         cells=(
             line(Span(look.clock(event.at_ms / 1000), Role.MUTED)),
-            line(Span(age_words(event.at_ms, now_ms), Role.MUTED)),
+            line(Span(f"{short_duration((now_ms - event.at_ms) / 1000)} ago", Role.MUTED)),
             line(look.safe(event.kind, 40, role=role)),
             line(look.safe(event.subject, 60, role=Role.STRONG)),
             line(look.safe(event.detail, 200)),

@@ -58,9 +58,10 @@ def _plain(text: str, look: Look) -> Span:
 
 
 def _keys(bindings: Mapping[str, ActiveBinding], width: int) -> list[Line]:
-    """Returns a line for each action, its keys first, in the order of the bindings."""
+    """Returns a line for each action, its keys first: those that the footer shows, then the others."""
     keys: dict[tuple[str, str], list[str]] = {}
-    for key, active in bindings.items():
+    footer_first = sorted(bindings.items(), key=lambda item: not item[1].binding.show)
+    for key, active in footer_first:
         words = active.tooltip or active.binding.tooltip or active.binding.description
         if words and active.enabled and not active.binding.system:
             keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or _key_name(key))

@@ -1,5 +1,6 @@
 """Replication between the agent and each peer: by peer, by origin, and as a matrix of who holds how much."""
 
+import math
 from collections.abc import Iterable
 
 from proglog.client.history import catch_up_seconds, lag_behind, levels
@@ -23,7 +24,7 @@ PEER_COLUMNS = (
     Column(title="HERE", width=9, right=True, rank=2),
     Column(title="THERE", width=9, right=True, rank=2),
     Column(title="WE TRAIL BY", width=26, flex=6, limit=60),
-    Column(title="LAST 2 MIN", width=10, right=True, flex=1, rank=4, limit=30),
+    Column(title="LAST 2 MIN", width=10, right=True, rank=4),
     Column(title="IT TRAILS", width=9, right=True, rank=3),
     Column(title="COPIED", width=7, right=True, rank=5),
 )
@@ -93,7 +94,7 @@ def lag_cell(records: int, size_bytes: int, lag_ms: int, lags: list[float], look
         return line(Span(look.pick("✓ ", "= ") + lag_words(0), Role.GOOD))
     words = lag_words(records, size_bytes, lag_ms).removeprefix("trails by ")
     eta = catch_up_seconds(lags)
-    ahead = f", caught up in {duration_words(eta)}" if eta is not None else ""
+    ahead = f", caught up in {duration_words(math.ceil(eta))}" if eta is not None else ""
     return line(Span(trend(lags, look) + " ", Role.WARN), Span(words, Role.WARN), Span(ahead, Role.MUTED))
 
 

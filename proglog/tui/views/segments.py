@@ -73,15 +73,19 @@ def _index(segment: Segment, look: Look) -> Line:
 
 
 def segment_map(snapshot: ClusterSnapshot, look: Look, width: int) -> Line:
-    """Returns all segments on one line, each as wide as its share of the bytes, the active one in its own role."""
-    total = sum(segment.bytes for segment in snapshot.segments)
-    shown = snapshot.segments[-max(width // 2, 1) :]
+    """Returns all segments on one line: each as wide as its share of the bytes; of very many, each as high."""
+    segments = snapshot.segments
+    total = sum(segment.bytes for segment in segments)
     if not total or width < 4:
         return ()
+    if len(segments) > width // 4:
+        return line(look.spark([segment.bytes for segment in segments], min(width, len(segments))))
     spans: list[Span] = []
-    room = width - len(shown)
-    for segment in shown:
-        fill = max(round(segment.bytes / total * room), 1)
+    room = width - 2 * len(segments)
+    seen = 0
+    for segment in segments:
+        fill = 1 + (seen + segment.bytes) * room // total - seen * room // total
+        seen += segment.bytes
         role = Role.ACCENT if segment.active else (Role.CHART if segment.index == "ok" else Role.WARN)
         spans += [Span(look.pick("█", "#") * fill, role), Span(look.pick("▏", "|"), Role.MUTED)]
     return tuple(spans)

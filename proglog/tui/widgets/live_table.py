@@ -6,7 +6,7 @@ painted again, and columns give way when the terminal is narrow.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -17,6 +17,8 @@ from textual.strip import Strip
 from proglog.tui.spans import Line, Role, Span
 from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, render_cells
 from proglog.tui.widgets.painted import Painted
+
+Edge = Literal["first", "last"]
 
 _MARK_WIDTH = 2
 
@@ -56,7 +58,7 @@ class LiveTable(Painted, can_focus=True):
         columns: Sequence[Column],
         *,
         empty: str,
-        sticky: bool = False,
+        sticky: Edge | None = None,
         id: str | None = None,  # noqa: A002  Textual's own name
     ) -> None:
         """Prepares a table.
@@ -64,7 +66,7 @@ class LiveTable(Painted, can_focus=True):
         Args:
             columns: What it shows of a row.
             empty: What it says without rows.
-            sticky: A cursor on the last row stays on the last row when more come.
+            sticky: A cursor at this edge stays there when rows come; elsewhere it stays on its row.
             id: Textual's.
         """
         super().__init__(id=id)
@@ -126,22 +128,29 @@ class LiveTable(Painted, can_focus=True):
         self._rows = list(rows)
         self._arrange()
 
+    def stick(self, edge: Edge | None) -> None:
+        """Changes where the cursor stays, as ``sticky`` when the table was made."""
+        self._sticky = edge
+
     def filter(self, needle: str) -> None:
         """Shows only the rows that match ``needle``."""
         self._needle = needle
         self._arrange()
 
     def _arrange(self) -> None:
-        at_end = self._sticky and self._cursor >= len(self._arranged) - 1
+        at_first, at_last = self._cursor == 0, self._cursor >= len(self._arranged) - 1
         self._arranged = arranged(self._rows, self._needle, self._order)
-        if at_end:
+        if self._sticky == "last" and at_last:
             self._place(len(self._arranged) - 1)
-            return
-        for index, row in enumerate(self._arranged):
-            if row.key == self._cursor_key:
-                self._cursor = index
-                break
-        self._place(self._cursor)
+        elif self._sticky == "first" and at_first:
+            self._place(0)
+        else:
+            self._place(self._same_row())
+
+    def _same_row(self) -> int:
+        """Returns where the row under the cursor is now; where it was, if it is gone."""
+        keys = (index for index, row in enumerate(self._arranged) if row.key == self._cursor_key)
+        return next(keys, self._cursor)
 
     def _place(self, cursor: int) -> None:
         self._cursor = min(max(cursor, 0), max(len(self._arranged) - 1, 0))
