@@ -263,7 +263,7 @@ def test_casbin_tells_nobody_what_was_asked(rules: Rules) -> None:
         "CasbinAuthorizer(*map(pathlib.Path, sys.argv[1:])).authorize('root', '*', 'produce')\n"
         "print('done')\n"
     )
-    command = [sys.executable, "-c", code, rules.model_file, rules.policy_file]
+    command = [sys.executable, "-c", code, str(rules.model_file), str(rules.policy_file)]
 
     # In a process of its own: Casbin switches its loggers off when it has been used once.
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
