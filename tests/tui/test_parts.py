@@ -1,0 +1,240 @@
+"""The parts without a terminal: spans, charts, tables, themes, history, names."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from textual.color import Color
+
+from proglog.client.history import Frame, catch_up_seconds, rate_now, rates, shared, total_lag, written_by
+from proglog.client.model import MemberStatus, PeerState
+from proglog.client.words import member_mark, peer_mark
+from proglog.tui import charts
+from proglog.tui.app import recording_name
+from proglog.tui.screens.main import MainScreen
+from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, width_of, wrap
+from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
+from proglog.tui.themes import THEMES, ascii_terminal
+from proglog.tui.views import segments
+from proglog.tui.views.commands import equivalents
+
+TEXTS = st.text("ab 日é…", max_size=12)
+LINES = st.lists(TEXTS.map(Span), max_size=5)
+
+
+@given(LINES, st.integers(0, 30), st.booleans())
+def test_a_fitted_line_has_exactly_its_width(spans, width, right):
+    assert sum(cell_len(span.text) for span in fit_line(spans, width, right=right)) == width
+
+
+@given(LINES, LINES, st.integers(0, 30))
+def test_spread_keeps_the_width_and_the_right_end(left, right, width):
+    spanned = spread(left, right, width)
+    assert width_of(spanned) == width
+    if width_of(right) < width:
+        assert plain(spanned).endswith(plain(right))
+
+
+@given(LINES, st.integers(4, 30))
+def test_wrapping_loses_no_word(spans, width):
+    wrapped = wrap(spans, width)
+    assert "".join(map(plain, wrapped)).split() == plain(spans).split() or len(spans) > 1
+    assert "".join("".join(map(plain, wrapped)).split()) == "".join(plain(spans).split())
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=300), st.integers(1, 40), st.integers(1, 6), st.booleans())
+def test_charts_have_exactly_their_size(values, width, height, ascii_only):
+    drawn = charts.area(values, width, height, ascii_only=ascii_only)
+    assert [len(row) for row in drawn] == [width] * height
+    assert len(charts.sparkline(values, width, ascii_only=ascii_only)) == width
+    assert not ascii_only or "".join(drawn).isascii()
+
+
+def test_a_spike_survives_resampling():
+    values = [0.0] * 500
+    values[123] = 9.0
+    assert max(charts.resample(values, 20)) == 9.0
+
+
+def test_more_than_nothing_is_always_visible():
+    assert charts.sparkline([0.0, 1e-9, 1e9], 3) == " ▁▇"
+    assert charts.bar(1e-9, 4) == "╸   "
+    assert charts.bar(0.5, 4) == "━━  "
+    assert charts.bar(7.0, 4, ascii_only=True) == "===="
+
+
+COLUMNS = (
+    Column(title="NAME", width=6, flex=1, limit=10),
+    Column(title="A", width=4, rank=2),
+    Column(title="B", width=4, rank=1, right=True),
+    Column(title="TEXT", width=5, flex=3),
+)
+
+
+@given(st.integers(1, 200))
+def test_columns_never_take_more_than_there_is(total):
+    widths = column_widths(COLUMNS, total)
+    assert {0, 3} <= set(widths)
+    assert all(width >= 1 for width in widths.values())
+    assert sum(widths.values()) + GAP * (len(widths) - 1) <= max(total, 4)
+
+
+def test_columns_of_high_rank_give_way_first_and_limits_hold():
+    assert set(column_widths(COLUMNS, 25)) == {0, 1, 2, 3}
+    assert set(column_widths(COLUMNS, 24)) == {0, 2, 3}
+    assert set(column_widths(COLUMNS, 18)) == {0, 3}
+    assert column_widths(COLUMNS, 100) == {0: 10, 1: 4, 2: 4, 3: 76}
+
+
+def test_a_cell_may_depend_on_its_width():
+    cells = (line("x"), line("y"), line("z"), lambda width: line("#" * width))
+    assert plain(render_cells(cells, COLUMNS, column_widths(COLUMNS, 30))).endswith("z  " + "#" * 9)
+
+
+def _row(key: str, number: float) -> Row:
+    return Row(key=key, cells=(line(key), line(str(number))), sort=(key, number))
+
+
+def test_rows_are_sorted_by_value_not_by_text():
+    rows = [_row("a", 10), _row("b", 9), _row("C", 100)]
+    assert [row.key for row in arranged(rows, "", Order(1))] == ["b", "a", "C"]
+    assert [row.key for row in arranged(rows, "", Order(1, descending=True))] == ["C", "a", "b"]
+    assert [row.key for row in arranged(rows, "", Order(0))] == ["a", "b", "C"]
+
+
+@pytest.mark.parametrize(
+    ("needle", "found"), [("", True), ("NODE", True), ("x", False), ("!x", True), ("!node", False), ("!", True)]
+)
+def test_filters(needle, found):
+    assert matches("node-a alive", needle) is found
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"LANG": "en_US.UTF-8"}, False),
+        ({"LANG": "C.utf8"}, False),
+        ({"LANG": "de_DE.UTF-8@euro", "TERM": "xterm"}, False),
+        ({"LANG": "C"}, True),
+        ({}, True),
+        ({"LANG": "en_US.ISO-8859-1"}, True),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "POSIX"}, True),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "", "LC_CTYPE": "C.UTF-8"}, False),
+        ({"LANG": "en_US.UTF-8", "TERM": "linux"}, True),
+        ({"LANG": "en_US.UTF-8", "TERM": "dumb"}, True),
+        ({"LANG": "x.nonsense"}, True),
+    ],
+)
+def test_terminals_that_need_ascii(environ, expected):
+    assert ascii_terminal(environ) is expected
+
+
+def _contrast(front: str, back: str) -> float:
+    """WCAG 2.1 contrast ratio."""
+
+    def luminance(text: str) -> float:
+        parts = [
+            part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
+            for part in Color.parse(text).normalized
+        ]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    lighter, darker = sorted((luminance(front), luminance(back)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_every_state_is_readable_in_every_theme(theme):
+    for colour in (theme.foreground, theme.success, theme.warning, theme.error, theme.accent, theme.primary):
+        assert _contrast(colour, theme.background) >= 4.5, colour
+
+
+def test_states_are_told_apart_without_colour():
+    for ascii_only in (False, True):
+        look = Look(ascii_only=ascii_only)
+        assert len({look.shape(member_mark(status)) for status in MemberStatus}) == len(MemberStatus)
+        assert len({look.shape(peer_mark(state)) for state in PeerState}) == len(PeerState)
+
+
+def test_every_binding_has_an_id_so_that_it_can_be_remapped():
+    bindings = [binding for binding in MainScreen.BINDINGS if hasattr(binding, "id")]
+    assert len(bindings) == len(MainScreen.BINDINGS)
+    assert all(binding.id for binding in bindings)
+    assert len({binding.id for binding in bindings}) == len(bindings)
+
+
+def test_a_moment_that_no_calendar_holds_is_still_shown():
+    assert Look().clock(1e30) == Look().clock(float("inf")) == Look().clock(float("nan")) == "--:--:--"
+
+
+@pytest.mark.parametrize(
+    ("node", "name"),
+    [("node-a", "node-a"), ("../../etc/x", "_.._etc_x"), ("a\n/b", "a__b"), ("", "agent"), ("...", "agent")],
+)
+def test_a_file_is_named_safely_after_a_node(node, name):
+    assert recording_name(node, 0.0).startswith(f"proglog-{name}-")
+    assert "/" not in recording_name(node, 0.0)
+
+
+def test_commands_quote_what_a_shell_would_run():
+    assert equivalents("x;rm -rf ~")[0][0] == "proglog members --addr 'x;rm -rf ~'"
+
+
+def _frames(world, seconds: int) -> list[Frame]:
+    frames = []
+    for _ in range(seconds):
+        world.second += 1
+        frames.append(Frame(at=float(world.second), snapshot=world.snapshot(), live=True))
+    return frames
+
+
+def test_rates_are_per_second_of_the_agents_clock(world):
+    frames = _frames(world, 4)
+    assert rates(frames, written_by("node-b")) == [60.0, 60.0, 60.0]
+    assert rate_now(frames, written_by("node-c")) == 7.0
+
+
+def test_a_restart_is_no_negative_rate(world):
+    frames = _frames(world, 2)
+    restarted = replace(frames[1].snapshot, node=replace(frames[1].snapshot.node, started_at_ms=1))
+    assert rates([frames[0], replace(frames[1], snapshot=restarted)], written_by("node-b")) == [0.0]
+
+
+def test_an_outage_has_no_rate(world):
+    frames = _frames(world, 2)
+    assert rates([frames[0], replace(frames[1], live=False)], written_by("node-b")) == [0.0]
+
+
+def test_a_lag_counts_each_origin_once(world):
+    world.lag["node-b"] = 40
+    assert total_lag(_frames(world, 1)[0].snapshot) == 40.0
+
+
+def test_when_a_lag_will_be_gone():
+    assert catch_up_seconds([100.0, 80.0, 60.0]) == pytest.approx(3.0)
+    assert catch_up_seconds([60.0, 60.0, 60.0]) is None
+    assert catch_up_seconds([60.0, 80.0, 100.0]) is None
+    assert catch_up_seconds([20.0, 10.0, 0.0]) is None
+    assert catch_up_seconds([20.0]) is None
+
+
+def test_equal_values_are_kept_once(world):
+    old, new = world.snapshot(), world.snapshot()
+    again = shared(new, old)
+    assert again == new
+    assert again.segments is old.segments
+    assert again.peers is old.peers
+
+
+@pytest.mark.parametrize("width", [4, 20, 77, 300])
+@pytest.mark.parametrize("records", [1, 3_999, 4_001, 400_000])
+def test_the_segment_map_fits(world, width, records):
+    snapshot = replace(world.snapshot(), segments=world._segments(records, 0))
+    assert width_of(segments.segment_map(snapshot, Look(), width)) <= width
+
+
+def test_the_active_segment_is_marked_in_the_map(world):
+    drawn = segments.segment_map(world.snapshot(), Look(), 60)
+    assert [span.role for span in drawn if span.role is not Role.MUTED][-1] is Role.ACCENT
