@@ -1,0 +1,198 @@
+"""The replicator over real sockets, its peers named by hand: what joins, leaves, breaks and comes back."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from proglog.agent.replicator import Replicator
+from proglog.agent.writer import LogWriter
+from proglog.client.channel import open_channel
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.record import batch, columns, scan
+from proglog.record.batch import verify
+from proglog.rpc.followers import Followers
+from proglog.rpc.model import PeerState
+from proglog.rpc.replication_service import ReplicationService
+from proglog.rpc.server import Server
+from proglog.security.authorizer import AllowAll
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+@dataclass
+class Node:
+    """A log, its server and its replicator, without membership."""
+
+    name: str
+    log: Log
+    writer: LogWriter
+    server: Server
+    replicator: Replicator
+    addr: str
+
+    async def produce(self, *values: bytes) -> None:
+        payload = columns.from_values(values)
+        data = batch.encode(payload, count=len(values), first_timestamp_ms=1, max_timestamp_ms=1)
+        await self.writer.append(verify(data))
+
+    def values(self) -> list[bytes]:
+        found: list[bytes] = []
+        cursor = self.log.seek(self.log.start_offset)
+        while True:
+            data, cursor = self.log.read(cursor, 1 << 20)
+            if not data:
+                return found
+            for stored in scan.batches(data):
+                found += scan.values(stored)
+
+
+@asynccontextmanager
+async def node(name: str, data_dir: Path, port: int = 0) -> AsyncGenerator[Node]:
+    log = Log.open(data_dir / name, LogConfig(segment_bytes=64 * 1024), node_name=name)
+    async with LogWriter(log) as writer:
+        service = ReplicationService(writer, Followers(), node_name=name)
+        server = Server(commit_log=writer, authorizer=AllowAll(), extra_services=(service,))
+        bound = await server.start(f"127.0.0.1:{port}")
+        replicator = Replicator(writer, node_name=name, channel_factory=lambda addr: open_channel(addr, None))
+        try:
+            yield Node(name, log, writer, server, replicator, f"127.0.0.1:{bound}")
+        finally:
+            await replicator.close()
+            await server.stop(0.2)
+    log.close()
+
+
+def introduce(*nodes: Node) -> None:
+    for one in nodes:
+        for other in nodes:
+            if one is not other:
+                one.replicator.join(other.name, other.addr)
+
+
+async def test_every_node_gets_every_record_once_and_then_nothing_grows(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b, node("c", tmp_path) as c:
+        introduce(a, b, c)
+        for number in range(100):
+            for one in (a, b, c):
+                await one.produce(b"%s-%d" % (one.name.encode(), number))
+
+        await eventually(lambda: all(one.log.end_offset == 300 for one in (a, b, c)))
+        await asyncio.sleep(0.5)
+
+        assert all(one.log.end_offset == 300 for one in (a, b, c))
+        assert all(len(set(one.values())) == 300 for one in (a, b, c))
+        assert sum(peer.records_dropped for one in (a, b, c) for peer in one.replicator.peers()) == 0
+
+
+async def test_a_joiner_gets_a_dead_nodes_records_from_a_third(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("b", tmp_path) as b:
+        async with node("a", tmp_path) as a:
+            introduce(a, b)
+            await a.produce(b"one", b"two")
+            await eventually(lambda: b.log.end_offset == 2)
+        async with node("c", tmp_path) as c:
+            c.replicator.join("b", b.addr)
+
+            await eventually(lambda: c.log.end_offset == 2)
+            assert c.values() == [b"one", b"two"]
+
+
+async def test_a_source_that_restarts_is_followed_again_from_where_it_was(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("b", tmp_path) as b:
+        async with node("a", tmp_path) as a:
+            port = int(a.addr.rpartition(":")[2])
+            b.replicator.join("a", a.addr)
+            await a.produce(b"before")
+            await eventually(lambda: b.log.end_offset == 1)
+        async with node("a", tmp_path, port) as a:
+            await a.produce(b"after")
+
+            await eventually(lambda: b.log.end_offset == 2)
+            assert b.values() == [b"before", b"after"]
+
+
+async def test_a_follower_that_restarts_goes_on_where_it_was(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a:
+        async with node("b", tmp_path) as b:
+            b.replicator.join("a", a.addr)
+            await a.produce(b"before")
+            await eventually(lambda: b.log.end_offset == 1)
+        await a.produce(b"meanwhile")
+        async with node("b", tmp_path) as b:
+            b.replicator.join("a", a.addr)
+
+            await eventually(lambda: b.log.end_offset == 2)
+            assert b.values() == [b"before", b"meanwhile"]
+            (peer,) = b.replicator.peers()
+            assert (peer.records_copied, peer.records_dropped) == (1, 0)
+
+
+async def test_a_server_that_left_is_not_followed(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b:
+        b.replicator.join("a", a.addr)
+        await a.produce(b"before")
+        await eventually(lambda: b.log.end_offset == 1)
+
+        b.replicator.leave("a")
+        await a.produce(b"after")
+        await asyncio.sleep(0.3)
+
+        assert b.values() == [b"before"]
+        assert b.replicator.peers() == ()
+
+
+async def test_joining_twice_leaving_the_unknown_and_joining_after_close_do_nothing(tmp_path: Path) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b:
+        b.replicator.leave("nobody")
+        b.replicator.join("a", a.addr)
+        b.replicator.join("a", "127.0.0.1:1")
+
+        assert [peer.rpc_addr for peer in b.replicator.peers()] == [a.addr]
+
+        await b.replicator.close()
+        await b.replicator.close()
+        b.replicator.join("a", a.addr)
+        assert b.replicator.peers() == ()
+
+
+async def test_a_server_that_cannot_be_reached_is_tried_again_and_said_why(
+    tmp_path: Path, eventually: Eventually, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    async with node("b", tmp_path) as b:
+        b.replicator.join("a", f"127.0.0.1:{port}")
+        await eventually(lambda: b.replicator.peers()[0].state is PeerState.BACKING_OFF)
+        assert "127.0.0.1" in b.replicator.peers()[0].error
+
+        async with node("a", tmp_path, port) as a:
+            await a.produce(b"late")
+            await eventually(lambda: b.log.end_offset == 1)
+            assert b.replicator.peers()[0].state is PeerState.STREAMING
+
+
+async def test_a_chain_of_nodes_passes_records_on(tmp_path: Path, eventually: Eventually) -> None:
+    async with AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(node(name, tmp_path)) for name in "abcde"]
+        for left, right in zip(nodes, nodes[1:], strict=False):
+            introduce(left, right)
+        await nodes[0].produce(b"from the left")
+        await nodes[-1].produce(b"from the right")
+
+        await eventually(lambda: all(one.log.end_offset == 2 for one in nodes))
+        assert all(set(one.values()) == {b"from the left", b"from the right"} for one in nodes)
+
+
+async def test_a_large_backlog_is_copied_across_segments(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b:
+        for number in range(200):
+            await a.produce(*(b"%06d" % (number * 100 + index) for index in range(100)))
+        b.replicator.join("a", a.addr)
+
+        await eventually(lambda: b.log.end_offset == 20_000, timeout=20)
+        assert b.values() == a.values()
+        assert b.log.segment_count > 1
+        (peer,) = b.replicator.peers()
+        assert [(origin.lag_records, origin.source) for origin in peer.origins] == [(0, True)]
