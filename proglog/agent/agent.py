@@ -88,8 +88,6 @@ class Agent:
 
     async def _take_down(self) -> None:
         self._logger.info("agent_stopping")
-        if self._watch_server is not None:
-            self._watch_server.cancel()
         while self._undo:
             step, undo = self._undo.pop()
             try:
@@ -173,9 +171,9 @@ class Agent:
 
     async def _shut_down_when_the_server_ends(self) -> None:
         await self.server.wait_for_termination()
-        self._logger.error("server_failed")
-        self._watch_server = None  # this very task: shutting down must not cancel it
-        await self.shutdown()
+        if self._shutting_down is None:
+            self._logger.error("server_failed")
+            await self.shutdown()
 
     def _open_peer_channel(self, addr: str) -> grpc.aio.Channel:
         return open_channel(addr, self.config.peer_tls)

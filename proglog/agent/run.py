@@ -40,14 +40,12 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
 
 
 def run(config: AgentConfig, *, ready: Callable[[Agent], None]) -> None:
-    """As :func:`run_agent`, with an event loop of its own: uvloop's where there is one.
+    """As :func:`run_agent`, with an event loop of its own, uvloop's.
 
     Raises:
         ProglogError: It could not start.
     """
-    try:
-        from uvloop import new_event_loop
-    except ImportError:  # Windows has none; the standard library's loop serves
-        from asyncio import new_event_loop
+    from uvloop import new_event_loop
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run_agent(config, ready=ready))

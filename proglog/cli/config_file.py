@@ -1,6 +1,7 @@
 """Flags from a TOML file: below flags and environment, above defaults."""
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,18 @@ from proglog.errors import ConfigError
 _FROM_DEFAULT = ("DEFAULT", "DEFAULT_MAP")
 
 
-def with_file(context: typer.Context, path: Path | None) -> dict[str, Any]:
-    """Return the verb's parameters, those left at their default taken from the file at ``path``.
+def with_file(context: typer.Context, path: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a verb's parameters, those left at their default taken from a file.
+
+    Args:
+        context: Of the verb: knows where each parameter came from.
+        path: The file; ``None``: there is none.
+        given: The parameters as the verb got them.
 
     Raises:
         ConfigError: The file cannot be read, is not TOML, or says something that is no flag, or not of its type.
     """
-    values = dict(context.params)
+    values = dict(given)
     if path is None:
         return values
     flags = {
@@ -26,13 +32,13 @@ def with_file(context: typer.Context, path: Path | None) -> dict[str, Any]:
         for parameter in context.command.params
         if isinstance(parameter, TyperOption) and parameter.name not in ("config", "help")
     }
-    for key, given in _read(path).items():
+    for key, value in _read(path).items():
         parameter = flags.get(key.replace("_", "-"))
         if parameter is None or parameter.name is None:
             raise ConfigError(f"{path}: {key!r} is no flag of this verb; known: {', '.join(flags)}")
         source = context.get_parameter_source(parameter.name)
         if source is not None and source.name in _FROM_DEFAULT:
-            values[parameter.name] = _of_type(path, key, given, parameter, context)
+            values[parameter.name] = _of_type(path, key, value, parameter, context)
     return values
 
 
@@ -52,6 +58,7 @@ def _of_type(path: Path, key: str, given: Any, parameter: TyperOption, context: 
         raise ConfigError(f"{path}: {key} = {given!r}; expected true or false")
     raw = [str(each) for each in (given if isinstance(given, list) else [given])] if parameter.multiple else str(given)
     try:
-        return parameter.type_cast_value(context, given if parameter.is_flag else raw)
+        value = parameter.type_cast_value(context, given if parameter.is_flag else raw)
     except typer.BadParameter as exc:
         raise ConfigError(f"{path}: {key} = {given!r}: {exc.message}") from exc
+    return Path(value) if parameter.type.name in ("path", "file") else value

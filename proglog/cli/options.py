@@ -82,11 +82,9 @@ def check_timeout(timeout: float) -> float:
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on uvloop, where there is one."""
-    try:
-        from uvloop import new_event_loop
-    except ImportError:  # Windows has none; the standard library's loop serves
-        from asyncio import new_event_loop
+    """Run a coroutine on uvloop."""
+    from uvloop import new_event_loop
+
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(main)
 

@@ -1,7 +1,7 @@
 """Defaults and choices of ``serve`` that need more than a flag's type."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from proglog.errors import ConfigError
@@ -12,12 +12,13 @@ def user_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "proglog"
 
 
-def choice(flag: str, value: str, choices: Sequence[str]) -> str:
+def choice(flag: str, value: str, choices: Collection[str]) -> str:
     """Return ``value`` if it is one of ``choices``.
 
     Raises:
         ConfigError: It is not.
     """
     if value not in choices:
-        raise ConfigError(f"{flag} {value!r}: expected {', '.join(choices[:-1])} or {choices[-1]}")
+        *others, last = choices
+        raise ConfigError(f"{flag} {value!r}: expected {', '.join(others)} or {last}")
     return value

@@ -6,7 +6,7 @@ Prints one line when it is ready; telemetry goes to stderr. A flag stands above 
 
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from proglog.cli.config_file import with_file
 BOOK, STORE, SECURITY = "Cluster", "Log", "Security"
 
 
-def _file(flag: str, help_: str) -> typer.models.OptionInfo:
+def _file(flag: str, help_: str) -> Any:
     variable = "PROGLOG_" + flag.removeprefix("--").upper().replace("-", "_")
     return typer.Option(flag, envvar=variable, metavar="FILE", help=help_)
 
@@ -82,6 +82,8 @@ def main(
         ),
     ] = "info",
 ) -> None:
+    flags = with_file(context, config, {name: value for name, value in locals().items() if name != "context"})
+
     from proglog.agent.agent import Agent
     from proglog.agent.config import AgentConfig
     from proglog.agent.run import run
@@ -89,7 +91,6 @@ def main(
     from proglog.log.config import FsyncPolicy, LogConfig
     from proglog.telemetry.configure import LEVELS, configure
 
-    flags = with_file(context, config)
     configure(choice("--log-level", str(flags["log_level"]), LEVELS))
     agent_config = AgentConfig(
         node_name=flags["node_name"],
