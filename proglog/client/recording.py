@@ -14,7 +14,9 @@ and every value is checked.
 """
 
 import json
+import re
 import sqlite3
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -109,6 +111,12 @@ def save(path: Path, target: str, frames: Iterable[Frame]) -> None:
     """Writes a recording of ``frames`` to ``path``; errors as those of :class:`Recorder`."""
     with Recorder(path, target) as recorder:
         recorder.add(frames)
+
+
+def file_name(node: str, at: float) -> str:
+    """Returns a file name for what was seen of a node until ``at`` (seconds since 1970); safe whatever its name is."""
+    plain_name = re.sub(r"[^A-Za-z0-9._-]", "_", node)[:40].strip(".") or "agent"
+    return f"proglog-{plain_name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}.sqlite"
 
 
 def load(path: Path) -> Recording:

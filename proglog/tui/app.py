@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,17 +16,18 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from proglog.client import DEFAULT_TIMEOUT
-from proglog.client.recording import save
+from proglog.client.recording import Recorder, file_name, save
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError, ProglogError
+from proglog.tui.palette import system_commands
 from proglog.tui.screens.base import Shows
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import LiveSource, RecordedSource, Source
 from proglog.tui.spans import Look
-from proglog.tui.state import DashState, Event, Paused, Resumed, Stepped, Tick, reduce
+from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, Stepped, Tick, reduce
 from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
-from proglog.tui.views import alerts, commands, guide
+from proglog.tui.views import alerts, guide
 
 if TYPE_CHECKING:
     from proglog.security.tls import TLSFiles
@@ -44,6 +45,7 @@ def run_dash(
     *,
     timeout: float = DEFAULT_TIMEOUT,
     replay: Path | None = None,
+    record: Path | None = None,
     theme: str | None = None,
     ascii_only: bool | None = None,
 ) -> None:
@@ -54,26 +56,25 @@ def run_dash(
         tls: Certificate, key and authority; ``None`` speaks plain text.
         timeout: Seconds that a call may take.
         replay: A recording to show instead of an agent.
+        record: File that every second is written to.
         theme: Name of a theme; ``None``: TEXTUAL_THEME, or the dashboard's own.
         ascii_only: Keep to ASCII; ``None``: what locale and terminal need.
 
     Raises:
-        ProglogError: The recording or the TLS files cannot be used.
+        ProglogError: A recording or the TLS files cannot be used.
         ConfigError: There is no such theme.
     """
     source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
     ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
-    app = DashApp(source, look=Look(ascii_only=ascii_needed))
-    app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
-    app.run()
+    if not os.environ.get("NO_COLOR"):
+        os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
+    recording = Recorder(record, source.target) if record else nullcontext()
+    with recording as recorder:
+        app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder)
+        app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
+        app.run()
     if app.failure is not None:
         raise app.failure
-
-
-def recording_name(node: str, at: float) -> str:
-    """Returns a file name for what was seen of a node until ``at`` (seconds since 1970); safe whatever its name is."""
-    plain_name = re.sub(r"[^A-Za-z0-9._-]", "_", node)[:40].strip(".") or "agent"
-    return f"proglog-{plain_name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}.sqlite"
 
 
 class DashApp(App[None]):
@@ -103,6 +104,7 @@ class DashApp(App[None]):
         *,
         look: Look | None = None,
         clock: Callable[[], float] = time.time,
+        recorder: Recorder | None = None,
         live: bool = True,
     ) -> None:
         """Prepares the dashboard.
@@ -111,6 +113,7 @@ class DashApp(App[None]):
             source: Where events come from.
             look: How to draw on this terminal.
             clock: Seconds since 1970.
+            recorder: Where every frame is written.
             live: Read the source and paint by itself; False: events come through :meth:`dispatch` alone, for tests.
         """
         super().__init__()
@@ -120,6 +123,7 @@ class DashApp(App[None]):
         self.state = DashState(target=source.target, now=clock())
         self.failure: ProglogError | None = None
         """What ended the dashboard, when it was not the reader."""
+        self._recorder = recorder
         self._live = live
         self._dirty = True
         for theme in THEMES:
@@ -137,8 +141,10 @@ class DashApp(App[None]):
             self._watch()
             self.set_interval(1.0, lambda: self.dispatch(Tick(self.clock())))
             self.set_interval(REFRESH_SECONDS, self.flush)
+            if self._recorder is not None:
+                self._record(self._recorder)
 
-    @work(group="source")
+    @work(group="source", exclusive=True)
     async def _watch(self) -> None:
         try:
             async for event in self.source.events():
@@ -146,6 +152,31 @@ class DashApp(App[None]):
         except ProglogError as error:
             self.failure = error
             self.exit(return_code=1)
+
+    @work(group="record")
+    async def _record(self, recorder: Recorder) -> None:
+        """Writes each new frame."""
+        written = 0.0
+        while True:
+            await asyncio.sleep(1.0)
+            fresh = [frame for frame in self.state.frames if frame.at > written]
+            try:
+                await asyncio.to_thread(recorder.add, fresh)
+            except ProglogError as error:
+                self.tell(f"recording stopped: {error}", severity="error")
+                return
+            written = fresh[-1].at if fresh else written
+
+    def watch_from(self, addr: str) -> None:
+        """Watches the agent at ``addr`` from now on."""
+        try:
+            self.source = self.source.at(addr)
+        except ProglogError as error:
+            self.tell(str(error), severity="error")
+            return
+        self._now(Retargeted(addr, self.clock()))
+        if self._live:
+            self._watch()
 
     def use_theme(self, name: str) -> None:
         """Takes a theme by its name.
@@ -201,23 +232,9 @@ class DashApp(App[None]):
             text = partial(guide.lines, bindings, topic)
             self.push_screen(Reader("Help", lambda _state, look, width: text(look, width), live=False))
 
-    def _commands(self) -> Iterable[SystemCommand]:
-        """Offers the command lines that say the same as the screen."""
-        for command, words in commands.equivalents(self.state.target):
-            yield SystemCommand(f"Copy: {command}", words, partial(self.copy, command, "the command"))
-
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Offers every action that has a key on this screen, and the themes."""
-        seen = set()
-        yield from self._commands()
-        for active in screen.active_bindings.values():
-            binding = active.binding
-            telling = binding.id and (binding.show or binding.tooltip)
-            if telling and binding.description not in seen and active.enabled:
-                seen.add(binding.description)
-                run = partial(self.run_action, binding.action, active.node)
-                yield SystemCommand(binding.description, binding.tooltip or f"key {binding.key}", run)
-        yield SystemCommand("Theme", "Colours: also for colour-blind readers and for high contrast", self.search_themes)
+        """Fills the palette."""
+        return system_commands(self, screen)
 
     def action_pause(self) -> None:
         """Holds the screen, or shows the present again."""
@@ -234,7 +251,7 @@ class DashApp(App[None]):
         if self.state.shown is None or self.state.recorded:
             self.tell("nothing to save: only what was seen live is recorded", severity="warning")
             return
-        path = Path.cwd() / recording_name(self.state.shown.node.name, self.clock())
+        path = Path.cwd() / file_name(self.state.shown.node.name, self.clock())
         try:
             await asyncio.to_thread(save, path, self.state.target, self.state.frames)
         except ProglogError as error:

@@ -1,5 +1,6 @@
 """Where the dashboard's events and records come from: an agent, or a recording."""
 
+import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -8,13 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from proglog.client import DEFAULT_TIMEOUT, connect
 from proglog.client.model import ClusterSnapshot
 from proglog.client.recording import load
-from proglog.errors import NotFoundError
+from proglog.errors import ConfigError, NotFoundError
 from proglog.record.record import StoredRecord
 from proglog.tui.state import ConnectionLost, Event, Loaded, SnapshotArrived
 
 if TYPE_CHECKING:
     from proglog.client.place import Place
     from proglog.security.tls import TLSFiles
+
+_HOST_PORT = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 
 
 class Source(Protocol):
@@ -23,6 +26,14 @@ class Source(Protocol):
     @property
     def target(self) -> str:
         """Its name, for the header. Foreign text."""
+        ...
+
+    def at(self, addr: str) -> "Source":
+        """Returns the same kind of source for another agent.
+
+        Raises:
+            ProglogError: ``addr`` is none, or this source knows only itself.
+        """
         ...
 
     def events(self) -> AsyncIterator[Event]:
@@ -58,6 +69,16 @@ class LiveSource:
         self._timeout = timeout
         self._clock = clock
 
+    def at(self, addr: str) -> "LiveSource":
+        """Returns the source for another agent, with the same credentials.
+
+        Raises:
+            ConfigError: ``addr`` is not HOST:PORT. It may come from gossip, and gRPC knows other kinds of targets.
+        """
+        if not _HOST_PORT.fullmatch(addr):
+            raise ConfigError(f"{addr!r:.80} is no address of an agent; expected HOST:PORT")
+        return LiveSource(addr, self._tls, timeout=self._timeout, clock=self._clock)
+
     async def events(self) -> AsyncIterator[Event]:
         """Yields snapshots and what happens to the connection, for ever; tries again at least once a second."""
         async with connect(self.target, tls=self._tls, timeout=self._timeout) as client:
@@ -89,6 +110,10 @@ class RecordedSource:
         recording = load(path)
         self.target = f"{recording.target} in {path.name}"
         self._frames = recording.frames
+
+    def at(self, addr: str) -> "Source":
+        """Raises: a recording is of one agent."""
+        raise NotFoundError(f"a recording is of one agent; asked for {addr!r:.80}")
 
     async def events(self) -> AsyncIterator[Event]:
         """Yields everything at once."""

@@ -155,6 +155,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Retargeted:
+    """Another agent is watched from now on: what was known of the first is forgotten."""
+
+    target: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     """Hold the screen: at the newest frame, or where a recording is."""
 
@@ -171,7 +179,7 @@ class Stepped:
     frames: int
 
 
-Event = SnapshotArrived | ConnectionLost | Tick | Loaded | Paused | Resumed | Stepped
+Event = SnapshotArrived | ConnectionLost | Tick | Loaded | Retargeted | Paused | Resumed | Stepped
 
 
 def reduce(state: DashState, event: Event) -> DashState:
@@ -185,6 +193,8 @@ def reduce(state: DashState, event: Event) -> DashState:
             return _ticked(replace(state, now=event.at))
         case Loaded():
             return _loaded(state, event.frames)
+        case Retargeted():
+            return DashState(target=event.target, now=event.at)
         case Paused():
             return replace(state, playing=False) if state.recorded else _held(state)
         case Resumed():

@@ -146,6 +146,11 @@ class Script:
     def __init__(self) -> None:
         self.log: list[StoredRecord] = []
 
+    def at(self, addr: str) -> "Script":
+        other = Script()
+        other.target = addr
+        return other
+
     async def events(self) -> AsyncIterator[Event]:
         for event in ():
             yield event

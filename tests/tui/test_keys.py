@@ -174,6 +174,23 @@ async def test_a_member_is_live_while_it_is_read(open_dash, world):
         assert "777 records behind" in dash.text
 
 
+async def test_o_watches_from_the_member_under_the_cursor(open_dash):
+    async with open_dash((120, 30)) as dash:
+        await dash.run(3)
+        await dash.press("down", "o")
+        assert dash.app.source.target == "10.0.0.2:8400"
+        assert "proglog 10.0.0.2:8400" in dash.text
+        assert "no members yet" in dash.text
+
+
+async def test_the_agent_itself_tells_more(open_dash):
+    async with open_dash((100, 60)) as dash:
+        await dash.run(3)
+        await dash.press("enter")
+        assert "TLS, ACL, gossip in clear" in dash.text
+        assert "/var/lib/proglog" in dash.text
+
+
 async def test_q_leaves_a_box_first_and_then_the_dashboard(open_dash):
     async with open_dash((100, 30)) as dash:
         await dash.run()

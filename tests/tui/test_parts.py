@@ -10,9 +10,9 @@ from textual.color import Color
 
 from proglog.client.history import Frame, catch_up_seconds, rate_now, rates, shared, total_lag, written_by
 from proglog.client.model import MemberStatus, PeerState
+from proglog.client.recording import file_name
 from proglog.client.words import member_mark, peer_mark
 from proglog.tui import charts
-from proglog.tui.app import recording_name
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, width_of, wrap
 from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
@@ -174,8 +174,8 @@ def test_a_moment_that_no_calendar_holds_is_still_shown():
     [("node-a", "node-a"), ("../../etc/x", "_.._etc_x"), ("a\n/b", "a__b"), ("", "agent"), ("...", "agent")],
 )
 def test_a_file_is_named_safely_after_a_node(node, name):
-    assert recording_name(node, 0.0).startswith(f"proglog-{name}-")
-    assert "/" not in recording_name(node, 0.0)
+    assert file_name(node, 0.0).startswith(f"proglog-{name}-")
+    assert "/" not in file_name(node, 0.0)
 
 
 def test_commands_quote_what_a_shell_would_run():

@@ -44,6 +44,9 @@ class MainScreen(DashScreen[None]):
         Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
         Binding("slash", "filter", "Filter", key_display="/", id="main.filter", tooltip="Rows that match; !text: not"),
         Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, origin, matrix"),
+        Binding(
+            "o", "watch", "Watch from", show=False, id="main.watch", tooltip="Watch from the member under the cursor"
+        ),
         Binding("t", "tail", "Tail", id="main.tail", tooltip="The records at the end of the log, as they come"),
         Binding("y", "copy", "Copy", show=False, id="main.copy", tooltip="Copy the name under the cursor"),
         Binding("Y", "copy_json", "Copy JSON", show=False, id="main.copy-json", tooltip="Copy the row as JSON"),
@@ -212,6 +215,12 @@ class MainScreen(DashScreen[None]):
     def action_tail(self) -> None:
         """Follows the end of the log."""
         self.dash.push_screen(RecordsScreen(Place.before_end(TAIL)))
+
+    def action_watch(self) -> None:
+        """Watches the cluster from the member under the cursor."""
+        source = self._row.source if self._row else None
+        if isinstance(source, Member | PeerStatus):
+            self.dash.watch_from(source.rpc_addr)
 
     def action_copy(self) -> None:
         """Copies the name of the row under the cursor."""

@@ -31,6 +31,7 @@ def lines(name: str, state: DashState, look: Look, width: int) -> list[Line]:
         return [line(Span("no longer a member", Role.MUTED))]
     return [
         *_identity(member, state, look),
+        *(_agent(snapshot, state, look) if member.local else ()),
         *_alerts(name, state, look),
         *_writes(name, state, look, width),
         *_replication(name, snapshot, state, look, width),
@@ -58,6 +59,29 @@ def _identity(member: Member, state: DashState, look: Look) -> list[Line]:
     for key, value in sorted(member.tags.items())[:40]:
         facts.append(_fact("tag", look.safe(key, 40), Span(" = ", Role.MUTED), look.safe(value)))
     return facts
+
+
+def _agent(snapshot: ClusterSnapshot, state: DashState, look: Look) -> list[Line]:
+    """Returns what only the agent itself knows."""
+    node, log = snapshot.node, snapshot.log
+    up = duration_words((state.agent_now_ms - node.started_at_ms) / 1000)
+    ends = node.certificate_expires_at_ms
+    certificate = f", certificate ends in {duration_words((ends - state.agent_now_ms) / 1000)}" if ends else ""
+    gossip = "encrypted" if node.gossip_encrypted else "in clear"
+    served, appended = short_count(log.records_served), short_count(log.records_appended)
+    return [
+        *heading("the agent that answers"),
+        _fact("runs", "proglog ", look.safe(node.version, 40), f" for {up}"),
+        _fact("listens", look.safe(node.rpc_addr), " for gRPC, ", look.safe(node.bind_addr), " for gossip"),
+        _fact(
+            "security",
+            f"{'TLS' if node.tls else 'no TLS'}, {'ACL' if node.acl else 'no ACL'}, gossip {gossip}",
+            certificate,
+        ),
+        _fact("origin", node.origin.hex()),
+        _fact("log", look.safe(node.data_dir), f", {bytes_words(log.bytes)}, fsync ", look.safe(log.fsync, 20)),
+        _fact("since start", f"{appended} records appended, {served} served"),
+    ]
 
 
 def _alerts(name: str, state: DashState, look: Look) -> list[Line]:
