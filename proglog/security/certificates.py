@@ -65,13 +65,22 @@ def parse_certificates(pem: bytes, source: object) -> list["Certificate"]:
         ConfigError: There is none, or one that cannot be parsed.
     """
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
-        return x509.load_pem_x509_certificates(pem)
-    except ValueError as exc:
+        certificates = x509.load_pem_x509_certificates(pem)
+    except (ValueError, x509.InvalidVersion) as exc:
         raise ConfigError(
             f"{source} holds no certificate in PEM form: expected a text file with '-----BEGIN CERTIFICATE-----'"
         ) from exc
+    try:
+        for certificate in certificates:  # the library parses a field when it is first asked for: ask here
+            summary_of(certificate)
+            certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as exc:
+        detail = " ".join(str(exc).split())
+        raise ConfigError(f"{source} holds a damaged certificate ({detail}): issue a new certificate") from exc
+    return certificates
 
 
 def parse_private_key(pem: bytes, source: object) -> "PrivateKeyTypes":
@@ -94,6 +103,9 @@ def parse_private_key(pem: bytes, source: object) -> "PrivateKeyTypes":
         ) from exc
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise ConfigError(f"{source} holds a {type(key).__name__}: gRPC takes RSA and elliptic-curve keys")
+    # gRPC's own clients offer no signature over other curves, and its servers keep the old pair without a word.
+    if isinstance(key, ec.EllipticCurvePrivateKey) and not isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1):
+        raise ConfigError(f"{source} holds a key on the curve {key.curve.name}: gRPC takes P-256 and P-384")
     return key
 
 

@@ -12,9 +12,11 @@ class FileVersion(NamedTuple):
     inode: int
     size_bytes: int
     modified_ns: int
+    changed_ns: int
+    """Moves with permissions and owner too: a file that was refused for them is read again once they are right."""
 
 
-NO_FILE = FileVersion(0, 0, 0)
+NO_FILE = FileVersion(0, 0, 0, 0)
 """The version of a file that is not there, or may not be looked at."""
 
 
@@ -24,7 +26,7 @@ def file_version(path: Path) -> FileVersion:
         status = path.stat()
     except OSError:
         return NO_FILE
-    return FileVersion(status.st_ino, status.st_size, status.st_mtime_ns)
+    return FileVersion(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:

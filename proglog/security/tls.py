@@ -84,7 +84,7 @@ class TLSFiles:
     """Own certificate, followed by intermediates if there are any."""
 
     key_file: Path
-    """Its private key, not encrypted: EC or RSA."""
+    """Its private key, not encrypted: RSA, or EC on P-256 or P-384."""
 
     ca_file: Path
     """Certificates of the authorities that the other side's certificate has to come from; several while they change."""
