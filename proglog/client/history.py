@@ -99,11 +99,16 @@ def served(snapshot: ClusterSnapshot) -> int:
     return snapshot.log.records_served
 
 
+def records_in(next_sequence: int) -> int:
+    """Returns how many records an origin has before ``next_sequence``: its first sequence is its opening batch."""
+    return max(next_sequence - 2, 0)
+
+
 def written_by(member: str) -> Counter:
     """Returns the counter of the records that originate from a member, as far as the agent holds them."""
 
     def counter(snapshot: ClusterSnapshot) -> int:
-        return sum(origin.next_sequence for origin in snapshot.origins if origin.node_name == member)
+        return sum(records_in(origin.next_sequence) for origin in snapshot.origins if origin.node_name == member)
 
     return counter
 

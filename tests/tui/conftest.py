@@ -104,7 +104,7 @@ class World:
 
     def _origin_status(self, name: str, now_ms: int) -> OriginStatus:
         return OriginStatus(
-            origin=_origin(name), node_name=name, next_sequence=self.held(name) + 1, floor_sequence=1,
+            origin=_origin(name), node_name=name, next_sequence=self.held(name) + 2, floor_sequence=1,
             bytes=self.held(name) * RECORD_BYTES, last_append_at_ms=now_ms, local=name == "node-a",
             source="" if name == "node-a" else name,
         )  # fmt: skip
@@ -121,8 +121,8 @@ class World:
     def _peer_origin(self, peer: str, origin: str) -> PeerOrigin:
         lag = self.lag[origin] if origin == peer else 0
         return PeerOrigin(
-            origin=_origin(origin), node_name=origin, next_sequence=self.held(origin) + 1,
-            peer_next_sequence=self.held(origin) + lag + 1, lag_records=lag, lag_bytes=lag * RECORD_BYTES,
+            origin=_origin(origin), node_name=origin, next_sequence=self.held(origin) + 2,
+            peer_next_sequence=self.held(origin) + lag + 2, lag_records=lag, lag_bytes=lag * RECORD_BYTES,
             lag_ms=lag * 3, peer_lag_records=0, source=origin == peer,
         )  # fmt: skip
 

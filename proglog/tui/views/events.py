@@ -9,9 +9,9 @@ from proglog.tui.table import Column, Row
 COLUMNS = (
     Column(title="TIME", width=8),
     Column(title="AGO", width=10, right=True, rank=3),
-    Column(title="EVENT", width=15, rank=0, flex=1, limit=24),
-    Column(title="WHO", width=8, flex=1, rank=0, limit=24),
-    Column(title="WHAT", width=12, flex=4, rank=1),
+    Column(title="EVENT", width=15, flex=3, limit=24),
+    Column(title="WHO", width=8, flex=1, limit=24),
+    Column(title="WHAT", width=12, flex=2, rank=1),
 )
 
 _ROLES = {
@@ -20,6 +20,9 @@ _ROLES = {
     "reap": Role.MUTED,
     "join": Role.GOOD,
     "update": Role.ACCENT,
+    "started": Role.GOOD,
+    "stopped": Role.MUTED,
+    "error": Role.BAD,
 }
 
 

@@ -8,7 +8,7 @@ from proglog.tui.state import DashState
 from proglog.tui.table import Column, Row
 
 COLUMNS = (
-    Column(title="MEMBER", width=12, flex=1, limit=32),
+    Column(title="MEMBER", width=11, flex=1, limit=32),
     Column(title="STATUS", width=9),
     Column(title="FOR", width=6, right=True, rank=2),
     Column(title="RTT", width=7, right=True, rank=3),
@@ -46,7 +46,7 @@ def rows(state: DashState, look: Look) -> list[Row]:
 
 
 def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look) -> Row:
-    held = _held(member.name, snapshot)
+    held = written_by(member.name)(snapshot)
     pace = rate_now(state.shown_frames, written_by(member.name))
     trend = rates(state.shown_frames[-120:], written_by(member.name))
     seconds = status_seconds(member, state)
@@ -69,8 +69,3 @@ def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look
         sort=(member.name, mark.word, seconds, member.rtt_ms, held, pace, pace, member.rpc_addr),
         source=member,
     )
-
-
-def _held(member: str, snapshot: ClusterSnapshot) -> int:
-    """Returns how many records of a member the agent holds or held."""
-    return sum(origin.next_sequence - 1 for origin in snapshot.origins if origin.node_name == member)

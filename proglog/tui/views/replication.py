@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from proglog.client.history import catch_up_seconds, lag_behind, levels
+from proglog.client.history import catch_up_seconds, lag_behind, levels, records_in
 from proglog.client.model import ClusterSnapshot, OriginStatus, PeerOrigin, PeerState, PeerStatus
 from proglog.client.words import (
     bytes_words,
@@ -18,6 +18,7 @@ from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Row, column_widths
 
+_ON_THE_WAY = 1_000
 PEER_COLUMNS = (
     Column(title="PEER", width=8, flex=1, limit=20),
     Column(title="STREAM", width=13, rank=1),
@@ -57,8 +58,8 @@ def peer_rows(state: DashState, look: Look) -> list[Row]:
 
 
 def _peer_row(peer: PeerStatus, state: DashState, look: Look) -> Row:
-    here = sum(origin.next_sequence - 1 for origin in peer.origins)
-    there = sum(origin.peer_next_sequence - 1 for origin in peer.origins)
+    here = sum(records_in(origin.next_sequence) for origin in peer.origins)
+    there = sum(records_in(origin.peer_next_sequence) for origin in peer.origins)
     peer_lag = sum(origin.peer_lag_records for origin in peer.origins)
     lags = levels(state.shown_frames[-120:], lag_behind(peer.name))
     mark = peer_mark(peer.state)
@@ -71,12 +72,18 @@ def _peer_row(peer: PeerStatus, state: DashState, look: Look) -> Row:
             line(count_words(there)),
             _peer_lag_cell(peer, lags, look),
             lambda width: line(look.spark(lags, width)),
-            line(Span(short_count(peer_lag), Role.TEXT if peer_lag else Role.MUTED)),
+            _peer_lag(peer_lag),
             line(Span(short_count(peer.records_copied), Role.MUTED)),
         ),
         sort=(peer.name, mark.word, here, there, peer.lag_records, peer.lag_records, peer_lag, peer.records_copied),
         source=peer,
     )
+
+
+def _peer_lag(records: int) -> Line:
+    """Returns how much a peer lacks: a few records are on their way, many are a lag."""
+    role = Role.MUTED if not records else Role.TEXT if records < _ON_THE_WAY else Role.WARN
+    return line(Span(short_count(records), role))
 
 
 def _peer_lag_cell(peer: PeerStatus, lags: list[float], look: Look) -> Line:
@@ -126,10 +133,10 @@ def origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
         cells=(
             line(look.safe(peer.name, 60, role=Role.STRONG)),
             origin_name(origin.node_name, origin.origin, look),
-            line(count_words(origin.next_sequence - 1)),
-            line(count_words(origin.peer_next_sequence - 1)),
+            line(count_words(records_in(origin.next_sequence))),
+            line(count_words(records_in(origin.peer_next_sequence))),
             lag_cell(origin.lag_records, size, late, [], look),
-            line(Span(short_count(origin.peer_lag_records), Role.TEXT if origin.peer_lag_records else Role.MUTED)),
+            _peer_lag(origin.peer_lag_records),
             line(Span(look.pick("◂ yes", "< yes"), Role.ACCENT) if origin.source else Span("no", Role.MUTED)),
         ),
         sort=(
@@ -176,10 +183,10 @@ def _holders(snapshot: ClusterSnapshot) -> list[str]:
 
 
 def _matrix_row(origin: OriginStatus, holders: list[str], known: dict[str, dict[bytes, PeerOrigin]], look: Look) -> Row:
-    held = [origin.next_sequence - 1]
+    held = [records_in(origin.next_sequence)]
     for name in holders[1:]:
         there = known[name].get(origin.origin)
-        held.append(there.peer_next_sequence - 1 if there else 0)
+        held.append(records_in(there.peer_next_sequence) if there else 0)
     most = max(held)
     return Row(
         key=origin.origin.hex(),
@@ -199,10 +206,17 @@ def _matrix_cell(count: int, most: int, look: Look) -> Line:
 
 
 def summary(peers: Iterable[PeerStatus]) -> str:
-    """Returns the panel's subtitle: how many streams run and how much is missing in all."""
+    """Returns the panel's subtitle: how many streams run and how much is missing, here and there."""
     listed = list(peers)
-    lag = sum(peer.lag_records for peer in listed)
+    if not listed:
+        return "no peers"
     streaming = sum(peer.state is PeerState.STREAMING for peer in listed)
+    here = sum(peer.lag_records for peer in listed)
     size = sum(origin.lag_bytes for peer in listed for origin in peer.origins)
-    missing = f"{short_count(lag)} records, {bytes_words(size)} missing" if lag else "all in step"
-    return f"{streaming} of {len(listed)} streaming, {missing}" if listed else "no peers"
+    there = sum(origin.peer_lag_records for peer in listed for origin in peer.origins)
+    parts = [f"{streaming} of {len(listed)} streaming"]
+    if here:
+        parts.append(f"{short_count(here)} records, {bytes_words(size)} missing here")
+    if there:
+        parts.append(f"{short_count(there)} missing at peers")
+    return ", ".join(parts if here or there else [*parts, "all in step"])
