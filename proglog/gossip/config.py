@@ -1,0 +1,121 @@
+"""Every knob of the protocol, named and defaulted as in memberlist's and Serf's configuration.
+
+The timings that follow from them, for ``n`` known nodes::
+
+    one probe              probe_interval * (health + 1)                          a sick node gives others more time
+    suspicion, shortest    suspicion_mult * max(1, log10(n)) * probe_interval     lan, n <= 10:  4 s
+    suspicion, longest     suspicion_max_mult * shortest                          lan, n <= 10: 24 s
+    sends of one message   retransmit_mult * ceil(log10(n + 1))                   lan, n <= 9:   4
+    full exchange every    push_pull_interval * (ceil(log2(n) - 5) + 1), n > 32   lan, n <= 32: 30 s
+
+Timers never travel: nodes with different profiles form one cluster, and each judges by its own.
+
+Source: memberlist ``config.go`` (``DefaultLANConfig`` and friends), serf ``config.go``.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Self
+
+from proglog.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GossipConfig:
+    """Timing and limits. Durations in seconds."""
+
+    tcp_timeout: float = 10.0
+    """How long one stream may take, from connecting to the last byte of the reply."""
+    indirect_checks: int = 3
+    """How many others are asked to ping a node that did not answer."""
+    retransmit_mult: int = 4
+    """Times the logarithm of the cluster's size: how often a message is sent."""
+    suspicion_mult: int = 4
+    """Times the probe interval: how long a suspect has to refute, at least."""
+    suspicion_max_mult: int = 6
+    """Times the shortest suspicion: how long an unconfirmed suspect has."""
+    push_pull_interval: float = 30.0
+    """Between two full exchanges with a random member."""
+    probe_interval: float = 1.0
+    """Between two probes."""
+    probe_timeout: float = 0.5
+    """What a round trip may take before others are asked."""
+    awareness_max: int = 8
+    """The health score stays below this."""
+    gossip_interval: float = 0.2
+    """Between two sends of what is queued."""
+    gossip_nodes: int = 3
+    """Random members that one gossip tick sends to."""
+    gossip_to_the_dead: float = 30.0
+    """How long a dead node is still told, so that it can object."""
+    packet_bytes: int = 1400
+    """What a datagram is filled up to."""
+    max_nodes: int = 10_000
+    """Names beyond this are not taken in: a bound on memory."""
+    broadcast_timeout: float = 0.6
+    """What each of the two announcements of a leave may take (Serf: 5; here a stop is short)."""
+    leave_propagate_delay: float = 1.0
+    """How long a node that left goes on answering, so that nobody takes it for failed."""
+    reap_interval: float = 15.0
+    """Between two searches for members to forget."""
+    recent_intent_timeout: float = 300.0
+    """How long an intent about an unknown member waits for that member."""
+    reconnect_interval: float = 30.0
+    """Between two tries to reach a failed member."""
+    reconnect_timeout: float = 86_400.0
+    """A member failed for longer is forgotten."""
+    tombstone_timeout: float = 86_400.0
+    """A member that left longer ago is forgotten."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (value > 0 and math.isfinite(value)):
+                raise ConfigError(f"gossip {field.name} is {value}: expected a positive number")
+        if self.probe_timeout >= self.probe_interval:
+            raise ConfigError(
+                f"gossip probe_timeout must be below probe_interval: {self.probe_timeout} against {self.probe_interval}"
+            )
+
+    @classmethod
+    def lan(cls) -> Self:
+        """Return the profile for one data centre, the default."""
+        return cls()
+
+    @classmethod
+    def wan(cls) -> Self:
+        """Return the profile for high latency: slower to accuse."""
+        return cls(
+            tcp_timeout=30.0,
+            suspicion_mult=6,
+            push_pull_interval=60.0,
+            probe_interval=5.0,
+            probe_timeout=3.0,
+            gossip_interval=0.5,
+            gossip_nodes=4,
+            gossip_to_the_dead=60.0,
+        )
+
+    @classmethod
+    def local(cls) -> Self:
+        """Return the profile for loopback: quicker, but each message is sent less often, and gossip may miss a node."""
+        return cls(
+            tcp_timeout=1.0,
+            indirect_checks=1,
+            retransmit_mult=2,
+            suspicion_mult=3,
+            push_pull_interval=15.0,
+            probe_timeout=0.2,
+            gossip_interval=0.1,
+            gossip_to_the_dead=15.0,
+        )
+
+
+def retransmit_limit(mult: int, nodes: int) -> int:
+    """Return how often one message is sent in a cluster of ``nodes``."""
+    return mult * math.ceil(math.log10(nodes + 1))
+
+
+def push_pull_period(interval: float, nodes: int) -> float:
+    """Return the seconds between full exchanges, stretched beyond 32 nodes to bound the whole cluster's load."""
+    return interval if nodes <= 32 else interval * (math.ceil(math.log2(nodes) - 5) + 1)

@@ -1,0 +1,7 @@
+"""What is wrong with bytes that came over the gossip ports."""
+
+from proglog.errors import ProglogError
+
+
+class MalformedMessageError(ProglogError):
+    """Bytes that are not a message of the protocol, over a limit, or not sealed with a key of ours."""

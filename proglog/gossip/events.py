@@ -1,0 +1,88 @@
+"""What a node tells its driver: changes of membership, what users sent, and what it made of strange input."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from proglog.gossip.member import Address, Member
+
+
+class MemberEventKind(StrEnum):
+    """Serf's spelling, on every surface."""
+
+    JOIN = "member-join"
+    LEAVE = "member-leave"
+    FAILED = "member-failed"
+    UPDATE = "member-update"
+    REAP = "member-reap"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberEvent:
+    """A member's status or tags changed."""
+
+    kind: MemberEventKind
+    """What happened."""
+    member: Member
+    """The member after it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserEventReceived:
+    """A user event, from here or elsewhere, seen for the first time."""
+
+    name: str
+    """Its name."""
+    payload: bytes
+    """Its payload."""
+    ltime: int
+    """Its Lamport time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinFinished:
+    """A node that was to be joined answered, or did not."""
+
+    call_id: int
+    """What :meth:`Serf.join` returned."""
+    address: Address
+    """Who was asked."""
+    error: str
+    """Why not; empty when joined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaveFinished:
+    """The others have been told, and had time to hear it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameConflict:
+    """Somebody claims a member's name at another address."""
+
+    name: str
+    """The name."""
+    address: Address
+    """Where the claimant is."""
+    local: bool
+    """Whether it is this node's own name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyringChanged:
+    """A key query changed the keyring: what a restart reads may be old."""
+
+    operation: str
+    """``install-key``, ``use-key`` or ``remove-key``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """A diagnostic: something was received and not acted upon, or went wrong in a way that the protocol bears."""
+
+    reason: str
+    """Why, for an operator."""
+    source: Address | None
+    """Where it came from, as far as known. May be forged."""
+
+
+Event = MemberEvent | UserEventReceived | JoinFinished | LeaveFinished | NameConflict | KeyringChanged | Ignored

@@ -1,0 +1,126 @@
+"""Nodes, as the failure detector sees them, and members, as everybody else does.
+
+::
+
+                    +--- refute ---+
+                    v              |                      join intent
+    (join) ----> alive ------> suspect               alive <---------- leaving        what operators see:
+                    ^              | timeout            |  leave intent  ^ |           alive, leaving, left, failed
+                    |              v                    +----------------+ | dead
+                    +-- newer -- dead / left            | dead             v
+                       incarnation                      +--> failed -----> left       (leave intent)
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from proglog.gossip.errors import MalformedMessageError
+
+Address = tuple[str, int]
+"""An IP address as text, and a port."""
+
+VERSIONS = bytes((1, 5, 2, 2, 5, 5))
+"""Protocol min, max, current; delegate min, max, current: exactly what a stock agent says.
+
+Another value is taken in by gossip, and then fails every full exchange between all nodes that heard it.
+"""
+
+
+class State(IntEnum):
+    """A node in the failure detector, with its number on the wire."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+
+class Status(StrEnum):
+    """A member, as operators see it. A suspect is still alive."""
+
+    ALIVE = "alive"
+    LEAVING = "leaving"
+    LEFT = "left"
+    FAILED = "failed"
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """What the failure detector knows about a name."""
+
+    name: str
+    """The identity."""
+    ip: bytes
+    """4 or 16 bytes."""
+    port: int
+    """For UDP and TCP."""
+    meta: bytes
+    """Encoded tags."""
+    versions: bytes
+    """As in :data:`VERSIONS`; may be empty."""
+    incarnation: int
+    """Grows when the node itself contradicts what is said about it."""
+    state: State
+    """As last heard."""
+    changed_at: float
+    """When the state became so, on this node's clock."""
+    rtt: float | None = None
+    """The last direct round trip, seconds."""
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return address_of(self.ip, self.port)
+
+    @property
+    def gone(self) -> bool:
+        """Dead or left."""
+        return self.state in (State.DEAD, State.LEFT)
+
+    def speaks(self, protocol: int) -> bool:
+        """Return whether it understands memberlist's ``protocol``."""
+        return len(self.versions) >= 2 and self.versions[1] >= protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A member at one moment."""
+
+    name: str
+    """The identity in the cluster."""
+    addr: str
+    """IP address."""
+    port: int
+    """Gossip port, UDP and TCP."""
+    tags: Mapping[str, str]
+    """What it says about itself."""
+    status: Status
+    """As seen from here."""
+    incarnation: int
+    """How often it contradicted what was said about it, and changed its tags."""
+    status_ltime: int
+    """Lamport time of the last join or leave intent."""
+    rtt_ms: float | None
+    """The last direct round trip; ``None`` before the first, and for the local node."""
+    since: float
+    """When the status became so, on this node's monotonic clock."""
+
+
+def address_of(ip: bytes, port: int) -> Address:
+    """Return the address in a message.
+
+    Raises:
+        MalformedMessageError: ``ip`` is not 4 or 16 bytes.
+    """
+    if len(ip) not in (4, 16):
+        raise MalformedMessageError(f"an IP address has 4 or 16 bytes; this one has {len(ip)}")
+    if len(ip) == 16 and ip.startswith(bytes(10) + b"\xff\xff"):
+        ip = ip[12:]
+    return str(ipaddress.ip_address(ip)), port
+
+
+def packed_ip(host: str) -> bytes:
+    """Return the bytes of an IP address as text: 4 for IPv4, always, because the mapped form counts as another address."""
+    return ipaddress.ip_address(host.partition("%")[0]).packed
