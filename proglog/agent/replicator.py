@@ -5,8 +5,8 @@ does a join after close - around the pure planner. One task per server keeps a s
 
     connecting --> streaming --> (broke) backing-off --> connecting ...        leave, close --> stopped
 
-Batches are checked as they come, queued up to a bound, and appended in groups while the stream is read on; what has
-become durable is reported back on the same stream.
+Batches are checked as they come, queued up to a bound, and appended in groups while the stream is read on. What has
+become durable is reported back on the same stream at once, and to the other servers a moment later.
 """
 
 import asyncio
@@ -20,12 +20,14 @@ import structlog
 
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
-from proglog.errors import ForkedOriginError, LogClosedError, ProglogError
+from proglog.errors import ForkedOriginError, LogClosedError, MalformedBatchError, ProglogError
 from proglog.log.model import AlreadyHeld, Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
+from proglog.replication.gap import gap_before
 from proglog.replication.planner import Planner, Verdict, Want
+from proglog.replication.positions import FIRST_SEQUENCE
+from proglog.rpc.feed import positions_in
 from proglog.rpc.model import PeerOrigin, PeerState, PeerStatus
-from proglog.rpc.replication_service import positions_in
 from proglog.rpc.replication_stream import Received, ReplicationStream
 from proglog.types import NodeName, OriginId
 
@@ -33,6 +35,9 @@ MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
 """Seconds before a broken stream is opened again; doubles, with jitter."""
 MAX_QUEUED_BYTES = 8 * 1024 * 1024
 """Of batches taken from one stream and not yet durable: beyond, the stream is not read, and its source has to wait."""
+
+REPORT_INTERVAL = 0.1
+"""Seconds in which reports to servers other than the source are gathered."""
 
 EventHook = Callable[[str, str, str], None]
 
@@ -86,13 +91,20 @@ class Replicator:
         self._peers: dict[str, _Peer] = {}
         self._planner: Planner | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._to_report: set[OriginId] = set()
+        self._reporting: asyncio.TimerHandle | None = None
         self._closed = False
         self._ending: set[asyncio.Task[None]] = set()
 
     def join(self, name: str, addr: str) -> None:
-        """Follow the server ``name`` at ``addr``. Nothing happens if it is followed already, or after close."""
-        if self._closed or name in self._peers:
+        """Follow the server ``name`` at ``addr``.
+
+        Nothing happens after close, or if it is followed there already; one that moved is followed where it is now.
+        """
+        known = self._peers.get(name)
+        if self._closed or (known is not None and known.addr == addr):
             return
+        self.leave(name)
         peer = self._peers[name] = _Peer(name, addr)
         peer.task = asyncio.create_task(self._follow(peer), name=f"replicate-{name}")
         self._logger.info("replication_started", peer=name, addr=addr)
@@ -115,8 +127,9 @@ class Replicator:
         self._closed = True
         for name in list(self._peers):
             self.leave(name)
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._reporting):
+            if handle is not None:
+                handle.cancel()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def peers(self) -> tuple[PeerStatus, ...]:
@@ -138,6 +151,7 @@ class Replicator:
             except grpc.aio.AioRpcError as exc:
                 peer.error = str(error_of(exc, peer.addr, None))
             except LogClosedError:
+                peer.state = PeerState.STOPPED
                 return
             except ProglogError as exc:
                 peer.error = str(exc)
@@ -147,7 +161,7 @@ class Replicator:
             delay = backoff * self._random.uniform(0.8, 1.2)
             backoff = min(backoff * 2, MAX_BACKOFF)
             peer.state, peer.retry_at = PeerState.BACKING_OFF, time.monotonic() + delay
-            self._logger.warning("replication_error", peer=peer.name, addr=peer.addr, error=peer.error)
+            self._logger.warning("replication_error", peer=peer.name, error=peer.error, retry_in=round(delay, 1))
             self._on_event("replication-error", peer.name, peer.error)
             await asyncio.sleep(delay)
 
@@ -175,50 +189,70 @@ class Replicator:
         async for received in stream:
             origin = received.hello
             if origin is not None:
-                peer.state, peer.error = PeerState.STREAMING, ""
-                self._ready_planner().stream_opened(peer.name, origin, time.monotonic())
+                self._opened(peer, origin)
             self._take(peer, received)
             while peer.queued_bytes >= MAX_QUEUED_BYTES:
                 peer.drained.clear()
                 await peer.drained.wait()
 
+    def _opened(self, peer: _Peer, origin: OriginId) -> None:
+        if peer.error:
+            self._logger.info("replication_resumed", peer=peer.name)
+            self._on_event("replication-resumed", peer.name, peer.addr)
+        peer.state, peer.error = PeerState.STREAMING, ""
+        self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
+
     def _take(self, peer: _Peer, received: Received) -> None:
+        planner, now = self._current_planner(), time.monotonic()
         if received.positions:
-            self._plan_with(lambda planner, now: planner.positions_received(peer.name, received.positions, now))
-        position, now = 0, time.monotonic()
-        planner = self._ready_planner()
-        while position < len(received.batches):
-            batch = verify(received.batches, position)
+            planner.positions_received(peer.name, received.positions, now)
+        try:
+            self._queue_batches(peer, planner, received.batches, now)
+        except MalformedBatchError as exc:
+            planner.malformed(peer.name, now, str(exc))
+            raise
+        finally:
+            for event in received.events:
+                planner.refused_by(peer.name, event, now)
+            self._carry_out()
+
+    def _queue_batches(self, peer: _Peer, planner: Planner, data: bytes, now: float) -> None:
+        position = 0
+        while position < len(data):
+            batch = verify(data, position)
             position += batch.header.batch_bytes
-            if planner.judge(peer.name, batch.header, now) is Verdict.APPEND:
-                peer.queue.append(batch)
-                peer.queued_bytes += batch.header.batch_bytes
-        if peer.queue:
-            peer.arrived.set()
-        for event in received.events:
-            if event.kind == "FORKED":
-                planner.forked(peer.name, event.origin, now, f"the histories part at or before {event.sequence}")
-            else:
-                planner.set_aside(peer.name, event.origin, now, event.kind.lower().replace("_", " "))
-        self._carry_out()
+            verdict = planner.judge(peer.name, batch.header, now)
+            if verdict is Verdict.APPEND_AFTER_GAP:
+                self._queue(peer, self._gap_before(batch))
+            if verdict in (Verdict.APPEND, Verdict.APPEND_AFTER_GAP):
+                self._queue(peer, batch)
+
+    def _queue(self, peer: _Peer, batch: VerifiedBatch) -> None:
+        peer.queue.append(batch)
+        peer.queued_bytes += batch.header.batch_bytes
+        peer.arrived.set()
+
+    def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
+        held = self._writer.log.origins().get(batch.header.origin)
+        next_sequence = held.next_sequence if held else FIRST_SEQUENCE
+        now_ms = time.time_ns() // 1_000_000
+        return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
 
     async def _append_from(self, peer: _Peer, stream: ReplicationStream) -> None:
         while True:
             await peer.arrived.wait()
             peer.arrived.clear()
             batches, peer.queue = peer.queue, []
-            if not batches:
-                continue
             outcomes = await self._writer.append_copies(batches)
             peer.queued_bytes -= sum(batch.header.batch_bytes for batch in batches)
             peer.drained.set()
+            moved = {batch.header.origin for batch in batches}
+            stream.report(position for position in positions_in(self._writer.log) if position.origin in moved)
+            self._report_soon(moved)
             self._settle(peer, batches, outcomes)
-            origins = {batch.header.origin for batch in batches}
-            stream.report([position for position in positions_in(self._writer.log) if position.origin in origins])
 
     def _settle(self, peer: _Peer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
-        planner, now = self._ready_planner(), time.monotonic()
-        planner.advanced(positions_in(self._writer.log), now)
+        planner, now = self._current_planner(), time.monotonic()
         failure: ProglogError | None = None
         for batch, outcome in zip(batches, outcomes, strict=True):
             origin = batch.header.origin
@@ -228,11 +262,31 @@ class Replicator:
             elif isinstance(outcome, ForkedOriginError):
                 planner.forked(peer.name, origin, now, str(outcome))
             elif not isinstance(outcome, AlreadyHeld):
-                planner.refused(origin, now)
+                planner.append_failed(origin, now)
                 failure = failure or outcome
         self._carry_out()
         if failure is not None:
             raise failure  # the stream is opened again after a pause, from what the log holds then
+
+    def _report_soon(self, origins: set[OriginId]) -> None:
+        """Let every server know, a moment later: whoever counts copies need not be who they came from."""
+        self._to_report |= origins
+        if self._reporting is None and not self._closed:
+            self._reporting = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._report)
+
+    def _report(self) -> None:
+        self._reporting = None
+        positions = [position for position in positions_in(self._writer.log) if position.origin in self._to_report]
+        self._to_report.clear()
+        for peer in self._peers.values():
+            if peer.stream is not None:
+                peer.stream.report(positions)
+
+    def _current_planner(self) -> Planner:
+        """Return the planner, knowing what the log holds now."""
+        planner = self._ready_planner()
+        planner.advanced(positions_in(self._writer.log))
+        return planner
 
     def _ready_planner(self) -> Planner:
         if self._planner is None:
@@ -241,9 +295,7 @@ class Replicator:
         return self._planner
 
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
-        planner = self._ready_planner()
-        planner.advanced(positions_in(self._writer.log), time.monotonic())
-        step(planner, time.monotonic())
+        step(self._current_planner(), time.monotonic())
         self._carry_out()
 
     def _carry_out(self) -> None:
@@ -264,9 +316,10 @@ class Replicator:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = planner.next_deadline()
-        if deadline is not None and not self._closed and deadline != float("inf"):
-            delay = max(0.0, deadline - time.monotonic())
+        deadline = planner.next_deadline(time.monotonic())
+        if deadline is not None and not self._closed:
+            # A millisecond late is on time: loops round timers, and one that fires early would fire again and again.
+            delay = max(0.0, deadline - time.monotonic()) + 0.001
             self._timer = asyncio.get_running_loop().call_later(delay, self._wake_planner)
 
     def _wake_planner(self) -> None:
@@ -274,7 +327,7 @@ class Replicator:
         self._plan_with(lambda planner, now: planner.handle_timer(now))
 
     def _status(self, peer: _Peer) -> PeerStatus:
-        planner, now = self._ready_planner(), time.monotonic()
+        planner, now = self._current_planner(), time.monotonic()
         retrying = peer.state is PeerState.BACKING_OFF
         return PeerStatus(
             name=peer.name,
@@ -290,7 +343,6 @@ class Replicator:
 
     def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
         held = self._writer.log.origins()
-        planner.advanced(positions_in(self._writer.log), now)
         sources = planner.sources()
         rows = []
         for origin, there in planner.positions_of(peer.name).items():

@@ -1,0 +1,344 @@
+"""The membership: drives the pure gossip core over real sockets, and tells its handler who serves and who no longer does.
+
+The book's shape: a handler with ``join(name, addr)`` and ``leave(name)``, called for every *other* member that carries
+an ``rpc_addr`` tag. Feed the core, then pump: send what it wants sent, open the streams it wants, publish its events,
+wake up at its next deadline.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random, SystemRandom
+from typing import Protocol
+
+import structlog
+
+from proglog.agent.config import join_addr, split_addr
+from proglog.agent.transport import Transport
+from proglog.errors import ConfigError, ProglogError
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.events import (
+    Event,
+    Ignored,
+    JoinFinished,
+    KeyringChanged,
+    LeaveFinished,
+    MemberEvent,
+    MemberEventKind,
+    NameConflict,
+)
+from proglog.gossip.framing import StreamMessage
+from proglog.gossip.keyring import Keyring
+from proglog.gossip.member import Member, Status
+from proglog.gossip.serf import Serf
+
+RPC_ADDR = "rpc_addr"
+LEAVE_TIMEOUT = 3.0
+MIN_JOIN_RETRY, MAX_JOIN_RETRY = 0.5, 10.0
+"""Seconds between two rounds over the seeds while none has answered."""
+
+
+class Handler(Protocol):
+    """Told of the servers of the cluster: the replicator."""
+
+    def join(self, name: str, addr: str) -> None:
+        """A server is there."""
+        ...
+
+    def leave(self, name: str) -> None:
+        """A server failed or left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipConfig:
+    """One member."""
+
+    node_name: str
+    """Unique in the cluster."""
+    bind_addr: str
+    """HOST:PORT of gossip."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """``rpc_addr``, and what else others should know; at most 512 bytes."""
+    start_join_addrs: tuple[str, ...] = ()
+    """Members to join through; one that answers is enough."""
+    keyring: Keyring | None = None
+    """Seals all gossip; ``None``: plain text."""
+    gossip: GossipConfig = field(default_factory=GossipConfig.lan)
+    """Timing."""
+
+
+class Membership:
+    """Takes part in the cluster. ``await start()``, then ``await leave()`` and ``await close()``."""
+
+    def __init__(
+        self,
+        config: MembershipConfig,
+        handler: Handler,
+        *,
+        observer: Callable[[MemberEvent], None] = lambda event: None,  # noqa: ARG005 - nobody watches
+        random: Random | None = None,
+        logger: structlog.stdlib.BoundLogger | None = None,
+    ) -> None:
+        """Keep what is needed; nothing is bound yet.
+
+        Args:
+            config: Who this is.
+            handler: Told of other members' servers.
+            observer: Told of every change of membership, this node's own included.
+            random: All chance; the system's unless a test gives its own.
+            logger: Of the diagnostics.
+        """
+        self.config = config
+        self._handler = handler
+        self._observer = observer
+        self._random = random or SystemRandom()
+        self._logger: structlog.stdlib.BoundLogger = logger or structlog.get_logger()
+        self._serf: Serf | None = None
+        self._transport: Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._joining: asyncio.Task[None] | None = None
+        self._joins: dict[int, asyncio.Future[str]] = {}
+        self._left = asyncio.Event()
+        self._serving: dict[str, str] = {}
+        self._closed = False
+
+    @property
+    def addr(self) -> str:
+        """HOST:PORT that gossip is bound to."""
+        assert self._transport is not None, "the membership has not been started"
+        return join_addr(*self._transport.address)
+
+    async def start(self) -> None:
+        """Bind and begin; joining goes on in the background until a seed has answered.
+
+        Raises:
+            ConfigError: The address cannot be bound, or the tags are too long.
+        """
+        host, port = split_addr(self.config.bind_addr, "--bind-addr")
+        config = self.config
+        transport = Transport(
+            await _resolve(host, "--bind-addr"),
+            port,
+            keyring=config.keyring,
+            timeout=config.gossip.tcp_timeout,
+            on_datagram=self._received,
+            answer=self._answer,
+        )
+        await transport.__aenter__()
+        self._transport = transport
+        bound_host, bound_port = transport.address
+        try:
+            self._serf = Serf(
+                name=config.node_name,
+                address=(_advertised(bound_host), bound_port),
+                tags=config.tags,
+                config=config.gossip,
+                keyring=config.keyring,
+                random=self._random,
+                now=time.monotonic(),
+            )
+        except MalformedMessageError as exc:
+            await self.close()
+            raise ConfigError(f"this node's tags: {exc}") from exc
+        self._serf.start(time.monotonic())
+        self._pump()
+        if config.start_join_addrs:
+            self._joining = asyncio.create_task(self._join_seeds(), name="gossip-join")
+
+    def members(self) -> list[Member]:
+        """Return the members, by name, this node included."""
+        return self._serf.members() if self._serf else []
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tell everybody this node's new tags.
+
+        Raises:
+            ConfigError: They need more than 512 bytes.
+        """
+        assert self._serf is not None, "the membership has not been started"
+        try:
+            self._serf.set_tags(tags)
+        except MalformedMessageError as exc:
+            raise ConfigError(f"this node's tags: {exc}") from exc
+        self._pump()
+
+    async def leave(self) -> None:
+        """Leave gracefully: the others see *left*, not *failed*. Idempotent, and bounded to ``LEAVE_TIMEOUT`` seconds."""
+        if self._serf is None or self._closed:
+            return
+        if self._joining is not None:
+            self._joining.cancel()
+        self._serf.leave()
+        self._pump()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT):
+                await self._left.wait()
+
+    async def close(self) -> None:
+        """Let go of the sockets. Idempotent."""
+        self._closed = True
+        if self._joining is not None:
+            self._joining.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.__aexit__(None, None, None)
+            self._transport = transport  # its address stays known
+        self._serf, closed = None, self._serf
+        del closed
+
+    async def _join_seeds(self) -> None:
+        """Try the seeds, again and again, until one has answered."""
+        delay = MIN_JOIN_RETRY
+        while True:
+            results = [await self._join(addr) for addr in self.config.start_join_addrs]
+            if not all(results):
+                return
+            self._logger.warning("join_failed", addrs=list(self.config.start_join_addrs), error=results[0])
+            await asyncio.sleep(delay * self._random.uniform(0.8, 1.2))
+            delay = min(delay * 2, MAX_JOIN_RETRY)
+
+    async def _join(self, addr: str) -> str:
+        """Return why joining through ``addr`` failed; nothing if it did not."""
+        host, port = split_addr(addr, "--start-join-addrs")
+        try:
+            address = (await _resolve(host, "--start-join-addrs"), port)
+        except ConfigError as exc:
+            return str(exc)
+        if self._serf is None:
+            return "closed"
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._joins[self._serf.join(address)] = answer
+        self._pump()
+        return await answer
+
+    def _received(self, data: bytes, source: tuple[str, int]) -> None:
+        if self._serf is not None:
+            self._serf.receive_datagram(data, source, time.monotonic())
+            self._pump()
+
+    def _answer(self, request: StreamMessage | MalformedMessageError) -> bytes | None:
+        if self._serf is None:
+            return None
+        try:
+            if isinstance(request, MalformedMessageError):
+                raise request
+            return self._serf.answer_stream(request, time.monotonic())
+        except MalformedMessageError as exc:
+            self._logger.warning("gossip_ignored", reason=str(exc))
+            return self._serf.error_reply(str(exc))
+        finally:
+            self._pump()
+
+    def _wake(self) -> None:
+        self._timer = None
+        if self._serf is None or self._transport is None:
+            return
+        self._transport.drain()  # an answer that has arrived counts, however late this process is
+        if self._serf is not None:
+            self._serf.handle_timer(time.monotonic())
+            self._pump()
+
+    def _pump(self) -> None:
+        serf, transport = self._serf, self._transport
+        if serf is None or transport is None:
+            return
+        for data, address in serf.datagrams_to_send():
+            transport.send(data, address)
+        for stream in serf.streams_to_open():
+            done = self._stream_done(stream.id)
+            transport.exchange(stream.data, stream.address, stream.timeout, done)
+        for event in serf.events():
+            self._publish(event)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = serf.next_deadline()
+        if deadline is not None and not self._closed:
+            delay = max(0.0, deadline - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+
+    def _stream_done(self, stream_id: int) -> Callable[[StreamMessage | None, str], None]:
+        def done(message: StreamMessage | None, error: str) -> None:
+            if self._serf is None:
+                return
+            if message is None:
+                self._serf.stream_failed(stream_id, error, time.monotonic())
+            else:
+                self._serf.stream_answered(stream_id, message, time.monotonic())
+            self._pump()
+
+        return done
+
+    def _publish(self, event: Event) -> None:
+        match event:
+            case MemberEvent():
+                self._member_changed(event)
+            case JoinFinished(call_id=call_id, error=error):
+                answer = self._joins.pop(call_id, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(error)
+            case LeaveFinished():
+                self._left.set()
+            case NameConflict(name=name, address=address, local=local):
+                self._logger.error("member_name_conflict", name=name, claimed_by=join_addr(*address), local=local)
+            case KeyringChanged(operation=operation):
+                self._logger.info("keyring_changed", operation=operation)
+            case Ignored(reason=reason, source=source):
+                self._logger.debug("gossip_ignored", reason=reason, source=source and join_addr(*source))
+
+    def _member_changed(self, event: MemberEvent) -> None:
+        member = event.member
+        self._logger.info(event.kind.value.replace("-", "_"), member=member.name, status=member.status.value)
+        try:
+            self._observer(event)
+            if member.name != self.config.node_name:
+                self._tell_handler(event.kind, member)
+        except ProglogError as exc:
+            self._logger.error("member_handler_failed", member=member.name, error=str(exc))
+
+    def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
+        serving = self._serving.get(member.name)
+        gone = kind in (MemberEventKind.LEAVE, MemberEventKind.FAILED, MemberEventKind.REAP)
+        addr = "" if gone or member.status in (Status.LEFT, Status.FAILED) else member.tags.get(RPC_ADDR, "")
+        if serving == addr or (not serving and not addr):
+            return
+        if serving:
+            del self._serving[member.name]
+            self._handler.leave(member.name)
+        if addr:
+            self._serving[member.name] = addr
+            self._handler.join(member.name, addr)
+
+
+async def _resolve(host: str, flag: str) -> str:
+    """Return an IP address of ``host``: IPv4 where there is one, as agents prefer."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError as exc:
+            raise ConfigError(f"{flag}: {host} cannot be resolved: {exc.strerror or exc}") from exc
+        return str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
+    return host
+
+
+def _advertised(host: str) -> str:
+    """Return the address that others are told: of ``0.0.0.0`` the one this machine would send from."""
+    if not ipaddress.ip_address(host).is_unspecified:
+        return host
+    family, probe = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        try:
+            udp.connect((probe, 9))  # sends nothing: it only chooses the address
+        except OSError:
+            return "::1" if ":" in host else "127.0.0.1"
+        return str(udp.getsockname()[0])

@@ -1,0 +1,207 @@
+"""What is around a message: compound, compression, CRC and encryption of datagrams, and framing of streams.
+
+::
+
+    datagram   [ encryption [ crc [ compress [ compound [ message ... ] ] ] ] ]      any of the brackets may be missing
+    stream     [ 10, length, encryption [ compress [ message ] ] ]                   without encryption there is no length
+
+Source: memberlist ``net.go``, ``util.go``; a stock agent's traffic.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from proglog.gossip import lzw
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.keyring import Keyring
+from proglog.gossip.wire import Fields, Type, decode, encode_map, next_map, reader
+
+MAX_PACKET_OUTPUT = 1 << 20
+MAX_STREAM_BYTES = 20 * 1024 * 1024
+MAX_PLAIN_STREAM_BYTES = 4 * 1024 * 1024
+MAX_NODES_IN_STREAM = 100_000
+_DEPTH = 4
+_FRAME = struct.Struct(">BI")
+
+
+def unpack(data: bytes, keyring: Keyring | None) -> list[bytes]:
+    """Return the messages of a datagram, each with its type byte.
+
+    Raises:
+        MalformedMessageError: Not of the protocol, or not sealed with a key of ours.
+    """
+    if keyring is not None:
+        data = keyring.open(data)
+    if len(data) >= 5 and data[0] == Type.HAS_CRC:
+        if zlib.crc32(data[5:]) != int.from_bytes(data[1:5], "big"):
+            raise MalformedMessageError("the datagram's CRC does not agree with it")
+        data = data[5:]
+    return _flatten(data, _DEPTH)
+
+
+def pack(messages: Sequence[bytes], *, crc: bool, keyring: Keyring | None, nonce: bytes) -> bytes:
+    """Return the datagram of one or more messages."""
+    assert messages and all(messages), "an empty part makes older agents exit"
+    data = messages[0] if len(messages) == 1 else _compound(messages)
+    if crc:
+        data = bytes((Type.HAS_CRC,)) + zlib.crc32(data).to_bytes(4, "big") + data
+    return data if keyring is None else keyring.seal(data, nonce=nonce)
+
+
+def frame(message: bytes, keyring: Keyring | None, nonce: bytes) -> bytes:
+    """Return a stream's message as it is sent."""
+    if keyring is None:
+        return message
+    header = _FRAME.pack(Type.ENCRYPT, len(message) + 29)
+    return header + keyring.seal(message, nonce=nonce, header=header)
+
+
+@dataclass(slots=True)
+class StreamMessage:
+    """A whole message from a stream."""
+
+    kind: int
+    fields: Fields
+    nodes: list[Fields] = field(default_factory=list)
+    """Of a push/pull."""
+    state: bytes = b""
+    """Of a push/pull: Serf's part. Of a user message: all of it."""
+
+
+class StreamReader:
+    """Takes bytes as they come, until a message is whole: nobody closes the stream to say so."""
+
+    def __init__(self, keyring: Keyring | None) -> None:
+        self._keyring = keyring
+        self._buffer = bytearray()
+        self._plain: _PlainReader | None = None
+
+    def feed(self, data: bytes) -> StreamMessage | None:
+        """Return the message once it is whole.
+
+        Raises:
+            MalformedMessageError: Not of the protocol, too long, or not sealed with a key of ours.
+        """
+        if self._plain is not None:
+            return self._plain.feed(data)
+        self._buffer += data
+        if not self._buffer:
+            return None
+        encrypted = self._buffer[0] == Type.ENCRYPT
+        if encrypted != (self._keyring is not None):
+            raise MalformedMessageError(
+                "Remote state is encrypted and encryption is not configured"
+                if encrypted
+                else "Encryption is configured but remote state is not encrypted"
+            )
+        if self._keyring is None:
+            self._plain = _PlainReader(MAX_PLAIN_STREAM_BYTES)
+            return self._plain.feed(bytes(self._buffer))
+        if len(self._buffer) < _FRAME.size:
+            return None
+        _, length = _FRAME.unpack_from(self._buffer)
+        if length > MAX_STREAM_BYTES:
+            raise MalformedMessageError(f"a stream of {length:,} bytes; the limit is {MAX_STREAM_BYTES:,}")
+        if len(self._buffer) < _FRAME.size + length:
+            return None
+        header, sealed = bytes(self._buffer[: _FRAME.size]), bytes(self._buffer[_FRAME.size : _FRAME.size + length])
+        return _whole(self._keyring.open(sealed, header=header))
+
+
+class _PlainReader:
+    """A message without a length: its maps say where it ends."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = bytearray()
+        self._unpacker = reader(limit)
+        self._head: dict[Any, Any] | None = None
+        self._nodes: list[Fields] = []
+
+    def feed(self, data: bytes) -> StreamMessage | None:
+        fresh = data if self._data else data[1:]
+        self._data += data
+        if len(self._data) > self._limit:
+            raise MalformedMessageError(f"a stream of more than {self._limit:,} bytes")
+        if not self._data:
+            return None
+        self._unpacker.feed(fresh)
+        kind = self._data[0]
+        if self._head is None:
+            self._head = next_map(self._unpacker)
+            if self._head is None:
+                return None
+        head = Fields(self._head)
+        if kind == Type.COMPRESS:
+            return _whole(_decompress(head, MAX_STREAM_BYTES))
+        if kind == Type.PUSH_PULL:
+            count = head.uint("Nodes")
+            if count > MAX_NODES_IN_STREAM:
+                raise MalformedMessageError(f"a state of {count} nodes; the limit is {MAX_NODES_IN_STREAM}")
+            while len(self._nodes) < count:
+                node = next_map(self._unpacker)
+                if node is None:
+                    return None
+                self._nodes.append(Fields(node))
+            return self._with_rest(kind, head, head.uint("UserStateLen"))
+        if kind == Type.USER:
+            return self._with_rest(kind, head, head.uint("UserMsgLen"))
+        return StreamMessage(kind, head)
+
+    def _with_rest(self, kind: int, head: Fields, length: int) -> StreamMessage | None:
+        start = 1 + self._unpacker.tell()
+        if len(self._data) < start + length:
+            if length > self._limit:
+                raise MalformedMessageError(f"a stream of more than {self._limit:,} bytes")
+            return None
+        return StreamMessage(kind, head, self._nodes, bytes(self._data[start : start + length]))
+
+
+def push_pull(*, join: bool, nodes: Sequence[dict[str, Any]], state: bytes) -> bytes:
+    """Return a push/pull message."""
+    head = encode_map({"Join": join, "Nodes": len(nodes), "UserStateLen": len(state)})
+    return bytes((Type.PUSH_PULL,)) + head + b"".join(encode_map(node) for node in nodes) + state
+
+
+def _whole(data: bytes) -> StreamMessage:
+    message = _PlainReader(MAX_STREAM_BYTES).feed(data)
+    if message is None:
+        raise MalformedMessageError("a stream's message is cut short")
+    return message
+
+
+def _flatten(data: bytes, depth: int) -> list[bytes]:
+    if not data:
+        raise MalformedMessageError("an empty message")
+    if not depth:
+        raise MalformedMessageError("messages nested too deep")
+    if data[0] == Type.COMPRESS:
+        return _flatten(_decompress(decode(data[1:]), MAX_PACKET_OUTPUT), depth - 1)
+    if data[0] != Type.COMPOUND:
+        return [data]
+    count = data[1] if len(data) > 1 else 0
+    start = 2 + 2 * count
+    if not count or len(data) < start:
+        raise MalformedMessageError("a compound message is cut short")
+    found: list[bytes] = []
+    for length in struct.unpack_from(f">{count}H", data, 2):
+        part = data[start : start + length]
+        if length and len(part) == length:
+            found += _flatten(part, depth - 1)
+        start += length
+    return found
+
+
+def _decompress(fields: Fields, limit: int) -> bytes:
+    if fields.uint("Algo") != 0:
+        raise MalformedMessageError("compressed by an algorithm that is not known here")
+    return lzw.decompress(fields.raw("Buf", MAX_STREAM_BYTES), limit)
+
+
+def _compound(messages: Sequence[bytes]) -> bytes:
+    assert len(messages) < 256, "a compound message counts its parts in one byte"
+    lengths = struct.pack(f">{len(messages)}H", *map(len, messages))
+    return bytes((Type.COMPOUND, len(messages))) + lengths + b"".join(messages)

@@ -1,0 +1,602 @@
+"""Serf above SWIM: members with tags and a status, graceful leaving, user events, queries, forgetting.
+
+What turns a departure into *left* is an intent, gossiped before the node goes; without one it is *failed*. Intents and
+events carry Lamport times, so that old news is known as such::
+
+    Serf.join, leave, set_tags, receive_datagram, answer_stream, handle_timer  -->  datagrams, streams, events
+
+A pure state machine, as :mod:`proglog.gossip.swim` below it. Source: serf ``serf.go``, ``delegate.go``; the tables of
+docs/concepts/gossip.md.
+"""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from proglog.errors import ConfigError
+from proglog.gossip.broadcasts import BroadcastQueue
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.events import (
+    Event,
+    Ignored,
+    JoinFinished,
+    KeyringChanged,
+    LeaveFinished,
+    MemberEvent,
+    MemberEventKind,
+    NameConflict,
+    UserEventReceived,
+)
+from proglog.gossip.framing import StreamMessage
+from proglog.gossip.keyring import Keyring
+from proglog.gossip.lamport import LamportClock
+from proglog.gossip.member import Address, Member, Node, Status, address_of
+from proglog.gossip.swim import StreamToOpen, Swim
+from proglog.gossip.wire import (
+    Fields,
+    SerfType,
+    decode,
+    decode_tags,
+    encode,
+    encode_map,
+    encode_tags,
+    names_in,
+    next_map,
+    reader,
+)
+
+MAX_EVENTS = 4096
+"""Undelivered events; beyond, diagnostics are dropped first."""
+MAX_INTENTS = 4096
+EVENT_BUFFER = 512
+MAX_EVENT_BYTES = 9 * 1024
+_COORDINATE = b"\x01" + encode_map({"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5})
+_FLAG_ACK = 1
+_FLAG_NO_BROADCAST = 2
+
+
+@dataclass(slots=True)
+class _Member:
+    node: Node
+    status: Status
+    ltime: int
+    since: float
+    incarnation: int = 0
+
+
+class Serf:
+    """One member of a cluster."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        address: Address,
+        tags: Mapping[str, str],
+        config: GossipConfig,
+        keyring: Keyring | None,
+        random: Random,
+        now: float,
+    ) -> None:
+        """Make a member that has not announced itself yet.
+
+        Args:
+            name: Unique in the cluster.
+            address: IP address and port at which others reach this node.
+            tags: What it says about itself; with names and values at most 512 bytes.
+            config: Timing.
+            keyring: Keys that seal every message; ``None``: plain text.
+            random: All chance; the system's in production, since nonces come from it.
+            now: Monotonic seconds.
+        """
+        self.name = name
+        self.tags = dict(tags)
+        self._config = config
+        self._keyring = keyring
+        self._random = random
+        self._clock, self._event_clock, self._query_clock = LamportClock(), LamportClock(), LamportClock()
+        self._members: dict[str, _Member] = {}
+        self._intents: dict[str, tuple[SerfType, int, float]] = {}
+        self._intent_queue, self._query_queue, self._event_queue = BroadcastQueue(), BroadcastQueue(), BroadcastQueue()
+        self._events: list[Event] = []
+        self._seen_events: dict[int, list[tuple[int, str, bytes]]] = {}
+        self._seen_queries: dict[int, list[tuple[int, int]]] = {}
+        self._calls = 0
+        self._leaving = False
+        self._now = now
+        self._swim = Swim(
+            name=name,
+            address=address,
+            meta=encode_tags(tags),
+            config=config,
+            keyring=keyring,
+            random=random,
+            delegate=self,
+            now=now,
+        )
+
+    # Driving
+
+    def start(self, now: float) -> None:
+        """Announce this node, and begin to probe and gossip."""
+        self._now = now
+        self._swim.start(now)
+        self._swim.after(self._config.reap_interval, self._reap)
+        self._swim.after(self._random.uniform(0, self._config.reconnect_interval), self._reconnect)
+
+    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+        """Take a datagram in; never raises."""
+        self._now = max(self._now, now)
+        self._swim.receive_datagram(data, source, now)
+
+    def answer_stream(self, message: StreamMessage, now: float) -> bytes | None:
+        """Return the reply to a request on a stream; ``None``: close it.
+
+        Raises:
+            MalformedMessageError: The request makes no sense.
+        """
+        self._now = max(self._now, now)
+        return self._swim.answer_stream(message, now)
+
+    def stream_answered(self, stream_id: int, message: StreamMessage, now: float) -> None:
+        """Take in the reply on a stream of :meth:`streams_to_open`."""
+        self._now = max(self._now, now)
+        self._swim.stream_answered(stream_id, message, now)
+
+    def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
+        """A stream of :meth:`streams_to_open` came to nothing."""
+        self._now = max(self._now, now)
+        self._swim.stream_failed(stream_id, reason, now)
+
+    def handle_timer(self, now: float) -> None:
+        """Run what is due, after all datagrams that had arrived were taken in."""
+        self._now = max(self._now, now)
+        self._swim.handle_timer(now)
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`handle_timer` wants to be called."""
+        return self._swim.next_deadline()
+
+    def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
+        """Return what is to be sent, and forget it."""
+        return self._swim.datagrams_to_send()
+
+    def streams_to_open(self) -> list[StreamToOpen]:
+        """Return the streams to open, and forget them."""
+        return self._swim.streams_to_open()
+
+    def events(self) -> list[Event]:
+        """Return what happened, and forget it."""
+        events, self._events = self._events, []
+        return events
+
+    def error_reply(self, reason: str) -> bytes:
+        """Return what to tell a peer whose stream made no sense."""
+        from proglog.gossip.wire import Type
+
+        return self._swim.framed(encode(Type.ERROR, {"Error": reason}))
+
+    # Acting
+
+    def join(self, address: Address) -> int:
+        """Exchange states with the node at ``address``; a :class:`JoinFinished` with the returned number says how."""
+        self._calls += 1
+        call_id = self._calls
+
+        def finished(error: str) -> None:
+            if not error:
+                self._announce_join()
+            self._tell(JoinFinished(call_id=call_id, address=address, error=error))
+
+        self._swim.join(address, finished)
+        return call_id
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Tell everybody this node's new tags.
+
+        Raises:
+            MalformedMessageError: They need more than 512 bytes.
+        """
+        meta = encode_tags(tags)
+        self.tags = dict(tags)
+        self._swim.update_meta(meta)
+
+    def leave(self) -> None:
+        """Leave on purpose; a :class:`LeaveFinished` says when everybody had time to hear it. Idempotent."""
+        if self._leaving:
+            return
+        self._leaving = True
+        ltime = self._clock.time
+        self._clock.increment()
+        self._take_leave_intent(self.name, ltime, prune=False)
+        self._swim.leaving = True
+        steps = {"intent": False}
+
+        def said_intent() -> None:
+            if not steps["intent"]:
+                steps["intent"] = True
+                timer.cancel()
+                self._say_dead()
+
+        timer = self._swim.after(self._config.broadcast_timeout, said_intent)
+        if not self._swim.others_alive():
+            said_intent()
+            return
+        message = encode(SerfType.LEAVE, {"LTime": ltime, "Node": self.name, "Prune": False})
+        self._intent_queue.add(message, finished=said_intent)
+
+    def _say_dead(self) -> None:
+        alone = not self._swim.others_alive()
+        done = {"told": False}
+
+        def told() -> None:
+            if not done["told"]:
+                done["told"] = True
+                timer.cancel()
+                # Others go on probing for a while: who does not answer now counts as failed.
+                delay = 0.0 if alone else self._config.leave_propagate_delay
+                self._swim.after(delay, lambda: self._tell(LeaveFinished()))
+
+        timer = self._swim.after(self._config.broadcast_timeout, told)
+        self._swim.leave(told)
+
+    def members(self) -> list[Member]:
+        """Return the members at this moment, this node included, by name."""
+        return [self._snapshot(self._members[name]) for name in sorted(self._members)]
+
+    # What SWIM tells
+
+    def node_joined(self, node: Node, now: float) -> None:
+        """A node is alive that was not."""
+        member = self._members.get(node.name)
+        if member is None:
+            member = self._members[node.name] = _Member(node, Status.ALIVE, 0, now)
+        member.node, member.status, member.since = node, Status.ALIVE, now
+        intent = self._intents.pop(node.name, None)
+        if intent is not None:
+            kind, ltime, _ = intent
+            if ltime > member.ltime:
+                member.ltime = ltime
+                if kind is SerfType.LEAVE:
+                    member.status = Status.LEAVING
+        self._tell_member(MemberEventKind.JOIN, member)
+
+    def node_left(self, node: Node, now: float) -> None:
+        """A node is dead, or says that it is gone."""
+        member = self._members.get(node.name)
+        if member is None:
+            return
+        member.node = node
+        member.since = now
+        if member.status is Status.LEAVING:
+            member.status = Status.LEFT
+            self._tell_member(MemberEventKind.LEAVE, member)
+        elif member.status is Status.ALIVE:
+            member.status = Status.FAILED
+            self._tell_member(MemberEventKind.FAILED, member)
+
+    def node_updated(self, node: Node, now: float) -> None:
+        """A node changed its tags."""
+        member = self._members.get(node.name)
+        if member is not None:
+            member.node = node
+            self._tell_member(MemberEventKind.UPDATE, member)
+
+    def node_conflict(self, name: str, address: Address) -> None:
+        """Somebody claims a known name at another address."""
+        self._tell(NameConflict(name=name, address=address, local=name == self.name))
+
+    def user_message(self, data: bytes, now: float) -> None:
+        """Take in a Serf message.
+
+        Raises:
+            MalformedMessageError: It makes no sense.
+        """
+        if not data:
+            raise MalformedMessageError("an empty user message")
+        kind, body = data[0], data[1:]
+        if kind == SerfType.RELAY:
+            self._relay(body)
+            return
+        if kind == SerfType.QUERY_RESPONSE:
+            return  # this node asks no queries
+        fields = decode(body)
+        match kind:
+            case SerfType.JOIN:
+                if self._take_join_intent(fields.text("Node"), fields.uint("LTime", 64)):
+                    self._intent_queue.add(data)
+            case SerfType.LEAVE:
+                name, ltime = fields.text("Node"), fields.uint("LTime", 64)
+                if self._take_leave_intent(name, ltime, prune=fields.flag("Prune")):
+                    self._intent_queue.add(data)
+            case SerfType.USER_EVENT:
+                if self._take_user_event(
+                    fields.uint("LTime", 64), fields.text("Name"), fields.raw("Payload", MAX_EVENT_BYTES)
+                ):
+                    self._event_queue.add(data)
+            case SerfType.QUERY:
+                self._take_query(fields, data)
+            case _:
+                raise MalformedMessageError(f"Serf message type {kind} is not known here")
+
+    def take_broadcasts(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]:
+        """Return messages for one packet: intents, then queries, then events."""
+        taken: list[bytes] = []
+        for queue in (self._intent_queue, self._query_queue, self._event_queue):
+            messages = queue.take(limit_bytes, overhead_bytes, transmit_limit)
+            limit_bytes -= sum(len(message) + overhead_bytes for message in messages)
+            taken += messages
+        return taken
+
+    def local_state(self, *, join: bool) -> bytes:
+        """Return Serf's part of a full exchange."""
+        del join
+        return encode(
+            SerfType.PUSH_PULL,
+            {
+                "LTime": self._clock.time,
+                "StatusLTimes": {name: member.ltime for name, member in self._members.items()},
+                "LeftMembers": [name for name, member in self._members.items() if member.status is Status.LEFT],
+                "EventLTime": self._event_clock.time,
+                "Events": [],
+                "QueryLTime": self._query_clock.time,
+            },
+        )
+
+    def merge_state(self, state: bytes, *, join: bool, now: float) -> None:
+        """Take in Serf's part of a full exchange.
+
+        Raises:
+            MalformedMessageError: It makes no sense.
+        """
+        del join, now
+        if state[0] != SerfType.PUSH_PULL:
+            raise MalformedMessageError(f"a state of Serf type {state[0]} is not known here")
+        fields = decode(state[1:])
+        for clock, name in (
+            (self._clock, "LTime"),
+            (self._event_clock, "EventLTime"),
+            (self._query_clock, "QueryLTime"),
+        ):
+            time = fields.uint(name, 64)
+            if time > 0:
+                clock.witness(time - 1)
+        left = dict.fromkeys(names_in(fields.each("LeftMembers")))
+        times = {
+            key.decode("utf-8", "surrogateescape"): value
+            for key, value in fields.map("StatusLTimes").items()
+            if isinstance(key, bytes) and isinstance(value, int) and 0 <= value < 1 << 64
+        }
+        for name in left:
+            self._take_leave_intent(name, times.get(name, 0) + 1, prune=False)
+        for name, ltime in times.items():
+            if name not in left:
+                self._take_join_intent(name, ltime)
+        for slot in fields.each("Events"):
+            if isinstance(slot, dict):
+                self._take_old_events(Fields(slot))
+
+    def ack_payload(self) -> bytes:
+        """Return this node's coordinate: the origin, with a large error, so that others do not rely on it."""
+        return _COORDINATE
+
+    def ignored(self, reason: str, source: Address | None) -> None:
+        """Something strange was received: a diagnostic."""
+        if len(self._events) < MAX_EVENTS:
+            self._events.append(Ignored(reason=reason, source=source))
+
+    # Intents
+
+    def _announce_join(self) -> None:
+        ltime = self._clock.time
+        self._take_join_intent(self.name, ltime)
+        self._intent_queue.add(encode(SerfType.JOIN, {"LTime": ltime, "Node": self.name}))
+
+    def _take_join_intent(self, name: str, ltime: int) -> bool:
+        self._clock.witness(ltime)
+        member = self._members.get(name)
+        if member is None:
+            return self._buffer_intent(SerfType.JOIN, name, ltime)
+        if ltime <= member.ltime:
+            return False
+        member.ltime = ltime
+        if member.status is Status.LEAVING and name != self.name:
+            member.status, member.since = Status.ALIVE, self._now
+        return True
+
+    def _take_leave_intent(self, name: str, ltime: int, *, prune: bool) -> bool:
+        self._clock.witness(ltime)
+        member = self._members.get(name)
+        if member is None:
+            return self._buffer_intent(SerfType.LEAVE, name, ltime)
+        if ltime <= member.ltime:
+            return False
+        if name == self.name and not self._leaving:
+            self._announce_join()  # somebody says that this node leaves: it does not
+            return False
+        member.ltime = ltime
+        if member.status is Status.ALIVE:
+            member.status, member.since = Status.LEAVING, self._now
+        elif member.status is Status.FAILED:
+            member.status, member.since = Status.LEFT, self._now
+            self._tell_member(MemberEventKind.LEAVE, member)
+        if prune and name != self.name and member.status in (Status.LEFT, Status.FAILED):
+            self._forget(member)
+        return True
+
+    def _buffer_intent(self, kind: SerfType, name: str, ltime: int) -> bool:
+        known = self._intents.get(name)
+        if (known is not None and known[1] >= ltime) or len(self._intents) >= MAX_INTENTS:
+            return False
+        self._intents[name] = (kind, ltime, self._now)
+        return True
+
+    # User events
+
+    def _take_user_event(self, ltime: int, name: str, payload: bytes) -> bool:
+        self._event_clock.witness(ltime)
+        if ltime + EVENT_BUFFER < self._event_clock.time:
+            return False
+        seen = self._seen_events.setdefault(ltime % EVENT_BUFFER, [])
+        if seen and seen[0][0] != ltime:
+            seen.clear()
+        if (ltime, name, payload) in seen or len(seen) >= EVENT_BUFFER:
+            return False
+        seen.append((ltime, name, payload))
+        self._tell(UserEventReceived(name=name, payload=payload, ltime=ltime))
+        return True
+
+    def _take_old_events(self, slot: Fields) -> None:
+        for event in slot.each("Events"):
+            if isinstance(event, dict):
+                fields = Fields(event)
+                self._take_user_event(
+                    slot.uint("LTime", 64), fields.text("Name"), fields.raw("Payload", MAX_EVENT_BYTES)
+                )
+
+    # Queries
+
+    def _take_query(self, fields: Fields, data: bytes) -> None:
+        ltime, number, flags = fields.uint("LTime", 64), fields.uint("ID"), fields.uint("Flags")
+        self._query_clock.witness(ltime)
+        if ltime + EVENT_BUFFER < self._query_clock.time:
+            return
+        seen = self._seen_queries.setdefault(ltime % EVENT_BUFFER, [])
+        if seen and seen[0][0] != ltime:
+            seen.clear()
+        if (ltime, number) in seen or len(seen) >= EVENT_BUFFER:
+            return
+        seen.append((ltime, number))
+        if not flags & _FLAG_NO_BROADCAST:
+            self._query_queue.add(data)
+        if not self._is_meant(fields):
+            return
+        address = address_of(fields.raw("Addr", 16), fields.uint("Port", 16))
+        if flags & _FLAG_ACK:
+            self._respond(ltime, number, _FLAG_ACK, None, address)
+        answer = self._answer_internal(fields.text("Name"), fields.raw("Payload"))
+        if answer is not None:
+            self._respond(ltime, number, 0, answer, address)
+
+    def _is_meant(self, fields: Fields) -> bool:
+        for raw in fields.each("Filters"):
+            if not isinstance(raw, bytes) or not raw:
+                return False
+            if raw[0] == 0:
+                unpacker = reader(len(raw))
+                unpacker.feed(raw[1:])
+                names = unpacker.unpack()
+                if not isinstance(names, list) or self.name not in names_in(names):
+                    return False
+                continue
+            return False  # a filter by a tag's regular expression: Go's dialect is not spoken here
+        return True
+
+    def _respond(self, ltime: int, number: int, flags: int, payload: bytes | None, address: Address) -> None:
+        fields = {"LTime": ltime, "ID": number, "From": self.name, "Flags": flags, "Payload": payload}
+        self._swim.send_user(encode(SerfType.QUERY_RESPONSE, fields), address)
+
+    def _answer_internal(self, name: str, payload: bytes) -> bytes | None:
+        if name == "_serf_conflict":
+            return self._answer_conflict(payload.decode("utf-8", "surrogateescape"))
+        operation = name.removeprefix("_serf_")
+        if operation in ("install-key", "use-key", "remove-key", "list-keys"):
+            return self._answer_keys(operation, payload)
+        return None
+
+    def _answer_conflict(self, name: str) -> bytes | None:
+        if name == self.name:
+            return None
+        member = self._members.get(name)
+        if member is None:
+            return bytes((SerfType.CONFLICT_RESPONSE,)) + b"\xc0"
+        numbers = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
+        versions = member.node.versions.ljust(6, b"\0")
+        keys = ("ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur")
+        return encode(
+            SerfType.CONFLICT_RESPONSE,
+            {
+                "Name": name,
+                "Addr": member.node.ip,
+                "Port": member.node.port,
+                "Tags": decode_tags(member.node.meta),
+                "Status": numbers[member.status],
+            }
+            | dict(zip(keys, versions, strict=True)),
+        )
+
+    def _answer_keys(self, operation: str, payload: bytes) -> bytes:
+        answer: dict[str, Any] = {"Result": False, "Message": "", "Keys": None, "PrimaryKey": ""}
+        keyring = self._keyring
+        if keyring is None:
+            return encode(SerfType.KEY_RESPONSE, answer | {"Message": "no keyring: encryption is not enabled"})
+        key = decode(payload[1:]).raw("Key", 64) if payload[:1] == bytes((SerfType.KEY_REQUEST,)) else b""
+        try:
+            if operation == "list-keys":
+                texts = [base64.b64encode(known).decode() for known in keyring.keys]
+                answer |= {"Keys": texts, "PrimaryKey": texts[0]}
+            else:
+                {"install-key": keyring.install, "use-key": keyring.use, "remove-key": keyring.remove}[operation](key)
+                self._tell(KeyringChanged(operation=operation))
+        except ConfigError as exc:
+            return encode(SerfType.KEY_RESPONSE, answer | {"Message": str(exc)})
+        return encode(SerfType.KEY_RESPONSE, answer | {"Result": True})
+
+    def _relay(self, body: bytes) -> None:
+        unpacker = reader(len(body))
+        unpacker.feed(body)
+        head = next_map(unpacker, whole=True) or {}
+        to = Fields(head).map("DestAddr")
+        inner = body[unpacker.tell() :]
+        if inner:
+            fields = Fields(to)
+            self._swim.send_user(inner, address_of(fields.raw("IP", 16), fields.uint("Port", 16)))
+
+    # Background
+
+    def _reap(self) -> None:
+        self._swim.after(self._config.reap_interval, self._reap)
+        config = self._config
+        for member in list(self._members.values()):
+            limit = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}.get(member.status)
+            if limit is not None and self._now - member.since > limit and member.node.name != self.name:
+                self._forget(member)
+        horizon = self._now - config.recent_intent_timeout
+        self._intents = {name: intent for name, intent in self._intents.items() if intent[2] > horizon}
+
+    def _reconnect(self) -> None:
+        self._swim.after(self._config.reconnect_interval, self._reconnect)
+        failed = [member for member in self._members.values() if member.status is Status.FAILED]
+        alive = len(self._swim.others_alive())
+        if not failed or self._leaving or self._random.random() > len(failed) / max(1, alive):
+            return
+        node = self._random.choice(failed).node
+        self._swim.join(node.address, lambda error: None)
+
+    def _forget(self, member: _Member) -> None:
+        del self._members[member.node.name]
+        self._tell_member(MemberEventKind.REAP, member)
+
+    def _tell_member(self, kind: MemberEventKind, member: _Member) -> None:
+        self._tell(MemberEvent(kind=kind, member=self._snapshot(member)))
+
+    def _tell(self, event: Event) -> None:
+        self._events.append(event)
+
+    def _snapshot(self, member: _Member) -> Member:
+        node = member.node
+        host, port = node.address
+        return Member(
+            name=node.name,
+            addr=host,
+            port=port,
+            tags=decode_tags(node.meta),
+            status=member.status,
+            incarnation=node.incarnation,
+            status_ltime=member.ltime,
+            rtt_ms=None if node.rtt is None else node.rtt * 1000,
+            since=member.since,
+        )

@@ -1,0 +1,197 @@
+"""Messages of memberlist and Serf as msgpack maps, in the old dialect that every version reads: raw strings only.
+
+What is read may be anything: a field that is missing or nil is zero, unknown fields are left alone, and a value of the
+wrong type or out of its bounds is an error. Strings are bytes on the wire; names keep theirs by ``surrogateescape``.
+
+Source: the captured traffic of stock agents; memberlist ``net.go``, serf ``messages.go``.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Any
+
+import msgpack
+
+from proglog.gossip.errors import MalformedMessageError
+
+MAX_NAME_BYTES = 512
+MAX_META_BYTES = 512
+MAX_ITEMS = 100_000
+"""Of one list or map."""
+
+
+class Type(IntEnum):
+    """First byte of a memberlist message."""
+
+    PING = 0
+    INDIRECT_PING = 1
+    ACK = 2
+    SUSPECT = 3
+    ALIVE = 4
+    DEAD = 5
+    PUSH_PULL = 6
+    COMPOUND = 7
+    USER = 8
+    COMPRESS = 9
+    ENCRYPT = 10
+    NACK = 11
+    HAS_CRC = 12
+    ERROR = 13
+
+
+class SerfType(IntEnum):
+    """First byte of a Serf message inside a memberlist ``USER`` message."""
+
+    LEAVE = 0
+    JOIN = 1
+    PUSH_PULL = 2
+    USER_EVENT = 3
+    QUERY = 4
+    QUERY_RESPONSE = 5
+    CONFLICT_RESPONSE = 6
+    KEY_REQUEST = 7
+    KEY_RESPONSE = 8
+    RELAY = 9
+
+
+class Fields:
+    """The fields of one received map."""
+
+    def __init__(self, content: Mapping[Any, Any]) -> None:
+        self._content = content
+
+    def uint(self, name: str, bits: int = 32) -> int:
+        """Return an unsigned integer of at most ``bits``; 0 when missing."""
+        value = self._content.get(name.encode())
+        if value is None:
+            return 0
+        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+            raise MalformedMessageError(f"{name} is no unsigned integer of {bits} bits")
+        return int(value)
+
+    def flag(self, name: str) -> bool:
+        """Return a boolean; a number is true unless it is 0."""
+        return bool(self._content.get(name.encode()))
+
+    def raw(self, name: str, limit: int = 1 << 20) -> bytes:
+        """Return bytes; empty when missing or nil."""
+        value = self._content.get(name.encode())
+        if value is None:
+            return b""
+        if not isinstance(value, bytes) or len(value) > limit:
+            raise MalformedMessageError(f"{name} is no string of at most {limit} bytes")
+        return value
+
+    def text(self, name: str, limit: int = MAX_NAME_BYTES) -> str:
+        """Return a string; empty when missing."""
+        return self.raw(name, limit).decode("utf-8", "surrogateescape")
+
+    def each(self, name: str) -> list[Any]:
+        """Return a list; empty when missing or nil."""
+        value = self._content.get(name.encode())
+        if value is None:
+            return []
+        if not isinstance(value, list):
+            raise MalformedMessageError(f"{name} is no list")
+        return value
+
+    def map(self, name: str) -> dict[Any, Any]:
+        """Return a map; empty when missing or nil."""
+        value = self._content.get(name.encode())
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise MalformedMessageError(f"{name} is no map")
+        return value
+
+
+def encode(kind: int, fields: Mapping[str, Any]) -> bytes:
+    """Return a type byte and a map, its keys sorted as Go sorts them."""
+    return bytes((kind,)) + encode_map(fields)
+
+
+def encode_map(fields: Mapping[str, Any]) -> bytes:
+    """Return a map, its keys sorted as Go sorts them."""
+    packed: bytes = msgpack.packb(
+        {key: fields[key] for key in sorted(fields)}, use_bin_type=False, unicode_errors="surrogateescape"
+    )
+    return packed
+
+
+def decode(data: bytes) -> Fields:
+    """Return the map in ``data``.
+
+    Raises:
+        MalformedMessageError: It is not one map.
+    """
+    return Fields(decode_map(data))
+
+
+def decode_map(data: bytes) -> dict[Any, Any]:
+    """As :func:`decode`, as it is."""
+    unpacker = reader(len(data))
+    unpacker.feed(data)
+    return next_map(unpacker, whole=True) or {}
+
+
+def reader(limit: int) -> "msgpack.Unpacker":
+    """Return an incremental reader of maps that together have at most ``limit`` bytes."""
+    return msgpack.Unpacker(
+        raw=True,
+        strict_map_key=False,
+        max_buffer_size=max(limit, 1),
+        max_array_len=MAX_ITEMS,
+        max_map_len=MAX_ITEMS,
+        max_ext_len=0,
+    )
+
+
+def next_map(unpacker: "msgpack.Unpacker", *, whole: bool = False) -> dict[Any, Any] | None:
+    """Return the next map; ``None`` when more bytes are needed, an error instead when there are none to come."""
+    try:
+        value = unpacker.unpack()
+    except msgpack.OutOfData:
+        if whole:
+            raise MalformedMessageError("a message is cut short") from None
+        return None
+    except (ValueError, msgpack.UnpackException, RecursionError, OverflowError) as exc:
+        raise MalformedMessageError(f"no msgpack: {exc}") from exc
+    if not isinstance(value, dict):
+        raise MalformedMessageError("expected a map")
+    return value
+
+
+def encode_tags(tags: Mapping[str, str]) -> bytes:
+    """Return tags as a node's meta: byte 255 and a map.
+
+    Raises:
+        MalformedMessageError: More than 512 bytes.
+    """
+    meta = b"\xff" + encode_map(dict(tags))
+    if len(meta) > MAX_META_BYTES:
+        raise MalformedMessageError(f"tags need {len(meta)} bytes; there is room for {MAX_META_BYTES}")
+    return meta
+
+
+def decode_tags(meta: bytes) -> dict[str, str]:
+    """Return the tags in a node's meta; of an old agent the role, of anything else none."""
+    if not meta.startswith(b"\xff"):
+        return {"role": meta.decode("utf-8", "surrogateescape")} if meta else {}
+    try:
+        content = decode_map(meta[1:])
+    except MalformedMessageError:
+        return {}
+    return {
+        _text(key): _text(value)
+        for key, value in content.items()
+        if isinstance(key, bytes) and isinstance(value, bytes)
+    }
+
+
+def names_in(values: Iterable[Any]) -> list[str]:
+    """Return the strings in a list; whatever else is in it is left out."""
+    return [_text(value) for value in values if isinstance(value, bytes) and len(value) <= MAX_NAME_BYTES]
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
