@@ -1,16 +1,21 @@
 """The replicator over real sockets, its peers named by hand: what joins, leaves, breaks and comes back."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
+from proglog.errors import DeadlineError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
+from proglog.log.model import Appended
 from proglog.record import batch, columns, scan
 from proglog.record.batch import verify
 from proglog.rpc.followers import Followers
@@ -30,13 +35,14 @@ class Node:
     log: Log
     writer: LogWriter
     server: Server
+    followers: Followers
     replicator: Replicator
     addr: str
 
-    async def produce(self, *values: bytes) -> None:
+    async def produce(self, *values: bytes) -> Appended:
         payload = columns.from_values(values)
         data = batch.encode(payload, count=len(values), first_timestamp_ms=1, max_timestamp_ms=1)
-        await self.writer.append(verify(data))
+        return await self.writer.append(verify(data))
 
     def values(self) -> list[bytes]:
         found: list[bytes] = []
@@ -53,12 +59,13 @@ class Node:
 async def node(name: str, data_dir: Path, port: int = 0) -> AsyncGenerator[Node]:
     log = Log.open(data_dir / name, LogConfig(segment_bytes=64 * 1024), node_name=name)
     async with LogWriter(log) as writer:
-        service = ReplicationService(writer, Followers(), node_name=name)
+        followers = Followers()
+        service = ReplicationService(writer, followers, node_name=name)
         server = Server(commit_log=writer, authorizer=AllowAll(), extra_services=(service,))
         bound = await server.start(f"127.0.0.1:{port}")
         replicator = Replicator(writer, node_name=name, channel_factory=lambda addr: open_channel(addr, None))
         try:
-            yield Node(name, log, writer, server, replicator, f"127.0.0.1:{bound}")
+            yield Node(name, log, writer, server, followers, replicator, f"127.0.0.1:{bound}")
         finally:
             await replicator.close()
             await server.stop(0.2)
@@ -100,7 +107,9 @@ async def test_a_joiner_gets_a_dead_nodes_records_from_a_third(tmp_path: Path, e
             assert c.values() == [b"one", b"two"]
 
 
-async def test_a_source_that_restarts_is_followed_again_from_where_it_was(tmp_path: Path, eventually: Eventually) -> None:
+async def test_a_source_that_restarts_is_followed_again_from_where_it_was(
+    tmp_path: Path, eventually: Eventually
+) -> None:
     async with node("b", tmp_path) as b:
         async with node("a", tmp_path) as a:
             port = int(a.addr.rpartition(":")[2])
@@ -148,9 +157,11 @@ async def test_joining_twice_leaving_the_unknown_and_joining_after_close_do_noth
     async with node("a", tmp_path) as a, node("b", tmp_path) as b:
         b.replicator.leave("nobody")
         b.replicator.join("a", a.addr)
-        b.replicator.join("a", "127.0.0.1:1")
+        tasks = len(asyncio.all_tasks())
+        b.replicator.join("a", a.addr)
 
         assert [peer.rpc_addr for peer in b.replicator.peers()] == [a.addr]
+        assert len(asyncio.all_tasks()) == tasks
 
         await b.replicator.close()
         await b.replicator.close()
@@ -196,3 +207,129 @@ async def test_a_large_backlog_is_copied_across_segments(tmp_path: Path, eventua
         assert b.log.segment_count > 1
         (peer,) = b.replicator.peers()
         assert [(origin.lag_records, origin.source) for origin in peer.origins] == [(0, True)]
+
+
+async def test_a_server_that_moved_is_followed_where_it_is_now(
+    tmp_path: Path, eventually: Eventually, free_port: Callable[[], int]
+) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b:
+        b.replicator.join("a", f"127.0.0.1:{free_port()}")
+        b.replicator.join("a", a.addr)
+        await a.produce(b"here")
+
+        await eventually(lambda: b.log.end_offset == 1)
+        assert [peer.rpc_addr for peer in b.replicator.peers()] == [a.addr]
+
+
+async def test_the_origin_itself_is_the_source_while_it_is_there(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("b", tmp_path) as b, node("c", tmp_path) as c:
+        async with node("a", tmp_path) as a:
+            introduce(a, b, c)
+            await a.produce(b"x")
+            await eventually(lambda: c.replicator.sources().get(a.log.origin) == "a")
+            await eventually(lambda: c.replicator.sources().get(b.log.origin) == "b")
+        await eventually(lambda: c.replicator.sources().get(a.log.origin) == "b", what="the third as the source")
+        assert c.log.origin not in c.replicator.sources()
+
+
+async def test_a_directory_that_lost_its_log_gets_its_old_records_back_under_their_old_origin(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with node("b", tmp_path) as b:
+        async with node("a", tmp_path / "first") as a:
+            introduce(a, b)
+            await a.produce(b"before")
+            await eventually(lambda: b.log.end_offset == 1)
+        async with node("a", tmp_path / "second") as a:
+            b.replicator.join("a", a.addr)
+            a.replicator.join("b", b.addr)
+            await a.produce(b"after")
+
+            await eventually(lambda: a.log.end_offset == 2 and b.log.end_offset == 2)
+            assert sorted(a.values()) == sorted(b.values()) == [b"after", b"before"]
+
+
+async def test_idle_streams_exchange_nothing_and_cost_nothing(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b, node("c", tmp_path) as c:
+        introduce(a, b, c)
+        await a.produce(b"x")
+        await eventually(lambda: all(one.log.end_offset == 1 for one in (a, b, c)))
+        await asyncio.sleep(0.5)  # positions that were held back go out
+
+        before = time.process_time()
+        await asyncio.sleep(1.0)
+        assert time.process_time() - before < 0.1
+
+
+async def test_whoever_waits_for_copies_is_told_when_they_are_durable(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b, node("c", tmp_path) as c:
+        introduce(a, b, c)
+        await eventually(lambda: all(peer.state is PeerState.STREAMING for peer in b.replicator.peers()))
+        appended = await a.produce(b"x")
+
+        await a.followers.wait_replicated(a.log.origin, appended.next_sequence, copies=2, within=5.0)
+
+        assert b.values() == c.values() == [b"x"]
+        with pytest.raises(DeadlineError, match="2 of 3"):
+            await a.followers.wait_replicated(a.log.origin, appended.next_sequence, copies=3, within=0.05)
+
+
+async def test_records_reach_a_server_whose_source_hangs_through_another(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """``a`` keeps its stream to ``c`` open and sends nothing; ``c`` must get its records from ``b``."""
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b, node("c", tmp_path) as c:
+        b.replicator.join("a", a.addr)
+        gate = await TcpGate.open(a.addr)
+        c.replicator.join("a", gate.addr)
+        c.replicator.join("b", b.addr)
+        await eventually(lambda: all(peer.state is PeerState.STREAMING for peer in c.replicator.peers()))
+        gate.closed = True
+        await a.produce(b"x")
+
+        await eventually(lambda: c.log.end_offset == 1, timeout=10, what="the record, through b")
+        assert c.replicator.sources()[a.log.origin] == "b"
+        await c.replicator.close()
+        await gate.close()
+
+
+class TcpGate:
+    """Passes bytes on in both directions, until it is closed: then it swallows them. Nobody is told."""
+
+    def __init__(self, target: str) -> None:
+        self.closed = False
+        self.addr = ""
+        self._target = target
+        self._tasks: list[asyncio.Task[None]] = []
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @classmethod
+    async def open(cls, target: str) -> "TcpGate":
+        gate = cls(target)
+        gate._server = await asyncio.start_server(gate._accept, "127.0.0.1", 0)
+        gate.addr = f"127.0.0.1:{gate._server.sockets[0].getsockname()[1]}"
+        return gate
+
+    async def close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = self._target.rpartition(":")
+        target_reader, target_writer = await asyncio.open_connection(host, int(port))
+        self._writers += [writer, target_writer]
+        self._tasks += [
+            asyncio.create_task(self._pump(reader, target_writer)),
+            asyncio.create_task(self._pump(target_reader, writer)),
+        ]
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not self.closed:
+                writer.write(data)
+                await writer.drain()
