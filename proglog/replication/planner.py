@@ -5,33 +5,41 @@ The source pushes; a batch is taken only if it is the very next one::
 
     batch of an origin        verdict
     ------------------        -------
-    this node's own           DROP, and an event if it is ahead of this log: a directory was rolled back or cloned
+    this node's own           DROP, and a notice if it is ahead of this log: a directory was rolled back or cloned
     before what is expected   DROP, counted
     the next                  APPEND
     after it                  HOLE: the source is set aside for this origin, the next best one is asked
     across it                 FORK: batches have the same bounds everywhere, so somebody's history is another
+    a gap                     HOLE, too: what it stands for may be had from somebody else
 
-A source that is known to be behind the truth and sends nothing for ``stall_timeout`` is set aside as well. Setting
-aside ends with time, and with the stream.
+    origin
+               a peer has it                    refused, stalled, stream broke
+      IDLE ------------------> FETCHING(source) ------------------------------> FETCHING(next best)
+                                 |      ^                                         | nobody left
+                                 |      | retried after aside_timeout             v
+                  chains differ  |      +---------------------------------- STUCK(since)
+                                 v                                                | all refused for gap_timeout
+                              FORKED (kept as it is, alarm)                       v
+                                                           FETCHING after the gap: APPEND_AFTER_GAP, notice
 
-Rules 1, 4, 6 and 8 of docs/concepts/replication.md live here; the log holds to them by itself, too.
+Rules 1, 4, 6 and 7 of docs/concepts/replication.md live here; the log holds to the first and the last by itself, too.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.record.batch import BatchHeader
-from proglog.replication.positions import Lag, Position, lag
+from proglog.replication.positions import Event, EventKind, Lag, LagClock, Position, lag
+from proglog.replication.sources import Peer, Sources, next_of
 from proglog.types import OriginId, Sequence
-
-FIRST_SEQUENCE = Sequence(1)
 
 
 class Verdict(Enum):
     """What to do with a batch that a peer sent."""
 
     APPEND = "append"
+    APPEND_AFTER_GAP = "append after a gap batch"
     DROP = "drop"
     HOLE = "hole"
     FORK = "fork"
@@ -65,12 +73,16 @@ class Notice:
     detail: str
 
 
-@dataclass(slots=True)
-class _Peer:
-    origin: OriginId
-    positions: dict[OriginId, Position] = field(default_factory=dict)
-    aside: dict[OriginId, float] = field(default_factory=dict)
-    """Origins that it is not asked for, until when."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the planner waits for what. Seconds."""
+
+    stall_timeout: float = 2.0
+    """Without a batch, while somebody else has one: then the source is set aside."""
+    aside_timeout: float = 10.0
+    """How long a source that stalled or refused is not asked again."""
+    gap_timeout: float | None = 30.0
+    """After everybody refused: then a gap batch is written, and the log goes on after it. ``None``: never."""
 
 
 @dataclass(slots=True)
@@ -82,37 +94,34 @@ class _Fetch:
     """The next sequence to take, counting what is taken but not yet durable."""
     moved_at: float
     """When something last came, or was asked for."""
+    after_gap: bool = False
+    """What comes first follows a gap."""
 
 
 class Planner:
     """Feed it what happened, then drain ``commands()`` and ``notices()``. Time is seconds on any monotonic clock."""
 
     def __init__(
-        self,
-        local_origin: OriginId,
-        held: Mapping[OriginId, Position],
-        *,
-        stall_timeout: float = 2.0,
-        aside_timeout: float = 10.0,
+        self, local_origin: OriginId, held: Mapping[OriginId, Position], patience: Patience | None = None
     ) -> None:
         """Start with what the log durably holds.
 
         Args:
             local_origin: Never fetched: this node is its only writer.
             held: Positions of the log, by origin.
-            stall_timeout: Seconds without a batch after which a source that should have one is set aside.
-            aside_timeout: Seconds for which it is.
+            patience: Time limits.
         """
         self.local_origin = local_origin
         self.dropped: dict[str, int] = {}
-        """Batches that were held already, by peer."""
+        """Batches that were not needed, by peer."""
         self._held = dict(held)
-        self._stall_timeout = stall_timeout
-        self._aside_timeout = aside_timeout
-        self._peers: dict[str, _Peer] = {}
+        self._patience = patience or Patience()
+        self._sources = Sources()
         self._fetches: dict[OriginId, _Fetch] = {}
         self._forked: dict[OriginId, str] = {}
-        self._behind_since: dict[tuple[str, OriginId], float] = {}
+        self._stuck_since: dict[OriginId, float] = {}
+        self._clocks: dict[tuple[str, OriginId], LagClock] = {}
+        self._own_origin_seen = Sequence(0)
         self._commands: list[Want | Unwant] = []
         self._notices: list[Notice] = []
 
@@ -121,7 +130,9 @@ class Planner:
     def stream_opened(self, peer: str, origin: OriginId, now: float) -> None:
         """A stream from ``peer``, whose own origin is ``origin``, is open."""
         self._forget(peer)
-        self._peers[peer] = _Peer(origin)
+        self._sources.peers[peer] = Peer(origin)
+        if origin == self.local_origin:
+            self._notices.append(Notice("origin_cloned", peer, origin, "it writes under this node's origin"))
         self._plan(now)
 
     def stream_closed(self, peer: str, now: float) -> None:
@@ -131,78 +142,75 @@ class Planner:
 
     def positions_received(self, peer: str, positions: Iterable[Position], now: float) -> None:
         """``peer`` said how far its log reaches in some origins."""
-        known = self._peers.get(peer)
-        if known is None:
+        if peer not in self._sources.peers:
             return
         for position in positions:
-            known.positions[position.origin] = position
-            self._note_lag(peer, position, now)
-            if position.origin == self.local_origin and position.next_sequence > self._next(self.local_origin):
-                self._notice_own_origin_ahead(peer, position.next_sequence)
+            self._heard(peer, position, now)
+            held = self._held.get(position.origin)
+            if held and held.next_sequence == position.next_sequence and held.chain_crc != position.chain_crc:
+                self.forked(peer, position.origin, now, f"the histories part before sequence {held.next_sequence}")
+            elif position.origin == self.local_origin:
+                self._check_own_origin(peer, position.next_sequence)
         self._plan(now)
 
-    def advanced(self, positions: Iterable[Position], now: float) -> None:
+    def refused_by(self, peer: str, event: Event, now: float) -> None:
+        """``peer`` said that it cannot go on with an origin."""
+        if peer not in self._sources.peers:
+            return
+        if event.kind is EventKind.FORKED:
+            self.forked(peer, event.origin, now, f"the histories part at or before sequence {event.sequence}")
+            return
+        self._sources.refuse(peer, event.origin, event.sequence)
+        self.set_aside(peer, event.origin, now, event.kind.value)
+
+    def advanced(self, positions: Iterable[Position]) -> None:
         """The log durably holds this much of some origins now."""
-        for position in positions:
-            self._held[position.origin] = position
-            for name, peer in self._peers.items():
-                there = peer.positions.get(position.origin)
-                if there is not None:
-                    self._note_lag(name, there, now)
+        moved = {each.origin: each for each in positions if self._held.get(each.origin) != each}
+        self._held |= moved
+        for (_, origin), clock in self._clocks.items():
+            if origin in moved:
+                clock.here(moved[origin].next_sequence)
 
     def judge(self, peer: str, header: BatchHeader, now: float) -> Verdict:
-        """Say what to do with a batch that ``peer`` sent; ``APPEND`` counts on it being appended."""
+        """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
         origin = header.origin
         if origin == self.local_origin:
-            if header.next_sequence > self._next(origin):
-                self._notice_own_origin_ahead(peer, header.next_sequence)
+            self._check_own_origin(peer, header.next_sequence)
             return self._drop(peer)
         fetch = self._fetches.get(origin)
-        expected = fetch.expected if fetch else self._next(origin)
-        if origin in self._forked or header.next_sequence <= expected:
-            return self._drop(peer)
-        if header.base_sequence < expected:
-            self.forked(peer, origin, now, f"its batch at {header.base_sequence} overlaps sequence {expected}")
+        if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
+            return self._drop(peer)  # held, or its source was asked before its place was taken
+        if header.is_gap and not (fetch.after_gap and header.base_sequence == fetch.expected):
+            # A gap is as good as a refusal: what it stands for may be had from somebody else.
+            return self._hole(peer, header, header.next_sequence, now, "it has a gap there itself")
+        if header.base_sequence > fetch.expected:
+            return self._hole(peer, header, header.base_sequence, now, f"it left out {_span(fetch.expected, header)}")
+        if header.base_sequence < fetch.expected:
+            self.forked(peer, origin, now, f"its batch at {header.base_sequence} overlaps sequence {fetch.expected}")
             return Verdict.FORK
-        if fetch is None or fetch.source != peer:
-            return self._drop(peer)  # it had been asked before its place was taken
-        if header.base_sequence > expected:
-            self.set_aside(peer, origin, now, f"it went from sequence {expected} to {header.base_sequence}")
-            return Verdict.HOLE
-        fetch.expected = header.next_sequence
-        fetch.moved_at = now
-        known = self._peers[peer].positions.get(origin)
-        if known is None or known.next_sequence < header.next_sequence:
-            self._peers[peer].positions[origin] = Position(
-                origin,
-                header.next_sequence,
-                header.chain_crc,
-                known.floor_sequence if known else FIRST_SEQUENCE,
-                header.append_time_ms,
-                (known.bytes if known else 0) + header.batch_bytes,
-                known.node_name if known else "",
-            )
-        return Verdict.APPEND
+        return self._take(peer, header, fetch, now)
 
-    def refused(self, origin: OriginId, now: float) -> None:
+    def append_failed(self, origin: OriginId, now: float) -> None:
         """The log did not take a batch that was to be appended: ask again from what it holds."""
-        fetch = self._fetches.pop(origin, None)
-        if fetch is not None:
-            self._commands.append(Unwant(fetch.source, origin))
+        self._drop_fetch(origin)
         self._plan(now)
 
     def set_aside(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
         """``peer`` cannot give ``origin`` now: ask somebody else, and it again later."""
-        known = self._peers.get(peer)
-        if known is None:
+        if peer not in self._sources.peers:
             return
-        known.aside[origin] = now + self._aside_timeout
+        self._sources.set_aside(peer, origin, now + self._patience.aside_timeout)
         self._notices.append(Notice("replication_source_set_aside", peer, origin, reason))
         fetch = self._fetches.get(origin)
         if fetch is not None and fetch.source == peer:
-            del self._fetches[origin]
-            self._commands.append(Unwant(peer, origin))
+            self._drop_fetch(origin)
         self._plan(now)
+
+    def malformed(self, peer: str, now: float, reason: str) -> None:
+        """``peer`` sent bytes that are no batch: ask others for all it was asked for."""
+        for origin, fetch in list(self._fetches.items()):
+            if fetch.source == peer:
+                self.set_aside(peer, origin, now, reason)
 
     def forked(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
         """Two histories of ``origin``: keep what is held, take no more, say so."""
@@ -210,29 +218,25 @@ class Planner:
             return
         self._forked[origin] = reason
         self._notices.append(Notice("replication_forked", peer, origin, reason))
-        fetch = self._fetches.pop(origin, None)
-        if fetch is not None:
-            self._commands.append(Unwant(fetch.source, origin))
+        self._drop_fetch(origin)
         self._plan(now)
 
     def handle_timer(self, now: float) -> None:
-        """Set aside sources that stall, and try again those whose time is over."""
+        """Set aside sources that stall, try again those whose time is over, go on after gaps."""
         for origin, fetch in list(self._fetches.items()):
-            if self._stalls_at(origin, fetch) <= now and self._others(origin, fetch.source, now):
-                self.set_aside(fetch.source, origin, now, f"nothing came for {self._stall_timeout:g} s")
-        for peer in self._peers.values():
-            peer.aside = {origin: until for origin, until in peer.aside.items() if until > now}
+            if self._stalls_at(origin, fetch, now) <= now:
+                self.set_aside(fetch.source, origin, now, f"nothing came for {self._patience.stall_timeout:g} s")
+        self._sources.expire(now)
         self._plan(now)
 
-    def next_deadline(self) -> float | None:
+    def next_deadline(self, now: float) -> float | None:
         """Return when :meth:`handle_timer` wants to be called; ``None``: not until something happens."""
-        deadlines = [
-            self._stalls_at(origin, fetch)
-            for origin, fetch in self._fetches.items()
-            if len(self._peers) > 1 and self._is_behind(origin)
-        ]
-        deadlines += [until for peer in self._peers.values() for until in peer.aside.values()]
-        return min(deadlines, default=None)
+        deadlines = [self._stalls_at(origin, fetch, now) for origin, fetch in self._fetches.items()]
+        expiry = self._sources.next_expiry()
+        deadlines += [self._gap_at(origin) for origin in self._stuck_since]
+        deadlines += [] if expiry is None else [expiry]
+        soonest = min(deadlines, default=_NEVER)
+        return None if soonest == _NEVER else soonest
 
     # What to do, and what to say
 
@@ -252,7 +256,7 @@ class Planner:
 
     def positions_of(self, peer: str) -> dict[OriginId, Position]:
         """Return how far ``peer`` says its log reaches."""
-        known = self._peers.get(peer)
+        known = self._sources.peers.get(peer)
         return dict(known.positions) if known else {}
 
     def lag_behind(self, peer: str, origin: OriginId) -> Lag:
@@ -262,87 +266,136 @@ class Planner:
 
     def behind_for(self, peer: str, origin: OriginId, now: float) -> float:
         """Return for how many seconds this log has trailed ``peer`` in ``origin``; 0 when it does not."""
-        since = self._behind_since.get((peer, origin))
-        return now - since if since is not None else 0.0
+        clock = self._clocks.get((peer, origin))
+        return now - clock.behind_since if clock is not None and clock.behind_since is not None else 0.0
 
-    # Inside
+    # Batches
 
-    def _plan(self, now: float) -> None:
-        """Give each origin the best source there is; one that is as good as any keeps its place."""
-        for origin in self._known_origins():
-            best = self._best(origin, now)
-            fetch = self._fetches.get(origin)
-            if best is None or (fetch is not None and not self._should_switch(origin, fetch, best)):
-                continue
-            if fetch is not None:
-                self._commands.append(Unwant(fetch.source, origin))
-            held = self._held.get(origin)
-            start = held.next_sequence if held else FIRST_SEQUENCE
-            self._fetches[origin] = _Fetch(best, start, now)
-            self._commands.append(Want(best, origin, start, held.chain_crc if held else 0))
+    def _take(self, peer: str, header: BatchHeader, fetch: _Fetch, now: float) -> Verdict:
+        verdict = Verdict.APPEND_AFTER_GAP if fetch.after_gap else Verdict.APPEND
+        if fetch.after_gap:
+            detail = f"nobody has {_span(self._next(header.origin), header)}: a gap batch stands for them"
+            self._notices.append(Notice("replication_gap", peer, header.origin, detail))
+        fetch.expected, fetch.moved_at, fetch.after_gap = header.next_sequence, now, False
+        self._stuck_since.pop(header.origin, None)
+        self._sources.forget_refusals(header.origin)
+        self._heard_of_batch(peer, header, now)
+        return verdict
 
-    def _known_origins(self) -> list[OriginId]:
-        known: dict[OriginId, None] = {}
-        for peer in self._peers.values():
-            known |= dict.fromkeys(peer.positions)
-            known[peer.origin] = None
-        return [origin for origin in known if origin != self.local_origin and origin not in self._forked]
+    def _heard_of_batch(self, peer: str, header: BatchHeader, now: float) -> None:
+        """A batch is news of how far its sender reaches."""
+        known = self._sources.peers[peer].positions.get(header.origin)
+        before = known or Position(header.origin, header.base_sequence)
+        if known is None or known.next_sequence < header.next_sequence:
+            after = replace(
+                before,
+                next_sequence=header.next_sequence,
+                chain_crc=header.chain_crc,
+                last_append_ms=header.append_time_ms,
+                bytes=before.bytes + header.batch_bytes,
+            )
+            self._heard(peer, after, now)
 
-    def _best(self, origin: OriginId, now: float) -> str | None:
-        candidates = [
-            (peer.origin != origin, -self._reach(peer, origin), name)
-            for name, peer in self._peers.items()
-            if (origin in peer.positions or peer.origin == origin) and peer.aside.get(origin, now) <= now
-        ]
-        return min(candidates)[2] if candidates else None
+    def _heard(self, peer: str, position: Position, now: float) -> None:
+        self._sources.peers[peer].positions[position.origin] = position
+        clock = self._clocks.setdefault((peer, position.origin), LagClock())
+        clock.there(position.next_sequence, self._next(position.origin), now)
 
-    def _should_switch(self, origin: OriginId, fetch: _Fetch, best: str) -> bool:
-        """Only the origin itself takes another's place: the others give it up by leaving or stalling."""
-        return best != fetch.source and self._peers[best].origin == origin
-
-    def _others(self, origin: OriginId, source: str, now: float) -> bool:
-        return any(
-            name != source and self._reach(peer, origin) > self._next(origin) and peer.aside.get(origin, now) <= now
-            for name, peer in self._peers.items()
-        )
-
-    def _stalls_at(self, origin: OriginId, fetch: _Fetch) -> float:
-        if fetch.expected > self._next(origin) or not self._is_behind(origin):
-            return float("inf")  # this log is the slow one, or there is nothing to wait for
-        return fetch.moved_at + self._stall_timeout
-
-    def _is_behind(self, origin: OriginId) -> bool:
-        return any(self._reach(peer, origin) > self._next(origin) for peer in self._peers.values())
-
-    def _reach(self, peer: _Peer, origin: OriginId) -> int:
-        position = peer.positions.get(origin)
-        return position.next_sequence if position else 0
-
-    def _next(self, origin: OriginId) -> Sequence:
-        held = self._held.get(origin)
-        return held.next_sequence if held else FIRST_SEQUENCE
+    def _hole(self, peer: str, header: BatchHeader, resume: Sequence, now: float, reason: str) -> Verdict:
+        self._sources.refuse(peer, header.origin, resume)
+        self.set_aside(peer, header.origin, now, reason)
+        return Verdict.HOLE
 
     def _drop(self, peer: str) -> Verdict:
         self.dropped[peer] = self.dropped.get(peer, 0) + 1
         return Verdict.DROP
 
+    # Choosing
+
+    def _plan(self, now: float) -> None:
+        """Give each origin the best source there is; one that is as good as any keeps its place."""
+        never = {self.local_origin, *self._forked}
+        origins = [origin for origin in self._sources.origins() if origin not in never]
+        self._stuck_since = {origin: self._stuck_since[origin] for origin in origins if origin in self._stuck_since}
+        for origin in origins:
+            best = self._sources.best(origin, now)
+            fetch = self._fetches.get(origin)
+            if best is None:
+                self._plan_gap(origin, now)
+            elif fetch is None or self._should_switch(origin, fetch, best):
+                self._drop_fetch(origin)
+                self._fetch(origin, _Fetch(best, self._next(origin), now))
+
+    def _plan_gap(self, origin: OriginId, now: float) -> None:
+        """Nobody can be asked: if that is because all have refused, and for long, go on after the hole."""
+        if origin in self._fetches:
+            return
+        nearest = self._sources.nearest_after_hole(origin, self._next(origin))
+        if nearest is None:
+            self._stuck_since.pop(origin, None)
+            return
+        self._stuck_since.setdefault(origin, now)
+        if self._gap_at(origin) <= now:
+            resume, peer = nearest
+            self._fetch(origin, _Fetch(peer, resume, now, after_gap=True))
+
+    def _fetch(self, origin: OriginId, fetch: _Fetch) -> None:
+        held = self._held.get(origin)
+        chain_crc = held.chain_crc if held is not None and not fetch.after_gap else 0
+        self._fetches[origin] = fetch
+        self._commands.append(Want(fetch.source, origin, fetch.expected, chain_crc))
+
+    def _drop_fetch(self, origin: OriginId) -> None:
+        fetch = self._fetches.pop(origin, None)
+        if fetch is not None:
+            self._commands.append(Unwant(fetch.source, origin))
+
+    def _should_switch(self, origin: OriginId, fetch: _Fetch, best: str) -> bool:
+        """Only the origin itself takes another's place: the others give it up by leaving or stalling."""
+        return best != fetch.source and self._sources.peers[best].origin == origin
+
+    def _stalls_at(self, origin: OriginId, fetch: _Fetch, now: float) -> float:
+        """Return when the source will have had its time; never, while there is nothing to wait for, or nobody else."""
+        held = self._next(origin)
+        if fetch.expected > held and not fetch.after_gap:
+            return _NEVER  # this log is the slow one
+        if not self._sources.other_beyond(origin, held, fetch.source, now):
+            return _NEVER
+        known_since = [
+            clock.behind_since
+            for (_, each), clock in self._clocks.items()
+            if each == origin and clock.behind_since is not None
+        ]
+        return max(fetch.moved_at, min(known_since, default=fetch.moved_at)) + self._patience.stall_timeout
+
+    def _gap_at(self, origin: OriginId) -> float:
+        timeout = self._patience.gap_timeout
+        return _NEVER if timeout is None or origin in self._fetches else self._stuck_since[origin] + timeout
+
+    # Small things
+
+    def _next(self, origin: OriginId) -> Sequence:
+        return next_of(self._held, origin)
+
     def _forget(self, peer: str) -> None:
-        self._peers.pop(peer, None)
+        self._sources.peers.pop(peer, None)
         for origin, fetch in list(self._fetches.items()):
             if fetch.source == peer:
                 del self._fetches[origin]
-        for key in [key for key in self._behind_since if key[0] == peer]:
-            del self._behind_since[key]
+        for key in [key for key in self._clocks if key[0] == peer]:
+            del self._clocks[key]
 
-    def _note_lag(self, peer: str, there: Position, now: float) -> None:
-        key = (peer, there.origin)
-        if there.next_sequence > self._next(there.origin):
-            self._behind_since.setdefault(key, now)
-        else:
-            self._behind_since.pop(key, None)
+    def _check_own_origin(self, peer: str, next_sequence: Sequence) -> None:
+        """Somebody knows more of this node's origin than this node: it was rolled back, or cloned."""
+        held = self._next(self.local_origin)
+        if next_sequence > max(held, self._own_origin_seen):
+            self._own_origin_seen = next_sequence
+            detail = f"it has this node's origin up to {next_sequence - 1}, this node up to {held - 1}"
+            self._notices.append(Notice("own_origin_ahead", peer, self.local_origin, detail))
 
-    def _notice_own_origin_ahead(self, peer: str, next_sequence: int) -> None:
-        detail = (
-            f"it has this node's origin up to {next_sequence - 1}, this node up to {self._next(self.local_origin) - 1}"
-        )
-        self._notices.append(Notice("own_origin_ahead", peer, self.local_origin, detail))
+
+_NEVER = float("inf")
+
+
+def _span(first: int, header: BatchHeader) -> str:
+    return f"sequences {first} to {header.base_sequence - 1}"

@@ -9,20 +9,10 @@ import grpc.aio
 from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
 from proglog.errors import InvalidRequestError
-from proglog.replication.positions import Position
+from proglog.replication.positions import Event, EventKind, Position
 from proglog.types import ORIGIN_BYTES, NodeName, OriginId, Sequence
 
 PROTOCOL_VERSION = 1
-MAX_QUEUED_REQUESTS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Why a source cannot go on with an origin; ``kind`` is the name of ``OriginEvent.Kind``."""
-
-    origin: OriginId
-    kind: str
-    sequence: Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +27,33 @@ class Received:
 
 
 class ReplicationStream:
-    """One open stream: ask with the methods, iterate over what comes."""
+    """One open stream: ask with the methods, iterate over what comes.
+
+    What is asked and reported between two sends goes out as one message, the last word on each origin: however slow
+    the stream, what waits is bounded by the number of origins.
+    """
 
     def __init__(self, channel: grpc.aio.Channel, node_name: NodeName, origin: OriginId) -> None:
-        self._requests: asyncio.Queue[pb.ReplicateRequest] = asyncio.Queue(MAX_QUEUED_REQUESTS)
-        hello = pb.Hello(node_name=node_name, origin=origin, protocol_version=PROTOCOL_VERSION)
-        self._requests.put_nowait(pb.ReplicateRequest(hello=hello))
+        self._hello = pb.Hello(node_name=node_name, origin=origin, protocol_version=PROTOCOL_VERSION)
+        self._asked: dict[OriginId, pb.Want | None] = {}
+        self._durable: dict[OriginId, Position] = {}
+        self._work = asyncio.Event()
         self._call = replication_pb2_grpc.ReplicationStub(channel).Replicate(self._outgoing())
 
     def want(self, origin: OriginId, next_sequence: Sequence, chain_crc: int) -> None:
         """Ask for an origin from ``next_sequence`` on."""
-        want = pb.Want(origin=origin, next_sequence=next_sequence, chain_crc=chain_crc)
-        self._requests.put_nowait(pb.ReplicateRequest(want=[want]))
+        self._asked[origin] = pb.Want(origin=origin, next_sequence=next_sequence, chain_crc=chain_crc)
+        self._work.set()
 
     def unwant(self, origin: OriginId) -> None:
         """Ask for no more of an origin."""
-        self._requests.put_nowait(pb.ReplicateRequest(unwant=[origin]))
+        self._asked[origin] = None
+        self._work.set()
 
     def report(self, positions: Iterable[Position]) -> None:
-        """Say what is durable here now; left out when the stream is slower than the disk: the next one says it."""
-        if not self._requests.full():
-            self._requests.put_nowait(pb.ReplicateRequest(durable=[position_message(each) for each in positions]))
+        """Say what is durable here now."""
+        self._durable |= {position.origin: position for position in positions}
+        self._work.set()
 
     async def __aiter__(self) -> AsyncIterator[Received]:
         """Yield the source's messages.
@@ -66,30 +62,53 @@ class ReplicationStream:
             grpc.aio.AioRpcError: The stream broke.
             InvalidRequestError: What came cannot be a source's message.
         """
+        first = True
         async for response in self._call:
-            hello = None
-            if response.HasField("hello"):
-                if response.hello.protocol_version != PROTOCOL_VERSION:
-                    version = response.hello.protocol_version
-                    raise InvalidRequestError(f"replication protocol {version} is not known here")
-                hello = origin_of(response.hello.origin)
-            yield Received(
-                response.batches,
-                tuple(position_of(position) for position in response.positions),
-                tuple(
-                    Event(origin_of(event.origin), pb.OriginEvent.Kind.Name(event.kind), Sequence(event.sequence))
-                    for event in response.events
-                ),
-                hello,
-            )
+            if first != response.HasField("hello"):
+                raise InvalidRequestError("a source says hello first, and once")
+            first = False
+            yield _received(response)
 
     def close(self) -> None:
         """End the stream."""
         self._call.cancel()
 
     async def _outgoing(self) -> AsyncIterator[pb.ReplicateRequest]:
+        yield pb.ReplicateRequest(hello=self._hello)
         while True:
-            yield await self._requests.get()
+            await self._work.wait()
+            self._work.clear()
+            asked, self._asked = self._asked, {}
+            durable, self._durable = self._durable, {}
+            yield pb.ReplicateRequest(
+                want=[want for want in asked.values() if want is not None],
+                unwant=[origin for origin, want in asked.items() if want is None],
+                durable=[position_message(position) for position in durable.values()],
+            )
+
+
+def _received(response: pb.ReplicateResponse) -> Received:
+    hello = None
+    if response.HasField("hello"):
+        if response.hello.protocol_version != PROTOCOL_VERSION:
+            raise InvalidRequestError(f"replication protocol {response.hello.protocol_version} is not known here")
+        hello = origin_of(response.hello.origin)
+    positions = tuple(position_of(position) for position in response.positions)
+    events = tuple(event for event in map(_event_of, response.events) if event is not None)
+    return Received(response.batches, positions, events, hello)
+
+
+def event_message(event: Event) -> pb.OriginEvent:
+    """Return the message of an event."""
+    kind = pb.OriginEvent.Kind.Value(event.kind.name)
+    return pb.OriginEvent(origin=event.origin, kind=kind, sequence=event.sequence)
+
+
+def _event_of(message: pb.OriginEvent) -> Event | None:
+    """Return an event from the wire; ``None`` for a kind that a newer version sent."""
+    names = {pb.OriginEvent.Kind.Value(kind.name): kind for kind in EventKind}
+    kind = names.get(message.kind)
+    return None if kind is None else Event(origin_of(message.origin), kind, Sequence(message.sequence))
 
 
 def origin_of(data: bytes) -> OriginId:

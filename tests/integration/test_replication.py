@@ -1,6 +1,7 @@
 """The replicator over real sockets, its peers named by hand: what joins, leaves, breaks and comes back."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -187,7 +188,7 @@ async def test_a_server_that_cannot_be_reached_is_tried_again_and_said_why(
 async def test_a_chain_of_nodes_passes_records_on(tmp_path: Path, eventually: Eventually) -> None:
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(node(name, tmp_path)) for name in "abcde"]
-        for left, right in zip(nodes, nodes[1:], strict=False):
+        for left, right in itertools.pairwise(nodes):
             introduce(left, right)
         await nodes[0].produce(b"from the left")
         await nodes[-1].produce(b"from the right")

@@ -1,0 +1,106 @@
+"""Who could give an origin: the peers whose streams are open, what each reaches, and who cannot serve what for now.
+
+The order of preference: the origin's own node, then whoever reaches farthest, then by name, so that equals do not
+take turns. A peer that was *set aside* for an origin is passed over until its time is up, even across a reconnect;
+one that *refused* said, or showed, that it lacks what comes next, and where it could go on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from proglog.replication.positions import FIRST_SEQUENCE, Position
+from proglog.types import OriginId, Sequence
+
+
+@dataclass(slots=True)
+class Peer:
+    """One open stream."""
+
+    origin: OriginId
+    positions: dict[OriginId, Position] = field(default_factory=dict)
+    refused: dict[OriginId, Sequence] = field(default_factory=dict)
+    """Origins that it cannot continue here, and where it could go on."""
+
+    def reach(self, origin: OriginId) -> Sequence:
+        """Return one past the last sequence of ``origin`` that it has."""
+        position = self.positions.get(origin)
+        return position.next_sequence if position else FIRST_SEQUENCE
+
+
+class Sources:
+    """The peers with open streams, by name."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self.peers: dict[str, Peer] = {}
+        self._aside: dict[tuple[str, OriginId], float] = {}
+
+    def origins(self) -> list[OriginId]:
+        """Return every origin that some peer has, or is."""
+        known: dict[OriginId, None] = {}
+        for peer in self.peers.values():
+            known |= dict.fromkeys(peer.positions)
+            known[peer.origin] = None
+        return list(known)
+
+    def best(self, origin: OriginId, now: float) -> str | None:
+        """Return whom to ask for ``origin``; ``None`` when nobody can be asked now."""
+        candidates = [
+            (peer.origin != origin, -peer.reach(origin), name)
+            for name, peer in self.peers.items()
+            if (origin in peer.positions or peer.origin == origin) and not self.is_aside(name, origin, now)
+        ]
+        return min(candidates)[2] if candidates else None
+
+    def is_known_beyond(self, origin: OriginId, sequence: Sequence) -> bool:
+        """Return whether some peer reaches beyond ``sequence``."""
+        return any(peer.reach(origin) > sequence for peer in self.peers.values())
+
+    def other_beyond(self, origin: OriginId, sequence: Sequence, source: str, now: float) -> bool:
+        """Return whether somebody who can be asked, and is not ``source``, reaches beyond ``sequence``."""
+        return any(
+            name != source and peer.reach(origin) > sequence and not self.is_aside(name, origin, now)
+            for name, peer in self.peers.items()
+        )
+
+    def nearest_after_hole(self, origin: OriginId, sequence: Sequence) -> tuple[Sequence, str] | None:
+        """Return where, and with whom, ``origin`` goes on if all who reach beyond ``sequence`` have refused it."""
+        refusals = []
+        for name, peer in self.peers.items():
+            if peer.reach(origin) <= sequence:
+                continue
+            if peer.refused.get(origin, FIRST_SEQUENCE) <= sequence:
+                return None
+            refusals.append((peer.refused[origin], name))
+        return min(refusals, default=None)
+
+    def refuse(self, name: str, origin: OriginId, resume: Sequence) -> None:
+        """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on."""
+        self.peers[name].refused[origin] = resume
+
+    def forget_refusals(self, origin: OriginId) -> None:
+        """``origin`` goes on: what was refused is no longer what comes next."""
+        for peer in self.peers.values():
+            peer.refused.pop(origin, None)
+
+    def set_aside(self, name: str, origin: OriginId, until: float) -> None:
+        """Do not ask ``name`` for ``origin`` before ``until``."""
+        self._aside[name, origin] = until
+
+    def is_aside(self, name: str, origin: OriginId, now: float) -> bool:
+        """Return whether ``name`` is not to be asked for ``origin`` at ``now``."""
+        return self._aside.get((name, origin), now) > now
+
+    def expire(self, now: float) -> None:
+        """Forget whose time is up."""
+        self._aside = {key: until for key, until in self._aside.items() if until > now}
+
+    def next_expiry(self) -> float | None:
+        """Return when somebody's time is up next."""
+        return min((until for (name, _), until in self._aside.items() if name in self.peers), default=None)
+
+
+def next_of(held: Mapping[OriginId, Position], origin: OriginId) -> Sequence:
+    """Return the sequence that a log with ``held`` needs next of ``origin``."""
+    position = held.get(origin)
+    return position.next_sequence if position else FIRST_SEQUENCE

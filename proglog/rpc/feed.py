@@ -1,0 +1,160 @@
+"""One follower's way through a log: which batches it is sent next, and what it is told when that is not possible.
+
+One pass over the log in its own order serves all origins that a follower wants, since within a log each origin's
+batches stand in sequence. No sockets, no waiting: :mod:`proglog.rpc.replication_service` brings those. ::
+
+    want(origin, n)     behind the pass  ->  the pass goes back to it; origins already sent are passed over
+                        below the floor  ->  BELOW_FLOOR          chains differ at n  ->  FORKED
+    batch met           its sequence is the next wanted  ->  sent as it is stored
+                        before it        ->  passed over
+                        after it         ->  BELOW_FLOOR or DAMAGED, and the origin is wanted no more: never a hole
+"""
+
+from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, OffsetOutOfRangeError
+from proglog.log.log import Log
+from proglog.log.model import LogCursor, OriginState
+from proglog.record.scan import headers
+from proglog.replication.positions import Event, EventKind, Position
+from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Position as BytePosition
+
+MAX_WANTED = 4096
+"""Origins that one follower may want at a time."""
+
+
+class Feed:
+    """Tell it what is wanted, read the log at ``cursor``, and give what was read to :meth:`take`."""
+
+    def __init__(self, log: Log) -> None:
+        """Start at the durable end of ``log``, with nothing wanted."""
+        self.log = log
+        self.cursor = log.end_cursor
+        """Where to read next."""
+        self._wanted: dict[OriginId, Sequence] = {}
+        self._events: list[Event] = []
+        self._told: dict[OriginId, OriginState] = {}
+
+    def want(self, origin: OriginId, next_sequence: Sequence, chain_crc: int) -> None:
+        """Send ``origin`` from ``next_sequence`` on; ``chain_crc`` is the follower's, there.
+
+        Raises:
+            InvalidRequestError: More than ``MAX_WANTED`` origins.
+        """
+        if origin not in self._wanted and len(self._wanted) >= MAX_WANTED:
+            raise InvalidRequestError(f"one stream may want {MAX_WANTED} origins")
+        state = self.log.origins().get(origin)
+        if state is not None and not self._can_serve(state, origin, next_sequence, chain_crc):
+            self._wanted.pop(origin, None)
+            return
+        self._wanted[origin] = next_sequence  # of an origin that is not here yet, too: it may be on its way
+
+    def unwant(self, origin: OriginId) -> None:
+        """Send no more of ``origin``."""
+        self._wanted.pop(origin, None)
+
+    def take(self, cursor: LogCursor, data: bytes, following: LogCursor) -> bytes:
+        """Return what is wanted of ``data``, read at ``cursor``: all of it, unchanged, in the common case."""
+        if cursor != self.cursor:
+            return b""  # a want moved the pass back while that was being read
+        self.cursor = following
+        runs: list[tuple[int, int]] = []
+        for position, header in headers(data):
+            expected = self._wanted.get(header.origin)
+            if expected is None or header.next_sequence <= expected:
+                continue
+            if header.base_sequence > expected:
+                self._refuse(header.origin, expected, header.base_sequence)
+                continue
+            self._wanted[header.origin] = header.next_sequence
+            end = position + header.batch_bytes
+            if runs and runs[-1][1] == position:
+                runs[-1] = (runs[-1][0], end)
+            else:
+                runs.append((position, end))
+        if runs == [(0, len(data))]:
+            return data
+        return b"".join(data[start:end] for start, end in runs)
+
+    def skip_unreadable(self, cause: DataLossError | OffsetOutOfRangeError) -> None:
+        """The log could not be read at ``cursor``: go on after what is damaged, or with what retention has left."""
+        log, before = self.log, self.cursor
+        try:
+            self.cursor = log.seek(Offset(cause.end)) if isinstance(cause, DataLossError) else self._start()
+        except (DataLossError, OffsetOutOfRangeError):
+            self.cursor = log.end_cursor
+        if self.cursor <= before:
+            self.cursor = log.end_cursor  # what is met later shows what was left out
+
+    def pass_over_everything(self) -> bool:
+        """Move to the durable end if nothing is wanted; return whether that is so."""
+        if not self._wanted:
+            self.cursor = self.log.end_cursor
+        return not self._wanted
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything durable has been passed."""
+        return self.cursor == self.log.end_cursor
+
+    def events(self) -> list[Event]:
+        """Return what the follower has to be told, and forget it."""
+        events, self._events = self._events, []
+        return events
+
+    def has_news(self) -> bool:
+        """Whether :meth:`changed_positions` would return any."""
+        return any(self._told.get(origin) is not state for origin, state in self.log.origins().items())
+
+    def changed_positions(self) -> list[Position]:
+        """Return the positions that the follower has not been told yet, and count them as told."""
+        changed = []
+        for origin, state in self.log.origins().items():
+            if self._told.get(origin) is not state:
+                self._told[origin] = state
+                changed.append(position_in(origin, state))
+        return changed
+
+    def _can_serve(self, state: OriginState, origin: OriginId, next_sequence: Sequence, chain_crc: int) -> bool:
+        if next_sequence < state.floor_sequence:
+            self._say(origin, EventKind.BELOW_FLOOR, state.floor_sequence)
+            return False
+        if next_sequence == state.next_sequence and next_sequence > 1 and chain_crc != state.chain_crc:
+            self._say(origin, EventKind.FORKED, next_sequence)
+            return False
+        if next_sequence < state.next_sequence:
+            try:
+                self.cursor = min(self.cursor, self.log.seek_sequence(origin, next_sequence))
+            except NotFoundError:
+                # It stands in a damaged range. What follows that range is met by the pass, which then says where.
+                self.cursor = self._start()
+        return True
+
+    def _start(self) -> LogCursor:
+        return LogCursor(self.log.start_offset, BytePosition(0))
+
+    def _refuse(self, origin: OriginId, expected: Sequence, found: Sequence) -> None:
+        del self._wanted[origin]
+        state = self.log.origins().get(origin)
+        removed = state is not None and expected < state.floor_sequence
+        self._say(origin, EventKind.BELOW_FLOOR if removed else EventKind.DAMAGED, found)
+
+    def _say(self, origin: OriginId, kind: EventKind, sequence: Sequence) -> None:
+        self._events.append(Event(origin, kind, sequence))
+
+
+def position_in(origin: OriginId, state: OriginState) -> Position:
+    """Return a log's state of an origin as a position."""
+    return Position(
+        origin,
+        state.next_sequence,
+        state.chain_crc,
+        state.floor_sequence,
+        state.last_append_ms,
+        state.bytes,
+        state.node_name,
+    )
+
+
+def positions_in(log: Log) -> list[Position]:
+    """Return how far a log reaches, in each origin."""
+    return [position_in(origin, state) for origin, state in log.origins().items()]

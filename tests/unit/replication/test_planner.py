@@ -1,0 +1,297 @@
+"""The planner alone: peers' words and batches in, commands and verdicts out, on a clock that the test holds."""
+
+from proglog.record import batch, columns, control
+from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
+from proglog.replication.planner import Patience, Planner, Unwant, Verdict, Want
+from proglog.replication.positions import Event, EventKind, Position
+from proglog.types import Offset, OriginId, Sequence
+
+HERE, A, B, C = (OriginId(letter * 16) for letter in (b"h", b"a", b"b", b"c"))
+PATIENCE = Patience(stall_timeout=2.0, aside_timeout=10.0, gap_timeout=30.0)
+
+
+def reaching(origin: OriginId, next_sequence: int, chain_crc: int = 7) -> Position:
+    return Position(origin, Sequence(next_sequence), chain_crc)
+
+
+def records(origin: OriginId, base_sequence: int, count: int) -> BatchHeader:
+    payload = columns.from_values([b"x"] * count)
+    return _header(batch.encode(payload, count=count, first_timestamp_ms=1, max_timestamp_ms=1), origin, base_sequence)
+
+
+def gap(origin: OriginId, base_sequence: int, span: int) -> BatchHeader:
+    return _header(control.gap(span, now_ms=1, reason="lost"), origin, base_sequence)
+
+
+def _header(data: bytes, origin: OriginId, base_sequence: int) -> BatchHeader:
+    stamped = stamp_local(
+        verify(data),
+        origin=origin,
+        base_sequence=Sequence(base_sequence),
+        previous_chain=chain_start(origin),
+        base_offset=Offset(0),
+        append_time_ms=1,
+    )
+    return parse_header(stamped)
+
+
+def planner_with(*peers: tuple[str, OriginId], held: tuple[Position, ...] = (), **patience: float | None) -> Planner:
+    chosen = PATIENCE if not patience else Patience(**patience)  # type: ignore[arg-type]
+    planner = Planner(HERE, {position.origin: position for position in held}, chosen)
+    for name, origin in peers:
+        planner.stream_opened(name, origin, 0.0)
+    planner.commands()
+    planner.notices()
+    return planner
+
+
+def test_a_peer_is_asked_for_its_own_origin_as_soon_as_its_stream_is_open() -> None:
+    planner = planner_with(held=(reaching(A, 5, chain_crc=9),))
+
+    planner.stream_opened("a", A, 0.0)
+
+    assert planner.commands() == [Want("a", A, Sequence(5), 9)]
+
+
+def test_the_own_origin_is_never_asked_for() -> None:
+    planner = planner_with(("a", A), held=(reaching(HERE, 3),))
+
+    planner.positions_received("a", [reaching(HERE, 3)], 0.0)
+
+    assert planner.commands() == []
+    assert planner.judge("a", records(HERE, 1, 2), 0.0) is Verdict.DROP
+
+
+def test_a_peer_that_knows_more_of_the_own_origin_is_reported_once() -> None:
+    planner = planner_with(("a", A), held=(reaching(HERE, 3),))
+
+    planner.positions_received("a", [reaching(HERE, 9)], 0.0)
+    planner.positions_received("a", [reaching(HERE, 9)], 0.0)
+
+    (notice,) = planner.notices()
+    assert (notice.kind, notice.peer, notice.origin) == ("own_origin_ahead", "a", HERE)
+
+
+def test_a_peer_that_writes_under_the_own_origin_is_reported() -> None:
+    planner = planner_with()
+
+    planner.stream_opened("clone", HERE, 0.0)
+
+    assert [notice.kind for notice in planner.notices()] == ["origin_cloned"]
+
+
+def test_of_an_origin_that_is_not_there_the_farthest_is_asked_and_of_equals_the_first_by_name() -> None:
+    planner = planner_with(("b", B), ("c", C))
+    planner.positions_received("b", [reaching(A, 5)], 0.0)
+    assert planner.sources()[A] == "b"
+
+    planner = Planner(HERE, {}, PATIENCE)
+    planner.stream_opened("c", C, 0.0)
+    planner.stream_opened("b", B, 0.0)
+    planner.positions_received("c", [reaching(B, 4)], 0.0)
+    assert planner.sources()[B] == "b"  # the origin's own node, though it reaches less far
+
+    planner.stream_closed("b", 0.0)
+    assert planner.sources()[B] == "c"
+
+
+def test_the_origin_takes_its_place_back_when_it_returns() -> None:
+    planner = planner_with(("b", B))
+    planner.positions_received("b", [reaching(A, 5)], 0.0)
+    planner.commands()
+
+    planner.stream_opened("a", A, 1.0)
+
+    assert planner.commands() == [Unwant("b", A), Want("a", A, Sequence(1), 0)]
+
+
+def test_a_peer_that_gets_farther_does_not_take_a_working_sources_place() -> None:
+    planner = planner_with(("b", B), ("c", C))
+    planner.positions_received("b", [reaching(A, 5)], 0.0)
+    planner.commands()
+
+    planner.positions_received("c", [reaching(A, 50)], 0.1)
+
+    assert planner.sources()[A] == "b"
+    assert planner.commands() == []
+
+
+def test_batches_are_taken_in_sequence_and_copies_of_them_dropped_and_counted() -> None:
+    planner = planner_with(("a", A))
+
+    assert planner.judge("a", records(A, 1, 2), 0.0) is Verdict.APPEND
+    assert planner.judge("a", records(A, 3, 1), 0.0) is Verdict.APPEND
+    assert planner.judge("a", records(A, 1, 2), 0.0) is Verdict.DROP
+    assert planner.dropped == {"a": 1}
+
+
+def test_a_batch_from_whom_nobody_asked_is_dropped() -> None:
+    planner = planner_with(("a", A), ("b", B))
+
+    assert planner.judge("b", records(A, 1, 2), 0.0) is Verdict.DROP
+    assert planner.judge("stranger", records(A, 1, 2), 0.0) is Verdict.DROP
+
+
+def test_a_hole_sends_the_planner_to_the_next_source() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("b", [reaching(A, 9)], 0.0)
+    planner.commands()
+
+    assert planner.judge("a", records(A, 3, 1), 0.0) is Verdict.HOLE
+
+    assert planner.commands() == [Unwant("a", A), Want("b", A, Sequence(1), 0)]
+
+
+def test_a_batch_across_what_is_held_is_a_fork_and_the_origin_is_left_as_it_is() -> None:
+    planner = planner_with(("a", A), held=(reaching(A, 3),))
+
+    assert planner.judge("a", records(A, 2, 2), 0.0) is Verdict.FORK
+
+    assert planner.commands() == [Unwant("a", A)]
+    assert [notice.kind for notice in planner.notices()] == ["replication_forked"]
+    planner.positions_received("a", [reaching(A, 20)], 1.0)
+    assert planner.commands() == []
+
+
+def test_the_same_place_with_another_chain_is_a_fork() -> None:
+    planner = planner_with(("a", A), held=(reaching(A, 3, chain_crc=1),))
+
+    planner.positions_received("a", [reaching(A, 3, chain_crc=2)], 0.0)
+
+    assert [notice.kind for notice in planner.notices()] == ["replication_forked"]
+    assert A not in planner.sources()
+
+
+def test_a_source_that_sends_nothing_while_another_is_ahead_is_set_aside_after_the_stall_timeout() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("b", [reaching(A, 9)], 5.0)
+    planner.commands()
+
+    assert planner.next_deadline(5.0) == 7.0  # two seconds from when somebody was known to be ahead
+    planner.handle_timer(6.9)
+    assert planner.sources()[A] == "a"
+    planner.handle_timer(7.0)
+
+    assert planner.commands() == [Unwant("a", A), Want("b", A, Sequence(1), 0)]
+
+
+def test_a_source_is_not_set_aside_while_this_log_is_the_slow_one() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("b", [reaching(A, 9)], 0.0)
+    planner.judge("a", records(A, 1, 8), 0.0)
+
+    assert planner.next_deadline(0.0) is None
+
+
+def test_a_source_without_another_behind_it_is_not_set_aside() -> None:
+    planner = planner_with(("a", A))
+    planner.positions_received("a", [reaching(A, 9)], 0.0)
+
+    assert planner.next_deadline(0.0) is None
+
+
+def test_who_was_set_aside_is_asked_again_later_even_if_its_stream_was_opened_anew() -> None:
+    planner = planner_with(("a", A), gap_timeout=None, aside_timeout=10.0)
+    planner.set_aside("a", A, 0.0, "it stalled")
+    planner.stream_closed("a", 1.0)
+    planner.stream_opened("a", A, 2.0)
+    planner.commands()
+
+    assert planner.next_deadline(2.0) == 10.0
+    planner.handle_timer(10.0)
+
+    assert planner.commands() == [Want("a", A, Sequence(1), 0)]
+
+
+def test_a_gap_is_decided_only_after_everybody_refused_for_the_whole_timeout() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    planner.positions_received("b", [reaching(A, 90)], 0.0)
+
+    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    assert planner.sources()[A] == "b"
+    planner.refused_by("b", Event(A, EventKind.DAMAGED, Sequence(20)), 0.0)
+    assert A not in planner.sources()
+    for now in (10.0, 20.0, 29.9, 30.0):
+        assert planner.sources() == {B: "b"}
+        planner.handle_timer(now)
+        for peer, resume in (("a", 50), ("b", 20)):  # each is asked once more, and says the same
+            if planner.sources().get(A) == peer:
+                planner.refused_by(peer, Event(A, EventKind.BELOW_FLOOR, Sequence(resume)), now)
+
+    assert planner.commands()[-1] == Want("b", A, Sequence(20), 0)  # where least is lost
+    assert planner.judge("b", records(A, 20, 5), 30.1) is Verdict.APPEND_AFTER_GAP
+    assert planner.judge("b", records(A, 25, 5), 30.1) is Verdict.APPEND
+    assert planner.notices()[-1].kind == "replication_gap"
+
+
+def test_no_gap_is_decided_while_somebody_who_reaches_farther_has_not_refused() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("b", [reaching(A, 90)], 0.0)
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    planner.set_aside("b", A, 0.0, "it stalled")
+
+    assert A not in planner.sources()
+    assert planner.next_deadline(0.0) == 10.0
+
+
+def test_another_nodes_gap_is_no_answer_while_somebody_else_may_have_the_records() -> None:
+    planner = planner_with(("b", B), ("c", C))
+    planner.positions_received("b", [reaching(A, 90)], 0.0)
+    planner.positions_received("c", [reaching(A, 80)], 0.0)
+
+    assert planner.judge("b", gap(A, 1, 49), 0.0) is Verdict.HOLE
+
+    assert planner.sources()[A] == "c"
+    assert planner.judge("c", records(A, 1, 2), 0.0) is Verdict.APPEND
+
+
+def test_every_deadline_is_used_up_by_its_timer() -> None:
+    """A deadline that stays in the past would make the replicator spin."""
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    planner.positions_received("b", [reaching(A, 90), reaching(C, 9)], 0.0)
+    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    now = 0.0
+    for _ in range(20):
+        deadline = planner.next_deadline(now)
+        if deadline is None:
+            break
+        assert deadline > now or now == 0.0
+        now = deadline
+        planner.handle_timer(now)
+    assert now > 30.0
+
+
+def test_what_the_log_did_not_take_is_asked_for_again_from_what_it_holds() -> None:
+    planner = planner_with(("a", A))
+    planner.judge("a", records(A, 1, 2), 0.0)
+
+    planner.append_failed(A, 1.0)
+
+    assert planner.commands() == [Unwant("a", A), Want("a", A, Sequence(1), 0)]
+
+
+def test_a_peer_that_sent_garbage_is_set_aside_for_all_it_was_asked_for() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("b", [reaching(A, 2)], 0.0)
+
+    planner.malformed("a", 0.0, "the batch's checksum does not agree")
+
+    assert planner.sources() == {A: "b", B: "b"}
+
+
+def test_lag_is_in_records_bytes_and_seconds_since_the_oldest_missing_was_heard_of() -> None:
+    planner = planner_with(("a", A), held=(Position(A, Sequence(5), 7, bytes=100),))
+
+    planner.positions_received("a", [Position(A, Sequence(9), 8, bytes=300)], 10.0)
+    planner.positions_received("a", [Position(A, Sequence(12), 9, bytes=400)], 11.0)
+
+    lag = planner.lag_behind("a", A)
+    assert (lag.records, lag.bytes, planner.behind_for("a", A, 12.0)) == (7, 300, 2.0)
+    planner.advanced([Position(A, Sequence(9), 8, bytes=300)])
+    assert planner.behind_for("a", A, 12.0) == 1.0
+    planner.advanced([Position(A, Sequence(12), 9, bytes=400)])
+    assert planner.behind_for("a", A, 12.0) == 0.0
