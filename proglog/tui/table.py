@@ -50,6 +50,44 @@ class Row:
         return " ".join(plain(cell) for cell in self.cells if not callable(cell)).casefold()
 
 
+@dataclass(frozen=True, kw_only=True)
+class LazyRow:
+    """A row that is made when somebody looks at it: of thousands a second, few are ever seen."""
+
+    key: str
+    make: Callable[[], Row]
+    """Makes the row; called once."""
+    source: object = None
+
+    @cached_property
+    def made(self) -> Row:
+        """The row."""
+        return self.make()
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """As of the row."""
+        return self.made.cells
+
+    @property
+    def sort(self) -> tuple[SortValue, ...]:
+        """As of the row."""
+        return self.made.sort
+
+    @property
+    def text(self) -> str:
+        """As of the row."""
+        return self.made.text
+
+    @property
+    def name(self) -> str:
+        """As of the row."""
+        return self.made.name
+
+
+AnyRow = Row | LazyRow
+
+
 def column_widths(columns: Sequence[Column], total: int) -> dict[int, int]:
     """Returns the width of each column that fits into ``total`` cells, by index.
 
@@ -107,7 +145,7 @@ class Order:
     descending: bool = False
 
 
-def arranged(rows: Sequence[Row], needle: str, order: Order) -> list[Row]:
+def arranged(rows: Sequence[AnyRow], needle: str, order: Order) -> list[AnyRow]:
     """Returns the rows that match ``needle``, sorted.
 
     Args:
@@ -115,7 +153,7 @@ def arranged(rows: Sequence[Row], needle: str, order: Order) -> list[Row]:
         needle: Text that a row must contain, in any case; after ``!`` it must not. Empty: all rows.
         order: Column and direction.
     """
-    found = [row for row in rows if matches(row.text, needle)]
+    found = [row for row in rows if matches(row.text, needle)] if needle else list(rows)
     column = order.column
     if column is None:
         return found

@@ -19,7 +19,7 @@ from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.state import DashState
-from proglog.tui.table import Row
+from proglog.tui.table import AnyRow
 from proglog.tui.views import events, header, member, members, replication, segments, throughput
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
@@ -65,9 +65,7 @@ class MainScreen(DashScreen[None]):
         yield Lines(id="health")
         tables = {
             "members": LiveTable(members.COLUMNS, empty="no members yet", id="members"),
-            "replication": LiveTable(
-                replication.PEER_COLUMNS, empty="no peers: this agent is alone in its cluster", id="replication"
-            ),
+            "replication": LiveTable(replication.PEER_COLUMNS, empty="no peers yet", id="replication"),
             "segments": LiveTable(segments.COLUMNS, empty="no segments yet", sticky="first", id="segments"),
             "events": LiveTable(events.COLUMNS, empty="nothing has happened yet", sticky="first", id="events"),
         }
@@ -236,7 +234,7 @@ class MainScreen(DashScreen[None]):
             self.dash.copy(json.dumps(to_plain(row.source)), "the row as JSON")
 
     @property
-    def _row(self) -> Row | None:
+    def _row(self) -> AnyRow | None:
         return None if self._active == "throughput" else self.table(self._active).row
 
     def action_filter(self) -> None:

@@ -24,7 +24,7 @@ from proglog.record.record import StoredRecord
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.state import DashState
-from proglog.tui.table import Row
+from proglog.tui.table import LazyRow
 from proglog.tui.views import header, records
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
@@ -57,7 +57,7 @@ class RecordsScreen(DashScreen[None]):
         super().__init__()
         self._start = start
         self._records: deque[StoredRecord] = deque()
-        self._rows: deque[Row] = deque()
+        self._rows: deque[LazyRow] = deque()
         self._bytes = 0
         self._hex = False
         self._tailing = False
@@ -130,7 +130,7 @@ class RecordsScreen(DashScreen[None]):
     def _take(self, portion: Sequence[StoredRecord]) -> None:
         for record in portion[-KEPT:]:
             self._records.append(record)
-            self._rows.append(records.row(record, self.look, as_hex=self._hex))
+            self._rows.append(self._row(record))
             self._bytes += len(record.value)
         while len(self._records) > KEPT or (self._bytes > KEPT_BYTES and len(self._records) > 1):
             self._bytes -= len(self._records.popleft().value)
@@ -138,6 +138,10 @@ class RecordsScreen(DashScreen[None]):
         self._trouble = ""
         self._changed = True
         self.dash.mark_dirty()
+
+    def _row(self, record: StoredRecord) -> LazyRow:
+        make = partial(records.row, record, self.look, as_hex=self._hex)
+        return LazyRow(key=str(record.offset), make=make, source=record)
 
     def _say(self, trouble: str) -> None:
         self._trouble = trouble
@@ -185,7 +189,7 @@ class RecordsScreen(DashScreen[None]):
     def action_hex(self) -> None:
         """Shows values as text or as bytes."""
         self._hex = not self._hex
-        self._rows = deque(records.row(record, self.look, as_hex=self._hex) for record in self._records)
+        self._rows = deque(map(self._row, self._records))
         self._changed = True
         self.show(self.dash.state)
 

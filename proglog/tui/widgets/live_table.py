@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from proglog.tui.spans import Line, Role, Span
-from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, render_cells
+from proglog.tui.table import GAP, AnyRow, Column, Order, arranged, column_widths, render_cells
 from proglog.tui.widgets.painted import Painted
 
 Edge = Literal["first", "last"]
@@ -45,7 +45,7 @@ class LiveTable(Painted, can_focus=True):
         """The row under the cursor was opened."""
 
         table: "LiveTable"
-        row: Row
+        row: AnyRow
 
     @dataclass
     class Arranged(Message):
@@ -73,8 +73,8 @@ class LiveTable(Painted, can_focus=True):
         self._sticky = sticky
         self._columns = tuple(columns)
         self._empty = empty
-        self._rows: list[Row] = []
-        self._arranged: list[Row] = []
+        self._rows: list[AnyRow] = []
+        self._arranged: list[AnyRow] = []
         self._order = Order()
         self._needle = ""
         self._cursor = 0
@@ -83,7 +83,7 @@ class LiveTable(Painted, can_focus=True):
         self._painted: list[tuple[bool, Line]] = []
 
     @property
-    def row(self) -> Row | None:
+    def row(self) -> AnyRow | None:
         """The row under the cursor."""
         return self._arranged[self._cursor] if self._cursor < len(self._arranged) else None
 
@@ -115,7 +115,7 @@ class LiveTable(Painted, can_focus=True):
         """Whether there are rows out of view."""
         return len(self._arranged) > self._body_height
 
-    def show(self, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> None:
+    def show(self, rows: Sequence[AnyRow], columns: Sequence[Column] | None = None) -> None:
         """Shows ``rows``; the cursor stays on the row that it was on.
 
         Args:
