@@ -32,6 +32,9 @@ LOG_RECOVERED = _event("log_recovered", "A torn tail was cut, or damage was fenc
 LOG_FULL = _event("log_full", "No space left: reads go on, appends are refused until space returns.")
 LOG_RESUMED = _event("log_resumed", "Space returned: appends go on.")
 LOG_POISONED = _event("log_poisoned", "A write or sync failed: nothing is acknowledged until a restart. Keys: error.")
+LOG_STATE_CHANGED = _event(
+    "log_state_changed", "Appends began to fail, or succeed again; full and poisoned need a person. Keys: before, now."
+)
 SEGMENT_ROLLED = _event("segment_rolled", "A new active segment began. Keys: base_offset, bytes.")
 BATCH_REJECTED = _event("batch_rejected", "Bytes that are no good batch were refused. Keys: peer, error.")
 
@@ -45,12 +48,23 @@ REPLICATION_ERROR = _event(
 )
 REPLICATION_RESUMED = _event("replication_resumed", "Copying from a peer goes on after errors. Keys: peer.")
 
-MEMBER_JOINED = _event("member_joined", "A member joined, or came back. Keys: member, addr.")
-MEMBER_LEFT = _event("member_left", "A member left on purpose. Keys: member.")
-MEMBER_FAILED = _event("member_failed", "A member stopped answering. Keys: member.")
-MEMBER_UPDATED = _event("member_updated", "A member changed its tags. Keys: member.")
-MEMBER_REAPED = _event("member_reaped", "A member was gone for so long that it was forgotten. Keys: member.")
+MEMBER_JOIN = _event("member_join", "A member joined, or came back. Keys: member, status.")
+MEMBER_LEAVE = _event("member_leave", "A member left on purpose. Keys: member, status.")
+MEMBER_FAILED = _event("member_failed", "A member stopped answering. Keys: member, status.")
+MEMBER_UPDATE = _event("member_update", "A member changed its tags. Keys: member, status.")
+MEMBER_REAP = _event("member_reap", "A member was gone for so long that it was forgotten. Keys: member, status.")
 MEMBER_SUSPECTED = _event("member_suspected", "A member did not answer a probe; it may still refute. Keys: member.")
+
+MEMBER_NAME_CONFLICT = _event(
+    "member_name_conflict",
+    "Two members claim one name; local says that it is this one's. Keys: name, claimed_by, local.",
+)
+MEMBER_HANDLER_FAILED = _event(
+    "member_handler_failed", "What follows from a change of members could not be done. Keys: member, error."
+)
+JOIN_FAILED = _event("join_failed", "No address to join by has answered; it is tried again. Keys: addrs, error.")
+KEYRING_CHANGED = _event("keyring_changed", "The gossip keys of the cluster were changed. Keys: operation.")
+GOSSIP_IGNORED = _event("gossip_ignored", "A gossip message was not understood or not allowed. Keys: reason, source.")
 
 RPC_FINISHED = _event("rpc_finished", "One call ended. Keys: method, subject, peer, code, elapsed_ms.")
 RPC_FAILED = _event(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import proglog
+from proglog.gossip.events import MemberEventKind
 from proglog.telemetry.names import EVENTS, METRICS, MetricKind
 
 SOURCE = Path(proglog.__file__).parent
@@ -42,6 +43,10 @@ def test_what_the_source_logs_is_declared() -> None:
 
     assert any(name == "policy_rejected" for _, name in found)
     assert [(place, name) for place, name in found if name not in EVENTS] == [], "declare it in telemetry/names.py"
+
+
+def test_changes_of_members_are_logged_under_serfs_names() -> None:
+    assert {kind.value.replace("-", "_") for kind in MemberEventKind} <= EVENTS.keys()
 
 
 def test_metric_names_follow_the_conventions() -> None:
