@@ -33,6 +33,7 @@ from proglog.rpc.replication_service import ReplicationService
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
 from proglog.security.tls import TLSFiles, certificate_summary
+from proglog.telemetry import names
 
 LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""
@@ -64,6 +65,8 @@ class Agent:
         self._undo: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._shutting_down: asyncio.Task[None] | None = None
         self._watch_server: asyncio.Task[None] | None = None
+        self._saying_unhealthy: asyncio.Task[None] | None = None
+        self._log_state = "ok"
 
     async def start(self) -> None:
         """Set up log, server, membership; on return the agent serves and gossips.
@@ -105,7 +108,7 @@ class Agent:
         self.writer = LogWriter(self.log)
         await self.writer.__aenter__()
         self._undo.append(("log writer", self.writer.close))
-        self.writer.add_listener(self._timeline.touch)
+        self.writer.add_listener(self._log_advanced)
         repaired = self.log.recovery.describe()
         self._logger.info("log_opened", end_offset=self.log.end_offset, repaired=repaired)
         if repaired:
@@ -159,6 +162,18 @@ class Agent:
         )
         self.server.set_cluster(self.view)
         await self.membership.start()
+
+    def _log_advanced(self) -> None:
+        """Show what was appended; say when appends begin to fail, and when they succeed again."""
+        self._timeline.touch()
+        state, self._log_state = self._log_state, self.log.state
+        if state == self._log_state or self._log_state == "closed":
+            return
+        event = {"full": names.LOG_FULL, "poisoned": names.LOG_POISONED}.get(self._log_state, names.LOG_RESUMED)
+        self._logger.warning(event)
+        self._timeline.record(event.replace("_", "-"), self.config.node_name)
+        if self._log_state == "poisoned":
+            self._saying_unhealthy = asyncio.create_task(self.server.set_serving(False), name="agent-unhealthy")
 
     async def _leave(self) -> None:
         try:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from proglog import __version__
 from proglog.agent.config import AgentConfig
 from proglog.agent.events import Timeline
-from proglog.agent.membership import Member as GossipMember
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
+from proglog.gossip.member import Member as GossipMember
 from proglog.rpc import model
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from proglog.errors import ConfigError
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
+from proglog.types import NodeName
 
 DEFAULT_BIND_ADDR = "127.0.0.1:8401"
 DEFAULT_RPC_PORT = 8400
@@ -17,7 +18,7 @@ MAX_NODE_NAME_BYTES = 128
 class AgentConfig:
     """One agent. Checks itself: a config that exists can be started, as far as can be told without trying."""
 
-    node_name: str
+    node_name: NodeName
     """Unique in the cluster: 1 to 128 bytes of printable text without spaces."""
 
     data_dir: Path

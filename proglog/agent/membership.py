@@ -302,7 +302,7 @@ class Membership:
             if member.name != self.config.node_name:
                 self._tell_handler(event.kind, member)
         except ProglogError as exc:
-            self._logger.error("member_handler_failed", member=member.name, error=str(exc))
+            self._logger.warning("member_handler_failed", member=member.name, error=str(exc))
 
     def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
         serving = self._serving.get(member.name)

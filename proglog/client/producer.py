@@ -118,6 +118,7 @@ class Producer:
             if self._stream is not None:
                 self._stream.cancel()
                 await asyncio.gather(self._stream, return_exceptions=True)
+            self._end_requests()
 
     async def send(self, record: Record) -> None:
         """Take one record; waits while too many batches are in flight.
@@ -228,6 +229,12 @@ class Producer:
             self._slots.release()
         while not self._outbox.empty():
             self._outbox.get_nowait()
+
+    def _end_requests(self) -> None:
+        """Let the call's own task end: it may still wait for something to send."""
+        while not self._outbox.empty():
+            self._outbox.get_nowait()
+        self._outbox.put_nowait(None)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

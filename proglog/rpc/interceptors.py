@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 import structlog
 
-from proglog.errors import ProglogError
+from proglog.errors import PermissionDeniedError, ProglogError
 from proglog.rpc.status import to_status
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
@@ -33,7 +33,10 @@ ACTIONS = {
     "/proglog.v1.Cluster/GetStatus": CONSUME,
     "/proglog.v1.Cluster/Watch": CONSUME,
 }
-"""What a call does. Calls of other services - health, reflection - are open to whoever passed the handshake."""
+"""What a call does."""
+
+OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+"""Open to whoever passed the handshake. Any other call without an action is denied: forgetting one is not an opening."""
 
 RECHECK_INTERVAL = 2.0
 """Seconds between two looks at the policy's generation on an open stream."""
@@ -118,11 +121,17 @@ class _Call:
         self._started = time.monotonic()
         self._action = ACTIONS.get(method)
         self._subject = subject_of(context.auth_context())
+        self._generation = 0
         self._denied: ProglogError | None = None
 
     def authorize(self) -> None:
-        if self._action is not None:
-            self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
+        if self._method.startswith(OPEN_SERVICES):
+            return
+        if self._action is None:
+            raise PermissionDeniedError(self._subject, self._method, ANY_OBJECT)
+        # Read before asking: a policy that changes in between is asked again.
+        self._generation = self._authorizer.generation
+        self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
 
     def watch_policy(self) -> asyncio.Task[None] | None:
         """Cut the stream when a changed policy no longer allows it."""
@@ -132,12 +141,10 @@ class _Call:
         return asyncio.create_task(self._recheck(caller), name="rpc-policy-watch")
 
     async def _recheck(self, caller: "asyncio.Task[Any] | None") -> None:
-        generation = self._authorizer.generation
         while True:
             await asyncio.sleep(RECHECK_INTERVAL)
             try:
-                if self._authorizer.generation != generation:
-                    generation = self._authorizer.generation
+                if self._authorizer.generation != self._generation:
                     self.authorize()
             except ProglogError as exc:
                 self._denied = exc

@@ -70,7 +70,10 @@ class ReplicationStream:
             yield _received(response)
 
     def close(self) -> None:
-        """End the stream."""
+        """End the stream; what was still to be asked is not."""
+        while not self._requests.empty():
+            self._requests.get_nowait()
+        self._requests.put_nowait(None)
         self._call.cancel()
 
     async def _outgoing(self) -> AsyncIterator[pb.ReplicateRequest]:

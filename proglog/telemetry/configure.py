@@ -47,6 +47,8 @@ class TelemetryHandler(logging.StreamHandler[TextIO]):
 def configure(level: str = "info", *, style: Style = "auto", stream: TextIO | None = None) -> TelemetryHandler:
     """Send all telemetry of this process to ``stream``, in place of where it went before.
 
+    Call it before anything imports grpc, or each handshake that fails writes a foreign line to stderr.
+
     Args:
         level: ``debug``, ``info``, ``warning`` or ``error``: the least that is shown.
         style: ``console`` for people, ``json`` for programs, ``auto``: by whether the stream is a terminal.
