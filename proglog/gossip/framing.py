@@ -20,6 +20,8 @@ from proglog.gossip.keyring import Keyring
 from proglog.gossip.wire import Fields, Type, decode, encode_map, next_map, reader
 
 MAX_PACKET_OUTPUT = 1 << 20
+"""What all compressed parts of one datagram may come to."""
+MAX_PACKET_MESSAGES = 1024
 MAX_STREAM_BYTES = 20 * 1024 * 1024
 MAX_PLAIN_STREAM_BYTES = 4 * 1024 * 1024
 MAX_NODES_IN_STREAM = 100_000
@@ -39,12 +41,15 @@ def unpack(data: bytes, keyring: Keyring | None) -> list[bytes]:
         if zlib.crc32(data[5:]) != int.from_bytes(data[1:5], "big"):
             raise MalformedMessageError("the datagram's CRC does not agree with it")
         data = data[5:]
-    return _flatten(data, _DEPTH)
+    peeled = _Peeled()
+    peeled.take(data, _DEPTH)
+    return peeled.messages
 
 
 def pack(messages: Sequence[bytes], *, crc: bool, keyring: Keyring | None, nonce: bytes) -> bytes:
     """Return the datagram of one or more messages."""
-    assert messages and all(messages), "an empty part makes older agents exit"
+    assert messages, "a datagram holds at least one message"
+    assert all(messages), "an empty part makes older agents exit"
     data = messages[0] if len(messages) == 1 else _compound(messages)
     if crc:
         data = bytes((Type.HAS_CRC,)) + zlib.crc32(data).to_bytes(4, "big") + data
@@ -173,26 +178,40 @@ def _whole(data: bytes) -> StreamMessage:
     return message
 
 
-def _flatten(data: bytes, depth: int) -> list[bytes]:
-    if not data:
-        raise MalformedMessageError("an empty message")
-    if not depth:
-        raise MalformedMessageError("messages nested too deep")
-    if data[0] == Type.COMPRESS:
-        return _flatten(_decompress(decode(data[1:]), MAX_PACKET_OUTPUT), depth - 1)
-    if data[0] != Type.COMPOUND:
-        return [data]
+class _Peeled:
+    """The messages of one datagram, and what decompressing the rest of it may still cost."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+        self._budget = MAX_PACKET_OUTPUT
+
+    def take(self, data: bytes, depth: int) -> None:
+        if not data or not depth:
+            raise MalformedMessageError("messages nested too deep" if data else "an empty message")
+        if data[0] == Type.COMPRESS:
+            plain = _decompress(decode(data[1:]), self._budget)
+            self._budget -= len(plain)
+            self.take(plain, depth - 1)
+        elif data[0] == Type.COMPOUND:
+            for part in _parts(data):
+                self.take(part, depth - 1)
+        elif len(self.messages) < MAX_PACKET_MESSAGES:
+            self.messages.append(data)
+
+
+def _parts(data: bytes) -> list[bytes]:
+    """Return the parts of a compound message; empty ones, and a tail that was cut off, are left out."""
     count = data[1] if len(data) > 1 else 0
     start = 2 + 2 * count
     if not count or len(data) < start:
         raise MalformedMessageError("a compound message is cut short")
-    found: list[bytes] = []
+    parts: list[bytes] = []
     for length in struct.unpack_from(f">{count}H", data, 2):
         part = data[start : start + length]
         if length and len(part) == length:
-            found += _flatten(part, depth - 1)
+            parts.append(part)
         start += length
-    return found
+    return parts
 
 
 def _decompress(fields: Fields, limit: int) -> bytes:

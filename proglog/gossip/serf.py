@@ -9,13 +9,10 @@ A pure state machine, as :mod:`proglog.gossip.swim` below it. Source: serf ``ser
 docs/concepts/gossip.md.
 """
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
-from proglog.errors import ConfigError
 from proglog.gossip.broadcasts import BroadcastQueue
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
@@ -34,28 +31,31 @@ from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import LamportClock
 from proglog.gossip.member import Address, Member, Node, Status, address_of
+from proglog.gossip.queries import KEY_OPERATIONS, MAX_RESPONSE_BYTES, answer_keys, passes
+from proglog.gossip.recent import Recent
 from proglog.gossip.swim import StreamToOpen, Swim
 from proglog.gossip.wire import (
     Fields,
     SerfType,
+    Type,
     decode,
     decode_tags,
     encode,
     encode_map,
     encode_tags,
     names_in,
-    next_map,
-    reader,
+    printable,
+    split_map,
 )
 
 MAX_EVENTS = 4096
 """Undelivered events; beyond, diagnostics are dropped first."""
 MAX_INTENTS = 4096
-EVENT_BUFFER = 512
 MAX_EVENT_BYTES = 9 * 1024
 _COORDINATE = b"\x01" + encode_map({"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5})
 _FLAG_ACK = 1
 _FLAG_NO_BROADCAST = 2
+_STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
 
 
 @dataclass(slots=True)
@@ -102,8 +102,7 @@ class Serf:
         self._intents: dict[str, tuple[SerfType, int, float]] = {}
         self._intent_queue, self._query_queue, self._event_queue = BroadcastQueue(), BroadcastQueue(), BroadcastQueue()
         self._events: list[Event] = []
-        self._seen_events: dict[int, list[tuple[int, str, bytes]]] = {}
-        self._seen_queries: dict[int, list[tuple[int, int]]] = {}
+        self._recent_events, self._recent_queries = Recent(), Recent()
         self._calls = 0
         self._leaving = False
         self._now = now
@@ -175,8 +174,6 @@ class Serf:
 
     def error_reply(self, reason: str) -> bytes:
         """Return what to tell a peer whose stream made no sense."""
-        from proglog.gossip.wire import Type
-
         return self._swim.framed(encode(Type.ERROR, {"Error": reason}))
 
     # Acting
@@ -287,7 +284,7 @@ class Serf:
 
     def node_conflict(self, name: str, address: Address) -> None:
         """Somebody claims a known name at another address."""
-        self._tell(NameConflict(name=name, address=address, local=name == self.name))
+        self._tell(NameConflict(name=printable(name), address=address, local=name == self.name))
 
     def user_message(self, data: bytes, now: float) -> None:
         """Take in a Serf message.
@@ -306,15 +303,15 @@ class Serf:
         fields = decode(body)
         match kind:
             case SerfType.JOIN:
-                if self._take_join_intent(fields.text("Node"), fields.uint("LTime", 64)):
+                if self._take_join_intent(fields.text("Node"), fields.ltime("LTime")):
                     self._intent_queue.add(data)
             case SerfType.LEAVE:
-                name, ltime = fields.text("Node"), fields.uint("LTime", 64)
+                name, ltime = fields.text("Node"), fields.ltime("LTime")
                 if self._take_leave_intent(name, ltime, prune=fields.flag("Prune")):
                     self._intent_queue.add(data)
             case SerfType.USER_EVENT:
                 if self._take_user_event(
-                    fields.uint("LTime", 64), fields.text("Name"), fields.raw("Payload", MAX_EVENT_BYTES)
+                    fields.ltime("LTime"), fields.text("Name", MAX_EVENT_BYTES), fields.raw("Payload", MAX_EVENT_BYTES)
                 ):
                     self._event_queue.add(data)
             case SerfType.QUERY:
@@ -361,15 +358,12 @@ class Serf:
             (self._event_clock, "EventLTime"),
             (self._query_clock, "QueryLTime"),
         ):
-            time = fields.uint(name, 64)
+            time = fields.ltime(name)
             if time > 0:
                 clock.witness(time - 1)
         left = dict.fromkeys(names_in(fields.each("LeftMembers")))
-        times = {
-            key.decode("utf-8", "surrogateescape"): value
-            for key, value in fields.map("StatusLTimes").items()
-            if isinstance(key, bytes) and isinstance(value, int) and 0 <= value < 1 << 64
-        }
+        status_ltimes = Fields(fields.map("StatusLTimes"))
+        times = {name: status_ltimes.ltime(name) for name in names_in(fields.map("StatusLTimes"))}
         for name in left:
             self._take_leave_intent(name, times.get(name, 0) + 1, prune=False)
         for name, ltime in times.items():
@@ -438,15 +432,10 @@ class Serf:
 
     def _take_user_event(self, ltime: int, name: str, payload: bytes) -> bool:
         self._event_clock.witness(ltime)
-        if ltime + EVENT_BUFFER < self._event_clock.time:
+        content = name.encode("utf-8", "surrogateescape") + b"\0" + payload
+        if not self._recent_events.is_news(ltime, self._event_clock.time, content):
             return False
-        seen = self._seen_events.setdefault(ltime % EVENT_BUFFER, [])
-        if seen and seen[0][0] != ltime:
-            seen.clear()
-        if (ltime, name, payload) in seen or len(seen) >= EVENT_BUFFER:
-            return False
-        seen.append((ltime, name, payload))
-        self._tell(UserEventReceived(name=name, payload=payload, ltime=ltime))
+        self._tell(UserEventReceived(name=printable(name), payload=payload, ltime=ltime))
         return True
 
     def _take_old_events(self, slot: Fields) -> None:
@@ -454,58 +443,53 @@ class Serf:
             if isinstance(event, dict):
                 fields = Fields(event)
                 self._take_user_event(
-                    slot.uint("LTime", 64), fields.text("Name"), fields.raw("Payload", MAX_EVENT_BYTES)
+                    slot.ltime("LTime"), fields.text("Name", MAX_EVENT_BYTES), fields.raw("Payload", MAX_EVENT_BYTES)
                 )
 
     # Queries
 
     def _take_query(self, fields: Fields, data: bytes) -> None:
-        ltime, number, flags = fields.uint("LTime", 64), fields.uint("ID"), fields.uint("Flags")
+        ltime, number, flags = fields.ltime("LTime"), fields.uint("ID"), fields.uint("Flags")
         self._query_clock.witness(ltime)
-        if ltime + EVENT_BUFFER < self._query_clock.time:
+        if not self._recent_queries.is_news(ltime, self._query_clock.time, number.to_bytes(4, "big")):
             return
-        seen = self._seen_queries.setdefault(ltime % EVENT_BUFFER, [])
-        if seen and seen[0][0] != ltime:
-            seen.clear()
-        if (ltime, number) in seen or len(seen) >= EVENT_BUFFER:
-            return
-        seen.append((ltime, number))
         if not flags & _FLAG_NO_BROADCAST:
             self._query_queue.add(data)
-        if not self._is_meant(fields):
+        if not passes(fields.each("Filters"), self.name, self.tags):
             return
-        address = address_of(fields.raw("Addr", 16), fields.uint("Port", 16))
         if flags & _FLAG_ACK:
-            self._respond(ltime, number, _FLAG_ACK, None, address)
-        answer = self._answer_internal(fields.text("Name"), fields.raw("Payload"))
+            self._respond(fields, _FLAG_ACK, None)
+        answer = self._answer_internal(fields.text("Name", MAX_EVENT_BYTES), fields.raw("Payload", MAX_EVENT_BYTES))
         if answer is not None:
-            self._respond(ltime, number, 0, answer, address)
+            self._respond(fields, 0, answer)
 
-    def _is_meant(self, fields: Fields) -> bool:
-        for raw in fields.each("Filters"):
-            if not isinstance(raw, bytes) or not raw:
-                return False
-            if raw[0] == 0:
-                unpacker = reader(len(raw))
-                unpacker.feed(raw[1:])
-                names = unpacker.unpack()
-                if not isinstance(names, list) or self.name not in names_in(names):
-                    return False
-                continue
-            return False  # a filter by a tag's regular expression: Go's dialect is not spoken here
-        return True
-
-    def _respond(self, ltime: int, number: int, flags: int, payload: bytes | None, address: Address) -> None:
+    def _respond(self, query: Fields, flags: int, payload: bytes | None) -> None:
+        """Answer straight to the asker and, if the query wants detours, through random others too."""
+        ip, port = query.raw("Addr", 16), query.uint("Port", 16)
+        ltime, number = query.ltime("LTime"), query.uint("ID")
         fields = {"LTime": ltime, "ID": number, "From": self.name, "Flags": flags, "Payload": payload}
-        self._swim.send_user(encode(SerfType.QUERY_RESPONSE, fields), address)
+        response = encode(SerfType.QUERY_RESPONSE, fields)
+        if len(response) > MAX_RESPONSE_BYTES:
+            raise MalformedMessageError(f"the answer has {len(response)} bytes; the limit is {MAX_RESPONSE_BYTES}")
+        self._swim.send_user(response, address_of(ip, port))
+        detours, relays = query.uint("RelayFactor", 8), self._swim.others_alive()
+        if not detours or len(relays) <= detours:
+            return
+        destination = {"DestAddr": {"IP": ip, "Port": port, "Zone": ""}, "DestName": query.text("SourceNode")}
+        relayed = encode(SerfType.RELAY, destination) + response
+        for node in self._random.sample(relays, detours):
+            self._swim.send_user(relayed, node.address)
 
     def _answer_internal(self, name: str, payload: bytes) -> bytes | None:
         if name == "_serf_conflict":
             return self._answer_conflict(payload.decode("utf-8", "surrogateescape"))
         operation = name.removeprefix("_serf_")
-        if operation in ("install-key", "use-key", "remove-key", "list-keys"):
-            return self._answer_keys(operation, payload)
-        return None
+        if operation == name or operation not in KEY_OPERATIONS:
+            return None
+        answer, changed = answer_keys(self._keyring, operation, payload)
+        if changed:
+            self._tell(KeyringChanged(operation=operation))
+        return answer
 
     def _answer_conflict(self, name: str) -> bytes | None:
         if name == self.name:
@@ -513,47 +497,23 @@ class Serf:
         member = self._members.get(name)
         if member is None:
             return bytes((SerfType.CONFLICT_RESPONSE,)) + b"\xc0"
-        numbers = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
-        versions = member.node.versions.ljust(6, b"\0")
         keys = ("ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur")
-        return encode(
-            SerfType.CONFLICT_RESPONSE,
-            {
-                "Name": name,
-                "Addr": member.node.ip,
-                "Port": member.node.port,
-                "Tags": decode_tags(member.node.meta),
-                "Status": numbers[member.status],
-            }
-            | dict(zip(keys, versions, strict=True)),
-        )
-
-    def _answer_keys(self, operation: str, payload: bytes) -> bytes:
-        answer: dict[str, Any] = {"Result": False, "Message": "", "Keys": None, "PrimaryKey": ""}
-        keyring = self._keyring
-        if keyring is None:
-            return encode(SerfType.KEY_RESPONSE, answer | {"Message": "no keyring: encryption is not enabled"})
-        key = decode(payload[1:]).raw("Key", 64) if payload[:1] == bytes((SerfType.KEY_REQUEST,)) else b""
-        try:
-            if operation == "list-keys":
-                texts = [base64.b64encode(known).decode() for known in keyring.keys]
-                answer |= {"Keys": texts, "PrimaryKey": texts[0]}
-            else:
-                {"install-key": keyring.install, "use-key": keyring.use, "remove-key": keyring.remove}[operation](key)
-                self._tell(KeyringChanged(operation=operation))
-        except ConfigError as exc:
-            return encode(SerfType.KEY_RESPONSE, answer | {"Message": str(exc)})
-        return encode(SerfType.KEY_RESPONSE, answer | {"Result": True})
+        versions = dict(zip(keys, member.node.versions.ljust(6, b"\0"), strict=True))
+        record = {
+            "Name": name,
+            "Addr": member.node.ip,
+            "Port": member.node.port,
+            "Tags": decode_tags(member.node.meta),
+            "Status": _STATUS_NUMBERS[member.status],
+        }
+        return encode(SerfType.CONFLICT_RESPONSE, record | versions)
 
     def _relay(self, body: bytes) -> None:
-        unpacker = reader(len(body))
-        unpacker.feed(body)
-        head = next_map(unpacker, whole=True) or {}
-        to = Fields(head).map("DestAddr")
-        inner = body[unpacker.tell() :]
-        if inner:
-            fields = Fields(to)
-            self._swim.send_user(inner, address_of(fields.raw("IP", 16), fields.uint("Port", 16)))
+        head, response = split_map(body)
+        if response[:1] != bytes((SerfType.QUERY_RESPONSE,)) or len(response) > MAX_RESPONSE_BYTES:
+            raise MalformedMessageError("only a query's response is relayed")
+        to = Fields(head.map("DestAddr"))
+        self._swim.send_user(response, address_of(to.raw("IP", 16), to.uint("Port", 16)))
 
     # Background
 
@@ -574,7 +534,7 @@ class Serf:
         if not failed or self._leaving or self._random.random() > len(failed) / max(1, alive):
             return
         node = self._random.choice(failed).node
-        self._swim.join(node.address, lambda error: None)
+        self._swim.join(node.address, lambda _error: None)
 
     def _forget(self, member: _Member) -> None:
         del self._members[member.node.name]
@@ -590,10 +550,10 @@ class Serf:
         node = member.node
         host, port = node.address
         return Member(
-            name=node.name,
+            name=printable(node.name),
             addr=host,
             port=port,
-            tags=decode_tags(node.meta),
+            tags={printable(name): printable(value) for name, value in decode_tags(node.meta).items()},
             status=member.status,
             incarnation=node.incarnation,
             status_ltime=member.ltime,

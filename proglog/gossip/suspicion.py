@@ -15,14 +15,13 @@ from proglog.gossip.config import GossipConfig
 class Suspicion:
     """One running suspicion. The first accuser started it; every *other* one confirms, up to ``expected``."""
 
-    def __init__(self, config: GossipConfig, *, nodes: int, accuser: str, now: float) -> None:
-        """Start it in a cluster of ``nodes`` known nodes, at ``now``."""
+    def __init__(self, config: GossipConfig, *, nodes: int, accuser: str) -> None:
+        """Start it in a cluster of ``nodes`` known nodes."""
         self.shortest = config.suspicion_mult * max(1.0, math.log10(max(1, nodes))) * config.probe_interval
         self.longest = config.suspicion_max_mult * self.shortest
         expected = config.suspicion_mult - 2
         self.expected = 0 if nodes - 2 < expected else expected
         self._accusers = [accuser]
-        self._started = now
 
     @property
     def confirmations(self) -> int:
@@ -42,11 +41,6 @@ class Suspicion:
         share = math.log(self.confirmations + 1) / math.log(self.expected + 1)
         seconds = self.longest - (self.longest - self.shortest) * share
         return max(self.shortest, math.floor(seconds * 1000) / 1000)
-
-    @property
-    def deadline(self) -> float:
-        """When the suspect is declared dead."""
-        return self._started + self.timeout
 
     def confirm(self, accuser: str) -> bool:
         """Count ``accuser``; return whether it was news."""

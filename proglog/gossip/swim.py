@@ -12,7 +12,7 @@ Sources: Das et al. 2002; Dadgar et al. 2018; memberlist ``state.go``.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Protocol
 
@@ -66,7 +66,6 @@ class _Probe:
     node: Node
     started: float
     ends: float
-    answered: bool = False
     tcp_answered: bool = False
     nacks_expected: int = 0
     nacks: int = 0
@@ -75,7 +74,7 @@ class _Probe:
 @dataclass(slots=True)
 class _Suspect:
     suspicion: Suspicion
-    timer: Timer = field(init=False)
+    timer: Timer
 
 
 class Swim:
@@ -179,7 +178,7 @@ class Swim:
         match message.kind:
             case Type.PUSH_PULL:
                 reply = self._local_state(join=message.fields.flag("Join"))
-                self._merge(message)
+                self._merge_contained(message)
                 return self.framed(reply)
             case Type.PING:
                 if message.fields.text("Node") not in ("", self.name):
@@ -202,7 +201,7 @@ class Swim:
         try:
             reply(message, "", self._now)
         except MalformedMessageError as exc:
-            self._delegate.ignored(str(exc), None)
+            reply(None, f"full exchange refused: {exc}", self._now)
 
     def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
         """A stream that this node opened came to nothing."""
@@ -232,7 +231,7 @@ class Swim:
     def update_meta(self, meta: bytes, finished: Callable[[], None] | None = None) -> None:
         """Tell everybody this node's new meta."""
         self._meta = meta
-        self._incarnation += 1
+        self._incarnation = min(self._incarnation + 1, MAX_SEQUENCE)
         own = self.nodes[self.name]
         own.meta, own.incarnation = meta, self._incarnation
         self._queue.add(self._alive_message(own), key=self.name, finished=finished)
@@ -298,6 +297,7 @@ class Swim:
 
     def _take_ping(self, fields: Fields, source: Address) -> None:
         if fields.text("Node") not in ("", self.name):
+            self._delegate.ignored(f"a ping for {fields.text('Node')!r}: this is {self.name!r}", source)
             return
         ack = encode(Type.ACK, {"SeqNo": fields.uint("SeqNo"), "Payload": self._delegate.ack_payload()})
         self._send_with_gossip([ack], _reply_address(fields, source))
@@ -326,9 +326,9 @@ class Swim:
         if forwarded is not None:
             forwarded()
         probe = self._probe
-        if probe is None or probe.sequence != sequence or probe.answered:
+        if probe is None or probe.sequence != sequence:
             return
-        probe.answered = True
+        self._probe = None
         took = self._now - probe.started
         if took <= self.config.probe_timeout:
             probe.node.rtt = took
@@ -345,6 +345,8 @@ class Swim:
         node = self.nodes.get(name)
         replaced = False
         if node is None:
+            if not incarnation:
+                return  # nobody announces itself with less than 1
             if len(self.nodes) >= self.config.max_nodes:
                 self._delegate.ignored(f"{name!r} is one node too many: the limit is {self.config.max_nodes}", address)
                 return
@@ -391,9 +393,12 @@ class Swim:
             return
         suspect = self._suspects.get(name)
         if suspect is not None:
+            before = suspect.suspicion.timeout
             if suspect.suspicion.confirm(accuser):
                 self._queue.add(_accusation(Type.SUSPECT, incarnation, name, accuser), key=name)
-                self._await_refutation(name, suspect)
+                suspect.timer.cancel()
+                deadline = suspect.timer.deadline - (before - suspect.suspicion.timeout)
+                suspect.timer = self._timers.at(max(self._now, deadline), lambda: self._condemn(name))
             return
         if node.state is not State.ALIVE:
             return
@@ -403,13 +408,9 @@ class Swim:
             return
         self._queue.add(_accusation(Type.SUSPECT, incarnation, name, accuser), key=name)
         node.incarnation, node.state, node.changed_at = incarnation, State.SUSPECT, self._now
-        suspect = _Suspect(Suspicion(self.config, nodes=len(self.nodes), accuser=accuser, now=self._now))
-        self._suspects[name] = suspect
-        suspect.timer = self._timers.at(suspect.suspicion.deadline, lambda: self._condemn(name))
-
-    def _await_refutation(self, name: str, suspect: _Suspect) -> None:
-        suspect.timer.cancel()
-        suspect.timer = self._timers.at(max(self._now, suspect.suspicion.deadline), lambda: self._condemn(name))
+        suspicion = Suspicion(self.config, nodes=len(self.nodes), accuser=accuser)
+        timer = self._timers.at(self._now + suspicion.timeout, lambda: self._condemn(name))
+        self._suspects[name] = _Suspect(suspicion, timer)
 
     def _condemn(self, name: str) -> None:
         node = self.nodes.get(name)
@@ -487,7 +488,7 @@ class Swim:
         self._ring = [name for name in self._ring if name in self.nodes]
 
     def _ask_others(self, probe: _Probe) -> None:
-        if probe.answered or self._probe is not probe:
+        if self._probe is not probe:
             return
         others = [
             node
@@ -515,9 +516,9 @@ class Swim:
             self._open(probe.node.address, ping, max(0.1, probe.ends - self._now), replied)
 
     def _conclude(self, probe: _Probe) -> None:
-        self._probe = None
-        if probe.answered:
+        if self._probe is not probe:
             return
+        self._probe = None
         if probe.tcp_answered:
             self._delegate.ignored(f"{probe.node.name!r} answers over TCP but not over UDP", probe.node.address)
             return
@@ -591,6 +592,13 @@ class Swim:
             for node in self.nodes.values()
         ]
         return push_pull(join=join, nodes=nodes, state=self._delegate.local_state(join=join))
+
+    def _merge_contained(self, message: StreamMessage) -> None:
+        """Merge what a peer sent; it gets this node's state even if its own is refused, as from a stock agent."""
+        try:
+            self._merge(message)
+        except MalformedMessageError as exc:
+            self._delegate.ignored(f"full exchange refused: {exc}", None)
 
     def _merge(self, message: StreamMessage) -> None:
         remote = [_RemoteNode(fields) for fields in message.nodes]

@@ -16,8 +16,12 @@ from proglog.gossip.errors import MalformedMessageError
 
 MAX_NAME_BYTES = 512
 MAX_META_BYTES = 512
-MAX_ITEMS = 100_000
-"""Of one list or map."""
+MAX_ITEMS = 65_536
+"""Of one map."""
+MAX_LIST = 8192
+"""Of one list. The decoder reserves room for a whole list before it reads it: a few hostile bytes reserve this much."""
+MAX_LTIME = (1 << 63) - 1
+"""The last Lamport time that is believed: one more still fits into the wire's 64 bits."""
 
 
 class Type(IntEnum):
@@ -62,20 +66,24 @@ class Fields:
 
     def uint(self, name: str, bits: int = 32) -> int:
         """Return an unsigned integer of at most ``bits``; 0 when missing."""
-        value = self._content.get(name.encode())
+        value = self._content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return 0
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
             raise MalformedMessageError(f"{name} is no unsigned integer of {bits} bits")
         return int(value)
 
+    def ltime(self, name: str) -> int:
+        """Return a Lamport time; 0 when missing."""
+        return self.uint(name, 63)
+
     def flag(self, name: str) -> bool:
         """Return a boolean; a number is true unless it is 0."""
-        return bool(self._content.get(name.encode()))
+        return bool(self._content.get(name.encode("utf-8", "surrogateescape")))
 
     def raw(self, name: str, limit: int = 1 << 20) -> bytes:
         """Return bytes; empty when missing or nil."""
-        value = self._content.get(name.encode())
+        value = self._content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return b""
         if not isinstance(value, bytes) or len(value) > limit:
@@ -88,7 +96,7 @@ class Fields:
 
     def each(self, name: str) -> list[Any]:
         """Return a list; empty when missing or nil."""
-        value = self._content.get(name.encode())
+        value = self._content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return []
         if not isinstance(value, list):
@@ -97,7 +105,7 @@ class Fields:
 
     def map(self, name: str) -> dict[Any, Any]:
         """Return a map; empty when missing or nil."""
-        value = self._content.get(name.encode())
+        value = self._content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -138,10 +146,9 @@ def reader(limit: int) -> "msgpack.Unpacker":
     """Return an incremental reader of maps that together have at most ``limit`` bytes."""
     return msgpack.Unpacker(
         raw=True,
-        strict_map_key=False,
         max_buffer_size=max(limit, 1),
-        max_array_len=MAX_ITEMS,
-        max_map_len=MAX_ITEMS,
+        max_array_len=min(limit, MAX_LIST),
+        max_map_len=min(limit, MAX_ITEMS),
         max_ext_len=0,
     )
 
@@ -149,16 +156,56 @@ def reader(limit: int) -> "msgpack.Unpacker":
 def next_map(unpacker: "msgpack.Unpacker", *, whole: bool = False) -> dict[Any, Any] | None:
     """Return the next map; ``None`` when more bytes are needed, an error instead when there are none to come."""
     try:
-        value = unpacker.unpack()
+        value = _next(unpacker)
     except msgpack.OutOfData:
         if whole:
             raise MalformedMessageError("a message is cut short") from None
         return None
-    except (ValueError, msgpack.UnpackException, RecursionError, OverflowError) as exc:
-        raise MalformedMessageError(f"no msgpack: {exc}") from exc
     if not isinstance(value, dict):
         raise MalformedMessageError("expected a map")
     return value
+
+
+def decode_list(data: bytes) -> list[Any]:
+    """Return the list in ``data``.
+
+    Raises:
+        MalformedMessageError: It is not one list.
+    """
+    unpacker = reader(len(data))
+    unpacker.feed(data)
+    try:
+        value = _next(unpacker)
+    except msgpack.OutOfData:
+        raise MalformedMessageError("a list is cut short") from None
+    if not isinstance(value, list):
+        raise MalformedMessageError("expected a list")
+    return value
+
+
+def _next(unpacker: "msgpack.Unpacker") -> object:
+    try:
+        return unpacker.unpack()
+    except msgpack.OutOfData:
+        raise
+    except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as exc:
+        raise MalformedMessageError(f"no msgpack: {exc}") from exc
+
+
+def split_map(data: bytes) -> tuple[Fields, bytes]:
+    """Return the map at the start of ``data``, and the bytes after it.
+
+    Raises:
+        MalformedMessageError: It does not start with a map.
+    """
+    unpacker = reader(len(data))
+    unpacker.feed(data)
+    return Fields(next_map(unpacker, whole=True) or {}), data[unpacker.tell() :]
+
+
+def printable(name: str) -> str:
+    """Return a name that any UTF-8 surface can carry: bytes that are not text are shown as escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def encode_tags(tags: Mapping[str, str]) -> bytes:
