@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 
 from proglog.errors import ConfigError
+from proglog.security.devcerts import DevCerts
 from proglog.telemetry.configure import configure, harmless
 
 
@@ -188,3 +190,33 @@ def test_a_process_whose_stderr_nobody_reads_goes_on_and_ends_well() -> None:
         os.close(writer)
 
     assert (result.stdout, result.returncode) == (b"3\n", 0)
+
+
+def test_a_failed_handshake_writes_no_line_of_grpcs_own_when_telemetry_was_configured_first(
+    dev_certs: DevCerts,
+) -> None:
+    code = (
+        "import pathlib, socket, sys\n"
+        "from proglog.telemetry.configure import configure\n"
+        "configure()\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "import grpc\n"
+        "from proglog.security.tls import TLSFiles, server_credentials\n"
+        "cert, key, ca = map(pathlib.Path, sys.argv[1:])\n"
+        "server = grpc.server(ThreadPoolExecutor(1))\n"
+        "credentials = server_credentials(TLSFiles(cert_file=cert, key_file=key, ca_file=ca))\n"
+        "port = server.add_secure_port('127.0.0.1:0', credentials)\n"
+        "server.start()\n"
+        "with socket.create_connection(('127.0.0.1', port), timeout=10) as plain:\n"
+        "    plain.sendall(b'no handshake' * 50)\n"
+        "    while plain.recv(4096): pass\n"
+        "server.stop(0).wait(10)\n"
+        "print('refused')\n"
+    )
+    files = dev_certs.server
+    command: list[str | Path] = [sys.executable, "-c", code, files.cert_file, files.key_file, files.ca_file]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60, env=environment)
+
+    assert (result.stdout, result.stderr) == ("refused\n", "")
