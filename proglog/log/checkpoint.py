@@ -2,19 +2,28 @@
 
 A line of JSON and its checksum: readable by an operator, and never trusted when the two disagree::
 
-    {"created_ms": 1700000000000, "node_name": "a", "origin": "6f..."}
+    {"fsync": "always", "node_name": "a", "origin": "6f..."}
     crc32c 9a3f01bc
+
+===========  =========================================================================================================
+origin       who writes here. Lost or damaged: a new origin begins, for the old one's last sequence cannot be proved
+durable      how far the log was synced, and whether it was closed in order. A lower bound, so an old one is true, too
+retired      what retention removed, of each origin: written before the files go, or their records would be fetched
+             again from a peer
+===========  =========================================================================================================
 """
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from proglog.errors import StorageError
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
+from proglog.types import Offset, OriginId, Sequence
 
-MAX_CHECKPOINT_BYTES = 16 * 1024 * 1024
+MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024
 
 
 def save(files: FileSystem, path: Path, content: dict[str, Any]) -> None:
@@ -32,6 +41,7 @@ def load(files: FileSystem, path: Path) -> dict[str, Any] | None:
 
     Raises:
         StorageError: The file is damaged.
+        OSError: It could not be read.
     """
     try:
         data = read_all(files, path, MAX_CHECKPOINT_BYTES)
@@ -43,3 +53,74 @@ def load(files: FileSystem, path: Path) -> dict[str, Any] | None:
     content = json.loads(line)
     assert isinstance(content, dict)  # the checksum says that save() wrote it
     return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DurableMark:
+    """Everything before it had been synced."""
+
+    base_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
+    """Of the segment that was active."""
+    store_bytes: int = 0
+    """Of it that were synced."""
+    end_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
+    """One past the last record in them."""
+    clean: bool = False
+    """The log was closed in order, and nothing was written since."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file's content."""
+        return {
+            "base_offset": self.base_offset,
+            "store_bytes": self.store_bytes,
+            "end_offset": self.end_offset,
+            "clean": self.clean,
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "DurableMark":
+        """Return what :meth:`to_json` wrote."""
+        return cls(
+            base_offset=Offset(content["base_offset"]),
+            store_bytes=content["store_bytes"],
+            end_offset=Offset(content["end_offset"]),
+            clean=content["clean"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetiredOrigin:
+    """What retention removed of one origin: everything before ``next_sequence``."""
+
+    next_sequence: Sequence
+    chain_crc: int
+    last_append_ms: int
+    node_name: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Retired:
+    """What retention removed."""
+
+    start_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
+    """Segments that end here or before may still have files: they are gone all the same."""
+    origins: dict[OriginId, RetiredOrigin] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file's content."""
+        origins = {
+            origin.hex(): [each.next_sequence, each.chain_crc, each.last_append_ms, each.node_name]
+            for origin, each in self.origins.items()
+        }
+        return {"start_offset": self.start_offset, "origins": origins}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Retired":
+        """Return what :meth:`to_json` wrote."""
+        origins = {
+            OriginId(bytes.fromhex(origin)): RetiredOrigin(
+                next_sequence=Sequence(following), chain_crc=chain, last_append_ms=last, node_name=name
+            )
+            for origin, (following, chain, last, name) in content["origins"].items()
+        }
+        return cls(start_offset=Offset(content["start_offset"]), origins=origins)

@@ -41,7 +41,10 @@ class LogConfig:
     """Whole segments go, oldest first, while the log has more. ``None``: never."""
 
     retention_age: float | None = None
-    """Seconds: segments go whose newest record is older. ``None``: never."""
+    """Seconds: segments go whose newest batch was appended longer ago. ``None``: never."""
+
+    ballast_bytes: int = MIB
+    """Room held back on the disk: with it, retention can still record what it removes when nothing else fits."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -55,3 +58,5 @@ class LogConfig:
             raise ConfigError(f"--retention-bytes {self.retention_bytes}: expected 0 or more")
         if self.retention_age is not None and self.retention_age <= 0:
             raise ConfigError(f"--retention-age {self.retention_age}: expected more than 0 seconds")
+        if not 0 <= self.ballast_bytes <= 1 << 30:
+            raise ConfigError(f"ballast {self.ballast_bytes}: expected 0 to {1 << 30} bytes")

@@ -7,6 +7,7 @@ any of them. Paths are absolute. All errors are ``OSError``.
 import fcntl
 import os
 from collections.abc import Sequence
+from errno import EIO
 from pathlib import Path
 from typing import Protocol
 
@@ -114,6 +115,10 @@ class OsFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __del__(self) -> None:
+        # A store that a reader still holds outlives its segment; the last holder lets go of the descriptor.
+        self.close()
+
 
 class OsLock:
     """``flock`` on a file that holds the owner's process id. The kernel lets go of it when the process ends."""
@@ -168,15 +173,15 @@ class OsFiles:
         return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
 
 
-def read_all(files: FileSystem, path: Path, limit: int) -> bytes:
-    """Return the first ``limit`` bytes of a file.
+def read_all(files: FileSystem, path: Path, limit: int, position: int = 0) -> bytes:
+    """Return a file from ``position`` on, at most ``limit`` bytes of it.
 
     Raises:
         OSError: It cannot be read; ``FileNotFoundError`` if it is not there.
     """
     file = files.open(path)
     try:
-        return file.pread(limit, 0)
+        return file.pread(max(0, min(limit, file.size() - position)), position)
     finally:
         file.close()
 
@@ -191,6 +196,8 @@ def write_all(file: File, parts: Sequence[Buffer], position: int) -> int:
     first = 0
     while first < len(views):
         written = file.pwritev(views[first : first + IOV_MAX], position)
+        if not written and any(views[first : first + IOV_MAX]):
+            raise OSError(EIO, "the disk took nothing of a write and gave no reason")
         position += written
         while first < len(views) and written >= len(views[first]):
             written -= len(views[first])

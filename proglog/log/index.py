@@ -16,7 +16,8 @@ the file, it is rebuilt from the store with identical answers.
     | columns of the entries: base_offset, position, max_timestamp_ms, base_sequence, origin number      |
     +----------------------------------------------------------------------------------------------------+
 
-``crc`` covers the rest of the first two rows and the origins: the summary is read without the entries.
+``crc`` covers the rest of the first two rows and the origins: the summary stays in memory, the entries of a sealed
+segment are read when somebody looks for something in it, and let go again.
 """
 
 import struct
@@ -36,6 +37,7 @@ VERSION = 1
 MAX_NAME_BYTES = 255
 _HEAD = Struct("<4sI I QQQQQ qqQ III")
 _ORIGIN = Struct("<16sQQIQQB")
+_CRC_AT, _CHECKED_FROM = 8, 12
 _COLUMNS = "QQqQI"
 _NO_TIME = -(1 << 63)
 ENTRY_BYTES = sum(array(code).itemsize for code in _COLUMNS)
@@ -67,8 +69,65 @@ class Summary(NamedTuple):
     last_append_ms: int
 
 
+class Entries:
+    """The sparse part: columns, ascending in offset, position and time."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.offsets = array("Q")
+        self.positions = array("Q")
+        self.timestamps = array("q")
+        self.sequences = array("Q")
+        self.origin_numbers = array("I")
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def add(self, offset: int, position: int, newest_ms: int, sequence: int, origin_number: int) -> None:
+        """Append one; ``offsets`` last, so that a reader never finds half an entry."""
+        self.positions.append(position)
+        self.timestamps.append(newest_ms)
+        self.sequences.append(sequence)
+        self.origin_numbers.append(origin_number)
+        self.offsets.append(offset)
+
+    def before_offset(self, offset: Offset) -> Position:
+        """Return a position from which a walk forwards meets the batch that holds ``offset``."""
+        found = bisect_right(self.offsets, offset) - 1
+        return Position(self.positions[found]) if found >= 0 else Position(0)
+
+    def before_sequence(self, origin_number: int, sequence: Sequence) -> Position:
+        """Return a position from which a walk forwards meets the batch of that origin that holds ``sequence``."""
+        for entry in range(len(self.offsets) - 1, -1, -1):
+            if self.origin_numbers[entry] == origin_number and self.sequences[entry] <= sequence:
+                return Position(self.positions[entry])
+        return Position(0)
+
+    def before_time(self, time_ms: int) -> Position:
+        """Return a position from which a walk forwards meets the first batch with a timestamp >= ``time_ms``."""
+        found = bisect_left(self.timestamps, time_ms) - 1
+        return Position(self.positions[found]) if found >= 0 else Position(0)
+
+    def encode(self) -> bytes:
+        """Return the columns, one after the other."""
+        return b"".join(column.tobytes() for column in self._columns())
+
+    @classmethod
+    def decode(cls, data: memoryview | bytes, count: int) -> "Entries":
+        """Return ``count`` entries from what :meth:`encode` returned; the caller has checked the length."""
+        entries, start = cls(), 0
+        for column in entries._columns():
+            end = start + count * column.itemsize
+            column.frombytes(data[start:end])
+            start = end
+        return entries
+
+    def _columns(self) -> "tuple[array[int], ...]":
+        return self.offsets, self.positions, self.timestamps, self.sequences, self.origin_numbers
+
+
 class SegmentIndex:
-    """Built by adding every batch of the segment in order."""
+    """Built by adding every batch of the segment in order, or read from its file."""
 
     def __init__(self, base_offset: Offset, interval_bytes: int) -> None:
         """Start empty, for a segment that starts at ``base_offset``."""
@@ -82,24 +141,25 @@ class SegmentIndex:
         self.max_timestamp_ms = 0
         self.last_append_ms = 0
         self.origins: dict[OriginId, OriginSpan] = {}
+        self.entries: Entries | None = Entries()
+        """``None`` while they are only in the file."""
+        self.entries_at = 0
+        """Where they start in the file."""
+        self._entries_crc = 0
+        self._entry_count = 0
         self._newest_ms = _NO_TIME
         self._numbers: dict[OriginId, int] = {}
         self._last_entry_at: dict[OriginId, int] = {}
-        self._offsets = array("Q")
-        self._positions = array("Q")
-        self._timestamps = array("q")
-        self._sequences = array("Q")
-        self._entry_origins = array("I")
 
     @property
     def entry_count(self) -> int:
-        """How many entries there are."""
-        return len(self._offsets)
+        """How many entries there are, in memory or in the file."""
+        return self._entry_count if self.entries is None else len(self.entries)
 
     @property
     def memory_bytes(self) -> int:
         """Memory of the entries."""
-        return self.entry_count * ENTRY_BYTES
+        return 0 if self.entries is None else len(self.entries) * ENTRY_BYTES
 
     @property
     def summary(self) -> Summary:
@@ -115,6 +175,10 @@ class SegmentIndex:
             self.last_append_ms,
         )
 
+    def number_of(self, origin: OriginId) -> int | None:
+        """Return what entries call ``origin``; ``None`` if the segment has nothing of it."""
+        return self._numbers.get(origin)
+
     def add(self, header: BatchHeader, position: Position, node_name: str = "") -> None:
         """Take in the batch at ``position``: the next one of the segment.
 
@@ -125,20 +189,18 @@ class SegmentIndex:
         if span is None:
             span = self.origins[origin] = OriginSpan(header.base_sequence, header.base_sequence, 0)
             self._numbers[origin] = len(self._numbers)
-        if not self.record_count and header.record_count:
-            self.first_timestamp_ms = header.first_timestamp_ms
         if header.record_count:
             # Control batches have no records: their times would move the answers of a look-up by time.
+            if not self.record_count:
+                self.first_timestamp_ms = header.first_timestamp_ms
             self._newest_ms = max(self._newest_ms, header.max_timestamp_ms)
             self.max_timestamp_ms = self._newest_ms
         last = self._last_entry_at.get(origin)
         if last is None or position - last >= self.interval_bytes:
+            assert self.entries is not None  # only an index in memory grows
             self._last_entry_at[origin] = position
-            self._positions.append(position)
-            self._timestamps.append(self._newest_ms)
-            self._sequences.append(header.base_sequence)
-            self._entry_origins.append(self._numbers[origin])
-            self._offsets.append(header.base_offset)
+            number = self._numbers[origin]
+            self.entries.add(header.base_offset, position, self._newest_ms, header.base_sequence, number)
         span.next_sequence = header.next_sequence
         span.chain_crc = header.chain_crc
         span.stored_bytes += header.batch_bytes
@@ -150,59 +212,29 @@ class SegmentIndex:
         self.end_offset = header.end_offset
         self.store_bytes = position + header.batch_bytes
 
-    def before_offset(self, offset: Offset) -> Position:
-        """Return a position from which a walk forwards meets the batch that holds ``offset``."""
-        found = bisect_right(self._offsets, offset) - 1
-        return Position(self._positions[found]) if found >= 0 else Position(0)
-
-    def before_sequence(self, origin: OriginId, sequence: Sequence) -> Position:
-        """Return a position from which a walk forwards meets the batch of ``origin`` that holds ``sequence``."""
-        number = self._numbers.get(origin)
-        at = Position(0)
-        if number is None:
-            return at
-        # Entries of one origin ascend in sequence; those of others lie between them.
-        for entry in range(bisect_right(self._positions, self._last_entry_at[origin]) - 1, -1, -1):
-            if self._entry_origins[entry] == number and self._sequences[entry] <= sequence:
-                return Position(self._positions[entry])
-        return at
-
-    def before_time(self, time_ms: int) -> Position:
-        """Return a position from which a walk forwards meets the first batch with a timestamp >= ``time_ms``."""
-        found = bisect_left(self._timestamps, time_ms) - 1
-        return Position(self._positions[found]) if found >= 0 else Position(0)
-
     def encode(self) -> bytes:
-        """Return the file."""
-        columns = (self._offsets, self._positions, self._timestamps, self._sequences, self._entry_origins)
-        entries = b"".join(column.tobytes() for column in columns)
-        origins = b"".join(self._encode_origin(origin, span) for origin, span in self.origins.items())
-        head = _HEAD.pack(MAGIC, VERSION, 0, *self.summary, len(self.origins), self.entry_count, crc(entries))
-        checked = head[12:] + origins
-        return head[:8] + crc(checked).to_bytes(4, "little") + checked + entries
-
-    @staticmethod
-    def _encode_origin(origin: OriginId, span: OriginSpan) -> bytes:
-        name = span.node_name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES]
-        return (
-            _ORIGIN.pack(
-                origin,
-                span.first_sequence,
-                span.next_sequence,
-                span.chain_crc,
-                span.stored_bytes,
-                span.last_append_ms,
-                len(name),
-            )
-            + name
-        )
+        """Return the file; from then on the entries can be let go, if it is kept."""
+        assert self.entries is not None  # what is only in the file need not be written
+        entries = self.entries.encode()
+        origins = b"".join(_encode_origin(origin, span) for origin, span in self.origins.items())
+        head = _HEAD.pack(MAGIC, VERSION, 0, *self.summary, len(self.origins), len(self.entries), crc(entries))
+        checked = head[_CHECKED_FROM:] + origins
+        self.entries_at = _CHECKED_FROM + len(checked)
+        self._entry_count, self._entries_crc = len(self.entries), crc(entries)
+        return head[:_CRC_AT] + crc(checked).to_bytes(4, "little") + checked + entries
 
     @classmethod
     def decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int) -> "SegmentIndex":
-        """Return the index in a file, if it is that of the store of ``store_bytes`` bytes at ``base_offset``.
+        """Return the index in a file, without its entries, if it is that of the store of ``store_bytes`` bytes.
+
+        Args:
+            data: The file, or enough of its beginning to hold every origin.
+            base_offset: Of the store, from its name.
+            interval_bytes: For what is added later.
+            store_bytes: Of the store as it is now.
 
         Raises:
-            MalformedBatchError: It is damaged, of another version, or of another store.
+            MalformedBatchError: It is damaged, cut short, of another version, or of another store.
         """
         try:
             return cls._decode(data, base_offset, interval_bytes, store_bytes)
@@ -224,25 +256,39 @@ class SegmentIndex:
             at += length
             index.origins[OriginId(origin)] = OriginSpan(first, following, chain, size, last_append_ms, name)
             index._numbers[OriginId(origin)] = number
-        if crc(memoryview(data)[12:at]) != checksum:
+        if at > len(data) or crc(memoryview(data)[_CHECKED_FROM:at]) != checksum:
             raise MalformedBatchError("the index file's summary does not agree with its checksum")
         if (summary.base_offset, summary.store_bytes) != (base_offset, store_bytes):
             raise MalformedBatchError("the index file belongs to another store, or to this one at another time")
-        entries = memoryview(data)[at:]
-        if len(entries) != entry_count * ENTRY_BYTES or crc(entries) != entries_crc:
-            raise MalformedBatchError("the index file's entries do not agree with their checksum")
         index.end_offset, index.store_bytes = summary.end_offset, summary.store_bytes
         index.batch_count, index.record_count = summary.batch_count, summary.record_count
         index.first_timestamp_ms, index.max_timestamp_ms = summary.first_timestamp_ms, summary.max_timestamp_ms
         index.last_append_ms = summary.last_append_ms
         index._newest_ms = summary.max_timestamp_ms if summary.record_count else _NO_TIME
-        columns = (index._offsets, index._positions, index._timestamps, index._sequences, index._entry_origins)
-        start = 0
-        for column in columns:
-            end = start + entry_count * column.itemsize
-            column.frombytes(entries[start:end])
-            start = end
-        names = list(index.origins)
-        for entry, origin_number in enumerate(index._entry_origins):
-            index._last_entry_at[names[origin_number]] = index._positions[entry]
+        index.entries, index.entries_at = None, at
+        index._entry_count, index._entries_crc = entry_count, entries_crc
         return index
+
+    def attach(self, data: bytes) -> Entries:
+        """Take the entries back into memory, and return them.
+
+        Args:
+            data: The file from ``entries_at`` on.
+
+        Raises:
+            MalformedBatchError: They are damaged.
+        """
+        if len(data) != self._entry_count * ENTRY_BYTES or crc(data) != self._entries_crc:
+            raise MalformedBatchError("the index file's entries do not agree with their checksum")
+        entries = Entries.decode(data, self._entry_count)
+        names = list(self.origins)
+        for number, position in zip(entries.origin_numbers, entries.positions, strict=True):
+            self._last_entry_at[names[number]] = position
+        self.entries = entries
+        return entries
+
+
+def _encode_origin(origin: OriginId, span: OriginSpan) -> bytes:
+    name = span.node_name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES]
+    numbers = (span.first_sequence, span.next_sequence, span.chain_crc, span.stored_bytes, span.last_append_ms)
+    return _ORIGIN.pack(origin, *numbers, len(name)) + name

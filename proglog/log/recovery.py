@@ -1,28 +1,23 @@
-"""Opening a store after whatever happened: cut what was never synced, keep what was, name what is damaged.
+"""Opening the segments of a directory, whatever the last life left, and saying what that was.
 
-A batch that does not check out is one of two things, and batches say which by ``group_at``, the start of the write
-group that they were in. Groups are synced one after the other::
-
-    ...whole | ##### | whole     the whole one began its group after the damage: the damage had been synced: CORRUPT.
-                                 Never cut: the range is a hole, and what follows is served.
-    ...whole | ##### | whole     the whole one is of the damage's own group, or there is none: it was never synced, so
-                                 never acknowledged: TORN. Cut to the last whole batch before.
-
-Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to tell.
+After an orderly end nothing is scanned: the index of every segment is taken as the hint it is. After any other end the
+last segment is read from end to end; sealed ones were synced before the next was begun.
 """
 
 from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
-from proglog.errors import MalformedBatchError
-from proglog.log.files import File
-from proglog.log.group import node_name_in
+from proglog.errors import StorageError
+from proglog.log import checkpoint
+from proglog.log.checkpoint import DurableMark, Retired
+from proglog.log.files import File, FileSystem
 from proglog.log.index import SegmentIndex
-from proglog.log.segment import Hole, store_name
-from proglog.record.batch import MAGIC, MAX_BATCH_BYTES, BatchHeader, VerifiedBatch, verify_checksums
+from proglog.log.scan import Hole, ScannedStore, scan_store
+from proglog.log.segment import Segment, load_index
+from proglog.log.store import Stores, base_offsets, index_name, store_name
 from proglog.types import Offset, Position
-
-_SCAN_BYTES = 8 * 1024 * 1024
-assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherever that starts
 
 
 @dataclass(slots=True)
@@ -37,6 +32,10 @@ class RecoveryReport:
     torn_at: str = ""
     rebuilt_indexes: int = 0
     holes: list[Hole] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """Small files that were damaged, and what that led to."""
+    end_lost: bool = False
+    """Something that had been synced is gone from the end of the log."""
     new_origin_reason: str = ""
     """Why the directory got a new origin; empty when it kept its own."""
 
@@ -50,115 +49,137 @@ class RecoveryReport:
         ]
         if self.rebuilt_indexes:
             parts.append(f"rebuilt {self.rebuilt_indexes} index{'es' if self.rebuilt_indexes > 1 else ''}")
-        return "; ".join(parts)
+        if self.end_lost:
+            parts.append("synced data is missing from the end of the log")
+        return "; ".join([*parts, *self.notes])
 
 
-@dataclass(slots=True)
-class ScannedStore:
-    """A store, read from end to end."""
+class Recovery:
+    """One opening of the log in ``directory``. Nothing is written but what has to be repaired."""
 
-    index: SegmentIndex
-    size: Position
-    """Bytes to keep: the rest is torn."""
-    holes: list[Hole]
+    def __init__(self, files: FileSystem, directory: Path, interval_bytes: int) -> None:
+        """Look at ``directory``, which this process has locked."""
+        self.files = files
+        self.directory = directory
+        self.interval_bytes = interval_bytes
+        self.stores = Stores(files, directory)
+        self.report = RecoveryReport()
+        mark = self._load("durable")
+        self.mark = DurableMark.from_json(mark) if mark else DurableMark()
+        retired = self._load("retired")
+        self.retired = Retired.from_json(retired) if retired else Retired()
 
+    def open_segments(self) -> list[Segment]:
+        """Return the segments in order, the last one active.
 
-def scan_store(file: File, base_offset: Offset, interval_bytes: int, *, last: bool) -> ScannedStore:
-    """Check every batch of a store and build its index.
+        Raises:
+            OSError: The disk could not be read or written.
+        """
+        bases = base_offsets(self.files.names(self.directory))
+        bases = self._finish_retention(bases)
+        segments = [self._open_sealed(base_offset, following) for base_offset, following in pairwise(bases)]
+        if bases:
+            segments.append(self._open_last(bases[-1]))
+        expected = max(self.mark.end_offset, self.retired.start_offset)
+        if not segments or segments[-1].end_offset < expected:
+            # What is missing keeps its offsets: no offset ever names two records.
+            self.report.end_lost = expected > self.retired.start_offset
+            if segments:
+                seal(segments[-1])
+            segments.append(create_segment(self.stores, expected, self.interval_bytes))
+        return segments
 
-    Args:
-        file: The store.
-        base_offset: From its name.
-        interval_bytes: Of the index.
-        last: The log's last segment: only there can a tail be torn. Damage elsewhere had been synced at the roll.
-    """
-    index = SegmentIndex(base_offset, interval_bytes)
-    holes: list[Hole] = []
-    length = file.size()
-    position = Position(0)
-    window = _Window(file, length)
-    while position < length:
-        batch = window.batch_at(position)
-        if batch is not None and _continues(index, batch.header, position):
-            index.add(batch.header, position, node_name_in(batch))
-            position = Position(position + batch.header.batch_bytes)
-            continue
-        following = _next_batch(window, position, index.end_offset)
-        if last and (following is None or not _synced_before(window, position, following)):
-            return ScannedStore(index, position, holes)
-        end = Position(length) if following is None else following[0]
-        end_offset = index.end_offset if following is None else following[1].base_offset
-        name = store_name(base_offset)
-        holes.append(Hole(position, end, index.end_offset, end_offset, f"{name}, bytes {position} to {end - 1}"))
-        index.end_offset = end_offset
-        index.store_bytes = end
-        position = end
-    return ScannedStore(index, Position(length), holes)
-
-
-class _Window:
-    """A store through one moving buffer: each byte is read about once."""
-
-    def __init__(self, file: File, length: int) -> None:
-        self.length = length
-        self._file = file
-        self._start = 0
-        self._data = b""
-
-    def batch_at(self, position: int) -> VerifiedBatch | None:
-        """Return the batch at ``position`` if there is a whole, undamaged one."""
-        data, at = self.bytes_at(position, MAX_BATCH_BYTES)
+    def _load(self, name: str) -> dict[str, Any] | None:
         try:
-            return verify_checksums(data, at)
-        except MalformedBatchError:
+            return checkpoint.load(self.files, self.directory / name)
+        except StorageError:
+            self.report.notes.append(f"the file {name!r} was damaged and is made anew from the log")
             return None
 
-    def bytes_at(self, position: int, size: int) -> tuple[bytes, int]:
-        """Return a buffer and the index in it from which ``size`` bytes follow, or all up to the end."""
-        wanted = min(position + size, self.length)
-        if not self._start <= position or wanted > self._start + len(self._data):
-            self._start = position
-            self._data = self._file.pread(_SCAN_BYTES, position)
-        return self._data, position - self._start
+    def _finish_retention(self, bases: list[Offset]) -> list[Offset]:
+        """Remove what retention had already recorded as removed when the process ended."""
+        gone = [base for base, following in pairwise(bases) if following <= self.retired.start_offset]
+        for base_offset in gone:
+            remove_files(self.files, self.directory, base_offset)
+        if gone:
+            self.files.sync_dir(self.directory)
+        return bases[len(gone) :]
 
-    def find_magic(self, position: int) -> int | None:
-        """Return the next position at or after ``position`` where the magic stands."""
-        while position < self.length:
-            data, at = self.bytes_at(position, len(MAGIC))
-            found = data.find(MAGIC, at)
-            if found >= 0:
-                return position + found - at
-            position += max(1, len(data) - at - len(MAGIC) + 1)
-        return None
+    def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
+        store = self.stores.get(base_offset)
+        size = Position(store.size())
+        index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=size)
+        if index is not None and index.end_offset == following:
+            return Segment(self.stores, base_offset, index, size)
+        scanned = self._scan(store, base_offset, size, (size, following))
+        segment = Segment(self.stores, base_offset, scanned.index, size, holes=scanned.holes, checked=(0, size))
+        segment.index_state = "rebuilt"
+        self.report.rebuilt_indexes += 1
+        segment.save_index()
+        return segment
+
+    def _open_last(self, base_offset: Offset) -> Segment:
+        store = self.files.open(self.directory / store_name(base_offset), write=True)
+        size = Position(store.size())
+        mark = self.mark
+        durable = (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
+        if mark.clean and durable[0] == size:
+            index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=size)
+            if index is not None:
+                segment = Segment(self.stores, base_offset, index, size, file=store)
+                segment.entries()
+                return segment
+            self.report.rebuilt_indexes += 1
+        else:
+            self.report.clean = False
+        scanned = self._scan(store, base_offset, size, durable)
+        if scanned.size < size:
+            self.report.torn_bytes = size - scanned.size
+            self.report.torn_at = f"{store_name(base_offset)}, byte {scanned.size}"
+            store.truncate(scanned.size)
+            store.sync()
+        last_hole = scanned.holes[-1] if scanned.holes else None
+        ends_in_hole = last_hole is not None and last_hole.end_position == scanned.size
+        self.report.end_lost = ends_in_hole or scanned.size < durable[0]
+        if not self.report.clean:
+            store.sync()  # a killed process leaves whole batches that were never synced: they count from now on
+        segment = Segment(self.stores, base_offset, scanned.index, scanned.size, file=store, holes=scanned.holes)
+        segment.checked = (0, scanned.size)
+        return segment
+
+    def _scan(self, store: File, base_offset: Offset, length: int, durable: tuple[int, Offset]) -> ScannedStore:
+        scanned = scan_store(store, base_offset, self.interval_bytes, length=length, durable=durable)
+        self.report.scanned_bytes += length
+        self.report.holes.extend(scanned.holes)
+        return scanned
 
 
-def _continues(index: SegmentIndex, header: BatchHeader, position: Position) -> bool:
-    """Return whether a whole batch belongs here: a stale or misdirected one is damage, too."""
-    return header.base_offset == index.end_offset and header.group_at <= position
+def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> Segment:
+    """Return a new, empty, active segment.
+
+    Raises:
+        OSError: The file could not be made.
+    """
+    file = stores.files.open(stores.directory / store_name(base_offset), write=True, create=True)
+    file.truncate(0)  # a file of this name can only be left from a roll that failed
+    stores.files.sync_dir(stores.directory)
+    return Segment(stores, base_offset, SegmentIndex(base_offset, interval_bytes), Position(0), file=file)
 
 
-def _next_batch(window: _Window, damaged: Position, end_offset: Offset) -> tuple[Position, BatchHeader] | None:
-    position: int | None = damaged + 1
-    while position is not None:
-        position = window.find_magic(position)
-        if position is None:
-            return None
-        batch = window.batch_at(position)
-        if batch is not None and batch.header.base_offset >= end_offset and batch.header.group_at <= position:
-            return Position(position), batch.header
-        position += 1
-    return None
+def seal(segment: Segment) -> None:
+    """Take no more appends into ``segment``. Its store stays open for whoever reads it."""
+    segment.file = None
+    segment.save_index()
 
 
-def _synced_before(window: _Window, damaged: Position, following: tuple[Position, BatchHeader]) -> bool:
-    """Return whether any whole batch after ``damaged`` began its group after it: then it had been synced."""
-    position, header = following
-    end_offset = header.base_offset
-    while True:
-        if position - header.group_at > damaged:
-            return True
-        end_offset = header.end_offset
-        ahead = _next_batch(window, Position(position + header.batch_bytes - 1), end_offset)
-        if ahead is None:
-            return False
-        position, header = ahead
+def remove_files(files: FileSystem, directory: Path, base_offset: Offset) -> None:
+    """Remove a segment's files; the index, a hint, may be missing.
+
+    Raises:
+        OSError: One could not be removed.
+    """
+    for name in (index_name(base_offset), store_name(base_offset)):
+        try:
+            files.unlink(directory / name)
+        except FileNotFoundError:
+            continue

@@ -1,58 +1,61 @@
 """One segment: a store of batches under its base offset, and the index into it.
 
-The store, ``%020d.log``, is batches back to back and nothing else; the index, ``%020d.index``, is a hint. Damaged
-ranges are kept as *holes*: what stands before and after them is served.
+The store, ``%020d.log``, is batches back to back and nothing else; the index, ``%020d.index``, is a hint.
+
+A read answers with bytes as they stand in the store, each checked once: what this process wrote or scanned is known to
+be whole, and a sealed store is checked as far as it is read. What does not check out becomes a *hole*: a range that
+answers :class:`DataLossError` while everything before and after it is served.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from struct import Struct
 
-from proglog.errors import DataLossError, MalformedBatchError, StorageError
-from proglog.log.files import File, FileSystem, read_all, replace
-from proglog.log.index import SegmentIndex
-from proglog.record.batch import HEADER_BYTES, MAGIC, MAX_BATCH_BYTES, BatchHeader, parse_header
-from proglog.types import Offset, Position
+from proglog.errors import DataLossError, MalformedBatchError, ProglogError, StorageError
+from proglog.log.files import File, read_all, replace
+from proglog.log.index import Entries, SegmentIndex
+from proglog.log.scan import Hole, ScannedStore, scan_store
+from proglog.log.store import Stores, index_name, store_name
+from proglog.record.batch import HEADER_BYTES, MAGIC, MAX_BATCH_BYTES, BatchHeader, parse_header, verify_checksums
+from proglog.types import Offset, OriginId, Position, Sequence
 
-STORE_SUFFIX = ".log"
-INDEX_SUFFIX = ".index"
-MAX_INDEX_BYTES = 1 << 30
 _WALK_BYTES = 64 * 1024
+_SUMMARY_BYTES = 16 * 1024
+MAX_INDEX_BYTES = 1 << 30
 _LENGTH = Struct("<4s20xI")  # magic, then batch_bytes at byte 24
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A damaged range of one store, and the offsets that were in it."""
-
-    start_position: Position
-    end_position: Position
-    start_offset: Offset
-    end_offset: Offset
-    detail: str
 
 
 @dataclass(slots=True)
 class Segment:
     """Written by one thread, read by any."""
 
-    files: FileSystem
-    directory: Path
+    stores: Stores
     base_offset: Offset
-    store: File
     index: SegmentIndex
     size: Position
     """Bytes of the store that are durable and may be served."""
-    active: bool = True
+    file: File | None = None
+    """The store open for writing, while the segment is active."""
     index_state: str = "ok"
     """``ok``, ``rebuilt`` or ``missing``."""
     holes: list[Hole] = field(default_factory=list)
+    checked: tuple[int, int] = (0, 0)
+    """The positions between which every byte is known to be whole: written by this process, scanned, or read before."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it takes appends."""
+        return self.file is not None
 
     @property
     def end_offset(self) -> Offset:
         """One past the last record."""
         return self.index.end_offset
+
+    @property
+    def store(self) -> File:
+        """The store, open."""
+        return self.file or self.stores.get(self.base_offset)
 
     def read(self, position: Position, max_bytes: int) -> bytes:
         """Return whole batches from ``position`` on, the first even if larger than ``max_bytes``.
@@ -64,14 +67,20 @@ class Segment:
         limit = self._readable_until(position)
         data = self._pread(min(max(max_bytes, HEADER_BYTES), limit - position), position)
         whole = self._whole_batches(data, position)
-        if not whole and position < limit:
-            wanted = self._batch_bytes_at(data, position, 0)
-            data = self._pread(min(wanted, limit - position), position)
+        if not whole:
+            data = self._pread(min(self._first_batch_bytes(data), limit - position), position)
             whole = self._whole_batches(data, position)
+        if not whole:
+            raise self._damaged(position)
         return data[:whole] if whole < len(data) else data
 
     def walk(self, position: Position) -> Iterator[tuple[Position, BatchHeader]]:
-        """Yield (position, header) of the batches from ``position`` on, holes left out, up to the durable end."""
+        """Yield (position, header) of the batches from ``position`` on, holes left out, up to the durable end.
+
+        Raises:
+            DataLossError: A header is damaged; the hole is known afterwards.
+            StorageError: The disk could not be read.
+        """
         while position < self.size:
             hole = self.hole_at(position)
             if hole is not None:
@@ -80,91 +89,176 @@ class Segment:
             data = self._pread(min(_WALK_BYTES, self.size - position), position)
             at = 0
             while len(data) - at >= HEADER_BYTES and self.hole_at(Position(position + at)) is None:
-                header = self._header(data, position, at)
+                try:
+                    header = parse_header(data, at)
+                except MalformedBatchError:
+                    raise self._damaged(Position(position + at)) from None
                 yield Position(position + at), header
                 at += header.batch_bytes
+            if not at and self.hole_at(position) is None:
+                raise self._damaged(position)
             position = Position(position + at)
 
-    def hole_at(self, position: Position) -> Hole | None:
+    def find_offset(self, offset: Offset) -> Position:
+        """Return the position of the batch that holds ``offset``.
+
+        Raises:
+            DataLossError: It is damaged.
+        """
+        hole = next((hole for hole in self.holes if hole.start_offset <= offset < hole.end_offset), None)
+        if hole is not None:
+            raise hole.error()
+        for position, header in self.walk(self.entries().before_offset(offset)):
+            if header.base_offset <= offset < header.end_offset:
+                return position
+            if header.base_offset > offset:
+                break
+        raise DataLossError(offset, offset + 1, store_name(self.base_offset))
+
+    def find_sequence(self, origin: OriginId, sequence: Sequence) -> Position | None:
+        """Return the position of the batch of ``origin`` that holds ``sequence``; ``None`` if it is damaged."""
+        number = self.index.number_of(origin)
+        if number is None:
+            return None
+        for position, header in self.walk(self.entries().before_sequence(number, sequence)):
+            if header.origin == origin and sequence < header.next_sequence:
+                return position if header.base_sequence <= sequence else None
+        return None
+
+    def entries(self) -> Entries:
+        """Return the index entries: from memory, from the file, or from the store when the file is no good.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
+        entries = self.index.entries
+        if entries is not None:
+            return entries
+        try:
+            path = self.stores.directory / index_name(self.base_offset)
+            return self.index.attach(read_all(self.stores.files, path, MAX_INDEX_BYTES, self.index.entries_at))
+        except (OSError, MalformedBatchError):
+            return self.rebuild_index()
+
+    def forget_entries(self) -> None:
+        """Let go of the entries where the file has them."""
+        if not self.active and not self.holes and self.index_state != "missing":
+            self.index.entries = None
+
+    def rebuild_index(self) -> Entries:
+        """Make the index of a sealed segment again from its store; return its entries.
+
+        Raises:
+            StorageError: The store cannot be read.
+        """
+        scanned = self._scan()
+        self.index, self.holes, self.index_state = scanned.index, scanned.holes, "rebuilt"
+        self.checked = (0, self.size)
+        entries = scanned.index.entries
+        assert entries is not None  # a scan makes them
+        self.save_index()
+        return entries
+
+    def save_index(self) -> None:
+        """Write the index file. It is a hint: the log is whole without it, so a failure is only noted."""
+        if self.holes or self.index.entries is None:
+            return  # a segment with holes is scanned at every start, so that they are found again
+        directory = self.stores.directory
+        try:
+            replace(self.stores.files, directory / index_name(self.base_offset), self.index.encode())
+        except OSError:
+            self.index_state = "missing"
+        else:
+            self.index_state = "ok" if self.index_state == "missing" else self.index_state
+
+    def hole_at(self, position: int) -> Hole | None:
         """Return the hole that ``position`` is in."""
         for hole in self.holes:
             if hole.start_position <= position < hole.end_position:
                 return hole
         return None
 
-    def hole_with(self, offset: Offset) -> Hole | None:
-        """Return the hole that ``offset`` was in."""
-        for hole in self.holes:
-            if hole.start_offset <= offset < hole.end_offset:
-                return hole
-        return None
-
-    def save_index(self) -> None:
-        """Write the index file. It is a hint: the log is whole without it."""
-        if not self.holes:  # a segment with holes is scanned at every start, so that they are found again
-            replace(self.files, self.directory / index_name(self.base_offset), self.index.encode())
-
-    def close(self) -> None:
-        """Let go of the store."""
-        self.store.close()
+    def let_go(self) -> None:
+        """Let go of the store: it is closed when the last reader is done."""
+        self.file = None
+        self.stores.clear()
 
     def _readable_until(self, position: Position) -> Position:
         limit = self.size
         for hole in self.holes:
             if hole.start_position <= position < hole.end_position:
-                raise DataLossError(hole.start_offset, hole.end_offset, hole.detail)
+                raise hole.error()
             if position < hole.start_position < limit:
                 limit = hole.start_position
         return limit
 
     def _whole_batches(self, data: bytes, position: Position) -> int:
+        """Return how many bytes of ``data`` are whole batches, each checked now or before; 0 at damage."""
+        start, end = self.checked
         at = 0
         while len(data) - at >= HEADER_BYTES:
-            following = at + self._batch_bytes_at(data, position, at)
-            if following > len(data):
+            magic, batch_bytes = _LENGTH.unpack_from(data, at)
+            if magic != MAGIC or not HEADER_BYTES <= batch_bytes <= len(data) - at:
                 break
-            at = following
+            if not start <= position + at < end and not _is_whole(data, at):
+                break
+            at += batch_bytes
+        if at and position + at > end:
+            self.checked = (start if start <= position <= end else position, position + at)
         return at
 
-    def _batch_bytes_at(self, data: bytes, position: Position, at: int) -> int:
-        magic, batch_bytes = _LENGTH.unpack_from(data, at)
-        if magic != MAGIC or not HEADER_BYTES <= batch_bytes <= MAX_BATCH_BYTES:
-            raise self._damaged(position + at, "no batch header where one should be")
-        return int(batch_bytes)
+    def _first_batch_bytes(self, data: bytes) -> int:
+        magic, batch_bytes = _LENGTH.unpack_from(data) if len(data) >= HEADER_BYTES else (b"", 0)
+        return int(batch_bytes) if magic == MAGIC and batch_bytes <= MAX_BATCH_BYTES else 0
 
-    def _header(self, data: bytes, position: Position, at: int) -> BatchHeader:
+    def _damaged(self, position: Position) -> ProglogError:
+        """Find out how far the damage at ``position`` goes and remember it: what is not damaged stays readable."""
+        scanned = self._scan()
+        self.holes = scanned.holes
+        hole = self.hole_at(position)
+        if hole is None:
+            where = f"{store_name(self.base_offset)} at byte {position}"
+            return StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
+        return hole.error()
+
+    def _scan(self) -> ScannedStore:
+        interval_bytes, size = self.index.interval_bytes, self.size
         try:
-            return parse_header(data, at)
-        except MalformedBatchError as exc:
-            raise self._damaged(position + at, str(exc)) from exc
-
-    def _damaged(self, position: int, detail: str) -> DataLossError:
-        where = f"{store_name(self.base_offset)} at byte {position}"
-        return DataLossError(self.base_offset, self.end_offset, f"{where}: {detail}")
+            return scan_store(
+                self.store, self.base_offset, interval_bytes, length=size, durable=(size, self.end_offset)
+            )
+        except OSError as exc:
+            raise self._unreadable(Position(0), exc) from exc
 
     def _pread(self, size: int, position: Position) -> bytes:
         try:
-            return self.store.pread(size, position)
+            data = self.store.pread(size, position)
         except OSError as exc:
-            raise StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {exc.strerror}") from exc
+            raise self._unreadable(position, exc) from exc
+        if len(data) < size:
+            raise StorageError(f"{store_name(self.base_offset)} ends at byte {position + len(data)}: it was cut")
+        return data
+
+    def _unreadable(self, position: Position, cause: OSError) -> StorageError:
+        return StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {cause.strerror or cause}")
 
 
-def store_name(base_offset: int) -> str:
-    """Return the name of a store file."""
-    return f"{base_offset:020d}{STORE_SUFFIX}"
-
-
-def index_name(base_offset: int) -> str:
-    """Return the name of an index file."""
-    return f"{base_offset:020d}{INDEX_SUFFIX}"
-
-
-def load_index(
-    files: FileSystem, directory: Path, base_offset: Offset, *, interval_bytes: int, store_bytes: int
-) -> SegmentIndex | None:
-    """Return the index from its file, or ``None`` if that is missing, damaged, stale or another's."""
+def _is_whole(data: bytes, at: int) -> bool:
     try:
-        data = read_all(files, directory / index_name(base_offset), MAX_INDEX_BYTES)
-        return SegmentIndex.decode(data, base_offset, interval_bytes, store_bytes)
-    except (OSError, MalformedBatchError):
-        return None
+        verify_checksums(data, at)
+    except MalformedBatchError:
+        return False
+    return True
+
+
+def load_index(stores: Stores, base_offset: Offset, *, interval_bytes: int, store_bytes: int) -> SegmentIndex | None:
+    """Return the index from its file, or ``None`` if that is missing, damaged, stale or another's."""
+    path = stores.directory / index_name(base_offset)
+    for limit in (_SUMMARY_BYTES, MAX_INDEX_BYTES):
+        try:
+            return SegmentIndex.decode(read_all(stores.files, path, limit), base_offset, interval_bytes, store_bytes)
+        except OSError:
+            return None
+        except MalformedBatchError:
+            continue  # thousands of origins do not fit into the first, short read
+    return None

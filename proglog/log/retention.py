@@ -1,0 +1,46 @@
+"""Which segments may go. Pure: sizes, times and clocks in, a number out.
+
+Whole sealed segments, oldest first. Age is by append time, the clock of this node: a producer's timestamps could keep
+a segment for ever or remove it at once. One jump of the clock removes nothing: see :class:`ClockWatch`.
+"""
+
+from collections.abc import Sequence
+
+_TOLERANCE_MS = 10_000
+_MAX_PROBATION = 600.0
+
+
+class ClockWatch:
+    """Trusts the wall clock when it has kept pace with the monotonic one for a while."""
+
+    def __init__(self, retention_age: float) -> None:
+        """Ask for a tenth of ``retention_age`` seconds in step, at most ten minutes."""
+        self._probation = min(retention_age / 10, _MAX_PROBATION)
+        self._started: float | None = None
+        self._last: tuple[int, float] | None = None
+
+    def agrees(self, wall_ms: int, monotonic: float) -> bool:
+        """Take one sample of both clocks; return whether the wall clock may decide over data."""
+        before, self._last = self._last, (wall_ms, monotonic)
+        in_step = before is not None and abs((wall_ms - before[0]) - (monotonic - before[1]) * 1000) <= _TOLERANCE_MS
+        if not in_step or self._started is None:
+            self._started = monotonic
+        return monotonic - self._started >= self._probation
+
+
+def too_many(segment_bytes: Sequence[int], retention_bytes: int) -> int:
+    """Return how many segments go, from the oldest, so that at most ``retention_bytes`` are left. Never the last."""
+    total, count = sum(segment_bytes), 0
+    while count < len(segment_bytes) - 1 and total > retention_bytes:
+        total -= segment_bytes[count]
+        count += 1
+    return count
+
+
+def too_old(last_append_ms: Sequence[int], now_ms: int, retention_age: float) -> int:
+    """Return how many segments go because their newest batch is older than ``retention_age`` seconds. Never the last."""
+    oldest_kept_ms = now_ms - retention_age * 1000
+    count = 0
+    while count < len(last_append_ms) - 1 and last_append_ms[count] < oldest_kept_ms:
+        count += 1
+    return count

@@ -1,0 +1,179 @@
+"""Reading a store from end to end after whatever happened: what is whole, what is torn, what is damaged.
+
+A batch that does not check out is one of two things, and batches say which by ``group_at``, the start of the write
+group that they were in. Groups are synced one after the other::
+
+    ...whole | ##### | whole     the whole one began its group after the damage: the damage had been synced: CORRUPT.
+                                 Never cut: the range is a hole, and what follows is served.
+    ...whole | ##### | whole     the whole one is of the damage's own group, or there is none: it was never synced, so
+                                 never acknowledged: TORN. Cut to the last whole batch before.
+
+Below the durable mark (a sealed segment is all below it) damage is always corruption.
+
+Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to tell.
+"""
+
+from dataclasses import dataclass
+
+from proglog.errors import DataLossError, MalformedBatchError
+from proglog.log.files import File
+from proglog.log.group import node_name_in
+from proglog.log.index import SegmentIndex
+from proglog.log.store import store_name
+from proglog.record.batch import (
+    HEADER_BYTES,
+    MAGIC,
+    MAX_BATCH_BYTES,
+    BatchHeader,
+    VerifiedBatch,
+    parse_header,
+    verify_checksums,
+)
+from proglog.types import Offset, Position
+
+_SCAN_BYTES = 8 * 1024 * 1024
+assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherever that starts
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A damaged range of one store, and the offsets that were in it."""
+
+    start_position: Position
+    end_position: Position
+    start_offset: Offset
+    end_offset: Offset
+    detail: str
+
+    def error(self) -> DataLossError:
+        """Return what a reader of it is told."""
+        return DataLossError(self.start_offset, self.end_offset, self.detail)
+
+
+@dataclass(slots=True)
+class ScannedStore:
+    """A store, read from end to end."""
+
+    index: SegmentIndex
+    size: Position
+    """Bytes to keep: the rest is torn."""
+    holes: list[Hole]
+    length: int
+    """Bytes that were read."""
+
+
+def scan_store(
+    file: File, base_offset: Offset, interval_bytes: int, *, length: int, durable: tuple[int, Offset]
+) -> ScannedStore:
+    """Check every batch of a store and build its index.
+
+    Args:
+        file: The store.
+        base_offset: From its name.
+        interval_bytes: Of the index.
+        length: Bytes of the store to look at.
+        durable: The position before which everything is known to have been synced, and the end offset there.
+
+    Raises:
+        OSError: The store could not be read.
+    """
+    index = SegmentIndex(base_offset, interval_bytes)
+    holes: list[Hole] = []
+    position = Position(0)
+    window = _Window(file, length)
+    while position < length:
+        batch = window.batch_at(position)
+        if batch is not None and _continues(index, batch.header, position):
+            index.add(batch.header, position, node_name_in(batch))
+            position = Position(position + batch.header.batch_bytes)
+            continue
+        following = _next_batch(window, _after_damage(window, index, position), index.end_offset)
+        if position >= durable[0] and (following is None or not _synced_before(window, position, following)):
+            return ScannedStore(index, position, holes, length)
+        if following is None:
+            end, end_offset = Position(min(length, durable[0])), max(index.end_offset, durable[1])
+        else:
+            end, end_offset = following[0], following[1].base_offset
+        detail = f"{store_name(base_offset)}, bytes {position} to {end - 1}"
+        holes.append(Hole(position, end, index.end_offset, end_offset, detail))
+        index.end_offset = end_offset
+        index.store_bytes = end
+        position = end
+    return ScannedStore(index, Position(length), holes, length)
+
+
+class _Window:
+    """A store through one moving buffer: each byte is read about once."""
+
+    def __init__(self, file: File, length: int) -> None:
+        self.length = length
+        self._file = file
+        self._start = 0
+        self._data = b""
+
+    def batch_at(self, position: int) -> VerifiedBatch | None:
+        """Return the batch at ``position`` if there is a whole, undamaged one."""
+        data, at = self.bytes_at(position, MAX_BATCH_BYTES)
+        try:
+            return verify_checksums(data, at)
+        except MalformedBatchError:
+            return None
+
+    def bytes_at(self, position: int, size: int) -> tuple[bytes, int]:
+        """Return a buffer and the index in it from which ``size`` bytes follow, or all up to the end."""
+        wanted = min(position + size, self.length)
+        if not self._start <= position or wanted > self._start + len(self._data):
+            self._start = position
+            self._data = self._file.pread(min(_SCAN_BYTES, self.length - position), position)
+        return self._data, position - self._start
+
+    def find_magic(self, position: int) -> int | None:
+        """Return the next position at or after ``position`` where the magic stands."""
+        while position + len(MAGIC) <= self.length:
+            data, at = self.bytes_at(position, len(MAGIC))
+            found = data.find(MAGIC, at)
+            if found >= 0:
+                return position + found - at
+            position += max(1, len(data) - at - len(MAGIC) + 1)
+        return None
+
+
+def _continues(index: SegmentIndex, header: BatchHeader, position: Position) -> bool:
+    """Return whether a whole batch belongs here: a stale or misdirected one is damage, too."""
+    return header.base_offset == index.end_offset and header.group_at <= position
+
+
+def _after_damage(window: _Window, index: SegmentIndex, damaged: Position) -> int:
+    """Return where to look for what follows: a header that is whole says how long its payload is.
+
+    Payloads are any bytes, whole batches among them: they are not searched where that can be helped.
+    """
+    try:
+        header = parse_header(*window.bytes_at(damaged, HEADER_BYTES))
+    except MalformedBatchError:
+        return damaged + 1
+    return damaged + (header.batch_bytes if _continues(index, header, damaged) else 1)
+
+
+def _next_batch(window: _Window, start: int, end_offset: Offset) -> tuple[Position, BatchHeader] | None:
+    position: int | None = start
+    while position is not None:
+        position = window.find_magic(position)
+        if position is None:
+            return None
+        batch = window.batch_at(position)
+        if batch is not None and batch.header.base_offset >= end_offset and batch.header.group_at <= position:
+            return Position(position), batch.header
+        position += 1
+    return None
+
+
+def _synced_before(window: _Window, damaged: Position, following: tuple[Position, BatchHeader]) -> bool:
+    """Return whether any whole batch after ``damaged`` began its group after it: then it had been synced."""
+    ahead: tuple[Position, BatchHeader] | None = following
+    while ahead is not None:
+        position, header = ahead
+        if position - header.group_at > damaged:
+            return True
+        ahead = _next_batch(window, position + header.batch_bytes, header.end_offset)
+    return False

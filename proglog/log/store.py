@@ -1,0 +1,73 @@
+"""The open stores of a log: a bounded number of files, whatever the number of segments.
+
+A file that falls out is not closed but let go of: whoever is reading from it keeps it, and the last one closes it. So
+neither rolling, nor retention, nor this bound can pull a file away under a reader.
+"""
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from proglog.log.files import File, FileSystem
+from proglog.types import Offset
+
+STORE_SUFFIX = ".log"
+INDEX_SUFFIX = ".index"
+MAX_OPEN_STORES = 64
+
+
+def store_name(base_offset: int) -> str:
+    """Return the name of a store file."""
+    return f"{base_offset:020d}{STORE_SUFFIX}"
+
+
+def index_name(base_offset: int) -> str:
+    """Return the name of an index file."""
+    return f"{base_offset:020d}{INDEX_SUFFIX}"
+
+
+def base_offsets(names: list[str]) -> list[Offset]:
+    """Return the base offsets of the stores among ``names``, ascending."""
+    stems = [name.removesuffix(STORE_SUFFIX) for name in names if name.endswith(STORE_SUFFIX)]
+    return sorted(Offset(int(stem)) for stem in stems if len(stem) == 20 and stem.isascii() and stem.isdigit())
+
+
+class Stores:
+    """Sealed stores by base offset, opened when they are read; the least recently used goes first."""
+
+    def __init__(self, files: FileSystem, directory: Path, limit: int = MAX_OPEN_STORES) -> None:
+        """Of the log in ``directory``."""
+        self.files = files
+        self.directory = directory
+        self._limit = limit
+        self._open: OrderedDict[Offset, File] = OrderedDict()
+        self._mutex = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def get(self, base_offset: Offset) -> File:
+        """Return the store, open for reading.
+
+        Raises:
+            OSError: It cannot be opened.
+        """
+        with self._mutex:
+            file = self._open.get(base_offset)
+            if file is None:
+                file = self._open[base_offset] = self.files.open(self.directory / store_name(base_offset))
+                while len(self._open) > self._limit:
+                    self._open.popitem(last=False)
+            else:
+                self._open.move_to_end(base_offset)
+            return file
+
+    def forget(self, base_offset: Offset) -> None:
+        """Let go of a store that retention removes."""
+        with self._mutex:
+            self._open.pop(base_offset, None)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        with self._mutex:
+            self._open.clear()

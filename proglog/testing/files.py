@@ -1,0 +1,284 @@
+"""A disk that fails, for tests: in memory, with a cache that a power cut loses. Seeded: a failure can be replayed.
+
+It is stricter than POSIX allows a real one to be:
+
+* what was not synced may be lost, kept, or torn at any sector of 512 bytes, each write on its own; the length of a file
+  may be ahead of its data, and the bytes between are then zeros;
+* a name is on disk when its directory was synced; until then a crash may undo the latest creations, renames and
+  removals, in their order;
+* any operation can be made to fail, to write less than asked, or to be the last one before the crash.
+
+Operations that change something are numbered from 1; :attr:`FaultyFiles.faults` says what happens at which.
+
+Source: the fault models of ALICE (OSDI '14) and LazyFS (VLDB '24).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from errno import ENOSPC
+from pathlib import Path
+from random import Random
+
+from proglog.log.files import Buffer, File, Lock
+
+SECTOR_BYTES = 512
+
+
+class SimulatedCrashError(BaseException):
+    """The machine stopped before this operation. No handler for failures may swallow it, hence its base."""
+
+
+@dataclass(slots=True)
+class _Inode:
+    """A file: what processes see, and what a power cut would leave."""
+
+    data: bytearray = field(default_factory=bytearray)
+    durable: bytes = b""
+    pending: list[tuple[int, bytes | None]] = field(default_factory=list)
+    """Writes (position, bytes) and truncations (size, ``None``) since the last sync."""
+
+
+_Undo = Callable[[], None]
+
+
+class FaultyFiles:
+    """See :class:`proglog.log.files.FileSystem`."""
+
+    def __init__(self, seed: int = 0, *, capacity_bytes: int | None = None, short_writes: bool = False) -> None:
+        """Start with an empty disk.
+
+        Args:
+            seed: Decides what a power cut leaves, and how short writes are.
+            capacity_bytes: Writes beyond it fail with ``ENOSPC``.
+            short_writes: Every other write stops early.
+        """
+        self.random = Random(seed)
+        self.capacity_bytes = capacity_bytes
+        self.short_writes = short_writes
+        self.operation = 0
+        """Number of the last operation that would have changed something, from 1."""
+        self.crash_at: int | None = None
+        """Number of the operation that is not done any more."""
+        self.faults: dict[int, int] = {}
+        """Operation number to the ``errno`` that it fails with; it then changes nothing."""
+        self.read_errno: int | None = None
+        """What every read fails with."""
+        self.trace: list[str] = []
+        """What was done: "write 00...0.log", one entry an operation."""
+        self._inodes: dict[Path, _Inode] = {}
+        self._undo: list[_Undo] = []
+        self._locks: set[Path] = set()
+        self._life = 0
+
+    # The tests' side
+
+    def power_loss(self) -> None:
+        """Crash: of what was not synced, keep what the seed says. Open files and locks are gone."""
+        kept = self.random.randint(0, len(self._undo))
+        for undo in reversed(self._undo[kept:]):
+            undo()
+        for inode in self._inodes.values():
+            self._settle(inode)
+        self._restart()
+
+    def kill(self) -> None:
+        """Crash the process only: everything written is still there."""
+        self._restart()
+
+    def content(self, path: Path) -> bytearray:
+        """Return a file's bytes, to be damaged at will: what is changed counts as synced."""
+        inode = self._inodes[path]
+        inode.durable, inode.pending = bytes(inode.data), []
+        return inode.data
+
+    def paths(self) -> list[Path]:
+        """Return the files, sorted."""
+        return sorted(self._inodes)
+
+    def used_bytes(self) -> int:
+        """Return the bytes of all files."""
+        return sum(len(inode.data) for inode in self._inodes.values())
+
+    def _restart(self) -> None:
+        self._undo.clear()
+        self._locks.clear()
+        self._life += 1
+        self.crash_at = None
+        self.faults = {}
+        for inode in self._inodes.values():
+            inode.durable, inode.pending = bytes(inode.data), []
+
+    def _settle(self, inode: _Inode) -> None:
+        data = bytearray(inode.durable)
+        for position, written in inode.pending:
+            fate = self.random.random()
+            if written is None:
+                if fate < 0.5:
+                    _resize(data, position)
+            elif fate < 0.4:
+                _put(data, position, written)
+            elif fate < 0.8:
+                self._tear(data, position, written)
+        inode.data, inode.durable, inode.pending = data, bytes(data), []
+
+    def _tear(self, data: bytearray, position: int, written: bytes) -> None:
+        """Keep some sectors of a write; the file may be as long as if all had been kept."""
+        if self.random.random() < 0.5:
+            _resize(data, max(len(data), position + len(written)))
+        prefix_only = self.random.random() < 0.5
+        start = 0
+        while start < len(written):
+            end = min(len(written), (position + start) // SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES - position)
+            if self.random.random() < 0.5:
+                _put(data, position + start, written[start:end])
+            elif prefix_only:
+                return
+            start = end
+
+    # What a log sees
+
+    def make_dir(self, path: Path) -> None:
+        """Directories are always there."""
+
+    def names(self, path: Path) -> list[str]:
+        """Return the names in a directory, sorted."""
+        return sorted(each.name for each in self._inodes if each.parent == path)
+
+    def open(self, path: Path, *, write: bool = False, create: bool = False) -> File:
+        """Open a file."""
+        if path not in self._inodes:
+            if not create:
+                raise FileNotFoundError(2, "No such file or directory", str(path))
+            self._step(f"create {path.name}")
+            self._inodes[path] = _Inode()
+            self._undo.append(lambda: self._forget(path))
+        return _FaultyFile(self, path.name, self._inodes[path], self._life, writable=write)
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Put ``source`` in the place of ``target``."""
+        self._step(f"rename {source.name}")
+        before = self._inodes.get(target)
+        inode = self._inodes[target] = self._inodes.pop(source)
+
+        def undo() -> None:
+            self._inodes[source] = inode
+            if before is None:
+                del self._inodes[target]
+            else:
+                self._inodes[target] = before
+
+        self._undo.append(undo)
+
+    def unlink(self, path: Path) -> None:
+        """Remove a file; whoever has it open keeps it."""
+        if path not in self._inodes:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        self._step(f"unlink {path.name}")
+        inode = self._inodes.pop(path)
+        self._undo.append(lambda: self._inodes.__setitem__(path, inode))
+
+    def sync_dir(self, path: Path) -> None:
+        """Make names durable."""
+        self._step(f"sync_dir {path.name}")
+        self._undo.clear()
+
+    def lock(self, path: Path) -> Lock:
+        """Take the lock of this life."""
+        if path in self._locks:
+            raise BlockingIOError(11, "Resource temporarily unavailable", str(path))
+        self._inodes.setdefault(path, _Inode())
+        self._locks.add(path)
+        return _FaultyLock(self._locks, path)
+
+    def usage(self, path: Path) -> tuple[int, int]:
+        """Return (free, total) bytes."""
+        del path
+        if self.capacity_bytes is None:
+            return 0, 0
+        return max(0, self.capacity_bytes - self.used_bytes()), self.capacity_bytes
+
+    def _forget(self, path: Path) -> None:
+        self._inodes.pop(path, None)
+
+    def _step(self, what: str) -> None:
+        self.operation += 1
+        if self.crash_at is not None and self.operation >= self.crash_at:
+            raise SimulatedCrashError(what)
+        self.trace.append(what)
+        fault = self.faults.get(self.operation)
+        if fault is not None:
+            raise OSError(fault, f"injected at operation {self.operation}: {what}")
+
+
+class _FaultyLock:
+    def __init__(self, locks: set[Path], path: Path) -> None:
+        self._locks = locks
+        self._path = path
+
+    def release(self) -> None:
+        self._locks.discard(self._path)
+
+
+class _FaultyFile:
+    """See :class:`proglog.log.files.File`."""
+
+    def __init__(self, files: FaultyFiles, name: str, inode: _Inode, life: int, *, writable: bool) -> None:
+        self._files = files
+        self._name = name
+        self._inode = inode
+        self._life = life
+        self._writable = writable
+
+    def pread(self, size: int, position: int) -> bytes:
+        if self._files.read_errno is not None:
+            raise OSError(self._files.read_errno, f"injected: read {self._name}")
+        return bytes(self._inode.data[position : position + size])
+
+    def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
+        data = b"".join(bytes(part) for part in parts)
+        self._change("write")
+        files = self._files
+        if files.short_writes and len(data) > 1 and files.random.random() < 0.5:
+            data = data[: files.random.randint(1, len(data) - 1)]
+        if files.capacity_bytes is not None:
+            grows_by = max(0, position + len(data) - len(self._inode.data))
+            room = files.capacity_bytes - files.used_bytes()
+            if grows_by > room:
+                data = data[: max(0, len(data) - grows_by + room)]
+                if not data:
+                    raise OSError(ENOSPC, "No space left on device")
+        _put(self._inode.data, position, data)
+        self._inode.pending.append((position, data))
+        return len(data)
+
+    def sync(self) -> None:
+        self._change("sync")
+        self._inode.durable, self._inode.pending = bytes(self._inode.data), []
+
+    def truncate(self, size: int) -> None:
+        self._change("truncate")
+        _resize(self._inode.data, size)
+        self._inode.pending.append((size, None))
+
+    def size(self) -> int:
+        return len(self._inode.data)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _change(self, what: str) -> None:
+        assert self._writable, f"{self._name} was opened for reading"
+        assert self._life == self._files._life, f"{self._name} was opened before the crash"
+        self._files._step(f"{what} {self._name}")
+
+
+def _put(data: bytearray, position: int, written: bytes) -> None:
+    _resize(data, max(len(data), position + len(written)))
+    data[position : position + len(written)] = written
+
+
+def _resize(data: bytearray, size: int) -> None:
+    if size < len(data):
+        del data[size:]
+    else:
+        data.extend(bytes(size - len(data)))
