@@ -38,6 +38,7 @@ class ReplicationStream:
         self._asked: dict[OriginId, pb.Want | None] = {}
         self._durable: dict[OriginId, Position] = {}
         self._work = asyncio.Event()
+        self._closed = False
         self._call = replication_pb2_grpc.ReplicationStub(channel).Replicate(self._outgoing())
 
     def want(self, origin: OriginId, next_sequence: Sequence, chain_crc: int) -> None:
@@ -71,9 +72,8 @@ class ReplicationStream:
 
     def close(self) -> None:
         """End the stream; what was still to be asked is not."""
-        while not self._requests.empty():
-            self._requests.get_nowait()
-        self._requests.put_nowait(None)
+        self._closed = True
+        self._work.set()  # what feeds the call ends by itself: gRPC would leave it waiting
         self._call.cancel()
 
     async def _outgoing(self) -> AsyncIterator[pb.ReplicateRequest]:
@@ -81,6 +81,8 @@ class ReplicationStream:
         while True:
             await self._work.wait()
             self._work.clear()
+            if self._closed:
+                return
             asked, self._asked = self._asked, {}
             durable, self._durable = self._durable, {}
             yield pb.ReplicateRequest(
