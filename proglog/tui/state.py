@@ -206,7 +206,7 @@ def reduce(state: DashState, event: Event) -> DashState:
 
 
 def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
-    snapshot = shared(event.snapshot, state.latest)
+    snapshot = shared(_with_members(event.snapshot, state.latest), state.latest)
     return _sampled(
         replace(
             state,
@@ -219,6 +219,17 @@ def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
             raised=frozenset(alert.key for alert in evaluate(snapshot, raised=state.raised)),
         )
     )
+
+
+def _with_members(snapshot: ClusterSnapshot, before: ClusterSnapshot | None) -> ClusterSnapshot:
+    """Returns ``snapshot`` with the members known before, if it has none.
+
+    An agent that runs is its own first member. One that stops leaves the cluster before its server closes: its last
+    words would empty the screen just when the others are worth seeing.
+    """
+    if snapshot.members or before is None:
+        return snapshot
+    return replace(snapshot, members=before.members, peers=before.peers)
 
 
 def _lost(state: DashState, event: ConnectionLost) -> DashState:

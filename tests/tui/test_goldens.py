@@ -24,6 +24,16 @@ async def test_the_main_screen(open_dash, world, golden, size):
         golden(f"main-{size[0]}x{size[1]}", dash.text)
 
 
+async def test_the_picture_of_the_guide_can_be_drawn(open_dash, world, picture):
+    async with open_dash((140, 36)) as dash:
+        await _story(dash, world)
+        await dash.press("3")
+        drawn = dash.app.export_screenshot(title="proglog dash")
+        assert drawn.startswith("<svg")
+        assert "streaming" in drawn
+        picture("dashboard", drawn)
+
+
 @pytest.mark.parametrize("size", [(140, 40), (80, 24), (40, 12)])
 async def test_a_member_failed_and_the_agent_is_gone(open_dash, world, golden, size):
     async with open_dash(size) as dash:

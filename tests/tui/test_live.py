@@ -9,6 +9,7 @@ from pathlib import Path
 from proglog import client
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
+from proglog.client.recording import Recorder, load
 from proglog.record.record import Record
 from proglog.tui.app import DashApp
 from proglog.tui.source import LiveSource
@@ -46,10 +47,11 @@ def _text(app: DashApp) -> str:
 async def test_it_watches_an_agent_through_its_death_and_return(tmp_path):
     port = _free_port()
     addr = f"127.0.0.1:{port}"
-    app = DashApp(LiveSource(addr))
+    recorder = Recorder(tmp_path / "watched.sqlite", addr)
+    app = DashApp(LiveSource(addr), recorder=recorder)
     async with app.run_test(size=(160, 34)) as pilot:
         await _until(lambda: "reconnecting" in _text(app), "an agent that is not there yet is told")
-        agent = await _agent(tmp_path, port)
+        agent = await _agent(tmp_path / "data", port)
         try:
             await _until(lambda: "● live" in _text(app), "the agent is found")
             async with client.connect(addr) as connected, connected.producer() as producer:
@@ -64,7 +66,7 @@ async def test_it_watches_an_agent_through_its_death_and_return(tmp_path):
         await _until(lambda: app.state.phase is Phase.RECONNECTING, "the loss is seen")
         await _until(lambda: "reconnecting" in _text(app), "the loss is told")
         assert "10 records" in _text(app)
-        agent = await _agent(tmp_path, port)
+        agent = await _agent(tmp_path / "data", port)
         try:
             back = await _until(lambda: app.state.phase is Phase.LIVE, "the return is seen")
             assert back < 5.0
@@ -72,3 +74,5 @@ async def test_it_watches_an_agent_through_its_death_and_return(tmp_path):
             assert "10 records" in _text(app)
         finally:
             await agent.shutdown()
+    recorder.close()
+    assert {frame.live for frame in load(tmp_path / "watched.sqlite").frames} == {True, False}

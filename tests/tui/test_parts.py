@@ -1,5 +1,7 @@
 """The parts without a terminal: spans, charts, tables, themes, history, names."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -238,3 +240,9 @@ def test_the_segment_map_fits(world, width, records):
 def test_the_active_segment_is_marked_in_the_map(world):
     drawn = segments.segment_map(world.snapshot(), Look(), 60)
     assert [span.role for span in drawn if span.role is not Role.MUTED][-1] is Role.ACCENT
+
+
+def test_the_first_frame_does_not_wait_for_grpc():
+    code = "import sys, proglog.tui.app; print('grpc' in sys.modules, 'google.protobuf' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["False", "False"]

@@ -83,6 +83,14 @@ def test_a_snapshot_ends_the_outage(live, world):
     assert (state.phase, state.attempt, state.error, state.stale, state.alerts) == (Phase.LIVE, 0, "", False, ())
 
 
+def test_an_agent_that_stops_does_not_take_its_members_off_the_screen(live, world):
+    state = live(3)
+    stopping = replace(world.snapshot(), members=(), peers=())
+    state = _lost(reduce(state, SnapshotArrived(stopping, START + 4)), START + 5)
+    assert [member.name for member in state.shown.members] == ["node-a", "node-b", "node-c"]
+    assert [peer.name for peer in state.shown.peers] == ["node-b", "node-c"]
+
+
 def test_an_outage_before_the_first_word_shows_nothing_stale():
     state = _lost(DashState(target="x", now=START), START + 1)
     assert state.shown is None

@@ -31,6 +31,11 @@ MEANINGS = {
         "lag: records that peers hold and this agent does not yet.",
         "Each column is the maximum of its time: a spike is never averaged away.",
     ),
+    "records": (
+        "OFFSET counts in this agent's log alone. ORIGIN and SEQUENCE together name a record on every node.",
+        "SIZE is that of the value. TIME is what the producer said.",
+        "Control characters are shown as visible glyphs; v shows the bytes.",
+    ),
     "events": ("What the agent saw happen in the cluster, newest first. Serf's names for membership events.",),
 }
 

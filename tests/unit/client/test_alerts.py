@@ -41,7 +41,7 @@ def _log(**changes: object) -> LogStatus:
 
 def _member(name: str, status: MemberStatus) -> Member:
     return Member(
-        name=name, addr="", status=status, tags={}, rtt_ms=0, status_since_ms=NOW - 12_000, incarnation=1, local=False
+        name=name, addr="", status=status, tags={}, rtt_ms=0, status_since_ms=12_000, incarnation=1, local=False
     )
 
 
