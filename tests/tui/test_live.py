@@ -75,4 +75,6 @@ async def test_it_watches_an_agent_through_its_death_and_return(tmp_path):
         finally:
             await agent.shutdown()
     recorder.close()
-    assert {frame.live for frame in load(tmp_path / "watched.sqlite").frames} == {True, False}
+    watched = load(tmp_path / "watched.sqlite")
+    assert watched.target == addr
+    assert [frame.snapshot.node.name for frame in watched.frames[:1]] == ["solo"]
