@@ -1,0 +1,138 @@
+"""A disk in memory that can lose power, as a :class:`proglog.log.files.FileSystem`.
+
+Every file has what was written and what was synced; every directory entry is as of now and as of the last
+``sync_dir``. Losing power keeps what is durable and, at random, some of what is not: a prefix of a file's unsynced
+tail, and the newer or the older set of names. ``fail_after`` loses power in the middle of an operation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from proglog.log.files import Buffer, File, Lock
+
+
+class PowerLossError(Exception):
+    """The power went while the disk was at work. Not an ``OSError``: no code under test may handle it."""
+
+
+@dataclass(slots=True)
+class _Content:
+    data: bytearray = field(default_factory=bytearray)
+    durable: bytes = b""
+
+
+@dataclass(slots=True)
+class SimDisk:
+    """One disk. Honest unless told otherwise: what was synced survives."""
+
+    random: Random
+    honest: bool = True
+    """If not, syncing does nothing: a drive that answers out of its cache."""
+    fail_after: int | None = None
+    """Lose power at the operation so many from now."""
+    _names: dict[Path, _Content] = field(default_factory=dict)
+    _durable_names: dict[Path, _Content] = field(default_factory=dict)
+
+    def lose_power(self) -> None:
+        """Keep what is durable, and some of what is not."""
+        self.fail_after = None
+        if self.random.random() < 0.5:
+            self._names = dict(self._durable_names)
+        for content in self._names.values():
+            same = len(content.durable)
+            if bytes(content.data[:same]) == content.durable:
+                kept = self.random.randint(same, max(same, len(content.data)))
+                content.data = content.data[:kept]
+            else:
+                content.data = bytearray(content.durable)
+            content.durable = bytes(content.data)
+        self._durable_names = dict(self._names)
+
+    def make_dir(self, path: Path) -> None:
+        """Nothing to do: directories are prefixes."""
+
+    def names(self, path: Path) -> list[str]:
+        """See :class:`proglog.log.files.FileSystem`."""
+        return sorted(file.name for file in self._names if file.parent == path)
+
+    def open(self, path: Path, *, write: bool = False, create: bool = False) -> File:
+        """See :class:`proglog.log.files.FileSystem`."""
+        del write
+        if path not in self._names:
+            if not create:
+                raise FileNotFoundError(2, "No such file", str(path))
+            self._operate()
+            self._names[path] = _Content()
+        return _SimFile(self, self._names[path])
+
+    def rename(self, source: Path, target: Path) -> None:
+        """See :class:`proglog.log.files.FileSystem`."""
+        self._operate()
+        self._names[target] = self._names.pop(source)
+
+    def unlink(self, path: Path) -> None:
+        """See :class:`proglog.log.files.FileSystem`."""
+        self._operate()
+        del self._names[path]
+
+    def sync_dir(self, path: Path) -> None:
+        """See :class:`proglog.log.files.FileSystem`."""
+        del path
+        self._operate()
+        if self.honest:
+            self._durable_names = dict(self._names)
+
+    def lock(self, path: Path) -> Lock:
+        """Nobody else is there to hold it."""
+        del path
+        return _SimLock()
+
+    def usage(self, path: Path) -> tuple[int, int]:
+        """Room without end."""
+        del path
+        return 1 << 40, 1 << 41
+
+    def _operate(self) -> None:
+        if self.fail_after is None:
+            return
+        self.fail_after -= 1
+        if self.fail_after < 0:
+            raise PowerLossError
+
+
+class _SimLock:
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+class _SimFile:
+    def __init__(self, disk: SimDisk, content: _Content) -> None:
+        self._disk = disk
+        self._content = content
+
+    def pread(self, size: int, position: int) -> bytes:
+        return bytes(self._content.data[position : position + size])
+
+    def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
+        data = b"".join(parts)
+        self._content.data[position : position + len(data)] = data
+        self._disk._operate()
+        return len(data)
+
+    def sync(self) -> None:
+        self._disk._operate()
+        if self._disk.honest:
+            self._content.durable = bytes(self._content.data)
+
+    def truncate(self, size: int) -> None:
+        self._disk._operate()
+        data = self._content.data
+        self._content.data = data[:size] + bytearray(max(0, size - len(data)))
+
+    def size(self) -> int:
+        return len(self._content.data)
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,34 @@
+"""A replication stream on a virtual network: two queues of messages, delivered in order unless the adversary meddles."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from proglog.replication.planner import Unwant, Want
+from proglog.replication.positions import Event, Position
+from proglog.rpc.feed import Feed
+
+MAX_IN_FLIGHT = 4
+"""Messages that a source has under way: flow control."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a source sends."""
+
+    batches: bytes = b""
+    positions: tuple[Position, ...] = ()
+    events: tuple[Event, ...] = ()
+    hello: bool = False
+
+
+@dataclass(slots=True)
+class Stream:
+    """Open from ``source`` to ``follower``."""
+
+    follower: str
+    source: str
+    feed: Feed
+    responses: deque[Response] = field(default_factory=deque)
+    requests: deque[Want | Unwant] = field(default_factory=deque)
+    muted: bool = False
+    """The source hangs: the stream is open, and nothing comes."""
