@@ -246,12 +246,12 @@ class Serf:
 
     # What SWIM tells
 
-    def node_joined(self, node: Node, now: float) -> None:
+    def node_joined(self, node: Node) -> None:
         """A node is alive that was not."""
         member = self._members.get(node.name)
         if member is None:
-            member = self._members[node.name] = _Member(node, Status.ALIVE, 0, now)
-        member.node, member.status, member.since = node, Status.ALIVE, now
+            member = self._members[node.name] = _Member(node, Status.ALIVE, 0, self._now)
+        member.node, member.status, member.since = node, Status.ALIVE, self._now
         intent = self._intents.pop(node.name, None)
         if intent is not None:
             kind, ltime, _ = intent
@@ -261,13 +261,13 @@ class Serf:
                     member.status = Status.LEAVING
         self._tell_member(MemberEventKind.JOIN, member)
 
-    def node_left(self, node: Node, now: float) -> None:
+    def node_left(self, node: Node) -> None:
         """A node is dead, or says that it is gone."""
         member = self._members.get(node.name)
         if member is None:
             return
         member.node = node
-        member.since = now
+        member.since = self._now
         if member.status is Status.LEAVING:
             member.status = Status.LEFT
             self._tell_member(MemberEventKind.LEAVE, member)
@@ -275,7 +275,7 @@ class Serf:
             member.status = Status.FAILED
             self._tell_member(MemberEventKind.FAILED, member)
 
-    def node_updated(self, node: Node, now: float) -> None:
+    def node_updated(self, node: Node) -> None:
         """A node changed its tags."""
         member = self._members.get(node.name)
         if member is not None:
@@ -286,7 +286,7 @@ class Serf:
         """Somebody claims a known name at another address."""
         self._tell(NameConflict(name=printable(name), address=address, local=name == self.name))
 
-    def user_message(self, data: bytes, now: float) -> None:
+    def user_message(self, data: bytes) -> None:
         """Take in a Serf message.
 
         Raises:
@@ -328,9 +328,8 @@ class Serf:
             taken += messages
         return taken
 
-    def local_state(self, *, join: bool) -> bytes:
+    def local_state(self) -> bytes:
         """Return Serf's part of a full exchange."""
-        del join
         return encode(
             SerfType.PUSH_PULL,
             {
@@ -343,13 +342,13 @@ class Serf:
             },
         )
 
-    def merge_state(self, state: bytes, *, join: bool, now: float) -> None:
+    def merge_state(self, state: bytes, *, join: bool) -> None:
         """Take in Serf's part of a full exchange.
 
         Raises:
             MalformedMessageError: It makes no sense.
         """
-        del join, now
+        del join
         if state[0] != SerfType.PUSH_PULL:
             raise MalformedMessageError(f"a state of Serf type {state[0]} is not known here")
         fields = decode(state[1:])
@@ -376,6 +375,9 @@ class Serf:
     def ack_payload(self) -> bytes:
         """Return this node's coordinate: the origin, with a large error, so that others do not rely on it."""
         return _COORDINATE
+
+    def measured(self, node: Node, seconds: float, payload: bytes) -> None:
+        """A node answered directly after ``seconds``; its coordinate is not used."""
 
     def ignored(self, reason: str, source: Address | None) -> None:
         """Something strange was received: a diagnostic."""

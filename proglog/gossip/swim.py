@@ -23,11 +23,14 @@ from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, frame, pack, push_pull, unpack
 from proglog.gossip.keyring import NONCE_BYTES, OVERHEAD_BYTES, Keyring
 from proglog.gossip.member import VERSIONS, Address, Node, State, address_of, packed_ip
+from proglog.gossip.probe import Prober
 from proglog.gossip.suspicion import Suspicion
+from proglog.gossip.sync import RemoteNode, check_versions, record_of
 from proglog.gossip.timers import Timer, Timers
 from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, decode, encode
 
 MAX_SEQUENCE = (1 << 32) - 1
+MAX_COORDINATE_BYTES = 1024
 MAX_FORWARDED = 256
 """Pings sent for others and not answered yet."""
 _PART_OVERHEAD = 2
@@ -35,18 +38,23 @@ _COMPOUND_OVERHEAD = 2
 _NEVER = 0.0
 
 
+Replied = Callable[[StreamMessage | None, str], None]
+"""Gets the reply on a stream, or why there is none."""
+
+
 class Delegate(Protocol):
     """What stands above: Serf."""
 
-    def node_joined(self, node: Node, now: float) -> None: ...
-    def node_left(self, node: Node, now: float) -> None: ...
-    def node_updated(self, node: Node, now: float) -> None: ...
+    def node_joined(self, node: Node) -> None: ...
+    def node_left(self, node: Node) -> None: ...
+    def node_updated(self, node: Node) -> None: ...
     def node_conflict(self, name: str, address: Address) -> None: ...
-    def user_message(self, data: bytes, now: float) -> None: ...
+    def user_message(self, data: bytes) -> None: ...
     def take_broadcasts(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]: ...
-    def local_state(self, *, join: bool) -> bytes: ...
-    def merge_state(self, state: bytes, *, join: bool, now: float) -> None: ...
+    def local_state(self) -> bytes: ...
+    def merge_state(self, state: bytes, *, join: bool) -> None: ...
     def ack_payload(self) -> bytes: ...
+    def measured(self, node: Node, seconds: float, payload: bytes) -> None: ...
     def ignored(self, reason: str, source: Address | None) -> None: ...
 
 
@@ -58,17 +66,6 @@ class StreamToOpen:
     address: Address
     data: bytes
     timeout: float
-
-
-@dataclass(slots=True)
-class _Probe:
-    sequence: int
-    node: Node
-    started: float
-    ends: float
-    tcp_answered: bool = False
-    nacks_expected: int = 0
-    nacks: int = 0
 
 
 @dataclass(slots=True)
@@ -99,35 +96,33 @@ class Swim:
         self.nodes: dict[str, Node] = {}
         self.leaving = False
         self._address = address
-        self._random = random
+        self.random = random
         self._delegate = delegate
         self._queue = BroadcastQueue()
         self._timers = Timers()
         self._incarnation = 0
         self._sequence = 0
-        self._ring: list[str] = []
-        self._ring_at = 0
-        self._probe: _Probe | None = None
+        self._prober = Prober(self)
         self._suspects: dict[str, _Suspect] = {}
         self._forwarded: dict[int, Callable[[], None]] = {}
         self._datagrams: list[tuple[bytes, Address]] = []
         self._streams: list[StreamToOpen] = []
         self._stream_id = 0
-        self._replies: dict[int, Callable[[StreamMessage | None, str, float], None]] = {}
-        self._now = now
+        self._replies: dict[int, Replied] = {}
+        self.now = now
         self._meta = meta
 
     # Driving
 
     def start(self, now: float) -> None:
         """Announce this node and begin to probe and gossip."""
-        self._now = now
+        self.now = now
         self._incarnation = 1
         self._take_alive(self.name, packed_ip(self._address[0]), self._address[1], self._meta, VERSIONS, 1, own=True)
         every = self.config
-        self._repeat(every.probe_interval, self._probe_next, self._random.uniform(0, every.probe_interval))
-        self._repeat(every.gossip_interval, self._gossip, self._random.uniform(0, every.gossip_interval))
-        self._timers.at(now + self._random.uniform(0, every.push_pull_interval), self._push_pull_tick)
+        self._repeat(every.probe_interval, self._prober.tick, self.random.uniform(0, every.probe_interval))
+        self._repeat(every.gossip_interval, self._gossip, self.random.uniform(0, every.gossip_interval))
+        self._timers.at(now + self.random.uniform(0, every.push_pull_interval), self._push_pull_tick)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timer` wants to be called."""
@@ -139,7 +134,7 @@ class Swim:
         late = now - deadline if deadline is not None else 0.0
         if late > self.config.probe_timeout:
             self._timers.postpone(late)  # this process stood still: nobody can have answered it
-        self._now = max(self._now, now)
+        self.now = max(self.now, now)
         self._timers.run_due(now)
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
@@ -154,27 +149,27 @@ class Swim:
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` in ``delay`` seconds: timers for the layer above."""
-        return self._timers.at(self._now + delay, callback)
+        return self._timers.at(self.now + delay, callback)
 
     # Receiving
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram in; what is wrong with it is a diagnostic, never an error."""
-        self._now = max(self._now, now)
+        self.now = max(self.now, now)
         try:
             messages = unpack(data, self.keyring)
         except MalformedMessageError as exc:
-            self._delegate.ignored(str(exc), source)
+            self.ignored(str(exc), source)
             return
         for message in messages:
             try:
                 self._take_message(message, source)
             except MalformedMessageError as exc:
-                self._delegate.ignored(str(exc), source)
+                self.ignored(str(exc), source)
 
     def answer_stream(self, message: StreamMessage, now: float) -> bytes | None:
         """Return the reply to a request that came on a stream; ``None``: there is none."""
-        self._now = max(self._now, now)
+        self.now = max(self.now, now)
         match message.kind:
             case Type.PUSH_PULL:
                 reply = self._local_state(join=message.fields.flag("Join"))
@@ -186,29 +181,29 @@ class Swim:
                 ack = {"SeqNo": message.fields.uint("SeqNo"), "Payload": None}
                 return self.framed(encode(Type.ACK, ack))
             case Type.USER:
-                self._delegate.user_message(message.state, self._now)
+                self._delegate.user_message(message.state)
         return None
 
     def stream_answered(self, stream_id: int, message: StreamMessage, now: float) -> None:
         """Take in the reply on a stream that this node opened."""
-        self._now = max(self._now, now)
+        self.now = max(self.now, now)
         reply = self._replies.pop(stream_id, None)
         if reply is None:
             return
         if message.kind == Type.ERROR:
-            reply(None, message.fields.text("Error"), self._now)
+            reply(None, message.fields.text("Error"))
             return
         try:
-            reply(message, "", self._now)
+            reply(message, "")
         except MalformedMessageError as exc:
-            reply(None, f"full exchange refused: {exc}", self._now)
+            reply(None, f"full exchange refused: {exc}")
 
     def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
         """A stream that this node opened came to nothing."""
-        self._now = max(self._now, now)
+        self.now = max(self.now, now)
         reply = self._replies.pop(stream_id, None)
         if reply is not None:
-            reply(None, reason, self._now)
+            reply(None, reason)
 
     def framed(self, message: bytes) -> bytes:
         """Return a message as it goes over a stream."""
@@ -219,14 +214,14 @@ class Swim:
     def join(self, address: Address, finished: Callable[[str], None]) -> None:
         """Exchange full states with the node at ``address``; ``finished`` gets an error, or nothing."""
 
-        def replied(message: StreamMessage | None, error: str, now: float) -> None:
+        def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
                 self._merge(message)
                 finished("")
             else:
                 finished(error or "it did not answer with its state")
 
-        self._open(address, self._local_state(join=True), self.config.tcp_timeout, replied)
+        self.open(address, self._local_state(join=True), self.config.tcp_timeout, replied)
 
     def update_meta(self, meta: bytes, finished: Callable[[], None] | None = None) -> None:
         """Tell everybody this node's new meta."""
@@ -235,13 +230,13 @@ class Swim:
         own = self.nodes[self.name]
         own.meta, own.incarnation = meta, self._incarnation
         self._queue.add(self._alive_message(own), key=self.name, finished=finished)
-        self._delegate.node_updated(own, self._now)
+        self._delegate.node_updated(own)
 
     def leave(self, finished: Callable[[], None]) -> None:
         """Tell everybody that this node is gone on purpose; ``finished`` once it was said often enough."""
         self.leaving = True
         own = self.nodes[self.name]
-        own.state, own.changed_at = State.LEFT, self._now
+        own.state, own.changed_at = State.LEFT, self.now
         message = encode(Type.DEAD, {"Incarnation": own.incarnation, "Node": self.name, "From": self.name})
         if self.others_alive():
             self._queue.add(message, key=self.name, finished=finished)
@@ -266,7 +261,7 @@ class Swim:
     def _take_message(self, message: bytes, source: Address) -> None:
         kind, body = message[0], message[1:]
         if kind == Type.USER:
-            self._delegate.user_message(body, self._now)
+            self._delegate.user_message(body)
             return
         fields = decode(body)
         match kind:
@@ -275,12 +270,11 @@ class Swim:
             case Type.INDIRECT_PING:
                 self._take_indirect_ping(fields, source)
             case Type.ACK:
-                self._take_ack(fields.uint("SeqNo"))
+                self._take_ack(fields)
             case Type.NACK:
-                if self._probe is not None and self._probe.sequence == fields.uint("SeqNo"):
-                    self._probe.nacks += 1
+                self._prober.take_nack(fields.uint("SeqNo"))
             case Type.SUSPECT:
-                self._take_suspect(fields.text("Node"), fields.uint("Incarnation"), fields.text("From"))
+                self.accuse(fields.text("Node"), fields.uint("Incarnation"), fields.text("From"))
             case Type.ALIVE:
                 self._take_alive(
                     fields.text("Node"),
@@ -297,42 +291,37 @@ class Swim:
 
     def _take_ping(self, fields: Fields, source: Address) -> None:
         if fields.text("Node") not in ("", self.name):
-            self._delegate.ignored(f"a ping for {fields.text('Node')!r}: this is {self.name!r}", source)
+            self.ignored(f"a ping for {fields.text('Node')!r}: this is {self.name!r}", source)
             return
         ack = encode(Type.ACK, {"SeqNo": fields.uint("SeqNo"), "Payload": self._delegate.ack_payload()})
-        self._send_with_gossip([ack], _reply_address(fields, source))
+        self.send_with_gossip([ack], _reply_address(fields, source))
 
     def _take_indirect_ping(self, fields: Fields, source: Address) -> None:
         if len(self._forwarded) >= MAX_FORWARDED:
             return
         asked, reply_to = fields.uint("SeqNo"), _reply_address(fields, source)
         target = address_of(fields.raw("Target", 16), fields.uint("Port", 16) or self._address[1])
-        sequence = self._next_sequence()
+        sequence = self.next_sequence()
 
         def answered() -> None:
             silence.cancel()
-            self._send_with_gossip([encode(Type.ACK, {"SeqNo": asked, "Payload": None})], reply_to)
+            self.send_with_gossip([encode(Type.ACK, {"SeqNo": asked, "Payload": None})], reply_to)
 
         def silent() -> None:
             if self._forwarded.pop(sequence, None) is not None and fields.flag("Nack"):
-                self._send_with_gossip([encode(Type.NACK, {"SeqNo": asked})], reply_to)
+                self.send_with_gossip([encode(Type.NACK, {"SeqNo": asked})], reply_to)
 
         self._forwarded[sequence] = answered
         silence = self.after(self.config.probe_timeout, silent)
-        self._send([self._ping_message(sequence, fields.text("Node"))], target, crc=False)
+        self._send([self.ping_message(sequence, fields.text("Node"))], target, crc=False)
 
-    def _take_ack(self, sequence: int) -> None:
+    def _take_ack(self, fields: Fields) -> None:
+        sequence = fields.uint("SeqNo")
         forwarded = self._forwarded.pop(sequence, None)
         if forwarded is not None:
             forwarded()
-        probe = self._probe
-        if probe is None or probe.sequence != sequence:
-            return
-        self._probe = None
-        took = self._now - probe.started
-        if took <= self.config.probe_timeout:
-            probe.node.rtt = took
-            self.awareness.apply(-1)
+        else:
+            self._prober.take_ack(sequence, fields.raw("Payload", MAX_COORDINATE_BYTES))
 
     def _take_alive(
         self, name: str, ip: bytes, port: int, meta: bytes, versions: bytes, incarnation: int, *, own: bool = False
@@ -348,7 +337,7 @@ class Swim:
             if not incarnation:
                 return  # nobody announces itself with less than 1
             if len(self.nodes) >= self.config.max_nodes:
-                self._delegate.ignored(f"{name!r} is one node too many: the limit is {self.config.max_nodes}", address)
+                self.ignored(f"{name!r} is one node too many: the limit is {self.config.max_nodes}", address)
                 return
             node = Node(
                 name=name,
@@ -361,7 +350,7 @@ class Swim:
                 changed_at=_NEVER,
             )
             self.nodes[name] = node
-            self._ring.insert(self._random.randint(0, len(self._ring)), name)
+            self._prober.add(name)
         elif node.ip != ip or node.port != port:
             if node.state is not State.LEFT:
                 self._delegate.node_conflict(name, address)
@@ -380,14 +369,15 @@ class Swim:
         was_gone, old_meta = node.gone, node.meta
         node.ip, node.port, node.meta, node.versions, node.incarnation = ip, port, meta, versions, incarnation
         if node.state is not State.ALIVE:
-            node.state, node.changed_at = State.ALIVE, self._now
+            node.state, node.changed_at = State.ALIVE, self.now
         self._queue.add(self._alive_message(node), key=name)
         if was_gone:
-            self._delegate.node_joined(node, self._now)
+            self._delegate.node_joined(node)
         elif old_meta != meta:
-            self._delegate.node_updated(node, self._now)
+            self._delegate.node_updated(node)
 
-    def _take_suspect(self, name: str, incarnation: int, accuser: str) -> None:
+    def accuse(self, name: str, incarnation: int, accuser: str) -> None:
+        """Take a suspicion, this node's own or another's."""
         node = self.nodes.get(name)
         if node is None or incarnation < node.incarnation:
             return
@@ -398,7 +388,7 @@ class Swim:
                 self._queue.add(_accusation(Type.SUSPECT, incarnation, name, accuser), key=name)
                 suspect.timer.cancel()
                 deadline = suspect.timer.deadline - (before - suspect.suspicion.timeout)
-                suspect.timer = self._timers.at(max(self._now, deadline), lambda: self._condemn(name))
+                suspect.timer = self._timers.at(max(self.now, deadline), lambda: self._condemn(name))
             return
         if node.state is not State.ALIVE:
             return
@@ -407,9 +397,9 @@ class Swim:
                 self._refute(incarnation)
             return
         self._queue.add(_accusation(Type.SUSPECT, incarnation, name, accuser), key=name)
-        node.incarnation, node.state, node.changed_at = incarnation, State.SUSPECT, self._now
+        node.incarnation, node.state, node.changed_at = incarnation, State.SUSPECT, self.now
         suspicion = Suspicion(self.config, nodes=len(self.nodes), accuser=accuser)
-        timer = self._timers.at(self._now + suspicion.timeout, lambda: self._condemn(name))
+        timer = self._timers.at(self.now + suspicion.timeout, lambda: self._condemn(name))
         self._suspects[name] = _Suspect(suspicion, timer)
 
     def _condemn(self, name: str) -> None:
@@ -431,8 +421,8 @@ class Swim:
         self._queue.add(_accusation(Type.DEAD, incarnation, name, accuser), key=name)
         node.incarnation = incarnation
         node.state = State.LEFT if name == accuser else State.DEAD
-        node.changed_at = self._now
-        self._delegate.node_left(node, self._now)
+        node.changed_at = self.now
+        self._delegate.node_left(node)
 
     def _refute(self, incarnation: int) -> None:
         self._incarnation = min(max(self._incarnation, incarnation) + 1, MAX_SEQUENCE)
@@ -446,100 +436,16 @@ class Swim:
         if suspect is not None:
             suspect.timer.cancel()
 
-    # Probing
-
-    def _probe_next(self) -> None:
-        if self._probe is not None or self.leaving:
-            return
-        node = self._next_target()
-        if node is None:
-            return
-        now, config = self._now, self.config
-        budget = self.awareness.scale(config.probe_interval)
-        probe = self._probe = _Probe(self._next_sequence(), node, now, now + budget)
-        ping = self._ping_message(probe.sequence, node.name)
-        if node.state is State.SUSPECT:
-            accusation = _accusation(Type.SUSPECT, node.incarnation, node.name, self.name)
-            self._send([ping, accusation], node.address, crc=node.speaks(5))
-        else:
-            self._send_with_gossip([ping], node.address)
-        self.after(config.probe_timeout, lambda: self._ask_others(probe))
-        self._timers.at(probe.ends, lambda: self._conclude(probe))
-
-    def _next_target(self) -> Node | None:
-        for _ in range(len(self._ring) + 1):
-            if self._ring_at >= len(self._ring):
-                self._forget_dead()
-                self._random.shuffle(self._ring)
-                self._ring_at = 0
-                if not self._ring:
-                    return None
-            node = self.nodes[self._ring[self._ring_at]]
-            self._ring_at += 1
-            if node.name != self.name and not node.gone:
-                return node
-        return None
-
-    def _forget_dead(self) -> None:
-        horizon = self._now - self.config.gossip_to_the_dead
-        for name in [node.name for node in self.nodes.values() if node.gone and node.changed_at < horizon]:
-            if name != self.name:
-                del self.nodes[name]
-        self._ring = [name for name in self._ring if name in self.nodes]
-
-    def _ask_others(self, probe: _Probe) -> None:
-        if self._probe is not probe:
-            return
-        others = [
-            node
-            for node in self.nodes.values()
-            if node.state is State.ALIVE and node.name not in (self.name, probe.node.name)
-        ]
-        for helper in self._random.sample(others, min(self.config.indirect_checks, len(others))):
-            nack = helper.speaks(4)
-            probe.nacks_expected += nack
-            fields: dict[str, Any] = {
-                "SeqNo": probe.sequence,
-                "Target": probe.node.ip,
-                "Port": probe.node.port,
-                "Node": probe.node.name,
-                "Nack": nack,
-            }
-            self._send_with_gossip([encode(Type.INDIRECT_PING, fields | self._source())], helper.address)
-        if probe.node.speaks(3):
-
-            def replied(message: StreamMessage | None, error: str, now: float) -> None:
-                if message is not None and message.kind == Type.ACK:
-                    probe.tcp_answered = message.fields.uint("SeqNo") == probe.sequence
-
-            ping = self._ping_message(probe.sequence, probe.node.name)
-            self._open(probe.node.address, ping, max(0.1, probe.ends - self._now), replied)
-
-    def _conclude(self, probe: _Probe) -> None:
-        if self._probe is not probe:
-            return
-        self._probe = None
-        if probe.tcp_answered:
-            self._delegate.ignored(f"{probe.node.name!r} answers over TCP but not over UDP", probe.node.address)
-            return
-        self.awareness.apply(probe.nacks_expected - probe.nacks if probe.nacks_expected else 1)
-        self._take_suspect(probe.node.name, probe.node.incarnation, self.name)
-
     # Gossip
 
     def _gossip(self) -> None:
-        horizon = self._now - self.config.gossip_to_the_dead
-        targets = [
-            node
-            for node in self.nodes.values()
-            if node.name != self.name
-            and (node.state in (State.ALIVE, State.SUSPECT) or (node.state is State.DEAD and node.changed_at > horizon))
-        ]
-        for node in self._random.sample(targets, min(self.config.gossip_nodes, len(targets))):
+        for node in self.pick(
+            self.config.gossip_nodes, lambda node: node.state is not State.LEFT and not self.is_long_gone(node)
+        ):
             messages = self._take_gossip(self._room([]))
             if not messages:
                 return
-            self._send(messages, node.address, crc=node.speaks(5))
+            self.send(messages, node)
 
     def _take_gossip(self, room: int) -> list[bytes]:
         limit = self.transmit_limit
@@ -548,7 +454,7 @@ class Swim:
         user = self._delegate.take_broadcasts(room, _PART_OVERHEAD + 1, limit)
         return (messages + [bytes((Type.USER,)) + message for message in user])[:254]
 
-    def _send_with_gossip(self, messages: list[bytes], address: Address) -> None:
+    def send_with_gossip(self, messages: list[bytes], address: Address) -> None:
         self._send(messages + self._take_gossip(self._room(messages)), address, crc=False)
 
     def _room(self, messages: list[bytes]) -> int:
@@ -559,59 +465,47 @@ class Swim:
         self._datagrams.append((pack(messages, crc=crc, keyring=self.keyring, nonce=self._nonce()), address))
 
     def _nonce(self) -> bytes:
-        return self._random.randbytes(NONCE_BYTES) if self.keyring is not None else b""
+        return self.random.randbytes(NONCE_BYTES) if self.keyring is not None else b""
 
     # Full exchange
 
     def _push_pull_tick(self) -> None:
-        alive = [node for node in self.others_alive() if node.state is State.ALIVE]
         self.after(push_pull_period(self.config.push_pull_interval, len(self.nodes)), self._push_pull_tick)
-        if not alive or self.leaving:
-            return
+        for node in self.pick(1, lambda node: node.state is State.ALIVE and not self.leaving):
+            self._exchange_with(node)
 
-        def replied(message: StreamMessage | None, error: str, now: float) -> None:
+    def _exchange_with(self, node: Node) -> None:
+        def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
                 self._merge(message)
             elif error:
-                self._delegate.ignored(f"full exchange with {node.name!r}: {error}", node.address)
+                self.ignored(f"full exchange with {node.name!r}: {error}", node.address)
 
-        node = self._random.choice(alive)
-        self._open(node.address, self._local_state(join=False), self.config.tcp_timeout, replied)
+        self.open(node.address, self._local_state(join=False), self.config.tcp_timeout, replied)
 
     def _local_state(self, *, join: bool) -> bytes:
-        nodes = [
-            {
-                "Name": node.name,
-                "Addr": node.ip,
-                "Port": node.port,
-                "Meta": node.meta,
-                "Incarnation": node.incarnation,
-                "State": int(node.state),
-                "Vsn": node.versions,
-            }
-            for node in self.nodes.values()
-        ]
-        return push_pull(join=join, nodes=nodes, state=self._delegate.local_state(join=join))
+        nodes = [record_of(node) for node in self.nodes.values()]
+        return push_pull(join=join, nodes=nodes, state=self._delegate.local_state())
 
     def _merge_contained(self, message: StreamMessage) -> None:
         """Merge what a peer sent; it gets this node's state even if its own is refused, as from a stock agent."""
         try:
             self._merge(message)
         except MalformedMessageError as exc:
-            self._delegate.ignored(f"full exchange refused: {exc}", None)
+            self.ignored(f"full exchange refused: {exc}", None)
 
     def _merge(self, message: StreamMessage) -> None:
-        remote = [_RemoteNode(fields) for fields in message.nodes]
-        self._check_versions(remote)
+        remote = [RemoteNode(fields) for fields in message.nodes]
+        check_versions([*self.nodes.values(), *remote])
         for node in remote:
             try:
                 self._merge_node(node)
             except MalformedMessageError as exc:
-                self._delegate.ignored(str(exc), None)
+                self.ignored(str(exc), None)
         if message.state:
-            self._delegate.merge_state(message.state, join=message.fields.flag("Join"), now=self._now)
+            self._delegate.merge_state(message.state, join=message.fields.flag("Join"))
 
-    def _merge_node(self, node: "_RemoteNode") -> None:
+    def _merge_node(self, node: RemoteNode) -> None:
         match node.state:
             case State.ALIVE:
                 port = node.port or self._address[1]
@@ -620,34 +514,42 @@ class Swim:
                 self._take_dead(node.name, node.incarnation, node.name)
             case State.DEAD | State.SUSPECT:
                 # A third party's word is never taken at once: the node may be back, and refutes.
-                self._take_suspect(node.name, node.incarnation, self.name)
+                self.accuse(node.name, node.incarnation, self.name)
 
-    def _check_versions(self, remote: "list[_RemoteNode]") -> None:
-        """Refuse a state whose nodes cannot all talk to each other, before any of it is taken in."""
-        known = [(node.versions, node.state) for node in self.nodes.values()]
-        vectors = [versions for versions, _ in known] + [node.versions for node in remote]
-        alive = [versions for versions, state in known if state is State.ALIVE]
-        alive += [node.versions for node in remote if node.state == State.ALIVE]
-        full = [versions for versions in alive if len(versions) == 6]
-        lowest = max((versions[0] for versions in full), default=0), max((versions[3] for versions in full), default=0)
-        highest = (
-            min((versions[1] for versions in full), default=255),
-            min((versions[4] for versions in full), default=255),
-        )
-        for versions in vectors:
-            if len(versions) == 6 and not (
-                lowest[0] <= versions[2] <= highest[0] and lowest[1] <= versions[5] <= highest[1]
-            ):
-                raise MalformedMessageError(f"a node with protocol versions {versions.hex()} cannot talk to all others")
+    # What the prober and the layer above use
 
-    # Small things
+    def measured(self, node: Node, seconds: float, payload: bytes) -> None:
+        """Keep what a direct round trip took; ``payload`` came with its ack."""
+        node.rtt = seconds
+        self._delegate.measured(node, seconds, payload)
 
-    def _open(
+    def ignored(self, reason: str, source: Address | None) -> None:
+        """Report something strange."""
+        self._delegate.ignored(reason, source)
+
+    def accusation(self, node: Node) -> bytes:
+        """Return the message that this node suspects ``node``."""
+        return _accusation(Type.SUSPECT, node.incarnation, node.name, self.name)
+
+    def pick(self, count: int, accept: Callable[[Node], bool]) -> list[Node]:
+        """Return up to ``count`` random others that ``accept`` likes."""
+        nodes = [node for node in self.nodes.values() if node.name != self.name and accept(node)]
+        return self.random.sample(nodes, min(count, len(nodes)))
+
+    def is_long_gone(self, node: Node) -> bool:
+        """Return whether ``node`` is dead for so long that nobody has to tell it any more."""
+        return node.gone and self.now - node.changed_at > self.config.gossip_to_the_dead
+
+    def send(self, messages: list[bytes], node: Node) -> None:
+        """Send to a known node."""
+        self._send(messages, node.address, crc=node.speaks(5))
+
+    def open(
         self,
         address: Address,
         message: bytes,
         timeout: float,
-        replied: Callable[[StreamMessage | None, str, float], None],
+        replied: Replied,
     ) -> None:
         self._stream_id += 1
         self._replies[self._stream_id] = replied
@@ -660,14 +562,14 @@ class Swim:
 
         self.after(first, tick)
 
-    def _next_sequence(self) -> int:
+    def next_sequence(self) -> int:
         self._sequence = self._sequence % MAX_SEQUENCE + 1
         return self._sequence
 
-    def _ping_message(self, sequence: int, target: str) -> bytes:
-        return encode(Type.PING, {"SeqNo": sequence, "Node": target} | self._source())
+    def ping_message(self, sequence: int, target: str) -> bytes:
+        return encode(Type.PING, {"SeqNo": sequence, "Node": target} | self.source())
 
-    def _source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, Any]:
         return {"SourceAddr": packed_ip(self._address[0]), "SourcePort": self._address[1], "SourceNode": self.name}
 
     def _alive_message(self, node: Node) -> bytes:
@@ -682,19 +584,6 @@ class Swim:
                 "Vsn": node.versions,
             },
         )
-
-
-class _RemoteNode:
-    """A node in somebody's state."""
-
-    def __init__(self, fields: Fields) -> None:
-        self.name = fields.text("Name")
-        self.ip = fields.raw("Addr", 16)
-        self.port = fields.uint("Port", 16)
-        self.meta = fields.raw("Meta", MAX_META_BYTES)
-        self.incarnation = fields.uint("Incarnation")
-        self.state = fields.uint("State")
-        self.versions = fields.raw("Vsn", 6)
 
 
 def _accusation(kind: Type, incarnation: int, name: str, accuser: str) -> bytes:
