@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 def system_commands(app: "DashApp", screen: Screen[Any]) -> Iterator[SystemCommand]:
     """Yields the commands for a screen, generated from its bindings, so that they cannot drift from the keys."""
-    for command, words in commands.equivalents(app.state.target):
+    lines = [] if app.state.recorded else commands.equivalents(app.state.target)
+    for command, words in lines:
         yield SystemCommand(f"Copy: {command}", words, partial(app.copy, command, "the command"))
     seen = set()
     for active in screen.active_bindings.values():

@@ -10,6 +10,7 @@ _KEY_CELLS = 16
 
 MEANINGS = {
     "members": (
+        "◂ is the agent that is watched; o watches from the one under the cursor.",
         "FOR: how long a member has had its status. RTT: of the agent's last probe.",
         "RECORDS: what this agent holds of the records that a member wrote. WRITES: how fast they arrive here.",
         "✖ failed: it stopped answering probes without a word. ○ left: it said goodbye.",
@@ -58,7 +59,7 @@ def lines(bindings: Mapping[str, ActiveBinding], topic: str | None, look: Look, 
 
 
 def _plain(text: str, look: Look) -> Span:
-    ascii_shapes = str.maketrans("✖○↗↘▸↻▲", "x-/\\>~!")
+    ascii_shapes = str.maketrans("✖○↗↘▸↻▲◂", "x-/\\>~!<")
     return Span(text.translate(ascii_shapes) if look.ascii_only else text)
 
 

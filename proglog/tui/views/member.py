@@ -97,12 +97,18 @@ def _writes(name: str, state: DashState, look: Look, width: int) -> list[Line]:
     series = rates(state.shown_frames, counter)
     now = rate_words(rate_now(state.shown_frames, counter))
     peak = rate_words(max(series, default=0.0))
-    drawn = charts.area(series, width, _CHART_ROWS, ascii_only=look.ascii_only)
     return [
         *heading("writes, as they arrive here"),
         line(Span(now, Role.STRONG), Span(f"  peak {peak}", Role.MUTED)),
-        *(line(Span(text, Role.CHART)) for text in drawn),
+        *_chart(series, Role.CHART, look, width),
     ]
+
+
+def _chart(values: list[float], role: Role, look: Look, width: int) -> list[Line]:
+    """Returns an area, or nothing when there is nothing to see."""
+    if not any(values):
+        return []
+    return [line(Span(text, role)) for text in charts.area(values, width, _CHART_ROWS, ascii_only=look.ascii_only)]
 
 
 def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, look: Look, width: int) -> list[Line]:
@@ -111,12 +117,11 @@ def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, look: L
         return []
     lags = levels(state.shown_frames, lag_behind(name))
     lag, peak = (short_count(lags[-1]), short_count(max(lags))) if lags else ("0", "0")
-    drawn = charts.area(lags, width, _CHART_ROWS, ascii_only=look.ascii_only)
     return [
         *heading("replication from it"),
         *_stream(peer, look),
         line(Span(f"{lag} records behind", Role.STRONG), Span(f"  peak {peak}", Role.MUTED)),
-        *(line(Span(text, Role.WARN)) for text in drawn),
+        *_chart(lags, Role.WARN, look, width),
         *_origins(peer, look, width),
     ]
 

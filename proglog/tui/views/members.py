@@ -50,7 +50,7 @@ def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look
     pace = rate_now(state.shown_frames, written_by(member.name))
     trend = rates(state.shown_frames[-120:], written_by(member.name))
     seconds = status_seconds(member, state)
-    here = Span(look.pick(" ◂ here", " < here"), Role.MUTED) if member.local else Span("")
+    here = Span(look.pick(" ◂", " <"), Role.ACCENT) if member.local else Span("")
     role = status_role(member.status)
     mark = member_mark(member.status)
     rtt = f"{member.rtt_ms:.1f} ms" if member.rtt_ms else look.pick("·", "-")

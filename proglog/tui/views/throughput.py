@@ -8,6 +8,8 @@ from proglog.tui import charts
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 
+_Chart = tuple[Line, Sequence[float], Role]
+
 
 def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
     """Returns the charts that fit into ``width`` x ``height``: appends first, then lag, then reads."""
@@ -17,18 +19,26 @@ def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
     span = frames[-width - 1 :] if width < 300 else frames
     written, lag, read = rates(span, appended), levels(span, total_lag), rates(span, served)
     size = rate_now(frames, appended_bytes)
-    charted = [
+    charted: Sequence[_Chart] = [
         (_title("appended", rate_now(frames, appended), written, f"{bytes_words(size)}/s"), written, Role.CHART),
         (_level_title("lag", lag), lag, Role.WARN),
         (_title("served", rate_now(frames, served), read, ""), read, Role.ACCENT),
     ][: max(min(3, height // 3), 1)]
-    share = height // len(charted)
     drawn: list[Line] = []
-    for place, (title, values, role) in enumerate(charted):
-        rows = share if place else height - share * (len(charted) - 1)
+    for (title, values, role), rows in zip(charted, _rows(charted, height), strict=True):
         drawn.append(title)
-        drawn += [line(Span(text, role)) for text in _area(values, width, rows - 1, look)]
+        drawn += [line(Span(text, role)) for text in _area(values, width, rows, look)]
     return drawn
+
+
+def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
+    """Returns the rows of each area: the room is shared by those with something to show, the first has the rest."""
+    busy = [any(values) for _, values, _ in charted]
+    room, shares = height - len(charted), max(sum(busy), 1)
+    rows = [room // shares if is_busy else 0 for is_busy in busy]
+    if any(busy):
+        rows[busy.index(True)] += room - sum(rows)
+    return rows
 
 
 def axis(state: DashState) -> str:
