@@ -24,7 +24,7 @@ from proglog.errors import ForkedOriginError, LogClosedError, MalformedBatchErro
 from proglog.log.model import AlreadyHeld, Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
-from proglog.replication.planner import Planner, Verdict, Want
+from proglog.replication.planner import Patience, Planner, Verdict, Want
 from proglog.replication.positions import FIRST_SEQUENCE
 from proglog.rpc.feed import positions_in
 from proglog.rpc.model import PeerOrigin, PeerState, PeerStatus
@@ -72,6 +72,7 @@ class Replicator:
         channel_factory: Callable[[str], grpc.aio.Channel],
         on_event: EventHook = lambda *_: None,
         random: Random | None = None,
+        patience: Patience | None = None,
     ) -> None:
         """Keep what is needed; nothing runs before the first join.
 
@@ -81,12 +82,14 @@ class Replicator:
             channel_factory: Opens a channel to an address.
             on_event: Told of kind, subject and detail of what an operator should see.
             random: Of the jitter.
+            patience: How long to wait for a source, and before a gap.
         """
         self._writer = writer
         self._node_name = node_name
         self._open_channel = channel_factory
         self._on_event = on_event
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
+        self._patience = patience
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
         self._peers: dict[str, _Peer] = {}
         self._planner: Planner | None = None
@@ -291,7 +294,7 @@ class Replicator:
     def _ready_planner(self) -> Planner:
         if self._planner is None:
             log = self._writer.log
-            self._planner = Planner(log.origin, {each.origin: each for each in positions_in(log)})
+            self._planner = Planner(log.origin, {each.origin: each for each in positions_in(log)}, self._patience)
         return self._planner
 
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
