@@ -19,7 +19,7 @@ from typing import Self
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.errors import ProglogError
+from proglog.errors import AccessError, ProglogError
 from proglog.record import batch, columns
 from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.record.record import Record
@@ -224,6 +224,10 @@ class Producer:
     def _fail(self, cause: ProglogError) -> None:
         """Wake whoever waits: from now on every call raises."""
         self._failure = cause
+        if isinstance(cause, AccessError) and not self.acknowledged:
+            # Who may not produce has appended nothing: that much is known.
+            self._unsent += sum(self._in_flight)
+            self._in_flight.clear()
         self._idle.set()
         for _ in range(1024):
             self._slots.release()

@@ -20,9 +20,7 @@ Eventually = Callable[..., Awaitable[None]]
 
 
 @asynccontextmanager
-async def cluster(
-    size: int, data_dir: Path, certs: DevCerts, acl: tuple[Path, Path]
-) -> AsyncGenerator[list[Agent]]:
+async def cluster(size: int, data_dir: Path, certs: DevCerts, acl: tuple[Path, Path]) -> AsyncGenerator[list[Agent]]:
     """Agents ``0``, ``1``, ... that joined through the first."""
     agents: list[Agent] = []
     try:
@@ -147,9 +145,7 @@ async def test_a_taken_port_is_named_and_leaves_nothing_running(
 ) -> None:
     async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
         port = int(agents[0].view.rpc_addr.rpartition(":")[2])
-        second = Agent(
-            AgentConfig(node_name="b", data_dir=tmp_path / "b", bind_addr="127.0.0.1:0", rpc_port=port)
-        )
+        second = Agent(AgentConfig(node_name="b", data_dir=tmp_path / "b", bind_addr="127.0.0.1:0", rpc_port=port))
 
         with pytest.raises(ConfigError, match=str(port)):
             await second.start()
@@ -157,7 +153,9 @@ async def test_a_taken_port_is_named_and_leaves_nothing_running(
         assert second.log.state == "closed"
 
 
-async def test_a_data_directory_has_one_agent(tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]) -> None:
+async def test_a_data_directory_has_one_agent(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
     async with cluster(1, tmp_path, dev_certs, acl_files):
         second = Agent(config("b", tmp_path / "0", dev_certs, acl_files))
 

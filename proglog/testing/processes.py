@@ -1,0 +1,99 @@
+"""Agents as processes of their own: started, killed, stopped and started again on the same ports and data."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+READY_TIMEOUT = 30.0
+
+
+@dataclass(slots=True)
+class AgentProcess:
+    """``proglog serve`` on loopback. Ports are free ones at first, and stay the same through restarts."""
+
+    name: str
+    directory: Path
+    """Of its data and telemetry."""
+    seeds: tuple[str, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
+    """Further flags, without the dashes."""
+    rpc_addr: str = ""
+    gossip_addr: str = "127.0.0.1:0"
+    process: "subprocess.Popen[str] | None" = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready.
+
+        Raises:
+            AssertionError: It ended, or was not ready in time; the message has its telemetry.
+        """
+        flags = {
+            "node-name": self.name,
+            "data-dir": str(self.directory / self.name),
+            "bind-addr": self.gossip_addr,
+            "rpc-port": self.rpc_addr.rpartition(":")[2] or "0",
+            **({"start-join-addrs": ",".join(self.seeds)} if self.seeds else {}),
+            **self.flags,
+        }
+        arguments = [part for flag, value in flags.items() for part in (f"--{flag}", value)]
+        with self.telemetry.open("a") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "proglog", "serve", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        assert self.process.stdout is not None  # a pipe, as asked for
+        readable, _, _ = select.select([self.process.stdout], [], [], READY_TIMEOUT)
+        line = self.process.stdout.readline() if readable else ""
+        if not line.startswith("ready "):
+            self.kill()
+            raise AssertionError(f"{self.name} is not ready: {line!r}\n{self.telemetry.read_text()[-2000:]}")
+        facts = dict(part.split("=", 1) for part in line.split()[1:])
+        self.rpc_addr, self.gossip_addr = facts["rpc"], facts["gossip"]
+
+    @property
+    def telemetry(self) -> Path:
+        """What it wrote to stderr, over all its lives."""
+        return self.directory / f"{self.name}.telemetry"
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self._end(signal.SIGKILL, 10)
+
+    def stop(self, timeout: float = 10.0) -> float:
+        """End it with SIGTERM; return the seconds that it took.
+
+        Raises:
+            subprocess.TimeoutExpired: It did not end in time.
+        """
+        started = time.monotonic()
+        self._end(signal.SIGTERM, timeout)
+        return time.monotonic() - started
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self.process is not None, "not started"
+        self.process.send_signal(number)
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that it has used, user and system."""
+        assert self.process is not None, "not started"
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _end(self, number: int, timeout: float) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(number)
+        process.wait(timeout)
+        assert process.stdout is not None  # a pipe, as asked for
+        process.stdout.close()
