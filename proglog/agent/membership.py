@@ -19,7 +19,7 @@ import structlog
 
 from proglog.agent.config import join_addr, split_addr
 from proglog.agent.transport import Transport
-from proglog.errors import ConfigError, ProglogError
+from proglog.errors import ConfigError
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
@@ -39,6 +39,7 @@ from proglog.gossip.serf import Serf
 
 RPC_ADDR = "rpc_addr"
 LEAVE_TIMEOUT = 3.0
+MAX_CONFLICTS = 1000
 MIN_JOIN_RETRY, MAX_JOIN_RETRY = 0.5, 10.0
 """Seconds between two rounds over the seeds while none has answered."""
 
@@ -106,6 +107,7 @@ class Membership:
         self._joins: dict[int, asyncio.Future[str]] = {}
         self._left = asyncio.Event()
         self._serving: dict[str, str] = {}
+        self._conflicts: dict[tuple[str, str], None] = {}
         self._closed = False
 
     @property
@@ -185,20 +187,20 @@ class Membership:
         self._closed = True
         if self._joining is not None:
             self._joining.cancel()
+            await asyncio.wait([self._joining])
         if self._timer is not None:
             self._timer.cancel()
         transport, self._transport = self._transport, None
         if transport is not None:
             await transport.__aexit__(None, None, None)
             self._transport = transport  # its address stays known
-        self._serf, closed = None, self._serf
-        del closed
+        self._serf = None
 
     async def _join_seeds(self) -> None:
         """Try the seeds, again and again, until one has answered."""
         delay = MIN_JOIN_RETRY
         while True:
-            results = [await self._join(addr) for addr in self.config.start_join_addrs]
+            results = await asyncio.gather(*(self._join(addr) for addr in self.config.start_join_addrs))
             if not all(results):
                 return
             self._logger.warning("join_failed", addrs=list(self.config.start_join_addrs), error=results[0])
@@ -214,15 +216,17 @@ class Membership:
             return str(exc)
         if self._serf is None:
             return "closed"
+        if join_addr(*address) == self.addr and len(self.config.start_join_addrs) > 1:
+            return "this node itself"  # the same list on every node is fine: another one has to answer
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._joins[self._serf.join(address)] = answer
         self._pump()
         return await answer
 
     def _received(self, data: bytes, source: tuple[str, int]) -> None:
-        if self._serf is not None:
-            self._serf.receive_datagram(data, source, time.monotonic())
-            self._pump()
+        serf = self._serf
+        if serf is not None:
+            self._contained(lambda: serf.receive_datagram(data, source, time.monotonic()))
 
     def _answer(self, request: StreamMessage | MalformedMessageError) -> bytes | None:
         if self._serf is None:
@@ -242,9 +246,17 @@ class Membership:
         if self._serf is None or self._transport is None:
             return
         self._transport.drain()  # an answer that has arrived counts, however late this process is
-        if self._serf is not None:
-            self._serf.handle_timer(time.monotonic())
-            self._pump()
+        serf = self._serf
+        if serf is not None:
+            self._contained(lambda: serf.handle_timer(time.monotonic()))
+
+    def _contained(self, step: Callable[[], None]) -> None:
+        """Run a step of the core, then send what it wants sent: a fault in one must not end the membership."""
+        try:
+            step()
+        except Exception:
+            self._logger.exception("gossip_step_failed")
+        self._pump()
 
     def _pump(self) -> None:
         serf, transport = self._serf, self._transport
@@ -267,13 +279,14 @@ class Membership:
 
     def _stream_done(self, stream_id: int) -> Callable[[StreamMessage | None, str], None]:
         def done(message: StreamMessage | None, error: str) -> None:
-            if self._serf is None:
+            serf = self._serf
+            if serf is None:
                 return
+            now = time.monotonic()
             if message is None:
-                self._serf.stream_failed(stream_id, error, time.monotonic())
+                self._contained(lambda: serf.stream_failed(stream_id, error, now))
             else:
-                self._serf.stream_answered(stream_id, message, time.monotonic())
-            self._pump()
+                self._contained(lambda: serf.stream_answered(stream_id, message, now))
 
         return done
 
@@ -288,11 +301,17 @@ class Membership:
             case LeaveFinished():
                 self._left.set()
             case NameConflict(name=name, address=address, local=local):
-                self._logger.error("member_name_conflict", name=name, claimed_by=join_addr(*address), local=local)
+                self._report_conflict(name, join_addr(*address), local=local)
             case KeyringChanged(operation=operation):
                 self._logger.info("keyring_changed", operation=operation)
             case Ignored(reason=reason, source=source):
                 self._logger.debug("gossip_ignored", reason=reason, source=source and join_addr(*source))
+
+    def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
+        """Say it once: the claim comes again with every exchange."""
+        if (name, claimed_by) not in self._conflicts and len(self._conflicts) < MAX_CONFLICTS:
+            self._conflicts[name, claimed_by] = None
+            self._logger.error("member_name_conflict", name=name, claimed_by=claimed_by, local=local)
 
     def _member_changed(self, event: MemberEvent) -> None:
         member = event.member
@@ -301,8 +320,9 @@ class Membership:
             self._observer(event)
             if member.name != self.config.node_name:
                 self._tell_handler(event.kind, member)
-        except ProglogError as exc:
-            self._logger.warning("member_handler_failed", member=member.name, error=str(exc))
+        except Exception:
+            # Somebody else's fault must not end the membership.
+            self._logger.exception("member_handler_failed", member=member.name)
 
     def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
         serving = self._serving.get(member.name)

@@ -118,10 +118,10 @@ class Transport:
             try:
                 async with asyncio.timeout(min(timeout, self._timeout)):
                     message = await self._exchange(data, address)
+            except TimeoutError:  # before OSError, whose subclass it is
+                done(None, f"no answer within {min(timeout, self._timeout):g} s")
             except (OSError, MalformedMessageError) as exc:
                 done(None, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
-            except TimeoutError:
-                done(None, f"no answer within {min(timeout, self._timeout):g} s")
             else:
                 done(message, "")
 

@@ -29,8 +29,9 @@ class _Item:
 class BroadcastQueue:
     """Messages that still have transmits left."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, added: Callable[[], None]) -> None:
+        """Start empty; ``added`` is called when there is something to send."""
+        self._added = added
         self._items: list[_Item] = []
         self._order = 0
 
@@ -46,6 +47,7 @@ class BroadcastQueue:
         self._order += 1
         if len(self._items) > MAX_QUEUED:
             self._remove([max(self._items, key=lambda item: item.rank)])
+        self._added()
 
     def take(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]:
         """Return messages for one packet and count one transmit for each.

@@ -100,7 +100,6 @@ class Serf:
         self._clock, self._event_clock, self._query_clock = LamportClock(), LamportClock(), LamportClock()
         self._members: dict[str, _Member] = {}
         self._intents: dict[str, tuple[SerfType, int, float]] = {}
-        self._intent_queue, self._query_queue, self._event_queue = BroadcastQueue(), BroadcastQueue(), BroadcastQueue()
         self._events: list[Event] = []
         self._recent_events, self._recent_queries = Recent(), Recent()
         self._calls = 0
@@ -115,6 +114,9 @@ class Serf:
             random=random,
             delegate=self,
             now=now,
+        )
+        self._intent_queue, self._query_queue, self._event_queue = (
+            BroadcastQueue(self._swim.arm_gossip) for _ in range(3)
         )
 
     # Driving
@@ -318,6 +320,10 @@ class Serf:
                 self._take_query(fields, data)
             case _:
                 raise MalformedMessageError(f"Serf message type {kind} is not known here")
+
+    def has_broadcasts(self) -> bool:
+        """Return whether anything waits to be sent."""
+        return any((self._intent_queue, self._query_queue, self._event_queue))
 
     def take_broadcasts(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]:
         """Return messages for one packet: intents, then queries, then events."""

@@ -50,6 +50,7 @@ class Delegate(Protocol):
     def node_updated(self, node: Node) -> None: ...
     def node_conflict(self, name: str, address: Address) -> None: ...
     def user_message(self, data: bytes) -> None: ...
+    def has_broadcasts(self) -> bool: ...
     def take_broadcasts(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]: ...
     def local_state(self) -> bytes: ...
     def merge_state(self, state: bytes, *, join: bool) -> None: ...
@@ -98,7 +99,8 @@ class Swim:
         self._address = address
         self.random = random
         self._delegate = delegate
-        self._queue = BroadcastQueue()
+        self._queue = BroadcastQueue(self.arm_gossip)
+        self._gossip_timer: Timer | None = None
         self._timers = Timers()
         self._incarnation = 0
         self._sequence = 0
@@ -121,7 +123,6 @@ class Swim:
         self._take_alive(self.name, packed_ip(self._address[0]), self._address[1], self._meta, VERSIONS, 1, own=True)
         every = self.config
         self._repeat(every.probe_interval, self._prober.tick, self.random.uniform(0, every.probe_interval))
-        self._repeat(every.gossip_interval, self._gossip, self.random.uniform(0, every.gossip_interval))
         self._timers.at(now + self.random.uniform(0, every.push_pull_interval), self._push_pull_tick)
 
     def next_deadline(self) -> float | None:
@@ -438,14 +439,22 @@ class Swim:
 
     # Gossip
 
+    def arm_gossip(self) -> None:
+        """Gossip soon: something waits to be sent. An idle node does not tick."""
+        if self._gossip_timer is None:
+            self._gossip_timer = self.after(self.random.uniform(0, self.config.gossip_interval), self._gossip)
+
     def _gossip(self) -> None:
-        for node in self.pick(
+        self._gossip_timer = None
+        peers = self.pick(
             self.config.gossip_nodes, lambda node: node.state is not State.LEFT and not self.is_long_gone(node)
-        ):
+        )
+        for node in peers:
             messages = self._take_gossip(self._room([]))
-            if not messages:
-                return
-            self.send(messages, node)
+            if messages:
+                self.send(messages, node)
+        if peers and (self._queue or self._delegate.has_broadcasts()):
+            self._gossip_timer = self.after(self.config.gossip_interval, self._gossip)
 
     def _take_gossip(self, room: int) -> list[bytes]:
         limit = self.transmit_limit

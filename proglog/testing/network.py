@@ -1,0 +1,345 @@
+"""A virtual network and clock for gossip: many nodes in one thread, hours in seconds, every failure by its seed.
+
+::
+
+    network = VirtualNetwork(seed=7, loss=0.3)
+    for name in ("a", "b", "c"):
+        network.add(name)
+    network.join_all()
+    network.crash("b")
+    network.run_until(lambda: network.status("a", "b") == "failed", timeout=30)
+
+Real :class:`proglog.gossip.serf.Serf` instances exchange real bytes. Datagrams may be lost, late, twice or out of order;
+streams are reliable, as TCP is, but fail when a side is unreachable. A paused node is one under SIGSTOP: what is sent to
+it waits in its sockets, and its clock jumps when it goes on.
+"""
+
+import heapq
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from random import Random
+
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.events import Event
+from proglog.gossip.framing import StreamReader
+from proglog.gossip.keyring import Keyring
+from proglog.gossip.member import Address
+from proglog.gossip.serf import Serf
+from proglog.gossip.swim import StreamToOpen
+
+PORT = 7946
+MAX_STEPS = 50_000_000
+"""A run beyond this does not end by itself."""
+_SOCKET_DATAGRAMS = 4096
+"""What the sockets of a paused node hold."""
+
+
+@dataclass(slots=True, eq=False)
+class VirtualNode:
+    """A node, its sockets and what it has told."""
+
+    serf: Serf
+    """The real state machine."""
+    address: Address
+    """10.x.y.z, one per node."""
+    keyring: Keyring | None
+    """Its own copy of the keys."""
+    events: list[tuple[float, Event]] = field(default_factory=list)
+    """When it told what, in virtual seconds."""
+    paused: bool = False
+    """Whether it is stopped."""
+    crashed: bool = False
+    """Whether it is gone without a word."""
+    inbox: list[Callable[[], None]] = field(default_factory=list)
+    """What arrived while it was paused."""
+
+
+class VirtualNetwork:
+    """Nodes, the packets between them, and the time."""
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        config: GossipConfig | None = None,
+        loss: float = 0.0,
+        duplication: float = 0.0,
+        delay: tuple[float, float] = (0.0002, 0.002),
+        keys: tuple[bytes, ...] = (),
+    ) -> None:
+        """Start at time 0 without nodes.
+
+        Args:
+            seed: All chance, of the network and of the nodes.
+            config: Of all nodes; the LAN profile by default.
+            loss: Share of the datagrams that are lost.
+            duplication: Share of the datagrams that arrive twice.
+            delay: Shortest and longest way of a packet, seconds.
+            keys: Of all nodes; plain text without.
+        """
+        self.random = Random(seed)
+        self.config = config or GossipConfig.lan()
+        self.loss = loss
+        self.duplication = duplication
+        self.delay = delay
+        self.keys = keys
+        self.now = 0.0
+        self.nodes: dict[str, VirtualNode] = {}
+        self.datagrams = 0
+        self._addresses: dict[Address, str] = {}
+        self._cut: dict[tuple[str, str], None] = {}
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+
+    # ---- nodes
+
+    def add(self, name: str, tags: Mapping[str, str] | None = None) -> Serf:
+        """Start a node; with the name of one that crashed or left, start that one again at its address."""
+        old = self.nodes.get(name)
+        number = len(self.nodes) + 1
+        address = old.address if old else (f"10.0.{number >> 8}.{number & 255}", PORT)
+        keyring = Keyring(self.keys) if self.keys else None
+        serf = Serf(
+            name=name,
+            address=address,
+            tags=tags or {},
+            config=self.config,
+            keyring=keyring,
+            random=Random(self.random.getrandbits(64)),
+            now=self.now,
+        )
+        node = VirtualNode(serf, address, keyring)
+        self.nodes[name] = node
+        self._addresses[address] = name
+        serf.start(self.now)
+        self._pump(node)
+        return serf
+
+    def join(self, name: str, through: str) -> None:
+        """Let ``name`` join through another node."""
+        node = self.nodes[name]
+        node.serf.join(self.nodes[through].address)
+        self._pump(node)
+
+    def join_all(self, timeout: float = 120.0) -> float:
+        """Let all join through the first, and return how long it took until each saw each."""
+        first, *others = self.nodes
+        for name in others:
+            self.join(name, first)
+        return self.run_until(self.all_see_all, timeout)
+
+    def leave(self, name: str) -> None:
+        """Let ``name`` leave gracefully; crash it afterwards, as the end of its process."""
+        node = self.nodes[name]
+        node.serf.leave()
+        self._pump(node)
+
+    def crash(self, name: str) -> None:
+        """End ``name`` without a word."""
+        self.nodes[name].crashed = True
+
+    def pause(self, name: str) -> None:
+        """Stop ``name``, as SIGSTOP does."""
+        self.nodes[name].paused = True
+
+    def resume(self, name: str) -> None:
+        """Let ``name`` go on: first its sockets, then its timers, as the driver does."""
+        node = self.nodes[name]
+        node.paused = False
+        inbox, node.inbox = node.inbox, []
+        for arrival in inbox:
+            arrival()
+
+    # ---- the network
+
+    def cut(self, sources: list[str], targets: list[str], *, one_way: bool = False) -> None:
+        """Lose everything that ``sources`` send to ``targets``, and back unless ``one_way``."""
+        for source in sources:
+            for target in targets:
+                self._cut[source, target] = None
+                if not one_way:
+                    self._cut[target, source] = None
+
+    def heal(self) -> None:
+        """Undo every :meth:`cut`."""
+        self._cut.clear()
+
+    # ---- time
+
+    def run(self, seconds: float) -> None:
+        """Let ``seconds`` pass."""
+        end = self.now + seconds
+        for _ in range(MAX_STEPS):
+            if not self._step(end):
+                self.now = end
+                return
+        raise AssertionError(f"{MAX_STEPS:,} steps were not enough for {seconds} s")
+
+    def run_until(self, condition: Callable[[], bool], timeout: float) -> float:
+        """Let time pass until ``condition`` holds, and return how much did.
+
+        Raises:
+            AssertionError: It did not hold within ``timeout`` seconds.
+        """
+        start, end = self.now, self.now + timeout
+        while not condition():
+            if not self._step(end):
+                raise AssertionError(f"did not hold within {timeout} virtual seconds: {self.table()}")
+        return self.now - start
+
+    # ---- what the nodes think
+
+    def status(self, observer: str, name: str) -> str:
+        """Return the status of ``name`` as ``observer`` sees it; empty when unknown."""
+        return next((str(member.status) for member in self.nodes[observer].serf.members() if member.name == name), "")
+
+    def running(self) -> list[str]:
+        """Return the nodes that are neither crashed nor paused."""
+        return [name for name, node in self.nodes.items() if not node.crashed and not node.paused]
+
+    def all_see(self, name: str, status: str) -> bool:
+        """Return whether every other running node sees ``name`` with ``status``."""
+        return all(self.status(observer, name) == status for observer in self.running() if observer != name)
+
+    def all_see_all(self) -> bool:
+        """Return whether every running node sees every running node alive."""
+        running = self.running()
+        return all(self.status(observer, name) == "alive" for observer in running for name in running)
+
+    def table(self) -> dict[str, dict[str, str]]:
+        """Return who sees whom with which status."""
+        return {
+            name: {member.name: str(member.status) for member in node.serf.members()}
+            for name, node in self.nodes.items()
+            if not node.crashed
+        }
+
+    def transcript(self) -> list[str]:
+        """Return all that all nodes told, in order of time, one line each."""
+        told = [(at, name, event) for name, node in self.nodes.items() for at, event in node.events]
+        return [f"{at:.6f} {name} {event}" for at, name, event in sorted(told, key=lambda each: each[:2])]
+
+    # ---- machinery
+
+    def _step(self, end: float) -> bool:
+        """Run the next thing due until ``end``; return whether there was one."""
+        packet_at = self._heap[0][0] if self._heap else float("inf")
+        due: VirtualNode | None = None
+        timer_at = float("inf")
+        for node in self.nodes.values():
+            deadline = None if node.paused or node.crashed else node.serf.next_deadline()
+            if deadline is not None and deadline < timer_at:
+                timer_at, due = deadline, node
+        if min(packet_at, timer_at) > end:
+            return False
+        if packet_at <= timer_at or due is None:
+            self.now = max(self.now, packet_at)
+            heapq.heappop(self._heap)[2]()
+        else:
+            self.now = max(self.now, timer_at)
+            due.serf.handle_timer(self.now)
+            self._pump(due)
+        return True
+
+    def _pump(self, node: VirtualNode) -> None:
+        for data, address in node.serf.datagrams_to_send():
+            self._send(node, data, address)
+        for stream in node.serf.streams_to_open():
+            self._open(node, stream)
+        node.events += [(self.now, event) for event in node.serf.events()]
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.now + delay, next(self._order), action))
+
+    def _way(self) -> float:
+        return self.random.uniform(*self.delay)
+
+    def _connected(self, source: VirtualNode, target: VirtualNode) -> bool:
+        names = self._addresses[source.address], self._addresses[target.address]
+        return names not in self._cut
+
+    def _send(self, source: VirtualNode, data: bytes, address: Address) -> None:
+        self.datagrams += 1
+        target = self.nodes.get(self._addresses.get(address, ""))
+        if target is None or self.random.random() < self.loss:
+            return
+        copies = 2 if self.random.random() < self.duplication else 1
+        for _ in range(copies):
+            self._later(self._way(), lambda: self._arrive(source, target, data))
+
+    def _arrive(self, source: VirtualNode, target: VirtualNode, data: bytes) -> None:
+        if target.crashed or not self._connected(source, target):
+            return
+
+        def receive() -> None:
+            target.serf.receive_datagram(data, source.address, self.now)
+            self._pump(target)
+
+        self._deliver(target, receive)
+
+    def _deliver(self, target: VirtualNode, arrival: Callable[[], None]) -> None:
+        if not target.paused:
+            arrival()
+        elif len(target.inbox) < _SOCKET_DATAGRAMS:
+            target.inbox.append(arrival)
+
+    def _act(self, node: VirtualNode, action: Callable[[], None]) -> None:
+        action()
+        self._pump(node)
+
+    def _open(self, source: VirtualNode, stream: StreamToOpen) -> None:
+        target = self.nodes.get(self._addresses.get(stream.address, ""))
+        ended = {"yet": False}
+
+        def end(action: Callable[[], None]) -> None:
+            if not ended["yet"] and not source.crashed:
+                ended["yet"] = True
+                self._deliver(source, lambda: self._act(source, action))
+
+        def fail(reason: str) -> None:
+            end(lambda: source.serf.stream_failed(stream.id, reason, self.now))
+
+        self._later(stream.timeout, lambda: fail("timed out"))
+        if target is None or target.crashed:
+            self._later(self._way(), lambda: fail("connection refused"))
+        elif self._connected(source, target) and self._connected(target, source):
+            self._later(self._way(), lambda: self._request(target, stream.data, end, source, stream.id))
+
+    def _request(
+        self,
+        target: VirtualNode,
+        data: bytes,
+        end: Callable[[Callable[[], None]], None],
+        source: VirtualNode,
+        stream_id: int,
+    ) -> None:
+        if target.crashed:
+            return
+
+        def answer() -> None:
+            reply = self._answer(target, data)
+            self._pump(target)
+            if reply:
+                self._later(self._way(), lambda: end(lambda: self._reply(source, stream_id, reply)))
+
+        self._deliver(target, answer)
+
+    def _answer(self, target: VirtualNode, data: bytes) -> bytes | None:
+        try:
+            message = StreamReader(target.keyring).feed(data)
+            return None if message is None else target.serf.answer_stream(message, self.now)
+        except MalformedMessageError as exc:
+            return target.serf.error_reply(str(exc))
+
+    def _reply(self, source: VirtualNode, stream_id: int, data: bytes) -> None:
+        try:
+            message = StreamReader(source.keyring).feed(data)
+        except MalformedMessageError as exc:
+            source.serf.stream_failed(stream_id, str(exc), self.now)
+            return
+        if message is None:
+            source.serf.stream_failed(stream_id, "cut short", self.now)
+        else:
+            source.serf.stream_answered(stream_id, message, self.now)
