@@ -8,22 +8,27 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
+from proglog.api.v1 import replication_pb2 as pb
+from proglog.api.v1 import replication_pb2_grpc
 from proglog.client.channel import open_channel
 from proglog.errors import DeadlineError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended
 from proglog.record import batch, columns, scan
-from proglog.record.batch import verify
+from proglog.record.batch import stamp_local, verify
+from proglog.replication.planner import Patience
 from proglog.rpc.followers import Followers
 from proglog.rpc.model import PeerState
 from proglog.rpc.replication_service import ReplicationService
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
+from proglog.types import OriginId
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -39,6 +44,7 @@ class Node:
     followers: Followers
     replicator: Replicator
     addr: str
+    events: list[str]
 
     async def produce(self, *values: bytes) -> Appended:
         payload = columns.from_values(values)
@@ -57,16 +63,23 @@ class Node:
 
 
 @asynccontextmanager
-async def node(name: str, data_dir: Path, port: int = 0) -> AsyncGenerator[Node]:
+async def node(name: str, data_dir: Path, port: int = 0, patience: Patience | None = None) -> AsyncGenerator[Node]:
     log = Log.open(data_dir / name, LogConfig(segment_bytes=64 * 1024), node_name=name)
     async with LogWriter(log) as writer:
         followers = Followers()
         service = ReplicationService(writer, followers, node_name=name)
         server = Server(commit_log=writer, authorizer=AllowAll(), extra_services=(service,))
         bound = await server.start(f"127.0.0.1:{port}")
-        replicator = Replicator(writer, node_name=name, channel_factory=lambda addr: open_channel(addr, None))
+        events: list[str] = []
+        replicator = Replicator(
+            writer,
+            node_name=name,
+            channel_factory=lambda addr: open_channel(addr, None),
+            on_event=lambda kind, *_: events.append(kind),
+            patience=patience,
+        )
         try:
-            yield Node(name, log, writer, server, followers, replicator, f"127.0.0.1:{bound}")
+            yield Node(name, log, writer, server, followers, replicator, f"127.0.0.1:{bound}", events)
         finally:
             await replicator.close()
             await server.stop(0.2)
@@ -292,6 +305,140 @@ async def test_records_reach_a_server_whose_source_hangs_through_another(
         assert c.replicator.sources()[a.log.origin] == "b"
         await c.replicator.close()
         await gate.close()
+
+
+async def test_what_is_damaged_at_the_origin_comes_from_a_third(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b:
+        b.replicator.join("a", a.addr)
+        await produce_segments(a)
+        await eventually(lambda: b.log.end_offset == a.log.end_offset)
+        damage(a, b"000500")
+
+        async with node("c", tmp_path) as c:
+            c.replicator.join("a", a.addr)
+            c.replicator.join("b", b.addr)
+
+            await eventually(lambda: c.log.end_offset == b.log.end_offset, what="all records")
+            assert c.values() == b.values()
+            assert "replication-gap" not in c.events
+
+
+async def test_what_nobody_can_give_becomes_a_gap_that_is_reported_and_relayed_as_one(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    patience = Patience(aside_timeout=0.2, gap_timeout=0.5)
+    async with node("a", tmp_path) as a, node("b", tmp_path, patience=patience) as b:
+        await produce_segments(a)
+        expected = a.values()
+        damage(a, b"000500")
+        lost = {b"%06d" % number for number in range(500, 510)}  # its batch
+
+        b.replicator.join("a", a.addr)
+        await eventually(lambda: len(b.values()) == len(expected) - 10, what="what is left")
+
+        assert b.values() == [value for value in expected if value not in lost]
+        assert b.events.count("replication-gap") == 1
+        assert b.log.origins()[a.log.origin].chain_crc == a.log.origins()[a.log.origin].chain_crc
+        async with node("c", tmp_path, patience=patience) as c:
+            c.replicator.join("b", b.addr)
+            await eventually(lambda: c.values() == b.values(), what="the same on the next node")
+
+
+async def produce_segments(one: Node) -> None:
+    for number in range(0, 4000, 10):
+        await one.produce(*(b"%06d" % (number + index) for index in range(10)))
+    assert one.log.segment_count > 1
+
+
+def damage(one: Node, value: bytes) -> None:
+    """Flip a bit of a stored record."""
+    store = next(path for path in sorted(one.log.data_dir.glob("*.log")) if value in path.read_bytes())
+    data = bytearray(store.read_bytes())
+    data[data.index(value)] ^= 1
+    store.write_bytes(data)
+
+
+@asynccontextmanager
+async def hostile_source(*responses: pb.ReplicateResponse) -> AsyncGenerator[str]:
+    """A server that answers every ``Replicate`` with these messages and then hangs."""
+
+    class Servicer(replication_pb2_grpc.ReplicationServicer):
+        async def Replicate(self, request_iterator, context):  # noqa: N802 - gRPC's name
+            for response in responses:
+                yield response
+            await asyncio.sleep(3600)
+
+    server = grpc.aio.server()
+    replication_pb2_grpc.add_ReplicationServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(0)
+
+
+EVIL = b"e" * 16
+HELLO = pb.ReplicateResponse(hello=pb.Hello(node_name="evil", origin=EVIL, protocol_version=1))
+
+
+@pytest.mark.parametrize(
+    ("responses", "error"),
+    [
+        pytest.param([pb.ReplicateResponse()], "hello", id="no hello"),
+        pytest.param([HELLO, HELLO], "hello", id="two hellos"),
+        pytest.param(
+            [pb.ReplicateResponse(hello=pb.Hello(origin=EVIL, protocol_version=9))], "protocol 9", id="version"
+        ),
+        pytest.param([pb.ReplicateResponse(hello=pb.Hello(origin=b"e", protocol_version=1))], "16 bytes", id="origin"),
+        pytest.param([HELLO, pb.ReplicateResponse(batches=b"\0" * 500)], "magic", id="no batch"),
+        pytest.param([HELLO, pb.ReplicateResponse(batches=b"x")], "128 bytes", id="a torn batch"),
+        pytest.param([HELLO, pb.ReplicateResponse(positions=[pb.OriginPosition()])], "16 bytes", id="position"),
+    ],
+)
+async def test_what_no_source_would_say_ends_the_stream_and_is_shown(
+    tmp_path: Path, eventually: Eventually, responses: list[pb.ReplicateResponse], error: str
+) -> None:
+    async with hostile_source(*responses) as addr, node("b", tmp_path) as b:
+        b.replicator.join("evil", addr)
+
+        await eventually(lambda: error in b.replicator.peers()[0].error, what=f"an error with {error}")
+        assert b.log.end_offset == 0
+        await b.replicator.close()
+
+
+async def test_a_source_cannot_put_records_into_the_own_origin(tmp_path: Path, eventually: Eventually) -> None:
+    async with node("b", tmp_path) as b:
+        forged = forge(b.log.origin, sequence=2)
+        position = pb.OriginPosition(origin=b.log.origin, next_sequence=3, floor_sequence=1)
+        async with hostile_source(HELLO, pb.ReplicateResponse(positions=[position], batches=forged)) as addr:
+            b.replicator.join("evil", addr)
+
+            await eventually(lambda: "own-origin-ahead" in b.events)
+            await eventually(lambda: b.replicator.peers()[0].records_dropped == 1)
+            assert b.log.end_offset == 0
+            await b.replicator.close()
+
+
+async def test_a_forged_continuation_is_a_fork_and_goes_no_further(tmp_path: Path, eventually: Eventually) -> None:
+    forged = forge(OriginId(EVIL), sequence=1)
+    async with node("b", tmp_path) as b, hostile_source(HELLO, pb.ReplicateResponse(batches=forged)) as addr:
+        b.replicator.join("evil", addr)
+
+        await eventually(lambda: "replication-forked" in b.events)
+        assert b.log.end_offset == 0
+        assert EVIL not in b.log.origins()
+        await b.replicator.close()
+
+
+def forge(origin: OriginId, sequence: int) -> bytes:
+    """A well-formed batch that continues no history."""
+    payload = columns.from_values([b"forged"])
+    data = verify(batch.encode(payload, count=1, first_timestamp_ms=1, max_timestamp_ms=1))
+    stamped = stamp_local(
+        data, origin=origin, base_sequence=sequence, previous_chain=1, base_offset=0, append_time_ms=1
+    )
+    return stamped + payload
 
 
 class TcpGate:
