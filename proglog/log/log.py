@@ -221,16 +221,21 @@ class Log:
             end = self.end_cursor
             segment = self._segment_at(cursor.segment)
             limit = end.position if cursor.segment == end.segment else segment.size
-            if cursor.position < limit:
+            hole = segment.hole_at(cursor.position)
+            if hole is not None and hole.start_offset == hole.end_offset:
+                # A control batch was here: nobody who reads records misses it.
+                cursor = LogCursor(cursor.segment, hole.end_position)
+            elif cursor.position < limit:
                 data = segment.read(cursor.position, max_bytes)
                 return LogRead(data, LogCursor(cursor.segment, Position(cursor.position + len(data))))
-            following = self._segment_after(cursor.segment)
-            if following is None or cursor.segment == end.segment:
-                return LogRead(b"", cursor)
-            gap = _gap(segment, following)
-            if gap is not None:
-                raise gap
-            cursor = LogCursor(following.base_offset, Position(0))
+            else:
+                following = self._segment_after(cursor.segment)
+                if following is None or cursor.segment == end.segment:
+                    return LogRead(b"", cursor)
+                gap = _gap(segment, following)
+                if gap is not None:
+                    raise gap
+                cursor = LogCursor(following.base_offset, Position(0))
 
     def seek(self, offset: Offset) -> LogCursor:
         """Return the place of the batch that holds ``offset``; the end for ``end_offset``.
@@ -425,7 +430,8 @@ class Log:
         """Go on as the directory's origin, or begin a new one where its next sequence could have been used before."""
         path = self.data_dir / "origin"
         held: OriginId | None = None
-        reason = "new data directory" if self.end_offset == 0 and not self._origins else "the file 'origin' is missing"
+        fresh = self.end_offset == 0 and not self._origins
+        reason = "new data directory" if fresh else "the file 'origin' is missing"
         try:
             content = checkpoint.load(self._files, path)
         except StorageError:
@@ -440,8 +446,7 @@ class Log:
             )
         if self.origin not in self._origins:
             self._start_origin(node_name, held, reason or "its first batch was never acknowledged")
-        if self._bases[-1] or held is not None:
-            self.recovery.new_origin_reason = reason
+        self.recovery.new_origin_reason = "" if fresh and content is None else reason
 
     def _reason_to_leave(self, fsync: str | None) -> str:
         if self.recovery.end_lost:

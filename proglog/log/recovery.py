@@ -44,9 +44,7 @@ class RecoveryReport:
         parts = []
         if self.torn_bytes:
             parts.append(f"cut {self.torn_bytes:,} bytes of an unfinished write at {self.torn_at}")
-        parts += [
-            f"offsets {hole.start_offset} to {hole.end_offset - 1} are damaged ({hole.detail})" for hole in self.holes
-        ]
+        parts += [hole.describe() for hole in self.holes]
         if self.rebuilt_indexes:
             parts.append(f"rebuilt {self.rebuilt_indexes} index{'es' if self.rebuilt_indexes > 1 else ''}")
         if self.end_lost:

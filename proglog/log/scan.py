@@ -45,6 +45,12 @@ class Hole:
     end_offset: Offset
     detail: str
 
+    def describe(self) -> str:
+        """Return what is damaged, in words."""
+        if self.start_offset == self.end_offset:
+            return f"a control batch is damaged ({self.detail})"
+        return f"offsets {self.start_offset} to {self.end_offset - 1} are damaged ({self.detail})"
+
     def error(self) -> DataLossError:
         """Return what a reader of it is told."""
         return DataLossError(self.start_offset, self.end_offset, self.detail)

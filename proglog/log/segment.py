@@ -78,7 +78,6 @@ class Segment:
         """Yield (position, header) of the batches from ``position`` on, holes left out, up to the durable end.
 
         Raises:
-            DataLossError: A header is damaged; the hole is known afterwards.
             StorageError: The disk could not be read.
         """
         while position < self.size:
@@ -92,12 +91,14 @@ class Segment:
                 try:
                     header = parse_header(data, at)
                 except MalformedBatchError:
-                    raise self._damaged(Position(position + at)) from None
+                    break
                 yield Position(position + at), header
                 at += header.batch_bytes
-            if not at and self.hole_at(position) is None:
-                raise self._damaged(position)
             position = Position(position + at)
+            if position < self.size and (not at or at + HEADER_BYTES <= len(data)) and self.hole_at(position) is None:
+                error = self._damaged(position)
+                if self.hole_at(position) is None:
+                    raise error
 
     def find_offset(self, offset: Offset) -> Position:
         """Return the position of the batch that holds ``offset``.
@@ -105,15 +106,14 @@ class Segment:
         Raises:
             DataLossError: It is damaged.
         """
-        hole = next((hole for hole in self.holes if hole.start_offset <= offset < hole.end_offset), None)
-        if hole is not None:
-            raise hole.error()
-        for position, header in self.walk(self.entries().before_offset(offset)):
-            if header.base_offset <= offset < header.end_offset:
-                return position
-            if header.base_offset > offset:
-                break
-        raise DataLossError(offset, offset + 1, store_name(self.base_offset))
+        if self._hole_with(offset) is None:
+            for position, header in self.walk(self.entries().before_offset(offset)):
+                if header.base_offset <= offset < header.end_offset:
+                    return position
+                if header.base_offset > offset:
+                    break
+        hole = self._hole_with(offset)
+        raise hole.error() if hole else DataLossError(offset, offset + 1, store_name(self.base_offset))
 
     def find_sequence(self, origin: OriginId, sequence: Sequence) -> Position | None:
         """Return the position of the batch of ``origin`` that holds ``sequence``; ``None`` if it is damaged."""
@@ -177,6 +177,9 @@ class Segment:
             if hole.start_position <= position < hole.end_position:
                 return hole
         return None
+
+    def _hole_with(self, offset: Offset) -> Hole | None:
+        return next((hole for hole in self.holes if hole.start_offset <= offset < hole.end_offset), None)
 
     def let_go(self) -> None:
         """Let go of the store: it is closed when the last reader is done."""
