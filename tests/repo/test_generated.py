@@ -8,14 +8,24 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STUBS = sorted(path.relative_to(ROOT) for path in (ROOT / "proglog").rglob("*_pb2*.py*") if "__pycache__" not in path.parts)
+STUBS = sorted(
+    path.relative_to(ROOT) for path in (ROOT / "proglog").rglob("*_pb2*.py*") if "__pycache__" not in path.parts
+)
 
 
 @pytest.fixture(scope="module")
 def regenerated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("proto")
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I", "proto", f"--python_out={out}", f"--mypy_out=quiet:{out}"]
+    protoc = [
+        sys.executable,
+        "-m",
+        "grpc_tools.protoc",
+        "-I",
+        "proto",
+        f"--python_out={out}",
+        f"--mypy_out=quiet:{out}",
+    ]
     grpc = [f"--grpc_python_out={out}", f"--mypy_grpc_out=quiet:{out}"]
     api = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "proto/proglog/api/v1").glob("*.proto"))
     for command in ([*protoc, "proto/proglog/record/columns.proto"], [*protoc, *grpc, *api]):
