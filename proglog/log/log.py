@@ -500,12 +500,21 @@ class Log:
             segment = create_segment(active.stores, active.end_offset, self.config.index_interval_bytes)
         except OSError as exc:
             # Without room for a new segment the active one grows on: its own write will say that the disk is full.
-            if exc.errno not in _FULL:
+            if exc.errno not in _FULL or not self._undo_roll(active):
                 self._poison()
             return
         self._add_segment(segment)
         self._publish(segment)
         seal(active)
+
+    def _undo_roll(self, active: Segment) -> bool:
+        """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
+        try:
+            remove_files(self._files, self.data_dir, active.end_offset)
+            self._files.sync_dir(self.data_dir)
+        except OSError:
+            return False
+        return True
 
     def _commit(self, group: Group, outcomes: list[Outcome]) -> None:
         """Write and sync ``group`` and show it to readers; or put the failure in the place of its outcomes."""
