@@ -64,6 +64,7 @@ MEMBER_HANDLER_FAILED = _event(
 )
 JOIN_FAILED = _event("join_failed", "No address to join by has answered; it is tried again. Keys: addrs, error.")
 KEYRING_CHANGED = _event("keyring_changed", "The gossip keys of the cluster were changed. Keys: operation.")
+GOSSIP_STEP_FAILED = _event("gossip_step_failed", "A step of the gossip met a bug; the membership went on.")
 GOSSIP_IGNORED = _event("gossip_ignored", "A gossip message was not understood or not allowed. Keys: reason, source.")
 
 RPC_FINISHED = _event("rpc_finished", "One call ended. Keys: method, subject, peer, code, elapsed_ms.")
