@@ -84,6 +84,10 @@ class FileSystem(Protocol):
         """Take an exclusive lock; ``BlockingIOError`` if another process holds it."""
         ...
 
+    def is_locked(self, path: Path) -> bool:
+        """Return whether somebody holds the lock, without taking it; ``False`` if there is no such file."""
+        ...
+
     def usage(self, path: Path) -> tuple[int, int]:
         """Return (free, total) bytes of the disk that holds ``path``; free for this user."""
         ...
@@ -167,6 +171,19 @@ class OsFiles:
 
     def lock(self, path: Path) -> Lock:
         return OsLock(path)
+
+    def is_locked(self, path: Path) -> bool:
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def usage(self, path: Path) -> tuple[int, int]:
         stat = os.statvfs(path)

@@ -13,6 +13,7 @@ Below the durable mark (a sealed segment is all below it) damage is always corru
 Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to tell.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from proglog.errors import DataLossError, MalformedBatchError
@@ -69,7 +70,13 @@ class ScannedStore:
 
 
 def scan_store(
-    file: File, base_offset: Offset, interval_bytes: int, *, length: int, durable: tuple[int, Offset]
+    file: File,
+    base_offset: Offset,
+    interval_bytes: int,
+    *,
+    length: int,
+    durable: tuple[int, Offset],
+    visit: Callable[[VerifiedBatch], None] | None = None,
 ) -> ScannedStore:
     """Check every batch of a store and build its index.
 
@@ -79,6 +86,7 @@ def scan_store(
         interval_bytes: Of the index.
         length: Bytes of the store to look at.
         durable: The position before which everything is known to have been synced, and the end offset there.
+        visit: Called with every whole batch in order; what it is given is valid during the call only.
 
     Raises:
         OSError: The store could not be read.
@@ -91,6 +99,8 @@ def scan_store(
         batch = window.batch_at(position)
         if batch is not None and _continues(index, batch.header, position):
             index.add(batch.header, position, node_name_in(batch))
+            if visit is not None:
+                visit(batch)
             position = Position(position + batch.header.batch_bytes)
             continue
         following = _next_batch(window, _after_damage(window, index, position), index.end_offset)

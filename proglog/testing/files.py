@@ -190,6 +190,10 @@ class FaultyFiles:
         self._locks.add(path)
         return _FaultyLock(self._locks, path)
 
+    def is_locked(self, path: Path) -> bool:
+        """Return whether this life holds the lock."""
+        return path in self._locks
+
     def usage(self, path: Path) -> tuple[int, int]:
         """Return (free, total) bytes."""
         del path

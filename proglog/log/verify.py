@@ -1,0 +1,249 @@
+"""Checking a data directory without changing it: every batch, every index, every small file.
+
+What opening the log would find, and more: columns, the chain of each origin, the order of append times. For an
+operator: each finding says what is wrong, which records it concerns, and what to do.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from proglog.errors import MalformedBatchError, NotFoundError, StorageError
+from proglog.log import checkpoint
+from proglog.log.checkpoint import DurableMark, Retired
+from proglog.log.files import FileSystem, OsFiles, read_all
+from proglog.log.scan import ScannedStore, scan_store
+from proglog.log.segment import MAX_INDEX_BYTES
+from proglog.log.store import base_offsets, index_name, store_name
+from proglog.record import columns
+from proglog.record.batch import VerifiedBatch, chain_agrees, chain_start
+from proglog.types import Offset, OriginId, Sequence
+
+DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be."""
+
+    severity: str
+    """``damage``: records are lost here; ``repaired``: the next start puts it right; ``note``: nothing to do."""
+    file: str
+    """Name in the data directory."""
+    what: str
+    """What is wrong, in words."""
+    advice: str
+    """What to do about it, in words."""
+    start_offset: Offset | None = None
+    """First record concerned; ``None`` if none is."""
+    end_offset: Offset | None = None
+    """One past the last one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a verification is."""
+
+    bytes_done: int
+    bytes_total: int
+    file: str
+    """What is being read."""
+
+
+@dataclass(slots=True, kw_only=True)
+class VerifyReport:
+    """What a verification read, and what it found."""
+
+    segment_count: int = 0
+    batch_count: int = 0
+    record_count: int = 0
+    stored_bytes: int = 0
+    start_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
+    end_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether no record is damaged."""
+        return all(finding.severity != DAMAGE for finding in self.findings)
+
+
+def verify_directory(
+    directory: Path,
+    *,
+    files: FileSystem | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> VerifyReport:
+    """Read the data directory of a stopped agent from end to end.
+
+    Args:
+        directory: The data directory.
+        files: The disk that holds it; the operating system's if left out.
+        on_progress: Called before each segment, and once at the end.
+
+    Raises:
+        NotFoundError: There is no data directory.
+        StorageError: It cannot be read, or an agent has it open.
+    """
+    return _Verification(directory, files or OsFiles(), on_progress or (lambda _: None)).run()
+
+
+class _Verification:
+    def __init__(self, directory: Path, files: FileSystem, on_progress: Callable[[Progress], None]) -> None:
+        self._directory = directory
+        self._files = files
+        self._on_progress = on_progress
+        self._report = VerifyReport()
+        self._sequences: dict[OriginId, tuple[Sequence, int]] = {}
+        self._last_append_ms = 0
+        self._file = ""
+
+    def run(self) -> VerifyReport:
+        try:
+            names = self._files.names(self._directory)
+            if self._files.is_locked(self._directory / "LOCK"):
+                raise StorageError(f"an agent has {self._directory} open: stop it, then verify")
+            self._verify(base_offsets(names))
+        except FileNotFoundError as exc:
+            raise NotFoundError(f"there is no data directory {self._directory}") from exc
+        except OSError as exc:
+            raise StorageError(f"data directory {self._directory}: {exc.strerror or exc}") from exc
+        return self._report
+
+    def _verify(self, bases: list[Offset]) -> None:
+        report = self._report
+        mark, retired = self._check_small_files(has_stores=bool(bases))
+        self._sequences = {origin: (each.next_sequence, each.chain_crc) for origin, each in retired.origins.items()}
+        sizes = [self._size(base_offset) for base_offset in bases]
+        done = 0
+        ends: list[Offset] = []
+        for number, (base_offset, size) in enumerate(zip(bases, sizes, strict=True)):
+            self._on_progress(Progress(bytes_done=done, bytes_total=sum(sizes), file=store_name(base_offset)))
+            last = number == len(bases) - 1
+            durable = self._durable(base_offset, size, None if last else bases[number + 1], mark)
+            ends.append(self._check_segment(base_offset, size, durable))
+            done += size
+        self._on_progress(Progress(bytes_done=done, bytes_total=sum(sizes), file=""))
+        for end, (base_offset, following) in zip(ends, pairwise(bases), strict=False):
+            self._check_gap(base_offset, end, following)
+        report.segment_count, report.stored_bytes = len(bases), done
+        report.start_offset, report.end_offset = (bases[0], ends[-1]) if bases else (Offset(0), Offset(0))
+        if report.end_offset < mark.end_offset:
+            self._check_gap(bases[-1] if bases else Offset(0), report.end_offset, mark.end_offset)
+
+    @staticmethod
+    def _durable(base_offset: Offset, size: int, following: Offset | None, mark: DurableMark) -> tuple[int, Offset]:
+        if following is not None:
+            return size, following
+        return (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
+
+    def _check_small_files(self, *, has_stores: bool) -> tuple[DurableMark, Retired]:
+        held = {}
+        for name in ("origin", "durable", "retired"):
+            try:
+                held[name] = checkpoint.load(self._files, self._directory / name)
+            except StorageError:
+                held[name] = None
+                self._find(REPAIRED, name, "its checksum does not agree with it", "nothing: a start makes it anew")
+        if held["origin"] is None and has_stores:
+            self._find(NOTE, "origin", "the node's identity is not there", "nothing: a start begins a new origin")
+        mark, retired = held["durable"], held["retired"]
+        return (
+            DurableMark.from_json(mark) if mark else DurableMark(),
+            Retired.from_json(retired) if retired else Retired(),
+        )
+
+    def _check_segment(self, base_offset: Offset, size: int, durable: tuple[int, Offset]) -> Offset:
+        self._file = store_name(base_offset)
+        file = self._files.open(self._directory / self._file)
+        try:
+            # Any interval does: what the index file holds is compared as to what it says, not how densely.
+            scanned = scan_store(file, base_offset, 1 << 30, length=size, durable=durable, visit=self._check_batch)
+        finally:
+            file.close()
+        for hole in scanned.holes:
+            self._find(DAMAGE, self._file, hole.describe(), _REFILL, hole.start_offset, hole.end_offset)
+        if scanned.size < size:
+            torn = f"{size - scanned.size:,} bytes of an unfinished write from byte {scanned.size} on"
+            self._find(REPAIRED, self._file, torn, "nothing: never acknowledged, and cut at the next start")
+        self._check_index(base_offset, scanned)
+        self._report.batch_count += scanned.index.batch_count
+        self._report.record_count += scanned.index.record_count
+        return scanned.index.end_offset
+
+    def _check_batch(self, batch: VerifiedBatch) -> None:
+        header = batch.header
+        if not header.is_control:
+            try:
+                columns.check(batch.payload, header.record_count)
+            except MalformedBatchError as exc:
+                self._find(DAMAGE, self._file, str(exc), _REPORT, header.base_offset, header.end_offset)
+        expected, chain = self._sequences.get(header.origin, (Sequence(1), chain_start(header.origin)))
+        where = f"origin {header.origin.hex()[:8]} at sequence {header.base_sequence}"
+        if header.base_sequence != expected:
+            self._find(DAMAGE, self._file, f"{where}: sequence {expected} was expected", _REFILL)
+        elif not header.is_gap and not chain_agrees(batch, chain):
+            self._find(DAMAGE, self._file, f"{where}: its chain checksum does not continue the one before", _REPORT)
+        self._sequences[header.origin] = (header.next_sequence, header.chain_crc)
+        if header.append_time_ms < self._last_append_ms:
+            self._find(NOTE, self._file, f"{where}: appended before the batch in front of it", "nothing")
+        self._last_append_ms = max(self._last_append_ms, header.append_time_ms)
+
+    def _check_index(self, base_offset: Offset, scanned: ScannedStore) -> None:
+        name = index_name(base_offset)
+        rebuilt = "nothing: it is a hint, and made anew from the store"
+        try:
+            data = read_all(self._files, self._directory / name, MAX_INDEX_BYTES)
+            index = type(scanned.index).decode(data, base_offset, 1, scanned.index.store_bytes)
+            index.attach(data[index.entries_at :])
+        except FileNotFoundError:
+            return  # as an unclean end leaves it
+        except MalformedBatchError as exc:
+            self._find(REPAIRED, name, str(exc), rebuilt)
+        else:
+            if (index.summary, index.origins) != (scanned.index.summary, scanned.index.origins):
+                self._find(REPAIRED, name, "it does not say what the store says", rebuilt)
+
+    def _check_gap(self, base_offset: Offset, end: Offset, following: Offset) -> None:
+        if end != following:
+            what = f"offsets {end} to {following - 1} are missing: the store ends before them"
+            self._find(DAMAGE, store_name(base_offset), what, _REFILL, end, following)
+
+    def _size(self, base_offset: Offset) -> int:
+        file = self._files.open(self._directory / store_name(base_offset))
+        try:
+            return file.size()
+        finally:
+            file.close()
+
+    def _find(
+        self,
+        severity: str,
+        file: str,
+        what: str,
+        advice: str,
+        start_offset: Offset | None = None,
+        end_offset: Offset | None = None,
+    ) -> None:
+        finding = Finding(
+            severity=severity, file=file, what=what, advice=advice, start_offset=start_offset, end_offset=end_offset
+        )
+        self._report.findings.append(finding)
+
+
+_REFILL = "everything else is served; other nodes may hold these records: read them there"
+_REPORT = "this was written so, not damaged on the disk: please report it with the store file"
+
+
+def diagnose(report: VerifyReport) -> Iterator[str]:
+    """Yield the report in words, a line each: what is there, what is wrong, what to do."""
+    held = f"{report.record_count:,} records in {report.batch_count:,} batches"
+    yield f"{report.segment_count} segments, {report.stored_bytes:,} bytes: {held}"
+    yield f"offsets {report.start_offset} to {report.end_offset} (not included)"
+    if not report.findings:
+        yield "every batch, index and mark is whole"
+    for finding in report.findings:
+        yield f"{finding.severity}: {finding.file}: {finding.what}"
+        if finding.advice != "nothing":
+            yield f"  to do: {finding.advice}"

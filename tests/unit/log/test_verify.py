@@ -1,0 +1,105 @@
+"""Checking a directory offline: every fault named, nothing changed."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from proglog.errors import NotFoundError, StorageError
+from proglog.log.verify import Progress, diagnose, verify_directory
+from proglog.testing.files import FaultyFiles
+from tests.unit.log.kit import DIR, SMALL, append, open_log
+
+
+def filled(files: FaultyFiles) -> None:
+    log = open_log(files=files)
+    for number in range(60):
+        append(log, b"%d" % number * 100)
+    log.close()
+    files.kill()
+
+
+def test_a_whole_directory_has_no_findings_and_its_numbers_are_right() -> None:
+    files = FaultyFiles()
+    filled(files)
+    report = verify_directory(DIR, files=files)
+    assert report.findings == []
+    assert report.ok
+    assert (report.record_count, report.batch_count) == (60, 61)
+    assert (report.start_offset, report.end_offset) == (0, 60)
+    assert "every batch, index and mark is whole" in list(diagnose(report))
+
+
+def test_it_says_how_far_it_is() -> None:
+    files = FaultyFiles()
+    filled(files)
+    steps: list[Progress] = []
+    report = verify_directory(DIR, files=files, on_progress=steps.append)
+    assert [step.bytes_done for step in steps] == sorted({step.bytes_done for step in steps})
+    assert steps[-1].bytes_done == steps[-1].bytes_total == report.stored_bytes
+
+
+def test_any_flipped_bit_is_found_and_nothing_is_changed() -> None:
+    files = FaultyFiles()
+    filled(files)
+    random = Random(5)
+    watched = [path for path in files.paths() if path.name not in ("LOCK", "ballast")]
+    for _ in range(300):
+        path = random.choice(watched)
+        content = files.content(path)
+        position, bit = random.randrange(len(content)), 1 << random.randrange(8)
+        content[position] ^= bit
+        before = {each: bytes(files.content(each)) for each in files.paths()}
+        operations = files.operation
+        report = verify_directory(DIR, files=files)
+        assert report.findings, (path, position)
+        assert report.ok == (path.suffix != ".log")
+        assert files.operation == operations
+        assert {each: bytes(files.content(each)) for each in files.paths()} == before
+        content[position] ^= bit
+
+
+def test_damage_is_named_with_its_records_and_what_to_do() -> None:
+    files = FaultyFiles()
+    filled(files)
+    content = files.content(DIR / f"{0:020d}.log")
+    content[1000] ^= 1
+    findings = verify_directory(DIR, files=files).findings
+    (finding,) = [each for each in findings if each.start_offset is not None]
+    assert finding.severity == "damage"
+    assert finding.end_offset == finding.start_offset + 1
+    words = "\n".join(diagnose(verify_directory(DIR, files=files)))
+    assert f"offsets {finding.start_offset} to {finding.start_offset} are damaged" in words
+    assert "to do: " in words
+
+
+def test_a_torn_tail_is_no_damage() -> None:
+    files = FaultyFiles()
+    filled(files)
+    last = max(path for path in files.paths() if path.suffix == ".log")
+    files.content(last).extend(b"\x00" * 77)
+    report = verify_directory(DIR, files=files)
+    assert report.ok
+    assert "77 bytes of an unfinished write" in report.findings[0].what
+
+
+def test_a_missing_store_is_damage() -> None:
+    files = FaultyFiles()
+    filled(files)
+    stores = [path for path in files.paths() if path.suffix == ".log"]
+    for gone in (stores[1], stores[-1]):
+        kept = files._inodes.pop(gone)
+        report = verify_directory(DIR, files=files)
+        assert not report.ok
+        assert any(finding.start_offset == int(gone.stem) for finding in report.findings)
+        files._inodes[gone] = kept
+
+
+def test_an_open_directory_and_no_directory_are_refused(tmp_path: Path) -> None:
+    log = open_log(tmp_path, config=SMALL)
+    with pytest.raises(StorageError, match="an agent has"):
+        verify_directory(tmp_path)
+    log.close()
+    assert verify_directory(tmp_path).ok
+    with pytest.raises(NotFoundError):
+        verify_directory(tmp_path / "nowhere")
