@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proglog.errors import ForkedOriginError, SequenceGapError
 from proglog.log.files import Buffer
@@ -21,8 +22,7 @@ from proglog.types import Offset, OriginId
 from proglog.types import Sequence as SequenceNumber
 
 
-@dataclass(slots=True)
-class Stamped:
+class Stamped(NamedTuple):
     """A batch with its new header, ready to be written."""
 
     header: BatchHeader
@@ -30,6 +30,18 @@ class Stamped:
     result: Appended
     node_name: str
     """Of an origin's first batch."""
+
+
+@dataclass(slots=True)
+class _Tail:
+    """Where an origin is while the group grows."""
+
+    next_sequence: SequenceNumber
+    chain_crc: int
+    before: OriginState | None
+    first_sequence: SequenceNumber
+    bytes: int = 0
+    node_name: str = ""
 
 
 class Group:
@@ -45,13 +57,16 @@ class Group:
     ) -> None:
         """Start after ``end_offset``, with what is durable of each origin."""
         self.stamped: list[Stamped] = []
-        self.origins: dict[OriginId, OriginState] = {}
-        """States of the origins that the group advances, as they are once it is durable."""
         self.bytes = 0
         self.append_time_ms = append_time_ms
         self._local_origin = local_origin
         self._durable = origins
         self._end_offset = end_offset
+        self._tails: dict[OriginId, _Tail] = {}
+
+    def origins(self) -> dict[OriginId, OriginState]:
+        """Return the states of the origins that the group advances, as they are once it is durable."""
+        return {origin: self._state(tail) for origin, tail in self._tails.items() if tail.bytes}
 
     def add(self, append: Append) -> Outcome:
         """Stamp one more; an ``Appended`` holds once the group is durable."""
@@ -60,13 +75,12 @@ class Group:
         return self._import(append.batch)
 
     def _local_header(self, batch: VerifiedBatch) -> bytes:
-        origin = self._local_origin
-        state = self._state(origin)
+        tail = self._tail(self._local_origin)
         return stamp_local(
             batch,
-            origin=origin,
-            base_sequence=state.next_sequence if state else SequenceNumber(1),
-            previous_chain=state.chain_crc if state else chain_start(origin),
+            origin=self._local_origin,
+            base_sequence=tail.next_sequence,
+            previous_chain=tail.chain_crc,
             base_offset=self._end_offset,
             append_time_ms=self.append_time_ms,
             group_at=self.bytes,
@@ -74,16 +88,15 @@ class Group:
 
     def _import(self, batch: VerifiedBatch) -> Outcome:
         header = batch.header
-        state = self._state(header.origin)
-        expected = state.next_sequence if state else SequenceNumber(1)
+        tail = self._tail(header.origin)
+        expected = tail.next_sequence
         if header.next_sequence <= expected:
             return AlreadyHeld(header.origin, expected)
         if header.origin == self._local_origin or header.base_sequence < expected:
             return ForkedOriginError(header.origin, expected)
         if header.base_sequence > expected:
             return SequenceGapError(header.origin, expected, header.base_sequence)
-        chain = state.chain_crc if state else chain_start(header.origin)
-        if not header.is_gap and not chain_agrees(batch, chain):
+        if not header.is_gap and not chain_agrees(batch, tail.chain_crc):
             return ForkedOriginError(header.origin, expected)
         stamped = stamp_import(
             batch, base_offset=self._end_offset, append_time_ms=self.append_time_ms, group_at=self.bytes
@@ -91,32 +104,41 @@ class Group:
         return self._stamp(stamped, batch)
 
     def _stamp(self, stamped: bytes, batch: VerifiedBatch) -> Appended:
-        header = parse_header(stamped)
-        before = self._state(header.origin)
-        started_by = node_name_in(batch)
-        self.origins[header.origin] = OriginState(
-            next_sequence=header.next_sequence,
-            chain_crc=header.chain_crc,
-            floor_sequence=before.floor_sequence if before else header.base_sequence,
-            last_append_ms=self.append_time_ms,
-            bytes=header.batch_bytes + (before.bytes if before else 0),
-            node_name=started_by or (before.node_name if before else ""),
-        )
+        header = parse_header(stamped)  # what is written must read back
+        tail = self._tail(header.origin)
+        node_name = node_name_in(batch) if header.flags else ""
+        end_offset = Offset(header.base_offset + header.record_count)
+        tail.next_sequence = SequenceNumber(header.base_sequence + header.sequence_span)
+        tail.chain_crc = header.chain_crc
+        tail.bytes += header.batch_bytes
+        tail.node_name = node_name or tail.node_name
         result = Appended(
-            base_offset=header.base_offset,
-            end_offset=header.end_offset,
-            origin=header.origin,
-            base_sequence=header.base_sequence,
-            next_sequence=header.next_sequence,
-            batch_bytes=header.batch_bytes,
+            header.base_offset, end_offset, header.origin, header.base_sequence, tail.next_sequence, header.batch_bytes
         )
-        self.stamped.append(Stamped(header, (stamped, batch.payload), result, started_by))
-        self._end_offset = header.end_offset
+        self.stamped.append(Stamped(header, (stamped, batch.payload), result, node_name))
+        self._end_offset = end_offset
         self.bytes += header.batch_bytes
         return result
 
-    def _state(self, origin: OriginId) -> OriginState | None:
-        return self.origins.get(origin) or self._durable.get(origin)
+    def _tail(self, origin: OriginId) -> _Tail:
+        tail = self._tails.get(origin)
+        if tail is None:
+            before = self._durable.get(origin)
+            following = before.next_sequence if before else SequenceNumber(1)
+            chain = before.chain_crc if before else chain_start(origin)
+            tail = self._tails[origin] = _Tail(following, chain, before, following)
+        return tail
+
+    def _state(self, tail: _Tail) -> OriginState:
+        before = tail.before
+        return OriginState(
+            next_sequence=tail.next_sequence,
+            chain_crc=tail.chain_crc,
+            floor_sequence=before.floor_sequence if before else tail.first_sequence,
+            last_append_ms=self.append_time_ms,
+            bytes=tail.bytes + (before.bytes if before else 0),
+            node_name=tail.node_name or (before.node_name if before else ""),
+        )
 
 
 def node_name_in(batch: VerifiedBatch) -> str:

@@ -534,7 +534,7 @@ class Log:
                 position = Position(position + each.header.batch_bytes)
             segment.checked = (start if end == segment.size else segment.size, position)
             segment.size = position
-            self._origins.update(group.origins)
+            self._origins.update(group.origins())
         self._last_append_ms = group.append_time_ms
         self._publish(segment)
 

@@ -37,9 +37,8 @@ class ImportAppend:
     batch: VerifiedBatch
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
-    """Where a batch went."""
+class Appended(NamedTuple):
+    """Where a batch went. A tuple: there is one for every batch, and a frozen dataclass costs three times as much."""
 
     base_offset: Offset
     end_offset: Offset
