@@ -99,7 +99,7 @@ class Membership:
         self._handler = handler
         self._observer = observer
         self._random = random or SystemRandom()
-        self._logger: structlog.stdlib.BoundLogger = logger or structlog.get_logger()
+        self._logger: structlog.stdlib.BoundLogger = logger or structlog.get_logger().bind(node=config.node_name)
         self._serf: Serf | None = None
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
