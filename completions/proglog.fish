@@ -32,6 +32,8 @@ complete -c proglog -n '__fish_seen_subcommand_from serve' -l encrypt-file -r -F
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l insecure -d 'Serve other machines without TLS'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l fsync -x -a 'always interval os' -d 'When appends are made durable'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l segment-bytes -x -d 'Roll before this size'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l retention-bytes -x -d 'Remove old segments beyond this'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l retention-age -x -d 'Remove segments older than 12h, 7d, ...'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l log-level -x -a 'debug info warning error' -d 'Of the telemetry'
 complete -c proglog -n '__fish_seen_subcommand_from produce' -l format -x -a 'line null json' -d 'What ends a record, or JSON lines as consume writes them'
 complete -c proglog -n '__fish_seen_subcommand_from produce' -l key-sep -x -d 'The key stands before the first S of a line'

@@ -167,7 +167,7 @@ class Agent:
         """Show what was appended; say when appends begin to fail, and when they succeed again."""
         self._timeline.touch()
         state, self._log_state = self._log_state, self.log.state
-        if state == self._log_state or self._log_state == "closed":
+        if self._log_state in (state, "closed"):
             return
         event = {"full": names.LOG_FULL, "poisoned": names.LOG_POISONED}.get(self._log_state, names.LOG_RESUMED)
         self._logger.warning(event)

@@ -33,7 +33,7 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 INLINE_READ_BYTES = 1024 * 1024
 """Reads of the active segment up to this size stay on the loop: its pages were written a moment ago."""
 
-HOUSEKEEPING_INTERVAL = 5.0
+HOUSEKEEPING_INTERVAL = 2.5
 """Seconds between two looks at retention, and at a full disk."""
 
 
@@ -72,6 +72,7 @@ class LogWriter:
         self._tasks = [
             asyncio.create_task(self._write_groups(), name="log-writer"),
             asyncio.create_task(self._keep_house(), name="log-housekeeping"),
+            asyncio.create_task(self._sync_by_timer(), name="log-sync-timer"),
         ]
         return self
 
@@ -118,7 +119,10 @@ class LogWriter:
             await self._advanced.wait()
 
     def add_listener(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called on the loop whenever the durable end has advanced. It must not block or raise."""
+        """Have ``callback`` called on the loop whenever the durable end, the start or the state of the log has changed.
+
+        It must not block or raise.
+        """
         self._listeners.append(callback)
 
     async def close(self) -> None:
@@ -129,9 +133,10 @@ class LogWriter:
         self._work.set()
         self._room.set()
         if self._tasks:
-            writer, housekeeping = self._tasks
-            housekeeping.cancel()
-            await asyncio.gather(writer, housekeeping, return_exceptions=True)
+            _, *timers = self._tasks
+            for timer in timers:
+                timer.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
         self._wake_readers()
         self._disk.shutdown()
         self._readers.shutdown()
@@ -184,6 +189,9 @@ class LogWriter:
             if not each.answer.done():  # done: whoever asked was cancelled
                 each.answer.set_result(outcome)
         self._wake_readers()
+        self._tell_listeners()
+
+    def _tell_listeners(self) -> None:
         for listener in self._listeners:
             listener()
 
@@ -191,12 +199,18 @@ class LogWriter:
         self._advanced.set()
         self._advanced = asyncio.Event()
 
-    async def _keep_house(self) -> None:
-        """Sync on the interval policy's timer, apply retention, and see whether a full disk has room again."""
+    async def _sync_by_timer(self) -> None:
+        """Sync as the interval policy says; under the others there is nothing to do."""
         config = self.log.config
-        by_timer = config.fsync is FsyncPolicy.INTERVAL
-        loop = asyncio.get_running_loop()
+        while config.fsync is FsyncPolicy.INTERVAL:
+            await asyncio.sleep(config.fsync_interval)
+            await asyncio.get_running_loop().run_in_executor(self._disk, self.log.sync)
+
+    async def _keep_house(self) -> None:
+        """Apply retention, see whether a full disk has room again, and mark how far the log is durable."""
         while True:
-            await asyncio.sleep(config.fsync_interval if by_timer else HOUSEKEEPING_INTERVAL)
-            if by_timer:
-                await loop.run_in_executor(self._disk, self.log.sync)
+            await asyncio.sleep(HOUSEKEEPING_INTERVAL)
+            before = self.log.state, self.log.start_offset
+            await asyncio.get_running_loop().run_in_executor(self._disk, self.log.retain)
+            if before != (self.log.state, self.log.start_offset):
+                self._tell_listeners()

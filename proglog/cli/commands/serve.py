@@ -12,6 +12,7 @@ import typer
 
 from proglog.cli import options, output
 from proglog.cli.config_file import with_file
+from proglog.cli.serve_config import choice, duration, user_data_dir
 
 BOOK, STORE, SECURITY = "Cluster", "Log", "Security"
 
@@ -25,7 +26,10 @@ def main(
     context: typer.Context,
     config: Annotated[Path | None, _file("--config", "TOML file of these flags")] = None,
     node_name: Annotated[
-        str, typer.Option("--node-name", envvar="PROGLOG_NODE_NAME", help="Unique in the cluster")
+        str,
+        typer.Option(
+            "--node-name", envvar="PROGLOG_NODE_NAME", help="Unique in the cluster", show_default="this machine's name"
+        ),
     ] = socket.gethostname(),
     data_dir: Annotated[
         Path | None, typer.Option("--data-dir", envvar="PROGLOG_DATA_DIR", help="Where the log lives; one agent each")
@@ -75,6 +79,21 @@ def main(
     segment_bytes: Annotated[
         int, typer.Option("--segment-bytes", envvar="PROGLOG_SEGMENT_BYTES", metavar="N", help="Roll before this size")
     ] = 128 * 1024 * 1024,
+    retention_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--retention-bytes", envvar="PROGLOG_RETENTION_BYTES", metavar="N", help="Remove old segments beyond this"
+        ),
+    ] = None,
+    retention_age: Annotated[
+        str | None,
+        typer.Option(
+            "--retention-age",
+            envvar="PROGLOG_RETENTION_AGE",
+            metavar="D",
+            help="Remove segments older than 12h, 7d, ...",
+        ),
+    ] = None,
     log_level: Annotated[
         str,
         typer.Option(
@@ -84,14 +103,14 @@ def main(
 ) -> None:
     flags = with_file(context, config, {name: value for name, value in locals().items() if name != "context"})
 
+    from proglog.telemetry.configure import LEVELS, configure
+
+    configure(choice("--log-level", str(flags["log_level"]), LEVELS))  # before gRPC, which else writes lines of its own
     from proglog.agent.agent import Agent
     from proglog.agent.config import AgentConfig
     from proglog.agent.run import run
-    from proglog.cli.serve_config import choice, user_data_dir
     from proglog.log.config import FsyncPolicy, LogConfig
-    from proglog.telemetry.configure import LEVELS, configure
 
-    configure(choice("--log-level", str(flags["log_level"]), LEVELS))
     agent_config = AgentConfig(
         node_name=flags["node_name"],
         data_dir=(flags["data_dir"] or user_data_dir()).absolute(),
@@ -113,6 +132,10 @@ def main(
         log=LogConfig(
             fsync=FsyncPolicy(choice("--fsync", str(flags["fsync"]), tuple(policy.value for policy in FsyncPolicy))),
             segment_bytes=flags["segment_bytes"],
+            retention_bytes=flags["retention_bytes"],
+            retention_age=None
+            if flags["retention_age"] is None
+            else duration("--retention-age", flags["retention_age"]),
         ),
     )
 
