@@ -30,8 +30,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.record.batch import BatchHeader
-from proglog.replication.positions import Event, EventKind, Lag, LagClock, Position, lag
-from proglog.replication.sources import Peer, Sources, next_of
+from proglog.replication.positions import FIRST_SEQUENCE, Event, EventKind, Lag, LagClock, Position, lag
+from proglog.replication.sources import NOWHERE, Peer, Sources, next_of
 from proglog.types import OriginId, Sequence
 
 
@@ -180,7 +180,7 @@ class Planner:
         fetch = self._fetches.get(origin)
         if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
             return self._drop(peer)  # held, or its source was asked before its place was taken
-        if header.is_gap and not (fetch.after_gap and header.base_sequence == fetch.expected):
+        if header.is_gap:
             # A gap is as good as a refusal: what it stands for may be had from somebody else.
             return self._hole(peer, header, header.next_sequence, now, "it has a gap there itself")
         if header.base_sequence > fetch.expected:
@@ -210,6 +210,7 @@ class Planner:
         """``peer`` sent bytes that are no batch: ask others for all it was asked for."""
         for origin, fetch in list(self._fetches.items()):
             if fetch.source == peer:
+                self._sources.refuse(peer, origin, NOWHERE)
                 self.set_aside(peer, origin, now, reason)
 
     def forked(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
@@ -225,6 +226,7 @@ class Planner:
         """Set aside sources that stall, try again those whose time is over, go on after gaps."""
         for origin, fetch in list(self._fetches.items()):
             if self._stalls_at(origin, fetch, now) <= now:
+                self._sources.refuse(fetch.source, origin, NOWHERE)
                 self.set_aside(fetch.source, origin, now, f"nothing came for {self._patience.stall_timeout:g} s")
         self._sources.expire(now)
         self._plan(now)
@@ -318,18 +320,15 @@ class Planner:
         origins = [origin for origin in self._sources.origins() if origin not in never]
         self._stuck_since = {origin: self._stuck_since[origin] for origin in origins if origin in self._stuck_since}
         for origin in origins:
+            self._plan_gap(origin, now)
             best = self._sources.best(origin, now)
             fetch = self._fetches.get(origin)
-            if best is None:
-                self._plan_gap(origin, now)
-            elif fetch is None or self._should_switch(origin, fetch, best):
+            if best is not None and (fetch is None or self._should_switch(origin, fetch, best)):
                 self._drop_fetch(origin)
                 self._fetch(origin, _Fetch(best, self._next(origin), now))
 
     def _plan_gap(self, origin: OriginId, now: float) -> None:
-        """Nobody can be asked: if that is because all have refused, and for long, go on after the hole."""
-        if origin in self._fetches:
-            return
+        """If all who have more of it were tried in vain, and for long, go on after the hole."""
         nearest = self._sources.nearest_after_hole(origin, self._next(origin))
         if nearest is None:
             self._stuck_since.pop(origin, None)
@@ -337,6 +336,7 @@ class Planner:
         self._stuck_since.setdefault(origin, now)
         if self._gap_at(origin) <= now:
             resume, peer = nearest
+            self._drop_fetch(origin)
             self._fetch(origin, _Fetch(peer, resume, now, after_gap=True))
 
     def _fetch(self, origin: OriginId, fetch: _Fetch) -> None:
@@ -352,14 +352,17 @@ class Planner:
 
     def _should_switch(self, origin: OriginId, fetch: _Fetch, best: str) -> bool:
         """Only the origin itself takes another's place: the others give it up by leaving or stalling."""
-        return best != fetch.source and self._sources.peers[best].origin == origin
+        peer = self._sources.peers[best]
+        refused = peer.refused.get(origin, FIRST_SEQUENCE) > self._next(origin)
+        return best != fetch.source and peer.origin == origin and not refused and not fetch.after_gap
 
     def _stalls_at(self, origin: OriginId, fetch: _Fetch, now: float) -> float:
         """Return when the source will have had its time; never, while there is nothing to wait for, or nobody else."""
         held = self._next(origin)
         if fetch.expected > held and not fetch.after_gap:
             return _NEVER  # this log is the slow one
-        if not self._sources.other_beyond(origin, held, fetch.source, now):
+        anyone = self._sources.another_may_continue(origin, held, fetch.source, now)
+        if not anyone and (fetch.after_gap or not self._sources.is_last_resort(origin, held, fetch.source)):
             return _NEVER
         known_since = [
             clock.behind_since
@@ -369,8 +372,9 @@ class Planner:
         return max(fetch.moved_at, min(known_since, default=fetch.moved_at)) + self._patience.stall_timeout
 
     def _gap_at(self, origin: OriginId) -> float:
-        timeout = self._patience.gap_timeout
-        return _NEVER if timeout is None or origin in self._fetches else self._stuck_since[origin] + timeout
+        timeout, fetch = self._patience.gap_timeout, self._fetches.get(origin)
+        busy = fetch is not None and (fetch.after_gap or fetch.expected > self._next(origin))
+        return _NEVER if timeout is None or busy else self._stuck_since[origin] + timeout
 
     # Small things
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from proglog.replication.positions import FIRST_SEQUENCE, Position
 from proglog.types import OriginId, Sequence
 
+NOWHERE = Sequence(0)
+"""Where a source could go on that hangs, or sends garbage."""
+
 
 @dataclass(slots=True)
 class Peer:
@@ -19,12 +22,16 @@ class Peer:
     origin: OriginId
     positions: dict[OriginId, Position] = field(default_factory=dict)
     refused: dict[OriginId, Sequence] = field(default_factory=dict)
-    """Origins that it cannot continue here, and where it could go on."""
+    """Origins that it was tried for in vain, and where it could go on."""
 
     def reach(self, origin: OriginId) -> Sequence:
         """Return one past the last sequence of ``origin`` that it has."""
         position = self.positions.get(origin)
         return position.next_sequence if position else FIRST_SEQUENCE
+
+    def may_continue(self, origin: OriginId, sequence: Sequence) -> bool:
+        """Return whether it reaches beyond ``sequence`` and has not refused to go on there."""
+        return self.reach(origin) > sequence >= self.refused.get(origin, FIRST_SEQUENCE)
 
 
 class Sources:
@@ -52,30 +59,36 @@ class Sources:
         ]
         return min(candidates)[2] if candidates else None
 
-    def is_known_beyond(self, origin: OriginId, sequence: Sequence) -> bool:
-        """Return whether some peer reaches beyond ``sequence``."""
-        return any(peer.reach(origin) > sequence for peer in self.peers.values())
-
-    def other_beyond(self, origin: OriginId, sequence: Sequence, source: str, now: float) -> bool:
-        """Return whether somebody who can be asked, and is not ``source``, reaches beyond ``sequence``."""
+    def another_may_continue(self, origin: OriginId, sequence: Sequence, source: str, now: float) -> bool:
+        """Return whether somebody who can be asked, and is not ``source``, may have what follows ``sequence``."""
         return any(
-            name != source and peer.reach(origin) > sequence and not self.is_aside(name, origin, now)
+            name != source and peer.may_continue(origin, sequence) and not self.is_aside(name, origin, now)
             for name, peer in self.peers.items()
         )
 
+    def is_last_resort(self, origin: OriginId, sequence: Sequence, source: str) -> bool:
+        """Return whether ``source`` reaches beyond ``sequence``, and so do others, who were tried in vain.
+
+        Then its silence counts: without it there would be no end to waiting for the one that never refuses.
+        """
+        beyond = [name for name, peer in self.peers.items() if peer.reach(origin) > sequence]
+        return source in beyond and len(beyond) > 1
+
     def nearest_after_hole(self, origin: OriginId, sequence: Sequence) -> tuple[Sequence, str] | None:
-        """Return where, and with whom, ``origin`` goes on if all who reach beyond ``sequence`` have refused it."""
-        refusals = []
+        """Return where, and with whom, ``origin`` goes on if all who reach beyond ``sequence`` were tried in vain."""
+        nearest = []
         for name, peer in self.peers.items():
             if peer.reach(origin) <= sequence:
                 continue
-            if peer.refused.get(origin, FIRST_SEQUENCE) <= sequence:
+            resume = peer.refused.get(origin, FIRST_SEQUENCE)
+            if resume > sequence:
+                nearest.append((resume, name))
+            elif resume != NOWHERE:
                 return None
-            refusals.append((peer.refused[origin], name))
-        return min(refusals, default=None)
+        return min(nearest, default=None)
 
     def refuse(self, name: str, origin: OriginId, resume: Sequence) -> None:
-        """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on."""
+        """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on, or ``NOWHERE``."""
         self.peers[name].refused[origin] = resume
 
     def forget_refusals(self, origin: OriginId) -> None:

@@ -50,7 +50,7 @@ class Feed:
         self._told: dict[OriginId, OriginState] = {}
 
     def want(self, origin: OriginId, next_sequence: Sequence, chain_crc: int) -> None:
-        """Send ``origin`` from ``next_sequence`` on; ``chain_crc`` is the follower's, there.
+        """Send ``origin`` from ``next_sequence`` on; ``chain_crc`` is the follower's, there; 0 if it has none.
 
         Raises:
             InvalidRequestError: More than ``MAX_WANTED`` origins.
@@ -133,7 +133,7 @@ class Feed:
         if next_sequence < state.floor_sequence:
             self._say(origin, EventKind.BELOW_FLOOR, state.floor_sequence)
             return False
-        if next_sequence == state.next_sequence and next_sequence > 1 and chain_crc != state.chain_crc:
+        if chain_crc and next_sequence == state.next_sequence and chain_crc != state.chain_crc:
             self._say(origin, EventKind.FORKED, next_sequence)
             return False
         if next_sequence < state.next_sequence:

@@ -22,7 +22,7 @@ from proglog.testing.simulation.disk import SimDisk
 from proglog.types import NodeName, OriginId, Sequence
 
 DATA_DIR = Path("/data")
-SEGMENT_BYTES = 8 * 1024
+SEGMENT_BYTES = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,7 @@ class Node:
     random: Random
     rules: Rules
     now: Callable[[], float]
+    retention_bytes: int | None = None
     disk: SimDisk = field(init=False)
     log: Log | None = None
     planner: Planner = field(init=False)
@@ -72,7 +73,7 @@ class Node:
 
     def start(self) -> None:
         """Open the log and recover."""
-        config = LogConfig(segment_bytes=SEGMENT_BYTES)
+        config = LogConfig(segment_bytes=SEGMENT_BYTES, retention_bytes=self.retention_bytes)
         self.log = Log.open(
             DATA_DIR,
             config,
@@ -98,7 +99,7 @@ class Node:
     def produce(self, count: int) -> None:
         """Append a batch of records whose values say who made them."""
         assert self.log is not None
-        values = [b"%s:%d" % (self.name.encode(), self.produced + index) for index in range(count)]
+        values = [b"%s:%050d" % (self.name.encode(), self.produced + index) for index in range(count)]
         self.produced += count
         data = batch.encode(columns.from_values(values), count=count, first_timestamp_ms=1, max_timestamp_ms=1)
         self.log.append([LocalAppend(verify(data))])

@@ -18,6 +18,7 @@ I14     nothing is imported into the own origin
 from collections.abc import Iterator
 from random import Random
 
+from proglog.errors import OffsetOutOfRangeError
 from proglog.log.log import Log
 from proglog.log.model import LogCursor
 from proglog.record import scan
@@ -39,14 +40,25 @@ STEP_SECONDS = 0.05
 class World:
     """One run. ``World(seed).run()`` raises :class:`Violation`, or returns."""
 
-    def __init__(self, seed: int, rules: Rules | None = None, *, nodes: int = 3, steps: int = 400) -> None:
+    def __init__(
+        self,
+        seed: int,
+        rules: Rules | None = None,
+        *,
+        nodes: int = 3,
+        steps: int = 400,
+        retention_bytes: int | None = None,
+    ) -> None:
         """Set up nodes, running and unconnected."""
         self.random = Random(seed)
         self.rules = rules or Rules()
         self.steps = steps
+        self.retention_bytes = retention_bytes
         self._healed_at = float("inf")
         self.time = 0.0
-        self.nodes = {name: Node(name, self.random, self.rules, now=lambda: self.time) for name in "abcdefgh"[:nodes]}
+        self.nodes = {
+            name: Node(name, self.random, self.rules, lambda: self.time, retention_bytes) for name in "abcdefgh"[:nodes]
+        }
         self.streams: dict[tuple[str, str], Stream] = {}
         self.cut: set[tuple[str, str]] = set()
         self.identities: dict[tuple[OriginId, int], tuple[int, int]] = {}
@@ -87,6 +99,7 @@ class World:
             (1.5, self._crash),
             (3, self._restart),
             (1.0, self._cut_or_mend),
+            (2, self._retain),
             (0.4, self._wipe),
             (0.6, self._hang),
             (5, self._meddle),
@@ -127,8 +140,12 @@ class World:
         data = b""
         if not feed.pass_over_everything():
             cursor = feed.cursor
-            read = log.read(cursor, READ_BYTES)
-            data = feed.take(cursor, read.data, read.next)
+            try:
+                read = log.read(cursor, READ_BYTES)
+            except OffsetOutOfRangeError as exc:
+                feed.skip_unreadable(exc)
+            else:
+                data = feed.take(cursor, read.data, read.next)
         if not self.rules.relay:
             data = b"".join(
                 data[at : at + header.batch_bytes] for at, header in scan.headers(data) if header.origin == log.origin
@@ -216,6 +233,10 @@ class World:
             for key in ((node.name, other), (other, node.name)):
                 self._break(key)
 
+    def _retain(self, node: Node) -> None:
+        if node.log is not None:
+            node.log.retain()
+
     def _hang(self, node: Node) -> None:
         for stream in self._streams_of(node.name, source=True):
             stream.muted = self.random.random() < 0.5
@@ -276,8 +297,16 @@ class World:
                 action(node)
 
     def _is_level(self) -> bool:
-        states = [{origin: state.next_sequence for origin, state in log.origins().items()} for log in self._logs()]
-        return all(state == states[0] for state in states)
+        """Return whether all logs reach equally far, but for what is past in those that reach farthest."""
+        states = [log.origins() for log in self._logs()]
+        for origin in {each for state in states for each in state}:
+            known = [state[origin] for state in states if origin in state]
+            farthest = max(state.next_sequence for state in known)
+            served = any(state.floor_sequence < farthest == state.next_sequence for state in known)
+            level = len(known) == len(states) and all(state.next_sequence == farthest for state in known)
+            if served and not level:
+                return False
+        return True
 
     # Invariants
 
@@ -292,11 +321,10 @@ class World:
         gaps = 0
         for batch in batches_in(log):
             header = batch.header
-            if header.base_sequence != following.get(header.origin, 1):
-                raise Violation(
-                    f"I1/I2 {node.name}: {header.origin.hex()[:6]} goes on at {header.base_sequence},"
-                    f" not {following.get(header.origin, 1)}"
-                )
+            expected = following.get(header.origin, log.origins()[header.origin].floor_sequence)
+            if header.base_sequence != expected:
+                where = f"{node.name}: {header.origin.hex()[:6]} goes on at {header.base_sequence}, not {expected}"
+                raise Violation(f"I1/I2 {where}")
             following[header.origin] = header.next_sequence
             if header.is_gap:
                 gaps += 1
@@ -318,9 +346,26 @@ class World:
                 if node.log is not None
             }
             raise Violation(f"I7 the logs did not come together: {reach}")
-        held = [sorted(records_in(log)) for log in self._logs()]
+        complete_from = self._complete_from()
+        held = [
+            sorted(record for record in records_in(log) if record[1] >= complete_from[record[0]])
+            for log in self._logs()
+        ]
         if any(each != held[0] for each in held):
             raise Violation("I7 the logs reach equally far and hold different records")
+
+    def _complete_from(self) -> dict[OriginId, int]:
+        """Return from where on, by origin, no retention and no gap excuses a log from holding a record."""
+        complete: dict[OriginId, int] = {}
+        for log in self._logs():
+            for origin, state in log.origins().items():
+                complete[origin] = max(complete.get(origin, 1), state.floor_sequence)
+            if self.retention_bytes is None:
+                continue
+            for batch in batches_in(log):
+                if batch.header.is_gap:
+                    complete[batch.header.origin] = max(complete[batch.header.origin], batch.header.next_sequence)
+        return complete
 
     def _check_quiet(self) -> None:
         ends = [log.end_offset for log in self._logs()]
@@ -341,7 +386,8 @@ class World:
     def _check_consumer(self) -> None:
         (node, *_) = self.nodes.values()
         self._consume(node)
-        held = set(records_in(self._logs()[0]))
+        complete_from = self._complete_from()
+        held = {record for record in records_in(self._logs()[0]) if record[1] >= complete_from[record[0]]}
         if len(set(self.consumed)) != len(self.consumed):
             raise Violation("I12 a consumer got a record twice")
         if held - set(self.consumed):
