@@ -1,0 +1,170 @@
+"""The log alone, against what the same disk does for the same bytes in the same run.
+
+Appends with a sync each against a bare ``pwrite`` and ``fdatasync``; reads against ``cat``'s loop of ``read``; then what
+an index costs in memory, and how long opening takes after an orderly end and after a kill.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from proglog.log.config import FsyncPolicy, LogConfig
+from proglog.log.files import OsFiles
+from proglog.log.log import Log
+from proglog.log.model import LocalAppend, LogCursor
+from proglog.log.scan import scan_store
+from proglog.log.store import store_name
+from proglog.record import columns
+from proglog.record.batch import encode, verify
+from proglog.types import NodeName, Offset, Position
+
+KIB, MIB = 1024, 1024 * 1024
+RUNS = 3
+
+
+def run(*, full: bool) -> Iterator[str]:
+    """Yield a line per measurement."""
+    size = 512 * MIB if full else 4 * MIB
+    with tempfile.TemporaryDirectory(prefix="proglog-bench-", dir=os.environ.get("PROGLOG_BENCH_DIR")) as scratch:
+        directory = Path(scratch)
+        yield from _appends(directory, size // 4)
+        yield from _small_batches(directory / "small", 200_000 if full else 2_000)
+        yield from _reads(directory / "reads", size)
+        yield from _opening(directory / "opening", 8 * size)
+
+
+def _appends(directory: Path, size: int) -> Iterator[str]:
+    batch = _batch(64 * KIB)
+    count = size // len(batch.batch.data)
+    ours, bare = [], []
+    for number in range(RUNS):  # in turns: a disk has moods
+        log = _open(directory / f"append{number}")
+        ours.append(_seconds(lambda log=log: [log.append([batch]) for _ in range(count)]))
+        log.close()
+        bare.append(_seconds(lambda n=number: _bare_loop(directory / f"bare{n}", bytes(batch.batch.data), count)))
+    written = count * len(batch.batch.data)
+    yield (
+        f"append, 64 KiB and a sync each: {_rate(written, min(ours))}, bare loop {_rate(written, min(bare))}:"
+        f" ratio {min(bare) / min(ours):.2f}"
+    )
+    group = [_batch(128 * KIB)] * 16
+    log = _open(directory / "groups")
+    seconds = _seconds(lambda: [log.append(group) for _ in range(max(1, size // (2 * MIB)))])
+    yield f"append, groups of 16 x 128 KiB: {_rate(log.stored_bytes, seconds)}"
+    log.close()
+
+
+def _small_batches(directory: Path, count: int) -> Iterator[str]:
+    log = _open(directory)
+    group = [_batch(128)] * 1000
+    seconds = _seconds(lambda: [log.append(group) for _ in range(count // 1000)])
+    yield f"append, one record a batch, groups of 1,000: {count / seconds:,.0f} batches/s"
+    log.close()
+
+
+def _reads(directory: Path, size: int) -> Iterator[str]:
+    _fill(directory, size)
+    log = _open(directory)
+    stores = sorted(directory.glob("*.log"))
+
+    def read_all() -> None:
+        cursor = LogCursor(log.start_offset, Position(0))
+        while (read := log.read(cursor, 256 * KIB)).data:
+            cursor = read.next
+
+    first, cat = _seconds(read_all), min(_seconds(lambda: _cat(stores)) for _ in range(RUNS))
+    warm = min(_seconds(read_all) for _ in range(RUNS))
+    yield (
+        f"read, 256 KiB, warm: {_rate(size, warm)}, cat {_rate(size, cat)}: ratio {cat / warm:.2f};"
+        f" first time, checking every byte: {_rate(size, first)}"
+    )
+    _drop(stores)
+    cold_cat = _seconds(lambda: _cat(stores))
+    log.close()
+    log = _open(directory)
+    _drop(stores)
+    cold = _seconds(read_all)
+    yield f"read, 256 KiB, cold: {_rate(size, cold)}, cat {_rate(size, cold_cat)}: ratio {cold_cat / cold:.2f}"
+    offsets = range(0, log.end_offset, max(1, log.end_offset // 2000))
+    seconds = _seconds(lambda: [log.seek(Offset(offset)) for offset in offsets])
+    index_bytes = sum(info.index_bytes for info in log.segments())
+    yield f"seek: {seconds / len(offsets) * 1e6:.0f} us; index in memory {index_bytes / size * 1024:.1f} KiB a MiB"
+    log.close()
+
+
+def _opening(directory: Path, size: int) -> Iterator[str]:
+    log = _fill(directory, size)
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    seconds = _seconds(lambda: _open(directory).close())
+    yield f"open {size // MIB} MiB after an orderly end: {seconds * 1000:.0f} ms; {descriptors} files open"
+    (directory / "durable").unlink()
+    log = _open(directory)
+    scanned = log.recovery.scanned_bytes
+    log.close()
+    (directory / "durable").unlink()
+    seconds = _seconds(lambda: _open(directory).close())
+    yield f"open {size // MIB} MiB after a kill: {seconds * 1000:.0f} ms, {scanned // MIB} MiB scanned"
+    store = directory / store_name(0)
+    file, length = OsFiles().open(store), store.stat().st_size
+    scan = min(
+        _seconds(lambda: scan_store(file, Offset(0), 4096, length=length, durable=(length, Offset(0))))
+        for _ in range(RUNS)
+    )
+    yield f"scan of a store, warm: {_rate(length, scan)}"
+
+
+def _open(directory: Path) -> Log:
+    return Log.open(directory, LogConfig(), node_name=NodeName("bench"))
+
+
+def _fill(directory: Path, size: int) -> Log:
+    log = Log.open(directory, LogConfig(fsync=FsyncPolicy.OS), node_name=NodeName("bench"))
+    group = [_batch(64 * KIB)] * 16
+    while log.stored_bytes < size:
+        log.append(group)
+    log.close()
+    return log
+
+
+def _batch(size: int) -> LocalAppend:
+    values = [os.urandom(min(size, 1000))] * max(1, size // 1000)
+    return LocalAppend(
+        verify(encode(columns.from_values(values), count=len(values), first_timestamp_ms=1, max_timestamp_ms=1))
+    )
+
+
+def _bare_loop(path: Path, data: bytes, count: int) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    for number in range(count):
+        os.pwrite(descriptor, data, number * len(data))
+        os.fdatasync(descriptor)
+    os.close(descriptor)
+
+
+def _cat(paths: list[Path]) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        while os.read(descriptor, 128 * KIB):
+            pass
+        os.close(descriptor)
+
+
+def _drop(paths: list[Path]) -> None:
+    """Have the kernel forget the pages of ``paths``."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _rate(size: int, seconds: float) -> str:
+    return f"{size / seconds / 1e6:,.0f} MB/s"
