@@ -116,7 +116,7 @@ class DashState:
                 severity=Severity.CRITICAL,
                 subject=self.shown.node.name if self.shown else self.target,
                 what=f"does not answer: {self.error or 'no reason known'}",
-                advice="What is shown is its last word. It is tried again by itself.",
+                advice="What is shown is its last word. It is tried again by itself; o watches from another member.",
             ),
         )
 

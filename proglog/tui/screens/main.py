@@ -11,7 +11,8 @@ from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
-from proglog.client.model import Member, PeerStatus, Segment
+from proglog.client.history import Frame
+from proglog.client.model import ClusterSnapshot, Member, PeerStatus, Segment
 from proglog.client.place import Place
 from proglog.client.plain import to_plain
 from proglog.client.safe_text import safe_text
@@ -58,6 +59,7 @@ class MainScreen(DashScreen[None]):
         super().__init__()
         self._active = PANELS[0]
         self._mode = _REPLICATION_MODES[0]
+        self._summaries: dict[str, tuple[Frame | None, str]] = {}
 
     def compose(self) -> ComposeResult:
         """Builds the screen."""
@@ -124,13 +126,15 @@ class MainScreen(DashScreen[None]):
             table.show(replication.origin_rows(state, self.look), replication.ORIGIN_COLUMNS)
         else:
             table.show(replication.matrix_rows(state, self.look), replication.matrix_columns(state, self.look))
-        self._caption("replication", replication.summary(state.shown.peers) if state.shown else "")
+        self._caption(
+            "replication", self._summary("replication", state, lambda shown: replication.summary(shown.peers))
+        )
 
     def _show_segments(self, state: DashState) -> None:
         self.table("segments").show(segments.rows(state, self.look))
         strip = self.query_one("#segment-map", Lines)
         strip.show([segments.segment_map(state.shown, self.look, strip.size.width)] if state.shown else [])
-        self._caption("segments", segments.summary(state.shown) if state.shown else "")
+        self._caption("segments", self._summary("segments", state, segments.summary))
 
     def _show_throughput(self, state: DashState) -> None:
         charts = self.query_one("#throughput", Lines)
@@ -140,6 +144,15 @@ class MainScreen(DashScreen[None]):
     def _show_events(self, state: DashState) -> None:
         self.table("events").show(events.rows(state, self.look))
         self._caption("events", "")
+
+    def _summary(self, name: str, state: DashState, text: Callable[[ClusterSnapshot], str]) -> str:
+        """Returns a panel's summary, new once a second: with the edge of a panel all of it is painted again."""
+        frame = state.frames[-1 if state.cursor is None else state.cursor] if state.frames else None
+        known, summary = self._summaries.get(name, (None, ""))
+        if state.shown is not None and frame is not known:
+            summary = text(state.shown)
+            self._summaries[name] = (frame, summary)
+        return summary if state.shown is not None else ""
 
     def _caption(self, name: str, summary: str) -> None:
         table = self.table(name)

@@ -49,7 +49,7 @@ class LiveTable(Painted, can_focus=True):
 
     @dataclass
     class Arranged(Message):
-        """What is in view changed: rows, filter, order or cursor."""
+        """What is in view changed: how many rows, filter, order or cursor."""
 
         table: "LiveTable"
 
@@ -81,6 +81,7 @@ class LiveTable(Painted, can_focus=True):
         self._cursor_key = ""
         self._top = 0
         self._painted: list[tuple[bool, Line]] = []
+        self._told: tuple[str, int, bool, str] | None = None
 
     @property
     def row(self) -> AnyRow | None:
@@ -160,7 +161,10 @@ class LiveTable(Painted, can_focus=True):
         self._top = min(max(self._top, self._cursor - height + 1), self._cursor)
         self._top = max(min(self._top, len(self._arranged) - height), 0)
         self._repaint()
-        self.post_message(self.Arranged(self))
+        arranged_as = (self.position, self.below, self.overflows, self._needle)
+        if arranged_as != self._told:
+            self._told = arranged_as
+            self.post_message(self.Arranged(self))
 
     @property
     def _body_height(self) -> int:
@@ -174,8 +178,7 @@ class LiveTable(Painted, can_focus=True):
         else:
             dirty = [y for y, (new, old) in enumerate(zip(content, self._painted, strict=True)) if new != old]
             if dirty:
-                left, top = self.gutter.left, self.gutter.top
-                self.refresh(*(Region(left, top + y, self.size.width, 1) for y in dirty))
+                self.refresh(*(Region(0, y, self.size.width, 1) for y in dirty))
         self._painted = content
 
     def _content(self, y: int) -> tuple[bool, Line]:

@@ -36,8 +36,9 @@ class Panel(Container):
 
     def caption(self, summary: str, *, note: str = "") -> None:
         """Shows a summary in the lower edge and a note beside the title. May be foreign text, made safe before."""
-        if (summary, note) == self._shown:
-            return
+        shown_summary, shown_note = self._shown
         self._shown = (summary, note)
-        self.border_title = Content(f"{self._title} {note}".rstrip()).markup
-        self.border_subtitle = Content(summary).markup
+        if note != shown_note:  # each of the two paints the whole panel again
+            self.border_title = Content(f"{self._title} {note}".rstrip()).markup
+        if summary != shown_summary:
+            self.border_subtitle = Content(summary).markup
