@@ -1,6 +1,10 @@
 """The main screen: what it shows at each size, and that it stays when the agent goes."""
 
+from dataclasses import replace
+
 from proglog.client.model import MemberStatus
+from proglog.tui.state import SnapshotArrived
+from proglog.tui.widgets.live_table import LiveTable
 
 
 async def test_three_panels_show_the_live_cluster(open_dash):
@@ -44,3 +48,37 @@ async def test_a_failed_member_is_the_first_thing_that_is_said(open_dash, world)
         await dash.run()
         assert "1 needs attention   ✖ node-c failed" in dash.text
         assert "✖ failed" in dash.text
+
+
+def _colour_of(dash, text: str):
+    """The colour in which a text is painted below the header."""
+    for strip in dash.app.screen._compositor.render_strips()[2:]:
+        for segment in strip:
+            if text in segment.text:
+                return segment.style.color.get_truecolor()
+    raise AssertionError(f"{text!r} is not on the screen")
+
+
+async def test_what_is_old_is_dimmed(open_dash):
+    async with open_dash((100, 24)) as dash:
+        await dash.run(5)
+        bright = _colour_of(dash, "node-b")
+        await dash.lose(3)
+        dim = _colour_of(dash, "node-b")
+        assert sum(dim) < sum(bright)
+
+
+async def test_only_lines_that_changed_are_painted(open_dash, world, monkeypatch):
+    async with open_dash((140, 40)) as dash:
+        await dash.run(5)
+        painted = []
+        render = LiveTable.render_line
+        monkeypatch.setattr(LiveTable, "render_line", lambda self, y: painted.append((self.id, y)) or render(self, y))
+        frozen = world.snapshot()
+        world.overrides = {
+            "members": (frozen.members[0], replace(frozen.members[1], rtt_ms=9.9), frozen.members[2]),
+            "log": frozen.log, "segments": frozen.segments, "taken_at_ms": frozen.taken_at_ms,
+        }  # fmt: skip
+        dash.app.dispatch(SnapshotArrived(world.snapshot(), dash.now))
+        await dash.settle()
+        assert set(painted) == {("members", 2)}

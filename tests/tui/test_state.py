@@ -1,8 +1,11 @@
 """The reducer: every event, without a terminal."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from proglog.client.history import CAPACITY
 from proglog.client.model import PeerState
@@ -173,3 +176,36 @@ def test_a_recording_starts_at_its_first_frame_and_never_goes_live(live):
 
 def test_an_empty_recording_shows_nothing():
     assert reduce(DashState(target="file", now=START), Loaded(())).shown is None
+
+
+EVENTS = st.one_of(
+    st.builds(Stepped, st.integers(-700, 700)),
+    st.just(Paused()),
+    st.just(Resumed()),
+    st.builds(lambda step: ("tick", step), st.floats(0, 5)),
+    st.builds(lambda step: ("snapshot", step), st.floats(0, 5)),
+    st.builds(lambda step: ("lost", step), st.floats(0, 5)),
+    st.just("loaded"),
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(moves=st.lists(EVENTS, max_size=40))
+def test_no_order_of_events_breaks_the_state(world, moves):
+    snapshot = world.snapshot()
+    state, now = DashState(target="x", now=START), START
+    for move in moves:
+        if isinstance(move, tuple):
+            kind, step = move
+            now += step
+            lost = ConnectionLost(at=now, attempt=1, retry_in=1.0, error="")
+            event = {"tick": Tick(now), "snapshot": SnapshotArrived(snapshot, now), "lost": lost}[kind]
+        else:
+            event = Loaded(state.frames) if move == "loaded" else move
+        state = reduce(state, event)
+        assert len(state.frames) <= CAPACITY
+        assert state.cursor is None or 0 <= state.cursor < len(state.frames)
+        assert state.shown is None or state.shown_frames is not None
+        assert all(before.at <= after.at for before, after in pairwise(state.frames))
+        assert state.alerts is not None
+        assert state.agent_now_ms > 0
