@@ -334,8 +334,10 @@ class Planner:
             self._stuck_since.pop(origin, None)
             return
         self._stuck_since.setdefault(origin, now)
-        if self._gap_at(origin) <= now:
-            resume, peer = nearest
+        resume, peer = nearest
+        fetch = self._fetches.get(origin)
+        waits_elsewhere = fetch is not None and fetch.after_gap and (fetch.expected, fetch.source) != nearest
+        if waits_elsewhere or self._gap_at(origin) <= now:
             self._drop_fetch(origin)
             self._fetch(origin, _Fetch(peer, resume, now, after_gap=True))
 

@@ -82,10 +82,10 @@ class Sources:
                 continue
             resume = peer.refused.get(origin, FIRST_SEQUENCE)
             if resume > sequence:
-                nearest.append((resume, name))
+                nearest.append((peer.reach(origin) <= resume, resume, name))  # last, who has nothing there yet
             elif resume != NOWHERE:
                 return None
-        return min(nearest, default=None)
+        return min(nearest)[1:] if nearest else None
 
     def refuse(self, name: str, origin: OriginId, resume: Sequence) -> None:
         """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on, or ``NOWHERE``."""

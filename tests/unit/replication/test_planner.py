@@ -296,3 +296,33 @@ def test_lag_is_in_records_bytes_and_seconds_since_the_oldest_missing_was_heard_
     assert planner.behind_for("a", A, 12.0) == 1.0
     planner.advanced([Position(A, Sequence(12), 9, bytes=400)])
     assert planner.behind_for("a", A, 12.0) == 0.0
+
+
+def test_a_gap_ends_where_somebody_has_something_not_where_nobody_may_ever_have() -> None:
+    planner = planner_with(("a", A), ("b", B), gap_timeout=1.0, aside_timeout=10.0)
+    planner.positions_received("a", [reaching(A, 5)], 0.0)
+    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(5)), 0.0)
+    planner.handle_timer(1.0)
+    assert planner.commands()[-1] == Want("a", A, Sequence(5), 0)  # it keeps nothing: its next will be after the gap
+
+    planner.positions_received("b", [reaching(A, 90)], 2.0)
+    planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 2.0)
+    planner.handle_timer(3.0)
+
+    assert planner.commands()[-1] == Want("b", A, Sequence(50), 0)
+
+
+def test_a_source_of_last_resort_that_hangs_does_not_hold_up_the_gap_for_ever() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    planner.positions_received("b", [reaching(A, 90)], 0.0)
+    planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    now = 0.0
+    while now < 60.0 and planner.sources().get(A) != "b":
+        now = planner.next_deadline(now) or 60.0
+        planner.handle_timer(now)
+        if planner.sources().get(A) == "b" and planner.commands()[-1].next_sequence != 50:
+            planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), now)
+
+    assert planner.judge("b", records(A, 50, 5), now) is Verdict.APPEND_AFTER_GAP
+    assert now >= PATIENCE.stall_timeout + 30.0
