@@ -1,0 +1,274 @@
+"""Clusters in virtual time: every run is replayed by its seed, which a failure shows as the test's parameter."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.events import MemberEvent
+from proglog.testing.network import VirtualNetwork
+
+SEEDS = range(int(os.environ.get("PROGLOG_GOSSIP_SEEDS", "5")))
+KEYS = (bytes(range(32)),)
+
+
+def cluster(seed: int, size: int, **options: object) -> VirtualNetwork:
+    network = VirtualNetwork(seed=seed, **options)  # type: ignore[arg-type]
+    for number in range(size):
+        network.add(f"n{number}")
+    network.join_all()
+    return network
+
+
+def told(network: VirtualNetwork, since: float = 0.0) -> Counter[str]:
+    """How often all nodes together told each kind of membership event."""
+    return Counter(
+        event.kind.value
+        for node in network.nodes.values()
+        for at, event in node.events
+        if at >= since and isinstance(event, MemberEvent)
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("size", [2, 3, 9])
+def test_nodes_that_join_one_see_all(seed: int, size: int) -> None:
+    network = VirtualNetwork(seed=seed)
+    for number in range(size):
+        network.add(f"n{number}", {"number": str(number)})
+    network.join_all(timeout=90)
+    for node in network.nodes.values():
+        assert [member.tags["number"] for member in node.serf.members()] == [str(number) for number in range(size)]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("size", "bound"), [(2, 8), (3, 8), (5, 10), (9, 14)])
+def test_a_crash_is_seen_by_all_survivors_in_time(seed: int, size: int, bound: float) -> None:
+    network = cluster(seed, size)
+    network.run(30)
+    began = network.now
+    network.crash("n1")
+    assert network.run_until(lambda: network.all_see("n1", "failed"), timeout=60) <= bound
+    network.run(60)
+    kinds = told(network, began)
+    assert kinds["member-failed"] == size - 1
+    assert set(kinds) <= {"member-failed"}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("size", [2, 5])
+def test_a_leave_is_seen_as_left_by_all_and_as_failed_by_none(seed: int, size: int) -> None:
+    network = cluster(seed, size)
+    network.leave("n1")
+    network.run(2.5)
+    network.crash("n1")
+    network.run(30)
+    assert network.all_see("n1", "left")
+    assert told(network)["member-failed"] == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_crashed_node_that_returns_is_alive_again_with_its_new_tags(seed: int) -> None:
+    network = cluster(seed, 4)
+    network.crash("n2")
+    network.run_until(lambda: network.all_see("n2", "failed"), timeout=60)
+    network.add("n2", {"life": "second"})
+    network.join("n2", "n0")
+    network.run_until(network.all_see_all, timeout=90)
+    tags = [m.tags for node in network.nodes.values() for m in node.serf.members() if m.name == "n2"]
+    assert tags == [{"life": "second"}] * 4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_that_left_may_join_again(seed: int) -> None:
+    network = cluster(seed, 3)
+    network.leave("n2")
+    network.run(3)
+    network.crash("n2")
+    network.run_until(lambda: network.all_see("n2", "left"), timeout=60)
+    network.add("n2")
+    network.join("n2", "n0")
+    network.run_until(network.all_see_all, timeout=90)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_sides_of_a_partition_see_the_other_fail_and_find_each_other_when_it_heals(seed: int) -> None:
+    network = cluster(seed, 6)
+    left, right = ["n0", "n1", "n2"], ["n3", "n4", "n5"]
+    network.cut(left, right)
+    network.run_until(lambda: all(network.status("n0", name) == "failed" for name in right), timeout=90)
+    network.run_until(lambda: all(network.status("n5", name) == "failed" for name in left), timeout=90)
+    assert all(network.status("n0", name) == "alive" for name in left)
+    network.run(300)
+    network.heal()
+    network.run_until(network.all_see_all, timeout=600)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_that_is_heard_by_one_only_is_kept_alive_through_it(seed: int) -> None:
+    network = cluster(seed, 4)
+    network.cut(["n3"], ["n0", "n1"])
+    network.run(120)
+    assert [network.status(observer, "n3") for observer in ("n0", "n1", "n2")] == ["alive"] * 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_thirty_percent_loss_makes_nobody_fail(seed: int) -> None:
+    network = cluster(seed, 5)
+    network.loss = 0.3
+    network.run(600)
+    assert told(network)["member-failed"] == 0
+    assert network.all_see_all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_without_udp_between_them_nodes_are_kept_alive_over_tcp(seed: int) -> None:
+    network = cluster(seed, 3)
+    network.loss = 1.0
+    network.run(120)
+    assert told(network)["member-failed"] == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_late_and_doubled_packets_change_nothing(seed: int) -> None:
+    network = cluster(seed, 5, duplication=0.5, delay=(0.001, 0.2))
+    network.run(300)
+    assert told(network)["member-failed"] == 0
+    network.crash("n1")
+    network.run_until(lambda: network.all_see("n1", "failed"), timeout=60)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seconds", [2.0, 20.0, 600.0])
+def test_a_node_that_was_stopped_accuses_nobody_and_is_alive_again_at_once(seed: int, seconds: float) -> None:
+    network = cluster(seed, 5)
+    network.run(10)
+    network.pause("n2")
+    network.run(seconds)
+    resumed = network.now
+    network.resume("n2")
+    # Long forgotten by the others' failure detectors, it is found by the reconnecting ones.
+    bound = 5.0 if seconds < 25 else 400.0
+    network.run_until(lambda: network.all_see("n2", "alive"), timeout=bound)
+    network.run(30)
+    own = [event for at, event in network.nodes["n2"].events if at >= resumed and isinstance(event, MemberEvent)]
+    assert [event for event in own if event.kind == "member-failed"] == []
+    assert network.all_see_all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_new_tags_reach_everybody(seed: int) -> None:
+    network = cluster(seed, 5)
+    network.nodes["n1"].serf.set_tags({"rpc_addr": "10.0.0.2:8400"})
+
+    def everywhere() -> bool:
+        return all(
+            member.tags.get("rpc_addr") == "10.0.0.2:8400"
+            for node in network.nodes.values()
+            for member in node.serf.members()
+            if member.name == "n1"
+        )
+
+    network.run_until(everywhere, timeout=60)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_encrypted_cluster_lives_like_a_plain_one_and_leaves_a_node_without_the_key_outside(seed: int) -> None:
+    network = cluster(seed, 4, keys=KEYS)
+    network.keys = (bytes(32),)
+    network.add("stranger")
+    network.join("stranger", "n0")
+    network.keys = ()
+    network.add("plain")
+    network.join("plain", "n0")
+    network.run(60)
+    for number in range(4):
+        assert set(network.table()[f"n{number}"]) == {"n0", "n1", "n2", "n3"}
+    assert list(network.table()["stranger"]) == ["stranger"]
+    assert list(network.table()["plain"]) == ["plain"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_random_trouble_ends_in_agreement(seed: int) -> None:
+    network = cluster(seed, 7, loss=0.05)
+    chance = network.random
+    for _ in range(12):
+        name = f"n{chance.randrange(1, 7)}"
+        match chance.randrange(4):
+            case 0 if not network.nodes[name].crashed:
+                network.crash(name)
+            case 1 if network.nodes[name].crashed:
+                network.add(name)
+                network.join(name, "n0")
+            case 2 if not network.nodes[name].crashed:
+                network.pause(name)
+                network.run(chance.uniform(0, 12))
+                network.resume(name)
+            case 3:
+                network.cut([name], ["n0"], one_way=bool(chance.randrange(2)))
+        network.run(chance.uniform(0, 30))
+    network.heal()
+    network.loss = 0.0
+
+    def agreed() -> bool:
+        crashed = [name for name, node in network.nodes.items() if node.crashed]
+        return network.all_see_all() and all(
+            network.status(observer, name) in ("failed", "") for observer in network.running() for name in crashed
+        )
+
+    network.run_until(agreed, timeout=1200)
+
+
+def test_an_hour_of_peace_has_no_event_and_little_traffic() -> None:
+    network = cluster(1, 5)
+    network.run(60)
+    began, before = network.now, network.datagrams
+    network.run(3600)
+    assert told(network, began) == Counter()
+    assert (network.datagrams - before) / 3600 == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize("profile", [GossipConfig.lan(), GossipConfig.wan(), GossipConfig.local()])
+def test_every_profile_detects_a_crash_within_its_own_bound(profile: GossipConfig) -> None:
+    network = cluster(3, 5, config=profile)
+    network.run(60)
+    network.crash("n4")
+    bound = 10 * profile.suspicion_mult * profile.probe_interval
+    network.run_until(lambda: network.all_see("n4", "failed"), timeout=bound)
+
+
+SCRIPT = """
+from proglog.testing.network import VirtualNetwork
+network = VirtualNetwork(seed=42, loss=0.2, duplication=0.1, keys=(bytes(32),))
+for name in ("alpha", "beta", "gamma", "delta", "epsilon"):
+    network.add(name, {"role": name, "zone": "north"})
+network.join_all()
+network.crash("gamma")
+network.run(60)
+network.leave("beta")
+network.run(60)
+print(*network.transcript(), sep="\\n")
+print(network.datagrams)
+"""
+
+
+def test_a_seed_replays_the_same_transcript_under_every_hash_seed() -> None:
+    root = Path(__file__).parents[2]
+    transcripts = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
+        for hash_seed in ("0", "1", "2", "3")
+    }
+    (transcript,) = transcripts
+    assert "member-failed" in transcript
+    assert "member-leave" in transcript
