@@ -12,7 +12,7 @@ from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.testing.network import VirtualNetwork
 
-SEEDS = range(int(os.environ.get("PROGLOG_GOSSIP_SEEDS", "5")))
+SEEDS = range(500 if "PROGLOG_LONG" in os.environ else 5)
 KEYS = (bytes(range(32)),)
 
 
