@@ -1,0 +1,133 @@
+"""One round of the failure detector, message by message."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from proglog.gossip.framing import StreamReader
+from proglog.gossip.swim import MAX_FORWARDED
+from proglog.gossip.wire import Fields, Type, encode
+
+
+def probed(make_bench: Callable[..., Any], *names: str) -> tuple[Any, Fields, str]:
+    """A node in the middle of a round: its bench, the ping it sent, and whom it asked."""
+    bench = make_bench()
+    for name in names:
+        bench.alive(name)
+    for _ in range(200):
+        bench.run(0.01)
+        pings = [fields for type_, fields, _ in bench.take_sent() if type_ == Type.PING]
+        if pings:
+            return bench, pings[0], pings[0].text("Node")
+    raise AssertionError("nobody was probed within two seconds")
+
+
+def score(bench: Any) -> int:
+    return bench.serf._swim.awareness.score
+
+
+def test_an_ack_in_time_is_a_round_trip_and_good_for_the_own_health(make_bench: Callable[..., Any]) -> None:
+    bench, ping, target = probed(make_bench, "a")
+    bench.serf._swim.awareness.apply(3)
+    bench.now += 0.1
+    bench.send(Type.ACK, SeqNo=ping.uint("SeqNo"), Payload=None)
+    assert score(bench) == 2
+    (rtt,) = [member.rtt_ms for member in bench.serf.members() if member.name == target]
+    assert 100 <= rtt <= 115
+
+
+def test_others_are_asked_under_the_same_number_and_tcp_is_tried(make_bench: Callable[..., Any]) -> None:
+    bench, ping, target = probed(make_bench, *"abcde")
+    bench.serf.streams_to_open()
+    bench.run(0.55)
+    asked = [(fields, to) for type_, fields, to in bench.take_sent() if type_ == Type.INDIRECT_PING]
+    assert len({to for _, to in asked}) == 3
+    target_address = bench.serf._swim.nodes[target].address
+    assert target_address not in {to for _, to in asked}
+    for fields, _ in asked:
+        assert (fields.uint("SeqNo"), fields.text("Node"), fields.flag("Nack")) == (ping.uint("SeqNo"), target, True)
+    (stream,) = bench.serf.streams_to_open()
+    assert (stream.address, stream.data[0]) == (target_address, Type.PING)
+    assert stream.timeout <= 0.5
+
+
+def test_an_ack_through_others_keeps_the_target_alive_without_a_round_trip(make_bench: Callable[..., Any]) -> None:
+    bench, ping, target = probed(make_bench, *"abc")
+    bench.run(0.7)
+    bench.send(Type.ACK, SeqNo=ping.uint("SeqNo"), Payload=None)
+    bench.run(0.35)
+    assert bench.state(target) == "alive 1"
+    assert [member.rtt_ms for member in bench.serf.members() if member.name == target] == [None]
+
+
+@pytest.mark.parametrize(("nacks", "health"), [(0, 2), (1, 1), (2, 0)])
+def test_without_any_ack_the_target_is_suspected_and_missing_nacks_are_the_own_fault(
+    make_bench: Callable[..., Any], nacks: int, health: int
+) -> None:
+    bench, ping, target = probed(make_bench, *"abc")
+    bench.run(0.7)
+    for _ in range(nacks):
+        bench.send(Type.NACK, SeqNo=ping.uint("SeqNo"))
+    bench.run(0.31)
+    assert bench.state(target) == "suspect 1"
+    assert score(bench) == health
+
+
+def test_an_answer_over_tcp_alone_keeps_the_target_alive_and_is_reported(make_bench: Callable[..., Any]) -> None:
+    bench, ping, target = probed(make_bench, "a")
+    bench.run(0.55)
+    (stream,) = bench.serf.streams_to_open()
+    reply = StreamReader(None).feed(encode(Type.ACK, {"SeqNo": ping.uint("SeqNo"), "Payload": None}))
+    bench.serf.stream_answered(stream.id, reply, bench.now)
+    bench.run(0.46)
+    assert bench.state(target) == "alive 1"
+    assert any("over TCP" in reason for reason in bench.ignored())
+
+
+def test_an_ack_of_another_round_counts_for_nothing(make_bench: Callable[..., Any]) -> None:
+    bench, ping, target = probed(make_bench, "a")
+    bench.send(Type.ACK, SeqNo=ping.uint("SeqNo") + 1, Payload=None)
+    bench.run(1.01)
+    assert bench.state(target) == "suspect 1"
+
+
+def test_a_suspect_is_pinged_together_with_the_accusation(make_bench: Callable[..., Any]) -> None:
+    bench, _, target = probed(make_bench, "a")
+    bench.run(1.01)
+    bench.take_sent()
+    bench.run(2.0)
+    sent = [(type_, to) for type_, _, to in bench.take_sent()]
+    at = next(index for index, (type_, _) in enumerate(sent) if type_ == Type.PING)
+    assert sent[at + 1] == (Type.SUSPECT, bench.serf._swim.nodes[target].address)
+
+
+def test_a_sick_node_gives_others_more_time(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench()
+    bench.alive("a")
+    bench.serf._swim.awareness.apply(3)
+    bench.run(3.9)
+    assert bench.state("a") == "alive 1"
+    bench.run(1.2)
+    assert bench.state("a").startswith(("suspect", "dead"))
+
+
+def test_every_member_is_probed_once_a_round(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench()
+    for name in "abcde":
+        bench.alive(name)
+    targets: list[str] = []
+    while len(targets) < 10:
+        bench.run(0.1)
+        for type_, fields, _ in bench.take_sent():
+            if type_ == Type.PING:
+                targets.append(fields.text("Node"))
+                bench.send(Type.ACK, SeqNo=fields.uint("SeqNo"), Payload=None)
+    assert sorted(targets[:5]) == sorted(targets[5:]) == list("abcde")
+
+
+def test_pings_for_others_are_bounded(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench()
+    for number in range(MAX_FORWARDED + 50):
+        bench.send(Type.INDIRECT_PING, SeqNo=number, Target=bytes((10, 0, 0, 3)), Port=1, Node="b", Nack=False)
+    assert len([type_ for type_, _, _ in bench.take_sent() if type_ == Type.PING]) == MAX_FORWARDED
