@@ -1,0 +1,140 @@
+"""Snapshots cross the wire unchanged."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proglog.api.v1 import cluster_pb2
+from proglog.rpc import model
+from proglog.rpc.convert import from_message, to_message
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+UINT = st.integers(0, 2**53)
+COUNT = st.integers(0, 2**31 - 1)
+ORIGIN = st.binary(min_size=16, max_size=16)
+PEER_ORIGINS = st.builds(
+    model.PeerOrigin,
+    origin=ORIGIN,
+    node_name=TEXT,
+    next_sequence=UINT,
+    peer_next_sequence=UINT,
+    lag_records=UINT,
+    lag_bytes=UINT,
+    lag_ms=UINT,
+    peer_lag_records=UINT,
+    source=st.booleans(),
+)
+SNAPSHOTS = st.builds(
+    model.ClusterSnapshot,
+    node=st.builds(
+        model.NodeStatus,
+        name=TEXT,
+        version=TEXT,
+        origin=ORIGIN,
+        rpc_addr=TEXT,
+        bind_addr=TEXT,
+        data_dir=TEXT,
+        started_at_ms=UINT,
+        tls=st.booleans(),
+        acl=st.booleans(),
+        gossip_encrypted=st.booleans(),
+        certificate_expires_at_ms=UINT,
+    ),
+    log=st.builds(
+        model.LogStatus,
+        start_offset=UINT,
+        end_offset=UINT,
+        bytes=UINT,
+        segment_count=COUNT,
+        fsync=TEXT,
+        state=TEXT,
+        disk_free_bytes=UINT,
+        disk_total_bytes=UINT,
+        records_appended=UINT,
+        bytes_appended=UINT,
+        records_served=UINT,
+        damaged=st.lists(
+            st.builds(model.DamagedRange, start_offset=UINT, end_offset=UINT, detail=TEXT), max_size=2
+        ).map(tuple),
+        recovery=TEXT,
+    ),
+    members=st.lists(
+        st.builds(
+            model.Member,
+            name=TEXT,
+            addr=TEXT,
+            status=st.sampled_from(model.MemberStatus),
+            tags=st.dictionaries(TEXT, TEXT, max_size=2),
+            rtt_ms=st.floats(0, 1e6),
+            status_since_ms=UINT,
+            incarnation=COUNT,
+            local=st.booleans(),
+        ),
+        max_size=2,
+    ).map(tuple),
+    origins=st.lists(
+        st.builds(
+            model.OriginStatus,
+            origin=ORIGIN,
+            node_name=TEXT,
+            next_sequence=UINT,
+            floor_sequence=UINT,
+            bytes=UINT,
+            last_append_at_ms=UINT,
+            local=st.booleans(),
+            source=TEXT,
+        ),
+        max_size=2,
+    ).map(tuple),
+    peers=st.lists(
+        st.builds(
+            model.PeerStatus,
+            name=TEXT,
+            rpc_addr=TEXT,
+            state=st.sampled_from(model.PeerState),
+            error=TEXT,
+            origins=st.lists(PEER_ORIGINS, max_size=2).map(tuple),
+            records_copied=UINT,
+            bytes_copied=UINT,
+            records_dropped=UINT,
+            retry_in_ms=UINT,
+        ),
+        max_size=2,
+    ).map(tuple),
+    segments=st.lists(
+        st.builds(
+            model.Segment,
+            base_offset=UINT,
+            end_offset=UINT,
+            bytes=UINT,
+            record_count=UINT,
+            batch_count=UINT,
+            first_timestamp_ms=UINT,
+            max_timestamp_ms=UINT,
+            active=st.booleans(),
+            index=TEXT,
+            index_bytes=UINT,
+        ),
+        max_size=2,
+    ).map(tuple),
+    events=st.lists(st.builds(model.ClusterEvent, at_ms=UINT, kind=TEXT, subject=TEXT, detail=TEXT), max_size=2).map(
+        tuple
+    ),
+    taken_at_ms=UINT,
+)
+
+
+@given(SNAPSHOTS)
+def test_a_snapshot_comes_back_as_it_was(snapshot: model.ClusterSnapshot) -> None:
+    assert from_message(to_message(snapshot)) == snapshot
+
+
+def test_words_of_a_newer_server_become_known_ones() -> None:
+    status = cluster_pb2.Status(
+        members=[cluster_pb2.Member(name="a", status="dancing")],
+        peers=[cluster_pb2.PeerStatus(name="b", state="dancing")],
+    )
+
+    snapshot = from_message(status)
+
+    assert snapshot.members[0].status is model.MemberStatus.FAILED
+    assert snapshot.peers[0].state is model.PeerState.STOPPED
