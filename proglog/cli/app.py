@@ -27,6 +27,8 @@ VERBS: dict[str, str] = {
     "status": "Show one agent: its log, and what it has of whom",
     "lag": "Show how far copies trail their sources",
     "segments": "List the segments of an agent's log",
+    "verify": "Check every batch and index of a stopped agent's directory",
+    "doctor": "Say what is wrong with such a directory, and what to do",
     "completion": "Print the completion script of a shell",
 }
 """Verb to what it does: the order of the help."""

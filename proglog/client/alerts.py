@@ -148,7 +148,7 @@ def _members(scene: _Scene) -> Iterator[Alert]:
                 severity=Severity.CRITICAL,
                 subject=member.name,
                 what=f"failed {duration_words(_status_ms(member, scene) / 1000)} ago",
-                advice="Restart it: it rejoins and catches up by itself. Gone for good: `proglog leave` it.",
+                advice="Restart it: it rejoins and catches up by itself. Gone for good: nothing is lost that others hold.",
             )
 
 

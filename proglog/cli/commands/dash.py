@@ -13,6 +13,9 @@ def main(
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="FILE", help="Show a recording, not an agent")
     ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Keep everything that is shown, for --replay")
+    ] = None,
     theme: Annotated[str | None, typer.Option("--theme", help="Colours; the palette inside lists them")] = None,
     addr: options.Addr = options.DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
@@ -29,4 +32,4 @@ def main(
         raise ConfigError("the dashboard needs a terminal; `proglog status --watch` writes lines instead")
     from proglog.tui.app import run_dash
 
-    run_dash(addr, tls, timeout=timeout, replay=replay, theme=theme)
+    run_dash(addr, tls, timeout=timeout, replay=replay, record=record, theme=theme)

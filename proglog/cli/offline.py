@@ -1,0 +1,25 @@
+"""What verify and doctor share: reading a stopped agent's directory with a progress bar. Nothing is changed."""
+
+from pathlib import Path
+
+from proglog.cli import diagnostics
+from proglog.log.verify import Progress, VerifyReport, verify_directory
+
+
+def read(directory: Path) -> VerifyReport:
+    """Read a data directory from end to end.
+
+    Raises:
+        NotFoundError: There is none.
+        StorageError: It cannot be read, or an agent has it open.
+    """
+    total = sum(path.stat().st_size for path in directory.glob("*.log")) if directory.is_dir() else 0
+    done = 0
+    with diagnostics.progress("verifying", total, unit="bytes") as meter:
+
+        def on_progress(progress: Progress) -> None:
+            nonlocal done
+            meter.advance(progress.bytes_done - done)
+            done = progress.bytes_done
+
+        return verify_directory(directory, on_progress=on_progress)

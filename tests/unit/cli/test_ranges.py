@@ -1,0 +1,62 @@
+"""The grammar of RANGE."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proglog.cli.ranges import parse_range
+from proglog.client.place import Place
+from proglog.errors import ConfigError
+
+NOW = 1_800_000_000_000
+HOUR = 3_600_000
+START, END = Place.after_start(0), Place.before_end(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [
+        ("start", START, None),
+        ("end", END, None),
+        ("47", Place.offset(47), None),
+        ("+2", Place.after_start(2), None),
+        ("-3", Place.before_end(3), None),
+        ("5:10", Place.offset(5), Place.offset(10)),
+        ("5:", Place.offset(5), None),
+        (":end", START, None),
+        (":10", START, Place.offset(10)),
+        ("5:5", Place.offset(5), Place.offset(5)),
+        ("-5:-2", Place.before_end(5), Place.before_end(2)),
+        ("@1h", Place.at_time(NOW - HOUR), None),
+        ("@90s", Place.at_time(NOW - 90_000), None),
+        ("@2026-01-02T03:04:05Z", Place.at_time(1_767_323_045_000), None),
+        ("@1767323045", Place.at_time(1_767_323_045_000), None),
+        ("@1767323045123", Place.at_time(1_767_323_045_123), None),
+        ("@2h:@1h", Place.at_time(NOW - 2 * HOUR), Place.at_time(NOW - HOUR)),
+        (
+            "@2026-01-02T03:04:05Z:@2026-01-02T04:00:00Z",
+            Place.at_time(1_767_323_045_000),
+            Place.at_time(1_767_326_400_000),
+        ),
+        ("@1h:end", Place.at_time(NOW - HOUR), None),
+    ],
+)
+def test_a_range_means_what_the_help_says(text: str, start: Place, end: Place | None) -> None:
+    assert parse_range(text, NOW) == (start, end)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "5:x", "--1", "1.5", "@", "@soon", "@1y", "10:5", "-2:-5", "٣", "9" * 30, "5-10"]
+)
+def test_what_is_no_range_is_said_with_the_value(text: str) -> None:
+    with pytest.raises(ConfigError, match="RANGE"):
+        parse_range(text, NOW)
+
+
+@given(st.text(st.characters(), max_size=30) | st.from_regex(r"[-+@:0-9TZhms]{0,20}", fullmatch=True))
+def test_nothing_but_a_config_error_comes_out(text: str) -> None:
+    try:
+        start, _ = parse_range(text, NOW)
+    except ConfigError:
+        return
+    assert isinstance(start, Place)
