@@ -1,0 +1,41 @@
+"""The columns of a payload: what a reader may rely on after checking them."""
+
+import pytest
+
+from proglog.errors import InvalidRequestError, MalformedBatchError
+from proglog.record import columns
+from proglog.record.columns_pb2 import Headers, RecordColumns
+from proglog.record.record import Record
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    records = [Record(value=b"a", timestamp_ms=5), Record(value=b"b", timestamp_ms=5)]
+    assert columns.from_records(records, 5) == columns.from_values([b"a", b"b"])
+
+
+def test_no_key_and_an_empty_key_are_two_things() -> None:
+    records = [Record(value=b"a", key=b""), Record(value=b"b"), Record(value=b"c", key=b"k")]
+    assert list(columns.records(columns.from_records(records, 0), 3, 0)) == records
+
+
+@pytest.mark.parametrize(
+    ("payload", "count"),
+    [
+        (b"\xff\xff", 1),
+        (RecordColumns(values=[b"a"]).SerializeToString(), 2),
+        (RecordColumns(values=[b"a", b"b"], keys=[b"k"]).SerializeToString(), 2),
+        (RecordColumns(values=[b"a"], timestamp_deltas_ms=[1, 2]).SerializeToString(), 1),
+        (RecordColumns(values=[b"a"], headers=[Headers(), Headers()]).SerializeToString(), 1),
+        (RecordColumns(values=[b"a"], headers=[Headers(names=["x"])]).SerializeToString(), 1),
+        (RecordColumns(values=[b"a"], keyless=[0]).SerializeToString(), 1),
+        (RecordColumns(values=[b"a"], keys=[b"k"], keyless=[1]).SerializeToString(), 1),
+    ],
+)
+def test_columns_that_do_not_fit_together_are_refused(payload: bytes, count: int) -> None:
+    with pytest.raises(MalformedBatchError):
+        columns.check(payload, count)
+
+
+def test_a_header_name_that_is_no_text_is_refused() -> None:
+    with pytest.raises(InvalidRequestError):
+        columns.from_records([Record(value=b"", headers=(("\udc80", b""),))], 0)
