@@ -60,7 +60,7 @@ completions: $(STAMP)  ## Regenerate the shell completions
 
 docs: $(STAMP)  ## Regenerate the reference pages
 	$(BIN)/python tools/gen_api_docs.py
-	@test ! -f tools/gen_cli_docs.py || $(BIN)/python tools/gen_cli_docs.py
+	$(BIN)/python tools/gen_cli_docs.py
 
 bench: $(STAMP)  ## The benchmarks at their small size
 	$(BIN)/python -m benchmarks

@@ -1,0 +1,58 @@
+"""Write docs/reference/cli.md from the command tree: `make docs`."""
+
+from pathlib import Path
+
+import typer
+
+from proglog.cli.app import HELP, VERBS, Verbs, app
+from proglog.cli.exit_codes import MEANINGS
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
+
+
+def page() -> str:
+    """Return the page."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, Verbs)  # the root is made of it
+    codes = "\n".join(f"| {code.value} | {meaning} |" for code, meaning in MEANINGS.items())
+    head = f"# The command line\n\nGenerated from the command tree by `make docs`.\n\n{HELP.split('Exit codes')[0].strip()}\n"
+    return f"{head}\n## Exit codes\n\n| code | |\n|---|---|\n{codes}\n" + "".join(_verb(group, verb) for verb in VERBS)
+
+
+def _verb(group: Verbs, verb: str) -> str:
+    command = group.get_command(None, verb)
+    rows = []
+    arguments = []
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            arguments.append(parameter.metavar)
+            continue
+        names = ", ".join(f"`{name}`" for name in parameter.opts)
+        takes = "" if parameter.is_flag else f" {parameter.metavar or parameter.type.name.upper()}"
+        shown = parameter.show_default if isinstance(parameter.show_default, str) else _default(parameter.default)
+        rows.append(f"| {names}{takes} | {parameter.help} | {shown} | {parameter.envvar or ''} |\n")
+    usage = " ".join(["proglog", verb, *arguments])
+    table = "| flag | | default | variable |\n|---|---|---|---|\n" + "".join(rows)
+    return f"\n## {verb}\n\n`{usage}`\n\n{command.help.strip()}\n\n{_escape(table)}"
+
+
+def _escape(table: str) -> str:
+    """Keep the bars inside metavars from ending their cell."""
+    lines = []
+    for line in table.replace("\\|", "|").splitlines():
+        cells = line.split(" | ")
+        lines.append(
+            " | ".join(
+                cell if cell.strip("|- ") == "" else cell[:1] + cell[1:-1].replace("|", "\\|") + cell[-1:]
+                for cell in cells
+            )
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    return "" if value in (None, False, "") else f"`{getattr(value, 'value', value)}`"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())
