@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from proglog import __version__
 from proglog.cli import diagnostics
 from proglog.cli.exit_codes import ExitCode, exit_code_of
+from proglog.cli.output import ReaderGoneError
 from proglog.errors import ProglogError
 
 VERBS: dict[str, str] = {
@@ -129,7 +130,7 @@ def invoke(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except SystemExit as exc:
         return _flushed(exc.code)
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError):
         return _broken_pipe()
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED

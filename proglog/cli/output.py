@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -10,6 +11,10 @@ from typing import Any
 from proglog.client.safe_text import cells, fit, safe_text
 
 TERMINAL_WIDTH_WHEN_PIPED = 1000
+
+
+class ReaderGoneError(Exception):
+    """Whoever read stdout has read enough. Not an ``OSError``: Typer would end those with code 1."""
 
 
 class Format(StrEnum):
@@ -92,22 +97,26 @@ def table(rows: Sequence[Row], columns: Sequence[Column], *, empty: str = "") ->
 
 def line(text: str) -> None:
     """Write a line of text that this program made."""
-    sys.stdout.write(text + "\n")
+    with _reader():
+        sys.stdout.write(text + "\n")
 
 
 def raw(data: bytes) -> None:
     """Write bytes as they are."""
-    sys.stdout.buffer.write(data)
+    with _reader():
+        sys.stdout.buffer.write(data)
 
 
 def flush() -> None:
     """Let what was written so far be seen."""
-    sys.stdout.flush()
+    with _reader():
+        sys.stdout.flush()
 
 
 def flush_raw() -> None:
     """Let the bytes written so far be seen."""
-    sys.stdout.buffer.flush()
+    with _reader():
+        sys.stdout.buffer.flush()
 
 
 def is_terminal() -> bool:
@@ -126,6 +135,14 @@ def terminal_width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns if is_terminal() else TERMINAL_WIDTH_WHEN_PIPED
+
+
+@contextmanager
+def _reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as exc:
+        raise ReaderGoneError from exc
 
 
 def _no_colour() -> bool:

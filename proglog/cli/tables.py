@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from proglog.cli.output import Column, Row
+from proglog.client.history import records_in
 from proglog.client.model import ClusterSnapshot, MemberStatus, PeerOrigin, PeerState
 from proglog.client.words import (
     age_words,
@@ -129,8 +130,8 @@ def _origin_row(origin: PeerOrigin, cells: dict[str, str], facts: dict[str, obje
         cells
         | {
             "origin": f"{origin.node_name or '?'} {origin_id(origin.origin)}",
-            "have": count_words(origin.next_sequence - 1),
-            "there": count_words(origin.peer_next_sequence - 1),
+            "have": count_words(records_in(origin.next_sequence)),
+            "there": count_words(records_in(origin.peer_next_sequence)),
             "lag": lag_words(origin.lag_records, origin.lag_bytes, origin.lag_ms),
             "peer_lag": lag_words(origin.peer_lag_records),
         },
