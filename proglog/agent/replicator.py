@@ -110,6 +110,7 @@ class Replicator:
         self.leave(name)
         peer = self._peers[name] = _Peer(name, addr)
         peer.task = asyncio.create_task(self._follow(peer), name=f"replicate-{name}")
+        peer.task.add_done_callback(lambda task: self._notice_end(peer, task))
         self._logger.info("replication_started", peer=name, addr=addr)
         self._on_event("replication-started", name, addr)
 
@@ -124,6 +125,15 @@ class Replicator:
         self._plan_with(lambda planner, now: planner.stream_closed(name, now))
         self._logger.info("replication_stopped", peer=name)
         self._on_event("replication-stopped", name, "")
+
+    def _notice_end(self, peer: _Peer, task: asyncio.Task[None]) -> None:
+        """Show that a server is no longer followed, though nobody asked for that: a bug is not to look like silence."""
+        peer.state = PeerState.STOPPED
+        if task.cancelled() or task.exception() is None:
+            return
+        peer.error = f"this is a bug: {task.exception()!r}"
+        self._logger.error("replication_error", peer=peer.name, error=peer.error, exc_info=task.exception())
+        self._on_event("replication-error", peer.name, peer.error)
 
     async def close(self) -> None:
         """Follow nobody, and nobody who joins later. Idempotent."""

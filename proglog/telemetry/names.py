@@ -48,6 +48,22 @@ REPLICATION_ERROR = _event(
 )
 REPLICATION_RESUMED = _event("replication_resumed", "Copying from a peer goes on after errors. Keys: peer.")
 
+REPLICATION_SOURCE_SET_ASIDE = _event(
+    "replication_source_set_aside", "A peer cannot give an origin now; another is asked. Keys: peer, origin, detail."
+)
+REPLICATION_FORKED = _event(
+    "replication_forked", "Two histories under one origin: it is taken no further. Keys: peer, origin, detail."
+)
+REPLICATION_GAP = _event(
+    "replication_gap",
+    "Sequences that nobody could give were passed over, and that was written down. Keys: peer, origin, detail.",
+)
+OWN_ORIGIN_AHEAD = _event(
+    "own_origin_ahead",
+    "A peer knows more of this directory than it does: rolled back or cloned. Keys: peer, origin, detail.",
+)
+ORIGIN_CLONED = _event("origin_cloned", "Another node lives under this directory's origin. Keys: peer, origin, detail.")
+
 MEMBER_JOIN = _event("member_join", "A member joined, or came back. Keys: member, status.")
 MEMBER_LEAVE = _event("member_leave", "A member left on purpose. Keys: member, status.")
 MEMBER_FAILED = _event("member_failed", "A member stopped answering. Keys: member, status.")
