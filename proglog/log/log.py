@@ -31,7 +31,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from errno import EDQUOT, EFBIG, ENOSPC
+from errno import EDQUOT, EFBIG, EMFILE, ENFILE, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,7 @@ from proglog.log.model import (
 )
 from proglog.log.recovery import Recovery, RecoveryReport, create_segment, remove_files, seal
 from proglog.log.segment import Segment
+from proglog.log.store import store_name
 from proglog.record import columns, control
 from proglog.record.batch import VerifiedBatch, verify, verify_checksums
 from proglog.types import NO_ORIGIN, ORIGIN_BYTES, NodeName, Offset, OriginId, Position
@@ -72,6 +73,7 @@ MAX_INDEX_MEMORY = 32 * 1024 * 1024
 """Bytes of index entries of sealed segments kept in memory; the least recently used go first."""
 
 _FULL = (ENOSPC, EDQUOT, EFBIG)
+_NO_DESCRIPTOR = (EMFILE, ENFILE)
 _BALLAST = "ballast"
 _CUT = "the store ends before them"
 
@@ -500,12 +502,23 @@ class Log:
             segment = create_segment(active.stores, active.end_offset, self.config.index_interval_bytes)
         except OSError as exc:
             # Without room for a new segment the active one grows on: its own write will say that the disk is full.
+            # Nor does a process that has used up its descriptors lose anything by rolling later.
+            if exc.errno in _NO_DESCRIPTOR and not self._is_there(active.end_offset):
+                return
             if exc.errno not in _FULL or not self._undo_roll(active):
                 self._poison()
             return
         self._add_segment(segment)
         self._publish(segment)
         seal(active)
+
+    def _is_there(self, base_offset: Offset) -> bool:
+        """Return whether a segment's store exists; a half-made one is removed by that. Needs no descriptor."""
+        try:
+            self._files.unlink(self.data_dir / store_name(base_offset))
+        except FileNotFoundError:
+            return False
+        return True
 
     def _undo_roll(self, active: Segment) -> bool:
         """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
