@@ -51,8 +51,6 @@ from proglog.gossip.wire import (
 MAX_EVENTS = 4096
 """Undelivered events; beyond, diagnostics are dropped first."""
 MAX_INTENTS = 4096
-MAX_TOLD_DIRECTLY = 64
-"""Members that a leaving node tells itself, beside its gossip."""
 MAX_EVENT_BYTES = 9 * 1024
 _COORDINATE = b"\x01" + encode_map({"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5})
 _FLAG_ACK = 1
@@ -227,8 +225,8 @@ class Serf:
             said_intent()
             return
         message = encode(SerfType.LEAVE, {"LTime": ltime, "Node": self.name, "Prune": False})
-        # Gossip alone may be overtaken by the departure that follows, which would pass for a failure for a moment.
-        for node in self._swim.pick(MAX_TOLD_DIRECTLY, lambda node: not node.gone):
+        # Overtaken by the departure that follows, the intent would let it pass for a failure for a moment.
+        for node in self._swim.told_in_person():
             self._swim.send_user(message, node.address)
         self._intent_queue.add(message, finished=said_intent)
 

@@ -31,6 +31,7 @@ from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, decode, encode
 
 MAX_SEQUENCE = (1 << 32) - 1
 MAX_COORDINATE_BYTES = 1024
+MAX_TOLD_IN_PERSON = 64
 MAX_FORWARDED = 256
 """Pings sent for others and not answered yet."""
 _PART_OVERHEAD = 2
@@ -239,10 +240,16 @@ class Swim:
         own = self.nodes[self.name]
         own.state, own.changed_at = State.LEFT, self.now
         message = encode(Type.DEAD, {"Incarnation": own.incarnation, "Node": self.name, "From": self.name})
-        if self.others_alive():
-            self._queue.add(message, key=self.name, finished=finished)
-        else:
+        if not self.others_alive():
             finished()
+            return
+        for node in self.told_in_person():
+            self.send([message], node)
+        self._queue.add(message, key=self.name, finished=finished)
+
+    def told_in_person(self) -> list[Node]:
+        """Return the members that a leaving node tells itself: gossip alone may miss one, or come late."""
+        return self.pick(MAX_TOLD_IN_PERSON, lambda node: not node.gone)
 
     def others_alive(self) -> list[Node]:
         """Return the nodes that are not this one, and not gone."""
