@@ -17,6 +17,10 @@
     |   +-- LogClosedError          the log is shutting down or shut down
     +-- SequenceGapError            a copy that would leave out sequences before it
     +-- ForkedOriginError           two histories under one origin
+    +-- PreconditionError           a request that fits another state of this server, or another server
+    |   +-- OtherLogError           an offset or position of another node's log
+    |   +-- ProducerSequenceError   an idempotent producer's batch that does not follow its last one here
+    |   +-- TooFewServersError      more copies asked for than there are servers
     +-- AccessError                 who you are, or what you may do
     |   +-- UnauthenticatedError    no certificate that the server trusts
     |   +-- PermissionDeniedError   a known subject without a rule that allows the action
@@ -152,6 +156,32 @@ class ForkedOriginError(ProglogError):
         super().__init__(f"origin {origin.hex()[:8]} has two histories: they part at sequence {sequence}")
         self.origin = origin
         self.sequence = sequence
+
+
+class PreconditionError(ProglogError):
+    """A request that fits another state of this server, or another server: nothing was done."""
+
+
+class OtherLogError(PreconditionError):
+    """An offset that was read from another node's log: offsets differ from node to node; cursors do not."""
+
+
+class ProducerSequenceError(PreconditionError):
+    """An idempotent producer's batch that neither follows nor repeats one of its last ones here: not appended."""
+
+
+class TooFewServersError(PreconditionError):
+    """More durable copies asked for than the cluster has servers.
+
+    Attributes:
+        wanted: Copies asked for.
+        servers: Servers that are alive.
+    """
+
+    def __init__(self, wanted: int, servers: int) -> None:
+        super().__init__(f"acks={wanted}: this cluster has {servers} servers alive; ask for at most that many")
+        self.wanted = wanted
+        self.servers = servers
 
 
 class AccessError(ProglogError):

@@ -36,6 +36,7 @@ CODES: tuple[tuple[type[ProglogError], grpc.StatusCode], ...] = (
     (errors.StorageError, Code.INTERNAL),
     (errors.SequenceGapError, Code.FAILED_PRECONDITION),
     (errors.ForkedOriginError, Code.FAILED_PRECONDITION),
+    (errors.PreconditionError, Code.FAILED_PRECONDITION),
     (errors.PermissionDeniedError, Code.PERMISSION_DENIED),
     (errors.UnauthenticatedError, Code.UNAUTHENTICATED),
     (errors.AccessError, Code.PERMISSION_DENIED),
@@ -54,6 +55,7 @@ _FACTS: dict[str, tuple[tuple[str, ...], Callable[..., ProglogError]]] = {
     "LogClosedError": ((), errors.LogClosedError),
     "SequenceGapError": (("origin", "expected", "found"), errors.SequenceGapError),
     "ForkedOriginError": (("origin", "sequence"), errors.ForkedOriginError),
+    "TooFewServersError": (("wanted", "servers"), errors.TooFewServersError),
     "PermissionDeniedError": (("subject", "action", "object"), errors.PermissionDeniedError),
 }
 
