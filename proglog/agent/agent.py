@@ -13,6 +13,7 @@ Source: *Distributed Services with Go*, chapter 7, ``internal/agent/agent.go``.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 
 import grpc
@@ -21,6 +22,7 @@ import structlog
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig, join_addr
 from proglog.agent.events import Timeline
+from proglog.agent.log_watch import BAD, LogChange, LogWatch
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
@@ -32,13 +34,18 @@ from proglog.rpc.followers import Followers
 from proglog.rpc.replication_service import ReplicationService
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
-from proglog.security.tls import TLSFiles, certificate_summary
+from proglog.security.tls import CertificateExpiry
 from proglog.telemetry import names
 
 LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""
 SERVER_GRACE = 1.0
 """Seconds for calls under way."""
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks for damage."""
+CERTIFICATE_WARNING_DAYS = 14
+CERTIFICATE_INTERVAL = 86_400.0
+"""Seconds between two warnings of a certificate that runs out."""
 
 
 def now_ms() -> int:
@@ -66,7 +73,8 @@ class Agent:
         self._shutting_down: asyncio.Task[None] | None = None
         self._watch_server: asyncio.Task[None] | None = None
         self._saying_unhealthy: asyncio.Task[None] | None = None
-        self._log_state = "ok"
+        self._log_watch: LogWatch
+        self._certificate_expiry: CertificateExpiry | None = None
 
     async def start(self) -> None:
         """Set up log, server, membership; on return the agent serves and gossips.
@@ -75,6 +83,8 @@ class Agent:
             ProglogError: A step failed, in one line; what had been set up was shut down again.
         """
         try:
+            if self.config.server_tls is not None:
+                self._certificate_expiry = CertificateExpiry(self.config.server_tls)
             await self._set_up_log()
             await self._set_up_server()
             await self._set_up_membership()
@@ -108,11 +118,12 @@ class Agent:
         self.writer = LogWriter(self.log)
         await self.writer.__aenter__()
         self._undo.append(("log writer", self.writer.close))
+        self._log_watch = LogWatch(self.log)
         self.writer.add_listener(self._log_advanced)
-        repaired = self.log.recovery.describe()
-        self._logger.info("log_opened", end_offset=self.log.end_offset, repaired=repaired)
-        if repaired:
-            self._timeline.record("log-recovered", config.node_name, repaired)
+        self._logger.info("log_opened", end_offset=self.log.end_offset)
+        self._tell(self._log_watch.opened())
+        looking = asyncio.create_task(self._look_around(), name="agent-look-around")
+        self._undo.append(("looking around", partial(_end, looking)))
 
     async def _set_up_server(self) -> None:
         config = self.config
@@ -164,16 +175,36 @@ class Agent:
         await self.membership.start()
 
     def _log_advanced(self) -> None:
-        """Show what was appended; say when appends begin to fail, and when they succeed again."""
+        """Show what was appended; tell what else became of the log."""
         self._timeline.touch()
-        state, self._log_state = self._log_state, self.log.state
-        if self._log_state in (state, "closed"):
+        self._tell(self._log_watch.look())
+
+    async def _look_around(self) -> None:
+        """Look for what comes without anybody's doing: damage on the disk, certificates that run out."""
+        warned_at = 0.0
+        while True:
+            self._tell(self._log_watch.look_for_damage())
+            if time.monotonic() >= warned_at + CERTIFICATE_INTERVAL or not warned_at:
+                warned_at = time.monotonic()
+                self._warn_of_expiry()
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    def _tell(self, changes: list[LogChange]) -> None:
+        for change in changes:
+            tell = self._logger.warning if change.event in BAD else self._logger.info
+            tell(change.event, **({"detail": change.detail} if change.detail else {}))
+            self._timeline.record(change.event.replace("_", "-"), self.config.node_name, change.detail)
+            if change.event == names.LOG_POISONED:
+                self._saying_unhealthy = asyncio.create_task(self.server.set_serving(False), name="agent-unhealthy")
+
+    def _warn_of_expiry(self) -> None:
+        expires_at_ms = self._certificate_expires_at_ms()
+        days = (expires_at_ms - now_ms()) / 86_400_000
+        if not expires_at_ms or days > CERTIFICATE_WARNING_DAYS:
             return
-        event = {"full": names.LOG_FULL, "poisoned": names.LOG_POISONED}.get(self._log_state, names.LOG_RESUMED)
-        self._logger.warning(event)
-        self._timeline.record(event.replace("_", "-"), self.config.node_name)
-        if self._log_state == "poisoned":
-            self._saying_unhealthy = asyncio.create_task(self.server.set_serving(False), name="agent-unhealthy")
+        not_after = datetime.fromtimestamp(expires_at_ms / 1000, UTC).isoformat()
+        self._logger.warning("certificate_expires", not_after=not_after, days=round(days, 1))
+        self._timeline.record("certificate-expires", self.config.node_name, f"at {not_after}, in {days:.1f} days")
 
     async def _leave(self) -> None:
         try:
@@ -204,10 +235,14 @@ class Agent:
         )
 
     def _certificate_expires_at_ms(self) -> int:
-        tls: TLSFiles | None = self.config.server_tls
-        if tls is None:
-            return 0
-        return int(certificate_summary(tls.cert_file.read_bytes()).not_after.timestamp() * 1000)
+        """Return when the server certificate ends, milliseconds since 1970; 0 without one."""
+        expiry = self._certificate_expiry
+        return 0 if expiry is None else int(expiry.not_after().timestamp() * 1000)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def load_keyring(config: AgentConfig) -> Keyring | None:

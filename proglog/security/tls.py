@@ -14,6 +14,7 @@ channel.
 Source: gRPC's ``dynamic_ssl_server_credentials``; RFC 8446, RFC 5280.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import grpc
 
 __all__ = [
+    "CertificateExpiry",
     "CertificateSummary",
     "RotatingMaterial",
     "TLSFiles",
@@ -154,6 +156,32 @@ class RotatingMaterial:
             self.current = material
             self._on_reload(material.summary)
             return material
+
+
+class CertificateExpiry:
+    """When a side's own certificate ends. Follows the file; while that is not good, the last good one counts."""
+
+    def __init__(self, files: TLSFiles) -> None:
+        """Read the certificate.
+
+        Raises:
+            ConfigError: It cannot be read or parsed.
+        """
+        self._path = files.cert_file
+        self._version = file_version(self._path)
+        self._not_after = self._read()
+
+    def not_after(self) -> datetime:
+        """Return the moment after which it is refused."""
+        version = file_version(self._path)
+        if version != self._version:
+            self._version = version
+            with contextlib.suppress(ConfigError):  # reported where the server takes new files
+                self._not_after = self._read()
+        return self._not_after
+
+    def _read(self) -> datetime:
+        return certificate_summary(read_bounded(self._path, MAX_PEM_BYTES)).not_after
 
 
 def server_credentials(

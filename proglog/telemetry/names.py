@@ -27,18 +27,18 @@ AGENT_STOP_STEP_FAILED = _event(
 SERVER_FAILED = _event("server_failed", "The gRPC server ended by itself; the agent shuts down.")
 LEAVE_TIMED_OUT = _event("leave_timed_out", "The others were not told in time; they will see a failure. Keys: seconds.")
 
-LOG_OPENED = _event("log_opened", "The log is ready. Keys: end_offset, repaired.")
-LOG_RECOVERED = _event("log_recovered", "A torn tail was cut, or damage was fenced off, at start. Keys: repaired.")
+LOG_OPENED = _event("log_opened", "The log is ready. Keys: end_offset.")
+LOG_RECOVERED = _event("log_recovered", "A torn tail was cut, or damage was fenced off, at start. Keys: detail.")
 LOG_FULL = _event("log_full", "No space left: reads go on, appends are refused until space returns.")
 LOG_RESUMED = _event("log_resumed", "Space returned: appends go on.")
-LOG_POISONED = _event("log_poisoned", "A write or sync failed: nothing is acknowledged until a restart. Keys: error.")
-LOG_STATE_CHANGED = _event(
-    "log_state_changed", "Appends began to fail, or succeed again; full and poisoned need a person. Keys: before, now."
+LOG_POISONED = _event("log_poisoned", "A write or sync failed: nothing is acknowledged until a restart.")
+LOG_DAMAGED = _event(
+    "log_damaged", "A stored range no longer checks out: it is refilled from a peer that has it. Keys: detail."
 )
-SEGMENT_ROLLED = _event("segment_rolled", "A new active segment began. Keys: base_offset, bytes.")
-BATCH_REJECTED = _event("batch_rejected", "Bytes that are no good batch were refused. Keys: peer, error.")
+SEGMENT_ROLLED = _event("segment_rolled", "A segment was sealed, and a new one began. Keys: detail.")
+SEGMENTS_REMOVED = _event("segments_removed", "Retention removed the oldest segments. Keys: detail.")
 
-ORIGIN_STARTED = _event("origin_started", "This data directory began a new history. Keys: origin, reason.")
+ORIGIN_STARTED = _event("origin_started", "This data directory began a new history. Keys: detail.")
 REPLICATION_STARTED = _event("replication_started", "Copying from a peer began. Keys: peer, addr.")
 REPLICATION_STOPPED = _event(
     "replication_stopped", "Copying from a peer ended: it left, or this agent stops. Keys: peer."
@@ -69,7 +69,6 @@ MEMBER_LEAVE = _event("member_leave", "A member left on purpose. Keys: member, s
 MEMBER_FAILED = _event("member_failed", "A member stopped answering. Keys: member, status.")
 MEMBER_UPDATE = _event("member_update", "A member changed its tags. Keys: member, status.")
 MEMBER_REAP = _event("member_reap", "A member was gone for so long that it was forgotten. Keys: member, status.")
-MEMBER_SUSPECTED = _event("member_suspected", "A member did not answer a probe; it may still refute. Keys: member.")
 
 MEMBER_NAME_CONFLICT = _event(
     "member_name_conflict",
@@ -92,6 +91,9 @@ POLICY_RELOADED = _event("policy_reloaded", "Changed access rules are in force. 
 POLICY_REJECTED = _event("policy_rejected", "Changed access rules were refused; the last good ones stay. Keys: error.")
 CERTIFICATE_RELOADED = _event(
     "certificate_reloaded", "New connections see a new server certificate. Keys: subject, not_after."
+)
+CERTIFICATE_EXPIRES = _event(
+    "certificate_expires", "The server certificate is good for two weeks at most. Keys: not_after, days."
 )
 CERTIFICATE_REJECTED = _event(
     "certificate_rejected", "Changed TLS files were refused; the last good ones stay. Keys: error."

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import proglog
 from proglog.gossip.events import MemberEventKind
+from proglog.telemetry import names
 from proglog.telemetry.names import EVENTS, METRICS, MetricKind
 
 SOURCE = Path(proglog.__file__).parent
@@ -43,6 +44,24 @@ def test_what_the_source_logs_is_declared() -> None:
 
     assert any(name == "policy_rejected" for _, name in found)
     assert [(place, name) for place, name in found if name not in EVENTS] == [], "declare it in telemetry/names.py"
+
+
+def test_what_is_declared_is_told_by_somebody() -> None:
+    source = [path.read_text() for path in SOURCE.rglob("*.py") if path.name != "names.py"]
+    by_constant = {
+        getattr(names, constant): constant
+        for constant in vars(names)
+        if constant.isupper() and isinstance(getattr(names, constant), str)
+    }
+    members = {f"member_{kind.value.removeprefix('member-')}" for kind in MemberEventKind}
+
+    silent = [
+        event
+        for event in EVENTS.keys() - members
+        if not any(f'"{event}"' in text or f"names.{by_constant[event]}" in text for text in source)
+    ]
+
+    assert silent == [], "nobody tells these: log them, or do not declare them"
 
 
 def test_changes_of_members_are_logged_under_serfs_names() -> None:

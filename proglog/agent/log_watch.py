@@ -1,0 +1,77 @@
+"""What became of the log since the last look: the changes that an operator should hear of, as telemetry's events.
+
+The hot path looks too, so a look at an unchanged log compares four values. Damage is looked for apart, more seldom:
+that asks every segment.
+"""
+
+from typing import NamedTuple
+
+from proglog.log.log import Log
+from proglog.log.model import DamagedRange, SegmentInfo
+from proglog.telemetry import names
+
+_STATES = {"full": names.LOG_FULL, "poisoned": names.LOG_POISONED, "ok": names.LOG_RESUMED}
+BAD = (names.LOG_FULL, names.LOG_POISONED, names.LOG_DAMAGED, names.LOG_RECOVERED)
+"""What somebody should look at."""
+
+
+class LogChange(NamedTuple):
+    """One thing that happened."""
+
+    event: str
+    """Of :mod:`proglog.telemetry.names`."""
+    detail: str
+    """In words."""
+
+
+class LogWatch:
+    """Compares a log with what it was at the last look."""
+
+    def __init__(self, log: Log) -> None:
+        """Take the log as it is now for known, but for what opening it found."""
+        self._log = log
+        self._state = log.state
+        self._active = log.end_cursor.segment
+        self._start = log.start_offset
+        self._damaged: set[DamagedRange] = set()
+
+    def opened(self) -> list[LogChange]:
+        """Return what opening the log found and did."""
+        recovery, changes = self._log.recovery, []
+        repaired = recovery.describe()
+        if repaired:
+            changes.append(LogChange(names.LOG_RECOVERED, repaired))
+        if recovery.new_origin_reason:
+            changes.append(LogChange(names.ORIGIN_STARTED, recovery.new_origin_reason))
+        return changes
+
+    def look(self) -> list[LogChange]:
+        """Return what happened to state, start and active segment since the last look; a log that closes is no news."""
+        log = self._log
+        state, active, start = log.state, log.end_cursor.segment, log.start_offset
+        changes = []
+        if state not in (self._state, "closed"):
+            changes.append(LogChange(_STATES[state], ""))
+        if active != self._active:
+            rolled = (segment for segment in log.segments() if self._active <= segment.base_offset < active)
+            changes += [LogChange(names.SEGMENT_ROLLED, _sealed(segment)) for segment in rolled]
+        if start != self._start:
+            detail = f"offsets before {start} are gone: {start - self._start:,} records"
+            changes.append(LogChange(names.SEGMENTS_REMOVED, detail))
+        self._state, self._active, self._start = state, active, start
+        return changes
+
+    def look_for_damage(self) -> list[LogChange]:
+        """Return the ranges that were found to be damaged since the last look."""
+        damaged = set(self._log.damaged())
+        found, self._damaged = sorted(damaged - self._damaged, key=lambda lost: lost.start), damaged
+        return [LogChange(names.LOG_DAMAGED, _lost(each)) for each in found]
+
+
+def _sealed(segment: SegmentInfo) -> str:
+    return f"offsets {segment.base_offset} to {segment.end_offset - 1} are sealed: {segment.bytes:,} bytes"
+
+
+def _lost(lost: DamagedRange) -> str:
+    what = "a control batch" if lost.start == lost.end else f"offsets {lost.start} to {lost.end - 1}"
+    return f"{what} cannot be read: {lost.detail}"
