@@ -24,8 +24,9 @@ from proglog.errors import ForkedOriginError, LogClosedError, MalformedBatchErro
 from proglog.log.model import AlreadyHeld, Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
+from proglog.replication.lag import records_behind
 from proglog.replication.planner import Patience, Planner, Verdict, Want
-from proglog.replication.positions import FIRST_SEQUENCE
+from proglog.replication.positions import FIRST_SEQUENCE, Position
 from proglog.rpc.feed import positions_in
 from proglog.rpc.model import PeerOrigin, PeerState, PeerStatus
 from proglog.rpc.replication_stream import Received, ReplicationStream
@@ -298,7 +299,7 @@ class Replicator:
     def _current_planner(self) -> Planner:
         """Return the planner, knowing what the log holds now."""
         planner = self._ready_planner()
-        planner.advanced(positions_in(self._writer.log))
+        planner.advanced(positions_in(self._writer.log), time.monotonic())
         return planner
 
     def _ready_planner(self) -> Planner:
@@ -355,24 +356,28 @@ class Replicator:
         )
 
     def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
-        held = self._writer.log.origins()
+        if peer.state is not PeerState.STREAMING:
+            return ()
+        here = {position.origin: position for position in positions_in(self._writer.log)}
+        there = planner.positions_of(peer.name)
         sources = planner.sources()
         rows = []
-        for origin, there in planner.positions_of(peer.name).items():
-            here = held.get(origin)
-            next_here = here.next_sequence if here else 1
-            behind = planner.lag_behind(peer.name, origin)
+        for origin in here | there:
+            held, told = here.get(origin, Position(origin, FIRST_SEQUENCE)), there.get(origin)
+            lag = planner.lag_behind(peer.name, origin, now)
             rows.append(
                 PeerOrigin(
                     origin=origin,
-                    node_name=(here.node_name if here else "") or there.node_name,
-                    next_sequence=next_here,
-                    peer_next_sequence=there.next_sequence,
-                    lag_records=behind.records,
-                    lag_bytes=behind.bytes,
-                    lag_ms=int(planner.behind_for(peer.name, origin, now) * 1000) if behind.records else 0,
-                    peer_lag_records=max(0, next_here - there.next_sequence),
+                    node_name=held.node_name or (told.node_name if told else ""),
+                    next_sequence=held.next_sequence,
+                    peer_next_sequence=told.next_sequence if told else FIRST_SEQUENCE,
+                    lag_records=lag.records,
+                    lag_bytes=lag.bytes,
+                    lag_ms=int(lag.seconds * 1000),
+                    peer_lag_records=records_behind(told, held),
                     source=sources.get(origin) == peer.name,
+                    lag_trend=lag.trend,
+                    catch_up_ms=-1 if lag.catch_up is None else int(lag.catch_up * 1000),
                 )
             )
         return tuple(rows)

@@ -30,7 +30,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.record.batch import BatchHeader
-from proglog.replication.positions import FIRST_SEQUENCE, Event, EventKind, Lag, LagClock, Position, lag
+from proglog.replication.lag import LEVEL, Lag, LagMeter
+from proglog.replication.positions import FIRST_SEQUENCE, Event, EventKind, Position
 from proglog.replication.sources import NOWHERE, Peer, Sources, next_of
 from proglog.types import OriginId, Sequence
 
@@ -120,7 +121,7 @@ class Planner:
         self._fetches: dict[OriginId, _Fetch] = {}
         self._forked: dict[OriginId, str] = {}
         self._stuck_since: dict[OriginId, float] = {}
-        self._clocks: dict[tuple[str, OriginId], LagClock] = {}
+        self._meters: dict[tuple[str, OriginId], LagMeter] = {}
         self._own_origin_seen = Sequence(0)
         self._commands: list[Want | Unwant] = []
         self._notices: list[Notice] = []
@@ -163,13 +164,13 @@ class Planner:
         self._sources.refuse(peer, event.origin, event.sequence)
         self.set_aside(peer, event.origin, now, event.kind.value)
 
-    def advanced(self, positions: Iterable[Position]) -> None:
+    def advanced(self, positions: Iterable[Position], now: float) -> None:
         """The log durably holds this much of some origins now."""
         moved = {each.origin: each for each in positions if self._held.get(each.origin) != each}
         self._held |= moved
-        for (_, origin), clock in self._clocks.items():
+        for (_, origin), meter in self._meters.items():
             if origin in moved:
-                clock.here(moved[origin].next_sequence)
+                meter.here(moved[origin], now)
 
     def judge(self, peer: str, header: BatchHeader, now: float) -> Verdict:
         """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
@@ -261,15 +262,10 @@ class Planner:
         known = self._sources.peers.get(peer)
         return dict(known.positions) if known else {}
 
-    def lag_behind(self, peer: str, origin: OriginId) -> Lag:
+    def lag_behind(self, peer: str, origin: OriginId, now: float) -> Lag:
         """Return how far this log trails ``peer`` in ``origin``."""
-        there = self.positions_of(peer).get(origin)
-        return lag(self._held.get(origin), there) if there else Lag(0, 0)
-
-    def behind_for(self, peer: str, origin: OriginId, now: float) -> float:
-        """Return for how many seconds this log has trailed ``peer`` in ``origin``; 0 when it does not."""
-        clock = self._clocks.get((peer, origin))
-        return now - clock.behind_since if clock is not None and clock.behind_since is not None else 0.0
+        meter = self._meters.get((peer, origin))
+        return meter.read(now) if meter else LEVEL
 
     # Batches
 
@@ -300,8 +296,8 @@ class Planner:
 
     def _heard(self, peer: str, position: Position, now: float) -> None:
         self._sources.peers[peer].positions[position.origin] = position
-        clock = self._clocks.setdefault((peer, position.origin), LagClock())
-        clock.there(position.next_sequence, self._next(position.origin), now)
+        meter = self._meters.setdefault((peer, position.origin), LagMeter())
+        meter.there(position, self._held.get(position.origin), now)
 
     def _hole(self, peer: str, header: BatchHeader, resume: Sequence, now: float, reason: str) -> Verdict:
         self._sources.refuse(peer, header.origin, resume)
@@ -367,9 +363,9 @@ class Planner:
         if not anyone and (fetch.after_gap or not self._sources.is_last_resort(origin, held, fetch.source)):
             return _NEVER
         known_since = [
-            clock.behind_since
-            for (_, each), clock in self._clocks.items()
-            if each == origin and clock.behind_since is not None
+            meter.behind_since
+            for (_, each), meter in self._meters.items()
+            if each == origin and meter.behind_since is not None
         ]
         return max(fetch.moved_at, min(known_since, default=fetch.moved_at)) + self._patience.stall_timeout
 
@@ -388,8 +384,8 @@ class Planner:
         for origin, fetch in list(self._fetches.items()):
             if fetch.source == peer:
                 del self._fetches[origin]
-        for key in [key for key in self._clocks if key[0] == peer]:
-            del self._clocks[key]
+        for key in [key for key in self._meters if key[0] == peer]:
+            del self._meters[key]
 
     def _check_own_origin(self, peer: str, next_sequence: Sequence) -> None:
         """Somebody knows more of this node's origin than this node: it was rolled back, or cloned."""

@@ -1,239 +1,78 @@
 """Between the shared values of :mod:`proglog.rpc.model` and their protobuf messages, both ways.
 
-What comes from a server is as hostile as any bytes: an unknown word becomes the nearest known one, never an error.
+Fields have the same names on both sides, so nothing is listed here: a plan is made once for each dataclass, of the
+fields that are more than a number, a text or bytes. What comes from a server is as hostile as any bytes: an unknown
+word becomes the nearest known one, never an error.
 """
+
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any, cast, get_args, get_origin, get_type_hints
+
+from google.protobuf.message import Message
 
 from proglog.api.v1 import cluster_pb2 as pb
 from proglog.rpc import model
 
+NEAREST: dict[type[StrEnum], StrEnum] = {
+    model.MemberStatus: model.MemberStatus.FAILED,
+    model.PeerState: model.PeerState.STOPPED,
+}
+"""What a word stands for that this version does not know."""
+
+_NAMES = {model.ClusterSnapshot: "Status", model.ClusterEvent: "Event"}
+"""Messages that are not called what their dataclass is."""
+
+_Converter = Callable[[Any], Any]
+
 
 def to_message(snapshot: model.ClusterSnapshot) -> pb.Status:
     """Return the message of a snapshot."""
-    node, log = snapshot.node, snapshot.log
-    return pb.Status(
-        node=pb.NodeStatus(
-            name=node.name,
-            version=node.version,
-            origin=node.origin,
-            rpc_addr=node.rpc_addr,
-            bind_addr=node.bind_addr,
-            data_dir=node.data_dir,
-            started_at_ms=node.started_at_ms,
-            tls=node.tls,
-            acl=node.acl,
-            gossip_encrypted=node.gossip_encrypted,
-            certificate_expires_at_ms=node.certificate_expires_at_ms,
-        ),
-        log=pb.LogStatus(
-            start_offset=log.start_offset,
-            end_offset=log.end_offset,
-            bytes=log.bytes,
-            segment_count=log.segment_count,
-            fsync=log.fsync,
-            state=log.state,
-            disk_free_bytes=log.disk_free_bytes,
-            disk_total_bytes=log.disk_total_bytes,
-            records_appended=log.records_appended,
-            bytes_appended=log.bytes_appended,
-            records_served=log.records_served,
-            damaged=[
-                pb.DamagedRange(start_offset=lost.start_offset, end_offset=lost.end_offset, detail=lost.detail)
-                for lost in log.damaged
-            ],
-            recovery=log.recovery,
-        ),
-        members=[_member_message(member) for member in snapshot.members],
-        origins=[_origin_message(origin) for origin in snapshot.origins],
-        peers=[_peer_message(peer) for peer in snapshot.peers],
-        segments=[_segment_message(segment) for segment in snapshot.segments],
-        events=[
-            pb.Event(at_ms=event.at_ms, kind=event.kind, subject=event.subject, detail=event.detail)
-            for event in snapshot.events
-        ],
-        taken_at_ms=snapshot.taken_at_ms,
-    )
+    return cast("pb.Status", _to_message(snapshot))
 
 
 def from_message(status: pb.Status) -> model.ClusterSnapshot:
     """Return the snapshot of a message."""
-    node, log = status.node, status.log
-    return model.ClusterSnapshot(
-        node=model.NodeStatus(
-            name=node.name,
-            version=node.version,
-            origin=node.origin,
-            rpc_addr=node.rpc_addr,
-            bind_addr=node.bind_addr,
-            data_dir=node.data_dir,
-            started_at_ms=node.started_at_ms,
-            tls=node.tls,
-            acl=node.acl,
-            gossip_encrypted=node.gossip_encrypted,
-            certificate_expires_at_ms=node.certificate_expires_at_ms,
-        ),
-        log=model.LogStatus(
-            start_offset=log.start_offset,
-            end_offset=log.end_offset,
-            bytes=log.bytes,
-            segment_count=log.segment_count,
-            fsync=log.fsync,
-            state=log.state,
-            disk_free_bytes=log.disk_free_bytes,
-            disk_total_bytes=log.disk_total_bytes,
-            records_appended=log.records_appended,
-            bytes_appended=log.bytes_appended,
-            records_served=log.records_served,
-            damaged=tuple(
-                model.DamagedRange(start_offset=lost.start_offset, end_offset=lost.end_offset, detail=lost.detail)
-                for lost in log.damaged
-            ),
-            recovery=log.recovery,
-        ),
-        members=tuple(_member(member) for member in status.members),
-        origins=tuple(_origin(origin) for origin in status.origins),
-        peers=tuple(_peer(peer) for peer in status.peers),
-        segments=tuple(_segment(segment) for segment in status.segments),
-        events=tuple(
-            model.ClusterEvent(at_ms=event.at_ms, kind=event.kind, subject=event.subject, detail=event.detail)
-            for event in status.events
-        ),
-        taken_at_ms=status.taken_at_ms,
-    )
+    return cast("model.ClusterSnapshot", _value(model.ClusterSnapshot, status))
 
 
-def _member_message(member: model.Member) -> pb.Member:
-    return pb.Member(
-        name=member.name,
-        addr=member.addr,
-        status=member.status.value,
-        tags=member.tags,
-        rtt_ms=member.rtt_ms,
-        status_since_ms=member.status_since_ms,
-        incarnation=member.incarnation,
-        local=member.local,
-    )
+def _to_message(value: object) -> Message:
+    kind: type = type(value)
+    message, writers, _ = _plan(kind)
+    return message(**{name: write(getattr(value, name)) for name, write in writers})
 
 
-def _member(member: pb.Member) -> model.Member:
-    known = {status.value for status in model.MemberStatus}
-    return model.Member(
-        name=member.name,
-        addr=member.addr,
-        status=model.MemberStatus(member.status if member.status in known else "failed"),
-        tags=dict(member.tags),
-        rtt_ms=member.rtt_ms,
-        status_since_ms=member.status_since_ms,
-        incarnation=member.incarnation,
-        local=member.local,
-    )
+def _value(kind: type, message: Any) -> Any:
+    _, _, readers = _plan(kind)
+    return kind(**{name: read(getattr(message, name)) for name, read in readers})
 
 
-def _origin_message(origin: model.OriginStatus) -> pb.OriginStatus:
-    return pb.OriginStatus(
-        origin=origin.origin,
-        node_name=origin.node_name,
-        next_sequence=origin.next_sequence,
-        floor_sequence=origin.floor_sequence,
-        bytes=origin.bytes,
-        last_append_ms=origin.last_append_at_ms,
-        local=origin.local,
-        source=origin.source,
-    )
+@cache
+def _plan(kind: type) -> tuple[Callable[..., Message], list[tuple[str, _Converter]], list[tuple[str, _Converter]]]:
+    """Return the message class of a dataclass, and how each of its fields is written and read."""
+    hints = get_type_hints(kind)
+    converters = [(field.name, *_converters(hints[field.name])) for field in fields(kind)]
+    message: Callable[..., Message] = getattr(pb, _NAMES.get(kind, kind.__name__))
+    return message, [(name, write) for name, write, _ in converters], [(name, read) for name, _, read in converters]
 
 
-def _origin(origin: pb.OriginStatus) -> model.OriginStatus:
-    return model.OriginStatus(
-        origin=origin.origin,
-        node_name=origin.node_name,
-        next_sequence=origin.next_sequence,
-        floor_sequence=origin.floor_sequence,
-        bytes=origin.bytes,
-        last_append_at_ms=origin.last_append_ms,
-        local=origin.local,
-        source=origin.source,
-    )
+def _converters(hint: Any) -> tuple[_Converter, _Converter]:
+    """Return how a field of a type is written into a message, and read out of it."""
+    if get_origin(hint) is tuple:
+        item, _ = get_args(hint)
+        write, read = _converters(item)
+        return lambda values: [write(each) for each in values], lambda values: tuple(read(each) for each in values)
+    if get_origin(hint) is dict:
+        return dict, dict
+    if is_dataclass(hint):
+        return _to_message, lambda message: _value(cast("type", hint), message)
+    if issubclass(hint, StrEnum):
+        words = {word.value: word for word in hint}
+        return str, lambda word: words.get(word, NEAREST[hint])
+    return _unchanged, _unchanged
 
 
-def _peer_message(peer: model.PeerStatus) -> pb.PeerStatus:
-    return pb.PeerStatus(
-        name=peer.name,
-        rpc_addr=peer.rpc_addr,
-        state=peer.state.value,
-        error=peer.error,
-        origins=[
-            pb.PeerOrigin(
-                origin=origin.origin,
-                node_name=origin.node_name,
-                next_sequence=origin.next_sequence,
-                peer_next_sequence=origin.peer_next_sequence,
-                lag_records=origin.lag_records,
-                lag_bytes=origin.lag_bytes,
-                lag_ms=origin.lag_ms,
-                peer_lag_records=origin.peer_lag_records,
-                source=origin.source,
-            )
-            for origin in peer.origins
-        ],
-        records_copied=peer.records_copied,
-        bytes_copied=peer.bytes_copied,
-        records_dropped=peer.records_dropped,
-        retry_in_ms=peer.retry_in_ms,
-    )
-
-
-def _peer(peer: pb.PeerStatus) -> model.PeerStatus:
-    known = {state.value for state in model.PeerState}
-    return model.PeerStatus(
-        name=peer.name,
-        rpc_addr=peer.rpc_addr,
-        state=model.PeerState(peer.state if peer.state in known else "stopped"),
-        error=peer.error,
-        origins=tuple(
-            model.PeerOrigin(
-                origin=origin.origin,
-                node_name=origin.node_name,
-                next_sequence=origin.next_sequence,
-                peer_next_sequence=origin.peer_next_sequence,
-                lag_records=origin.lag_records,
-                lag_bytes=origin.lag_bytes,
-                lag_ms=origin.lag_ms,
-                peer_lag_records=origin.peer_lag_records,
-                source=origin.source,
-            )
-            for origin in peer.origins
-        ),
-        records_copied=peer.records_copied,
-        bytes_copied=peer.bytes_copied,
-        records_dropped=peer.records_dropped,
-        retry_in_ms=peer.retry_in_ms,
-    )
-
-
-def _segment_message(segment: model.Segment) -> pb.Segment:
-    return pb.Segment(
-        base_offset=segment.base_offset,
-        end_offset=segment.end_offset,
-        bytes=segment.bytes,
-        record_count=segment.record_count,
-        batch_count=segment.batch_count,
-        first_timestamp_ms=segment.first_timestamp_ms,
-        max_timestamp_ms=segment.max_timestamp_ms,
-        active=segment.active,
-        index=segment.index,
-        index_bytes=segment.index_bytes,
-    )
-
-
-def _segment(segment: pb.Segment) -> model.Segment:
-    return model.Segment(
-        base_offset=segment.base_offset,
-        end_offset=segment.end_offset,
-        bytes=segment.bytes,
-        record_count=segment.record_count,
-        batch_count=segment.batch_count,
-        first_timestamp_ms=segment.first_timestamp_ms,
-        max_timestamp_ms=segment.max_timestamp_ms,
-        active=segment.active,
-        index=segment.index,
-        index_bytes=segment.index_bytes,
-    )
+def _unchanged(value: Any) -> Any:
+    return value

@@ -41,6 +41,8 @@ class NodeStatus:
     gossip_encrypted: bool
     certificate_expires_at_ms: int = 0
     """0 without TLS."""
+    origin_reason: str = ""
+    """Why the directory's history went on under a new origin, in words; empty: it did not, since the agent started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,10 @@ class PeerOrigin:
     """The peer behind the agent."""
     source: bool
     """The agent pulls this origin from this peer."""
+    lag_trend: float = 0.0
+    """Records a second by which the lag grows, over about ten seconds; negative: catching up."""
+    catch_up_ms: int = -1
+    """Until the agent has caught up, at that trend; 0: it has, -1: not known, or not catching up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -220,7 +220,11 @@ async def test_a_large_backlog_is_copied_across_segments(tmp_path: Path, eventua
         assert b.values() == a.values()
         assert b.log.segment_count > 1
         (peer,) = b.replicator.peers()
-        assert [(origin.lag_records, origin.source) for origin in peer.origins] == [(0, True)]
+        rows = {row.origin: row for row in peer.origins}
+        assert rows.keys() == {a.log.origin, b.log.origin}
+        level, lacking = rows[a.log.origin], rows[b.log.origin]
+        assert (level.lag_records, level.lag_trend, level.catch_up_ms, level.source) == (0, 0.0, 0, True)
+        assert (lacking.peer_lag_records, lacking.source) == (1, False)  # a does not follow b
 
 
 async def test_a_server_that_moved_is_followed_where_it_is_now(

@@ -126,6 +126,7 @@ class NodeStatus(_message.Message):
     ACL_FIELD_NUMBER: _builtins.int
     GOSSIP_ENCRYPTED_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    ORIGIN_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     origin: _builtins.bytes
@@ -138,6 +139,8 @@ class NodeStatus(_message.Message):
     gossip_encrypted: _builtins.bool
     certificate_expires_at_ms: _builtins.int
     """0: no TLS"""
+    origin_reason: _builtins.str
+    """why the directory went on under a new origin; empty: it did not"""
     def __init__(
         self,
         *,
@@ -152,10 +155,11 @@ class NodeStatus(_message.Message):
         acl: _builtins.bool = ...,
         gossip_encrypted: _builtins.bool = ...,
         certificate_expires_at_ms: _builtins.int = ...,
+        origin_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip_encrypted", b"gossip_encrypted", "name", b"name", "origin", b"origin", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip_encrypted", b"gossip_encrypted", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -320,7 +324,7 @@ class OriginStatus(_message.Message):
     NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
     FLOOR_SEQUENCE_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
-    LAST_APPEND_MS_FIELD_NUMBER: _builtins.int
+    LAST_APPEND_AT_MS_FIELD_NUMBER: _builtins.int
     LOCAL_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     origin: _builtins.bytes
@@ -329,7 +333,8 @@ class OriginStatus(_message.Message):
     """what this node has"""
     floor_sequence: _builtins.int
     bytes: _builtins.int
-    last_append_ms: _builtins.int
+    last_append_at_ms: _builtins.int
+    """milliseconds since 1970, on this node's clock"""
     local: _builtins.bool
     source: _builtins.str
     """the member it is pulled from; empty: none now"""
@@ -341,13 +346,13 @@ class OriginStatus(_message.Message):
         next_sequence: _builtins.int = ...,
         floor_sequence: _builtins.int = ...,
         bytes: _builtins.int = ...,
-        last_append_ms: _builtins.int = ...,
+        last_append_at_ms: _builtins.int = ...,
         local: _builtins.bool = ...,
         source: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "floor_sequence", b"floor_sequence", "last_append_ms", b"last_append_ms", "local", b"local", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "floor_sequence", b"floor_sequence", "last_append_at_ms", b"last_append_at_ms", "local", b"local", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -416,6 +421,8 @@ class PeerOrigin(_message.Message):
     LAG_MS_FIELD_NUMBER: _builtins.int
     PEER_LAG_RECORDS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    LAG_TREND_FIELD_NUMBER: _builtins.int
+    CATCH_UP_MS_FIELD_NUMBER: _builtins.int
     origin: _builtins.bytes
     node_name: _builtins.str
     next_sequence: _builtins.int
@@ -430,6 +437,10 @@ class PeerOrigin(_message.Message):
     """the peer behind this node"""
     source: _builtins.bool
     """this node pulls the origin from this peer"""
+    lag_trend: _builtins.float
+    """records per second, over about ten seconds; negative: catching up"""
+    catch_up_ms: _builtins.int
+    """an estimate; 0: caught up, -1: not known, or not catching up"""
     def __init__(
         self,
         *,
@@ -442,10 +453,12 @@ class PeerOrigin(_message.Message):
         lag_ms: _builtins.int = ...,
         peer_lag_records: _builtins.int = ...,
         source: _builtins.bool = ...,
+        lag_trend: _builtins.float = ...,
+        catch_up_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lag_bytes", b"lag_bytes", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin", "peer_lag_records", b"peer_lag_records", "peer_next_sequence", b"peer_next_sequence", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up_ms", b"catch_up_ms", "lag_bytes", b"lag_bytes", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "lag_trend", b"lag_trend", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin", "peer_lag_records", b"peer_lag_records", "peer_next_sequence", b"peer_next_sequence", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -71,7 +71,7 @@ class OriginPosition(_message.Message):
     last_append_ms: _builtins.int
     """when the last batch was appended here, milliseconds since 1970"""
     bytes: _builtins.int
-    """of this origin's batches that were ever appended here"""
+    """of this origin's batches that are kept here"""
     node_name: _builtins.str
     """from the origin's first batch"""
     def __init__(
@@ -103,7 +103,7 @@ class Want(_message.Message):
     origin: _builtins.bytes
     next_sequence: _builtins.int
     chain_crc: _builtins.int
-    """at next_sequence, as the follower has it; 0 with next_sequence 1"""
+    """at next_sequence, as the follower has it; 0: not known, not compared"""
     def __init__(
         self,
         *,

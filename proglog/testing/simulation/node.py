@@ -137,7 +137,7 @@ class Node:
             self.log.append([LocalAppend(each) for _, each in queue if not each.header.is_control])
             return
         outcomes = self.log.append([ImportAppend(each) for _, each in queue])
-        self.planner.advanced(positions_in(self.log))
+        self.planner.advanced(positions_in(self.log), self.now())
         for (peer, each), outcome in zip(queue, outcomes, strict=True):
             if isinstance(outcome, ForkedOriginError):
                 self.planner.forked(peer, each.header.origin, self.now(), str(outcome))

@@ -176,7 +176,7 @@ class World:
         source = self.nodes[stream.source]
         if response.hello and source.log is not None:
             node.planner.stream_opened(stream.source, source.log.origin, self.time)
-        node.planner.advanced(positions_in(node.log))
+        node.planner.advanced(positions_in(node.log), self.time)
         node.planner.positions_received(stream.source, response.positions, self.time)
         node.receive(stream.source, response.batches)
         for event in response.events:

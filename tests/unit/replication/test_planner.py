@@ -2,6 +2,7 @@
 
 from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
+from proglog.replication.lag import LEVEL
 from proglog.replication.planner import Patience, Planner, Unwant, Verdict, Want
 from proglog.replication.positions import Event, EventKind, Position
 from proglog.types import Offset, OriginId, Sequence
@@ -284,18 +285,20 @@ def test_a_peer_that_sent_garbage_is_set_aside_for_all_it_was_asked_for() -> Non
     assert planner.sources() == {A: "b", B: "b"}
 
 
-def test_lag_is_in_records_bytes_and_seconds_since_the_oldest_missing_was_heard_of() -> None:
-    planner = planner_with(("a", A), held=(Position(A, Sequence(5), 7, bytes=100),))
+def test_lag_is_measured_against_each_peer_that_has_the_origin() -> None:
+    planner = planner_with(("a", A), ("b", B), held=(Position(A, Sequence(5), 7, bytes=100),))
 
     planner.positions_received("a", [Position(A, Sequence(9), 8, bytes=300)], 10.0)
-    planner.positions_received("a", [Position(A, Sequence(12), 9, bytes=400)], 11.0)
+    planner.positions_received("b", [Position(A, Sequence(7), 9, bytes=200)], 10.0)
 
-    lag = planner.lag_behind("a", A)
-    assert (lag.records, lag.bytes, planner.behind_for("a", A, 12.0)) == (7, 300, 2.0)
-    planner.advanced([Position(A, Sequence(9), 8, bytes=300)])
-    assert planner.behind_for("a", A, 12.0) == 1.0
-    planner.advanced([Position(A, Sequence(12), 9, bytes=400)])
-    assert planner.behind_for("a", A, 12.0) == 0.0
+    assert (planner.lag_behind("a", A, 12.0).records, planner.lag_behind("b", A, 12.0).records) == (4, 2)
+    planner.advanced([Position(A, Sequence(9), 8, bytes=300)], 12.0)
+    assert (
+        planner.lag_behind("a", A, 12.0)
+        == planner.lag_behind("b", A, 12.0)
+        == planner.lag_behind("x", A, 12.0)
+        == LEVEL
+    )
 
 
 def test_a_gap_ends_where_somebody_has_something_not_where_nobody_may_ever_have() -> None:

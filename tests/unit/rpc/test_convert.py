@@ -1,11 +1,16 @@
 """Snapshots cross the wire unchanged."""
 
+import dataclasses
+from enum import StrEnum
+from typing import get_type_hints
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proglog.api.v1 import cluster_pb2
 from proglog.rpc import model
-from proglog.rpc.convert import from_message, to_message
+from proglog.rpc.convert import NEAREST, from_message, to_message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 UINT = st.integers(0, 2**53)
@@ -22,6 +27,8 @@ PEER_ORIGINS = st.builds(
     lag_ms=UINT,
     peer_lag_records=UINT,
     source=st.booleans(),
+    lag_trend=st.floats(-1e9, 1e9),
+    catch_up_ms=st.integers(-1, 2**53),
 )
 SNAPSHOTS = st.builds(
     model.ClusterSnapshot,
@@ -38,6 +45,7 @@ SNAPSHOTS = st.builds(
         acl=st.booleans(),
         gossip_encrypted=st.booleans(),
         certificate_expires_at_ms=UINT,
+        origin_reason=TEXT,
     ),
     log=st.builds(
         model.LogStatus,
@@ -138,3 +146,28 @@ def test_words_of_a_newer_server_become_known_ones() -> None:
 
     assert snapshot.members[0].status is model.MemberStatus.FAILED
     assert snapshot.peers[0].state is model.PeerState.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (model.ClusterSnapshot, cluster_pb2.Status),
+        (model.NodeStatus, cluster_pb2.NodeStatus),
+        (model.LogStatus, cluster_pb2.LogStatus),
+        (model.DamagedRange, cluster_pb2.DamagedRange),
+        (model.Member, cluster_pb2.Member),
+        (model.OriginStatus, cluster_pb2.OriginStatus),
+        (model.PeerStatus, cluster_pb2.PeerStatus),
+        (model.PeerOrigin, cluster_pb2.PeerOrigin),
+        (model.Segment, cluster_pb2.Segment),
+        (model.ClusterEvent, cluster_pb2.Event),
+    ],
+)
+def test_a_value_and_its_message_have_the_same_fields(kind: type, message: type) -> None:
+    assert {field.name for field in dataclasses.fields(kind)} == {field.name for field in message.DESCRIPTOR.fields}
+
+
+def test_every_word_has_a_nearest_one() -> None:
+    words = {hint for kind in (model.Member, model.PeerStatus) for hint in get_type_hints(kind).values()}
+
+    assert NEAREST.keys() == {word for word in words if isinstance(word, type) and issubclass(word, StrEnum)}
