@@ -30,6 +30,9 @@ VERBS: dict[str, str] = {
     "segments": "List the segments of an agent's log",
     "verify": "Check every batch and index of a stopped agent's directory",
     "doctor": "Say what is wrong with such a directory, and what to do",
+    "certs": "Make certificates, rules and a gossip key for development",
+    "acl": "Ask access rules who may do what",
+    "config": "Show what serve would run with, and where each value comes from",
     "completion": "Print the completion script of a shell",
 }
 """Verb to what it does: the order of the help."""
@@ -80,17 +83,22 @@ class Verbs(TyperGroup):
         del ctx
         if cmd_name not in VERBS:
             return None
-        module = importlib.import_module(f"proglog.cli.commands.{cmd_name}")
-        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        # A range such as -3 is an argument, though it looks like a flag.
-        settings = CONTEXT | {"ignore_unknown_options": cmd_name == "consume"}
-        app.command(cmd_name, help=module.__doc__, context_settings=settings)(module.main)
-        return typer.main.get_command(app)
+        return verb(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         del ctx
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
+
+
+def verb(name: str) -> Any:
+    """Return the command of a verb, whose module is imported now."""
+    module = importlib.import_module(f"proglog.cli.commands.{name}")
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    # A range such as -3 is an argument, though it looks like a flag; and config hands flags on.
+    settings = CONTEXT | {"ignore_unknown_options": name in ("consume", "config")}
+    app.command(name, help=module.__doc__, context_settings=settings)(module.main)
+    return typer.main.get_command(app)
 
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -125,6 +125,10 @@ class CasbinAuthorizer:
         if not allowed:
             raise PermissionDeniedError(subject, action, object_)
 
+    def subjects(self) -> list[str]:
+        """Return who the rules name, sorted; roles among them."""
+        return sorted(set(self._enforcer.get_all_subjects()))
+
     def maybe_reload(self, now: float | None = None) -> bool:
         """Take changed files if it is time to look again; return whether new rules are in use.
 

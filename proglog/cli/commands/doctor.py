@@ -1,5 +1,7 @@
 """Say in words what is wrong with a stopped agent's data directory, which records that concerns, and what to do."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,15 +9,26 @@ import typer
 
 from proglog.cli import output
 from proglog.cli.exit_codes import ExitCode
+from proglog.cli.output import Format
 
 
-def main(directory: Annotated[Path, typer.Argument(metavar="DIR", help="The data directory")]) -> None:
+def main(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The data directory")],
+    output_: Annotated[
+        Format, typer.Option("--output", "-o", help="table and plain are words", case_sensitive=False)
+    ] = Format.TABLE,
+) -> None:
     from proglog.cli.offline import read
     from proglog.client.safe_text import safe_text
     from proglog.log.verify import diagnose
 
     report = read(directory)
-    for line in diagnose(report):
-        output.line(safe_text(line))
+    words = [safe_text(line) for line in diagnose(report)]
+    if output_ in (Format.JSON, Format.JSONL):
+        facts = asdict(report) | {"ok": report.ok, "diagnosis": words}
+        output.line(json.dumps(facts, indent=2 if output_ is Format.JSON else None))
+    else:
+        for line in words:
+            output.line(line)
     if not report.ok:
         raise typer.Exit(ExitCode.REFUSED)

@@ -5,14 +5,19 @@ Prints one line when it is ready; telemetry goes to stderr. A flag stands above 
 """
 
 import socket
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from proglog.cli import options, output
 from proglog.cli.config_file import with_file
 from proglog.cli.serve_config import choice, duration, user_data_dir
+
+if TYPE_CHECKING:
+    from proglog.agent.agent import Agent
+    from proglog.agent.config import AgentConfig
 
 BOOK, STORE, SECURITY = "Cluster", "Log", "Security"
 
@@ -106,12 +111,28 @@ def main(
     from proglog.telemetry.configure import LEVELS, configure
 
     configure(choice("--log-level", str(flags["log_level"]), LEVELS))  # before gRPC, which else writes lines of its own
-    from proglog.agent.agent import Agent
-    from proglog.agent.config import AgentConfig
     from proglog.agent.run import run
+
+    def ready(agent: "Agent") -> None:
+        view, data = agent.view, agent.config.data_dir
+        output.line(
+            f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}"
+        )
+        output.flush()
+
+    run(agent_config(flags), ready=ready)
+
+
+def agent_config(flags: Mapping[str, Any]) -> "AgentConfig":
+    """Return what the flags say, by their parameters' names.
+
+    Raises:
+        ConfigError: They say something that cannot be.
+    """
+    from proglog.agent.config import AgentConfig
     from proglog.log.config import FsyncPolicy, LogConfig
 
-    agent_config = AgentConfig(
+    return AgentConfig(
         node_name=flags["node_name"],
         data_dir=(flags["data_dir"] or user_data_dir()).absolute(),
         bind_addr=flags["bind_addr"],
@@ -138,12 +159,3 @@ def main(
             else duration("--retention-age", flags["retention_age"]),
         ),
     )
-
-    def ready(agent: Agent) -> None:
-        view, data = agent.view, agent.config.data_dir
-        output.line(
-            f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}"
-        )
-        output.flush()
-
-    run(agent_config, ready=ready)

@@ -6,7 +6,6 @@ demonstration leaves one behind.
 
 import ctypes
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,23 +20,13 @@ from typing import Self
 
 from proglog.errors import ProglogError, UnavailableError
 from proglog.security.devcerts import create_dev_certs
+from proglog.security.devrules import create_gossip_key, create_rules
 from proglog.security.tls import TLSFiles
 
 READY_TIMEOUT = 30.0
 STOP_TIMEOUT = 6.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
-MODEL = """[request_definition]
-r = sub, obj, act
-[policy_definition]
-p = sub, obj, act
-[policy_effect]
-e = some(where (p.eft == allow))
-[matchers]
-m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
-"""
-POLICY = "p, root, *, produce\np, root, *, consume\n"
 
 
 @dataclass(slots=True)
@@ -74,9 +62,8 @@ class DemoCluster:
             self.directory.mkdir(parents=True, exist_ok=True)
             certs = create_dev_certs(self.directory / "certs")
             self.tls = certs.clients["root"]
-            self._write("model.conf", MODEL)
-            self._write("policy.csv", POLICY)
-            self._write("gossip.key", b64encode(secrets.token_bytes(32)).decode() + "\n")
+            create_rules(self.directory, ("root",))
+            create_gossip_key(self.directory)
             for number in range(self.size):
                 self.nodes.append(self._start(f"node-{number + 1}", certs.server, certs.peer))
             for node in self.nodes:
@@ -147,11 +134,6 @@ class DemoCluster:
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
             )
         return Node(name, f"127.0.0.1:{rpc_port}", gossip_addr, process, telemetry)
-
-    def _write(self, name: str, text: str) -> None:
-        path = self.directory / name
-        path.touch(mode=0o600)
-        path.write_text(text)
 
 
 def _die_with_parent() -> None:

@@ -1,0 +1,84 @@
+"""Make an authority, certificates, rules and a gossip key for development, and say how to use them.
+
+``serve.toml`` and a ``client-NAME.env`` beside them name them all, for agents and for clients. Authority, rules and key
+that are in DIR already stay; certificates are made anew. The authority's key lies beside
+the certificates that it signs: for a cluster that others reach, use an authority of your own.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from proglog.cli import output
+from proglog.cli.output import Column, Format, Row
+from proglog.errors import ConfigError
+
+COLUMNS = (
+    Column("file", "FILE"),
+    Column("subject", "SUBJECT"),
+    Column("names", "GOOD FOR", max_cells=60),
+    Column("expires", "EXPIRES"),
+)
+
+
+def main(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go; made if missing")],
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", metavar="NAME", help="DNS name or address that clients dial; beside this machine's own"),
+    ] = None,
+    client: Annotated[
+        list[str] | None,
+        typer.Option("--client", metavar="NAME", help="Client to make a certificate for", show_default="root"),
+    ] = None,
+    output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the list")] = Format.TABLE,
+) -> None:
+    from proglog.cli import diagnostics
+    from proglog.security.devcerts import LOCAL_NAMES, PEER_SUBJECT, create_dev_certs
+    from proglog.security.devrules import create_gossip_key, create_rules
+
+    names = client or [PEER_SUBJECT]
+    certs = create_dev_certs(directory, (*LOCAL_NAMES, *(host or ())), names)
+    model, policy = create_rules(directory, tuple(dict.fromkeys((PEER_SUBJECT, *names))))
+    key = create_gossip_key(directory)
+    made = [certs.ca_file, certs.server.cert_file, certs.peer.cert_file]
+    made += [files.cert_file for files in certs.clients.values()]
+    output.rows([_row(path) for path in made], COLUMNS, output_)
+    serve = {"acl-model-file": model, "acl-policy-file": policy, "encrypt-file": key}
+    for side, files in (("server", certs.server), ("peer", certs.peer)):
+        serve |= {f"{side}-tls-cert-file": files.cert_file, f"{side}-tls-key-file": files.key_file}
+        serve |= {f"{side}-tls-ca-file": files.ca_file}
+    config = directory / "serve.toml"
+    _write(config, (f"{flag} = {json.dumps(str(path.absolute()))}" for flag, path in serve.items()))
+    diagnostics.note(f"agents:  proglog serve --config {shlex.quote(str(config))}")
+    for name, files in certs.clients.items():
+        paths = {"CA": files.ca_file, "CERT": files.cert_file, "KEY": files.key_file}
+        variables = directory / f"client-{name}.env"
+        _write(variables, (f"export PROGLOG_TLS_{kind}_FILE={_quoted(path)}" for kind, path in paths.items()))
+        diagnostics.note(f"{name}:  . {shlex.quote(str(variables))}; proglog status")
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path.absolute()))
+
+
+def _write(path: Path, lines: Iterable[str]) -> None:
+    try:
+        path.write_text("".join(f"{line}\n" for line in lines))
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def _row(path: Path) -> Row:
+    from proglog.security.tls import certificate_summary
+
+    summary = certificate_summary(path.read_bytes())
+    expires = summary.not_after.isoformat()
+    facts = {"file": str(path), "subject": summary.subject, "expires": expires}
+    return Row(
+        facts | {"names": ", ".join(summary.names), "expires": expires[:10]}, facts | {"names": list(summary.names)}
+    )

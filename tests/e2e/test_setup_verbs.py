@@ -1,0 +1,102 @@
+"""The verbs that prepare a cluster: certificates, rules, configuration. As whole processes, in an empty directory."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from proglog.testing.processes import AgentProcess
+
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
+
+
+def proglog(directory: Path, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "proglog", *arguments],
+        cwd=directory,
+        env=CLEAN | variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def variables_in(path: Path) -> dict[str, str]:
+    lines = (line.removeprefix("export ").split("=", 1) for line in path.read_text().splitlines())
+    return dict(lines)
+
+
+def test_what_certs_makes_runs_an_agent_and_lets_its_clients_in(tmp_path: Path) -> None:
+    made = proglog(tmp_path, "certs", "certs", "--client", "root", "--client", "alice")
+    assert made.returncode == 0, made.stderr
+    assert "proglog serve --config certs/serve.toml" in made.stderr
+    agent = AgentProcess("a", tmp_path, flags={"config": str(tmp_path / "certs/serve.toml")})
+    agent.start()
+    try:
+        alice = variables_in(tmp_path / "certs/client-alice.env")
+        status = proglog(tmp_path, "status", "--addr", agent.rpc_addr, **alice)
+        stranger = proglog(tmp_path, "status", "--addr", agent.rpc_addr)
+    finally:
+        agent.kill()
+
+    assert status.returncode == 0, status.stderr
+    assert "TLS, access control, gossip encrypted" in status.stdout
+    assert stranger.returncode != 0
+
+
+def test_certs_again_keeps_authority_rules_and_key(tmp_path: Path) -> None:
+    proglog(tmp_path, "certs", "certs")
+    kept = {name: (tmp_path / "certs" / name).read_bytes() for name in ("ca.pem", "policy.csv", "gossip.key")}
+
+    again = proglog(tmp_path, "certs", "certs", "--client", "bob", "-o", "json")
+
+    assert {name: (tmp_path / "certs" / name).read_bytes() for name in kept} == kept
+    assert [row["subject"] for row in json.loads(again.stdout)][-1] == "bob"
+    assert (tmp_path / "certs/gossip.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(("subject", "code"), [("root", 0), ("mallory", 1)])
+def test_acl_answers_for_a_subject(tmp_path: Path, subject: str, code: int) -> None:
+    proglog(tmp_path, "certs", "c")
+
+    answer = proglog(
+        tmp_path, "acl", subject, "produce", "--acl-model-file", "c/model.conf", "--acl-policy-file", "c/policy.csv"
+    )
+
+    assert answer.returncode == code
+    assert subject in answer.stdout
+
+
+def test_acl_says_which_line_of_a_policy_is_wrong(tmp_path: Path) -> None:
+    proglog(tmp_path, "certs", "c")
+    (tmp_path / "c/policy.csv").write_text("p, root, *, produce\np, root\n")
+
+    answer = proglog(tmp_path, "acl", "--acl-model-file", "c/model.conf", "--acl-policy-file", "c/policy.csv")
+
+    assert answer.returncode == 2
+    assert "line 2" in answer.stderr
+
+
+def test_config_says_where_each_value_comes_from_and_is_its_own_input(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('node-name = "a"\nsegment-bytes = 65536\n')
+
+    shown = proglog(tmp_path, "config", "--config", "a.toml", "--fsync", "os", PROGLOG_RPC_PORT="9000")
+    (tmp_path / "b.toml").write_text(shown.stdout)
+    again = proglog(tmp_path, "config", "--config", "b.toml")
+
+    assert shown.returncode == 0, shown.stderr
+    assert 'node-name = "a"  # a.toml' in shown.stdout
+    assert 'fsync = "os"  # flag' in shown.stdout
+    assert "rpc-port = 9000  # environment" in shown.stdout
+    assert tomllib.loads(again.stdout) == tomllib.loads(shown.stdout)
+
+
+def test_config_refuses_what_serve_would_refuse(tmp_path: Path) -> None:
+    refused = proglog(tmp_path, "config", "--bind-addr", "0.0.0.0:8401")
+
+    assert refused.returncode == 2
+    assert "there is no TLS" in refused.stderr
