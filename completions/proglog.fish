@@ -34,6 +34,7 @@ complete -c proglog -n '__fish_seen_subcommand_from serve' -l peer-tls-cert-file
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l peer-tls-key-file -r -F -d 'Its key'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l peer-tls-ca-file -r -F -d 'Authority of peers certificates'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l encrypt-file -r -F -d 'Keys of the gossip: base64, one a line, the first sends'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l metrics-addr -x -d 'Serve metrics to Prometheus here, over HTTP without TLS'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l insecure -d 'Serve other machines without TLS'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l fsync -x -a 'always interval os' -d 'When appends are made durable'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l segment-bytes -x -d 'Roll before this size'

@@ -15,12 +15,13 @@ import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 import structlog
 
 from proglog.agent.cluster_view import AgentView
-from proglog.agent.config import AgentConfig, join_addr
+from proglog.agent.config import AgentConfig, join_addr, split_addr
 from proglog.agent.events import Timeline
 from proglog.agent.log_watch import BAD, LogChange, LogWatch
 from proglog.agent.membership import Membership, MembershipConfig
@@ -36,6 +37,9 @@ from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
 from proglog.security.tls import CertificateExpiry
 from proglog.telemetry import names
+
+if TYPE_CHECKING:
+    from proglog.telemetry.metrics import Metrics
 
 LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""
@@ -75,6 +79,7 @@ class Agent:
         self._saying_unhealthy: asyncio.Task[None] | None = None
         self._log_watch: LogWatch
         self._certificate_expiry: CertificateExpiry | None = None
+        self._metrics: Metrics | None = None
 
     async def start(self) -> None:
         """Set up log, server, membership; on return the agent serves and gossips.
@@ -91,7 +96,8 @@ class Agent:
         except BaseException:
             await self.shutdown()
             raise
-        self._logger.info("agent_started", rpc=self.view.rpc_addr, gossip=self.membership.addr)
+        metrics = {"metrics": join_addr(self._metrics.host, self._metrics.port)} if self._metrics else {}
+        self._logger.info("agent_started", rpc=self.view.rpc_addr, gossip=self.membership.addr, **metrics)
 
     async def shutdown(self) -> None:
         """Leave, close the replicator, stop the server, close the log. Any number of callers wait for the same end."""
@@ -125,12 +131,22 @@ class Agent:
         looking = asyncio.create_task(self._look_around(), name="agent-look-around")
         self._undo.append(("looking around", partial(_end, looking)))
 
+    def _set_up_metrics(self, addr: str) -> None:
+        from proglog.telemetry.metrics import Metrics  # 20 ms that an agent without metrics need not pay
+
+        metrics = Metrics(*split_addr(addr, "--metrics-addr")).__enter__()
+        self._undo.append(("metrics", partial(asyncio.to_thread, metrics.__exit__, None, None, None)))
+        self._metrics = metrics
+
     async def _set_up_server(self) -> None:
         config = self.config
+        if config.metrics_addr is not None:
+            self._set_up_metrics(config.metrics_addr)
         self.server = Server(
             commit_log=self.writer,
             authorizer=self._authorizer(),
             tls=config.server_tls,
+            on_call_end=self._metrics.call_ended if self._metrics else lambda *_: None,
             extra_services=(ReplicationService(self.writer, self._followers, node_name=config.node_name),),
         )
         port = await self.server.start(config.rpc_addr)
@@ -172,6 +188,10 @@ class Agent:
             certificate_expires_at_ms=self._certificate_expires_at_ms,
         )
         self.server.set_cluster(self.view)
+        if self._metrics is not None:
+            from proglog.agent.metrics import ClusterCollector
+
+            self._metrics.add(ClusterCollector(self.view, asyncio.get_running_loop()))
         await self.membership.start()
 
     def _log_advanced(self) -> None:

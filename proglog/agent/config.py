@@ -48,6 +48,9 @@ class AgentConfig:
     encrypt_file: Path | None = None
     """Keys that encrypt gossip: one base64 key a line, the first is used to send. ``None``: plain text."""
 
+    metrics_addr: str | None = None
+    """HOST:PORT on which Prometheus may ask for metrics, without TLS. ``None``: nowhere. Port 0: any free one."""
+
     insecure: bool = False
     """Serve others than this machine without TLS. Has to be said in so many words."""
 
@@ -66,6 +69,8 @@ class AgentConfig:
             raise ConfigError(f"--rpc-port {self.rpc_port}: expected a port from 0 to 65535")
         for addr in self.start_join_addrs:
             split_addr(addr, "--start-join-addrs")
+        if self.metrics_addr is not None:
+            split_addr(self.metrics_addr, "--metrics-addr")
         if (self.acl_model_file is None) != (self.acl_policy_file is None):
             raise ConfigError("--acl-model-file and --acl-policy-file go together: give both or neither")
         if self.acl_model_file is not None and self.server_tls is None:

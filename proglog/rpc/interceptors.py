@@ -30,6 +30,7 @@ ACTIONS = {
     "/proglog.v1.Batches/Produce": PRODUCE,
     "/proglog.v1.Batches/Consume": CONSUME,
     "/proglog.v1.Replication/Replicate": CONSUME,
+    "/proglog.v1.Replication/ReadRange": CONSUME,
     "/proglog.v1.Cluster/GetStatus": CONSUME,
     "/proglog.v1.Cluster/Watch": CONSUME,
 }
@@ -49,9 +50,15 @@ if TYPE_CHECKING:
 class Gate(grpc.aio.ServerInterceptor):
     """Wraps every handler: authorize, run, report."""
 
-    def __init__(self, authorizer: Authorizer, logger: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self,
+        authorizer: Authorizer,
+        logger: structlog.stdlib.BoundLogger,
+        on_end: Callable[[str, str, float], None] = lambda *_: None,
+    ) -> None:
         self._authorizer = authorizer
         self._logger = logger
+        self._on_end = on_end
 
     async def intercept_service(
         self,
@@ -116,6 +123,7 @@ class _Call:
     def __init__(self, gate: Gate, method: str, context: Context) -> None:
         self._authorizer = gate._authorizer
         self._logger = gate._logger
+        self._on_end = gate._on_end
         self._method = method
         self._context = context
         self._started = time.monotonic()
@@ -153,27 +161,29 @@ class _Call:
                 return
 
     def finish(self) -> None:
-        self._logger.debug("rpc_finished", **self._facts("OK"))
+        self._logger.debug("rpc_finished", **self._end("OK"))
 
     async def fail(self, exc: BaseException) -> None:
         if isinstance(exc, asyncio.CancelledError) and self._denied is not None:
             exc = self._denied
         if isinstance(exc, ProglogError):
             code, details, metadata = to_status(exc)
-            self._logger.info("rpc_finished", **self._facts(code.name), error=details)
+            self._logger.info("rpc_finished", **self._end(code.name), error=details)
             await self._context.abort(code, details, metadata)
         if isinstance(exc, grpc.aio.AbortError) or not isinstance(exc, Exception):
             raise exc
         number = secrets.token_hex(4)
-        self._logger.error("rpc_failed", **self._facts("INTERNAL"), number=number, exc_info=exc)
+        self._logger.error("rpc_failed", **self._end("INTERNAL"), number=number, exc_info=exc)
         await self._context.abort(grpc.StatusCode.INTERNAL, f"internal error {number}; the agent's telemetry has it")
 
-    def _facts(self, code: str) -> dict[str, Any]:
-        elapsed_ms = (time.monotonic() - self._started) * 1000
+    def _end(self, code: str) -> dict[str, Any]:
+        """Count the call; return what telemetry says of it."""
+        elapsed = time.monotonic() - self._started
+        self._on_end(self._method, code, elapsed)
         return {
             "method": self._method,
             "subject": self._subject,
             "peer": self._context.peer(),
             "code": code,
-            "elapsed_ms": round(elapsed_ms, 1),
+            "elapsed_ms": round(elapsed * 1000, 1),
         }

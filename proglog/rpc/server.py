@@ -1,6 +1,6 @@
 """The gRPC server: options, services, health, reflection; started on an address, stopped with grace."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import grpc
@@ -60,13 +60,15 @@ class Server:
         authorizer: Authorizer,
         tls: TLSFiles | None = None,
         extra_services: Sequence[ExtraService] = (),
+        on_call_end: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
-        """Keep what is to be served; nothing listens yet."""
+        """Keep what is to be served; nothing listens yet. ``on_call_end`` gets method, code and seconds of each call."""
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
         self._commit_log = commit_log
         self._authorizer = authorizer
         self._tls = tls
         self._extra_services = extra_services
+        self._on_call_end = on_call_end
         self._log_service = LogService(commit_log)
         self._cluster_service = ClusterService()
         self._health = health.aio.HealthServicer()
@@ -83,7 +85,9 @@ class Server:
         Raises:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
-        server = grpc.aio.server(interceptors=(Gate(self._authorizer, self._logger),), options=OPTIONS)
+        server = grpc.aio.server(
+            interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=OPTIONS
+        )
         log_pb2_grpc.add_LogServicer_to_server(self._log_service, server)
         batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log), server)
         cluster_pb2_grpc.add_ClusterServicer_to_server(self._cluster_service, server)

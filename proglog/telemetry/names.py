@@ -18,7 +18,7 @@ def _event(name: str, meaning: str) -> str:
     return name
 
 
-AGENT_STARTED = _event("agent_started", "The agent serves and gossips. Keys: rpc, gossip.")
+AGENT_STARTED = _event("agent_started", "The agent serves and gossips. Keys: rpc, gossip, metrics.")
 AGENT_STOPPING = _event("agent_stopping", "The agent was told to stop, or its server failed.")
 AGENT_STOPPED = _event("agent_stopped", "All parts of the agent have ended.")
 AGENT_STOP_STEP_FAILED = _event(
@@ -140,25 +140,29 @@ _COUNTER, _GAUGE, _HISTOGRAM = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.
 LOG_START_OFFSET = _metric(_GAUGE, "proglog_log_start_offset", "First offset kept.")
 LOG_END_OFFSET = _metric(_GAUGE, "proglog_log_end_offset", "One past the last durable offset.")
 LOG_BYTES = _metric(_GAUGE, "proglog_log_bytes", "Bytes of all segments.")
+LOG_SEGMENTS = _metric(_GAUGE, "proglog_log_segments", "Segments, the active one included.")
+LOG_WRITABLE = _metric(_GAUGE, "proglog_log_writable", "1 while appends succeed; 0 on a full disk, or poisoned.")
+LOG_DAMAGED_RANGES = _metric(_GAUGE, "proglog_log_damaged_ranges", "Ranges that cannot be read.")
 DISK_FREE_BYTES = _metric(_GAUGE, "proglog_disk_free_bytes", "Bytes left on the log's device.")
+DISK_TOTAL_BYTES = _metric(_GAUGE, "proglog_disk_total_bytes", "Bytes of the log's device.")
 RECORDS_APPENDED = _metric(
     _COUNTER, "proglog_records_appended_total", "Records made durable: produced here and copied."
 )
 BYTES_APPENDED = _metric(_COUNTER, "proglog_appended_bytes_total", "Bytes of batches made durable.")
-BATCHES_REJECTED = _metric(_COUNTER, "proglog_batches_rejected_total", "Batches refused.", "reason")
-SYNC_SECONDS = _metric(_HISTOGRAM, "proglog_sync_seconds", "Time of one fdatasync.")
-REPLICATION_LAG_RECORDS = _metric(_GAUGE, "proglog_replication_lag_records", "Records behind the source.", "origin")
-REPLICATION_ERRORS = _metric(
-    _COUNTER, "proglog_replication_errors_total", "Failed attempts to copy from a peer.", "peer"
+RECORDS_SERVED = _metric(_COUNTER, "proglog_records_served_total", "Records sent to consumers.")
+REPLICATION_STREAMING = _metric(
+    _GAUGE, "proglog_replication_streaming", "1 while the stream from a peer is open.", "peer"
 )
+REPLICATION_LAG_RECORDS = _metric(
+    _GAUGE, "proglog_replication_lag_records", "Records that this node is behind a peer, all origins.", "peer"
+)
+REPLICATION_LAG_SECONDS = _metric(
+    _GAUGE, "proglog_replication_lag_seconds", "How long this node has been behind a peer, the worst origin.", "peer"
+)
+RECORDS_COPIED = _metric(_COUNTER, "proglog_records_copied_total", "Records copied from a peer.", "peer")
 MEMBERS = _metric(_GAUGE, "proglog_members", "Members of the cluster as seen here.", "status")
-RPC_SECONDS = _metric(_HISTOGRAM, "proglog_rpc_seconds", "Time of one unary call.", "method")
+RPC_SECONDS = _metric(_HISTOGRAM, "proglog_rpc_seconds", "Time of one call, streams to their end.", "method")
 RPCS = _metric(_COUNTER, "proglog_rpcs_total", "Calls ended.", "method", "code")
-POLICY_GENERATION = _metric(_GAUGE, "proglog_policy_generation", "Grows with each set of access rules taken.")
-POLICY_EVALUATIONS = _metric(_COUNTER, "proglog_policy_evaluations_total", "Decisions that were not remembered.")
 CERTIFICATE_EXPIRY = _metric(
     _GAUGE, "proglog_certificate_expiry_timestamp_seconds", "When the server certificate expires, seconds since 1970."
-)
-TELEMETRY_LINES_DROPPED = _metric(
-    _COUNTER, "proglog_telemetry_lines_dropped_total", "Diagnostic lines that stderr did not take."
 )

@@ -72,6 +72,15 @@ def main(
     encrypt_file: Annotated[
         Path | None, _file("--encrypt-file", "Keys of the gossip: base64, one a line, the first sends")
     ] = None,
+    metrics_addr: Annotated[
+        str | None,
+        typer.Option(
+            "--metrics-addr",
+            envvar="PROGLOG_METRICS_ADDR",
+            metavar="HOST:PORT",
+            help="Serve metrics to Prometheus here, over HTTP without TLS",
+        ),
+    ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", envvar="PROGLOG_INSECURE", help="Serve other machines without TLS")
     ] = False,
@@ -149,6 +158,7 @@ def agent_config(flags: Mapping[str, Any]) -> "AgentConfig":
             flags["peer_tls_ca_file"], flags["peer_tls_cert_file"], flags["peer_tls_key_file"], "--peer-tls"
         ),
         encrypt_file=flags["encrypt_file"],
+        metrics_addr=flags["metrics_addr"],
         insecure=flags["insecure"],
         log=LogConfig(
             fsync=FsyncPolicy(choice("--fsync", str(flags["fsync"]), tuple(policy.value for policy in FsyncPolicy))),

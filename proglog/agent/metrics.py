@@ -1,0 +1,80 @@
+"""An agent's snapshot as metrics: made when somebody asks, so that counting costs nothing until then."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from proglog.rpc.cluster import ClusterView
+from proglog.rpc.model import ClusterSnapshot, MemberStatus, PeerState
+from proglog.telemetry import names
+from proglog.telemetry.names import MetricKind, MetricName
+
+SNAPSHOT_TIMEOUT = 5.0
+"""Seconds that a scrape waits for a busy agent."""
+
+Sample = tuple[tuple[str, ...], float]
+
+
+class ClusterCollector(Collector):
+    """Asked on the scraper's thread; takes the snapshot on the agent's loop."""
+
+    def __init__(self, view: ClusterView, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask ``view``, which lives on ``loop``."""
+        self._view = view
+        self._loop = loop
+
+    def describe(self) -> list[Metric]:
+        """Return nothing: registering asks no agent that is not ready yet."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family."""
+        taking = asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop)
+        for name, samples in families(taking.result(SNAPSHOT_TIMEOUT)):
+            kind = CounterMetricFamily if name.kind is MetricKind.COUNTER else GaugeMetricFamily
+            family = kind(name.name, name.meaning, labels=name.labels)
+            for labels, value in samples:
+                family.add_metric(labels, value)
+            yield family
+
+    async def _snapshot(self) -> ClusterSnapshot:
+        return self._view.snapshot(segments=False)
+
+
+def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sample]]]:
+    """Yield each metric that a snapshot knows, with its samples: the values of its labels, and the value."""
+    log = snapshot.log
+    yield names.LOG_START_OFFSET, _one(log.start_offset)
+    yield names.LOG_END_OFFSET, _one(log.end_offset)
+    yield names.LOG_BYTES, _one(log.bytes)
+    yield names.LOG_SEGMENTS, _one(log.segment_count)
+    yield names.LOG_WRITABLE, _one(log.state == "ok")
+    yield names.LOG_DAMAGED_RANGES, _one(len(log.damaged))
+    yield names.DISK_FREE_BYTES, _one(log.disk_free_bytes)
+    yield names.DISK_TOTAL_BYTES, _one(log.disk_total_bytes)
+    yield names.RECORDS_APPENDED, _one(log.records_appended)
+    yield names.BYTES_APPENDED, _one(log.bytes_appended)
+    yield names.RECORDS_SERVED, _one(log.records_served)
+    peers = snapshot.peers
+    yield names.REPLICATION_STREAMING, [((peer.name,), peer.state is PeerState.STREAMING) for peer in peers]
+    yield names.RECORDS_COPIED, [((peer.name,), peer.records_copied) for peer in peers]
+    behind = [(peer.name, [origin for origin in peer.origins if origin.lag_records]) for peer in peers]
+    yield (
+        names.REPLICATION_LAG_RECORDS,
+        [((peer,), sum(origin.lag_records for origin in origins)) for peer, origins in behind],
+    )
+    yield (
+        names.REPLICATION_LAG_SECONDS,
+        [((peer,), max((origin.lag_ms for origin in origins), default=0) / 1000) for peer, origins in behind],
+    )
+    by_status = Counter(member.status for member in snapshot.members)
+    yield names.MEMBERS, [((status.value,), by_status[status]) for status in MemberStatus]
+    if snapshot.node.certificate_expires_at_ms:
+        yield names.CERTIFICATE_EXPIRY, _one(snapshot.node.certificate_expires_at_ms / 1000)
+
+
+def _one(value: float) -> list[Sample]:
+    return [((), value)]

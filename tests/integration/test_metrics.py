@@ -1,0 +1,39 @@
+"""A real agent, scraped as Prometheus would."""
+
+import re
+from pathlib import Path
+from urllib.request import urlopen
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from proglog.client import connect
+from proglog.telemetry.names import METRICS
+from proglog.testing.processes import AgentProcess
+
+
+async def test_an_agent_exposes_every_metric_that_it_declares(tmp_path: Path) -> None:
+    first = AgentProcess("a", tmp_path, flags={"metrics-addr": "127.0.0.1:0"})
+    first.start()
+    second = AgentProcess("b", tmp_path, seeds=(first.gossip_addr,))
+    second.start()
+    try:
+        async with connect(first.rpc_addr) as client:
+            await client.status()
+            async for snapshot in client.watch():
+                if any(peer.state == "streaming" for peer in snapshot.peers):
+                    break
+        found = re.search(r"metrics\W+(127\.0\.0\.1:\d+)", first.telemetry.read_text())
+        assert found is not None
+        with urlopen(f"http://{found[1]}/metrics", timeout=5) as answer:
+            families = {family.name: family for family in text_string_to_metric_families(answer.read().decode())}
+    finally:
+        second.kill()
+        first.kill()
+
+    # The parser leaves the suffix of counters out.
+    expected = {name.removesuffix("_total") for name in METRICS} - {"proglog_certificate_expiry_timestamp_seconds"}
+    assert expected <= families.keys()
+    alive = [sample.value for sample in families["proglog_members"].samples if sample.labels == {"status": "alive"}]
+    assert alive == [2]
+    assert families["proglog_replication_streaming"].samples[0].labels == {"peer": "b"}
+    assert families["proglog_log_writable"].samples[0].value == 1
