@@ -32,6 +32,7 @@ from proglog.errors import ConfigError, ProglogError
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
 from proglog.rpc.followers import Followers
+from proglog.rpc.own_origin import OwnOrigin
 from proglog.rpc.replication_service import ReplicationService
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
@@ -72,6 +73,7 @@ class Agent:
         self.view: AgentView
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=config.node_name)
         self._timeline = Timeline(now_ms)
+        self._own_origin: OwnOrigin
         self._followers = Followers()
         self._undo: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._shutting_down: asyncio.Task[None] | None = None
@@ -142,12 +144,16 @@ class Agent:
         config = self.config
         if config.metrics_addr is not None:
             self._set_up_metrics(config.metrics_addr)
+        self._own_origin = OwnOrigin(self.log)
+        service = ReplicationService(
+            self.writer, self._followers, node_name=config.node_name, own_origin=self._own_origin
+        )
         self.server = Server(
             commit_log=self.writer,
             authorizer=self._authorizer(),
             tls=config.server_tls,
             on_call_end=self._metrics.call_ended if self._metrics else lambda *_: None,
-            extra_services=(ReplicationService(self.writer, self._followers, node_name=config.node_name),),
+            extra_services=(service,),
         )
         port = await self.server.start(config.rpc_addr)
         self._undo.append(("server", partial(self.server.stop, SERVER_GRACE)))
@@ -161,6 +167,7 @@ class Agent:
             node_name=config.node_name,
             channel_factory=self._open_peer_channel,
             on_event=self._timeline.record,
+            own_origin=self._own_origin,
         )
         self._undo.append(("replicator", self.replicator.close))
         self.membership = Membership(

@@ -64,6 +64,7 @@ class AgentView:
             acl=config.acl_policy_file is not None,
             gossip_encrypted=config.encrypt_file is not None,
             certificate_expires_at_ms=self.certificate_expires_at_ms(),
+            origin_reason=self.replicator.origin_reason,
         )
 
     def _log(self) -> model.LogStatus:

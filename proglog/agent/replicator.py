@@ -20,7 +20,14 @@ import structlog
 
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
-from proglog.errors import ForkedOriginError, LogClosedError, MalformedBatchError, ProglogError
+from proglog.errors import (
+    ForkedOriginError,
+    LogClosedError,
+    LogPoisonedError,
+    MalformedBatchError,
+    ProglogError,
+    StorageError,
+)
 from proglog.log.model import AlreadyHeld, Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
@@ -29,7 +36,8 @@ from proglog.replication.planner import Patience, Planner, Verdict, Want
 from proglog.replication.positions import FIRST_SEQUENCE, Position
 from proglog.rpc.feed import positions_in
 from proglog.rpc.model import PeerOrigin, PeerState, PeerStatus
-from proglog.rpc.replication_stream import Received, ReplicationStream
+from proglog.rpc.own_origin import OwnOrigin
+from proglog.rpc.replication_stream import Hello, Received, ReplicationStream
 from proglog.types import NodeName, OriginId
 
 MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
@@ -37,6 +45,8 @@ MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
 MAX_QUEUED_BYTES = 8 * 1024 * 1024
 """Of batches taken from one stream and not yet durable: beyond, the stream is not read, and its source has to wait."""
 
+ORIGIN_INTERVAL = 5.0
+"""Seconds between two origins that this node begins, whatever peers say."""
 REPORT_INTERVAL = 0.1
 """Seconds in which reports to servers other than the source are gathered."""
 
@@ -74,6 +84,7 @@ class Replicator:
         on_event: EventHook = lambda *_: None,
         random: Random | None = None,
         patience: Patience | None = None,
+        own_origin: OwnOrigin | None = None,
     ) -> None:
         """Keep what is needed; nothing runs before the first join.
 
@@ -84,6 +95,7 @@ class Replicator:
             on_event: Told of kind, subject and detail of what an operator should see.
             random: Of the jitter.
             patience: How long to wait for a source, and before a gap.
+            own_origin: What the serving side has, too, so that either finds out when the origin is lost.
         """
         self._writer = writer
         self._node_name = node_name
@@ -92,11 +104,17 @@ class Replicator:
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
         self._patience = patience
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self.origin_reason = writer.log.recovery.new_origin_reason
+        """Why the directory went on under a new origin; empty: it did not."""
         self._peers: dict[str, _Peer] = {}
         self._planner: Planner | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._to_report: set[OriginId] = set()
         self._reporting: asyncio.TimerHandle | None = None
+        self._own_origin = own_origin or OwnOrigin(writer.log)
+        self._own_origin.on_lost = self._origin_lost
+        self._beginning: asyncio.Task[None] | None = None
+        self._begun_at = float("-inf")
         self._closed = False
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -144,6 +162,9 @@ class Replicator:
         for handle in (self._timer, self._reporting):
             if handle is not None:
                 handle.cancel()
+        if self._beginning is not None:
+            self._beginning.cancel()
+            self._ending.add(self._beginning)
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def peers(self) -> tuple[PeerStatus, ...]:
@@ -183,7 +204,8 @@ class Replicator:
         """Follow one stream to its end."""
         peer.queue, peer.queued_bytes = [], 0
         async with self._open_channel(peer.addr) as channel:
-            peer.stream = stream = ReplicationStream(channel, self._node_name, self._writer.log.origin)
+            hello = Hello(self._node_name, self._writer.log.origin, self._own_origin.instance)
+            peer.stream = stream = ReplicationStream(channel, hello)
             appending = asyncio.create_task(self._append_from(peer, stream), name=f"append-from-{peer.name}")
             reading = asyncio.create_task(self._read_from(peer, stream), name=f"read-from-{peer.name}")
             try:
@@ -201,9 +223,9 @@ class Replicator:
     async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
         stream.report(positions_in(self._writer.log))
         async for received in stream:
-            origin = received.hello
-            if origin is not None:
-                self._opened(peer, origin)
+            if received.hello is not None:
+                self._own_origin.meet(peer.name, received.hello.origin, received.hello.instance)
+                self._opened(peer, received.hello.origin)
             self._take(peer, received)
             while peer.queued_bytes >= MAX_QUEUED_BYTES:
                 peer.drained.clear()
@@ -219,6 +241,7 @@ class Replicator:
     def _take(self, peer: _Peer, received: Received) -> None:
         planner, now = self._current_planner(), time.monotonic()
         if received.positions:
+            self._own_origin.hear(peer.name, received.positions)
             planner.positions_received(peer.name, received.positions, now)
         try:
             self._queue_batches(peer, planner, received.batches, now)
@@ -295,6 +318,33 @@ class Replicator:
         for peer in self._peers.values():
             if peer.stream is not None:
                 peer.stream.report(positions)
+
+    def _origin_lost(self, event: str, peer: str, detail: str) -> None:
+        """Somebody proved that the directory was rolled back or cloned: what is written from now on needs a new name."""
+        if self._closed:
+            return
+        origin = self._writer.log.origin.hex()[:8]
+        self._logger.error(event, peer=peer, origin=origin, detail=detail)
+        self._on_event(event.replace("_", "-"), peer, f"origin {origin}: {detail}")
+        self._beginning = asyncio.create_task(self._begin_origin(peer, detail), name="begin-origin")
+
+    async def _begin_origin(self, peer: str, detail: str) -> None:
+        """Go on under a new origin, as soon as the disk takes it; a peer that lies cannot cause them by the second."""
+        self.origin_reason = f"{peer}: {detail}"
+        await asyncio.sleep(max(0.0, self._begun_at + ORIGIN_INTERVAL - time.monotonic()))
+        while True:
+            try:
+                origin = await self._writer.begin_origin(self.origin_reason)
+                break
+            except (LogClosedError, LogPoisonedError):
+                return  # nothing more is written under the lost origin either
+            except StorageError as exc:
+                self._logger.warning("replication_error", peer=peer, error=str(exc), retry_in=ORIGIN_INTERVAL)
+                await asyncio.sleep(ORIGIN_INTERVAL)
+        self._begun_at = time.monotonic()
+        self._logger.warning("origin_started", detail=self.origin_reason)
+        self._on_event("origin-started", self._node_name, self.origin_reason)
+        self._plan_with(lambda planner, now: planner.local_origin_changed(origin, now))
 
     def _current_planner(self) -> Planner:
         """Return the planner, knowing what the log holds now."""

@@ -5,8 +5,8 @@ The source pushes; a batch is taken only if it is the very next one::
 
     batch of an origin        verdict
     ------------------        -------
-    this node's own           DROP, and a notice if it is ahead of this log: a directory was rolled back or cloned
-    before what is expected   DROP, counted
+    this node's own           DROP
+    before what is expected   DROP; all that is dropped is counted
     the next                  APPEND
     after it                  HOLE: the source is set aside for this origin, the next best one is asked
     across it                 FORK: batches have the same bounds everywhere, so somebody's history is another
@@ -122,7 +122,6 @@ class Planner:
         self._forked: dict[OriginId, str] = {}
         self._stuck_since: dict[OriginId, float] = {}
         self._meters: dict[tuple[str, OriginId], LagMeter] = {}
-        self._own_origin_seen = Sequence(0)
         self._commands: list[Want | Unwant] = []
         self._notices: list[Notice] = []
 
@@ -132,8 +131,6 @@ class Planner:
         """A stream from ``peer``, whose own origin is ``origin``, is open."""
         self._forget(peer)
         self._sources.peers[peer] = Peer(origin)
-        if origin == self.local_origin:
-            self._notices.append(Notice("origin_cloned", peer, origin, "it writes under this node's origin"))
         self._plan(now)
 
     def stream_closed(self, peer: str, now: float) -> None:
@@ -147,11 +144,7 @@ class Planner:
             return
         for position in positions:
             self._heard(peer, position, now)
-            held = self._held.get(position.origin)
-            if held and held.next_sequence == position.next_sequence and held.chain_crc != position.chain_crc:
-                self.forked(peer, position.origin, now, f"the histories part before sequence {held.next_sequence}")
-            elif position.origin == self.local_origin:
-                self._check_own_origin(peer, position.next_sequence)
+            self._compare(peer, position, now)
         self._plan(now)
 
     def refused_by(self, peer: str, event: Event, now: float) -> None:
@@ -172,12 +165,17 @@ class Planner:
             if origin in moved:
                 meter.here(moved[origin], now)
 
+    def local_origin_changed(self, origin: OriginId, now: float) -> None:
+        """This log writes under ``origin`` from now on; what it wrote before is fetched like anybody's, if it agrees."""
+        self.local_origin = origin
+        for name, peer in self._sources.peers.items():
+            for position in list(peer.positions.values()):
+                self._compare(name, position, now)
+        self._plan(now)
+
     def judge(self, peer: str, header: BatchHeader, now: float) -> Verdict:
         """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
         origin = header.origin
-        if origin == self.local_origin:
-            self._check_own_origin(peer, header.next_sequence)
-            return self._drop(peer)
         fetch = self._fetches.get(origin)
         if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
             return self._drop(peer)  # held, or its source was asked before its place was taken
@@ -379,6 +377,14 @@ class Planner:
     def _next(self, origin: OriginId) -> Sequence:
         return next_of(self._held, origin)
 
+    def _compare(self, peer: str, position: Position, now: float) -> None:
+        """Of the own origin, others find out: :mod:`proglog.rpc.own_origin`."""
+        held = self._held.get(position.origin)
+        if held is None or position.origin == self.local_origin or not position.chain_crc:
+            return
+        if held.next_sequence == position.next_sequence and held.chain_crc != position.chain_crc:
+            self.forked(peer, position.origin, now, f"the histories part before sequence {held.next_sequence}")
+
     def _forget(self, peer: str) -> None:
         self._sources.peers.pop(peer, None)
         for origin, fetch in list(self._fetches.items()):
@@ -386,14 +392,6 @@ class Planner:
                 del self._fetches[origin]
         for key in [key for key in self._meters if key[0] == peer]:
             del self._meters[key]
-
-    def _check_own_origin(self, peer: str, next_sequence: Sequence) -> None:
-        """Somebody knows more of this node's origin than this node: it was rolled back, or cloned."""
-        held = self._next(self.local_origin)
-        if next_sequence > max(held, self._own_origin_seen):
-            self._own_origin_seen = next_sequence
-            detail = f"it has this node's origin up to {next_sequence - 1}, this node up to {held - 1}"
-            self._notices.append(Notice("own_origin_ahead", peer, self.local_origin, detail))
 
 
 _NEVER = float("inf")

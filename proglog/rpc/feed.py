@@ -73,7 +73,7 @@ class Feed:
             return b""  # a want moved the pass back while that was being read
         self.cursor = following
         runs: list[tuple[int, int]] = []
-        for position, header in _sound_batches(data):
+        for position, header in sound_batches(data):
             expected = self._wanted.get(header.origin)
             if expected is None or header.next_sequence <= expected:
                 continue
@@ -157,7 +157,7 @@ class Feed:
         self._events.append(Event(origin, kind, sequence))
 
 
-def _sound_batches(data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+def sound_batches(data: bytes) -> Iterator[tuple[int, BatchHeader]]:
     """Yield (position, header) of the batches whose checksums agree with them."""
     position = 0
     while position < len(data):

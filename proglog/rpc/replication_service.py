@@ -13,19 +13,26 @@ import grpc.aio
 
 from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
-from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
 from proglog.rpc.commit_log import CommitLog
 from proglog.rpc.context import Context
 from proglog.rpc.feed import Feed
 from proglog.rpc.followers import Followers
-from proglog.rpc.replication_stream import PROTOCOL_VERSION, event_message, origin_of, position_message, position_of
+from proglog.rpc.own_origin import OwnOrigin
+from proglog.rpc.range_reader import READ_BYTES, read_range
+from proglog.rpc.replication_stream import (
+    Hello,
+    event_message,
+    hello_message,
+    hello_of,
+    origin_of,
+    position_message,
+    position_of,
+)
 from proglog.types import NodeName, Sequence
 
-READ_BYTES = 256 * 1024
-"""Of the log at a time, and so the most of one message, unless one batch is larger."""
 POSITIONS_INTERVAL = 0.2
 """Seconds between two reports of positions; one that comes after a quiet time goes at once."""
-MAX_NAME_CHARS = 256
 
 
 class ReplicationService(replication_pb2_grpc.ReplicationServicer):
@@ -33,10 +40,14 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
 
     name = "proglog.v1.Replication"
 
-    def __init__(self, commit_log: CommitLog, followers: Followers, *, node_name: NodeName) -> None:
+    def __init__(
+        self, commit_log: CommitLog, followers: Followers, *, node_name: NodeName, own_origin: OwnOrigin | None = None
+    ) -> None:
+        """Serve ``commit_log``; ``own_origin`` is the replicator's, which acts on what followers give away."""
         self._commit_log = commit_log
         self._followers = followers
         self._node_name = node_name
+        self._own_origin = own_origin or OwnOrigin(commit_log.log)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the service to ``server``."""
@@ -51,25 +62,36 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):
             raise InvalidRequestError("a replication stream begins with a hello")
-        if first.hello.protocol_version != PROTOCOL_VERSION:
-            raise InvalidRequestError(f"replication protocol {first.hello.protocol_version} is not known here")
-        follower = first.hello.node_name[:MAX_NAME_CHARS]
+        hello = hello_of(first.hello)
+        follower = hello.node_name
+        self._own_origin.meet(follower, hello.origin, hello.instance)
         self._followers.begin(follower)
         session = _Session(self._commit_log)
         self._take(first, follower, session)
         origin = self._commit_log.log.origin
-        hello = pb.Hello(node_name=self._node_name, origin=origin, protocol_version=PROTOCOL_VERSION)
-        yield pb.ReplicateResponse(hello=hello, positions=session.positions())
+        answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
+        yield pb.ReplicateResponse(hello=answer, positions=session.positions())
         listening = asyncio.create_task(self._listen(requests, follower, session), name="replicate-listen")
         try:
             while not session.over:
                 response = await session.next_response()
+                if self._commit_log.log.origin != origin:
+                    raise PreconditionError("this node goes on under a new origin: say hello again")
                 if response is not None:
                     yield response
             await listening
         finally:
             listening.cancel()
             session.close()
+
+    async def ReadRange(  # noqa: N802 - gRPC's name
+        self, request: pb.ReadRangeRequest, context: Context
+    ) -> AsyncIterator[pb.ReadRangeResponse]:
+        """Send what is here and whole of one origin's range."""
+        del context
+        start, end = Sequence(request.start_sequence), Sequence(request.end_sequence)
+        async for batches in read_range(self._commit_log, origin_of(request.origin), start, end):
+            yield pb.ReadRangeResponse(batches=batches)
 
     async def _listen(self, requests: AsyncIterator[pb.ReplicateRequest], follower: str, session: "_Session") -> None:
         try:
@@ -80,7 +102,8 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
             session.said.set()
 
     def _take(self, request: pb.ReplicateRequest, follower: str, session: "_Session") -> None:
-        self._followers.report(follower, [position_of(position) for position in request.durable])
+        durable = [position_of(position) for position in request.durable]
+        self._followers.report(follower, self._own_origin.hear(follower, durable))
         for origin in request.unwant:
             session.feed.unwant(origin_of(origin))
         for want in request.want:

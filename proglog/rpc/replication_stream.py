@@ -10,9 +10,21 @@ from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
 from proglog.errors import InvalidRequestError
 from proglog.replication.positions import Event, EventKind, Position
-from proglog.types import ORIGIN_BYTES, NodeName, OriginId, Sequence
+from proglog.types import ORIGIN_BYTES, OriginId, Sequence
 
 PROTOCOL_VERSION = 1
+MAX_NAME_CHARS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who speaks."""
+
+    node_name: str
+    origin: OriginId
+    """Its own."""
+    instance: bytes
+    """Of its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +34,8 @@ class Received:
     batches: bytes
     positions: tuple[Position, ...]
     events: tuple[Event, ...]
-    hello: OriginId | None
-    """The source's own origin; first message only."""
+    hello: Hello | None
+    """First message only."""
 
 
 class ReplicationStream:
@@ -33,8 +45,8 @@ class ReplicationStream:
     the stream, what waits is bounded by the number of origins.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, node_name: NodeName, origin: OriginId) -> None:
-        self._hello = pb.Hello(node_name=node_name, origin=origin, protocol_version=PROTOCOL_VERSION)
+    def __init__(self, channel: grpc.aio.Channel, hello: Hello) -> None:
+        self._hello = hello_message(hello)
         self._asked: dict[OriginId, pb.Want | None] = {}
         self._durable: dict[OriginId, Position] = {}
         self._work = asyncio.Event()
@@ -92,15 +104,42 @@ class ReplicationStream:
             )
 
 
+async def fetch_range(
+    channel: grpc.aio.Channel, origin: OriginId, start: Sequence, end: Sequence
+) -> AsyncIterator[bytes]:
+    """Yield what a peer has of one origin's sequences in ``[start, end)``: whole batches, not checked yet.
+
+    Raises:
+        grpc.aio.AioRpcError: It cannot be had from there.
+    """
+    request = pb.ReadRangeRequest(origin=origin, start_sequence=start, end_sequence=end)
+    async for response in replication_pb2_grpc.ReplicationStub(channel).ReadRange(request):
+        yield response.batches
+
+
 def _received(response: pb.ReplicateResponse) -> Received:
-    hello = None
-    if response.HasField("hello"):
-        if response.hello.protocol_version != PROTOCOL_VERSION:
-            raise InvalidRequestError(f"replication protocol {response.hello.protocol_version} is not known here")
-        hello = origin_of(response.hello.origin)
+    hello = hello_of(response.hello) if response.HasField("hello") else None
     positions = tuple(position_of(position) for position in response.positions)
     events = tuple(event for event in map(_event_of, response.events) if event is not None)
     return Received(response.batches, positions, events, hello)
+
+
+def hello_message(hello: Hello) -> pb.Hello:
+    """Return the message of a hello."""
+    return pb.Hello(
+        node_name=hello.node_name, origin=hello.origin, protocol_version=PROTOCOL_VERSION, instance=hello.instance
+    )
+
+
+def hello_of(message: pb.Hello) -> Hello:
+    """Return a hello from the wire.
+
+    Raises:
+        InvalidRequestError: It is of another protocol, or its origin is none.
+    """
+    if message.protocol_version != PROTOCOL_VERSION:
+        raise InvalidRequestError(f"replication protocol {message.protocol_version} is not known here")
+    return Hello(message.node_name[:MAX_NAME_CHARS], origin_of(message.origin), message.instance)
 
 
 def event_message(event: Event) -> pb.OriginEvent:

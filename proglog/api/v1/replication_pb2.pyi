@@ -28,21 +28,25 @@ class Hello(_message.Message):
     NODE_NAME_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
+    INSTANCE_FIELD_NUMBER: _builtins.int
     node_name: _builtins.str
     origin: _builtins.bytes
     """16 bytes"""
     protocol_version: _builtins.int
     """1"""
+    instance: _builtins.bytes
+    """16 random bytes of this run of the process; its own: a connection to oneself"""
     def __init__(
         self,
         *,
         node_name: _builtins.str = ...,
         origin: _builtins.bytes = ...,
         protocol_version: _builtins.int = ...,
+        instance: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,3 +250,49 @@ class ReplicateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplicateResponse: _TypeAlias = ReplicateResponse  # noqa: Y015
+
+@_typing.final
+class ReadRangeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    START_SEQUENCE_FIELD_NUMBER: _builtins.int
+    END_SEQUENCE_FIELD_NUMBER: _builtins.int
+    origin: _builtins.bytes
+    start_sequence: _builtins.int
+    end_sequence: _builtins.int
+    """one past the last"""
+    def __init__(
+        self,
+        *,
+        origin: _builtins.bytes = ...,
+        start_sequence: _builtins.int = ...,
+        end_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "origin", b"origin", "start_sequence", b"start_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadRangeRequest: _TypeAlias = ReadRangeRequest  # noqa: Y015
+
+@_typing.final
+class ReadRangeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BATCHES_FIELD_NUMBER: _builtins.int
+    batches: _builtins.bytes
+    """whole batches, checked, in sequence; at most 256 KiB, or one larger batch"""
+    def __init__(
+        self,
+        *,
+        batches: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadRangeResponse: _TypeAlias = ReadRangeResponse  # noqa: Y015

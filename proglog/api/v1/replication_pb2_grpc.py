@@ -39,6 +39,11 @@ class ReplicationStub:
                 request_serializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReplicateRequest.SerializeToString,
                 response_deserializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReplicateResponse.FromString,
                 _registered_method=True)
+        self.ReadRange = channel.unary_stream(
+                '/proglog.v1.Replication/ReadRange',
+                request_serializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReadRangeRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReadRangeResponse.FromString,
+                _registered_method=True)
 
 
 class ReplicationServicer:
@@ -50,6 +55,13 @@ class ReplicationServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadRange(self, request, context):
+        """The batches of one origin that hold [start, end), as far as they are here and whole: what a repair asks for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReplicationServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -57,6 +69,11 @@ def add_ReplicationServicer_to_server(servicer, server):
                     servicer.Replicate,
                     request_deserializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReplicateRequest.FromString,
                     response_serializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReplicateResponse.SerializeToString,
+            ),
+            'ReadRange': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadRange,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReadRangeRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_replication__pb2.ReadRangeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -86,6 +103,33 @@ class Replication:
             '/proglog.v1.Replication/Replicate',
             proglog_dot_api_dot_v1_dot_replication__pb2.ReplicateRequest.SerializeToString,
             proglog_dot_api_dot_v1_dot_replication__pb2.ReplicateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadRange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/proglog.v1.Replication/ReadRange',
+            proglog_dot_api_dot_v1_dot_replication__pb2.ReadRangeRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_replication__pb2.ReadRangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

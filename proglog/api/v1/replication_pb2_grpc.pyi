@@ -34,11 +34,15 @@ class ReplicationStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ReplicationAsyncStub: ...
     Replicate: _grpc.StreamStreamMultiCallable[_replication_pb2.ReplicateRequest, _replication_pb2.ReplicateResponse]
+    ReadRange: _grpc.UnaryStreamMultiCallable[_replication_pb2.ReadRangeRequest, _replication_pb2.ReadRangeResponse]
+    """The batches of one origin that hold [start, end), as far as they are here and whole: what a repair asks for."""
 
 @_typing.type_check_only
 class ReplicationAsyncStub(ReplicationStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Replicate: _aio.StreamStreamMultiCallable[_replication_pb2.ReplicateRequest, _replication_pb2.ReplicateResponse]  # type: ignore[assignment]
+    ReadRange: _aio.UnaryStreamMultiCallable[_replication_pb2.ReadRangeRequest, _replication_pb2.ReadRangeResponse]  # type: ignore[assignment]
+    """The batches of one origin that hold [start, end), as far as they are here and whole: what a repair asks for."""
 
 class ReplicationServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -47,5 +51,13 @@ class ReplicationServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_replication_pb2.ReplicateRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_replication_pb2.ReplicateResponse], _abc.AsyncIterator[_replication_pb2.ReplicateResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ReadRange(
+        self,
+        request: _replication_pb2.ReadRangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_replication_pb2.ReadRangeResponse], _abc.AsyncIterator[_replication_pb2.ReadRangeResponse]]:
+        """The batches of one origin that hold [start, end), as far as they are here and whole: what a repair asks for."""
 
 def add_ReplicationServicer_to_server(servicer: ReplicationServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -63,22 +63,26 @@ def test_the_own_origin_is_never_asked_for() -> None:
     assert planner.judge("a", records(HERE, 1, 2), 0.0) is Verdict.DROP
 
 
-def test_a_peer_that_knows_more_of_the_own_origin_is_reported_once() -> None:
-    planner = planner_with(("a", A), held=(reaching(HERE, 3),))
+def test_after_a_new_origin_began_the_old_one_is_fetched_like_anybodys() -> None:
+    planner = planner_with(("a", A), held=(reaching(HERE, 3, chain_crc=9),))
+    planner.positions_received("a", [reaching(HERE, 7)], 0.0)
+    assert planner.commands() == []
 
-    planner.positions_received("a", [reaching(HERE, 9)], 0.0)
-    planner.positions_received("a", [reaching(HERE, 9)], 0.0)
+    planner.local_origin_changed(B, 1.0)
 
-    (notice,) = planner.notices()
-    assert (notice.kind, notice.peer, notice.origin) == ("own_origin_ahead", "a", HERE)
+    assert planner.commands() == [Want("a", HERE, Sequence(3), 9)]
+    assert planner.judge("a", records(HERE, 3, 4), 1.0) is Verdict.APPEND
 
 
-def test_a_peer_that_writes_under_the_own_origin_is_reported() -> None:
-    planner = planner_with()
+def test_after_a_new_origin_began_another_history_of_the_old_one_is_a_fork() -> None:
+    planner = planner_with(("a", A), held=(reaching(HERE, 7, chain_crc=9),))
+    planner.positions_received("a", [reaching(HERE, 7, chain_crc=8)], 0.0)
+    assert planner.notices() == []
 
-    planner.stream_opened("clone", HERE, 0.0)
+    planner.local_origin_changed(B, 1.0)
 
-    assert [notice.kind for notice in planner.notices()] == ["origin_cloned"]
+    assert [notice.kind for notice in planner.notices()] == ["replication_forked"]
+    assert planner.commands() == []
 
 
 def test_of_an_origin_that_is_not_there_the_farthest_is_asked_and_of_equals_the_first_by_name() -> None:
