@@ -11,10 +11,10 @@ _proglog() {
         --format) COMPREPLY=($(compgen -W 'line null json' -- "$current")); return ;;
         --output|-o) COMPREPLY=($(compgen -W 'table json jsonl plain' -- "$current")); return ;;
         --input|--config|--data-dir|--acl-model-file|--acl-policy-file|--server-tls-cert-file|--server-tls-key-file|--server-tls-ca-file|--peer-tls-cert-file|--peer-tls-key-file|--peer-tls-ca-file|--encrypt-file|--tls-ca-file|--tls-cert-file|--tls-key-file|--replay|--record) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --keep|--node-name|--bind-addr|--rpc-port|--start-join-addrs|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--addr|--timeout|--limit|-n|--theme|--host|--client) COMPREPLY=(); return ;;
+        --keep|--node-name|--bind-addr|--rpc-port|--start-join-addrs|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--addr|--timeout|--limit|-n|--theme|--host|--client|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
     esac
     case $verb in
-        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag segments verify doctor certs acl config completion --help --version' -- "$current")); return ;;
+        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag segments verify doctor certs acl config bench completion --help --version' -- "$current")); return ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$current")); return ;;
         demo) flags='--input --no-dash --keep --help' ;;
         serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
@@ -30,6 +30,7 @@ _proglog() {
         certs) flags='--host --client --output -o --help' ;;
         acl) flags='--acl-model-file --acl-policy-file --output -o --help' ;;
         config) flags=' --help' ;;
+        bench) flags='--records --value-bytes --nodes --output -o --addr --yes --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         completion) flags=' --help' ;;
     esac
     case $current in

@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "certs": "Make certificates, rules and a gossip key for development",
     "acl": "Ask access rules who may do what",
     "config": "Show what serve would run with, and where each value comes from",
+    "bench": "Measure producing, consuming and copying",
     "completion": "Print the completion script of a shell",
 }
 """Verb to what it does: the order of the help."""

@@ -100,3 +100,20 @@ def test_config_refuses_what_serve_would_refuse(tmp_path: Path) -> None:
 
     assert refused.returncode == 2
     assert "there is no TLS" in refused.stderr
+
+
+def test_bench_measures_agents_of_its_own_and_leaves_none(tmp_path: Path) -> None:
+    measured = proglog(tmp_path, "bench", "--records", "2000", "--nodes", "2", "-o", "json", TMPDIR=str(tmp_path))
+
+    assert measured.returncode == 0, measured.stderr
+    figures = {row["what"]: row["value"] for row in json.loads(measured.stdout)}
+    assert figures.keys() == {"acknowledged", "produce", "copied", "consume"}
+    assert all(value > 0 for value in figures.values())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_writes_to_a_running_agent_only_when_told_so(tmp_path: Path) -> None:
+    refused = proglog(tmp_path, "bench", "--addr", "127.0.0.1:1")
+
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
