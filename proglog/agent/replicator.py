@@ -171,6 +171,15 @@ class Replicator:
         """Return how replication from each server is going."""
         return tuple(self._status(peer) for peer in self._peers.values())
 
+    def reachable(self) -> dict[str, tuple[str, dict[OriginId, Position]]]:
+        """Return address and positions of each server whose stream is open, by name."""
+        planner = self._current_planner()
+        return {
+            peer.name: (peer.addr, planner.positions_of(peer.name))
+            for peer in self._peers.values()
+            if peer.state is PeerState.STREAMING
+        }
+
     def sources(self) -> dict[OriginId, str]:
         """Return which server each origin is fetched from."""
         return self._planner.sources() if self._planner else {}

@@ -35,6 +35,11 @@ LOG_POISONED = _event("log_poisoned", "A write or sync failed: nothing is acknow
 LOG_DAMAGED = _event(
     "log_damaged", "A stored range no longer checks out: it is refilled from a peer that has it. Keys: detail."
 )
+RANGE_REFILLED = _event("range_refilled", "Damaged offsets are whole again, byte for byte. Keys: peer, detail.")
+RANGE_REFILL_FAILED = _event(
+    "range_refill_failed",
+    "A peer could not give what damage took; others are asked. Keys: peer, origin, start, end, error.",
+)
 SEGMENT_ROLLED = _event("segment_rolled", "A segment was sealed, and a new one began. Keys: detail.")
 SEGMENTS_REMOVED = _event("segments_removed", "Retention removed the oldest segments. Keys: detail.")
 

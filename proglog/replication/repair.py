@@ -1,0 +1,93 @@
+"""Who is asked for what a log has lost to damage: a pure chooser over missing ranges and peers' positions.
+
+A damaged range of a store is put back whole or not at all, so every sequence in it has to come from somewhere, each
+part from any peer that keeps it. ::
+
+    missing range --> who keeps any of it, and is not backing off --> fewest failures, then most of it, then by name
+                                                                        |
+              range gone from the list  <---- refilled <---- fetched <--+--> failed: that peer backs off for that range,
+                                                                             1 s, 2 s, 4 s ... 60 s
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from proglog.replication.positions import Position
+from proglog.types import OriginId, Sequence
+
+MIN_RETRY, MAX_RETRY = 1.0, 60.0
+"""Seconds until a peer that could not help is asked for the same range again; doubles."""
+
+
+class SequenceRange(NamedTuple):
+    """Sequences in ``[start, end)`` of one origin."""
+
+    origin: OriginId
+    start: Sequence
+    end: Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Ask ``peer`` for ``part`` of ``missing``."""
+
+    peer: str
+    missing: SequenceRange
+    part: SequenceRange
+
+
+@dataclass(slots=True)
+class _Failures:
+    count: int = 0
+    until: float = 0.0
+
+
+class RepairPlan:
+    """What was tried, and what to try next. Time is seconds on any monotonic clock."""
+
+    def __init__(self) -> None:
+        """Start without anything tried."""
+        self._failures: dict[tuple[str, SequenceRange], _Failures] = {}
+
+    def next_attempt(
+        self, missing: Iterable[SequenceRange], peers: Mapping[str, Mapping[OriginId, Position]], now: float
+    ) -> Attempt | None:
+        """Return what to try now; ``None`` if nobody can help, or not yet.
+
+        Args:
+            missing: All that the log lacks now; what was tried for other ranges is forgotten.
+            peers: How far each reachable peer's log goes, by name and origin.
+            now: Seconds.
+        """
+        ranges = list(missing)
+        still = set(ranges)
+        self._failures = {key: failures for key, failures in self._failures.items() if key[1] in still}
+        attempts = [
+            Attempt(peer, lost, part)
+            for lost in ranges
+            for peer, positions in peers.items()
+            if (part := _kept(positions.get(lost.origin), lost)) and self._failures_of(peer, lost).until <= now
+        ]
+        return min(attempts, key=self._preference, default=None)
+
+    def _preference(self, attempt: Attempt) -> tuple[int, int, str]:
+        part = attempt.part
+        return self._failures_of(attempt.peer, attempt.missing).count, part.start - part.end, attempt.peer
+
+    def failed(self, attempt: Attempt, now: float) -> None:
+        """``attempt`` did not bring the range back: ask others first, and this peer again later."""
+        failures = self._failures.setdefault((attempt.peer, attempt.missing), _Failures())
+        failures.until = now + min(MIN_RETRY * 2**failures.count, MAX_RETRY)
+        failures.count += 1
+
+    def _failures_of(self, peer: str, lost: SequenceRange) -> _Failures:
+        return self._failures.get((peer, lost)) or _Failures()
+
+
+def _kept(position: Position | None, lost: SequenceRange) -> SequenceRange | None:
+    """Return the part of ``lost`` that a log at ``position`` keeps."""
+    if position is None:
+        return None
+    start, end = max(lost.start, position.floor_sequence), min(lost.end, position.next_sequence)
+    return SequenceRange(lost.origin, start, end) if start < end else None
