@@ -1,0 +1,170 @@
+"""The append path: stamp, write with one call, sync once, and only then let readers see; roll when a segment is full.
+
+One thread. A group that does not fit into the active segment is split at the roll. What the disk refuses is taken
+back, or poisons the log: :mod:`proglog.log.state` draws it.
+"""
+
+from collections.abc import Sequence
+from errno import EMFILE, ENFILE
+
+from proglog.errors import LogFullError, StorageError
+from proglog.log.config import FsyncPolicy
+from proglog.log.files import write_all
+from proglog.log.group import Group
+from proglog.log.model import Append, Outcome
+from proglog.log.recovery import create_segment, remove_files, seal
+from proglog.log.segment import Segment
+from proglog.log.state import FULL, LogState
+from proglog.log.store import store_name
+from proglog.record.batch import VerifiedBatch
+from proglog.types import Offset, Position
+
+_NO_DESCRIPTOR = (EMFILE, ENFILE)
+
+
+class Appender:
+    """Writes to the active segment of a log."""
+
+    def __init__(self, state: LogState) -> None:
+        """Go on where ``state`` ends."""
+        self.unsynced = False
+        """Whether something was written that is not synced: only under the policies that allow it."""
+        self._state = state
+
+    def append(self, appends: Sequence[Append]) -> list[Outcome]:
+        """See :meth:`proglog.log.log.Log.append`."""
+        outcomes: list[Outcome] = []
+        group = self._begin_group()
+        for append in appends:
+            if not self._has_room(group, append.batch):
+                self._commit(group, outcomes)
+                self._roll()
+                group = self._begin_group()
+            outcomes.append(self._state.refusal() or group.add(append))
+        self._commit(group, outcomes)
+        return outcomes
+
+    def sync(self) -> None:
+        """Make everything appended durable."""
+        state = self._state
+        if self.unsynced and state.working:
+            try:
+                file = state.active.file
+                assert file is not None  # the last segment is the active one
+                file.sync()
+            except OSError:
+                state.poison()
+            else:
+                self.unsynced = False
+
+    def _begin_group(self) -> Group:
+        state = self._state
+        return Group(
+            local_origin=state.origin,
+            origins=state.origins,
+            end_offset=state.active.end_offset,
+            append_time_ms=max(state.now_ms(), state.last_append_ms),  # never goes back within a log
+        )
+
+    def _has_room(self, group: Group, batch: VerifiedBatch) -> bool:
+        """Return whether the active segment takes one more batch. One without records takes any: see ``_roll``."""
+        active = self._state.active
+        size = active.size + group.bytes
+        started = active.index.record_count or any(each.header.record_count for each in group.stamped)
+        return not started or size + batch.header.batch_bytes <= self._state.config.segment_bytes
+
+    def _roll(self) -> None:
+        """Seal the active segment and start the next one, whose name is the offset it starts at."""
+        state = self._state
+        active = state.active
+        if state.refusal() is not None or not active.index.record_count:
+            return
+        self.sync()
+        if state.refusal() is not None:
+            return
+        try:
+            segment = create_segment(active.stores, active.end_offset, state.config.index_interval_bytes)
+        except OSError as exc:
+            # Without room for a new segment the active one grows on: its own write will say that the disk is full.
+            # Nor does a process that has used up its descriptors lose anything by rolling later.
+            if exc.errno in _NO_DESCRIPTOR and not self._is_there(active.end_offset):
+                return
+            if exc.errno not in FULL or not self._undo_roll(active):
+                state.poison()
+            return
+        state.add_segment(segment)
+        state.publish()
+        seal(active)
+
+    def _is_there(self, base_offset: Offset) -> bool:
+        """Return whether a segment's store exists; a half-made one is removed by that. Needs no descriptor."""
+        try:
+            self._state.files.unlink(self._state.data_dir / store_name(base_offset))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _undo_roll(self, active: Segment) -> bool:
+        """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
+        state = self._state
+        try:
+            remove_files(state.files, state.data_dir, active.end_offset)
+            state.files.sync_dir(state.data_dir)
+        except OSError:
+            return False
+        return True
+
+    def _commit(self, group: Group, outcomes: list[Outcome]) -> None:
+        """Write and sync ``group`` and show it to readers; or put the failure in the place of its outcomes."""
+        if not group.stamped:
+            return
+        state, segment = self._state, self._state.active
+        failure = self._write(segment, group)
+        if failure is not None:
+            hopes = {id(each.result) for each in group.stamped}
+            outcomes[:] = [failure if id(outcome) in hopes else outcome for outcome in outcomes]
+            return
+        start, end = segment.checked
+        with state.mutex:
+            position = segment.size
+            for each in group.stamped:
+                segment.index.add(each.header, position, each.node_name)
+                position = Position(position + each.header.batch_bytes)
+            segment.checked = (start if end == segment.size else segment.size, position)
+            segment.size = position
+            state.origins.update(group.origins())
+        state.last_append_ms = group.append_time_ms
+        state.publish()
+
+    def _write(self, segment: Segment, group: Group) -> StorageError | None:
+        file = segment.file
+        assert file is not None  # the last segment is the active one
+        try:
+            write_all(file, [part for each in group.stamped for part in each.parts], segment.size)
+            if self._state.config.fsync is FsyncPolicy.ALWAYS:
+                file.sync()
+            else:
+                self.unsynced = True
+        except OSError as exc:
+            return self._take_back(segment, group.bytes, exc)
+        self._state.condition = "ok"
+        return None
+
+    def _take_back(self, segment: Segment, group_bytes: int, cause: OSError) -> StorageError:
+        """After a failed write or sync: a full disk leaves the file as it was; anything else poisons the log."""
+        state, file = self._state, segment.file
+        assert file is not None  # the last segment is the active one
+        try:
+            file.truncate(segment.size)
+            if cause.errno not in FULL:
+                # Linux marks pages clean after a failed sync: a second one would lie.
+                return state.poison()
+            file.sync()  # or a power cut could bring back what is refused here
+        except OSError:
+            return state.poison()
+        state.condition = "full"
+        state.refused_bytes = group_bytes
+        free, _ = state.disk_usage()
+        return LogFullError(
+            f"no space left in {state.data_dir} ({free:,} bytes free): appends resume when there is some"
+        )

@@ -1,0 +1,95 @@
+"""Reading a log, and finding places in it: by offset, by sequence of an origin, by time. Any thread, durable batches only."""
+
+from bisect import bisect_right
+
+from proglog.errors import LogClosedError, NotFoundError, OffsetOutOfRangeError
+from proglog.log.model import LogCursor, LogRead
+from proglog.log.state import LogState, cut_between
+from proglog.record import columns
+from proglog.record.batch import VerifiedBatch, verify_checksums
+from proglog.types import Offset, OriginId, Position, Sequence
+
+
+def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
+    """See :meth:`proglog.log.log.Log.read`."""
+    while True:
+        if state.condition == "closed":
+            raise LogClosedError
+        _, end = state.end
+        segment = state.segment_at(cursor.segment)
+        limit = end.position if cursor.segment == end.segment else segment.size
+        hole = segment.hole_at(cursor.position)
+        if hole is not None and hole.start_offset == hole.end_offset:
+            # A control batch was here: nobody who reads records misses it.
+            cursor = LogCursor(cursor.segment, hole.end_position)
+        elif cursor.position < limit:
+            data = segment.read(cursor.position, max_bytes)
+            return LogRead(data, LogCursor(cursor.segment, Position(cursor.position + len(data))))
+        else:
+            following = state.segment_after(cursor.segment)
+            if following is None or cursor.segment == end.segment:
+                return LogRead(b"", cursor)
+            cut = cut_between(segment, following)
+            if cut is not None:
+                raise cut
+            cursor = LogCursor(following.base_offset, Position(0))
+
+
+def seek(state: LogState, offset: Offset) -> LogCursor:
+    """See :meth:`proglog.log.log.Log.seek`."""
+    end_offset, end_cursor = state.end
+    segments, bases = state.segments, state.bases
+    if not bases[0] <= offset <= end_offset:
+        raise OffsetOutOfRangeError(offset, bases[0], end_offset)
+    if offset == end_offset:
+        return end_cursor
+    number = bisect_right(bases, offset) - 1
+    segment = segments[number]
+    if offset >= segment.end_offset:
+        cut = cut_between(segment, segments[number + 1])
+        assert cut is not None  # the offset is between the two
+        raise cut
+    state.indexes.use(segment)
+    return LogCursor(segment.base_offset, segment.find_offset(offset))
+
+
+def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogCursor:
+    """See :meth:`proglog.log.log.Log.seek_sequence`."""
+    held = state.origins.get(origin)
+    if held is None:
+        raise NotFoundError(f"origin {origin.hex()[:8]} is not known here")
+    if not held.floor_sequence <= sequence < held.next_sequence:
+        kept = f"sequences {held.floor_sequence} to {held.next_sequence - 1}"
+        raise NotFoundError(f"origin {origin.hex()[:8]}: {kept} are here, not {sequence}")
+    for segment in state.segments:
+        span = segment.index.origins.get(origin)
+        if span is None or sequence >= span.next_sequence:
+            continue
+        state.indexes.use(segment)
+        position = segment.find_sequence(origin, sequence)
+        if position is None:
+            break
+        return LogCursor(segment.base_offset, position)
+    raise NotFoundError(f"origin {origin.hex()[:8]}: sequence {sequence} is in a damaged range")
+
+
+def seek_time(state: LogState, time_ms: int) -> Offset:
+    """See :meth:`proglog.log.log.Log.seek_time`."""
+    for segment in state.segments:
+        if not segment.index.record_count or segment.index.max_timestamp_ms < time_ms:
+            continue
+        state.indexes.use(segment)
+        for position, header in segment.walk(segment.entries().before_time(time_ms)):
+            if header.record_count and header.max_timestamp_ms >= time_ms:
+                batch = verify_checksums(segment.read(position, header.batch_bytes))
+                return Offset(header.base_offset + _first_since(batch, time_ms))
+    return state.end[0]
+
+
+def _first_since(batch: VerifiedBatch, time_ms: int) -> int:
+    """Return the index of the batch's first record with a timestamp of ``time_ms`` or later."""
+    header = batch.header
+    if header.first_timestamp_ms >= time_ms:
+        return 0
+    records = columns.records(batch.payload, header.record_count, header.first_timestamp_ms)
+    return next((index for index, record in enumerate(records) if record.timestamp_ms >= time_ms), 0)

@@ -1,0 +1,176 @@
+"""What the parts of one open log share: its segments, its origins, its durable end, its condition.
+
+The writer's thread changes it; readers on any thread look. A list that readers walk is replaced, never changed, and
+what has to change together does so under ``mutex``. What the disk does decides the condition::
+
+    +----+  no space left: taken back, refused    +------+
+    | ok | -------------------------------------> | full |   reads go on; leaves by itself when there is room
+    +----+ <------------------------------------- +------+
+      |  any other failure of a write or sync        |
+      +------------------->+----------+<-------------+
+                           | poisoned |                      what is on disk is unknown: a restart finds out
+                           +----------+
+
+Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") for the poison.
+"""
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable
+from errno import EDQUOT, EFBIG, ENOSPC
+from pathlib import Path
+
+from proglog.errors import DataLossError, LogClosedError, LogPoisonedError, OffsetOutOfRangeError, StorageError
+from proglog.log.checkpoint import Retired
+from proglog.log.config import LogConfig
+from proglog.log.files import FileSystem
+from proglog.log.index_cache import IndexCache
+from proglog.log.model import DamagedRange, LogCursor, OriginState
+from proglog.log.recovery import RecoveryReport
+from proglog.log.segment import Segment
+from proglog.types import NO_ORIGIN, Offset, OriginId, Position
+
+FULL = (ENOSPC, EDQUOT, EFBIG)
+"""What a disk without room fails with."""
+
+_CUT = "the store ends before them"
+
+
+class LogState:
+    """See the module. Built by :meth:`proglog.log.log.Log.open`, filled by recovery."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        config: LogConfig,
+        files: FileSystem,
+        now_ms: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """Start empty and in order."""
+        self.data_dir = data_dir
+        self.config = config
+        self.files = files
+        self.now_ms = now_ms
+        self.monotonic = monotonic
+        self.condition = "ok"
+        """``ok``, ``full``, ``poisoned`` or ``closed``."""
+        self.recovery = RecoveryReport()
+        self.origin = NO_ORIGIN
+        """Who writes here."""
+        self.origins: dict[OriginId, OriginState] = {}
+        """What is durably here of each origin."""
+        self.retired = Retired()
+        self.segments: list[Segment] = []
+        self.bases: list[Offset] = []
+        self.end = (Offset(0), LogCursor(Offset(0), Position(0)))
+        """One past the last durable record, and the place after the last durable batch."""
+        self.last_append_ms = 0
+        self.refused_bytes = 0
+        """Of the group that the full disk refused last."""
+        self.indexes = IndexCache()
+        self.mutex = threading.Lock()
+
+    @property
+    def active(self) -> Segment:
+        """The segment that takes appends."""
+        return self.segments[-1]
+
+    @property
+    def start_offset(self) -> Offset:
+        """Of the oldest record kept."""
+        return self.segments[0].base_offset
+
+    @property
+    def working(self) -> bool:
+        """Whether the disk may still be written to."""
+        return self.condition in ("ok", "full")
+
+    def collect_origins(self) -> None:
+        """Work out what is here of each origin, from what retention recorded and from the segments."""
+        for origin, retired in self.retired.origins.items():
+            self.origins[origin] = OriginState(
+                next_sequence=retired.next_sequence,
+                chain_crc=retired.chain_crc,
+                floor_sequence=retired.next_sequence,
+                last_append_ms=retired.last_append_ms,
+                bytes=0,
+                node_name=retired.node_name,
+            )
+        for segment in self.segments:
+            self.last_append_ms = max(self.last_append_ms, segment.index.last_append_ms)
+            for origin, span in segment.index.origins.items():
+                before = self.origins.get(origin)
+                self.origins[origin] = OriginState(
+                    next_sequence=span.next_sequence,
+                    chain_crc=span.chain_crc,
+                    floor_sequence=before.floor_sequence if before else span.first_sequence,
+                    last_append_ms=span.last_append_ms,
+                    bytes=span.stored_bytes + (before.bytes if before else 0),
+                    node_name=span.node_name or (before.node_name if before else ""),
+                )
+
+    def damaged(self) -> list[DamagedRange]:
+        """Return the ranges that cannot be read, in order."""
+        ranges = []
+        segments = self.segments
+        for number, segment in enumerate(segments):
+            ranges += [DamagedRange(hole.start_offset, hole.end_offset, hole.detail) for hole in segment.holes]
+            cut = cut_between(segment, segments[number + 1]) if number + 1 < len(segments) else None
+            if cut is not None:
+                ranges.append(DamagedRange(Offset(cut.start), Offset(cut.end), _CUT))
+        return ranges
+
+    def add_segment(self, segment: Segment) -> None:
+        """Take in a new last segment."""
+        with self.mutex:
+            self.segments = [*self.segments, segment]
+            self.bases = [*self.bases, segment.base_offset]
+
+    def publish(self) -> None:
+        """Let readers see everything in the active segment."""
+        active = self.active
+        self.end = (active.end_offset, LogCursor(active.base_offset, active.size))
+
+    def segment_at(self, base_offset: Offset) -> Segment:
+        """Return the segment of that name.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed it.
+        """
+        bases, segments = self.bases, self.segments
+        number = bisect_right(bases, base_offset) - 1
+        if number < 0 or bases[number] != base_offset:
+            raise OffsetOutOfRangeError(base_offset, self.start_offset, self.end[0])
+        return segments[number]
+
+    def segment_after(self, base_offset: Offset) -> Segment | None:
+        """Return the segment that follows the one of that name."""
+        bases, segments = self.bases, self.segments
+        number = bisect_right(bases, base_offset)
+        return segments[number] if number < len(segments) else None
+
+    def refusal(self) -> StorageError | None:
+        """Return why nothing can be appended, if so. A full disk says so itself, at each write."""
+        if self.condition == "poisoned":
+            return LogPoisonedError("an earlier write or sync failed: restart the agent, and look at the disk")
+        return LogClosedError() if self.condition == "closed" else None
+
+    def poison(self) -> StorageError:
+        """Trust the disk no more: return what to tell whoever waits for it."""
+        self.condition = "poisoned"
+        return LogPoisonedError("a write or sync failed: nothing is acknowledged until the agent is restarted")
+
+    def disk_usage(self) -> tuple[int, int]:
+        """Return (free, total) bytes of the disk; zeros if it does not say."""
+        try:
+            return self.files.usage(self.data_dir)
+        except OSError:
+            return 0, 0
+
+
+def cut_between(segment: Segment, following: Segment) -> DataLossError | None:
+    """Return the error for what is missing between two segments, if there is anything."""
+    if segment.end_offset == following.base_offset:
+        return None
+    return DataLossError(segment.end_offset, following.base_offset, _CUT)
