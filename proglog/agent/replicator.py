@@ -27,6 +27,7 @@ from proglog.errors import (
     MalformedBatchError,
     ProglogError,
     StorageError,
+    UnavailableError,
 )
 from proglog.log.model import AlreadyHeld, Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
@@ -47,6 +48,8 @@ MAX_QUEUED_BYTES = 8 * 1024 * 1024
 
 ORIGIN_INTERVAL = 5.0
 """Seconds between two origins that this node begins, whatever peers say."""
+HELLO_TIMEOUT = 10.0
+"""Seconds from opening a stream to the source's first word."""
 REPORT_INTERVAL = 0.1
 """Seconds in which reports to servers other than the source are gathered."""
 
@@ -231,7 +234,16 @@ class Replicator:
 
     async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
         stream.report(positions_in(self._writer.log))
-        async for received in stream:
+        messages = aiter(stream)
+        while True:
+            try:
+                # Keepalives find a dead connection; a server that is reached and says nothing is found here.
+                async with asyncio.timeout(HELLO_TIMEOUT if peer.state is PeerState.CONNECTING else None):
+                    received = await anext(messages, None)
+            except TimeoutError:
+                raise UnavailableError(f"{peer.addr} was reached and said nothing for {HELLO_TIMEOUT:g} s") from None
+            if received is None:
+                return
             if received.hello is not None:
                 self._own_origin.meet(peer.name, received.hello.origin, received.hello.instance)
                 self._opened(peer, received.hello.origin)

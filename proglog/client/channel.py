@@ -16,6 +16,7 @@ OPTIONS = (
     # A connection into a black hole is noticed within ten seconds.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # a bandwidth probe that is lost holds keepalives up: by default a minute
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.max_receive_message_length", 2 * MAX_BATCH_BYTES),
     ("grpc.max_send_message_length", 2 * MAX_BATCH_BYTES),

@@ -32,6 +32,7 @@ OPTIONS = (
     ("grpc.server_handshake_timeout_ms", 5000),  # the default lets a silent connection hang for two minutes
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # a bandwidth probe that is lost holds keepalives up: by default a minute
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),  # or followers' keepalives are "too many pings"
     ("grpc.http2.max_ping_strikes", 0),

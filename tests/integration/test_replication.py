@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from proglog.agent import replicator as replicator_module
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import replication_pb2 as pb
@@ -19,7 +20,7 @@ from proglog.client.channel import open_channel
 from proglog.errors import DeadlineError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import Appended
+from proglog.log.model import Appended, LogCursor, LogRead
 from proglog.record import batch, columns, scan
 from proglog.record.batch import stamp_local, verify
 from proglog.replication.planner import Patience
@@ -309,6 +310,79 @@ async def test_records_reach_a_server_whose_source_hangs_through_another(
         assert c.replicator.sources()[a.log.origin] == "b"
         await c.replicator.close()
         await gate.close()
+
+
+async def test_a_peer_behind_a_black_hole_is_noticed_and_followed_again_when_it_is_back(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """Nothing is closed and nothing is refused: bytes just do not arrive any more."""
+    async with node("a", tmp_path) as a, node("b", tmp_path) as b:
+        gate = await TcpGate.open(a.addr)
+        b.replicator.join("a", gate.addr)
+        await eventually(lambda: b.replicator.peers()[0].state is PeerState.STREAMING)
+        gate.closed = True
+
+        await eventually(
+            lambda: b.replicator.peers()[0].state is not PeerState.STREAMING, timeout=15, what="noticing the black hole"
+        )
+        gate.closed = False
+        await a.produce(b"after")
+        await eventually(lambda: b.log.end_offset == 1, timeout=10, what="the record after it")
+        await b.replicator.close()
+        await gate.close()
+
+
+async def test_a_server_that_is_reached_and_says_nothing_is_noticed(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicator_module, "HELLO_TIMEOUT", 0.3)
+    async with hostile_source() as addr, node("b", tmp_path) as b:
+        b.replicator.join("mute", addr)
+
+        await eventually(lambda: "said nothing" in b.replicator.peers()[0].error)
+        await b.replicator.close()
+
+
+async def test_a_follower_that_does_not_read_costs_its_source_a_bounded_amount_of_memory(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """The source reads on when the last message is on its way: gRPC's flow control stops it after a few megabytes."""
+    async with node("a", tmp_path) as a:
+        for _ in range(48):
+            await a.produce(*[bytes(1024)] * 1024)
+        read_bytes = 0
+        read = a.writer.read
+
+        async def counted(cursor: LogCursor, max_bytes: int) -> LogRead:
+            nonlocal read_bytes
+            found = await read(cursor, max_bytes)
+            read_bytes += len(found.data)
+            return found
+
+        a.writer.read = counted  # type: ignore[method-assign] - counts, and lets through
+        async with open_channel(a.addr, None) as channel:
+            call = replication_pb2_grpc.ReplicationStub(channel).Replicate()
+            hello = pb.Hello(node_name="slow", origin=EVIL, protocol_version=1)
+            await call.write(pb.ReplicateRequest(hello=hello, want=[pb.Want(origin=a.log.origin, next_sequence=1)]))
+            await call.read()
+            await eventually(lambda: read_bytes > 0)
+            await stands_still(lambda: read_bytes)
+
+            assert read_bytes < 16 * 1024 * 1024 < a.log.stored_bytes
+            appended = await asyncio.wait_for(a.produce(b"producers do not wait for it"), 1.0)
+            assert appended.end_offset == a.log.end_offset
+            call.cancel()
+
+
+async def stands_still(value: Callable[[], int], *, quiet: float = 0.5, timeout: float = 10.0) -> None:
+    """Wait until ``value`` has not changed for ``quiet`` seconds."""
+    deadline = time.monotonic() + timeout
+    before, since = value(), time.monotonic()
+    while time.monotonic() < since + quiet:
+        assert time.monotonic() < deadline, "it goes on and on"
+        await asyncio.sleep(0.02)
+        if value() != before:
+            before, since = value(), time.monotonic()
 
 
 async def test_what_is_damaged_at_the_origin_comes_from_a_third(tmp_path: Path, eventually: Eventually) -> None:

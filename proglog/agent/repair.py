@@ -1,0 +1,137 @@
+"""Brings back what damage took: asks peers for what the log lost, and has the log put it where it was.
+
+The log says what it lost, :mod:`proglog.replication.repair` whom to ask, the log again whether what came is what was
+there. Here is only the looking, the fetching, and the telling. No restart, and nobody has to ask for it.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import grpc.aio
+import structlog
+
+from proglog.agent.replicator import EventHook, Replicator
+from proglog.agent.writer import LogWriter
+from proglog.client.channel import error_of
+from proglog.errors import LogClosedError, ProglogError, UnavailableError
+from proglog.log.model import DamagedRange
+from proglog.record.batch import VerifiedBatch, verify
+from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
+from proglog.rpc.replication_stream import fetch_range
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at what is damaged; a look at a whole log costs next to nothing."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds without anything from a peer after which another is asked."""
+GROUP_BYTES = 4 * 1024 * 1024
+"""Fetched batches that are given to the log at a time."""
+
+
+class Repairer:
+    """One task that watches the log. ``start()``, then ``await close()``."""
+
+    def __init__(
+        self,
+        writer: LogWriter,
+        replicator: Replicator,
+        *,
+        channel_factory: Callable[[str], grpc.aio.Channel],
+        on_event: EventHook = lambda *_: None,
+    ) -> None:
+        """Keep what is needed.
+
+        Args:
+            writer: Of the log that is watched.
+            replicator: Knows who can be reached, and how far their logs go.
+            channel_factory: Opens a channel to an address.
+            on_event: Told of kind, subject and detail of what an operator should see.
+        """
+        self._writer = writer
+        self._replicator = replicator
+        self._open_channel = channel_factory
+        self._on_event = on_event
+        self._plan = RepairPlan()
+        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._task = asyncio.create_task(self._watch(), name="repair")
+
+    async def close(self) -> None:
+        """Watch no more. Idempotent."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            attempt = self._next_attempt()
+            if attempt is None:
+                await asyncio.sleep(LOOK_INTERVAL)
+                continue
+            try:
+                await self._try(attempt)
+            except LogClosedError:
+                return
+            except ProglogError as exc:
+                self._say_failed(attempt, exc)
+            if attempt.missing in self._missing():
+                self._plan.failed(attempt, time.monotonic())
+
+    def _next_attempt(self) -> Attempt | None:
+        missing = self._missing()
+        peers = {name: positions for name, (_, positions) in self._replicator.reachable().items()} if missing else {}
+        return self._plan.next_attempt(missing, peers, time.monotonic())
+
+    def _missing(self) -> list[SequenceRange]:
+        log = self._writer.log
+        if not log.damaged():
+            return []
+        return [SequenceRange(lost.origin, lost.start, lost.end) for lost in log.missing()]
+
+    async def _try(self, attempt: Attempt) -> None:
+        """Fetch one range from one peer and give it to the log, a bounded group at a time."""
+        addr, _ = self._replicator.reachable()[attempt.peer]
+        group: list[VerifiedBatch] = []
+        group_bytes = 0
+        async for batch in self._fetch(addr, attempt.part):
+            group.append(batch)
+            group_bytes += batch.header.batch_bytes
+            if group_bytes >= GROUP_BYTES:
+                self._tell(attempt, await self._writer.refill(group))
+                group, group_bytes = [], 0
+        if group:
+            self._tell(attempt, await self._writer.refill(group))
+
+    async def _fetch(self, addr: str, part: SequenceRange) -> AsyncIterator[VerifiedBatch]:
+        async with self._open_channel(addr) as channel:
+            parts = aiter(fetch_range(channel, part.origin, part.start, part.end))
+            while True:
+                try:
+                    data = await asyncio.wait_for(anext(parts, b""), ANSWER_TIMEOUT)
+                except TimeoutError:
+                    raise UnavailableError(f"{addr} sent nothing for {ANSWER_TIMEOUT:g} s") from None
+                except grpc.aio.AioRpcError as exc:
+                    raise error_of(exc, addr, None) from exc
+                if not data:
+                    return
+                position = 0
+                while position < len(data):
+                    batch = verify(data, position)
+                    position += batch.header.batch_bytes
+                    yield batch
+
+    def _say_failed(self, attempt: Attempt, error: ProglogError) -> None:
+        origin, start, end = attempt.part
+        self._logger.warning(
+            "range_refill_failed", peer=attempt.peer, origin=origin.hex()[:8], start=start, end=end, error=str(error)
+        )
+
+    def _tell(self, attempt: Attempt, healed: list[DamagedRange]) -> None:
+        for each in healed:
+            what = f"offsets {each.start} to {each.end - 1}" if each.end > each.start else "a control batch"
+            detail = f"{what} are whole again, from {attempt.peer}"
+            self._logger.info("range_refilled", peer=attempt.peer, detail=detail)
+            self._on_event("range-refilled", attempt.peer, detail)
