@@ -1,0 +1,179 @@
+"""The replicator as the membership's handler: what join, leave and close do, and that errors are told.
+
+Copying itself is tests/integration/test_replication.py.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import grpc.aio
+
+from proglog.agent import replicator as replicator_module
+from proglog.agent.replicator import Replicator
+from proglog.agent.writer import LogWriter
+from proglog.client.channel import open_channel
+from proglog.log.log import Log
+from proglog.rpc.model import PeerState
+from proglog.types import NodeName
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+@dataclass
+class Followed:
+    """A replicator without servers to follow: every address it dials is noted, and refuses."""
+
+    replicator: Replicator
+    writer: LogWriter
+    dialled: list[str] = field(default_factory=list)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def a_replicator(data_dir: Path, port: int) -> AsyncGenerator[Followed]:
+    log = Log.open(data_dir, node_name=NodeName("here"))
+    dialled: list[str] = []
+    events: list[tuple[str, str, str]] = []
+
+    def dial(addr: str) -> grpc.aio.Channel:
+        dialled.append(addr)
+        return open_channel(f"127.0.0.1:{port}", None)
+
+    async with LogWriter(log) as writer:
+        replicator = Replicator(
+            writer,
+            node_name=NodeName("here"),
+            channel_factory=dial,
+            on_event=lambda *event: events.append(event),
+            random=Random(1),
+        )
+        try:
+            yield Followed(replicator, writer, dialled, events)
+        finally:
+            await replicator.close()
+    log.close()
+
+
+def followers_of(name: str) -> int:
+    return sum(task.get_name() == f"replicate-{name}" for task in asyncio.all_tasks() if not task.done())
+
+
+async def test_nothing_runs_and_nothing_is_dialled_before_the_first_join(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    before = len(asyncio.all_tasks())
+    async with a_replicator(tmp_path, free_port()) as followed:
+        writers = sum(task.get_name().startswith("log-") for task in asyncio.all_tasks())
+
+        assert len(asyncio.all_tasks()) == before + writers
+        assert (followed.dialled, followed.replicator.peers(), followed.replicator.sources()) == ([], (), {})
+
+
+async def test_a_join_dials_the_address(tmp_path: Path, free_port: Callable[[], int], eventually: Eventually) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+
+        await eventually(lambda: followed.dialled[:1] == ["b.example:8400"])
+        (peer,) = followed.replicator.peers()
+        assert (peer.name, peer.rpc_addr) == ("b", "b.example:8400")
+        assert followed.events[0] == ("replication-started", "b", "b.example:8400")
+
+
+async def test_a_second_join_at_the_same_address_does_nothing(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+        followed.replicator.join("b", "b.example:8400")
+
+        assert followers_of("b") == 1
+        assert [kind for kind, *_ in followed.events] == ["replication-started"]
+
+
+async def test_a_join_at_another_address_takes_the_place_of_the_first(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "old.example:8400")
+        followed.replicator.join("b", "new.example:8400")
+
+        await eventually(lambda: followers_of("b") == 1)
+        assert [peer.rpc_addr for peer in followed.replicator.peers()] == ["new.example:8400"]
+
+
+async def test_a_leave_ends_the_following_and_a_later_join_begins_it_again(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+        followed.replicator.leave("b")
+
+        await eventually(lambda: followers_of("b") == 0)
+        assert followed.replicator.peers() == ()
+
+        followed.replicator.join("b", "b.example:8400")
+        await eventually(lambda: followers_of("b") == 1)
+
+
+async def test_a_leave_of_somebody_who_is_not_followed_does_nothing(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.leave("nobody")
+
+        assert followed.events == []
+
+
+async def test_after_close_nobody_is_followed_and_a_join_does_nothing(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+        await followed.replicator.close()
+        dialled = len(followed.dialled)
+
+        followed.replicator.join("c", "c.example:8400")
+        await followed.replicator.close()
+        await asyncio.sleep(0)
+
+        assert followers_of("b") == followers_of("c") == 0
+        assert len(followed.dialled) == dialled
+        assert followed.replicator.peers() == ()
+
+
+async def test_an_error_does_not_end_the_following_and_is_told(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
+) -> None:
+    """The original's receive error stopped a peer for ever, without a word."""
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+
+        await eventually(lambda: len(followed.dialled) >= 3, what="two more attempts")
+        (peer,) = followed.replicator.peers()
+        assert "cannot reach b.example:8400" in peer.error
+        assert ("replication-error", "b", peer.error) in followed.events
+
+
+async def test_while_it_waits_to_try_again_it_says_for_how_long(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+        await eventually(lambda: followed.replicator.peers()[0].state is PeerState.BACKING_OFF)
+
+        (peer,) = followed.replicator.peers()
+        assert 0 < peer.retry_in_ms <= replicator_module.MAX_BACKOFF * 1200
+
+
+async def test_when_its_log_closes_it_stops_without_an_error(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator.join("b", "b.example:8400")
+        await followed.writer.close()
+        await followed.replicator.close()
+
+        assert followers_of("b") == 0
+        assert not any("bug" in detail for *_, detail in followed.events)
