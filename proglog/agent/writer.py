@@ -16,13 +16,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from proglog.errors import LogClosedError, ProglogError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
 from proglog.log.model import Append, Appended, ImportAppend, LocalAppend, LogCursor, LogRead, Outcome
 from proglog.record.batch import VerifiedBatch
+from proglog.types import OriginId
+
+Result = TypeVar("Result")
 
 MAX_GROUP_BYTES = 8 * 1024 * 1024
 """Most bytes written under one sync: bounds what a crash leaves unanswered, and how long an answer takes."""
@@ -100,6 +103,20 @@ class LogWriter:
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
         return await self._append([ImportAppend(batch) for batch in batches])
+
+    async def begin_origin(self, reason: str) -> OriginId:
+        """Have the log write under a new origin from now on; appends that wait go there. As :meth:`Log.begin_origin`."""
+        return await self._on_disk_thread(lambda: self.log.begin_origin(reason))
+
+    async def _on_disk_thread(self, work: Callable[[], Result]) -> Result:
+        """Do what changes the log between two groups, and tell whoever watches it."""
+        if self._closing:
+            raise LogClosedError
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+        finally:
+            self._wake_readers()
+            self._tell_listeners()
 
     async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
         """Return whole batches from ``cursor`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""

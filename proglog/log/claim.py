@@ -2,21 +2,31 @@
 
 An origin's next sequence must never have been used before. Where that cannot be proved, a new origin begins. The file
 ``origin`` is written first, then the first batch names the origin before; a crash between the two leaves an origin
-without a batch, which the next start gives it.
+without a batch, which the next start gives it::
+
+    old origin --> file: new origin, former ones, why --> first batch of the new origin --> new origin
+                    |                                      ^
+                    +---- crash: the next start goes on ---+
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from proglog.errors import ProglogError, StorageError
 from proglog.log import checkpoint
 from proglog.log.appending import Appender
 from proglog.log.config import FsyncPolicy
 from proglog.log.model import LocalAppend
+from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
-from proglog.log.state import LogState
+from proglog.log.state import LogState, cut_between
 from proglog.record import control
 from proglog.record.batch import verify
-from proglog.types import NO_ORIGIN, NodeName, OriginId, Sequence
+from proglog.types import NO_ORIGIN, NodeName, OriginId
+from proglog.types import Sequence as SequenceNumber
+
+MAX_FORMER_ORIGINS = 64
+"""Most origins that the directory wrote under before that are remembered; the latest first."""
 
 
 class Claim:
@@ -45,7 +55,6 @@ class Claim:
             StorageError: The origin's first batch could not be appended.
         """
         state = self._state
-        held: OriginId | None = None
         fresh = state.end[0] == 0 and not state.origins
         reason = "new data directory" if fresh else "the file 'origin' is missing"
         try:
@@ -53,37 +62,101 @@ class Claim:
         except StorageError:
             content, reason = None, "the file 'origin' was damaged"
         if content is not None:
-            held = OriginId(bytes.fromhex(content["origin"]))
+            state.origin, state.former_origins = _read(content)
             reason = self._reason_to_leave(content.get("fsync"))
-        origin = OriginId(self._new_origin()) if held is None or reason else held
-        if reason or content is None or content.get("fsync") != state.config.fsync.value:
-            self._save(origin)
-        state.origin = origin
-        if origin not in state.origins:
-            self._start(held, reason or "its first batch was never acknowledged")
+        if reason:
+            self._begin(reason)
+        elif state.origin not in state.origins:
+            assert content is not None  # without the file there is a reason
+            self._start(content.get("reason") or "its first batch was never acknowledged")
+        elif content is not None and content.get("fsync") != state.config.fsync.value:
+            self._save(state.origin, state.former_origins, "")
         state.recovery.new_origin_reason = "" if fresh and content is None else reason
 
+    def begin(self, reason: str) -> OriginId:
+        """See :meth:`proglog.log.log.Log.begin_origin`."""
+        refusal = self._state.refusal()
+        if refusal is not None:
+            raise refusal
+        self._begin(reason)
+        self._appender.sync()
+        refusal = self._state.refusal()
+        if refusal is not None:
+            raise refusal
+        return self._state.origin
+
     def _reason_to_leave(self, fsync: str | None) -> str:
-        recovery = self._state.recovery
-        if recovery.end_lost:
+        state = self._state
+        if state.recovery.end_lost:
             return "synced data is missing from the end of the log"
-        if not recovery.clean and fsync != FsyncPolicy.ALWAYS.value:
+        if not state.recovery.clean and fsync != FsyncPolicy.ALWAYS.value:
             return f"unclean stop under --fsync {fsync}: acknowledged records may be missing"
+        if state.origin in state.origins and _may_have_lost_the_last(state):
+            return "its last batches may be in a damaged range"
         return ""
 
-    def _save(self, origin: OriginId) -> None:
-        fsync = self._state.config.fsync.value
-        self._small_files.save("origin", {"origin": origin.hex(), "node_name": self._node_name, "fsync": fsync})
+    def _begin(self, reason: str) -> None:
+        """Take a new origin: in the file first, for the next start then knows which batch is still to be written.
 
-    def _start(self, held: OriginId | None, reason: str) -> None:
-        previous = self._state.origins.get(held) if held is not None else None
+        Where that batch cannot be written, the old origin goes on: nobody has seen the new one.
+        """
+        state = self._state
+        before = state.origin, state.former_origins
+        former = [each for each in (state.origin, *state.former_origins) if each in state.origins]
+        origin = OriginId(self._new_origin())
+        self._save(origin, former[:MAX_FORMER_ORIGINS], reason)
+        state.origin, state.former_origins = origin, tuple(former[:MAX_FORMER_ORIGINS])
+        try:
+            self._start(reason)
+        except ProglogError:
+            state.origin, state.former_origins = before
+            raise
+
+    def _save(self, origin: OriginId, former: Sequence[OriginId], reason: str) -> None:
+        content = {
+            "origin": origin.hex(),
+            "node_name": self._node_name,
+            "fsync": self._state.config.fsync.value,
+            "former": [each.hex() for each in former],
+            "reason": reason,
+        }
+        self._small_files.save("origin", content)
+
+    def _start(self, reason: str) -> None:
+        """Append the first batch of the origin: it names the one before."""
+        state = self._state
+        previous = next((each for each in state.former_origins if each in state.origins), NO_ORIGIN)
+        held = state.origins.get(previous)
         start = control.origin_start(
             self._node_name,
-            now_ms=self._state.now_ms(),
+            now_ms=state.now_ms(),
             reason=reason,
-            previous_origin=held or NO_ORIGIN,
-            previous_next_sequence=previous.next_sequence if previous else Sequence(0),
+            previous_origin=previous,
+            previous_next_sequence=held.next_sequence if held else SequenceNumber(0),
         )
         (outcome,) = self._appender.append([LocalAppend(verify(start))])
         if isinstance(outcome, ProglogError):
             raise outcome
+
+
+def _read(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:
+    former = content.get("former", ())[:MAX_FORMER_ORIGINS]
+    return OriginId(bytes.fromhex(content["origin"])), tuple(OriginId(bytes.fromhex(each)) for each in former)
+
+
+def _may_have_lost_the_last(state: LogState) -> bool:
+    """Return whether damage comes after the last batch of this directory's origin: more of them could be in it."""
+    following: Segment | None = None
+    for segment in reversed(state.segments):
+        if following is not None and cut_between(segment, following) is not None:
+            return True
+        span = segment.index.origins.get(state.origin)
+        if span is not None:
+            if not segment.holes:
+                return False
+            last = segment.find_sequence(state.origin, SequenceNumber(span.next_sequence - 1))
+            return last is None or any(hole.start_position > last for hole in segment.holes)
+        if segment.holes:
+            return True
+        following = segment
+    return False

@@ -228,6 +228,26 @@ class Log:
         """
         return self._appender.append(appends)
 
+    def begin_origin(self, reason: str) -> OriginId:
+        """Write under a new origin from now on: its first batch, durable on return, names the old one.
+
+        What others copied of the old origin can be imported here from then on. A crash at any moment leaves the old
+        origin or the new one; where the first batch cannot be written, the old one goes on.
+
+        Args:
+            reason: In words, for operators: "a peer knows more of this origin than this log".
+
+        Returns:
+            The new origin.
+
+        Raises:
+            StorageError: The disk refused, or the log is closed.
+        """
+        try:
+            return self._claim.begin(reason)
+        except OSError as exc:
+            raise StorageError(f"the file 'origin' could not be written: {exc.strerror or exc}") from exc
+
     def sync(self) -> None:
         """Make everything appended durable: what ``FsyncPolicy.INTERVAL`` calls by its timer."""
         self._appender.sync()

@@ -58,6 +58,8 @@ class LogState:
         self.recovery = RecoveryReport()
         self.origin = NO_ORIGIN
         """Who writes here."""
+        self.former_origins: tuple[OriginId, ...] = ()
+        """Who wrote here before, the latest first."""
         self.origins: dict[OriginId, OriginState] = {}
         """What is durably here of each origin."""
         self.retired = Retired()
