@@ -15,16 +15,18 @@ READY_TIMEOUT = 30.0
 
 @dataclass(slots=True)
 class AgentProcess:
-    """``proglog serve`` on loopback. Ports are free ones at first, and stay the same through restarts."""
+    """``proglog serve``, on loopback unless told otherwise. Free ports at first, the same ones through restarts."""
 
     name: str
     directory: Path
     """Of its data and telemetry."""
     seeds: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
-    """Further flags, without the dashes."""
+    """Further flags, without the dashes; one with an empty value is a switch."""
     rpc_addr: str = ""
     gossip_addr: str = "127.0.0.1:0"
+    command: tuple[str, ...] = ()
+    """What stands in front of the command line: where it is to run."""
     process: "subprocess.Popen[str] | None" = None
 
     def start(self) -> None:
@@ -41,10 +43,10 @@ class AgentProcess:
             **({"start-join-addrs": ",".join(self.seeds)} if self.seeds else {}),
             **self.flags,
         }
-        arguments = [part for flag, value in flags.items() for part in (f"--{flag}", value)]
+        arguments = [part for flag, value in flags.items() for part in (f"--{flag}", value) if part]
         with self.telemetry.open("a") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "proglog", "serve", *arguments],
+                [*self.command, sys.executable, "-m", "proglog", "serve", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -1,0 +1,204 @@
+"""Hosts of their own on one machine: Linux network namespaces around a switch, and the faults of real networks.
+
+::
+
+    [ host a: eth0 10.77.0.1 ]--veth--+
+    [ host b: eth0 10.77.0.2 ]--veth--+--[ switch: br0 10.77.0.254 ]      each box is a namespace
+    [ host c: eth0 10.77.0.3 ]--veth--+
+
+The machine's own network is left alone: nothing outside these namespaces is added, and the same addresses serve every
+test. A fault is one-way unless said otherwise, and silent: frames leave for a hardware address that nobody has, so that
+neither end is told anything, as with a real black hole. :meth:`Host.refuse` is the loud kind: the kernel itself answers
+the sender with an error. What has to work in between (a client that watches both halves of a partition) dials from
+inside the switch, which faults between hosts leave alone.
+
+Needs root, Linux, and ``ip`` and ``tc`` of iproute2; :func:`why_not` says in words what is missing. Kernels without the
+netem queue can neither delay nor drop at random: :meth:`Host.slow_down` limits the rate, which all can.
+"""
+
+import ctypes
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from proglog.errors import ProglogError
+
+MAX_HOSTS = 200
+_NETWORK = "10.77.0"
+_SWITCH_ADDR = f"{_NETWORK}.254"
+_NOWHERE = "02:00:00:00:00:fe"
+"""A locally administered hardware address that no interface of a switch has."""
+_CLONE_NEWNET = 0x40000000
+_NAMESPACES = Path("/run/netns")
+_QUEUE_MS = 400
+
+
+def why_not() -> str:
+    """Return why namespaces cannot be made here; empty: they can."""
+    missing = [tool for tool in ("ip", "tc") if shutil.which(tool) is None]
+    if missing:
+        return f"network namespaces need {' and '.join(missing)} of iproute2"
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    probe = f"proglog-{os.getpid()}-probe"
+    made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
+    if made.returncode:
+        return f"this kernel makes no network namespaces: {made.stderr.strip()}"
+    _run("ip", "netns", "delete", probe)
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A namespace with one interface on the switch. Made by :meth:`Switch.host`."""
+
+    namespace: str
+    addr: str
+    """IPv4."""
+    port: str
+    """The switch's end of its cable, an interface there."""
+    switch: str
+    """The switch's namespace."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What to put in front of a command so that it runs here; the process keeps its id."""
+        return ("ip", "netns", "exec", self.namespace)
+
+    def lose(self, other: "Host") -> None:
+        """Lose, in silence, everything that this host sends to ``other``."""
+        neighbour = (other.addr, "lladdr", _NOWHERE, "dev", "eth0", "nud", "permanent")
+        _run("ip", "-n", self.namespace, "neighbour", "replace", *neighbour)
+
+    def refuse(self, other: "Host") -> None:
+        """Let the kernel refuse everything that this host sends to ``other``."""
+        _run("ip", "-n", self.namespace, "route", "replace", "blackhole", f"{other.addr}/32")
+
+    def reach(self, other: "Host") -> None:
+        """End what :meth:`lose` and :meth:`refuse` did. Nothing happens if they did nothing."""
+        for what in (
+            ("neighbour", "delete", other.addr, "dev", "eth0"),
+            ("route", "delete", "blackhole", f"{other.addr}/32"),
+        ):
+            subprocess.run(["ip", "-n", self.namespace, *what], capture_output=True, check=False)  # absent: well
+
+    def slow_down(self, bytes_per_second: int) -> None:
+        """Let everything that is sent *to* this host arrive at no more than this rate, until :meth:`speed_up`."""
+        rate = ("rate", f"{bytes_per_second * 8}bit", "burst", "8kb", "latency", f"{_QUEUE_MS}ms")
+        _run("tc", "-n", self.switch, "qdisc", "replace", "dev", self.port, "root", "tbf", *rate)
+
+    def speed_up(self) -> None:
+        """End what :meth:`slow_down` did."""
+        _run("tc", "-n", self.switch, "qdisc", "delete", "dev", self.port, "root")
+
+
+class Switch:
+    """Hosts and the network between them. ``with`` makes it; leaving the block removes all of it."""
+
+    def __init__(self) -> None:
+        self._prefix = f"proglog-{os.getpid()}-{secrets.token_hex(2)}"
+        self._hosts: dict[str, Host] = {}
+        self._made = ExitStack()
+
+    @property
+    def namespace(self) -> str:
+        """The switch's own namespace."""
+        return f"{self._prefix}-switch"
+
+    def __enter__(self) -> Self:
+        """Make the switch.
+
+        Raises:
+            ProglogError: ``ip`` refused; :func:`why_not` says beforehand.
+        """
+        with ExitStack() as undo:
+            self._add_namespace(self.namespace, undo)
+            self._ip("link", "add", "br0", "type", "bridge")
+            self._ip("address", "add", f"{_SWITCH_ADDR}/24", "dev", "br0")
+            self._ip("link", "set", "br0", "up")
+            self._made = undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove every namespace, and with them cables, routes and queues."""
+        self._made.close()
+
+    def host(self, name: str) -> Host:
+        """Return the host ``name``, made and plugged in if it is new."""
+        if name not in self._hosts:
+            self._hosts[name] = self._plug_in(name, len(self._hosts) + 1)
+        return self._hosts[name]
+
+    def cut(self, left: Host, right: Host) -> None:
+        """Lose everything between two hosts, in both directions."""
+        left.lose(right)
+        right.lose(left)
+
+    def join(self, left: Host, right: Host) -> None:
+        """Mend what is between two hosts, in both directions."""
+        left.reach(right)
+        right.reach(left)
+
+    def heal(self) -> None:
+        """Mend everything between all hosts."""
+        hosts = list(self._hosts.values())
+        for one in hosts:
+            for other in hosts:
+                if one is not other:
+                    one.reach(other)
+
+    def socket(self) -> socket.socket:
+        """Return a TCP socket of the switch: wherever it is used, it sends from there."""
+        with _inside(self.namespace):
+            return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+
+    def _plug_in(self, name: str, number: int) -> Host:
+        if number > MAX_HOSTS:
+            raise ProglogError(f"a switch has {MAX_HOSTS} ports")
+        host = Host(f"{self._prefix}-{name}", f"{_NETWORK}.{number}", f"port{number}", self.namespace)
+        self._add_namespace(host.namespace, self._made)
+        self._ip("link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", host.namespace)
+        self._ip("link", "set", host.port, "master", "br0", "up")
+        _run("ip", "-n", host.namespace, "address", "add", f"{host.addr}/24", "dev", "eth0")
+        for interface in ("lo", "eth0"):
+            _run("ip", "-n", host.namespace, "link", "set", interface, "up")
+        return host
+
+    def _add_namespace(self, namespace: str, undo: ExitStack) -> None:
+        _run("ip", "netns", "add", namespace)
+        undo.callback(_run, "ip", "netns", "delete", namespace)
+
+    def _ip(self, *arguments: str) -> None:
+        _run("ip", "-n", self.namespace, *arguments)
+
+
+@contextmanager
+def _inside(namespace: str) -> Iterator[None]:
+    """Be in a namespace for the block, this thread alone; a socket belongs for ever to where it was made."""
+    with Path("/proc/thread-self/ns/net").open() as home, (_NAMESPACES / namespace).open() as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(home.fileno())
+
+
+def _enter(namespace_fd: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).setns(namespace_fd, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ProglogError(f"{' '.join(command)}: {done.stderr.strip()}")

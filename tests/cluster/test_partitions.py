@@ -1,0 +1,120 @@
+"""Cut, one-way and flapping networks: both sides go on writing, and soon after healing all have everything, once."""
+
+import asyncio
+import time
+
+import pytest
+
+from proglog.client.model import PeerState
+from proglog.testing.cluster import Cluster, Node
+from proglog.testing.load import History, Load
+
+HEALED_WITHIN = 10.0
+LONG = pytest.mark.skipif("os.environ.get('PROGLOG_LONG') != '1'", reason="a long variant: PROGLOG_LONG=1")
+
+
+async def assert_all_is_there_once(cluster: Cluster, history: History) -> None:
+    logs = {name: await node.values() for name, node in cluster.nodes.items()}
+    assert history.problems(logs) == []
+    assert history.acknowledged
+
+
+async def state_of(node: Node, peer: str) -> PeerState | None:
+    """Return what the node's stream from a peer is doing; none for one that is not followed."""
+    return next((each.state for each in (await node.status()).peers if each.name == peer), None)
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("a", "bc"),
+        pytest.param(("ab", "cde"), marks=LONG),
+        pytest.param(("a", "bcde"), marks=LONG),
+        pytest.param(("a", "b", "c"), marks=LONG),
+    ],
+    ids="|".join,
+)
+async def test_after_a_partition_all_nodes_converge_within_ten_seconds(
+    open_cluster, long, sides, record_property
+) -> None:
+    history = History()
+    async with open_cluster("".join(sides)) as cluster:
+        cluster.partition(*sides)
+        async with Load(cluster, history):
+            await asyncio.sleep(30 if long else 12)
+        assert not await cluster.agree()
+
+        cluster.switch.heal()
+
+        record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
+        await assert_all_is_there_once(cluster, history)
+
+
+async def test_a_one_way_black_hole_is_noticed_and_the_records_take_the_way_round(
+    open_cluster, record_property
+) -> None:
+    """What ``a`` sends to ``b`` is lost, in silence; what ``b`` sends to ``a`` arrives, and so does all to and from ``c``."""
+    history = History()
+    async with open_cluster("abc") as cluster:
+        a, b = cluster["a"], cluster["b"]
+        cut_at = time.monotonic()
+        a.host.lose(b.host)
+        async with Load([a], history):
+            await asyncio.sleep(1)
+
+        async def noticed() -> bool:
+            return await state_of(b, "a") is not PeerState.STREAMING
+
+        await cluster.until(noticed, within=cut_at + 15 - time.monotonic(), what="noticing the stream that is stuck")
+        record_property("noticed_s", time.monotonic() - cut_at)
+        record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
+        assert await state_of(b, "a") is not PeerState.STREAMING
+        await assert_all_is_there_once(cluster, history)
+
+        cluster.switch.heal()
+        await cluster.until(cluster.all_follow_all, within=HEALED_WITHIN, what="streams between all")
+
+
+async def test_two_nodes_that_never_meet_exchange_everything_through_a_third(open_cluster, record_property) -> None:
+    history = History()
+    async with open_cluster("abc", start="") as cluster:
+        cluster.partition("a", "c")
+        for name in "bac":
+            await cluster[name].start()
+        async with Load(cluster, history):
+            await asyncio.sleep(3)
+
+        record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
+        assert await state_of(cluster["a"], "c") is not PeerState.STREAMING
+        assert await state_of(cluster["c"], "a") is not PeerState.STREAMING
+        await assert_all_is_there_once(cluster, history)
+
+
+async def test_a_link_that_flaps_every_second_loses_and_repeats_nothing(open_cluster, long, record_property) -> None:
+    history = History()
+    async with open_cluster("abc") as cluster:
+        async with Load(cluster, history):
+            for _ in range(60 if long else 6):
+                cluster.partition("a", "bc")
+                await asyncio.sleep(0.5)
+                cluster.switch.heal()
+                await asyncio.sleep(0.5)
+
+        record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
+        await assert_all_is_there_once(cluster, history)
+
+
+async def test_a_route_that_answers_with_errors_is_survived_as_well(open_cluster) -> None:
+    """A kernel may refuse to send: to gossip and replication that is one more kind of loss."""
+    history = History()
+    async with open_cluster("ab") as cluster:
+        a, b = cluster["a"], cluster["b"]
+        a.host.refuse(b.host)
+        b.host.refuse(a.host)
+        async with Load(cluster, history):
+            await asyncio.sleep(3)
+
+        cluster.switch.heal()
+
+        record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
+        await assert_all_is_there_once(cluster, history)
