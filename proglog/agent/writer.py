@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 from proglog.errors import LogClosedError, ProglogError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
-from proglog.log.model import Append, Appended, ImportAppend, LocalAppend, LogCursor, LogRead, Outcome
+from proglog.log.model import Append, Appended, DamagedRange, ImportAppend, LocalAppend, LogCursor, LogRead, Outcome
 from proglog.record.batch import VerifiedBatch
 from proglog.types import OriginId
 
@@ -107,6 +107,10 @@ class LogWriter:
     async def begin_origin(self, reason: str) -> OriginId:
         """Have the log write under a new origin from now on; appends that wait go there. As :meth:`Log.begin_origin`."""
         return await self._on_disk_thread(lambda: self.log.begin_origin(reason))
+
+    async def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
+        """Give the log what it lost to damage; return the ranges that are whole again. As :meth:`Log.refill`."""
+        return await self._on_disk_thread(lambda: self.log.refill(batches))
 
     async def _on_disk_thread(self, work: Callable[[], Result]) -> Result:
         """Do what changes the log between two groups, and tell whoever watches it."""

@@ -224,14 +224,14 @@ class SegmentIndex:
         return head[:_CRC_AT] + crc(checked).to_bytes(4, "little") + checked + entries
 
     @classmethod
-    def decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int) -> "SegmentIndex":
+    def decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int | None) -> "SegmentIndex":
         """Return the index in a file, without its entries, if it is that of the store of ``store_bytes`` bytes.
 
         Args:
             data: The file, or enough of its beginning to hold every origin.
             base_offset: Of the store, from its name.
             interval_bytes: For what is added later.
-            store_bytes: Of the store as it is now.
+            store_bytes: Of the store as it is now; ``None`` for any.
 
         Raises:
             MalformedBatchError: It is damaged, cut short, of another version, or of another store.
@@ -242,7 +242,7 @@ class SegmentIndex:
             raise MalformedBatchError(f"the index file is damaged: {exc}") from exc
 
     @classmethod
-    def _decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int) -> "SegmentIndex":
+    def _decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int | None) -> "SegmentIndex":
         magic, version, checksum, *numbers, origin_count, entry_count, entries_crc = _HEAD.unpack_from(data)
         if magic != MAGIC or version != VERSION:
             raise MalformedBatchError("this is no index file of a version known here")
@@ -258,7 +258,7 @@ class SegmentIndex:
             index._numbers[OriginId(origin)] = number
         if at > len(data) or crc(memoryview(data)[_CHECKED_FROM:at]) != checksum:
             raise MalformedBatchError("the index file's summary does not agree with its checksum")
-        if (summary.base_offset, summary.store_bytes) != (base_offset, store_bytes):
+        if summary.base_offset != base_offset or store_bytes not in (None, summary.store_bytes):
             raise MalformedBatchError("the index file belongs to another store, or to this one at another time")
         index.end_offset, index.store_bytes = summary.end_offset, summary.store_bytes
         index.batch_count, index.record_count = summary.batch_count, summary.record_count

@@ -14,6 +14,7 @@ This is the face; the parts, on one shared :class:`~proglog.log.state.LogState`:
     Log --+-- recovery  claim          opening: what the last life left; whose log it is
           +-- appending                stamp, write, sync, show; roll
           +-- reading                  read, and find places
+          +-- refill  damage  fit      what damage took, and putting it back
           +-- housekeeping             retention, the full disk, the durable mark
 
 Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
@@ -31,11 +32,13 @@ from proglog.log.claim import Claim
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem, Lock, OsFiles, read_all
 from proglog.log.housekeeping import Housekeeper
-from proglog.log.model import Append, DamagedRange, LogCursor, LogRead, OriginState, Outcome, SegmentInfo
+from proglog.log.model import Append, DamagedRange, LogCursor, LogRead, MissingRange, OriginState, Outcome, SegmentInfo
 from proglog.log.recovery import Recovery, RecoveryReport
+from proglog.log.refill import Refiller
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.state import LogState
+from proglog.record.batch import VerifiedBatch
 from proglog.types import ORIGIN_BYTES, NodeName, Offset, OriginId
 from proglog.types import Sequence as SequenceNumber
 
@@ -50,6 +53,7 @@ class Log:
         self._small_files = small_files
         self._appender = Appender(state)
         self._housekeeper = Housekeeper(state, small_files, self._appender)
+        self._refiller = Refiller(state)
         self._claim: Claim
 
     @classmethod
@@ -171,6 +175,16 @@ class Log:
         """Return the ranges that cannot be read, in order."""
         return self._state.damaged()
 
+    def missing(self) -> list[MissingRange]:
+        """Return what stood in damaged ranges and is nowhere else in this log, its own origin's included.
+
+        Found once for each change of the damage, by walking the headers of damaged segments.
+
+        Raises:
+            StorageError: The disk could not be read.
+        """
+        return self._refiller.missing()
+
     def disk_usage(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk; zeros if it does not say."""
         return self._state.disk_usage()
@@ -247,6 +261,29 @@ class Log:
             return self._claim.begin(reason)
         except OSError as exc:
             raise StorageError(f"the file 'origin' could not be written: {exc.strerror or exc}") from exc
+
+    def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
+        """Put back what damage took: candidates are kept until a damaged range can be filled to the byte.
+
+        Every batch written is proved by the chains of its origin, before the damage and after it. Batches of no missing
+        range are ignored. At most 64 MiB of candidates are kept, those of other ranges go first.
+
+        Args:
+            batches: What :meth:`missing` asked for, from any node, in any order and any number of calls.
+
+        Returns:
+            The ranges that can be read again.
+
+        Raises:
+            ForkedOriginError: A candidate belongs to another history of its origin; nothing of it is kept.
+            LogFullError: There is no room to lengthen a store that was cut; try again.
+            StorageError: The disk refused, or the log is closed.
+        """
+        refusal = self._state.refusal()
+        if refusal is not None:
+            raise refusal
+        healed, _ = self._refiller.refill(batches)
+        return healed
 
     def sync(self) -> None:
         """Make everything appended durable: what ``FsyncPolicy.INTERVAL`` calls by its timer."""

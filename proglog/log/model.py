@@ -97,5 +97,13 @@ class DamagedRange:
     detail: str
 
 
+class MissingRange(NamedTuple):
+    """Sequences in ``[start, end)`` of one origin that stood in damaged ranges, and are nowhere else in this log."""
+
+    origin: OriginId
+    start: SequenceNumber
+    end: SequenceNumber
+
+
 Append = LocalAppend | ImportAppend
 Outcome = Appended | AlreadyHeld | ProglogError

@@ -106,9 +106,14 @@ class Recovery:
     def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
         store = self.stores.get(base_offset)
         size = Position(store.size())
-        index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=size)
-        if index is not None and index.end_offset == following:
-            return Segment(self.stores, base_offset, index, size)
+        index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
+        if index is not None and index.end_offset == following and index.store_bytes >= size:
+            if index.store_bytes == size:
+                return Segment(self.stores, base_offset, index, size)
+            # The store was cut: the index still knows what was in it, and how much.
+            size = Position(index.store_bytes)
+            holes = self._scan(store, base_offset, size, (size, following)).holes
+            return Segment(self.stores, base_offset, index, size, holes=holes)
         scanned = self._scan(store, base_offset, size, (size, following))
         segment = Segment(self.stores, base_offset, scanned.index, size, holes=scanned.holes, checked=(0, size))
         segment.index_state = "rebuilt"

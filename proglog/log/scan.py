@@ -84,7 +84,7 @@ def scan_store(
         file: The store.
         base_offset: From its name.
         interval_bytes: Of the index.
-        length: Bytes of the store to look at.
+        length: Bytes that the store should have; what it lacks of them is damage.
         durable: The position before which everything is known to have been synced, and the end offset there.
         visit: Called with every whole batch in order; what it is given is valid during the call only.
 
@@ -94,7 +94,7 @@ def scan_store(
     index = SegmentIndex(base_offset, interval_bytes)
     holes: list[Hole] = []
     position = Position(0)
-    window = _Window(file, length)
+    window = _Window(file, min(length, file.size()))
     while position < length:
         batch = window.batch_at(position)
         if batch is not None and _continues(index, batch.header, position):

@@ -7,7 +7,7 @@ be whole, and a sealed store is checked as far as it is read. What does not chec
 answers :class:`DataLossError` while everything before and after it is served.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from struct import Struct
 
@@ -159,6 +159,31 @@ class Segment:
         self.save_index()
         return entries
 
+    def take_back(self, size: Position, end_offset: Offset, healed: Collection[Position]) -> bool:
+        """Serve what was written in the place of damage, if it reads back whole.
+
+        Args:
+            size: Of the store, now.
+            end_offset: After what is in it, now.
+            healed: Where damage began that should be gone.
+
+        Returns:
+            Whether it is; if not, everything is as before.
+
+        Raises:
+            StorageError: The store could not be read.
+        """
+        scanned = self._scan(size, end_offset)
+        if scanned.index.end_offset != end_offset or any(hole.start_position in healed for hole in scanned.holes):
+            return False
+        # The hole goes last: until then readers keep away from what is behind it.
+        self.index, self.checked, self.size = scanned.index, (0, size), size
+        self.holes = scanned.holes
+        if not self.active:
+            self.index_state = "rebuilt"
+            self.save_index()
+        return True
+
     def save_index(self) -> None:
         """Write the index file. It is a hint: the log is whole without it, so a failure is only noted."""
         if self.holes or self.index.entries is None:
@@ -224,23 +249,20 @@ class Segment:
             return StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
         return hole.error()
 
-    def _scan(self) -> ScannedStore:
-        interval_bytes, size = self.index.interval_bytes, self.size
+    def _scan(self, size: Position | None = None, end_offset: Offset | None = None) -> ScannedStore:
+        length = self.size if size is None else size
+        durable = (length, self.end_offset if end_offset is None else end_offset)
         try:
-            return scan_store(
-                self.store, self.base_offset, interval_bytes, length=size, durable=(size, self.end_offset)
-            )
+            return scan_store(self.store, self.base_offset, self.index.interval_bytes, length=length, durable=durable)
         except OSError as exc:
             raise self._unreadable(Position(0), exc) from exc
 
     def _pread(self, size: int, position: Position) -> bytes:
+        """Return up to ``size`` bytes; fewer where the store was cut, which its reader takes for damage."""
         try:
-            data = self.store.pread(size, position)
+            return self.store.pread(size, position)
         except OSError as exc:
             raise self._unreadable(position, exc) from exc
-        if len(data) < size:
-            raise StorageError(f"{store_name(self.base_offset)} ends at byte {position + len(data)}: it was cut")
-        return data
 
     def _unreadable(self, position: Position, cause: OSError) -> StorageError:
         return StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {cause.strerror or cause}")
@@ -254,8 +276,13 @@ def _is_whole(data: bytes, at: int) -> bool:
     return True
 
 
-def load_index(stores: Stores, base_offset: Offset, *, interval_bytes: int, store_bytes: int) -> SegmentIndex | None:
-    """Return the index from its file, or ``None`` if that is missing, damaged, stale or another's."""
+def load_index(
+    stores: Stores, base_offset: Offset, *, interval_bytes: int, store_bytes: int | None
+) -> SegmentIndex | None:
+    """Return the index from its file, or ``None`` if that is missing, damaged, stale or another's.
+
+    Without ``store_bytes`` it may be that of a store of another length.
+    """
     path = stores.directory / index_name(base_offset)
     for limit in (_SUMMARY_BYTES, MAX_INDEX_BYTES):
         try:

@@ -17,6 +17,7 @@ Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") fo
 import threading
 from bisect import bisect_right
 from collections.abc import Callable
+from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 
@@ -90,8 +91,22 @@ class LogState:
 
     def collect_origins(self) -> None:
         """Work out what is here of each origin, from what retention recorded and from the segments."""
+        self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
+        self.origins = self._count_origins()
+
+    def recount_origins(self) -> None:
+        """Count again after damaged batches came back: how far an origin goes only ever grows."""
+        with self.mutex:
+            for origin, counted in self._count_origins().items():
+                held = self.origins[origin]
+                if held.next_sequence > counted.next_sequence:
+                    held = replace(held, floor_sequence=counted.floor_sequence, bytes=counted.bytes)
+                self.origins[origin] = held if held.next_sequence > counted.next_sequence else counted
+
+    def _count_origins(self) -> dict[OriginId, OriginState]:
+        origins: dict[OriginId, OriginState] = {}
         for origin, retired in self.retired.origins.items():
-            self.origins[origin] = OriginState(
+            origins[origin] = OriginState(
                 next_sequence=retired.next_sequence,
                 chain_crc=retired.chain_crc,
                 floor_sequence=retired.next_sequence,
@@ -100,10 +115,9 @@ class LogState:
                 node_name=retired.node_name,
             )
         for segment in self.segments:
-            self.last_append_ms = max(self.last_append_ms, segment.index.last_append_ms)
             for origin, span in segment.index.origins.items():
-                before = self.origins.get(origin)
-                self.origins[origin] = OriginState(
+                before = origins.get(origin)
+                origins[origin] = OriginState(
                     next_sequence=span.next_sequence,
                     chain_crc=span.chain_crc,
                     floor_sequence=before.floor_sequence if before else span.first_sequence,
@@ -111,6 +125,7 @@ class LogState:
                     bytes=span.stored_bytes + (before.bytes if before else 0),
                     node_name=span.node_name or (before.node_name if before else ""),
                 )
+        return origins
 
     def damaged(self) -> list[DamagedRange]:
         """Return the ranges that cannot be read, in order."""

@@ -1,0 +1,255 @@
+"""Putting back what damage took, from copies that others have. The writer's thread.
+
+::
+
+    offered batch --> in a missing range? --> continues the chain? --> kept, in memory, bounded
+                       no: ignored             no: refused               |
+                                                                         v   all of a damaged range there?
+       holes dropped, index saved <-- read back whole <-- synced <-- written in place
+
+Portable part and payload of a batch are the same on every node, so a range is filled to the byte. All that is written
+is proved by two chains: it continues the batch before the damage, and leads to the batch after it. A range is a hole
+for readers until it is whole again; a crash in the middle leaves bytes that are as damaged as before, or whole batches.
+
+A range whose batches can have stood in one of several ranges is healed together with those.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from proglog.errors import ForkedOriginError, LogFullError, NotFoundError, ProglogError, StorageError
+from proglog.log import reading
+from proglog.log.damage import Damage, Lack, Survey, signature, survey
+from proglog.log.files import Buffer, File, write_all
+from proglog.log.fit import Missing, Room, fit
+from proglog.log.model import DamagedRange, MissingRange
+from proglog.log.state import FULL, LogState
+from proglog.log.store import store_name
+from proglog.record.batch import VerifiedBatch, chain_agrees, stamp_import, verify_checksums
+from proglog.types import Offset, Position
+from proglog.types import Sequence as SequenceNumber
+
+MAX_REFILL_BYTES = 64 * 1024 * 1024
+"""Most bytes of batches kept until their range is complete."""
+
+
+@dataclass(slots=True)
+class _Candidates:
+    """Batches of one missing range: those that continue the chain from its start, and those that wait for one before."""
+
+    missing: MissingRange
+    next_sequence: SequenceNumber
+    chain_crc: int
+    batches: list[VerifiedBatch] = field(default_factory=list)
+    waiting: dict[SequenceNumber, VerifiedBatch] = field(default_factory=dict)
+    bytes: int = 0
+
+    @property
+    def complete(self) -> bool:
+        return self.next_sequence == self.missing.end
+
+
+class Refiller:
+    """See the module."""
+
+    def __init__(self, state: LogState) -> None:
+        """Look after the damage of one log."""
+        self._state = state
+        self._surveyed: tuple[object, Survey] = ((), Survey())
+        self._candidates: OrderedDict[MissingRange, _Candidates] = OrderedDict()
+
+    def missing(self) -> list[MissingRange]:
+        """See :meth:`proglog.log.log.Log.missing`."""
+        return [lack.missing for lack in self._survey().lacks]
+
+    def refill(self, batches: Sequence[VerifiedBatch]) -> tuple[list[DamagedRange], list[VerifiedBatch]]:
+        """Take candidates; return the ranges that are whole now, and the batches that were written.
+
+        Raises:
+            ForkedOriginError: A candidate does not continue the history that is here.
+            StorageError: The disk refused.
+        """
+        found = self._survey()
+        current = {lack.missing for lack in found.lacks}
+        for missing in [each for each in self._candidates if each not in current]:
+            del self._candidates[missing]
+        refused: ForkedOriginError | None = None
+        for batch in batches:
+            try:
+                self._take(found, batch)
+            except ForkedOriginError as exc:
+                refused = refused or exc
+        if refused is not None:
+            raise refused
+        return self._heal(found)
+
+    def _survey(self) -> Survey:
+        marks = signature(self._state)
+        if not marks:
+            return Survey()
+        if self._surveyed[0] != marks:
+            found = survey(self._state)
+            self._surveyed = (marks, found)
+        return self._surveyed[1]
+
+    # Taking candidates
+
+    def _take(self, found: Survey, batch: VerifiedBatch) -> None:
+        header = batch.header
+        for lack in found.lacks:
+            origin, start, end = lack.missing
+            if origin == header.origin and start < header.next_sequence and header.base_sequence < end:
+                break
+        else:
+            return  # whole here already, or not here yet: an import
+        if header.base_sequence < start or header.next_sequence > end:
+            raise ForkedOriginError(origin, header.base_sequence)
+        held = self._candidates.get(lack.missing)
+        if held is None:
+            held = self._candidates[lack.missing] = _Candidates(lack.missing, start, lack.chain_before)
+        self._candidates.move_to_end(lack.missing)
+        if header.base_sequence < held.next_sequence or header.base_sequence in held.waiting:
+            return
+        # A copy: what it came in may be much larger.
+        held.waiting[header.base_sequence] = verify_checksums(bytes(batch.data))
+        held.bytes += header.batch_bytes
+        self._keep_within_bounds(found)
+        self._advance(held)
+
+    def _advance(self, held: _Candidates) -> None:
+        """Move batches from the waiting ones as far as the chain is proved."""
+        missing = held.missing
+        while (batch := held.waiting.pop(held.next_sequence, None)) is not None:
+            if not batch.header.is_gap and not chain_agrees(batch, held.chain_crc):
+                held.bytes -= batch.header.batch_bytes
+                raise ForkedOriginError(missing.origin, held.next_sequence)
+            held.batches.append(batch)
+            held.next_sequence, held.chain_crc = batch.header.next_sequence, batch.header.chain_crc
+        if held.complete and not self._leads_on(missing, held.chain_crc):
+            self._candidates.pop(missing, None)
+            raise ForkedOriginError(missing.origin, missing.end)
+
+    def _leads_on(self, missing: MissingRange, chain_crc: int) -> bool:
+        """Return whether the origin's history after the damage continues ``chain_crc``."""
+        state = self._state
+        held = state.origins[missing.origin]
+        if held.next_sequence == missing.end:
+            return held.chain_crc == chain_crc
+        try:
+            cursor = reading.seek_sequence(state, missing.origin, missing.end)
+            following = verify_checksums(reading.read(state, cursor, 1).data)
+        except (NotFoundError, ProglogError):
+            return False  # damaged by now, too: another survey finds that
+        return following.header.is_gap or chain_agrees(following, chain_crc)
+
+    def _keep_within_bounds(self, found: Survey) -> None:
+        """Let go of the candidates that were looked at least recently while there are too many."""
+        limit = MAX_REFILL_BYTES
+        if all(damage.end_position is not None for damage in found.damages):
+            limit = min(limit, sum(damage.stored_end - damage.start_position for damage in found.damages))
+        while sum(each.bytes for each in self._candidates.values()) > limit:
+            self._candidates.popitem(last=False)
+
+    # Healing
+
+    def _heal(self, found: Survey) -> tuple[list[DamagedRange], list[VerifiedBatch]]:
+        healed: list[DamagedRange] = []
+        written: list[VerifiedBatch] = []
+        for first, end in _together(found.lacks):
+            lacks = [lack for lack in found.lacks if first <= lack.first < end]
+            held = [self._candidates.get(lack.missing) for lack in lacks]
+            if not all(each is not None and each.complete for each in held):
+                continue
+            batches = [self._candidates.pop(lack.missing).batches for lack in lacks]
+            damages = found.damages[first:end]
+            fitting = fit(
+                [_room(damage) for damage in damages],
+                [
+                    Missing(each, lack.first - first, lack.end - first)
+                    for lack, each in zip(lacks, batches, strict=True)
+                ],
+            )
+            if fitting is not None and self._put_back(damages, fitting):
+                healed += [_described(damage) for damage in damages]
+                written += [batch for room in fitting for batch in room]
+        if healed:
+            self._state.recount_origins()
+        return healed, written
+
+    def _put_back(self, damages: Sequence[Damage], fitting: Sequence[Sequence[VerifiedBatch]]) -> bool:
+        """Write batches in the place of damage; return whether they read back whole."""
+        for damage, batches in zip(damages, fitting, strict=True):
+            self._write(damage, batches)
+        segments = {damage.segment.base_offset: damage.segment for damage in damages}
+        whole = True
+        for segment in segments.values():
+            ends = [
+                _end(damage, batches)
+                for damage, batches in zip(damages, fitting, strict=True)
+                if damage.segment is segment
+            ]
+            size = Position(max(segment.size, *(position for position, _ in ends)))
+            end_offset = Offset(max(segment.end_offset, *(offset for _, offset in ends)))
+            starts = [damage.start_position for damage in damages if damage.segment is segment]
+            if segment.take_back(size, end_offset, starts):
+                self._state.indexes.use(segment)
+            else:
+                whole = False
+                self._state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
+        return whole
+
+    def _write(self, damage: Damage, batches: Sequence[VerifiedBatch]) -> None:
+        state, segment = self._state, damage.segment
+        parts: list[Buffer] = []
+        offset = damage.start_offset
+        for batch in batches:
+            parts += [stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms), batch.payload]
+            offset = Offset(offset + batch.header.record_count)
+        try:
+            file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
+            try:
+                write_all(file, parts, damage.start_position)
+                file.sync()
+            finally:
+                self._close(file, segment.file)
+        except OSError as exc:
+            if exc.errno in FULL:  # only where a store that was cut grows again: as damaged as before
+                raise LogFullError(f"no space left in {state.data_dir} to put batches back") from exc
+            raise state.poison() from exc
+
+    def _close(self, file: File, active: File | None) -> None:
+        if file is not active:
+            file.close()
+
+
+def _together(lacks: Sequence[Lack]) -> list[tuple[int, int]]:
+    """Return the ranges of damage numbers that have to be filled together: whose lacks overlap."""
+    groups: list[tuple[int, int]] = []
+    for first, end in sorted((lack.first, lack.end) for lack in lacks):
+        if groups and first < groups[-1][1]:
+            groups[-1] = (groups[-1][0], max(groups[-1][1], end))
+        else:
+            groups.append((first, end))
+    return groups
+
+
+def _room(damage: Damage) -> Room:
+    start, stored_end = damage.start_position, damage.stored_end
+    try:
+        standing = damage.segment.store.pread(stored_end - start, start)
+    except OSError as exc:
+        raise StorageError(f"reading {store_name(damage.segment.base_offset)}: {exc.strerror or exc}") from exc
+    size = None if damage.end_position is None else stored_end - start
+    return Room(size, damage.end_offset - damage.start_offset, standing)
+
+
+def _end(damage: Damage, batches: Sequence[VerifiedBatch]) -> tuple[int, int]:
+    """Return the position and the offset after what was written."""
+    records = sum(batch.header.record_count for batch in batches)
+    return damage.start_position + sum(len(batch.data) for batch in batches), damage.start_offset + records
+
+
+def _described(damage: Damage) -> DamagedRange:
+    where = f"{store_name(damage.segment.base_offset)}, byte {damage.start_position}"
+    return DamagedRange(damage.start_offset, damage.end_offset, where)

@@ -1,0 +1,328 @@
+"""Putting back what damage took: found by the jumps in sequences, filled to the byte, proved by the chains."""
+
+from contextlib import suppress
+from errno import EIO
+from random import Random
+
+import pytest
+
+from proglog.errors import DataLossError, ForkedOriginError, LogPoisonedError
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.log.model import ImportAppend, LogCursor, MissingRange
+from proglog.log.verify import verify_directory
+from proglog.record.batch import HEADER_BYTES, VerifiedBatch, verify
+from proglog.testing.files import FaultyFiles, SimulatedCrashError
+from proglog.types import Offset, OriginId, Position, Sequence
+from tests.unit.log.kit import DIR, SMALL, append, batches_of, copy, local, open_log, stored
+
+WHOLE = LogConfig(ballast_bytes=0)
+STORE = DIR / f"{0:020d}.log"
+
+
+def sample(seed: int, config: LogConfig = SMALL, *, own: int = 40) -> tuple[FaultyFiles, Log]:
+    """A log of three origins, small batches of any size, and at its end a batch of each."""
+    random, files = Random(seed), FaultyFiles(seed)
+    log = open_log(files=files, config=config, seed=100 + seed)
+    others = [open_log(files=FaultyFiles(), name=name, seed=200 + seed + at) for at, name in enumerate("bc")]
+    waiting = {other: batches_of(other) for other in others}
+    for number in range(own):
+        for writer in (log, *others):
+            values = [
+                b"%s %d %d " % (writer.origin[:2].hex().encode(), number, at) for at in range(random.randint(1, 3))
+            ]
+            writer.append([local(*(value + random.randbytes(random.randint(0, 90)) for value in values))])
+        for other in others:
+            if random.random() < 0.7 or number == own - 1:
+                held = log.origins().get(other.origin)
+                have = held.next_sequence if held else 1
+                new = [each for each in batches_of(other) if each.header.base_sequence >= have]
+                log.append([ImportAppend(verify(bytes(each.data))) for each in new])
+    append(log, b"the last one")
+    assert waiting
+    return files, log
+
+
+def copy_of(log: Log) -> Log:
+    """Another log with the same batches, origin by origin."""
+    other = open_log(files=FaultyFiles(), name="copy", seed=999)
+    for origin in log.origins():
+        copy(log, other, origin)
+    return other
+
+
+def fetched(log: Log, missing: MissingRange) -> list[VerifiedBatch]:
+    """What ``log`` has of a missing range."""
+    origin, at, end = missing
+    found = []
+    while at < end:
+        batch = verify(log.read(log.seek_sequence(origin, at), 1).data)
+        found.append(batch)
+        at = batch.header.next_sequence
+    return found
+
+
+def reads(log: Log) -> list[tuple[Offset, OriginId, Sequence, bytes]]:
+    """Every batch, as any reader gets it, without what is each node's own."""
+    return [
+        (each.header.base_offset, each.header.origin, each.header.base_sequence, bytes(each.data[32:]))
+        for each in batches_of(log)
+    ]
+
+
+def damage(files: FaultyFiles, random: Random, spare: int, kinds: list[str]) -> None:
+    """Damage some ranges of the stores, but for the last bytes of the last one."""
+    stores = [path for path in files.paths() if path.suffix == ".log"]
+    for _ in range(random.randint(1, 4)):
+        path = random.choice(stores)
+        data = files.content(path)
+        length = len(data) - (spare if path == stores[-1] else 0)
+        if length <= 0:
+            continue
+        at = random.randrange(length)
+        match random.choice(kinds):
+            case "flip":
+                data[at] ^= 1 << random.randrange(8)
+            case "flips":
+                for _ in range(20):
+                    data[min(length - 1, at + random.randrange(300))] ^= 1 << random.randrange(8)
+            case "zeros":
+                start = at // 512 * 512
+                end = min(length, start + 512 * random.randint(1, 2))
+                data[start:end] = bytes(end - start)
+            case "noise":
+                end = min(length, at + random.randint(1, 700))
+                data[at:end] = random.randbytes(end - at)
+            case "cut":
+                if path != stores[-1]:
+                    del data[at:]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_flipped_bits_come_back_byte_for_byte(seed: int) -> None:
+    random = Random(seed)
+    files, log = sample(seed)
+    before, source = reads(log), copy_of(log)
+    log = damaged_and_healed(files, log, source, random, ["flip", "flips"])
+    assert reads(log) == before
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lost_sectors_and_cut_stores_come_back_with_each_origin_in_its_order(seed: int) -> None:
+    random = Random(seed)
+    files, log = sample(seed)
+    before, values, source = reads(log), stored(log), copy_of(log)
+    lost: set[int] = set()
+    log = damaged_and_healed(files, log, source, random, ["flip", "zeros", "noise", "cut"], lost)
+    after = reads(log)
+    # Where nothing is left of them, in which order batches of several origins stood is not known to anybody.
+    assert sorted(each[1:] for each in after) == sorted(each[1:] for each in before)
+    assert [each for each in after if each[0] not in lost] == [each for each in before if each[0] not in lost]
+    assert {at: value for at, value in stored(log).items() if at not in lost} == {
+        at: value for at, value in values.items() if at not in lost
+    }
+
+
+def damaged_and_healed(
+    files: FaultyFiles, log: Log, source: Log, random: Random, kinds: list[str], lost: set[int] | None = None
+) -> Log:
+    """Damage the stores of ``log``, let it find that, refill it from ``source``, and check all but what it reads."""
+    origins = log.origins()
+    if random.random() < 0.5:
+        log.close()
+    files.kill()
+    damage(files, random, 1200, kinds)
+    if random.random() < 0.5:
+        for path in [path for path in files.paths() if path.suffix == ".index"]:
+            files.unlink(path)
+    log = open_log(files=files, seed=4)
+    stored(log)  # readers come upon what opening did not look at
+    batches_of_all(log)
+    if lost is not None:
+        lost |= {offset for each in log.damaged() for offset in range(each.start, each.end + 1)}
+    offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
+    assert bool(offered) == bool(log.damaged())
+    random.shuffle(offered)
+    for batch in offered:
+        log.refill([batch])
+    assert log.damaged() == []
+    assert log.missing() == []
+    assert log.origins() == origins
+    check_indexes(log)
+    log.close()
+    report = verify_directory(DIR, files=files)
+    assert [finding for finding in report.findings if finding.severity != "note"] == []
+    files.kill()
+    log = open_log(files=files, seed=5)
+    assert log.recovery.clean
+    assert log.recovery.describe() == ""
+    return log
+
+
+def batches_of_all(log: Log) -> None:
+    """Have every batch of the log looked at, control batches, too."""
+    for segment in log.segments():
+        with suppress(DataLossError):
+            cursor = LogCursor(segment.base_offset, Position(0))
+            while cursor.segment == segment.base_offset and (read := log.read(cursor, 1)).data:
+                cursor = read.next
+
+
+def check_indexes(log: Log) -> None:
+    for each in batches_of(log):
+        header = each.header
+        if header.record_count:
+            assert verify(log.read(log.seek(header.base_offset), 1).data).data[32:] == each.data[32:]
+        cursor = log.seek_sequence(header.origin, header.base_sequence)
+        assert verify(log.read(cursor, 1).data).header.portable_crc == header.portable_crc
+
+
+def one_damaged(values: list[bytes], lost: int) -> tuple[FaultyFiles, Log, Log]:
+    """A disk, the log on it with one damaged batch, and a whole copy."""
+    files = FaultyFiles()
+    log = open_log(files=files, config=WHOLE)
+    places = [(log.end_cursor.position, append(log, value))[0] for value in values]
+    source = copy_of(log)
+    files.kill()
+    files.content(STORE)[places[lost] + HEADER_BYTES + 1] ^= 1
+    return files, open_log(files=files, config=WHOLE, seed=9), source
+
+
+def test_a_control_batch_comes_back_though_it_has_no_offsets() -> None:
+    files = FaultyFiles()
+    log = open_log(files=files, config=WHOLE)
+    append(log, b"a")
+    append(log, b"b")
+    source, before = copy_of(log), reads(log)
+    files.kill()
+    files.content(STORE)[HEADER_BYTES + 3] ^= 1
+    log = open_log(files=files, config=WHOLE)
+    assert log.missing() == [(log.origin, 1, 2)]
+    (healed,) = log.refill(fetched(source, log.missing()[0]))
+    assert healed.start == healed.end == 0
+    assert reads(log) == before
+
+
+def test_readers_see_the_hole_until_it_is_whole() -> None:
+    _, log, source = one_damaged([b"a", b"b", b"c"], 1)
+    assert log.refill([]) == []
+    with pytest.raises(DataLossError):
+        log.seek(Offset(1))
+    log.refill(fetched(source, log.missing()[0]))
+    assert stored(log) == {0: b"a", 1: b"b", 2: b"c"}
+
+
+def test_another_history_is_refused_and_never_written() -> None:
+    files, log, _ = one_damaged([b"a", b"b", b"c"], 1)
+    before = bytes(files.content(STORE))
+    (missing,) = log.missing()
+    liar = open_log(files=FaultyFiles(), config=WHOLE)  # the same seed, so the same origin
+    for value in (b"x", b"y", b"z"):
+        append(liar, value)
+    with pytest.raises(ForkedOriginError):
+        log.refill(fetched(liar, missing))
+    assert bytes(files.content(STORE)) == before
+    assert log.missing() == [missing]
+
+
+def test_a_history_that_parts_inside_the_range_is_refused() -> None:
+    files, log, source = one_damaged([b"a", b"b", b"c"], 1)
+    (missing,) = log.missing()
+    liar_files = FaultyFiles()
+    liar = open_log(files=liar_files, config=WHOLE)
+    append(liar, b"a")
+    append(liar, b"B")  # continues the chain before, does not lead to the one after
+    before = bytes(files.content(STORE))
+    with pytest.raises(ForkedOriginError):
+        log.refill(fetched(liar, missing))
+    assert bytes(files.content(STORE)) == before
+    assert len(log.refill(fetched(source, missing))) == 1
+
+
+def test_what_is_not_missing_is_ignored() -> None:
+    files, log, source = one_damaged([b"a", b"b", b"c"], 1)
+    before = bytes(files.content(STORE))
+    (missing,) = log.missing()
+    others = [each for each in batches_of(source) if each.header.base_sequence != missing.start]
+    assert log.refill(others) == []
+    assert bytes(files.content(STORE)) == before
+
+
+def test_what_an_origin_ended_with_is_not_missing_but_imported_anew() -> None:
+    files, other = FaultyFiles(), open_log(files=FaultyFiles(), name="b", seed=2)
+    log = open_log(files=files, config=WHOLE)
+    append(other, b"lost")
+    copy(other, log)
+    at = log.end_cursor.position - 135
+    append(log, b"mine")
+    files.kill()
+    files.content(STORE)[at + HEADER_BYTES + 1] ^= 1
+    log = open_log(files=files, config=WHOLE, seed=4)
+    assert len(log.damaged()) == 1
+    assert log.missing() == []
+    copy(other, log)
+    assert sorted(stored(log).values()) == [b"lost", b"mine"]
+    assert log.missing() == []
+
+
+def test_a_crash_at_any_operation_of_a_refill_is_harmless() -> None:
+    for ahead in range(1, 12):
+        for power in (False, True):
+            files, log, source = one_damaged([b"a" * 700, b"b" * 1700, b"c" * 700, b"d"], 1)
+            batches = fetched(source, log.missing()[0])
+            files.crash_at = files.operation + ahead
+            with suppress(SimulatedCrashError):
+                log.refill(batches)
+            files.power_loss() if power else files.kill()
+            log = open_log(files=files, config=WHOLE, seed=4)
+            if log.damaged():
+                log.refill(fetched(source, log.missing()[0]))
+            assert stored(log) == {0: b"a" * 700, 1: b"b" * 1700, 2: b"c" * 700, 3: b"d"}
+
+
+@pytest.mark.parametrize("operation", [1, 2])
+def test_a_failed_write_or_sync_of_a_refill_poisons_the_log(operation: int) -> None:
+    files, log, source = one_damaged([b"a", b"b", b"c"], 1)
+    (missing,) = log.missing()
+    files.faults[files.operation + operation] = EIO
+    with pytest.raises(LogPoisonedError):
+        log.refill(fetched(source, missing))
+    assert log.state == "poisoned"
+    assert log.missing() == [missing]
+
+
+def test_candidates_are_bounded_by_what_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, log = sample(3, WHOLE)
+    source = copy_of(log)
+    files.kill()
+    files.content(STORE)[2048:3072] = bytes(1024)
+    log = open_log(files=files, config=WHOLE, seed=4)
+    monkeypatch.setattr("proglog.log.refill.MAX_REFILL_BYTES", 400)
+    offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
+    assert sum(len(batch.data) for batch in offered) > 1000
+    assert log.refill(offered) == []
+    monkeypatch.undo()
+    assert len(log.refill(offered)) == 1
+
+
+def test_the_last_batches_of_an_origin_come_back_while_an_index_knows_them() -> None:
+    files = FaultyFiles()
+    log = open_log(files=files)
+    for number in range(6):
+        append(log, b"old %d" % number)
+    at, old = log.end_cursor.position, log.origin
+    append(log, b"the last of the old")
+    log.begin_origin("because")
+    while log.segment_count == 1:
+        append(log, b"new" * 50)
+    before, source = reads(log), copy_of(log)
+    log.close()
+    files.kill()
+    del files.content(STORE)[at + 20 :]
+    log = open_log(files=files, seed=4)
+    batches_of_all(log)
+    missing = log.missing()
+    assert (old, 8, 9) in missing
+    log.refill([batch for each in missing for batch in fetched(source, each)])
+    assert log.damaged() == []
+    assert reads(log) == before
