@@ -21,7 +21,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 import proglog.client
 from proglog.client.model import ClusterSnapshot, PeerState
@@ -79,6 +79,14 @@ class Door:
                 end.close()
 
 
+class Held(NamedTuple):
+    """A record as a log holds it."""
+
+    origin: bytes
+    sequence: int
+    value: bytes
+
+
 @dataclass(slots=True)
 class Node:
     """An agent, its host and the way to it."""
@@ -102,10 +110,18 @@ class Node:
         async with self.client() as client:
             return await client.status()
 
-    async def values(self) -> list[bytes]:
-        """Return the values of its whole log, in its order."""
+    async def records(self) -> "list[Held]":
+        """Return its whole log, in its order."""
         async with self.client() as client:
-            return [value async for fetched in client.consume() for value in fetched.values()]
+            return [
+                Held(fetched.batch.header.origin, sequence, value)
+                async for fetched in client.consume()
+                for sequence, value in enumerate(fetched.values(), fetched.batch.header.base_sequence)
+            ]
+
+    async def stream_from(self, peer: str) -> PeerState | None:
+        """Return what its stream from ``peer`` is doing; none: it does not follow it."""
+        return next((each.state for each in (await self.status()).peers if each.name == peer), None)
 
     async def start(self) -> None:
         """Start the agent and wait until it is ready."""
@@ -135,6 +151,7 @@ class Cluster:
         self.switch = Switch()
         self.nodes: dict[str, Node] = {}
         self._names = tuple(names)
+        self._seeds: list[str] = []
         self._flags = {"insecure": "", **(flags or {})} if tls is None else dict(flags or {})
         self._tls = tls
         self._open = AsyncExitStack()
@@ -144,6 +161,7 @@ class Cluster:
         async with AsyncExitStack() as undo:
             undo.enter_context(self.switch)
             undo.push_async_callback(self._end)
+            self._seeds = [f"{self.switch.host(name).addr}:{GOSSIP_PORT}" for name in self._names]
             for name in self._names:
                 await self.add(name)
             self._open = undo.pop_all()
@@ -164,7 +182,7 @@ class Cluster:
         return itertools.chain(self.nodes.values())
 
     async def add(self, name: str, *, node_name: str = "", flags: Mapping[str, str] | None = None) -> Node:
-        """Return a further node, not started, which joins through those that are there.
+        """Return a further node, not started, which joins through those that the cluster began with.
 
         Args:
             name: Here.
@@ -172,7 +190,7 @@ class Cluster:
             flags: Of this agent, over the cluster's.
         """
         host = self.switch.host(name)
-        seeds = tuple(f"{node.host.addr}:{GOSSIP_PORT}" for node in self.nodes.values())
+        seeds = tuple(seed for seed in self._seeds if seed != f"{host.addr}:{GOSSIP_PORT}")
         agent = AgentProcess(
             node_name or name,
             self.directory / name,
@@ -207,6 +225,10 @@ class Cluster:
     async def statuses(self) -> list[ClusterSnapshot]:
         """Return what each running agent says about itself."""
         return list(await asyncio.gather(*(node.status() for node in self.running())))
+
+    async def logs(self) -> dict[str, list[Held]]:
+        """Return each running agent's log, by node."""
+        return {name: await node.records() for name, node in self.nodes.items() if node.agent.process is not None}
 
     async def all_follow_all(self) -> bool:
         """Whether every running agent has a stream from every other."""

@@ -1,8 +1,9 @@
 """Clients that go on writing whatever happens, and the history of what they were told.
 
 Every value is sent once and is unlike every other: ``NODE/LIFE/NUMBER``, a life being one connection. What was
-acknowledged has to be in every log, once; what was sent and not answered may be there, once; nothing else may be, and
-within a life the order is the order of sending (after Jepsen's ``kafka`` workload).
+acknowledged has to be in every log, once; what was sent and not answered may be there, once; nothing else may be. Within
+a life and an origin the order is that of sending, and a sequence of an origin is one value everywhere (after Jepsen's
+``kafka`` workload).
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from proglog.errors import ProglogError
-from proglog.testing.cluster import Node
+from proglog.testing.cluster import Held, Node
 
 _PAUSE = 0.1
 _PATIENCE = 2.0
@@ -30,29 +31,26 @@ class History:
     latencies: list[float] = field(default_factory=list)
     """Seconds from sending a group to its acknowledgement."""
 
-    def problems(self, logs: Mapping[str, Sequence[bytes]], *, forgiven: Iterable[bytes] = ()) -> list[str]:
-        """Return in words what is wrong with the values of each node's log; empty: nothing.
+    def problems(self, logs: Mapping[str, Sequence[Held]], *, forgiven: Iterable[bytes] = ()) -> list[str]:
+        """Return in words what is wrong with the logs; empty: nothing.
 
         Args:
-            logs: The values in each log's order, by node.
+            logs: Each in its own order, by node.
             forgiven: Acknowledged values that may be missing, because every disk that had them is gone.
         """
-        found = []
         expected = self.acknowledged - set(forgiven)
-        for name, values in logs.items():
-            held = set(values)
+        found = []
+        for name, log in logs.items():
+            values = Counter(record.value for record in log)
             for what, wrong in (
-                ("lost", expected - held),
-                ("there twice", {value for value, times in Counter(values).items() if times > 1}),
-                ("sent by nobody", held - self.sent),
-                ("out of order", _out_of_order(values)),
+                ("lost", expected - values.keys()),
+                ("there twice", {value for value, times in values.items() if times > 1}),
+                ("sent by nobody", values.keys() - self.sent),
+                ("out of order", _out_of_order(log)),
             ):
                 if wrong:
                     found.append(f"{name}: {len(wrong)} {what}, such as {min(wrong)!r}")
-        if len({frozenset(values) for values in logs.values()}) > 1:
-            sizes = {name: len(set(values)) for name, values in logs.items()}
-            found.append(f"the logs differ: {sizes}")
-        return found
+        return found + _differences(logs)
 
 
 class Load:
@@ -109,12 +107,25 @@ class Load:
                 await asyncio.sleep(self._interval)
 
 
-def _out_of_order(values: Sequence[bytes]) -> set[bytes]:
-    last: dict[bytes, bytes] = {}
+def _out_of_order(log: Sequence[Held]) -> set[bytes]:
+    last: dict[tuple[bytes, bytes], bytes] = {}
     wrong = set()
-    for value in values:
-        life, _, number = value.rpartition(b"/")
-        if last.get(life, b"") > number:
-            wrong.add(value)
-        last[life] = number
+    for record in log:
+        life, _, number = record.value.rpartition(b"/")
+        if last.get((record.origin, life), b"") > number:
+            wrong.add(record.value)
+        last[record.origin, life] = number
     return wrong
+
+
+def _differences(logs: Mapping[str, Sequence[Held]]) -> list[str]:
+    found = []
+    places: dict[tuple[bytes, int], bytes] = {}
+    for name, log in logs.items():
+        other = {record.value for record in log if places.setdefault(record[:2], record.value) != record.value}
+        if other:
+            found.append(f"{name}: {len(other)} where others have another record, such as {min(other)!r}")
+    sizes = {name: len(set(log)) for name, log in logs.items()}
+    if len({frozenset(log) for log in logs.values()}) > 1:
+        found.append(f"the logs differ: {sizes}")
+    return found

@@ -23,7 +23,7 @@ async def test_each_node_receives_each_record_once_and_the_log_ends_still(open_t
         await asyncio.sleep(60 if long else 3)  # what is looked at is this time
 
         assert [status.log.end_offset for status in await cluster.statuses()] == ends
-        logs = {name: await node.values() for name, node in cluster.nodes.items()}
+        logs = await cluster.logs()
         assert history.problems(logs) == []
         assert len(history.acknowledged) >= 1000
         copied, dropped = await copies(cluster)

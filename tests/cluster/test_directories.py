@@ -1,0 +1,163 @@
+"""Data directories that are lost, put back, copied, or outlived: identity is the directory's history, not its name."""
+
+import asyncio
+import shutil
+
+from proglog.testing.cluster import Cluster, Node
+from proglog.testing.load import History, Load
+
+CONVERGED_WITHIN = 10.0
+
+
+def origins_of(snapshot) -> dict[bytes, int]:
+    return {origin.origin: origin.next_sequence for origin in snapshot.origins}
+
+
+async def write(cluster: Cluster, names: str, history: History, seconds: float = 1.0) -> None:
+    async with Load([cluster[name] for name in names], history):
+        await asyncio.sleep(seconds)
+
+
+async def test_a_wiped_disk_comes_back_under_its_name_with_everything_and_a_new_origin(
+    open_cluster, record_property
+) -> None:
+    history = History()
+    async with open_cluster("abc") as cluster:
+        await write(cluster, "abc", history)
+        await cluster.converged(within=CONVERGED_WITHIN)
+        before = await cluster["a"].status()
+        cluster["a"].agent.kill()
+        shutil.rmtree(cluster["a"].data_dir)
+        async with Load([cluster["b"]], history):
+            await cluster["a"].start()
+            await write(cluster, "a", history)
+
+        record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
+
+        after = await cluster["a"].status()
+        assert history.problems(await cluster.logs()) == []
+        assert after.node.origin != before.node.origin
+        assert origins_of(after)[before.node.origin] == origins_of(before)[before.node.origin]
+
+
+async def test_a_directory_put_back_goes_on_under_a_new_origin_and_gets_its_own_records_back(
+    open_cluster, record_property
+) -> None:
+    """The copy was made while the agent was stopped; what came after it is known to the others only."""
+    history = History()
+    async with open_cluster("abc") as cluster:
+        a = cluster["a"]
+        await write(cluster, "a", history)
+        a.agent.stop()
+        shutil.copytree(a.data_dir, a.agent.directory / "backup")
+        await a.start()
+        await write(cluster, "abc", history)
+        await cluster.converged(within=CONVERGED_WITHIN)
+        before = await a.status()
+        a.agent.kill()
+        shutil.rmtree(a.data_dir)
+        (a.agent.directory / "backup").rename(a.data_dir)
+
+        await a.start()
+        await cluster.until(lambda: went_on_as_another(a, before.node.origin), within=10, what="a new origin")
+        await write(cluster, "a", history)
+
+        record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
+        assert history.problems(await cluster.logs()) == []
+        assert "origin_started" in a.agent.telemetry.read_text()
+
+
+async def test_a_directory_put_back_under_load_forks_nothing(open_cluster, record_property) -> None:
+    """Clients write to it from its first moment, before a peer can tell it what it had written in its other life."""
+    history = History()
+    async with open_cluster("abc") as cluster:
+        a = cluster["a"]
+        await write(cluster, "a", history, 0.5)
+        a.agent.stop()
+        shutil.copytree(a.data_dir, a.agent.directory / "backup")
+        await a.start()
+        await write(cluster, "abc", history, 0.5)
+        await cluster.converged(within=CONVERGED_WITHIN)
+        a.agent.kill()
+        shutil.rmtree(a.data_dir)
+        (a.agent.directory / "backup").rename(a.data_dir)
+
+        async with Load(cluster, history):
+            await a.start()
+            await asyncio.sleep(3)
+
+        record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
+        assert history.problems(await cluster.logs()) == []
+
+
+async def went_on_as_another(node: Node, origin: bytes) -> bool:
+    return (await node.status()).node.origin != origin
+
+
+async def test_a_directory_cloned_to_a_second_host_becomes_two_origins(open_cluster, record_property) -> None:
+    history = History()
+    async with open_cluster("ab") as cluster:
+        a = cluster["a"]
+        await write(cluster, "a", history)
+        a.agent.stop()
+        clone = await cluster.add("c")
+        shutil.copytree(a.data_dir, clone.data_dir)
+        origin = origins_of(await cluster["b"].status())
+        await asyncio.gather(a.start(), clone.start())
+        async with Load(cluster, history):
+            await cluster.until(lambda: differ(a, clone), within=10, what="two origins")
+            await asyncio.sleep(1)
+
+        record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
+        assert history.problems(await cluster.logs()) == []
+        assert len(origins_of(await cluster["b"].status())) > len(origin)
+
+
+async def differ(left: Node, right: Node) -> bool:
+    return (await left.status()).node.origin != (await right.status()).node.origin
+
+
+async def test_a_dead_nodes_records_reach_a_late_joiner_through_a_third_only(open_cluster, record_property) -> None:
+    history = History()
+    async with open_cluster("abc", start="ab") as cluster:
+        cluster.partition("a", "c")
+        await write(cluster, "a", history)
+        await cluster.converged(within=CONVERGED_WITHIN)
+        cluster["a"].agent.kill()
+
+        await cluster["c"].start()
+
+        record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
+        assert history.problems(await cluster.logs()) == []
+        assert len(history.acknowledged) == len(await cluster["c"].records())
+
+
+async def test_retention_that_outran_a_follower_leaves_an_explicit_gap(open_cluster, record_property) -> None:
+    """``b`` sleeps while ``a`` writes more than it keeps: what nobody has any more is counted, never passed over."""
+    history = History()
+    flags = {"segment_bytes": str(64 * 1024), "retention_bytes": str(256 * 1024)}
+    async with open_cluster("ab", **flags) as cluster:
+        a, b = cluster["a"], cluster["b"]
+        await write(cluster, "a", history, 0.5)
+        await cluster.converged(within=CONVERGED_WITHIN)
+        b.agent.kill()
+        async with a.client() as client, client.producer(batch_bytes=16 * 1024) as producer:
+            await producer.send_values([bytes(1024)] * 4096)
+
+        async def outran() -> bool:
+            status = await a.status()
+            return any(each.local and each.floor_sequence > 2000 for each in status.origins)
+
+        await cluster.until(outran, within=30, what="retention")
+
+        await b.start()
+        record_property(
+            "gap_s", await cluster.converged(within=45)
+        )  # a gap is written when everybody has refused for half a minute
+
+        local = next(each for each in (await a.status()).origins if each.local)
+        copied = next(each for each in (await b.status()).origins if each.origin == local.origin)
+        assert copied.next_sequence == local.next_sequence
+        assert "gap" in b.agent.telemetry.read_text()
+        events = [event for event in (await b.status()).events if "gap" in event.kind]
+        assert events, "nothing was said of the gap"
