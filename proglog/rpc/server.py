@@ -38,6 +38,9 @@ OPTIONS = (
     ("grpc.http2.max_ping_strikes", 0),
 )
 
+CONNECTION_AGE = 3600.0
+"""Seconds after which a connection over TLS takes no new calls, so that its certificate is looked at again."""
+
 SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Cluster")
 
 
@@ -62,6 +65,7 @@ class Server:
         tls: TLSFiles | None = None,
         extra_services: Sequence[ExtraService] = (),
         on_call_end: Callable[[str, str, float], None] = lambda *_: None,
+        connection_age: float = CONNECTION_AGE,
     ) -> None:
         """Keep what is to be served; nothing listens yet. ``on_call_end`` gets method, code and seconds of each call."""
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -70,6 +74,7 @@ class Server:
         self._tls = tls
         self._extra_services = extra_services
         self._on_call_end = on_call_end
+        self._connection_age = connection_age
         self._log_service = LogService(commit_log)
         self._cluster_service = ClusterService()
         self._health = health.aio.HealthServicer()
@@ -87,7 +92,7 @@ class Server:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
         server = grpc.aio.server(
-            interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=OPTIONS
+            interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=self._options()
         )
         log_pb2_grpc.add_LogServicer_to_server(self._log_service, server)
         batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log), server)
@@ -123,6 +128,11 @@ class Server:
         """Return when the server has stopped, for whatever reason."""
         if self._server is not None:
             await self._server.wait_for_termination()
+
+    def _options(self) -> list[tuple[str, int]]:
+        # Without a grace, calls under way go on: a stream that is followed for days is not cut.
+        aging = [("grpc.max_connection_age_ms", int(self._connection_age * 1000))] if self._tls is not None else []
+        return [*OPTIONS, *aging]
 
     def _bind(self, server: grpc.aio.Server, addr: str) -> int:
         try:

@@ -7,9 +7,9 @@
       demands   a certificate of ca_file          demands   a server of ca_file, with the dialled name in its SANs
 
 A server looks at its files before each handshake (three ``stat`` calls, 4 us) and takes a new set without a restart.
-A set that fails its checks is reported once, and the last good one stays. Connections that are open live on: what
-bounds a withdrawn certificate is the server's ``max_connection_age``. A client reads its files when it makes its
-channel.
+A set that fails its checks is reported once, and the last good one stays. A connection takes no new calls after an
+hour (:mod:`proglog.rpc.server`): that bounds a withdrawn certificate; streams that are open go on. A client reads its
+files when it makes its channel.
 
 Source: gRPC's ``dynamic_ssl_server_credentials``; RFC 8446, RFC 5280.
 """
