@@ -31,6 +31,7 @@ from proglog.client.channel import open_channel
 from proglog.errors import ConfigError, ProglogError
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
+from proglog.rpc.acks import Acks
 from proglog.rpc.followers import Followers
 from proglog.rpc.own_origin import OwnOrigin
 from proglog.rpc.replication_service import ReplicationService
@@ -154,6 +155,7 @@ class Agent:
             tls=config.server_tls,
             on_call_end=self._metrics.call_ended if self._metrics else lambda *_: None,
             extra_services=(service,),
+            acks=Acks(self._followers, self._servers_alive),
         )
         port = await self.server.start(config.rpc_addr)
         self._undo.append(("server", partial(self.server.stop, SERVER_GRACE)))
@@ -260,6 +262,11 @@ class Agent:
             config.acl_policy_file,
             on_error=lambda message: self._logger.error("policy_rejected", error=message),
         )
+
+    def _servers_alive(self) -> int:
+        """Return how many members serve gRPC now, this one included."""
+        view = getattr(self, "view", None)  # calls may come before membership runs
+        return 1 if view is None else view.servers_alive()
 
     def _certificate_expires_at_ms(self) -> int:
         """Return when the server certificate ends, milliseconds since 1970; 0 without one."""

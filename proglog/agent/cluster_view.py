@@ -10,6 +10,7 @@ from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.gossip.member import Member as GossipMember
+from proglog.gossip.member import Status
 from proglog.rpc import model
 
 
@@ -48,6 +49,12 @@ class AgentView:
             segments=self._segments() if segments else (),
             events=self.timeline.events,
             taken_at_ms=self.now_ms(),
+        )
+
+    def servers_alive(self) -> int:
+        """Return how many members serve gRPC now, this one included."""
+        return sum(
+            member.status is Status.ALIVE and bool(member.tags.get("rpc_addr")) for member in self.membership.members()
         )
 
     def _node(self) -> model.NodeStatus:

@@ -98,15 +98,20 @@ class Client:
         in_flight: int = DEFAULT_IN_FLIGHT,
         linger: float = DEFAULT_LINGER,
         acks: int = 1,
+        ack_timeout: float = 0.0,
+        idempotent: bool = False,
         on_ack: Callable[[Acknowledged], None] | None = None,
     ) -> Producer:
         """Return a producer, to be used with ``async with``.
 
         Args:
             batch_bytes: A batch is sent when it has about so many.
-            in_flight: Batches sent and not yet acknowledged, at most.
+            in_flight: Batches sent and not yet acknowledged, at most; an idempotent producer has at most five.
             linger: Seconds that a record waits for company.
-            acks: Nodes on which a batch is durable before it is acknowledged.
+            acks: Nodes on which a batch is durable before it is acknowledged; ``ALL``: every server alive.
+            ack_timeout: Seconds that the other nodes have for that; 0: the agent's default, 10.
+            idempotent: Send again, when a connection broke, what was not answered: to the same log, which appends it
+                once. For as long as the client's timeout.
             on_ack: Called for each acknowledged batch, in order.
         """
         return Producer(
@@ -116,6 +121,9 @@ class Client:
             in_flight=in_flight,
             linger=linger,
             acks=acks,
+            ack_timeout=ack_timeout,
+            idempotent=idempotent,
+            timeout=self.timeout,
             on_ack=on_ack,
         )
 

@@ -3,12 +3,22 @@
 ::
 
     send() -> gathering (128 KiB or 5 ms) -> at most 16 batches in flight -> acknowledged, in order
+                                                  |                           unconfirmed: durable on the agent, not known
+                                                  |                          to be on as many nodes as asked
+                                                  +-- the connection breaks: sent again, in order, over the next one
 
-An acknowledgement means durable on the agent. When the stream breaks, what was in flight is *unknown*: it may or may
-not be in the log, and :class:`ProduceError` says how much is which.
+An acknowledgement means durable on as many nodes as ``acks`` says. What was in flight when a stream broke is in the log
+or not; an *idempotent* producer - the default - sends it again to the same agent, which appends it once, also after a
+restart. What could not be settled so is *unknown*, and :class:`ProduceError` says how much that is.
+
+Before a batch is sent, the agent has said which log it is: a batch goes again to that log only, and one that nobody
+took a connection for was never sent.
+
+Source: KIP-98 (idempotent producer: producer id, epoch, sequence; five in flight).
 """
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,26 +29,43 @@ from typing import Self
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.errors import AccessError, ProglogError
+from proglog.errors import (
+    DeadlineError,
+    InvalidRequestError,
+    LogClosedError,
+    OtherLogError,
+    PreconditionError,
+    ProglogError,
+    RecordTooLargeError,
+    UnavailableError,
+)
 from proglog.record import batch, columns
-from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, NO_PRODUCER
 from proglog.record.record import Record
+from proglog.rpc.acks import ALL
+from proglog.rpc.batch_service import LOG_KEY
 
 DEFAULT_BATCH_BYTES = 128 * 1024
 DEFAULT_IN_FLIGHT = 16
+MAX_REMEMBERED = 5
+"""Batches of a producer that a log remembers: more in flight could not be sent again."""
 DEFAULT_LINGER = 0.005
+RETRY_INTERVAL = 0.1
+"""Seconds between two tries to reach an agent that went away; gRPC has its own intervals below that."""
 _RECORD_OVERHEAD_BYTES = 8
 """About what a column costs beside a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A batch that is durable."""
+    """A batch that is durable on as many nodes as asked for."""
 
     base_offset: int
     end_offset: int
     origin: bytes
     base_sequence: int
+    copies: int = 1
+    """Nodes on which it is known to be durable."""
 
 
 class ProduceError(ProglogError):
@@ -46,9 +73,10 @@ class ProduceError(ProglogError):
 
     Attributes:
         cause: Why.
-        acknowledged: Records that are durable.
-        unknown: Records that were sent and not answered: they may or may not be in the log.
-        unsent: Records that were not sent.
+        acknowledged: Records that are durable on as many nodes as asked for.
+        unknown: Records that were sent and not answered, and those that were not confirmed in time: they may or may
+            not be in the log.
+        unsent: Records that were not sent, or were refused: they are not in the log.
     """
 
     def __init__(self, cause: ProglogError, *, acknowledged: int, unknown: int, unsent: int) -> None:
@@ -59,6 +87,51 @@ class ProduceError(ProglogError):
         self.acknowledged = acknowledged
         self.unknown = unknown
         self.unsent = unsent
+
+
+class UnconfirmedError(DeadlineError):
+    """Records are durable on the agent, and were not confirmed on as many nodes as asked for in time.
+
+    Their outcome is *unknown*, not failed: the other nodes get them when they can. Sending them again would append
+    them twice.
+
+    Attributes:
+        acknowledged: Records that are durable on as many nodes as asked for.
+        unknown: Those that are not known to be.
+    """
+
+    def __init__(self, *, acknowledged: int, unknown: int, acks: int) -> None:
+        nodes = "every server alive" if acks == ALL else f"{acks} nodes"
+        super().__init__(
+            f"{unknown:,} records are durable on the agent, but were not confirmed on {nodes} in time: their outcome is"
+            f" unknown, not failed, and copies may still arrive; do not send them again"
+            f" ({acknowledged:,} records acknowledged)"
+        )
+        self.acknowledged = acknowledged
+        self.unknown = unknown
+
+
+@dataclass(slots=True)
+class _Batch:
+    data: bytes
+    count: int
+    sent: bool = False
+    """Whether it may have reached the agent."""
+
+
+class _Call:
+    """One call's end for requests: over when the call is."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        """Index of the next unanswered batch to send."""
+        self.over = False
+        self.may_send = asyncio.Event()
+
+    def end(self) -> None:
+        """Let the task that sends end."""
+        self.over = True
+        self.may_send.set()
 
 
 class Producer:
@@ -73,28 +146,46 @@ class Producer:
         in_flight: int = DEFAULT_IN_FLIGHT,
         linger: float = DEFAULT_LINGER,
         acks: int = 1,
+        ack_timeout: float = 0.0,
+        idempotent: bool = False,
+        timeout: float = 10.0,
         on_ack: Callable[[Acknowledged], None] | None = None,
     ) -> None:
+        """See :meth:`Client.producer`."""
         self.acknowledged = 0
-        """Records that are durable on the agent."""
+        """Records that are durable on as many nodes as asked for."""
+        self.unconfirmed = 0
+        """Records that are durable on the agent, and not known to be on as many nodes as asked for."""
         self._stub = stub
         self._error_of = error_of
         self._batch_bytes = min(batch_bytes, MAX_BATCH_BYTES // 2)
         self._linger = linger
         self._acks = acks
+        self._ack_timeout_ms = max(0, round(ack_timeout * 1000))
+        self._idempotent = idempotent
+        self._timeout = timeout
         self._on_ack = on_ack
+        self._producer_id = os.urandom(16) if idempotent else NO_PRODUCER
+        self._next_sequence = 0
         self._gathered: list[Record] = []
         self._gathered_bytes = 0
-        self._outbox: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue(1)
-        self._in_flight: deque[int] = deque()
-        self._slots = asyncio.Semaphore(in_flight)
+        self._unanswered: deque[_Batch] = deque()
+        self._waiting = 0
+        """Records that wait for a place in flight."""
+        self._slots = asyncio.Semaphore(min(in_flight, MAX_REMEMBERED) if idempotent else in_flight)
         self._idle = asyncio.Event()
         self._idle.set()
-        self._unsent = 0
         self._linger_timer: asyncio.TimerHandle | None = None
         self._lingering: asyncio.Task[None] | None = None
+        self._call = _Call()
+        self._ending = False
+        self._log: bytes | None = None
+        """The log that took the stream."""
+        self._retries = 0
+        self._broken_at: float | None = None
         self._stream: asyncio.Task[None] | None = None
         self._failure: ProglogError | None = None
+        self._told_unconfirmed = 0
 
     async def __aenter__(self) -> Self:
         """Open the stream."""
@@ -108,7 +199,8 @@ class Producer:
         try:
             if kind is None:
                 await self.flush()
-                await self._outbox.put(None)
+                self._ending = True
+                self._call.may_send.set()
                 assert self._stream is not None
                 await self._stream
                 self._raise_failure()
@@ -118,7 +210,7 @@ class Producer:
             if self._stream is not None:
                 self._stream.cancel()
                 await asyncio.gather(self._stream, return_exceptions=True)
-            self._end_requests()
+            self._call.end()
 
     async def send(self, record: Record) -> None:
         """Take one record; waits while too many batches are in flight.
@@ -147,18 +239,21 @@ class Producer:
         for part in _parts(values, self._batch_bytes):
             now_ms = _now_ms()
             payload = columns.from_values(part)
-            data = batch.encode(payload, count=len(part), first_timestamp_ms=now_ms, max_timestamp_ms=now_ms)
-            await self._dispatch(data, len(part))
+            await self._dispatch(payload, len(part), now_ms, now_ms)
 
     async def flush(self) -> None:
         """Return when everything taken so far is acknowledged.
 
         Raises:
+            UnconfirmedError: Some of it is not known to be on as many nodes as asked for; the producer can go on.
             ProduceError: The stream is broken.
         """
         await self._send_gathered()
         await self._idle.wait()
         self._raise_failure()
+        unknown, self._told_unconfirmed = self.unconfirmed - self._told_unconfirmed, self.unconfirmed
+        if unknown:
+            raise UnconfirmedError(acknowledged=self.acknowledged, unknown=unknown, acks=self._acks)
 
     async def _send_gathered(self) -> None:
         if self._linger_timer is not None:
@@ -168,13 +263,8 @@ class Producer:
             return
         records, self._gathered, self._gathered_bytes = self._gathered, [], 0
         first_ms = records[0].timestamp_ms
-        data = batch.encode(
-            columns.from_records(records, first_ms),
-            count=len(records),
-            first_timestamp_ms=first_ms,
-            max_timestamp_ms=max(record.timestamp_ms for record in records),
-        )
-        await self._dispatch(data, len(records))
+        max_ms = max(record.timestamp_ms for record in records)
+        await self._dispatch(columns.from_records(records, first_ms), len(records), first_ms, max_ms)
 
     def _linger_over(self) -> None:
         self._linger_timer = None
@@ -186,68 +276,137 @@ class Producer:
         except ProglogError as exc:  # raised again by the next send, flush or exit
             self._failure = self._failure or exc
 
-    async def _dispatch(self, data: bytes, count: int) -> None:
-        self._unsent += count
+    async def _dispatch(self, payload: bytes, count: int, first_ms: int, max_ms: int) -> None:
+        if HEADER_BYTES + len(payload) > MAX_BATCH_BYTES:
+            raise RecordTooLargeError(HEADER_BYTES + len(payload), MAX_BATCH_BYTES)
+        self._waiting += count
         self._idle.clear()
         await self._slots.acquire()
         self._raise_failure()
-        await self._outbox.put((data, count))
+        # From here on nothing waits: sequences are in the order of sending.
+        data = batch.encode(
+            payload,
+            count=count,
+            first_timestamp_ms=first_ms,
+            max_timestamp_ms=max_ms,
+            producer_id=self._producer_id,
+            producer_sequence=self._next_sequence,
+        )
+        self._next_sequence += count if self._idempotent else 0
+        self._waiting -= count
+        self._unanswered.append(_Batch(data, count))
+        self._call.may_send.set()
 
     async def _run(self) -> None:
+        while True:
+            try:
+                await self._converse()
+            except grpc.aio.AioRpcError as exc:
+                error = self._error_of(exc)
+                gone = exc.code() is grpc.StatusCode.UNAVAILABLE
+            except ProglogError as exc:
+                error, gone = exc, isinstance(exc, UnavailableError)
+            else:
+                return
+            if not self._may_try_again(error, gone=gone):
+                self._fail(error)
+                return
+            await asyncio.sleep(RETRY_INTERVAL)
+
+    async def _converse(self) -> None:
+        """Hold one call: learn which log this is, then send everything that has no answer yet, in order."""
+        mine = self._call = _Call()
+        call = self._stub.Produce(self._requests(mine))
         try:
-            call = self._stub.Produce(self._requests())
+            async with asyncio.timeout(self._timeout):
+                log = dict(await call.initial_metadata() or ()).get(LOG_KEY)
+                if not isinstance(log, bytes):
+                    await call.code()  # it has failed; reading says how
+            if isinstance(log, bytes):
+                self._meet(log)
+            mine.may_send.set()
             async for response in call:
                 self._acknowledge(response)
-        except grpc.aio.AioRpcError as exc:
-            self._fail(self._error_of(exc))
-        else:
-            if self._in_flight:
-                self._fail(ProglogError("the agent ended the stream before it had answered everything"))
+        except TimeoutError:
+            raise DeadlineError(f"the agent did not answer within {self._timeout:g} s; nothing was sent") from None
+        finally:
+            mine.end()
+            call.cancel()
+        if self._unanswered:
+            raise UnavailableError("the agent ended the stream before it had answered everything")
 
-    async def _requests(self) -> AsyncIterator[batches_pb2.ProduceBatchRequest]:
-        while (item := await self._outbox.get()) is not None:
-            data, count = item
-            self._in_flight.append(count)
-            self._unsent -= count
-            yield batches_pb2.ProduceBatchRequest(batch=data, acks=self._acks)
+    def _meet(self, log: bytes) -> None:
+        """Remember the log that took the stream; batches that may be in one log are not sent to another."""
+        if self._log not in (None, log) and any(each.sent for each in self._unanswered):
+            raise OtherLogError(
+                "another log answers at this address now: what was not answered is not sent again,"
+                " since copies of it may be in the cluster"
+            )
+        self._log = log
+
+    async def _requests(self, call: _Call) -> AsyncIterator[batches_pb2.ProduceBatchRequest]:
+        while True:
+            await call.may_send.wait()
+            while self._log is not None and not call.over and call.next < len(self._unanswered):
+                each = self._unanswered[call.next]
+                each.sent = True
+                call.next += 1
+                yield batches_pb2.ProduceBatchRequest(
+                    batch=each.data, acks=self._acks, ack_timeout_ms=self._ack_timeout_ms
+                )
+            if call.over or self._ending:
+                return
+            call.may_send.clear()
 
     def _acknowledge(self, response: batches_pb2.ProduceBatchResponse) -> None:
-        self.acknowledged += self._in_flight.popleft()
+        answered = self._unanswered.popleft()
+        self._call.next -= 1
+        self._broken_at = None
+        if response.unconfirmed:
+            self.unconfirmed += answered.count
+        else:
+            self.acknowledged += answered.count
+            if self._on_ack is not None:
+                self._on_ack(_acknowledged(response))
         self._slots.release()
-        if self._on_ack is not None:
-            self._on_ack(
-                Acknowledged(response.base_offset, response.end_offset, response.origin, response.base_sequence)
-            )
-        if not self._in_flight and not self._unsent:
+        if not self._unanswered and not self._waiting:
             self._idle.set()
+
+    def _may_try_again(self, error: ProglogError, *, gone: bool) -> bool:
+        """Return whether the agent, which was there once, may be back in time."""
+        if not self._idempotent or self._log is None or not (gone or isinstance(error, LogClosedError)):
+            return False
+        now = time.monotonic()
+        self._broken_at = self._broken_at or now
+        self._retries += 1
+        return now < self._broken_at + self._timeout
 
     def _fail(self, cause: ProglogError) -> None:
         """Wake whoever waits: from now on every call raises."""
         self._failure = cause
-        if isinstance(cause, AccessError) and not self.acknowledged:
-            # Who may not produce has appended nothing: that much is known.
-            self._unsent += sum(self._in_flight)
-            self._in_flight.clear()
+        if isinstance(cause, InvalidRequestError | PreconditionError) and not self._retries:
+            for each in self._unanswered:  # what was answered came before: these were refused
+                each.sent = False
         self._idle.set()
         for _ in range(1024):
             self._slots.release()
-        while not self._outbox.empty():
-            self._outbox.get_nowait()
-
-    def _end_requests(self) -> None:
-        """Let the call's own task end: it may still wait for something to send."""
-        while not self._outbox.empty():
-            self._outbox.get_nowait()
-        self._outbox.put_nowait(None)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise ProduceError(
                 self._failure,
                 acknowledged=self.acknowledged,
-                unknown=sum(self._in_flight),
-                unsent=self._unsent + len(self._gathered),
+                unknown=self.unconfirmed + sum(each.count for each in self._unanswered if each.sent),
+                unsent=sum(each.count for each in self._unanswered if not each.sent)
+                + self._waiting
+                + len(self._gathered),
             ) from self._failure
+
+
+def _acknowledged(response: batches_pb2.ProduceBatchResponse) -> Acknowledged:
+    return Acknowledged(
+        response.base_offset, response.end_offset, response.origin, response.base_sequence, response.copies
+    )
 
 
 def _parts(values: Sequence[bytes], batch_bytes: int) -> list[Sequence[bytes]]:

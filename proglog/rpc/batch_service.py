@@ -6,47 +6,50 @@ from collections.abc import AsyncIterator
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import InvalidRequestError, OffsetOutOfRangeError
 from proglog.log.log import Log
-from proglog.log.model import Appended
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.record.scan import headers
+from proglog.rpc.acks import Acks, timeout_ms_of
 from proglog.rpc.commit_log import CommitLog
 from proglog.rpc.context import Context
 from proglog.types import NO_ORIGIN, Offset
 
 MAX_IN_FLIGHT = 64
 """Batches of one stream that wait for their sync."""
+LOG_KEY = "proglog-log-bin"
+"""Initial metadata of a produce call: the log that takes the batches."""
 DEFAULT_READ_BYTES = 256 * 1024
 MAX_READ_BYTES = 2 * 1024 * 1024
 NO_END = Offset((1 << 63) - 1)
+
+Waiting = asyncio.Queue[asyncio.Task[batches_pb2.ProduceBatchResponse] | None]
 
 
 class BatchService(batches_pb2_grpc.BatchesServicer):
     """Batch produce and batch consume."""
 
-    def __init__(self, commit_log: CommitLog) -> None:
+    def __init__(self, commit_log: CommitLog, acks: Acks) -> None:
+        """Serve ``commit_log``; ``acks`` waits for copies on other nodes."""
         self._commit_log = commit_log
+        self._acks = acks
 
     async def Produce(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[batches_pb2.ProduceBatchRequest], context: Context
     ) -> AsyncIterator[batches_pb2.ProduceBatchResponse]:
-        """Append each batch; answer in order, each when it is durable.
+        """Append each batch; answer in order, each when it is durable on as many nodes as it asks for.
+
+        A copy that is slow holds up answers, not the appends of the batches behind it.
 
         Raises:
             MalformedBatchError: What came is not a producer's batch; those before it are answered first.
+            TooFewServersError: A batch asks for more nodes than there are; it is not appended.
             StorageError: The disk refused.
         """
-        del context
-        waiting: asyncio.Queue[asyncio.Task[Appended] | None] = asyncio.Queue(MAX_IN_FLIGHT)
+        await context.send_initial_metadata(((LOG_KEY, self._commit_log.log.origin),))
+        waiting: Waiting = asyncio.Queue(MAX_IN_FLIGHT)
         receiving = asyncio.create_task(self._receive(request_iterator, waiting), name="produce-receive")
         try:
-            while (appending := await waiting.get()) is not None:
-                appended = await appending
-                yield batches_pb2.ProduceBatchResponse(
-                    base_offset=appended.base_offset,
-                    end_offset=appended.end_offset,
-                    origin=appended.origin,
-                    base_sequence=appended.base_sequence,
-                )
+            while (answering := await waiting.get()) is not None:
+                yield await answering
             await receiving  # an error that ended it
         finally:
             receiving.cancel()
@@ -55,21 +58,27 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
                 if left is not None:
                     left.cancel()  # the wait, not the append: that may still happen, and was never answered
 
-    async def _receive(
-        self,
-        requests: AsyncIterator[batches_pb2.ProduceBatchRequest],
-        waiting: "asyncio.Queue[asyncio.Task[Appended] | None]",
-    ) -> None:
+    async def _receive(self, requests: AsyncIterator[batches_pb2.ProduceBatchRequest], waiting: Waiting) -> None:
         try:
             async for request in requests:
-                if request.acks > 1:
-                    raise InvalidRequestError(
-                        f"acks={request.acks}: this agent answers when a batch is durable here; use 1"
-                    )
-                batch = _producers_batch(request.batch)
-                await waiting.put(asyncio.create_task(self._commit_log.append(batch)))
+                nodes = self._acks.nodes_for(request.acks)
+                timeout_ms = timeout_ms_of(request.ack_timeout_ms)
+                answer = self._append(_producers_batch(request.batch), nodes, timeout_ms)
+                await waiting.put(asyncio.create_task(answer))
         finally:
             await waiting.put(None)
+
+    async def _append(self, batch: VerifiedBatch, nodes: int, timeout_ms: int) -> batches_pb2.ProduceBatchResponse:
+        appended = await self._commit_log.append(batch)
+        copies = await self._acks.wait(appended, nodes, timeout_ms)
+        return batches_pb2.ProduceBatchResponse(
+            base_offset=appended.base_offset,
+            end_offset=appended.end_offset,
+            origin=appended.origin,
+            base_sequence=appended.base_sequence,
+            copies=copies,
+            unconfirmed=copies < nodes,
+        )
 
     async def Consume(  # noqa: N802 - gRPC's name
         self, request: batches_pb2.ConsumeBatchesRequest, context: Context

@@ -11,10 +11,12 @@ from grpc_reflection.v1alpha import reflection
 from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, log_pb2_grpc
 from proglog.errors import ConfigError
 from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.rpc.acks import Acks
 from proglog.rpc.batch_service import BatchService
 from proglog.rpc.cluster import ClusterView
 from proglog.rpc.cluster_service import ClusterService
 from proglog.rpc.commit_log import CommitLog
+from proglog.rpc.followers import Followers
 from proglog.rpc.interceptors import Gate
 from proglog.rpc.log_service import LogService
 from proglog.security.authorizer import Authorizer
@@ -66,8 +68,12 @@ class Server:
         extra_services: Sequence[ExtraService] = (),
         on_call_end: Callable[[str, str, float], None] = lambda *_: None,
         connection_age: float = CONNECTION_AGE,
+        acks: Acks | None = None,
     ) -> None:
-        """Keep what is to be served; nothing listens yet. ``on_call_end`` gets method, code and seconds of each call."""
+        """Keep what is to be served; nothing listens yet. ``on_call_end`` gets method, code and seconds of each call.
+
+        Without ``acks`` this server is the only one.
+        """
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
         self._commit_log = commit_log
         self._authorizer = authorizer
@@ -75,6 +81,7 @@ class Server:
         self._extra_services = extra_services
         self._on_call_end = on_call_end
         self._connection_age = connection_age
+        self._acks = acks or Acks(Followers(), lambda: 1)
         self._log_service = LogService(commit_log)
         self._cluster_service = ClusterService()
         self._health = health.aio.HealthServicer()
@@ -95,7 +102,7 @@ class Server:
             interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=self._options()
         )
         log_pb2_grpc.add_LogServicer_to_server(self._log_service, server)
-        batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log), server)
+        batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log, self._acks), server)
         cluster_pb2_grpc.add_ClusterServicer_to_server(self._cluster_service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for extra in self._extra_services:

@@ -16,11 +16,11 @@ from proglog.client.place import Place
 from proglog.client.producer import Acknowledged, ProduceError
 from proglog.errors import (
     ConfigError,
-    InvalidRequestError,
     MalformedBatchError,
     OffsetOutOfRangeError,
     ProglogError,
     RecordTooLargeError,
+    TooFewServersError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -237,13 +237,27 @@ async def test_hostile_batches_are_refused_and_those_before_them_stay(tmp_path: 
         assert writer.log.end_offset == 1
 
 
-async def test_acks_that_are_not_to_be_had_are_refused(tmp_path: Path) -> None:
-    async with served(tmp_path) as (client, _):
+async def test_what_nobody_took_is_not_sent_rather_than_unknown(free_port: Callable[[], int]) -> None:
+    async with proglog.client.connect(f"127.0.0.1:{free_port()}", timeout=2) as client:
+        with pytest.raises(ProduceError) as caught:
+            async with client.producer(batch_bytes=100) as producer:
+                await producer.send_values(numbered(100))
+                await producer.flush()
+
+    assert isinstance(caught.value.cause, UnavailableError)
+    assert (caught.value.acknowledged, caught.value.unknown, caught.value.unsent) == (0, 0, 100)
+
+
+async def test_acks_that_are_not_to_be_had_are_refused_before_anything_is_appended(tmp_path: Path) -> None:
+    async with served(tmp_path) as (client, writer):
         with pytest.raises(ProduceError, match="acks=3") as caught:
             async with client.producer(acks=3) as producer:
                 await producer.send_values([b"x"])
 
-        assert isinstance(caught.value.cause, InvalidRequestError)
+        assert isinstance(caught.value.cause, TooFewServersError)
+        assert (caught.value.cause.wanted, caught.value.cause.servers) == (3, 1)
+        assert (caught.value.unknown, caught.value.unsent) == (0, 1)
+        assert writer.log.end_offset == 0
 
 
 async def test_a_server_that_lies_is_found_out(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 isort:skip_file
 The fast path: whole record batches, in the bytes that stand on disk (docs/concepts/formats.md)."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,19 +24,25 @@ class ProduceBatchRequest(_message.Message):
 
     BATCH_FIELD_NUMBER: _builtins.int
     ACKS_FIELD_NUMBER: _builtins.int
+    ACK_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     batch: _builtins.bytes
     """one unstamped data batch"""
     acks: _builtins.int
-    """nodes on which it must be durable before the answer; 0 and 1: this one"""
+    """nodes on which it must be durable before the answer; 0 and 1: this one; 2^32 - 1: every"""
+    ack_timeout_ms: _builtins.int
+    """server alive when the batch arrives. More than there are: refused, nothing is appended
+    how long to wait for the other nodes; 0: the server's choice
+    """
     def __init__(
         self,
         *,
         batch: _builtins.bytes = ...,
         acks: _builtins.int = ...,
+        ack_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acks", b"acks", "batch", b"batch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "batch", b"batch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -48,12 +56,21 @@ class ProduceBatchResponse(_message.Message):
     END_OFFSET_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
     BASE_SEQUENCE_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
+    UNCONFIRMED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
     base_offset: _builtins.int
     """offset of the batch's first record here"""
     end_offset: _builtins.int
     origin: _builtins.bytes
     """with base_sequence: the records' identity in the cluster"""
     base_sequence: _builtins.int
+    copies: _builtins.int
+    """nodes on which it is known to be durable, this one included"""
+    unconfirmed: _builtins.bool
+    """durable here, but not known to be on as many nodes as asked: they may still get it"""
+    duplicate: _builtins.bool
+    """a repetition of an idempotent producer: appended before, at this place"""
     def __init__(
         self,
         *,
@@ -61,10 +78,13 @@ class ProduceBatchResponse(_message.Message):
         end_offset: _builtins.int = ...,
         origin: _builtins.bytes = ...,
         base_sequence: _builtins.int = ...,
+        copies: _builtins.int = ...,
+        unconfirmed: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_offset", b"base_offset", "base_sequence", b"base_sequence", "end_offset", b"end_offset", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_offset", b"base_offset", "base_sequence", b"base_sequence", "copies", b"copies", "duplicate", b"duplicate", "end_offset", b"end_offset", "origin", b"origin", "unconfirmed", b"unconfirmed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -113,10 +133,17 @@ class ConsumeBatchesRequest(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    SKIP_GONE_FIELD_NUMBER: _builtins.int
+    EXPECTED_LOG_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """wait at the end for more"""
     max_bytes: _builtins.int
     """soft limit of one answer; 0: the server's choice"""
+    skip_gone: _builtins.bool
+    """go on where records that the cursor wants are gone, and say so; else OUT_OF_RANGE"""
+    expected_log: _builtins.bytes
+    """with a start that is an offset: the log that the offset was read from; another: refused"""
     @_builtins.property
     def start(self) -> Global___Place:
         """left out: the start of the log"""
@@ -125,6 +152,10 @@ class ConsumeBatchesRequest(_message.Message):
     def end(self) -> Global___Place:
         """left out: the end of the log as it is now, or none with follow"""
 
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """instead of a start: whatever of this log is not before the cursor"""
+
     def __init__(
         self,
         *,
@@ -132,14 +163,92 @@ class ConsumeBatchesRequest(_message.Message):
         end: Global___Place | None = ...,
         follow: _builtins.bool = ...,
         max_bytes: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+        skip_gone: _builtins.bool = ...,
+        expected_log: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "follow", b"follow", "max_bytes", b"max_bytes", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "end", b"end", "expected_log", b"expected_log", "follow", b"follow", "max_bytes", b"max_bytes", "skip_gone", b"skip_gone", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsumeBatchesRequest: _TypeAlias = ConsumeBatchesRequest  # noqa: Y015
+
+@_typing.final
+class Cursor(_message.Message):
+    """A position vector: valid on every node. Origins that are not in it are wanted from their start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___NextSequence]: ...
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___NextSequence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cursor: _TypeAlias = Cursor  # noqa: Y015
+
+@_typing.final
+class NextSequence(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    origin: _builtins.bytes
+    next_sequence: _builtins.int
+    """everything before it has been consumed"""
+    def __init__(
+        self,
+        *,
+        origin: _builtins.bytes = ...,
+        next_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_sequence", b"next_sequence", "origin", b"origin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextSequence: _TypeAlias = NextSequence  # noqa: Y015
+
+@_typing.final
+class Gone(_message.Message):
+    """Sequences in [start_sequence, end_sequence) that a consumer will not get here."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    START_SEQUENCE_FIELD_NUMBER: _builtins.int
+    END_SEQUENCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    origin: _builtins.bytes
+    start_sequence: _builtins.int
+    end_sequence: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        origin: _builtins.bytes = ...,
+        start_sequence: _builtins.int = ...,
+        end_sequence: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "origin", b"origin", "reason", b"reason", "start_sequence", b"start_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gone: _TypeAlias = Gone  # noqa: Y015
 
 @_typing.final
 class ConsumeBatchesResponse(_message.Message):
@@ -148,23 +257,169 @@ class ConsumeBatchesResponse(_message.Message):
     BATCHES_FIELD_NUMBER: _builtins.int
     START_OFFSET_FIELD_NUMBER: _builtins.int
     END_OFFSET_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
     batches: _builtins.bytes
     """whole batches; those at the ends of the range may reach beyond it"""
     start_offset: _builtins.int
     """in the first answer: the range, [start_offset, end_offset)"""
     end_offset: _builtins.int
     """with follow and no end: 2^63 - 1"""
+    log: _builtins.bytes
+    """in the first answer: which log this is; what expected_log wants"""
+    @_builtins.property
+    def cursor(self) -> Global___Cursor:
+        """in the first answer: everything before the range has been consumed"""
+
+    @_builtins.property
+    def gone(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gone]:
+        """what is missing before the batches of this answer"""
+
     def __init__(
         self,
         *,
         batches: _builtins.bytes = ...,
         start_offset: _builtins.int = ...,
         end_offset: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+        log: _builtins.bytes = ...,
+        gone: _abc.Iterable[Global___Gone] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "cursor", b"cursor", "end_offset", b"end_offset", "gone", b"gone", "log", b"log", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsumeBatchesResponse: _TypeAlias = ConsumeBatchesResponse  # noqa: Y015
+
+@_typing.final
+class CommitPositionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    ACKS_FIELD_NUMBER: _builtins.int
+    ACK_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1 to 128 characters"""
+    epoch: _builtins.int
+    """a higher one than the name's starts over; a lower one is refused"""
+    acks: _builtins.int
+    """as in ProduceBatchRequest, but more than there are servers is taken for all of them"""
+    ack_timeout_ms: _builtins.int
+    @_builtins.property
+    def cursor(self) -> Global___Cursor: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+        acks: _builtins.int = ...,
+        ack_timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "cursor", b"cursor", "epoch", b"epoch", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitPositionRequest: _TypeAlias = CommitPositionRequest  # noqa: Y015
+
+@_typing.final
+class CommitPositionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COPIES_FIELD_NUMBER: _builtins.int
+    UNCONFIRMED_FIELD_NUMBER: _builtins.int
+    copies: _builtins.int
+    unconfirmed: _builtins.bool
+    def __init__(
+        self,
+        *,
+        copies: _builtins.int = ...,
+        unconfirmed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "unconfirmed", b"unconfirmed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitPositionResponse: _TypeAlias = CommitPositionResponse  # noqa: Y015
+
+@_typing.final
+class ListPositionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """only this one; empty: all"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPositionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedPosition]: ...
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___NamedPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsResponse: _TypeAlias = ListPositionsResponse  # noqa: Y015
+
+@_typing.final
+class NamedPosition(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    COMMITTED_AT_MS_FIELD_NUMBER: _builtins.int
+    RECORDS_BEHIND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    epoch: _builtins.int
+    committed_at_ms: _builtins.int
+    records_behind: _builtins.int
+    """at most: sequences of this log that are not before the cursor"""
+    @_builtins.property
+    def cursor(self) -> Global___Cursor: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        cursor: Global___Cursor | None = ...,
+        committed_at_ms: _builtins.int = ...,
+        records_behind: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_at_ms", b"committed_at_ms", "cursor", b"cursor", "epoch", b"epoch", "name", b"name", "records_behind", b"records_behind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedPosition: _TypeAlias = NamedPosition  # noqa: Y015

@@ -140,3 +140,122 @@ class Batches:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class PositionsStub:
+    """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Commit = channel.unary_unary(
+                '/proglog.v1.Positions/Commit',
+                request_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.CommitPositionRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.CommitPositionResponse.FromString,
+                _registered_method=True)
+        self.List = channel.unary_unary(
+                '/proglog.v1.Positions/List',
+                request_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsResponse.FromString,
+                _registered_method=True)
+
+
+class PositionsServicer:
+    """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node.
+    """
+
+    def Commit(self, request, context):
+        """Answers when the position is durable here, and on as many nodes as asked for or `unconfirmed`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def List(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PositionsServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Commit': grpc.unary_unary_rpc_method_handler(
+                    servicer.Commit,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.CommitPositionRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.CommitPositionResponse.SerializeToString,
+            ),
+            'List': grpc.unary_unary_rpc_method_handler(
+                    servicer.List,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'proglog.v1.Positions', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('proglog.v1.Positions', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Positions:
+    """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node.
+    """
+
+    @staticmethod
+    def Commit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proglog.v1.Positions/Commit',
+            proglog_dot_api_dot_v1_dot_batches__pb2.CommitPositionRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_batches__pb2.CommitPositionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def List(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proglog.v1.Positions/List',
+            proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -62,3 +62,43 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         """The first answer says which range was resolved and holds no batches."""
 
 def add_BatchesServicer_to_server(servicer: BatchesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class PositionsStub:
+    """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> PositionsAsyncStub: ...
+    Commit: _grpc.UnaryUnaryMultiCallable[_batches_pb2.CommitPositionRequest, _batches_pb2.CommitPositionResponse]
+    """Answers when the position is durable here, and on as many nodes as asked for or `unconfirmed`."""
+    List: _grpc.UnaryUnaryMultiCallable[_batches_pb2.ListPositionsRequest, _batches_pb2.ListPositionsResponse]
+
+@_typing.type_check_only
+class PositionsAsyncStub(PositionsStub):
+    """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Commit: _aio.UnaryUnaryMultiCallable[_batches_pb2.CommitPositionRequest, _batches_pb2.CommitPositionResponse]  # type: ignore[assignment]
+    """Answers when the position is durable here, and on as many nodes as asked for or `unconfirmed`."""
+    List: _aio.UnaryUnaryMultiCallable[_batches_pb2.ListPositionsRequest, _batches_pb2.ListPositionsResponse]  # type: ignore[assignment]
+
+class PositionsServicer(metaclass=_abc_1.ABCMeta):
+    """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node."""
+
+    @_abc_1.abstractmethod
+    def Commit(
+        self,
+        request: _batches_pb2.CommitPositionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batches_pb2.CommitPositionResponse, _abc.Awaitable[_batches_pb2.CommitPositionResponse]]:
+        """Answers when the position is durable here, and on as many nodes as asked for or `unconfirmed`."""
+
+    @_abc_1.abstractmethod
+    def List(
+        self,
+        request: _batches_pb2.ListPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batches_pb2.ListPositionsResponse, _abc.Awaitable[_batches_pb2.ListPositionsResponse]]: ...
+
+def add_PositionsServicer_to_server(servicer: PositionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,7 +1,8 @@
 """Append records: a line each, from files or stdin.
 
-A record is acknowledged when it is durable on the agent. The summary on stderr says how many are; when something
-breaks, it says which are acknowledged, which are not sent, and how many may be either.
+A record is acknowledged when it is durable on the agent, or with --acks on as many nodes. The summary on stderr says
+how many are; when something breaks, it says how many are acknowledged, not sent, or of unknown outcome: those may or
+may not be in the log, and sending them again may append them twice.
 """
 
 import os
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 READ_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A line longer than any batch is refused before it fills the memory."""
+ALL_ACKS = 0xFFFF_FFFF
+"""What requests say for "every server alive"."""
+MAX_ACK_TIMEOUT = 600
 FORMATS = ("line", "null", "json")
 
 
@@ -40,7 +44,18 @@ def main(
     key_sep: Annotated[
         str, typer.Option("--key-sep", metavar="S", help="The key stands before the first S of a line")
     ] = "",
-    acks: Annotated[int, typer.Option("--acks", metavar="N", help="Nodes that have it before it is acknowledged")] = 1,
+    acks: Annotated[
+        str,
+        typer.Option(
+            "--acks", metavar="N|all", help="Nodes on which a record is durable before it counts; all: those alive now"
+        ),
+    ] = "1",
+    ack_timeout: Annotated[
+        float,
+        typer.Option(
+            "--ack-timeout", metavar="SECONDS", help="How long --acks waits; then the outcome is unknown: exit code 4"
+        ),
+    ] = 10.0,
     addr: options.Addr = options.DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
@@ -48,8 +63,9 @@ def main(
     timeout: options.Timeout = options.DEFAULT_TIMEOUT,
 ) -> None:
     choice("--format", format_, FORMATS)
-    if acks != 1:
-        raise ConfigError(f"--acks {acks}: this agent acknowledges when a record is durable on itself; use 1")
+    nodes = _nodes(acks)
+    if not 0 < ack_timeout <= MAX_ACK_TIMEOUT:
+        raise ConfigError(f"--ack-timeout {ack_timeout:g}: expected more than 0 and at most {MAX_ACK_TIMEOUT} seconds")
     if key_sep and format_ == "json":
         raise ConfigError("--key-sep is for lines; with --format json the key stands in the object")
     sources = files or [Path("-")]
@@ -57,12 +73,25 @@ def main(
         if str(path) != "-" and not path.is_file():
             raise ConfigError(f"{path}: no such file")
     tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
-    job = _Job(sources, b"\0" if format_ == "null" else b"\n", format_ == "json", key_sep.encode())
+    job = _Job(sources, b"\0" if format_ == "null" else b"\n", format_ == "json", key_sep.encode(), nodes, ack_timeout)
     options.with_client(addr, tls, timeout, job.run)
 
 
+def _nodes(acks: str) -> int:
+    """Return ``--acks`` as the number that requests carry."""
+    if acks == "all":
+        return ALL_ACKS
+    if not (acks.isascii() and acks.isdigit()) or not 0 <= int(acks) <= 1024:
+        raise ConfigError(f"--acks {acks}: expected how many nodes, or all")
+    return int(acks)
+
+
 class _Job:
-    def __init__(self, sources: list[Path], separator: bytes, as_json: bool, key_sep: bytes) -> None:
+    def __init__(
+        self, sources: list[Path], separator: bytes, as_json: bool, key_sep: bytes, acks: int, ack_timeout: float
+    ) -> None:
+        self._acks = acks
+        self._ack_timeout = ack_timeout
         self._sources = sources
         self._separator = separator
         self._as_json = as_json
@@ -73,7 +102,9 @@ class _Job:
 
     async def run(self, client: "Client") -> None:
         started = time.monotonic()
-        producer = client.producer(on_ack=self._echo if self._interactive else None)
+        producer = client.producer(
+            acks=self._acks, ack_timeout=self._ack_timeout, on_ack=self._echo if self._interactive else None
+        )
         if self._interactive:
             diagnostics.note("A record a line; Ctrl-D ends.")
         total = (
@@ -88,7 +119,7 @@ class _Job:
                             meter.advance(size)
                     await producer.flush()
         finally:
-            self._summarize(producer.acknowledged, time.monotonic() - started)
+            self._summarize(producer.acknowledged, producer.unconfirmed, time.monotonic() - started)
 
     async def _send(self, producer: "Producer", values: list[bytes]) -> None:
         from proglog.record.record import Record
@@ -147,9 +178,10 @@ class _Job:
         for offset in range(acknowledged.base_offset, acknowledged.end_offset):
             diagnostics.note(f"offset {offset}")
 
-    def _summarize(self, acknowledged: int, elapsed: float) -> None:
+    def _summarize(self, acknowledged: int, unconfirmed: int, elapsed: float) -> None:
         from proglog.client.words import bytes_words
 
         rate = f"{acknowledged / elapsed:,.0f} records/s" if elapsed > 0 else ""
         word = "record" if acknowledged == 1 else "records"
-        diagnostics.note(f"{acknowledged:,} {word}, {bytes_words(self._bytes)} in {elapsed:.1f} s ({rate})")
+        unknown = f"; {unconfirmed:,} of unknown outcome" if unconfirmed else ""
+        diagnostics.note(f"{acknowledged:,} {word}, {bytes_words(self._bytes)} in {elapsed:.1f} s ({rate}){unknown}")
