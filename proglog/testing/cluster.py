@@ -21,12 +21,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
 import proglog.client
 from proglog.client.model import ClusterSnapshot, PeerState
 from proglog.errors import ProglogError
 from proglog.security.tls import TLSFiles
+from proglog.testing.checker import Reading, Seen
 from proglog.testing.netns import Host, Switch
 from proglog.testing.processes import AgentProcess
 
@@ -79,14 +80,6 @@ class Door:
                 end.close()
 
 
-class Held(NamedTuple):
-    """A record as a log holds it."""
-
-    origin: bytes
-    sequence: int
-    value: bytes
-
-
 @dataclass(slots=True)
 class Node:
     """An agent, its host and the way to it."""
@@ -95,6 +88,8 @@ class Node:
     agent: AgentProcess
     door: Door
     tls: TLSFiles | None
+    log: str
+    """Name of its log: another one once the directory is another."""
 
     @property
     def data_dir(self) -> Path:
@@ -110,14 +105,17 @@ class Node:
         async with self.client() as client:
             return await client.status()
 
-    async def records(self) -> "list[Held]":
-        """Return its whole log, in its order."""
+    async def read(self) -> Reading:
+        """Return all that its log holds."""
         async with self.client() as client:
-            return [
-                Held(fetched.batch.header.origin, sequence, value)
+            log = (await client.status()).log
+            seen = [
+                Seen(offset, header.origin, header.base_sequence + offset - header.base_offset, value)
                 async for fetched in client.consume()
-                for sequence, value in enumerate(fetched.values(), fetched.batch.header.base_sequence)
+                for header in (fetched.batch.header,)
+                for offset, value in enumerate(fetched.values(), fetched.start_offset)
             ]
+        return Reading(start=log.start_offset, end=log.end_offset, seen=seen, log=self.log)
 
     async def stream_from(self, peer: str) -> PeerState | None:
         """Return what its stream from ``peer`` is doing; none: it does not follow it."""
@@ -203,7 +201,7 @@ class Cluster:
         agent.directory.mkdir(exist_ok=True)
         door = Door(self.switch, (host.addr, RPC_PORT))
         await door.open()
-        node = self.nodes[name] = Node(host, agent, door, self._tls)
+        node = self.nodes[name] = Node(host, agent, door, self._tls, name)
         return node
 
     async def start(self, names: Iterable[str] = ()) -> None:
@@ -226,9 +224,9 @@ class Cluster:
         """Return what each running agent says about itself."""
         return list(await asyncio.gather(*(node.status() for node in self.running())))
 
-    async def logs(self) -> dict[str, list[Held]]:
-        """Return each running agent's log, by node."""
-        return {name: await node.records() for name, node in self.nodes.items() if node.agent.process is not None}
+    async def read(self) -> list[Reading]:
+        """Return all that the running agents' logs hold."""
+        return [await node.read() for node in self.running()]
 
     async def all_follow_all(self) -> bool:
         """Whether every running agent has a stream from every other."""

@@ -1,56 +1,67 @@
 """Clients that go on writing whatever happens, and the history of what they were told.
 
-Every value is sent once and is unlike every other: ``NODE/LIFE/NUMBER``, a life being one connection. What was
-acknowledged has to be in every log, once; what was sent and not answered may be there, once; nothing else may be. Within
-a life and an origin the order is that of sending, and a sequence of an origin is one value everywhere (after Jepsen's
-``kafka`` workload).
+Every payload is sent once and is unlike every other. What was acknowledged has to be in every log, once; what was sent
+and not answered may be there, once; nothing else may be; and :mod:`proglog.testing.checker` holds each log to the
+offsets that it told.
 """
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
+from proglog.client.producer import Acknowledged
 from proglog.errors import ProglogError
-from proglog.testing.cluster import Held, Node
+from proglog.testing.checker import Attempt, Outcome, Reading, check
+from proglog.testing.cluster import Node
 
 _PAUSE = 0.1
 _PATIENCE = 2.0
 """Seconds for a node to answer when all is over; what it answers later is of unknown outcome."""
 
 
-@dataclass(slots=True)
 class History:
-    """What clients sent, and what was acknowledged."""
+    """What clients sent, and what they were told."""
 
-    sent: set[bytes] = field(default_factory=set)
-    acknowledged: set[bytes] = field(default_factory=set)
-    latencies: list[float] = field(default_factory=list)
-    """Seconds from sending a group to its acknowledgement."""
+    def __init__(self) -> None:
+        self.attempts: list[Attempt] = []
+        """In the order of sending."""
+        self.latencies: list[float] = []
+        """Seconds from sending a group to its acknowledgement."""
 
-    def problems(self, logs: Mapping[str, Sequence[Held]], *, forgiven: Iterable[bytes] = ()) -> list[str]:
-        """Return in words what is wrong with the logs; empty: nothing.
+    @property
+    def acknowledged(self) -> set[bytes]:
+        """The payloads that were."""
+        return {attempt.payload for attempt in self.attempts if attempt.outcome is Outcome.OK}
 
-        Args:
-            logs: Each in its own order, by node.
-            forgiven: Acknowledged values that may be missing, because every disk that had them is gone.
-        """
-        expected = self.acknowledged - set(forgiven)
-        found = []
-        for name, log in logs.items():
-            values = Counter(record.value for record in log)
-            for what, wrong in (
-                ("lost", expected - values.keys()),
-                ("there twice", {value for value, times in values.items() if times > 1}),
-                ("sent by nobody", values.keys() - self.sent),
-                ("out of order", _out_of_order(log)),
-            ):
-                if wrong:
-                    found.append(f"{name}: {len(wrong)} {what}, such as {min(wrong)!r}")
-        return found + _differences(logs)
+    def send(self, producer: str, log: str, count: int) -> list[bytes]:
+        """Return ``count`` further payloads, which count as sent to ``log`` from now on."""
+        start = len(self.attempts)
+        payloads = [f"{producer} {number:08d}".encode() for number in range(start, start + count)]
+        self.attempts += [Attempt(producer, payload, Outcome.UNKNOWN, log=log) for payload in payloads]
+        return payloads
+
+    def acknowledge(self, payloads: Sequence[bytes], base_offset: int) -> None:
+        """Note that these, which were sent together, stand at ``base_offset`` and after it."""
+        start = int(payloads[0].rpartition(b" ")[2])
+        for index in range(len(payloads)):
+            attempt = self.attempts[start + index]
+            self.attempts[start + index] = attempt._replace(outcome=Outcome.OK, offset=base_offset + index)
+
+    def problems(self, readings: Sequence[Reading]) -> list[str]:
+        """Return in words what is wrong with the logs of nodes that should all have everything; empty: nothing."""
+        found = [f"{flaw.kind}: {flaw.detail}" for flaw in check(self.attempts, readings)]
+        held = {reading.log: {each[1:] for each in reading.seen} for reading in readings}
+        everything = set[tuple[bytes, int, bytes]]().union(*held.values())
+        acknowledged = self.acknowledged
+        for log, records in held.items():
+            lost = acknowledged - {payload for _, _, payload in records}
+            if lost:
+                found.append(f"{log} lacks {len(lost)} acknowledged records, such as {min(lost)!r}")
+            if records != everything:
+                found.append(f"{log} lacks {len(everything - records)} records that others have")
+        return found
 
 
 class Load:
@@ -88,44 +99,18 @@ class Load:
         while not self._stopping.is_set():
             life += 1
             try:
-                await self._live(node, f"{node.host.addr}/{time.monotonic_ns()}/{life}")
-            except ProglogError:  # the node is away: what was not answered stays in `sent` alone
+                await self._live(node, f"{node.log}/{time.monotonic_ns()}/{life}")
+            except ProglogError:  # the node is away: what was not answered stays unknown
                 await asyncio.sleep(_PAUSE)
 
-    async def _live(self, node: Node, life: str) -> None:
-        history, number = self._history, 0
-        async with node.client() as client, client.producer() as producer:
+    async def _live(self, node: Node, producer_name: str) -> None:
+        acks: list[Acknowledged] = []
+        async with node.client() as client, client.producer(on_ack=acks.append) as producer:
             while not self._stopping.is_set():
-                values = [f"{life}/{number + index:08d}".encode() for index in range(self._group)]
-                number += self._group
-                history.sent.update(values)
+                payloads = self._history.send(producer_name, node.log, self._group)
                 started = time.monotonic()
-                await producer.send_values(values)
+                await producer.send_values(payloads)
                 await producer.flush()
-                history.latencies.append(time.monotonic() - started)
-                history.acknowledged.update(values)
+                self._history.latencies.append(time.monotonic() - started)
+                self._history.acknowledge(payloads, acks.pop().base_offset)
                 await asyncio.sleep(self._interval)
-
-
-def _out_of_order(log: Sequence[Held]) -> set[bytes]:
-    last: dict[tuple[bytes, bytes], bytes] = {}
-    wrong = set()
-    for record in log:
-        life, _, number = record.value.rpartition(b"/")
-        if last.get((record.origin, life), b"") > number:
-            wrong.add(record.value)
-        last[record.origin, life] = number
-    return wrong
-
-
-def _differences(logs: Mapping[str, Sequence[Held]]) -> list[str]:
-    found = []
-    places: dict[tuple[bytes, int], bytes] = {}
-    for name, log in logs.items():
-        other = {record.value for record in log if places.setdefault(record[:2], record.value) != record.value}
-        if other:
-            found.append(f"{name}: {len(other)} where others have another record, such as {min(other)!r}")
-    sizes = {name: len(set(log)) for name, log in logs.items()}
-    if len({frozenset(log) for log in logs.values()}) > 1:
-        found.append(f"the logs differ: {sizes}")
-    return found

@@ -35,7 +35,7 @@ async def test_after_a_partition_all_nodes_converge_within_ten_seconds(
         cluster.switch.heal()
 
         record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
-        assert history.problems(await cluster.logs()) == []
+        assert history.problems(await cluster.read()) == []
 
 
 async def test_a_one_way_black_hole_is_noticed_and_the_records_take_the_way_round(
@@ -57,7 +57,7 @@ async def test_a_one_way_black_hole_is_noticed_and_the_records_take_the_way_roun
         record_property("noticed_s", time.monotonic() - cut_at)
         record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
         assert await b.stream_from("a") is not PeerState.STREAMING
-        assert history.problems(await cluster.logs()) == []
+        assert history.problems(await cluster.read()) == []
 
         cluster.switch.heal()
         await cluster.until(cluster.all_follow_all, within=HEALED_WITHIN, what="streams between all")
@@ -75,7 +75,7 @@ async def test_two_nodes_that_never_meet_exchange_everything_through_a_third(ope
         record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
         assert await cluster["a"].stream_from("c") is not PeerState.STREAMING
         assert await cluster["c"].stream_from("a") is not PeerState.STREAMING
-        assert history.problems(await cluster.logs()) == []
+        assert history.problems(await cluster.read()) == []
 
 
 async def test_a_link_that_flaps_every_second_loses_and_repeats_nothing(open_cluster, long, record_property) -> None:
@@ -89,7 +89,7 @@ async def test_a_link_that_flaps_every_second_loses_and_repeats_nothing(open_clu
                 await asyncio.sleep(0.5)
 
         record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
-        assert history.problems(await cluster.logs()) == []
+        assert history.problems(await cluster.read()) == []
 
 
 async def test_a_route_that_answers_with_errors_is_survived_as_well(open_cluster, record_property) -> None:
@@ -105,4 +105,4 @@ async def test_a_route_that_answers_with_errors_is_survived_as_well(open_cluster
         cluster.switch.heal()
 
         record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
-        assert history.problems(await cluster.logs()) == []
+        assert history.problems(await cluster.read()) == []
