@@ -21,7 +21,17 @@ from typing import Self, TypeVar
 from proglog.errors import LogClosedError, ProglogError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
-from proglog.log.model import Append, Appended, DamagedRange, ImportAppend, LocalAppend, LogCursor, LogRead, Outcome
+from proglog.log.model import (
+    Append,
+    Appended,
+    DamagedRange,
+    Duplicate,
+    ImportAppend,
+    LocalAppend,
+    LogCursor,
+    LogRead,
+    Outcome,
+)
 from proglog.record.batch import VerifiedBatch
 from proglog.types import OriginId
 
@@ -88,15 +98,19 @@ class LogWriter:
     async def append(self, batch: VerifiedBatch) -> Appended:
         """Append a producer's batch as this node's own; durable on return.
 
-        Cancelling the wait does not take the batch back: it may be appended all the same.
+        Cancelling the wait does not take the batch back: it may be appended all the same. A batch that its producer
+        sent before is not appended again: the answer is that of the first time, with ``duplicate``.
 
         Raises:
+            ProducerSequenceError: It does not follow its producer's last one here.
             StorageError: The disk refused, or the log is closed. Nothing of the batch is in the log, except after
                 ``LogPoisonedError``, which leaves it unknown.
         """
         (outcome,) = await self._append([LocalAppend(batch)])
         if isinstance(outcome, ProglogError):
             raise outcome
+        if isinstance(outcome, Duplicate):
+            return outcome.appended._replace(duplicate=True)
         assert isinstance(outcome, Appended)  # only a copy can be held already
         return outcome
 

@@ -9,11 +9,13 @@ from errno import EMFILE, ENFILE
 
 from proglog.errors import LogFullError, StorageError
 from proglog.log.config import FsyncPolicy
+from proglog.log.derived import Tie
 from proglog.log.files import write_all
 from proglog.log.group import Group
-from proglog.log.model import Append, Outcome
+from proglog.log.model import Append, Appended, Duplicate, Outcome
 from proglog.log.recovery import create_segment, remove_files, seal
 from proglog.log.segment import Segment
+from proglog.log.snapshot import Snapshot
 from proglog.log.state import FULL, LogState
 from proglog.log.store import store_name
 from proglog.record.batch import VerifiedBatch
@@ -25,11 +27,12 @@ _NO_DESCRIPTOR = (EMFILE, ENFILE)
 class Appender:
     """Writes to the active segment of a log."""
 
-    def __init__(self, state: LogState) -> None:
-        """Go on where ``state`` ends."""
+    def __init__(self, state: LogState, snapshot: Snapshot) -> None:
+        """Go on where ``state`` ends; save the snapshot of what is derived at each roll."""
         self.unsynced = False
         """Whether something was written that is not synced: only under the policies that allow it."""
         self._state = state
+        self._snapshot = snapshot
 
     def append(self, appends: Sequence[Append]) -> list[Outcome]:
         """See :meth:`proglog.log.log.Log.append`."""
@@ -64,6 +67,7 @@ class Appender:
             origins=state.origins,
             end_offset=state.active.end_offset,
             append_time_ms=max(state.now_ms(), state.last_append_ms),  # never goes back within a log
+            producers=state.derived.producers,
         )
 
     def _has_room(self, group: Group, batch: VerifiedBatch) -> bool:
@@ -95,6 +99,7 @@ class Appender:
         state.add_segment(segment)
         state.publish()
         seal(active)
+        self._snapshot.save()
 
     def _is_there(self, base_offset: Offset) -> bool:
         """Return whether a segment's store exists; a half-made one is removed by that. Needs no descriptor."""
@@ -122,7 +127,7 @@ class Appender:
         failure = self._write(segment, group)
         if failure is not None:
             hopes = {id(each.result) for each in group.stamped}
-            outcomes[:] = [failure if id(outcome) in hopes else outcome for outcome in outcomes]
+            outcomes[:] = [failure if id(_hoped_for(outcome)) in hopes else outcome for outcome in outcomes]
             return
         start, end = segment.checked
         with state.mutex:
@@ -133,8 +138,17 @@ class Appender:
             segment.checked = (start if end == segment.size else segment.size, position)
             segment.size = position
             state.origins.update(group.origins())
+            self._derive(group, segment, position)
         state.last_append_ms = group.append_time_ms
         state.publish()
+
+    def _derive(self, group: Group, segment: Segment, end: Position) -> None:
+        state = self._state
+        for each in group.telling:
+            own = each.header.origin == state.origin or each.header.origin in state.former_origins
+            state.derived.observe(each.header, each.said, segment.base_offset, own=own)
+        last = group.stamped[-1].header
+        state.derived.tie = Tie(segment.base_offset, Position(end - last.batch_bytes), last.header_crc, end)
 
     def _write(self, segment: Segment, group: Group) -> StorageError | None:
         file = segment.file
@@ -168,3 +182,10 @@ class Appender:
         return LogFullError(
             f"no space left in {state.data_dir} ({free:,} bytes free): appends resume when there is some"
         )
+
+
+def _hoped_for(outcome: Outcome) -> Appended | None:
+    """Return the append that an outcome rests on."""
+    if isinstance(outcome, Duplicate):
+        return outcome.appended
+    return outcome if isinstance(outcome, Appended) else None

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proglog.errors import ForkedOriginError, SequenceGapError
+from proglog.errors import ForkedOriginError, MalformedBatchError, SequenceGapError
 from proglog.log.files import Buffer
-from proglog.log.model import AlreadyHeld, Append, Appended, LocalAppend, OriginState, Outcome
+from proglog.log.model import AlreadyHeld, Append, Appended, Duplicate, LocalAppend, OriginState, Outcome
+from proglog.log.producers import Producers, ProducerState, advance, judge
 from proglog.record import control
 from proglog.record.batch import (
+    NO_PRODUCER,
     BatchHeader,
     VerifiedBatch,
     chain_agrees,
@@ -28,8 +30,13 @@ class Stamped(NamedTuple):
     header: BatchHeader
     parts: tuple[Buffer, Buffer]
     result: Appended
-    node_name: str
-    """Of an origin's first batch."""
+    said: control.Said
+    """By a control batch."""
+
+    @property
+    def node_name(self) -> str:
+        """Whose directory an origin's first batch says it is of; empty for any other batch."""
+        return self.said.node_name if isinstance(self.said, OriginStart) else ""
 
 
 @dataclass(slots=True)
@@ -54,25 +61,49 @@ class Group:
         origins: Mapping[OriginId, OriginState],
         end_offset: Offset,
         append_time_ms: int,
+        producers: Producers | None = None,
     ) -> None:
-        """Start after ``end_offset``, with what is durable of each origin."""
+        """Start after ``end_offset``, with what is durable of each origin and each producer."""
         self.stamped: list[Stamped] = []
+        self.telling: list[Stamped] = []
+        """Those from which something is derived: control batches, and batches of producers that have an id."""
         self.bytes = 0
         self.append_time_ms = append_time_ms
         self._local_origin = local_origin
         self._durable = origins
         self._end_offset = end_offset
         self._tails: dict[OriginId, _Tail] = {}
+        self._producers = producers or Producers()
+        self._fresh_producers: dict[bytes, ProducerState] = {}
 
     def origins(self) -> dict[OriginId, OriginState]:
         """Return the states of the origins that the group advances, as they are once it is durable."""
         return {origin: self._state(tail) for origin, tail in self._tails.items() if tail.bytes}
 
     def add(self, append: Append) -> Outcome:
-        """Stamp one more; an ``Appended`` holds once the group is durable."""
-        if isinstance(append, LocalAppend):
+        """Stamp one more; an ``Appended`` or ``Duplicate`` holds once the group is durable."""
+        try:
+            if not isinstance(append, LocalAppend):
+                return self._import(append.batch)
+            if append.batch.header.producer_id != NO_PRODUCER:
+                return self._produce(append.batch)
             return self._stamp(self._local_header(append.batch), append.batch)
-        return self._import(append.batch)
+        except MalformedBatchError as exc:
+            return exc
+
+    def _produce(self, batch: VerifiedBatch) -> Outcome:
+        """Stamp a batch of a producer that numbers its batches, unless it was there before or does not follow."""
+        header = batch.header
+        if header.is_control:
+            return self._stamp(self._local_header(batch), batch)
+        producer_id = header.producer_id
+        known = self._fresh_producers.get(producer_id) or self._producers.get(producer_id)
+        verdict = judge(known, header)
+        if verdict is not None:
+            return Duplicate(verdict) if isinstance(verdict, Appended) else verdict
+        appended = self._stamp(self._local_header(batch), batch)
+        self._fresh_producers[producer_id] = advance(known, self.stamped[-1].header)
+        return appended
 
     def _local_header(self, batch: VerifiedBatch) -> bytes:
         tail = self._tail(self._local_origin)
@@ -106,16 +137,19 @@ class Group:
     def _stamp(self, stamped: bytes, batch: VerifiedBatch) -> Appended:
         header = parse_header(stamped)  # what is written must read back
         tail = self._tail(header.origin)
-        node_name = node_name_in(batch) if header.flags else ""
+        said = said_in(batch) if header.flags else None
         end_offset = Offset(header.base_offset + header.record_count)
         tail.next_sequence = SequenceNumber(header.base_sequence + header.sequence_span)
         tail.chain_crc = header.chain_crc
         tail.bytes += header.batch_bytes
-        tail.node_name = node_name or tail.node_name
         result = Appended(
             header.base_offset, end_offset, header.origin, header.base_sequence, tail.next_sequence, header.batch_bytes
         )
-        self.stamped.append(Stamped(header, (stamped, batch.payload), result, node_name))
+        each = Stamped(header, (stamped, batch.payload), result, said)
+        self.stamped.append(each)
+        if said is not None or header.producer_id != NO_PRODUCER:
+            self.telling.append(each)
+            tail.node_name = each.node_name or tail.node_name
         self._end_offset = end_offset
         self.bytes += header.batch_bytes
         return result
@@ -141,9 +175,12 @@ class Group:
         )
 
 
+def said_in(batch: VerifiedBatch) -> control.Said:
+    """Return what a batch says, if it is a control batch."""
+    return control.parse(batch.payload) if batch.header.is_control else None
+
+
 def node_name_in(batch: VerifiedBatch) -> str:
     """Return whose directory an origin's first batch says it is of; empty for any other batch."""
-    if not batch.header.is_control or batch.header.is_gap:
-        return ""
-    said = control.parse(batch.payload)
+    said = said_in(batch)
     return said.node_name if isinstance(said, OriginStart) else ""

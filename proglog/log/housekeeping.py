@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 
+from proglog.errors import LogFullError, ProglogError, StorageError
 from proglog.log import retention
 from proglog.log.appending import Appender
 from proglog.log.checkpoint import Retired, RetiredOrigin
+from proglog.log.model import LocalAppend
 from proglog.log.recovery import remove_files
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.state import FULL, LogState
-from proglog.types import OriginId
+from proglog.record import control
+from proglog.record.batch import verify
+from proglog.types import Offset, OriginId
 
 
 class Housekeeper:
@@ -37,6 +41,8 @@ class Housekeeper:
                 self._look_for_room()
             elif not self._appender.unsynced:
                 small_files.mark_durable(clean=False)
+        except StorageError:
+            return 0  # the state of the log says so
         except OSError as exc:
             # Nothing acknowledged is at stake: what was not removed or marked is, the next time.
             if exc.errno not in FULL:
@@ -64,6 +70,7 @@ class Housekeeper:
     def _remove(self, count: int) -> None:
         """Remove the oldest segments: first the record of what they held, then the files."""
         state = self._state
+        self._commit_positions_again(state.segments[count].base_offset)
         going, staying = state.segments[:count], state.segments[count:]
         retired = Retired(start_offset=staying[0].base_offset, origins=self._retire(going))
         self._small_files.save("retired", retired.to_json())
@@ -72,11 +79,34 @@ class Housekeeper:
             state.segments, state.bases = staying, [segment.base_offset for segment in staying]
             for segment in going:
                 self._lower(segment)
+            state.derived.producers.forget_before(state.start_offset)
         state.indexes.forget(going)
         for segment in going:
             segment.stores.forget(segment.base_offset)
             remove_files(state.files, state.data_dir, segment.base_offset)
         state.files.sync_dir(state.data_dir)
+
+    def _commit_positions_again(self, start: Offset) -> None:
+        """Append the named positions that rest on what goes; the ballast makes room for that on a full disk.
+
+        Raises:
+            StorageError: The disk refused: nothing may be removed.
+        """
+        state = self._state
+        resting = state.derived.positions.resting_before(start)
+        commits = [
+            LocalAppend(verify(control.position_commit(name, each.epoch, each.vector, now_ms=each.at_ms)))
+            for name, each in resting.items()
+        ]
+        outcomes = self._appender.append(commits) if commits else []
+        if any(isinstance(outcome, LogFullError) for outcome in outcomes) and self._small_files.has_ballast:
+            self._small_files.drop_ballast()
+            outcomes = self._appender.append(commits)
+        for outcome in outcomes:
+            if isinstance(outcome, ProglogError):
+                raise outcome
+        if commits:
+            self._appender.sync()
 
     def _retire(self, going: list[Segment]) -> dict[OriginId, RetiredOrigin]:
         origins = dict(self._state.retired.origins)

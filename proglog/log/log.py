@@ -5,6 +5,7 @@
     data directory
       LOCK                          flock; holds the owner's process id
       origin  durable  retired      small files, see checkpoint.py
+      derived                       a hint, see derived.py
       ballast                       room to work in when the disk is full
       00000000000000000000.log      batches back to back
       00000000000000000000.index    a hint
@@ -15,6 +16,7 @@ This is the face; the parts, on one shared :class:`~proglog.log.state.LogState`:
           +-- appending                stamp, write, sync, show; roll
           +-- reading                  read, and find places
           +-- refill  damage  fit      what damage took, and putting it back
+          +-- snapshot  derived        producers' last batches, named positions
           +-- housekeeping             retention, the full disk, the durable mark
 
 Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
@@ -33,10 +35,12 @@ from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem, Lock, OsFiles, read_all
 from proglog.log.housekeeping import Housekeeper
 from proglog.log.model import Append, DamagedRange, LogCursor, LogRead, MissingRange, OriginState, Outcome, SegmentInfo
+from proglog.log.named_positions import NamedPosition
 from proglog.log.recovery import Recovery, RecoveryReport
 from proglog.log.refill import Refiller
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
+from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
 from proglog.record.batch import VerifiedBatch
 from proglog.types import ORIGIN_BYTES, NodeName, Offset, OriginId
@@ -51,9 +55,10 @@ class Log:
         self._state = state
         self._lock = lock
         self._small_files = small_files
-        self._appender = Appender(state)
+        self._snapshot = Snapshot(state)
+        self._appender = Appender(state, self._snapshot)
         self._housekeeper = Housekeeper(state, small_files, self._appender)
-        self._refiller = Refiller(state)
+        self._refiller = Refiller(state, self._snapshot)
         self._claim: Claim
 
     @classmethod
@@ -102,6 +107,7 @@ class Log:
         log._small_files.refill_ballast()
         log._claim = Claim(state, log._small_files, log._appender, node_name, new_origin)
         log._claim.claim()
+        log._snapshot.load()
         return log
 
     # What is there
@@ -185,6 +191,11 @@ class Log:
         """
         return self._refiller.missing()
 
+    def named_positions(self) -> dict[str, NamedPosition]:
+        """Return how far named consumers are, as far as commits have come here: at most 4,096 names."""
+        with self._state.mutex:
+            return self._state.derived.positions.values()
+
     def disk_usage(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk; zeros if it does not say."""
         return self._state.disk_usage()
@@ -237,7 +248,8 @@ class Log:
 
         Returns:
             An outcome for each, in order. A copy that does not fit is refused without hindering the others:
-            ``SequenceGapError``, ``ForkedOriginError``. A ``StorageError`` stands for each batch that was not made
+            ``SequenceGapError``, ``ForkedOriginError``. A batch that its producer sent before is answered with a
+            ``Duplicate``, one that does not follow its last one with a ``ProducerSequenceError``. A ``StorageError`` stands for each batch that was not made
             durable: after ``LogFullError`` nothing of it is in the log; after ``LogPoisonedError`` that is unknown.
         """
         return self._appender.append(appends)
@@ -282,8 +294,10 @@ class Log:
         refusal = self._state.refusal()
         if refusal is not None:
             raise refusal
-        healed, _ = self._refiller.refill(batches)
-        return healed
+        try:
+            return self._refiller.refill(batches)
+        except OSError as exc:
+            raise StorageError(f"data directory {self.data_dir}: {exc.strerror or exc}") from exc
 
     def sync(self) -> None:
         """Make everything appended durable: what ``FsyncPolicy.INTERVAL`` calls by its timer."""
@@ -310,6 +324,7 @@ class Log:
         try:
             if orderly:
                 state.active.save_index()
+                self._snapshot.save()
                 self._small_files.mark_durable(clean=True)
         except OSError:
             state.recovery.clean = False  # a hint: without it the next start scans the active segment

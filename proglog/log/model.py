@@ -46,6 +46,16 @@ class Appended(NamedTuple):
     base_sequence: SequenceNumber
     next_sequence: SequenceNumber
     batch_bytes: int
+    duplicate: bool = False
+    """The producer had sent it before: this is where it went then, and nothing was appended now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A producer's batch that was appended before: nothing was appended now."""
+
+    appended: Appended
+    """Where it went then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +116,4 @@ class MissingRange(NamedTuple):
 
 
 Append = LocalAppend | ImportAppend
-Outcome = Appended | AlreadyHeld | ProglogError
+Outcome = Appended | Duplicate | AlreadyHeld | ProglogError

@@ -27,6 +27,8 @@ class RecoveryReport:
     clean: bool = True
     """The log had been closed in order: nothing was scanned but the end."""
     scanned_bytes: int = 0
+    walked_bytes: int = 0
+    """Of stores, read for what is derived from them: what its snapshot did not cover."""
     torn_bytes: int = 0
     """Cut from the end: never synced, so never acknowledged."""
     torn_at: str = ""

@@ -23,10 +23,12 @@ from proglog.log import reading
 from proglog.log.damage import Damage, Lack, Survey, signature, survey
 from proglog.log.files import Buffer, File, write_all
 from proglog.log.fit import Missing, Room, fit
+from proglog.log.group import said_in
 from proglog.log.model import DamagedRange, MissingRange
+from proglog.log.snapshot import Snapshot
 from proglog.log.state import FULL, LogState
 from proglog.log.store import store_name
-from proglog.record.batch import VerifiedBatch, chain_agrees, stamp_import, verify_checksums
+from proglog.record.batch import BatchHeader, VerifiedBatch, chain_agrees, parse_header, stamp_import, verify_checksums
 from proglog.types import Offset, Position
 from proglog.types import Sequence as SequenceNumber
 
@@ -53,9 +55,10 @@ class _Candidates:
 class Refiller:
     """See the module."""
 
-    def __init__(self, state: LogState) -> None:
-        """Look after the damage of one log."""
+    def __init__(self, state: LogState, snapshot: Snapshot) -> None:
+        """Look after the damage of one log; what is derived from it learns of what comes back."""
         self._state = state
+        self._snapshot = snapshot
         self._surveyed: tuple[object, Survey] = ((), Survey())
         self._candidates: OrderedDict[MissingRange, _Candidates] = OrderedDict()
 
@@ -63,12 +66,13 @@ class Refiller:
         """See :meth:`proglog.log.log.Log.missing`."""
         return [lack.missing for lack in self._survey().lacks]
 
-    def refill(self, batches: Sequence[VerifiedBatch]) -> tuple[list[DamagedRange], list[VerifiedBatch]]:
-        """Take candidates; return the ranges that are whole now, and the batches that were written.
+    def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
+        """Take candidates; return the ranges that are whole now.
 
         Raises:
             ForkedOriginError: A candidate does not continue the history that is here.
             StorageError: The disk refused.
+            OSError: The snapshot of what is derived could not be removed; nothing was written.
         """
         found = self._survey()
         current = {lack.missing for lack in found.lacks}
@@ -153,9 +157,8 @@ class Refiller:
 
     # Healing
 
-    def _heal(self, found: Survey) -> tuple[list[DamagedRange], list[VerifiedBatch]]:
+    def _heal(self, found: Survey) -> list[DamagedRange]:
         healed: list[DamagedRange] = []
-        written: list[VerifiedBatch] = []
         for first, end in _together(found.lacks):
             lacks = [lack for lack in found.lacks if first <= lack.first < end]
             held = [self._candidates.get(lack.missing) for lack in lacks]
@@ -172,15 +175,15 @@ class Refiller:
             )
             if fitting is not None and self._put_back(damages, fitting):
                 healed += [_described(damage) for damage in damages]
-                written += [batch for room in fitting for batch in room]
         if healed:
             self._state.recount_origins()
-        return healed, written
+            self._snapshot.save()
+        return healed
 
     def _put_back(self, damages: Sequence[Damage], fitting: Sequence[Sequence[VerifiedBatch]]) -> bool:
         """Write batches in the place of damage; return whether they read back whole."""
-        for damage, batches in zip(damages, fitting, strict=True):
-            self._write(damage, batches)
+        self._snapshot.drop()
+        written = [self._write(damage, batches) for damage, batches in zip(damages, fitting, strict=True)]
         segments = {damage.segment.base_offset: damage.segment for damage in damages}
         whole = True
         for segment in segments.values():
@@ -197,15 +200,33 @@ class Refiller:
             else:
                 whole = False
                 self._state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
+        if whole:
+            self._derive(damages, written, fitting)
         return whole
 
-    def _write(self, damage: Damage, batches: Sequence[VerifiedBatch]) -> None:
+    def _derive(
+        self,
+        damages: Sequence[Damage],
+        headers: Sequence[Sequence[BatchHeader]],
+        fitting: Sequence[Sequence[VerifiedBatch]],
+    ) -> None:
+        state, own = self._state, self._state.own_origins()
+        with state.mutex:
+            for damage, stamped, batches in zip(damages, headers, fitting, strict=True):
+                for header, batch in zip(stamped, batches, strict=True):
+                    state.derived.observe(header, said_in(batch), damage.segment.base_offset, own=header.origin in own)
+
+    def _write(self, damage: Damage, batches: Sequence[VerifiedBatch]) -> list[BatchHeader]:
+        """Write batches over the damage, durably; return their headers as they stand there."""
         state, segment = self._state, damage.segment
         parts: list[Buffer] = []
+        headers: list[BatchHeader] = []
         offset = damage.start_offset
         for batch in batches:
-            parts += [stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms), batch.payload]
-            offset = Offset(offset + batch.header.record_count)
+            stamped = stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms)
+            parts += [stamped, batch.payload]
+            headers.append(parse_header(stamped))
+            offset = headers[-1].end_offset
         try:
             file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
             try:
@@ -217,6 +238,7 @@ class Refiller:
             if exc.errno in FULL:  # only where a store that was cut grows again: as damaged as before
                 raise LogFullError(f"no space left in {state.data_dir} to put batches back") from exc
             raise state.poison() from exc
+        return headers
 
     def _close(self, file: File, active: File | None) -> None:
         if file is not active:

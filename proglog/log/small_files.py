@@ -32,7 +32,7 @@ class SmallFiles:
         except OSError as exc:
             if exc.errno not in FULL:
                 raise
-            self._drop_ballast()
+            self.drop_ballast()
             checkpoint.save(files, path, content)
 
     def mark_durable(self, *, clean: bool) -> None:
@@ -60,11 +60,12 @@ class SmallFiles:
             finally:
                 file.close()
         except OSError:
-            self._drop_ballast()
+            self.drop_ballast()
         else:
             self.has_ballast = True
 
-    def _drop_ballast(self) -> None:
+    def drop_ballast(self) -> None:
+        """Give up the room held back."""
         self.has_ballast = False
         try:
             self.state.files.unlink(self.state.data_dir / BALLAST)

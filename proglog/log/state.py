@@ -24,6 +24,7 @@ from pathlib import Path
 from proglog.errors import DataLossError, LogClosedError, LogPoisonedError, OffsetOutOfRangeError, StorageError
 from proglog.log.checkpoint import Retired
 from proglog.log.config import LogConfig
+from proglog.log.derived import Derived
 from proglog.log.files import FileSystem
 from proglog.log.index_cache import IndexCache
 from proglog.log.model import DamagedRange, LogCursor, OriginState
@@ -64,6 +65,8 @@ class LogState:
         self.origins: dict[OriginId, OriginState] = {}
         """What is durably here of each origin."""
         self.retired = Retired()
+        self.derived = Derived()
+        """What follows from the batches; changed under ``mutex``."""
         self.segments: list[Segment] = []
         self.bases: list[Offset] = []
         self.end = (Offset(0), LogCursor(Offset(0), Position(0)))
@@ -137,6 +140,10 @@ class LogState:
             if cut is not None:
                 ranges.append(DamagedRange(Offset(cut.start), Offset(cut.end), _CUT))
         return ranges
+
+    def own_origins(self) -> frozenset[OriginId]:
+        """Return under which origins this directory writes or wrote."""
+        return frozenset((self.origin, *self.former_origins))
 
     def add_segment(self, segment: Segment) -> None:
         """Take in a new last segment."""

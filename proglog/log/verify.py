@@ -140,7 +140,7 @@ class _Verification:
 
     def _check_small_files(self, *, has_stores: bool) -> tuple[DurableMark, Retired]:
         held = {}
-        for name in ("origin", "durable", "retired"):
+        for name in ("origin", "durable", "retired", "derived"):
             try:
                 held[name] = checkpoint.load(self._files, self._directory / name)
             except StorageError:

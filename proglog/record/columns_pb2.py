@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/record/columns.proto\x12\x0eproglog.record\"\x85\x01\n\rRecordColumns\x12\x0e\n\x06values\x18\x01 \x03(\x0c\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\x12\x0f\n\x07keyless\x18\x03 \x03(\r\x12\x1b\n\x13timestamp_deltas_ms\x18\x04 \x03(\x12\x12(\n\x07headers\x18\x05 \x03(\x0b\x32\x17.proglog.record.Headers\"(\n\x07Headers\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x0c\"j\n\x07\x43ontrol\x12\x33\n\x0corigin_start\x18\x01 \x01(\x0b\x32\x1b.proglog.record.OriginStartH\x00\x12\"\n\x03gap\x18\x02 \x01(\x0b\x32\x13.proglog.record.GapH\x00\x42\x06\n\x04kind\"i\n\x0bOriginStart\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12\x17\n\x0fprevious_origin\x18\x02 \x01(\x0c\x12\x1e\n\x16previous_next_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x15\n\x03Gap\x12\x0e\n\x06reason\x18\x01 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/record/columns.proto\x12\x0eproglog.record\"\x85\x01\n\rRecordColumns\x12\x0e\n\x06values\x18\x01 \x03(\x0c\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\x12\x0f\n\x07keyless\x18\x03 \x03(\r\x12\x1b\n\x13timestamp_deltas_ms\x18\x04 \x03(\x12\x12(\n\x07headers\x18\x05 \x03(\x0b\x32\x17.proglog.record.Headers\"(\n\x07Headers\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x0c\"\xa5\x01\n\x07\x43ontrol\x12\x33\n\x0corigin_start\x18\x01 \x01(\x0b\x32\x1b.proglog.record.OriginStartH\x00\x12\"\n\x03gap\x18\x02 \x01(\x0b\x32\x13.proglog.record.GapH\x00\x12\x39\n\x0fposition_commit\x18\x03 \x01(\x0b\x32\x1e.proglog.record.PositionCommitH\x00\x42\x06\n\x04kind\"i\n\x0bOriginStart\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12\x17\n\x0fprevious_origin\x18\x02 \x01(\x0c\x12\x1e\n\x16previous_next_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x15\n\x03Gap\x12\x0e\n\x06reason\x18\x01 \x01(\t\"o\n\x0ePositionCommit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x31\n\tpositions\x18\x03 \x03(\x0b\x32\x1e.proglog.record.OriginPosition\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03\"7\n\x0eOriginPosition\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,10 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECORDCOLUMNS']._serialized_end=182
   _globals['_HEADERS']._serialized_start=184
   _globals['_HEADERS']._serialized_end=224
-  _globals['_CONTROL']._serialized_start=226
-  _globals['_CONTROL']._serialized_end=332
-  _globals['_ORIGINSTART']._serialized_start=334
-  _globals['_ORIGINSTART']._serialized_end=439
-  _globals['_GAP']._serialized_start=441
-  _globals['_GAP']._serialized_end=462
+  _globals['_CONTROL']._serialized_start=227
+  _globals['_CONTROL']._serialized_end=392
+  _globals['_ORIGINSTART']._serialized_start=394
+  _globals['_ORIGINSTART']._serialized_end=499
+  _globals['_GAP']._serialized_start=501
+  _globals['_GAP']._serialized_end=522
+  _globals['_POSITIONCOMMIT']._serialized_start=524
+  _globals['_POSITIONCOMMIT']._serialized_end=635
+  _globals['_ORIGINPOSITION']._serialized_start=637
+  _globals['_ORIGINPOSITION']._serialized_end=692
 # @@protoc_insertion_point(module_scope)

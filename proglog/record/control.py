@@ -1,15 +1,25 @@
 """Control batches: what an origin says about itself. They take sequences but no offsets.
 
 The first batch of every origin names the node and the origin before it; a gap batch stands for sequences that no
-reachable node could give.
+reachable node could give; a position commit says how far a named consumer is.
 """
+
+from collections.abc import Mapping
 
 from google.protobuf.message import DecodeError
 
-from proglog.errors import MalformedBatchError
+from proglog.errors import InvalidRequestError, MalformedBatchError
 from proglog.record import batch
-from proglog.record.columns_pb2 import Control, Gap, OriginStart
-from proglog.types import NO_ORIGIN, NodeName, OriginId, Sequence
+from proglog.record.columns_pb2 import Control, Gap, OriginPosition, OriginStart, PositionCommit
+from proglog.types import NO_ORIGIN, ORIGIN_BYTES, NodeName, OriginId, Sequence
+
+MAX_POSITION_NAME = 128
+"""Most characters of a named position's name."""
+MAX_POSITION_ORIGINS = 4096
+"""Most origins of one named position."""
+
+Said = OriginStart | Gap | PositionCommit | None
+"""What a control batch says; ``None``: a kind that a newer version wrote."""
 
 
 def origin_start(
@@ -60,7 +70,52 @@ def gap(sequence_span: int, *, now_ms: int, reason: str) -> bytes:
     )
 
 
-def parse(payload: bytes | memoryview) -> OriginStart | Gap | None:
+def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence], *, now_ms: int) -> bytes:
+    """Return the unstamped batch that commits a named position.
+
+    Args:
+        name: 1 to 128 printable characters.
+        epoch: Which life of the name: a higher one replaces what is known, an equal one only moves it forwards.
+        positions: The next sequence of each origin; at most 4,096.
+        now_ms: Milliseconds since 1970.
+
+    Raises:
+        InvalidRequestError: A bound is not kept.
+    """
+    commit = PositionCommit(
+        name=name,
+        epoch=epoch,
+        positions=[OriginPosition(origin=origin, next_sequence=following) for origin, following in positions.items()],
+        at_ms=now_ms,
+    )
+    problem = commit_problem(commit)
+    if problem:
+        raise InvalidRequestError(problem)
+    payload = Control(position_commit=commit).SerializeToString(deterministic=True)
+    return batch.encode(
+        payload,
+        count=0,
+        sequence_span=1,
+        flags=batch.FLAG_CONTROL,
+        first_timestamp_ms=now_ms,
+        max_timestamp_ms=now_ms,
+    )
+
+
+def commit_problem(commit: PositionCommit) -> str:
+    """Return what is wrong with a position commit, in words; empty if nothing is."""
+    if not 1 <= len(commit.name) <= MAX_POSITION_NAME or not commit.name.isprintable():
+        return f"position name {commit.name!r}: expected 1 to {MAX_POSITION_NAME} printable characters"
+    if len(commit.positions) > MAX_POSITION_ORIGINS:
+        return f"position {commit.name!r} has {len(commit.positions)} origins; at most {MAX_POSITION_ORIGINS}"
+    if any(len(each.origin) != ORIGIN_BYTES for each in commit.positions):
+        return f"position {commit.name!r}: an origin has {ORIGIN_BYTES} bytes"
+    if any(not 1 <= each.next_sequence < 1 << 63 for each in commit.positions):
+        return f"position {commit.name!r}: a next sequence is 1 or more, and fits into 63 bits"
+    return ""
+
+
+def parse(payload: bytes | memoryview) -> Said:
     """Return what a control batch says; ``None`` for a kind that a newer version wrote.
 
     Raises:
@@ -75,5 +130,7 @@ def parse(payload: bytes | memoryview) -> OriginStart | Gap | None:
             return control.origin_start
         case "gap":
             return control.gap
+        case "position_commit":
+            return control.position_commit
         case _:
             return None

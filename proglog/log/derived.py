@@ -1,0 +1,127 @@
+"""What follows from the batches of a log and is kept at hand: producers' last batches, and named positions.
+
+A snapshot of it is the small file ``derived``, a hint: written at each roll and at the end, tied to the last batch that
+it covers, by that batch's place and checksum::
+
+    ... | batch | batch | batch || batch | batch      after an orderly end nothing follows the snapshot;
+        what the snapshot covers  ^^  walked at open   after any other end, at most what came since the last roll
+
+Lost, damaged, of another log or another time: the whole log is walked, headers and position commits, with the same
+outcome.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from proglog.errors import DataLossError, MalformedBatchError
+from proglog.log.named_positions import NamedPositions
+from proglog.log.producers import Producers
+from proglog.log.segment import Segment
+from proglog.record import control
+from proglog.record.batch import HEADER_BYTES, NO_PRODUCER, BatchHeader, parse_header, verify_checksums
+from proglog.record.columns_pb2 import PositionCommit
+from proglog.types import Offset, OriginId, Position
+
+VERSION = 1
+
+
+class Tie(NamedTuple):
+    """The last batch that is taken in: what ties a snapshot to its log."""
+
+    segment: Offset
+    position: Position
+    header_crc: int
+    end_position: Position
+
+
+@dataclass(slots=True)
+class Derived:
+    """What is known, and how far it was taken in."""
+
+    producers: Producers = field(default_factory=Producers)
+    positions: NamedPositions = field(default_factory=NamedPositions)
+    tie: Tie | None = None
+
+    def observe(self, header: BatchHeader, said: control.Said, segment: Offset, *, own: bool) -> None:
+        """Take in a batch of the segment of that base offset; ``own``: an origin of this directory wrote it."""
+        if own and header.producer_id != NO_PRODUCER:
+            self.producers.observe(header)
+        if isinstance(said, PositionCommit):
+            self.positions.observe(said, segment)
+
+    def to_json(self, origin: OriginId) -> dict[str, Any]:
+        """Return the file's content, of a log that ``origin`` writes."""
+        return {
+            "version": VERSION,
+            "origin": origin.hex(),
+            "tie": self.tie,
+            "producers": self.producers.to_json(),
+            "positions": self.positions.to_json(),
+        }
+
+
+class Walk(NamedTuple):
+    """What was read to know what is derived."""
+
+    derived: Derived
+    walked_bytes: int
+
+
+def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> Walk:
+    """Return what follows from ``segments``, from the snapshot's content as far as it is of this log.
+
+    Raises:
+        StorageError: The disk could not be read.
+    """
+    derived = _restored(content, segments, own) or Derived()
+    derived.producers.forget_before(segments[0].base_offset)
+    walked_bytes = 0
+    for segment, start in _following(segments, derived.tie):
+        walked_bytes += segment.size - start
+        for position, header in segment.walk(start):
+            said = _said(segment, position) if header.is_control and not header.is_gap else None
+            derived.observe(header, said, segment.base_offset, own=header.origin in own)
+            end = Position(position + header.batch_bytes)
+            derived.tie = Tie(segment.base_offset, position, header.header_crc, end)
+    return Walk(derived, walked_bytes)
+
+
+def _following(segments: list[Segment], tie: Tie | None) -> Iterator[tuple[Segment, Position]]:
+    for segment in segments:
+        if tie is None or segment.base_offset > tie.segment:
+            yield segment, Position(0)
+        elif segment.base_offset == tie.segment and tie.end_position < segment.size:
+            yield segment, tie.end_position
+
+
+def _said(segment: Segment, position: Position) -> control.Said:
+    try:
+        return control.parse(verify_checksums(segment.read(position, 1)).payload)
+    except (DataLossError, MalformedBatchError):
+        return None  # a hole: it is walked again once it is whole
+
+
+def _restored(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> Derived | None:
+    if content is None or content.get("version") != VERSION:
+        return None
+    try:
+        base_offset, position, header_crc, end_position = content["tie"]
+        derived = Derived(Producers.from_json(content["producers"]), NamedPositions.from_json(content["positions"]))
+        origin = OriginId(bytes.fromhex(content["origin"]))
+    except (KeyError, ValueError, TypeError):
+        return None
+    derived.tie = Tie(Offset(base_offset), Position(position), header_crc, Position(end_position))
+    return derived if origin in own and _holds(derived.tie, segments) else None
+
+
+def _holds(tie: Tie, segments: list[Segment]) -> bool:
+    """Return whether the batch stands where the snapshot says."""
+    segment = next((each for each in segments if each.base_offset == tie.segment), None)
+    if segment is None or tie.end_position > segment.size or segment.hole_at(tie.position) is not None:
+        return False
+    try:
+        header = parse_header(segment.store.pread(HEADER_BYTES, tie.position))
+    except MalformedBatchError:
+        return False
+    return (header.header_crc, tie.position + header.batch_bytes) == (tie.header_crc, tie.end_position)

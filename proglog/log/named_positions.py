@@ -1,0 +1,117 @@
+"""How far named consumers are: what every node makes of the position commits in its log. Pure.
+
+A join-semilattice: whatever the order in which commits arrive, and however often, the outcome is the same::
+
+    epochs differ    the higher one wins: it may go backwards
+    equal epochs     the higher next sequence of each origin
+
+Which part of the log the values rest on is known, too: retention commits a value again before its commits go.
+
+Source: Shapiro et al. 2011 ("Conflict-free Replicated Data Types") for the join.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from proglog.record.columns_pb2 import PositionCommit
+from proglog.record.control import MAX_POSITION_ORIGINS, commit_problem
+from proglog.types import Offset, OriginId, Sequence
+
+MAX_NAMES = 4096
+"""Most names that are remembered; those committed longest ago go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPosition:
+    """How far one named consumer is."""
+
+    epoch: int
+    vector: Mapping[OriginId, Sequence]
+    """The next sequence of each origin."""
+    at_ms: int
+    """When it was committed last, milliseconds since 1970."""
+
+    def join(self, other: "NamedPosition") -> "NamedPosition":
+        """Return the later of two, origin by origin."""
+        if self.epoch != other.epoch:
+            return max(self, other, key=lambda each: each.epoch)
+        vector = dict(self.vector)
+        for origin, following in other.vector.items():
+            vector[origin] = max(following, vector.get(origin, following))
+        return NamedPosition(self.epoch, _bounded(vector), max(self.at_ms, other.at_ms))
+
+
+@dataclass(slots=True)
+class _Held:
+    value: NamedPosition
+    rests_on: Offset
+    """Base offset of a segment: the commits in it and after it alone make the value."""
+
+
+@dataclass(slots=True)
+class NamedPositions:
+    """See the module."""
+
+    _held: dict[str, _Held] = field(default_factory=dict)
+
+    def values(self) -> dict[str, NamedPosition]:
+        """Return every named position."""
+        return {name: held.value for name, held in self._held.items()}
+
+    def observe(self, commit: PositionCommit, segment: Offset) -> None:
+        """Take in a commit that stands in the segment of that base offset. One out of bounds says nothing."""
+        if commit_problem(commit):
+            return
+        vector = {OriginId(each.origin): Sequence(each.next_sequence) for each in commit.positions}
+        value = NamedPosition(commit.epoch, vector, commit.at_ms)
+        held = self._held.get(commit.name)
+        if held is None:
+            self._held[commit.name] = _Held(value, segment)
+            self._keep_within_bounds()
+            return
+        joined = held.value.join(value)
+        if joined == value:
+            held.rests_on = max(held.rests_on, segment) if held.value == value else segment
+        elif joined != held.value:
+            held.rests_on = min(held.rests_on, segment)
+        held.value = joined
+
+    def resting_before(self, start: Offset) -> dict[str, NamedPosition]:
+        """Return what would be lost with the segments before ``start``."""
+        return {name: held.value for name, held in self._held.items() if held.rests_on < start}
+
+    def to_json(self) -> list[Any]:
+        """Return what :meth:`from_json` takes."""
+        return [_to_json(name, held) for name, held in self._held.items()]
+
+    @classmethod
+    def from_json(cls, content: list[Any]) -> "NamedPositions":
+        """Return what was written.
+
+        Raises:
+            ValueError, TypeError: It was not.
+        """
+        positions = cls()
+        for name, epoch, at_ms, rests_on, vector in content:
+            known = {OriginId(bytes.fromhex(origin)): Sequence(following) for origin, following in vector}
+            positions._held[name] = _Held(NamedPosition(epoch, known, at_ms), Offset(rests_on))
+        return positions
+
+    def _keep_within_bounds(self) -> None:
+        if len(self._held) > MAX_NAMES:
+            oldest = min(self._held, key=lambda name: (self._held[name].value.at_ms, name))
+            del self._held[oldest]
+
+
+def _to_json(name: str, held: _Held) -> list[Any]:
+    vector = [[origin.hex(), following] for origin, following in held.value.vector.items()]
+    return [name, held.value.epoch, held.value.at_ms, held.rests_on, vector]
+
+
+def _bounded(vector: dict[OriginId, Sequence]) -> dict[OriginId, Sequence]:
+    """Return at most as many origins as a commit may have; what is left out is read again from its start."""
+    if len(vector) <= MAX_POSITION_ORIGINS:
+        return vector
+    kept = sorted(vector, key=lambda origin: (vector[origin], origin), reverse=True)[:MAX_POSITION_ORIGINS]
+    return {origin: vector[origin] for origin in kept}

@@ -1,0 +1,176 @@
+"""Idempotent produce: what each producer appended here lately, so that a batch sent again is appended once. Pure.
+
+::
+
+                       epoch known: lower    refused
+                                    higher   appended, whatever its sequence: a new life
+    a batch of a       equal, sequence of one of its last 5 batches, and their count    a duplicate: answered as then
+    known producer     equal, the next sequence                                         appended
+                       equal, any other                                                 refused
+
+    An unknown producer, or one forgotten since, may start at any sequence.
+
+Producers are remembered as long as the log keeps a batch of theirs, at most 10,000 of them; the least recently active
+go first. All of it follows from the batches in the log, in order.
+
+Source: Kafka's KIP-98 (idempotent delivery), and KIP-185 for the window of five batches.
+"""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from proglog.errors import ProducerSequenceError
+from proglog.log.model import Appended
+from proglog.record.batch import BatchHeader
+from proglog.types import Offset, OriginId, Sequence
+
+MAX_PRODUCERS = 10_000
+WINDOW = 5
+"""Batches remembered of each producer: as many as it may have in flight."""
+
+
+class ProducerBatch(NamedTuple):
+    """One batch of a producer, and where it went."""
+
+    sequence: int
+    record_count: int
+    appended: Appended
+
+
+class ProducerState(NamedTuple):
+    """The last batches of one life of a producer, by sequence."""
+
+    epoch: int
+    batches: tuple[ProducerBatch, ...]
+
+
+def judge(known: ProducerState | None, header: BatchHeader) -> Appended | ProducerSequenceError | None:
+    """Return where the batch went before, why it is refused, or ``None`` if it is to be appended."""
+    if known is None or header.producer_epoch > known.epoch:
+        return None
+    producer, sequence = header.producer_id.hex()[:8], header.producer_sequence
+    if header.producer_epoch < known.epoch:
+        return ProducerSequenceError(
+            f"producer {producer} goes on in epoch {known.epoch}; a batch of epoch {header.producer_epoch} is too late"
+        )
+    for batch in known.batches:
+        if (batch.sequence, batch.record_count) == (sequence, header.record_count):
+            return batch.appended
+    last = known.batches[-1]
+    expected = last.sequence + last.record_count
+    if sequence == expected:
+        return None
+    return ProducerSequenceError(
+        f"producer {producer} continues at sequence {expected}; the batch starts at {sequence}"
+    )
+
+
+def advance(known: ProducerState | None, header: BatchHeader) -> ProducerState:
+    """Return what is known of a producer after a batch of its own, as it stands in the log."""
+    appended = Appended(
+        header.base_offset,
+        header.end_offset,
+        header.origin,
+        header.base_sequence,
+        header.next_sequence,
+        header.batch_bytes,
+    )
+    batch = ProducerBatch(header.producer_sequence, header.record_count, appended)
+    if known is None or header.producer_epoch > known.epoch:
+        return ProducerState(header.producer_epoch, (batch,))
+    if header.producer_epoch < known.epoch:
+        return known
+    last = known.batches[-1]
+    if batch.sequence >= last.sequence + last.record_count:
+        return ProducerState(known.epoch, (*known.batches[1 - WINDOW :], batch))
+    return ProducerState(known.epoch, _merged(known.batches, batch))
+
+
+def _merged(batches: Iterable[ProducerBatch], late: ProducerBatch) -> tuple[ProducerBatch, ...]:
+    """Take in a batch out of order, as after damage; of two at one sequence the first in the log counts."""
+    found = {late.sequence: late}
+    for batch in batches:
+        other = found.get(batch.sequence)
+        if other is None or batch.appended.base_offset < other.appended.base_offset:
+            found[batch.sequence] = batch
+    return tuple(sorted(found.values()))[-WINDOW:]
+
+
+class Producers:
+    """What the log knows of producers; the most recently active one last."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._known: dict[bytes, ProducerState] = {}
+        self._newest = -1
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, producer_id: bytes) -> ProducerState | None:
+        """Return what is known of a producer."""
+        return self._known.get(producer_id)
+
+    def observe(self, header: BatchHeader) -> None:
+        """Take in a batch of this directory's own, as it stands in the log; one without a producer says nothing."""
+        if not any(header.producer_id) or not header.record_count:
+            return
+        self._known[header.producer_id] = advance(self._known.pop(header.producer_id, None), header)
+        if header.base_offset < self._newest:
+            self._known = dict(sorted(self._known.items(), key=lambda item: _last_active(item[1])))
+        self._newest = max(self._newest, header.base_offset)
+        if len(self._known) > MAX_PRODUCERS:
+            del self._known[next(iter(self._known))]
+
+    def forget_before(self, start: Offset) -> None:
+        """Forget batches that retention removed."""
+        for producer_id, known in list(self._known.items()):
+            kept = tuple(batch for batch in known.batches if batch.appended.base_offset >= start)
+            if not kept:
+                del self._known[producer_id]
+            elif len(kept) < len(known.batches):
+                self._known[producer_id] = ProducerState(known.epoch, kept)
+
+    def to_json(self) -> list[Any]:
+        """Return what :meth:`from_json` takes."""
+        return [
+            [producer_id.hex(), known.epoch, [_batch_to_json(batch) for batch in known.batches]]
+            for producer_id, known in self._known.items()
+        ]
+
+    @classmethod
+    def from_json(cls, content: list[Any]) -> "Producers":
+        """Return what was written.
+
+        Raises:
+            ValueError, TypeError: It was not.
+        """
+        producers = cls()
+        for producer_id, epoch, batches in content:
+            known = ProducerState(epoch, tuple(_batch_from_json(*batch) for batch in batches))
+            producers._known[bytes.fromhex(producer_id)] = known
+            producers._newest = max(producers._newest, _last_active(known))
+        return producers
+
+
+def _last_active(known: ProducerState) -> int:
+    return max(batch.appended.base_offset for batch in known.batches)
+
+
+def _batch_to_json(batch: ProducerBatch) -> list[Any]:
+    to = batch.appended
+    return [batch.sequence, batch.record_count, to.base_offset, to.origin.hex(), to.base_sequence, to.batch_bytes]
+
+
+def _batch_from_json(
+    sequence: int, count: int, base_offset: int, origin: str, base_sequence: int, batch_bytes: int
+) -> ProducerBatch:
+    appended = Appended(
+        Offset(base_offset),
+        Offset(base_offset + count),
+        OriginId(bytes.fromhex(origin)),
+        Sequence(base_sequence),
+        Sequence(base_sequence + count),
+        batch_bytes,
+    )
+    return ProducerBatch(sequence, count, appended)

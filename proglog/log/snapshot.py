@@ -1,0 +1,61 @@
+"""The file ``derived``: when it is written, taken back, and dropped. See :mod:`proglog.log.derived` for what is in it."""
+
+from dataclasses import dataclass
+
+from proglog.errors import StorageError
+from proglog.log import checkpoint, derived
+from proglog.log.derived import Tie
+from proglog.log.state import LogState
+
+_NAME = "derived"
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Of one open log."""
+
+    state: LogState
+    _saved: Tie | None = None
+    """What the file covers, if it is known to be right."""
+
+    def load(self) -> None:
+        """Bring the state's derived part up to the end of the log.
+
+        Raises:
+            StorageError: The disk could not be read.
+        """
+        state = self.state
+        try:
+            content = checkpoint.load(state.files, state.data_dir / _NAME)
+        except (OSError, StorageError):
+            content = None  # a hint
+        walk = derived.load(content, state.segments, state.own_origins())
+        state.derived = walk.derived
+        state.recovery.walked_bytes = walk.walked_bytes
+        self._saved = walk.derived.tie if content is not None and not walk.walked_bytes else None
+
+    def save(self) -> None:
+        """Write the file, if there is anything new. It is a hint: a failure costs a walk at the next start."""
+        state = self.state
+        tie = state.derived.tie
+        if tie is None or tie == self._saved:
+            return
+        try:
+            checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))
+        except OSError as exc:
+            state.recovery.notes.append(f"the file {_NAME!r}: {exc.strerror or exc}")
+        else:
+            self._saved = tie
+
+    def drop(self) -> None:
+        """Remove the file, durably: batches are about to come back that it does not cover.
+
+        Raises:
+            OSError: It could not be removed.
+        """
+        self._saved = None
+        try:
+            self.state.files.unlink(self.state.data_dir / _NAME)
+        except FileNotFoundError:
+            return
+        self.state.files.sync_dir(self.state.data_dir)
