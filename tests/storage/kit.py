@@ -13,7 +13,7 @@ from proglog.log.model import Appended, LogCursor
 from proglog.record import scan
 from proglog.testing.checker import Attempt, Flaw, Outcome, Reading, Seen, check
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset
+from proglog.types import Offset, Position
 from tests.unit.log.kit import DIR, local, open_log
 
 LONG = bool(os.environ.get("PROGLOG_LONG"))
@@ -52,7 +52,9 @@ def reading_of(log: Log, max_bytes: int = 1 << 16) -> Reading:
     """Read a log from its start to its end, around what it says is damaged."""
     seen: list[Seen] = []
     start, end, at = log.start_offset, log.end_offset, log.start_offset
-    cursor: LogCursor | None = None
+    cursor: LogCursor | None = LogCursor(
+        start, Position(0)
+    )  # from the first byte: a batch without records is read, too
     while True:
         try:
             data, following = log.read(cursor or log.seek(at), max_bytes)
