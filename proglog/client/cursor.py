@@ -1,0 +1,115 @@
+"""A consumer's position in all origins at once, as text: it fits every node, where an offset fits one.
+
+A token is URL-safe base64 without padding, of::
+
+     0         1                                                       n - 4      n
+    +---------+------------------------------------------------------+----------+
+    | version | (origin, 16 bytes; next sequence, LEB128) ...        | checksum |
+    +---------+------------------------------------------------------+----------+
+
+The checksum is the batches' CRC-32C, little-endian. Origins ascend and occur once, so that equal positions have equal
+tokens. Everything of an origin before its next sequence has been consumed; an origin that is not there is wanted from
+its start. Whoever holds a token can only read what he may read anyway: it is no secret and proves nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from proglog.errors import InvalidRequestError
+from proglog.record.crc import crc
+from proglog.types import ORIGIN_BYTES, OriginId, Sequence
+
+VERSION = 1
+MAX_ORIGINS = 4096
+MAX_TOKEN_CHARS = 160 * 1024
+MAX_SEQUENCE = (1 << 63) - 1
+_CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A position vector. Equal cursors have equal positions."""
+
+    positions: Mapping[OriginId, Sequence] = field(default_factory=dict)
+    """The next sequence that is wanted, by origin."""
+
+    def __post_init__(self) -> None:
+        """Keep a copy that nobody changes.
+
+        Raises:
+            InvalidRequestError: Too many origins, or something that is no origin or no sequence.
+        """
+        if len(self.positions) > MAX_ORIGINS:
+            raise InvalidRequestError(f"a cursor has at most {MAX_ORIGINS} origins, not {len(self.positions)}")
+        for origin, sequence in self.positions.items():
+            if len(origin) != ORIGIN_BYTES or not 1 <= sequence <= MAX_SEQUENCE:
+                raise InvalidRequestError(f"a cursor cannot hold sequence {sequence} of origin {origin.hex()[:40]!r}")
+        object.__setattr__(self, "positions", MappingProxyType(dict(self.positions)))
+
+    def __str__(self) -> str:
+        """Return the token."""
+        return self.token()
+
+    def token(self) -> str:
+        """Return the position as text that :meth:`parse` reads."""
+        body = bytearray((VERSION,))
+        for origin, sequence in sorted(self.positions.items()):
+            body += origin
+            body += _varint(sequence)
+        body += crc(body).to_bytes(_CHECKSUM_BYTES, "little")
+        return base64.urlsafe_b64encode(body).rstrip(b"=").decode("ascii")
+
+    @classmethod
+    def parse(cls, token: str) -> "Cursor":
+        """Return the position that a token says.
+
+        Raises:
+            InvalidRequestError: It is not one; the message says what is wrong with it.
+        """
+        body = _checked(token)
+        positions: dict[OriginId, Sequence] = {}
+        at, last = 1, b""
+        while at < len(body):
+            origin = OriginId(bytes(body[at : at + ORIGIN_BYTES]))
+            sequence, at = _read_varint(body, at + ORIGIN_BYTES)
+            if origin <= last:
+                raise InvalidRequestError("the cursor names its origins out of order")
+            positions[origin], last = Sequence(sequence), origin
+        return cls(positions)
+
+
+def _checked(token: str) -> bytes:
+    if len(token) > MAX_TOKEN_CHARS:
+        raise InvalidRequestError(f"a cursor has at most {MAX_TOKEN_CHARS:,} characters, not {len(token):,}")
+    try:
+        data = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (ValueError, binascii.Error):
+        raise InvalidRequestError("the cursor has characters that no cursor has, or its length is wrong") from None
+    body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+    if not body or crc(body) != int.from_bytes(checksum, "little"):
+        raise InvalidRequestError("the cursor's checksum does not agree with it: was all of it copied?")
+    if body[0] != VERSION:
+        raise InvalidRequestError(f"the cursor has version {body[0]}; this program knows version {VERSION}")
+    return body
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while at < len(data) and shift < 63:
+        number |= (data[at] & 0x7F) << shift
+        if data[at] < 0x80:
+            return number, at + 1
+        at, shift = at + 1, shift + 7
+    raise InvalidRequestError("the cursor ends in the middle of a position")
