@@ -100,6 +100,12 @@ class Node:
         """Return a client of it."""
         return proglog.client.connect(self.door.addr, tls=self.tls, timeout=timeout)
 
+    def rename(self, node_name: str) -> None:
+        """Give the agent, which does not run, another name in the cluster and the same data."""
+        directory = self.data_dir
+        self.agent.name = node_name
+        directory.rename(self.data_dir)
+
     async def status(self) -> ClusterSnapshot:
         """Return what it says about itself."""
         async with self.client() as client:

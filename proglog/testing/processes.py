@@ -80,6 +80,12 @@ class AgentProcess:
         self._end(signal.SIGTERM, timeout)
         return time.monotonic() - started
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process is not None, "not started"
+        return self.process.pid
+
     def signal(self, number: int) -> None:
         """Send it a signal."""
         assert self.process is not None, "not started"
@@ -87,8 +93,7 @@ class AgentProcess:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used, user and system."""
-        assert self.process is not None, "not started"
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _end(self, number: int, timeout: float) -> None:

@@ -120,6 +120,68 @@ async def differ(left: Node, right: Node) -> bool:
     return (await left.status()).node.origin != (await right.status()).node.origin
 
 
+async def test_histories_that_parted_while_cut_off_are_told_and_never_mixed(open_cluster) -> None:
+    """``a`` is put back and written to before anybody can contradict it: its old origin has two histories from then on.
+
+    Nobody can say which is the true one: each side keeps its own, says so, and everything later goes on.
+    """
+    before, after = History(), History()
+    async with open_cluster("abc") as cluster:
+        a = cluster["a"]
+        await write(cluster, "a", before, 0.5)
+        a.agent.stop()
+        shutil.copytree(a.data_dir, a.agent.directory / "backup")
+        await a.start()
+        await write(cluster, "a", before, 0.5)
+        await cluster.converged(within=CONVERGED_WITHIN)
+        lost = (await a.status()).node.origin
+        a.agent.kill()
+        shutil.rmtree(a.data_dir)
+        (a.agent.directory / "backup").rename(a.data_dir)
+        cluster.partition("a", "bc")
+        await a.start()
+        await write(cluster, "a", parted := History(), 1)
+
+        cluster.switch.heal()
+        await cluster.until(lambda: went_on_as_another(a, lost), within=CONVERGED_WITHIN, what="a new origin")
+        await write(cluster, "abc", after)
+
+        async def have_all_that_is_new() -> bool:
+            positions = [origins_of(status) for status in await cluster.statuses()]
+            return all({**each, lost: 0} == {**positions[0], lost: 0} for each in positions)
+
+        await cluster.until(have_all_that_is_new, within=CONVERGED_WITHIN, what="everything written since")
+        for reading in await cluster.read():
+            held = {seen.payload for seen in reading.seen}
+            assert after.acknowledged <= held
+            assert (parted.acknowledged if reading.log == "a" else before.acknowledged) <= held
+            assert len(held) == len(reading.seen)
+            assert held <= {attempt.payload for each in (before, parted, after) for attempt in each.attempts}
+        assert "replication_forked" in a.agent.telemetry.read_text()
+
+
+async def test_a_second_node_under_a_taken_name_is_told_and_brings_its_records_under_its_own(
+    open_cluster, record_property
+) -> None:
+    history = History()
+    async with open_cluster("abc") as cluster:
+        await write(cluster, "abc", history)
+        double = await cluster.add("d", node_name="a")
+        await double.start()
+        await write(cluster, "ad", history)
+
+        async def told() -> bool:
+            return any("member_name_conflict" in cluster[name].agent.telemetry.read_text() for name in "abc")
+
+        await cluster.until(told, within=10, what="an alarm about the name")
+        double.agent.kill()
+        double.rename("d")
+        await double.start()
+
+        record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
+        assert history.problems(await cluster.read()) == []
+
+
 async def test_a_dead_nodes_records_reach_a_late_joiner_through_a_third_only(open_cluster, record_property) -> None:
     history = History()
     async with open_cluster("abc", start="ab") as cluster:
