@@ -126,8 +126,8 @@ class Appender:
         state, segment = self._state, self._state.active
         failure = self._write(segment, group)
         if failure is not None:
-            hopes = {id(each.result) for each in group.stamped}
-            outcomes[:] = [failure if id(_hoped_for(outcome)) in hopes else outcome for outcome in outcomes]
+            hopes = {each.result for each in group.stamped}
+            outcomes[:] = [failure if _hoped_for(outcome) in hopes else outcome for outcome in outcomes]
             return
         start, end = segment.checked
         with state.mutex:
