@@ -61,8 +61,14 @@ class FaultyFiles:
         """Number of the operation that is not done any more."""
         self.faults: dict[int, int] = {}
         """Operation number to the ``errno`` that it fails with; it then changes nothing."""
+        self.takes_nothing = False
+        """Writes return 0 and no error."""
         self.read_errno: int | None = None
         """What every read fails with."""
+        self.reads = 0
+        """How many reads there were."""
+        self.read_faults: dict[int, int] = {}
+        """Number of a read, from 1, to the ``errno`` that it fails with."""
         self.trace: list[str] = []
         """What was done: "write 00...0.log", one entry an operation."""
         self._inodes: dict[Path, _Inode] = {}
@@ -103,8 +109,8 @@ class FaultyFiles:
         self._undo.clear()
         self._locks.clear()
         self._life += 1
-        self.crash_at = None
-        self.faults = {}
+        self.crash_at, self.takes_nothing = None, False
+        self.faults, self.read_faults = {}, {}
         for inode in self._inodes.values():
             inode.durable, inode.pending = bytes(inode.data), []
 
@@ -234,14 +240,19 @@ class _FaultyFile:
         self._writable = writable
 
     def pread(self, size: int, position: int) -> bytes:
-        if self._files.read_errno is not None:
-            raise OSError(self._files.read_errno, f"injected: read {self._name}")
+        files = self._files
+        files.reads += 1
+        errno = files.read_faults.get(files.reads, files.read_errno)
+        if errno is not None:
+            raise OSError(errno, f"injected at read {files.reads}: {self._name}")
         return bytes(self._inode.data[position : position + size])
 
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
         data = b"".join(bytes(part) for part in parts)
         self._change("write")
         files = self._files
+        if files.takes_nothing:
+            return 0
         if files.short_writes and len(data) > 1 and files.random.random() < 0.5:
             data = data[: files.random.randint(1, len(data) - 1)]
         if files.capacity_bytes is not None:
