@@ -1,0 +1,189 @@
+"""The file ``derived``: a hint. With it little or nothing is walked; whatever is wrong with it, the answers are the same."""
+
+import json
+from errno import EIO, ENOSPC
+from random import Random
+from typing import Any
+
+import pytest
+
+from proglog.log import checkpoint
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.log.model import Duplicate, LocalAppend
+from proglog.record import control
+from proglog.record.batch import verify
+from proglog.testing.files import FaultyFiles
+from proglog.types import OriginId, Sequence
+from tests.unit.log.kit import DIR, append, open_log
+from tests.unit.log.test_producers import produce, produced
+
+CONFIG = LogConfig(segment_bytes=4096, ballast_bytes=0)
+SNAPSHOT = DIR / "derived"
+
+
+def filled(files: FaultyFiles, *, seed: int = 0, batches: int = 60) -> Log:
+    log = open_log(files=files, config=CONFIG, seed=seed)
+    more(log, 0, batches, Random(seed))
+    return log
+
+
+def more(log: Log, start: int, end: int, random: Random) -> None:
+    for number in range(start, end):
+        produce(log, b"p" * 16, number, random.randbytes(90))
+        if number % 7 == 0:
+            said = control.position_commit("x", 1, {OriginId(b"o" * 16): Sequence(number + 1)}, now_ms=number)
+            log.append([LocalAppend(verify(said))])
+
+
+def answers(log: Log, last: int) -> tuple[Any, ...]:
+    """What a log derives from its batches, asked in a way that changes nothing."""
+    repeated = [produce(log, b"p" * 16, number, b"x") for number in range(max(0, last - 6), last)]
+    kinds = [type(each) for each in repeated]
+    return log.named_positions(), kinds, [each for each in repeated if isinstance(each, Duplicate)]
+
+
+def test_after_an_orderly_end_nothing_is_walked() -> None:
+    files = FaultyFiles()
+    log = filled(files)
+    before = answers(log, 60)
+    log.close()
+    files.kill()
+    log = open_log(files=files, config=CONFIG, seed=5)
+    assert (log.recovery.scanned_bytes, log.recovery.walked_bytes) == (0, 0)
+    assert answers(log, 60) == before
+    log.close()
+    files.kill()
+    assert open_log(files=files, config=CONFIG, seed=5).recovery.walked_bytes == 0
+
+
+def test_after_a_kill_only_what_came_after_the_last_roll_is_walked() -> None:
+    files = FaultyFiles()
+    log = filled(files)
+    before, active = answers(log, 60), log.segments()[-1].bytes
+    assert log.segment_count > 2
+    files.kill()
+    log = open_log(files=files, config=CONFIG, seed=5)
+    assert log.recovery.walked_bytes == active
+    assert answers(log, 60) == before
+
+
+@pytest.mark.parametrize("orderly", [True, False])
+@pytest.mark.parametrize(
+    "harm", ["lost", "empty", "cut", "random", "flipped", "newer version", "no object", "nonsense"]
+)
+def test_a_snapshot_that_is_no_good_changes_no_answer(harm: str, orderly: bool) -> None:
+    files = FaultyFiles()
+    log = filled(files)
+    before, stored_bytes = answers(log, 60), log.stored_bytes
+    if orderly:
+        log.close()
+    files.kill()
+    data = files.content(SNAPSHOT)
+    content = json.loads(data.partition(b"\n")[0])
+    match harm:
+        case "lost":
+            files.unlink(SNAPSHOT)
+        case "empty":
+            data.clear()
+        case "cut":
+            del data[len(data) // 2 :]
+        case "random":
+            data[:] = Random(1).randbytes(len(data))
+        case "flipped":
+            data[len(data) // 3] ^= 1
+        case "newer version":
+            checkpoint.save(files, SNAPSHOT, content | {"version": 2})
+        case "no object":
+            checkpoint.save(files, SNAPSHOT, {})
+        case _:
+            checkpoint.save(files, SNAPSHOT, content | {"producers": [["x", 1]], "positions": 7})
+    log = open_log(files=files, config=CONFIG, seed=5)
+    assert log.recovery.walked_bytes == stored_bytes
+    assert answers(log, 60) == before
+
+
+def test_a_stale_snapshot_is_gone_on_from() -> None:
+    files = FaultyFiles()
+    log = filled(files, batches=10)
+    log.close()
+    files.kill()
+    stale = bytes(files.content(SNAPSHOT))
+    log = open_log(files=files, config=CONFIG)
+    more(log, 10, 60, Random(3))
+    before = answers(log, 60)
+    log.close()
+    files.kill()
+    files.content(SNAPSHOT)[:] = stale
+    log = open_log(files=files, config=CONFIG, seed=5)
+    assert 0 < log.recovery.walked_bytes < log.stored_bytes
+    assert answers(log, 60) == before
+
+
+def test_a_snapshot_of_another_time_than_the_log_is_not_believed() -> None:
+    files = FaultyFiles()
+    log = filled(files, batches=30)
+    log.close()
+    files.kill()
+    older = {path: bytes(files.content(path)) for path in files.paths() if path.name != "LOCK"}
+    before = answers(open_log(files=files, config=CONFIG), 30)
+    files.kill()
+    log = open_log(files=files, config=CONFIG)
+    more(log, 30, 60, Random(4))
+    log.close()
+    files.kill()
+    newer = bytes(files.content(SNAPSHOT))
+    for path in files.paths():
+        if path not in older and path.name != "LOCK":
+            files.unlink(path)
+    for path, data in older.items():
+        files.content(path)[:] = newer if path == SNAPSHOT else data
+    log = open_log(files=files, config=CONFIG)
+    assert log.recovery.walked_bytes == log.stored_bytes
+    assert answers(log, 30) == before
+
+
+def test_the_snapshot_of_another_directory_is_not_believed() -> None:
+    files, others = FaultyFiles(), FaultyFiles(1)
+    log, other = filled(files), filled(others, seed=8)
+    before = answers(log, 60)
+    log.close()
+    other.close()
+    files.kill()
+    files.content(SNAPSHOT)[:] = others.content(SNAPSHOT)
+    log = open_log(files=files, config=CONFIG)
+    assert log.recovery.walked_bytes == log.stored_bytes
+    assert answers(log, 60) == before
+
+
+@pytest.mark.parametrize("errno", [EIO, ENOSPC])
+def test_a_snapshot_that_cannot_be_written_hinders_nothing(errno: int) -> None:
+    for ahead in range(1, 7):
+        files = FaultyFiles()
+        log = filled(files, batches=5)
+        while not any("rename derived" in each for each in files.trace):
+            append(log, b"x" * 100)
+        step = max(number for number, each in enumerate(files.trace, 1) if each == "rename derived.tmp")
+        log.close()
+        files = FaultyFiles()
+        log = filled(files, batches=5)
+        files.faults[step - ahead + 2] = errno
+        while log.segment_count < 2:
+            append(log, b"x" * 100)
+        append(log, b"goes on")
+        before = answers(log, 5)
+        files.kill()
+        assert answers(open_log(files=files, config=CONFIG, seed=5), 5) == before
+
+
+def test_ten_thousand_producers_come_back_from_the_snapshot() -> None:
+    files = FaultyFiles()
+    log = open_log(files=files, config=LogConfig(ballast_bytes=0))
+    log.append([produced(number.to_bytes(16, "big"), 0, b"x") for number in range(1, 10_101)])
+    log.close()
+    files.kill()
+    assert len(files.content(SNAPSHOT)) < 4 * 1024 * 1024
+    log = open_log(files=files, config=LogConfig(ballast_bytes=0), seed=5)
+    assert log.recovery.walked_bytes == 0
+    assert isinstance(produce(log, (101).to_bytes(16, "big"), 0, b"x"), Duplicate)
+    assert not isinstance(produce(log, (100).to_bytes(16, "big"), 0, b"x"), Duplicate)
