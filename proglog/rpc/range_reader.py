@@ -48,7 +48,8 @@ async def read_range(commit_log: CommitLog, origin: OriginId, start: Sequence, e
         for position, header in sound_batches(data):
             if header.origin == origin and header.next_sequence > reached and header.base_sequence < end:
                 reached = header.next_sequence
-                wanted.append(data[position : position + header.batch_bytes])
+                if not header.is_gap:  # what this log lacks itself
+                    wanted.append(data[position : position + header.batch_bytes])
         if wanted:
             yield b"".join(wanted)
         cursor = following if data else None

@@ -50,6 +50,29 @@ class SimDisk:
             content.durable = bytes(content.data)
         self._durable_names = dict(self._names)
 
+    def image(self) -> dict[Path, bytes]:
+        """Return every file as it is now: a backup, or what a copy of the directory would be."""
+        return {path: bytes(content.data) for path, content in self._names.items()}
+
+    def restore(self, image: dict[Path, bytes]) -> None:
+        """Put ``image`` in the place of everything, durably."""
+        self._names = {path: _Content(bytearray(data), data) for path, data in image.items()}
+        self._durable_names = dict(self._names)
+
+    def forget(self, path: Path) -> None:
+        """Lose a file, without a trace."""
+        self._names.pop(path, None)
+        self._durable_names.pop(path, None)
+
+    def flip(self, path: Path, position: int) -> None:
+        """Damage one byte, on the medium itself."""
+        content = self._names[path]
+        content.data[position] ^= 0x55
+        if position < len(content.durable):
+            durable = bytearray(content.durable)
+            durable[position] ^= 0x55
+            content.durable = bytes(durable)
+
     def make_dir(self, path: Path) -> None:
         """Nothing to do: directories are prefixes."""
 
@@ -74,6 +97,8 @@ class SimDisk:
 
     def unlink(self, path: Path) -> None:
         """See :class:`proglog.log.files.FileSystem`."""
+        if path not in self._names:
+            raise FileNotFoundError(2, "No such file", str(path))
         self._operate()
         del self._names[path]
 

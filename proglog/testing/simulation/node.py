@@ -1,46 +1,33 @@
 """One node of the simulated cluster: a disk, and while it runs a log, a planner, and batches waiting to be appended.
 
-The driver around the planner is the replicator's, without its tasks: judge, queue, append in groups, report.
+The driver around the planner is the replicator's, without its tasks: judge, queue, append in groups, report; and when
+the own origin is lost, begin another. Rules that are switched off are switched off here.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from proglog.errors import ForkedOriginError, ProglogError
-from proglog.log.config import LogConfig
+from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, ImportAppend, LocalAppend
 from proglog.record import batch, columns, scan
-from proglog.record.batch import VerifiedBatch, verify
+from proglog.record.batch import VerifiedBatch, chain_start, stamp_local, verify
 from proglog.replication.gap import gap_before
-from proglog.replication.planner import Patience, Planner, Verdict
-from proglog.replication.positions import FIRST_SEQUENCE
+from proglog.replication.planner import Planner, Verdict
+from proglog.replication.positions import FIRST_SEQUENCE, Position
+from proglog.replication.repair import RepairPlan
 from proglog.rpc.feed import positions_in
+from proglog.rpc.followers import Followers
+from proglog.rpc.own_origin import OwnOrigin
 from proglog.testing.simulation.disk import SimDisk
+from proglog.testing.simulation.rules import Rules, Violation
 from proglog.types import NodeName, OriginId, Sequence
 
 DATA_DIR = Path("/data")
 SEGMENT_BYTES = 4 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """Which rules hold; a simulation that does not fail without one does not test it."""
-
-    sequences_survive_copying: bool = True
-    """Rule 1: a copy keeps its identity. Without: the original's copies of copies."""
-    relay: bool = True
-    """Rule 6: every node serves every origin it holds."""
-    honest_disks: bool = True
-    """Rule 2 rests on it: what is synced stays."""
-    patience: Patience = field(default_factory=Patience)
-    """Rules 4 and 6: when a source is given up, and when a gap is written."""
-
-
-class Violation(AssertionError):  # noqa: N818 - it is no error of the program, but what the simulation looks for
-    """An invariant does not hold."""
 
 
 @dataclass(slots=True)
@@ -55,12 +42,21 @@ class Node:
     disk: SimDisk = field(init=False)
     log: Log | None = None
     planner: Planner = field(init=False)
+    own_origin: OwnOrigin = field(init=False)
+    followers: Followers = field(default_factory=Followers)
+    repairs: RepairPlan = field(default_factory=RepairPlan)
     queue: list[tuple[str, VerifiedBatch]] = field(default_factory=list)
     produced: int = 0
     told: dict[OriginId, Sequence] = field(default_factory=dict)
-    """The farthest positions that anybody was told of: they must survive everything but a wipe."""
+    """The farthest positions that anybody was told of: they must survive everything but another disk."""
+    cursor: dict[OriginId, Sequence] = field(default_factory=dict)
+    """Without rule 5: what was saved of how far it is."""
     gaps: int = 0
-    notices: list[str] = field(default_factory=list)
+    notices: list[tuple[str, OriginId]] = field(default_factory=list)
+    lost: str = ""
+    """Why the own origin is to be given up; empty: it is not."""
+    received: int = 0
+    """Records that came in, whatever became of them."""
 
     def __post_init__(self) -> None:
         self.wipe()
@@ -69,11 +65,17 @@ class Node:
         """Put an empty disk in. The node must be down."""
         assert self.log is None
         self.disk = SimDisk(self.random, honest=self.rules.honest_disks)
-        self.told = {}
+        self.told, self.cursor = {}, {}
+
+    def put_back(self, image: dict[Path, bytes]) -> None:
+        """Put another disk in: a backup of this one, or a copy of another node's. The node must be down."""
+        self.wipe()
+        self.disk.restore(image)
 
     def start(self) -> None:
         """Open the log and recover."""
-        config = LogConfig(segment_bytes=SEGMENT_BYTES, retention_bytes=self.retention_bytes)
+        fsync = FsyncPolicy.ALWAYS if self.rules.durable_only else FsyncPolicy.OS
+        config = LogConfig(segment_bytes=SEGMENT_BYTES, retention_bytes=self.retention_bytes, fsync=fsync)
         self.log = Log.open(
             DATA_DIR,
             config,
@@ -87,7 +89,10 @@ class Node:
             found = held[origin].next_sequence if origin in held else FIRST_SEQUENCE
             if found < next_sequence:
                 raise Violation(f"I6 {self.name} told of sequence {next_sequence - 1} and came back with {found - 1}")
-        self.planner = Planner(self.log.origin, held, self.rules.patience)
+        self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience)
+        self.own_origin = OwnOrigin(self.log)
+        self.own_origin.on_lost = self._origin_lost
+        self.lost = ""
 
     def stop(self, *, power_loss: bool) -> None:
         """Die; with the power gone, or killed: then what was written is not lost."""
@@ -95,39 +100,69 @@ class Node:
         self.queue = []
         if power_loss:
             self.disk.lose_power()
+        if not self.rules.durable_floors:
+            self.disk.forget(DATA_DIR / "retired")
 
-    def produce(self, count: int) -> None:
+    def begin_origin(self) -> None:
+        """Go on under a new origin, as the replicator does when the old one is lost."""
+        assert self.log is not None
+        reason, self.lost = self.lost, ""
+        if self.rules.new_origins:
+            origin = self.log.begin_origin(reason)
+            self.planner.advanced(self.positions(), self.now())
+            self.planner.local_origin_changed(origin, self.now())
+
+    def produce(self, count: int) -> Appended:
         """Append a batch of records whose values say who made them."""
         assert self.log is not None
         values = [b"%s:%050d" % (self.name.encode(), self.produced + index) for index in range(count)]
         self.produced += count
         data = batch.encode(columns.from_values(values), count=count, first_timestamp_ms=1, max_timestamp_ms=1)
-        self.log.append([LocalAppend(verify(data))])
+        (outcome,) = self.log.append([LocalAppend(verify(data))])
+        assert isinstance(outcome, Appended), outcome
+        return outcome
 
-    def tell(self) -> None:
-        """Note what peers may be told now."""
+    def positions(self) -> list[Position]:
+        """Return what peers may be told now, and note it: it has to survive."""
         assert self.log is not None
-        for position in positions_in(self.log):
+        positions = positions_in(self.log)
+        for position in positions:
             self.told[position.origin] = max(self.told.get(position.origin, FIRST_SEQUENCE), position.next_sequence)
+        return positions if self.rules.chains else [replace(position, chain_crc=0) for position in positions]
+
+    def report(self) -> list[Position]:
+        """Return what is told to sources of what is durable here."""
+        positions = self.positions()
+        if self.rules.durable_reports:
+            return positions
+        ahead = {each.header.origin: each.header.next_sequence for _, each in self.queue}
+        self.told |= {origin: max(reach, self.told.get(origin, FIRST_SEQUENCE)) for origin, reach in ahead.items()}
+        return [
+            replace(position, next_sequence=max(position.next_sequence, ahead.get(position.origin, FIRST_SEQUENCE)))
+            for position in positions
+        ]
 
     def receive(self, peer: str, data: bytes) -> None:
         """Judge batches from ``peer`` and queue what is to be appended."""
         assert self.log is not None
         for received in scan.batches(data):
+            self.received += received.header.record_count
             if not self.rules.sequences_survive_copying:
                 self.queue.append((peer, received))
                 continue
             verdict = self.planner.judge(peer, received.header, self.now())
+            if verdict is Verdict.HOLE and not self.rules.gaps_are_told:
+                self._queue_after_gap(peer, received)
             if verdict not in (Verdict.APPEND, Verdict.APPEND_AFTER_GAP):
                 continue
             if received.header.origin == self.log.origin:
                 raise Violation(f"I14 {self.name} was to import into its own origin")
             if verdict is Verdict.APPEND_AFTER_GAP:
-                held = self.log.origins().get(received.header.origin)
-                expected = held.next_sequence if held else FIRST_SEQUENCE
-                self.queue.append((peer, gap_before(received, expected, now_ms=int(self.now() * 1000), reason="lost")))
+                self._queue_after_gap(peer, received)
                 self.gaps += 1
-            self.queue.append((peer, received))
+            else:
+                self.queue.append((peer, received))
+            self.cursor[received.header.origin] = received.header.next_sequence
 
     def commit(self) -> None:
         """Append what is queued as one group."""
@@ -136,7 +171,8 @@ class Node:
         if not self.rules.sequences_survive_copying:
             self.log.append([LocalAppend(each) for _, each in queue if not each.header.is_control])
             return
-        outcomes = self.log.append([ImportAppend(each) for _, each in queue])
+        copies = [each for _, each in queue] if self.rules.chains else self._chained_anew([each for _, each in queue])
+        outcomes = self.log.append([ImportAppend(each) for each in copies])
         self.planner.advanced(positions_in(self.log), self.now())
         for (peer, each), outcome in zip(queue, outcomes, strict=True):
             if isinstance(outcome, ForkedOriginError):
@@ -145,3 +181,48 @@ class Node:
                 self.planner.append_failed(each.header.origin, self.now())
             elif isinstance(outcome, Appended) and outcome.origin == self.log.origin:
                 raise Violation(f"I14 {self.name} imported into its own origin")
+
+    def _queue_after_gap(self, peer: str, received: VerifiedBatch) -> None:
+        assert self.log is not None
+        held = self.log.origins().get(received.header.origin)
+        expected = held.next_sequence if held else FIRST_SEQUENCE
+        if expected < received.header.base_sequence:
+            gap = gap_before(received, expected, now_ms=int(self.now() * 1000), reason="lost")
+            self.queue.append((peer, gap))
+        self.queue.append((peer, received))
+
+    def _origin_lost(self, event: str, peer: str, detail: str) -> None:
+        assert self.log is not None
+        self.lost = f"{event}: {peer}: {detail}"
+        self.notices.append((event, self.log.origin))
+
+    def _from_cursor(self, held: dict[OriginId, Position]) -> dict[OriginId, Position]:
+        """Without rule 5: believe the saved cursor rather than the log."""
+        if self.rules.derived_positions:
+            return held
+        saved = {origin: Position(origin, reach) for origin, reach in self.cursor.items()}
+        return held | {
+            origin: position
+            for origin, position in saved.items()
+            if origin not in held or held[origin].next_sequence < position.next_sequence
+        }
+
+    def _chained_anew(self, batches: list[VerifiedBatch]) -> list[VerifiedBatch]:
+        """Without rule 7: have every batch continue whatever is held."""
+        assert self.log is not None
+        chains = {origin: state.chain_crc for origin, state in self.log.origins().items()}
+        renewed = []
+        for each in batches:
+            origin = each.header.origin
+            stamped = stamp_local(
+                each,
+                origin=origin,
+                base_sequence=each.header.base_sequence,
+                previous_chain=chains.get(origin, chain_start(origin)),
+                base_offset=each.header.base_offset,
+                append_time_ms=each.header.append_time_ms,
+            )
+            copy = verify(stamped + bytes(each.payload))
+            chains[origin] = copy.header.chain_crc
+            renewed.append(copy)
+        return renewed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from proglog.replication.planner import Unwant, Want
 from proglog.replication.positions import Event, Position
 from proglog.rpc.feed import Feed
+from proglog.rpc.replication_stream import Hello
 
 MAX_IN_FLIGHT = 4
 """Messages that a source has under way: flow control."""
@@ -18,7 +19,14 @@ class Response:
     batches: bytes = b""
     positions: tuple[Position, ...] = ()
     events: tuple[Event, ...] = ()
-    hello: bool = False
+    hello: Hello | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a follower says is durable there."""
+
+    positions: tuple[Position, ...]
 
 
 @dataclass(slots=True)
@@ -29,6 +37,8 @@ class Stream:
     source: str
     feed: Feed
     responses: deque[Response] = field(default_factory=deque)
-    requests: deque[Want | Unwant] = field(default_factory=deque)
+    requests: deque[Hello | Want | Unwant | Report] = field(default_factory=deque)
     muted: bool = False
     """The source hangs: the stream is open, and nothing comes."""
+    asked: bool = False
+    """Something was wanted since the last message: all that a source without push goes by."""
