@@ -9,6 +9,7 @@
     |   +-- RecordTooLargeError     a record over the batch limit
     +-- NotFoundError               the thing named does not exist here
     |   +-- OffsetOutOfRangeError   an offset below the start or past the end of the log
+    |   +-- PositionGoneError       sequences that a cursor wants, and this log has no more
     +-- DataLossError               a stored range is damaged and could not be refilled (yet)
     +-- StorageError                the disk, or the directory, refuses
     |   +-- DataDirLockedError      another process owns the data directory
@@ -83,6 +84,27 @@ class OffsetOutOfRangeError(NotFoundError):
         self.offset = offset
         self.start = start
         self.end = end
+
+
+class PositionGoneError(NotFoundError):
+    """Sequences that a cursor wants are not in this log any more.
+
+    Attributes:
+        origin: The origin, 16 bytes.
+        start: First sequence that is gone.
+        end: One past the last that is gone.
+        reason: Why, in words.
+    """
+
+    def __init__(self, origin: bytes, start: int, end: int, reason: str) -> None:
+        super().__init__(
+            f"sequences {start} to {end - 1} of origin {origin.hex()[:8]} are gone from this log: {reason};"
+            " read on at a node that has them, or go on with the gap (--skip-gone)"
+        )
+        self.origin = origin
+        self.start = start
+        self.end = end
+        self.reason = reason
 
 
 class DataLossError(ProglogError):

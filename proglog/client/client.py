@@ -10,7 +10,8 @@ import grpc.aio
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
 from proglog.client.channel import error_of, open_channel
-from proglog.client.consumer import ConsumeStream
+from proglog.client.consumer import ConsumeStream, Gone
+from proglog.client.cursor import Cursor
 from proglog.client.place import Place
 from proglog.client.producer import (
     DEFAULT_BATCH_BYTES,
@@ -22,6 +23,7 @@ from proglog.client.producer import (
 from proglog.errors import ProglogError, UnavailableError
 from proglog.rpc.convert import from_message
 from proglog.rpc.model import ClusterSnapshot
+from proglog.rpc.vector import cursor_message
 from proglog.security.tls import TLSFiles
 
 RETRY_INTERVALS = (0.2, 0.2, 0.5, 1.0)
@@ -56,6 +58,8 @@ class Client:
         self.addr = addr
         self.tls = tls
         self.timeout = timeout
+        self._read_from = b""
+        """The log that offsets known to whoever uses this client come from."""
         self._channel = open_channel(addr, tls)
         self._log = log_pb2_grpc.LogStub(self._channel)
         self._batches = batches_pb2_grpc.BatchesStub(self._channel)
@@ -128,20 +132,43 @@ class Client:
         )
 
     def consume(
-        self, start: Place | None = None, end: Place | None = None, *, follow: bool = False, max_bytes: int = 0
+        self,
+        start: Place | Cursor | None = None,
+        end: Place | None = None,
+        *,
+        follow: bool = False,
+        limit: int | None = None,
+        skip_gone: bool = False,
+        on_gone: Callable[[Gone], None] = lambda _: None,
+        max_bytes: int = 0,
     ) -> ConsumeStream:
-        """Return a stream of the batches in ``[start, end)``.
+        """Return a stream of the batches from ``start`` to ``end``.
+
+        An offset is refused (``OtherLogError``) when this client, or whoever made the place, has read from another log
+        than the one that answers now.
 
         Args:
-            start: Left out: the start of the log.
+            start: A place in this agent's log; or a cursor, of any agent. Left out: the start of the log.
             end: Left out: the end of the log as it is when the call arrives, or none with ``follow``.
             follow: Wait at the end of the log for more.
+            limit: Hand out so many records at most.
+            skip_gone: With a cursor: go on where records that it wants are gone, instead of ``PositionGoneError``.
+            on_gone: Told what is gone; with a cursor, also of what no node could give.
             max_bytes: Soft limit of a message; 0: the server's choice.
         """
         request = batches_pb2.ConsumeBatchesRequest(
-            start=_place(start), end=_place(end), follow=follow, max_bytes=max_bytes
+            end=_place(end), follow=follow, max_bytes=max_bytes, skip_gone=skip_gone
         )
-        return ConsumeStream(self._batches.Consume(request), self._error_of)
+        if isinstance(start, Cursor):
+            request.cursor.CopyFrom(cursor_message(start.positions))
+        elif start is not None:
+            request.start.CopyFrom(batches_pb2.Place(**{start.kind.value: start.value}))
+            request.expected_log = start.log or self._read_from
+        call = self._batches.Consume(request)
+        return ConsumeStream(call, self._error_of, limit=limit, on_gone=on_gone, on_log=self._remember_log)
+
+    def _remember_log(self, log: bytes) -> None:
+        self._read_from = log
 
     async def status(self, *, segments: bool = False) -> ClusterSnapshot:
         """Return what the agent says about itself and its cluster."""

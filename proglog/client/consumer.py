@@ -1,15 +1,21 @@
 """The consumer: a range of a log as a stream of checked batches."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2
+from proglog.client.cursor import Cursor
 from proglog.errors import ProglogError, UnavailableError
-from proglog.record import scan
+from proglog.record import control, scan
 from proglog.record.batch import VerifiedBatch
+from proglog.record.columns_pb2 import OriginStart
 from proglog.record.record import StoredRecord
+from proglog.replication.positions import FIRST_SEQUENCE
+from proglog.rpc.vector import positions_of
+from proglog.types import OriginId
+from proglog.types import Sequence as SequenceNumber
 
 
 class FetchedBatch(NamedTuple):
@@ -42,6 +48,15 @@ class FetchedBatch(NamedTuple):
                 yield record
 
 
+class Gone(NamedTuple):
+    """Sequences in ``[start, end)`` that a consumer did not get: nobody, or not this node, has them any more."""
+
+    origin: bytes
+    start: int
+    end: int
+    reason: str
+
+
 class ConsumeStream:
     """Made by :meth:`Client.consume`; iterate over it. Data batches only: consumers never meet the others."""
 
@@ -49,15 +64,31 @@ class ConsumeStream:
         self,
         call: "grpc.aio.UnaryStreamCall[batches_pb2.ConsumeBatchesRequest, batches_pb2.ConsumeBatchesResponse]",
         error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
+        *,
+        limit: int | None = None,
+        on_gone: Callable[[Gone], None] = lambda _: None,
+        on_log: Callable[[bytes], None] = lambda _: None,
     ) -> None:
+        """See :meth:`Client.consume`."""
         self.start_offset = 0
         """First offset of the range; known once :meth:`resolved` has returned or iteration has begun."""
         self.end_offset = 0
         """One past the last offset of the range; 2^63 - 1 when there is no end."""
+        self.log = b""
+        """The log that is read: what :meth:`Place.offset` takes, so that an offset is not used in another one."""
         self._call = call
         self._responses = aiter(call)
         self._error_of = error_of
+        self._left = limit
+        self._on_gone = on_gone
+        self._on_log = on_log
+        self._positions: dict[OriginId, SequenceNumber] = {}
         self._resolved = False
+
+    @property
+    def cursor(self) -> Cursor:
+        """Everything handed out so far, and everything before the range: where to go on, at any node."""
+        return Cursor(self._positions)
 
     async def resolved(self) -> tuple[int, int]:
         """Return the range that the server resolved.
@@ -73,7 +104,10 @@ class ConsumeStream:
             except StopAsyncIteration as exc:
                 raise UnavailableError("the agent ended the stream before it said what the range is") from exc
             self.start_offset, self.end_offset = first.start_offset, first.end_offset
+            self._positions = positions_of(first.cursor)
+            self._go_on_in(first.log)
             self._resolved = True
+            self._tell_gone(first.gone)
         return self.start_offset, self.end_offset
 
     async def __aiter__(self) -> AsyncIterator[FetchedBatch]:
@@ -82,13 +116,16 @@ class ConsumeStream:
         Raises:
             ProglogError: The stream broke, or what came is damaged.
         """
-        start, end = await self.resolved()
+        await self.resolved()
         try:
-            async for response in self._responses:
+            async for response in self._responses if self._left != 0 else _nothing():
+                self._tell_gone(response.gone)
                 for batch in scan.batches(response.batches):
-                    header = batch.header
-                    if header.record_count and header.end_offset > start and header.base_offset < end:
-                        yield FetchedBatch(batch, max(start, header.base_offset), min(end, header.end_offset))
+                    fetched = self._wanted(batch)
+                    if fetched is not None:
+                        yield fetched
+                    if self._left == 0:
+                        return
         except grpc.aio.AioRpcError as exc:
             raise self._error_of(exc) from exc
         finally:
@@ -97,3 +134,45 @@ class ConsumeStream:
     def cancel(self) -> None:
         """End the stream."""
         self._call.cancel()
+
+    def _wanted(self, batch: VerifiedBatch) -> FetchedBatch | None:
+        """Return what of a batch is in the range and was not handed out yet, and count it as handed out."""
+        header = batch.header
+        next_sequence = self._positions.get(header.origin, FIRST_SEQUENCE)
+        if header.is_control:
+            self._positions[header.origin] = max(next_sequence, header.next_sequence)
+            self._follow_origin(batch)
+            return None
+        start = header.base_offset + max(0, next_sequence - header.base_sequence)
+        start = max(start, self.start_offset)
+        end = min(self.end_offset, header.end_offset)
+        if self._left is not None:
+            end = min(end, start + self._left)
+        if start >= end:
+            return None
+        if self._left is not None:
+            self._left -= end - start
+        self._positions[header.origin] = SequenceNumber(header.base_sequence + end - header.base_offset)
+        return FetchedBatch(batch, start, end)
+
+    def _follow_origin(self, batch: VerifiedBatch) -> None:
+        """The log goes on under another origin: what its offsets mean stays the same."""
+        said = control.parse(batch.payload)
+        if isinstance(said, OriginStart) and self.log and said.previous_origin == self.log:
+            self._go_on_in(batch.header.origin)
+
+    def _go_on_in(self, log: bytes) -> None:
+        self.log = log
+        self._on_log(log)
+
+    def _tell_gone(self, gone: Iterable[batches_pb2.Gone]) -> None:
+        for each in gone:
+            origin = OriginId(each.origin)
+            if each.end_sequence > self._positions.get(origin, FIRST_SEQUENCE):
+                self._positions[origin] = SequenceNumber(each.end_sequence)
+            self._on_gone(Gone(each.origin, each.start_sequence, each.end_sequence, each.reason))
+
+
+async def _nothing() -> AsyncIterator[batches_pb2.ConsumeBatchesResponse]:
+    return
+    yield  # makes it a generator

@@ -19,11 +19,13 @@ class Place:
 
     kind: PlaceKind
     value: int
+    log: bytes = b""
+    """Of an offset: the log that it was read from; empty: not known."""
 
     @classmethod
-    def offset(cls, offset: int) -> "Place":
-        """At this offset."""
-        return cls(PlaceKind.OFFSET, offset)
+    def offset(cls, offset: int, log: bytes = b"") -> "Place":
+        """At this offset; of another log than ``log``, if that is given, it is refused."""
+        return cls(PlaceKind.OFFSET, offset, log)
 
     @classmethod
     def after_start(cls, records: int) -> "Place":

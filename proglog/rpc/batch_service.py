@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.errors import InvalidRequestError, OffsetOutOfRangeError
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
 from proglog.log.log import Log
+from proglog.log.model import LogCursor
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.record.scan import headers
 from proglog.rpc.acks import Acks, timeout_ms_of
 from proglog.rpc.commit_log import CommitLog
 from proglog.rpc.context import Context
+from proglog.rpc.same_log import check_same_log
+from proglog.rpc.vector import VectorPass, after_damage, cursor_message, offset_at, positions_at, positions_of
 from proglog.types import NO_ORIGIN, Offset
 
 MAX_IN_FLIGHT = 64
@@ -87,25 +90,97 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
 
         Raises:
             OffsetOutOfRangeError: A place in the request is not in the log.
+            OtherLogError: The offset in the request was read from another log.
+            PositionGoneError: What the cursor wants is not here any more.
             DataLossError: A damaged range stands in the way.
         """
         del context
-        log = self._commit_log.log
-        start = _resolve(log, request.start) if request.HasField("start") else log.start_offset
-        end = _end(log, request)
-        yield batches_pb2.ConsumeBatchesResponse(start_offset=start, end_offset=max(start, end))
-        cursor = log.seek(start)
-        offset = start
-        max_bytes = min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES)
-        while offset < end:
-            data, cursor = await self._commit_log.read(cursor, max_bytes)
-            if not data:
-                await self._commit_log.wait_for_data(cursor)
-                continue
-            data, offset = _up_to(data, offset, end)
-            self._commit_log.records_served += offset - start
-            start = offset
-            yield batches_pb2.ConsumeBatchesResponse(batches=data)
+        reading = _Reading(self._commit_log, request)
+        yield reading.first_answer()
+        while not reading.over:
+            answer = await reading.next_answer()
+            if answer is not None:
+                yield answer
+
+
+class _Reading:
+    """One consumer's way through its range."""
+
+    def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest) -> None:
+        self._commit_log = commit_log
+        self._log = commit_log.log
+        self._max_bytes = min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES)
+        self._skip_gone = request.skip_gone
+        self._pass: VectorPass | None = None
+        self._cursor: LogCursor
+        self._offset: Offset
+        self._end = _end(self._log, request)
+        if request.HasField("cursor"):
+            self._start_at_cursor(request)
+        else:
+            self._start_at_place(request)
+
+    @property
+    def over(self) -> bool:
+        """Whether everything in the range was sent."""
+        return self._offset >= self._end
+
+    def first_answer(self) -> batches_pb2.ConsumeBatchesResponse:
+        """Return what range it is, of which log."""
+        positions = self._pass.positions if self._pass else positions_at(self._log, self._offset)
+        return batches_pb2.ConsumeBatchesResponse(
+            start_offset=self._offset,
+            end_offset=max(self._offset, self._end),
+            cursor=cursor_message(positions),
+            log=self._log.origin,
+            gone=self._gone(),
+        )
+
+    async def next_answer(self) -> batches_pb2.ConsumeBatchesResponse | None:
+        """Return what comes next, after waiting for it; ``None`` when nothing of it is wanted."""
+        try:
+            data, self._cursor = await self._commit_log.read(self._cursor, self._max_bytes)
+        except DataLossError as exc:
+            if not self._skip_gone:
+                raise
+            self._cursor, self._offset = after_damage(self._log, exc)
+            return None
+        if not data:
+            await self._commit_log.wait_for_data(self._cursor)
+            return None
+        before = self._offset
+        data, self._offset = _up_to(data, self._offset, self._end)
+        if self._pass is not None:
+            data = self._pass.take(data)
+        gone = self._gone()
+        if not data and not gone:
+            return None
+        self._commit_log.records_served += self._offset - before
+        return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone)
+
+    def _start_at_place(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
+        log = self._log
+        if request.expected_log and request.start.WhichOneof("at") == "offset":
+            check_same_log(log, request.expected_log, Offset(request.start.offset))
+        self._offset = _resolve(log, request.start) if request.HasField("start") else log.start_offset
+        self._cursor = log.seek(self._offset)
+
+    def _start_at_cursor(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
+        if request.HasField("start"):
+            raise InvalidRequestError("a request has a start or a cursor, not both")
+        self._pass = VectorPass(self._log, positions_of(request.cursor), skip_gone=self._skip_gone)
+        try:
+            self._cursor, self._offset = self._pass.cursor, offset_at(self._log, self._pass.cursor)
+        except DataLossError as exc:
+            if not self._skip_gone:
+                raise
+            self._cursor, self._offset = after_damage(self._log, exc)
+
+    def _gone(self) -> list[batches_pb2.Gone]:
+        return [
+            batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
+            for each in (self._pass.gone() if self._pass else ())
+        ]
 
 
 def _producers_batch(data: bytes) -> VerifiedBatch:

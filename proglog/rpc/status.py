@@ -27,6 +27,7 @@ CODES: tuple[tuple[type[ProglogError], grpc.StatusCode], ...] = (
     (errors.InvalidRequestError, Code.INVALID_ARGUMENT),
     (errors.ConfigError, Code.FAILED_PRECONDITION),
     (errors.OffsetOutOfRangeError, Code.OUT_OF_RANGE),
+    (errors.PositionGoneError, Code.OUT_OF_RANGE),
     (errors.NotFoundError, Code.NOT_FOUND),
     (errors.DataLossError, Code.DATA_LOSS),
     (errors.LogFullError, Code.RESOURCE_EXHAUSTED),
@@ -50,6 +51,7 @@ CODES: tuple[tuple[type[ProglogError], grpc.StatusCode], ...] = (
 _FACTS: dict[str, tuple[tuple[str, ...], Callable[..., ProglogError]]] = {
     "RecordTooLargeError": (("size_bytes", "limit_bytes"), errors.RecordTooLargeError),
     "OffsetOutOfRangeError": (("offset", "start", "end"), errors.OffsetOutOfRangeError),
+    "PositionGoneError": (("origin", "start", "end", "reason"), errors.PositionGoneError),
     "DataLossError": (("start", "end"), errors.DataLossError),
     "DataDirLockedError": (("path",), errors.DataDirLockedError),
     "LogClosedError": ((), errors.LogClosedError),

@@ -27,6 +27,7 @@ SAMPLES: tuple[ProglogError, ...] = (
     errors.ForkedOriginError(b"o" * 16, 4),
     errors.PreconditionError("not now"),
     errors.OtherLogError("another node's"),
+    errors.PositionGoneError(b"o" * 16, 3, 9, "retention removed it"),
     errors.ProducerSequenceError("does not follow"),
     errors.TooFewServersError(5, 3),
     errors.AccessError("no"),
