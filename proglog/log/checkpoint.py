@@ -10,6 +10,7 @@ origin       who writes here. Lost or damaged: a new origin begins, for the old 
 durable      how far the log was synced, and whether it was closed in order. A lower bound, so an old one is true, too
 retired      what retention removed, of each origin: written before the files go, or their records would be fetched
              again from a peer
+derived      what follows from the batches, see derived.py: a hint
 ===========  =========================================================================================================
 """
 

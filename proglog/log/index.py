@@ -4,6 +4,11 @@ In memory, packed columns: an entry is 36 bytes, and there is one for an origin'
 ``index_interval_bytes`` of the segment have passed since that origin's last. On disk, a hint: whatever is wrong with
 the file, it is rebuilt from the store with identical answers.
 
+Memory, of one origin's batches that are smaller than the interval: an entry for every 4 KiB, 262,144 for a GiB of
+store, **9 MiB for a GiB**. Larger batches need less: an entry each; several origins side by side need that each, but
+never more than an entry a batch. All sealed segments of a log together keep at most 32 MiB of entries in memory
+(``MAX_INDEX_MEMORY`` in :mod:`proglog.log.index_cache`); those of the active one come on top, 1.1 MiB of 128 MiB.
+
 ::
 
     +-------+---------+-----+-------------+------------+-------------+-------------+--------------+

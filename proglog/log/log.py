@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from proglog.errors import DataDirLockedError, StorageError
-from proglog.log import reading
+from proglog.log import reading, vector
 from proglog.log.appending import Appender
 from proglog.log.claim import Claim
 from proglog.log.config import LogConfig
@@ -240,6 +240,20 @@ class Log:
     def seek_time(self, time_ms: int) -> Offset:
         """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none."""
         return reading.seek_time(self._state, time_ms)
+
+    def positions_at(self, cursor: LogCursor) -> dict[OriginId, SequenceNumber]:
+        """Return the next sequence of every origin as of a place: what somebody who stands there has consumed.
+
+        Origins that begin after the place are not in it. What damage hides right before the place does not count.
+
+        Args:
+            cursor: From this log.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed the segment.
+            StorageError: The disk could not be read.
+        """
+        return vector.positions_at(self._state, cursor)
 
     # Writing: one thread
 

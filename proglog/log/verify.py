@@ -232,7 +232,7 @@ class _Verification:
         self._report.findings.append(finding)
 
 
-_REFILL = "everything else is served; other nodes may hold these records: read them there"
+_REFILL = "everything else is served; a running agent fetches these records from nodes that have them"
 _REPORT = "this was written so, not damaged on the disk: please report it with the store file"
 
 

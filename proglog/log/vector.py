@@ -1,0 +1,56 @@
+"""From a place in one log to a position that is valid on every node: what somebody who stands there has consumed."""
+
+from bisect import bisect_left
+
+from proglog.log.index import Entries
+from proglog.log.model import LogCursor
+from proglog.log.segment import Segment
+from proglog.log.state import LogState
+from proglog.types import OriginId, Position, Sequence
+
+_UNINDEXED_BYTES = 64 * 1024
+"""Most bytes in which an origin's batches may stand without an index entry, whatever interval an index was made with."""
+
+
+def positions_at(state: LogState, cursor: LogCursor) -> dict[OriginId, Sequence]:
+    """See :meth:`proglog.log.log.Log.positions_at`."""
+    here = state.segment_at(cursor.segment)
+    found = {origin: gone.next_sequence for origin, gone in state.retired.origins.items()}
+    for segment in state.segments:
+        if segment.base_offset < cursor.segment:
+            found |= {origin: span.next_sequence for origin, span in list(segment.index.origins.items())}
+    if cursor.position >= here.size:
+        return found | {origin: span.next_sequence for origin, span in list(here.index.origins.items())}
+    state.indexes.use(here)
+    entries = here.entries()
+    for origin in list(here.index.origins):
+        following = _next_sequence(here, entries, origin, cursor.position)
+        if following is not None:
+            found[origin] = following
+    return found
+
+
+def _next_sequence(segment: Segment, entries: Entries, origin: OriginId, end: Position) -> Sequence | None:
+    """Return what follows the origin's last batch before ``end``; ``None`` if the segment has none there.
+
+    An origin's batches without an entry stand close behind its last one that has one: only that much is walked.
+    """
+    number = segment.index.number_of(origin)
+    for at in range(bisect_left(entries.positions, end, hi=len(entries)) - 1, -1, -1):
+        if entries.origin_numbers[at] != number:
+            continue
+        found = _last_in(segment, origin, Position(entries.positions[at]), end)
+        if found is not None:
+            return found
+    return None
+
+
+def _last_in(segment: Segment, origin: OriginId, start: Position, end: Position) -> Sequence | None:
+    stop = min(end, start + max(segment.index.interval_bytes, _UNINDEXED_BYTES))
+    found: Sequence | None = None
+    for position, header in segment.walk(start):
+        if position >= stop:
+            break
+        if header.origin == origin:
+            found = header.next_sequence
+    return found
