@@ -1,0 +1,202 @@
+"""Replication between whole processes: catching up, how late a record is seen elsewhere, and what a stopped peer costs.
+
+Default durability, no TLS, loopback. The yardstick of catching up is a bare gRPC stream of messages of the same size
+between two processes (:mod:`benchmarks.bare_stream`), which neither checks, nor stores, nor syncs anything.
+"""
+
+import asyncio
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import uvloop
+
+import proglog.client
+from benchmarks import bare_stream
+from proglog.client.model import ClusterSnapshot, PeerState
+from proglog.client.place import Place
+from proglog.errors import ProglogError
+from proglog.rpc.range_reader import READ_BYTES
+from proglog.testing.processes import AgentProcess
+
+RECORD = bytes(1024)
+GROUP = 25
+GROUPS_PER_SECOND = 200
+"""Together 5,000 records a second."""
+RUNS = 3
+
+
+def run(*, full: bool) -> Iterator[str]:
+    """Yield a line per measurement; the full size takes some minutes."""
+    with tempfile.TemporaryDirectory(prefix="proglog-bench-") as scratch:
+        yield from catch_up(Path(scratch), mib=512 if full else 8, runs=RUNS if full else 1)
+        yield from lag(Path(scratch), seconds=10 if full else 0.5, runs=RUNS if full else 1)
+        yield from stopped_follower(Path(scratch), seconds=10 if full else 0.5, runs=RUNS if full else 1)
+
+
+def catch_up(directory: Path, mib: int, runs: int) -> Iterator[str]:
+    """An empty third node gets all that two have."""
+    rates = []
+    with agents(directory, "a1", "b1") as (a, b):
+        uvloop.run(fill(a, mib))
+        uvloop.run(until(partial(same_end, a, b)))
+        for number in range(runs):
+            with agents(directory, f"c{number}", seeds=(a.gossip_addr,)) as (c,):
+                rates.append(mib * 2**20 / uvloop.run(until(partial(same_end, a, c))) / 1e6)
+                copied, dropped = uvloop.run(copies([c]))
+                assert copied == mib * 1024, "a record is missing"
+                yield f"an empty third node received {copied:,} records, and {dropped:,} batches that it had"
+    messages = mib * 2**20 // READ_BYTES
+    bare = [mib * 2**20 / uvloop.run(bare_stream.seconds(messages, READ_BYTES)) / 1e6 for _ in range(runs)]
+    rate, ceiling = statistics.median(rates), statistics.median(bare)
+    yield f"bare gRPC stream of {READ_BYTES // 1024} KiB messages: {ceiling:,.0f} MB/s ({listed(bare)})"
+    yield f"catching up, 1 KiB records: {rate:,.0f} MB/s ({listed(rates)}), {rate / ceiling:.2f} of the bare stream"
+
+
+def lag(directory: Path, seconds: float, runs: int) -> Iterator[str]:
+    """From the acknowledgement on one node to a consumer's eyes on another."""
+    halves, worst = [], []
+    with agents(directory, "a2", "b2") as (a, b):
+        for _ in range(runs):
+            lags = sorted(uvloop.run(lags_of(a, b, seconds)))
+            halves.append(at(lags, 0.5))
+            worst.append(at(lags, 0.99))
+    rate = GROUP * GROUPS_PER_SECOND
+    for name, figures in (("p50", halves), ("p99", worst)):
+        middle = statistics.median(figures)
+        yield f"lag from acknowledged to seen elsewhere, {rate:,} records/s, {name}: {middle:.1f} ms ({listed(figures)})"
+
+
+def stopped_follower(directory: Path, seconds: float, runs: int) -> Iterator[str]:
+    """The same load, with a follower that reads and with one under SIGSTOP."""
+    figures: dict[str, list[float]] = {"reads": [], "stands still": []}
+    with agents(directory, "a3", "b3") as (a, b):
+        for _ in range(runs):
+            figures["reads"].append(at(sorted(uvloop.run(latencies_of(a, seconds))), 0.99))
+            b.signal(signal.SIGSTOP)
+            figures["stands still"].append(at(sorted(uvloop.run(latencies_of(a, seconds))), 0.99))
+            b.signal(signal.SIGCONT)
+            uvloop.run(until(partial(same_end, a, b)))
+    for what, latencies in figures.items():
+        yield f"acknowledged, p99, while a follower {what}: {statistics.median(latencies):.1f} ms ({listed(latencies)})"
+    ratio = statistics.median(figures["stands still"]) / statistics.median(figures["reads"])
+    yield f"standing still against reading: {ratio:.2f}"
+
+
+@contextmanager
+def agents(directory: Path, *names: str, seeds: tuple[str, ...] = ()) -> Iterator[list[AgentProcess]]:
+    """Agents that run and follow each other."""
+    started: list[AgentProcess] = []
+    try:
+        for name in names:
+            started.append(AgentProcess(name, directory, seeds or tuple(each.gossip_addr for each in started)))
+            started[-1].start()
+        if len(started) > 1:
+            for each in started:
+                uvloop.run(until(partial(follows, each, len(names) - 1)))
+        yield started
+    finally:
+        for each in started:
+            each.kill()
+
+
+async def until(condition: Callable[[], Awaitable[bool]], within: float = 120.0) -> float:
+    """Return the seconds until ``condition`` held."""
+    started = time.monotonic()
+    while time.monotonic() - started < within:
+        if await condition():
+            return time.monotonic() - started
+        await asyncio.sleep(0.02)
+    raise ProglogError(f"{condition} did not hold within {within} s")
+
+
+async def status_of(agent: AgentProcess) -> ClusterSnapshot:
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        return await client.status()
+
+
+async def same_end(left: AgentProcess, right: AgentProcess) -> bool:
+    return (await status_of(left)).log.end_offset == (await status_of(right)).log.end_offset
+
+
+async def follows(agent: AgentProcess, others: int) -> bool:
+    return sum(peer.state is PeerState.STREAMING for peer in (await status_of(agent)).peers) == others
+
+
+async def copies(nodes: list[AgentProcess]) -> tuple[int, int]:
+    peers = [peer for node in nodes for peer in (await status_of(node)).peers]
+    return sum(peer.records_copied for peer in peers), sum(peer.records_dropped for peer in peers)
+
+
+async def fill(agent: AgentProcess, mib: int) -> None:
+    async with proglog.client.connect(agent.rpc_addr) as client, client.producer() as producer:
+        for _ in range(mib):
+            await producer.send_values([RECORD] * 1024)
+
+
+async def lags_of(source: AgentProcess, target: AgentProcess, seconds: float) -> list[float]:
+    """Return milliseconds, a figure per group of records; below zero for what was seen before its answer had come."""
+    acknowledged: dict[bytes, float] = {}
+    seen: dict[bytes, float] = {}
+    end = (await status_of(target)).log.end_offset
+
+    async def look() -> None:
+        async with proglog.client.connect(target.rpc_addr) as client:
+            async for fetched in client.consume(Place.offset(end), follow=True):
+                now = time.monotonic()
+                seen.update((value, now) for value in fetched.values()[::GROUP])
+
+    looking = asyncio.create_task(look())
+    await write_evenly(source, seconds, lambda first, _, now: acknowledged.__setitem__(first, now))
+
+    async def all_seen() -> bool:
+        return acknowledged.keys() <= seen.keys()
+
+    await until(all_seen)
+    looking.cancel()
+    await asyncio.gather(looking, return_exceptions=True)
+    return [(seen[first] - then) * 1000 for first, then in acknowledged.items()]
+
+
+async def latencies_of(agent: AgentProcess, seconds: float) -> list[float]:
+    """Return milliseconds from sending to acknowledgement, a figure per group."""
+    found: list[float] = []
+    await write_evenly(agent, seconds, lambda _, sent, now: found.append((now - sent) * 1000))
+    return found
+
+
+async def write_evenly(agent: AgentProcess, seconds: float, on_ack: Callable[[bytes, float, float], None]) -> None:
+    """Write 5,000 records a second by the clock; ``on_ack(first record, sent at, acknowledged at)`` for each group."""
+    sent: list[tuple[bytes, float]] = []
+    answered = 0
+
+    def acknowledge(_: object) -> None:
+        nonlocal answered
+        on_ack(*sent[answered], time.monotonic())
+        answered += 1
+
+    groups = int(seconds * GROUPS_PER_SECOND)
+    async with (
+        proglog.client.connect(agent.rpc_addr) as client,
+        client.producer(on_ack=acknowledge) as producer,
+    ):
+        started = time.monotonic()
+        for number in range(groups):
+            await asyncio.sleep(max(0.0, started + number / GROUPS_PER_SECOND - time.monotonic()))
+            values = [f"{started}-{number}-{index}".encode().ljust(1024) for index in range(GROUP)]
+            sent.append((values[0], time.monotonic()))
+            await producer.send_values(values)
+    assert answered == groups, "an answer is missing"
+
+
+def at(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def listed(figures: list[float]) -> str:
+    return ", ".join(f"{figure:,.1f}" for figure in figures)
