@@ -86,6 +86,11 @@ class ConsumeStream:
         self._resolved = False
 
     @property
+    def is_resolved(self) -> bool:
+        """Whether the server has said what the range is."""
+        return self._resolved
+
+    @property
     def cursor(self) -> Cursor:
         """Everything handed out so far, and everything before the range: where to go on, at any node."""
         return Cursor(self._positions)
