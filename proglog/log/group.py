@@ -73,7 +73,7 @@ class Group:
         self._durable = origins
         self._end_offset = end_offset
         self._tails: dict[OriginId, _Tail] = {}
-        self._producers = producers or Producers()
+        self._producers = Producers() if producers is None else producers
         self._fresh_producers: dict[bytes, ProducerState] = {}
 
     def origins(self) -> dict[OriginId, OriginState]:

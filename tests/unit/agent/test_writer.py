@@ -1,0 +1,86 @@
+"""The asynchronous face of the log: what it adds to duplicates, new origins and refills."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from proglog.agent.writer import LogWriter
+from proglog.errors import LogClosedError, ProducerSequenceError
+from proglog.log.log import Log
+from proglog.log.model import Appended
+from proglog.record import columns, scan
+from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
+from proglog.types import NodeName, Offset, Position
+
+
+def batch_of(value: bytes, sequence: int | None = None) -> VerifiedBatch:
+    """A batch of one record; with a sequence, of a producer that has an id."""
+    producer = (
+        {} if sequence is None else {"producer_id": b"p" * 16, "producer_epoch": 1, "producer_sequence": sequence}
+    )
+    payload = columns.from_values([value])
+    return verify(encode(payload, count=1, first_timestamp_ms=1, max_timestamp_ms=1, **producer))  # type: ignore[arg-type]
+
+
+def open_log(directory: Path) -> Log:
+    return Log.open(directory, node_name=NodeName("a"))
+
+
+async def test_a_producers_retry_gets_the_first_answer_marked_as_a_duplicate(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    async with LogWriter(log) as writer:
+        batch = batch_of(b"a", 0)
+        first, again = await asyncio.gather(writer.append(batch), writer.append(batch))
+        assert not first.duplicate
+        assert again == first._replace(duplicate=True)
+        assert (log.end_offset, writer.records_appended) == (1, 1)
+        with pytest.raises(ProducerSequenceError):
+            await writer.append(batch_of(b"c", 2))
+    log.close()
+
+
+async def test_a_new_origin_takes_the_appends_that_come_after_it_and_listeners_are_told(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    async with LogWriter(log) as writer:
+        before = await writer.append(batch_of(b"old"))
+        told: list[object] = []
+        writer.add_listener(lambda: told.append(log.origin))
+        origin = await writer.begin_origin("because")
+        assert told == [origin]
+        after = await writer.append(batch_of(b"new"))
+        assert isinstance(after, Appended)
+        assert after.origin == origin
+        assert before.origin != origin
+    with pytest.raises(LogClosedError):
+        await writer.begin_origin("too late")
+    log.close()
+
+
+async def test_a_refill_heals_and_listeners_are_told(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    at = 0
+    async with LogWriter(log) as writer:
+        await writer.append(batch_of(b"a"))
+        at = log.end_cursor.position
+        await writer.append(batch_of(b"b"))
+        await writer.append(batch_of(b"c"))
+        lost = verify(log.read(log.seek(Offset(1)), 1).data)
+    log.close()
+    (store,) = tmp_path.glob("*.log")
+    data = bytearray(store.read_bytes())
+    data[at + HEADER_BYTES + 1] ^= 1
+    store.write_bytes(data)
+    (tmp_path / "durable").unlink()
+    log = open_log(tmp_path)
+    async with LogWriter(log) as writer:
+        told: list[int] = []
+        writer.add_listener(lambda: told.append(len(log.damaged())))
+        (missing,) = log.missing()
+        assert missing == (lost.header.origin, lost.header.base_sequence, lost.header.next_sequence)
+        (healed,) = await writer.refill([lost])
+        assert (healed.start, healed.end) == (1, 2)
+        assert told == [0]
+        read = await writer.read(log.seek(Offset(0))._replace(position=Position(0)), 1 << 20)
+        assert [value for each in scan.batches(read.data) for value in scan.values(each)] == [b"a", b"b", b"c"]
+    log.close()
