@@ -27,6 +27,7 @@ READ_BYTES = 128 * 1024
 MAX_GATHERED = 1000
 """Most records of a produce stream that become one batch."""
 MAX_GATHERED_BYTES = 128 * 1024
+"""Most bytes of them; a larger record is a batch of its own."""
 _END = object()
 
 
@@ -49,12 +50,12 @@ class LogService(log_pb2_grpc.LogServicer):
     ) -> AsyncIterator[log_pb2.ProduceResponse]:
         """Append each record; answer in order, each when it is durable, without waiting for one before the next."""
         del context
-        arrived: asyncio.Queue[bytes | BaseException | object] = asyncio.Queue(MAX_GATHERED)
-        receiving = asyncio.create_task(_receive(request_iterator, arrived), name="produce-stream-receive")
+        arrivals = _Arrivals()
+        receiving = asyncio.create_task(arrivals.receive(request_iterator), name="produce-stream-receive")
         try:
             going = True
             while going:
-                values, ending = await _gather(arrived)
+                values, ending = await arrivals.gather()
                 for offset in await self._append(values):
                     yield log_pb2.ProduceResponse(offset=offset)
                 if isinstance(ending, BaseException):
@@ -149,31 +150,42 @@ def _values_from(stored: VerifiedBatch, start: Offset) -> list[tuple[bytes, Offs
     ]
 
 
-async def _receive(
-    requests: AsyncIterator[log_pb2.ProduceRequest], arrived: asyncio.Queue[bytes | BaseException | object]
-) -> None:
-    """Put each value into the queue, then how it ended: ``_END``, or the error."""
-    try:
-        async for request in requests:
-            await arrived.put(_value(request))
-    except asyncio.CancelledError:
-        raise
-    except Exception as exc:  # noqa: BLE001 - it is raised again where the stream answers
-        await arrived.put(exc)
-    else:
-        await arrived.put(_END)
+class _Arrivals:
+    """What a produce stream has sent and is not being appended yet: one batch, at most; more has to wait."""
 
+    def __init__(self) -> None:
+        self._values: list[bytes] = []
+        self._bytes = 0
+        self._ending: BaseException | object | None = None
+        self._some = asyncio.Event()
+        self._room = asyncio.Event()
 
-async def _gather(arrived: asyncio.Queue[bytes | BaseException | object]) -> tuple[list[bytes], object]:
-    """Return what has arrived, one record at least, and how the stream ended if it did."""
-    values: list[bytes] = []
-    size = 0
-    item = await arrived.get()
-    while True:
-        if not isinstance(item, bytes):
-            return values, item
-        values.append(item)
-        size += len(item)
-        if arrived.empty() or len(values) >= MAX_GATHERED or size >= MAX_GATHERED_BYTES:
-            return values, None
-        item = arrived.get_nowait()
+    async def receive(self, requests: AsyncIterator[log_pb2.ProduceRequest]) -> None:
+        """Take in each value, then how it ended: ``_END``, or the error."""
+        try:
+            async for request in requests:
+                await self._put(_value(request))
+        except asyncio.CancelledError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - it is raised again where the stream answers
+            self._ending = exc
+        else:
+            self._ending = _END
+        self._some.set()
+
+    async def gather(self) -> tuple[list[bytes], BaseException | object | None]:
+        """Return what has arrived, one record at least unless that was all, and how the stream ended if it did."""
+        await self._some.wait()
+        values, self._values, self._bytes = self._values, [], 0
+        self._room.set()
+        if self._ending is None:
+            self._some.clear()
+        return values, self._ending
+
+    async def _put(self, value: bytes) -> None:
+        while self._values and (self._bytes + len(value) > MAX_GATHERED_BYTES or len(self._values) >= MAX_GATHERED):
+            self._room.clear()
+            await self._room.wait()
+        self._values.append(value)
+        self._bytes += len(value)
+        self._some.set()
