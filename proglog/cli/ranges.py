@@ -6,6 +6,7 @@
     +2  -3                two after the start; the last three
     @1h  @2026-01-02T03:04:05Z  @1767323045     by time: ago, or a moment
     5:10  5:  :end  @2h:@1h                     from one place to another, half-open: [5, 10)
+    cursor:AbCd...        what a consumer has not had yet, at any node: as --print-cursor printed it
 
 A single offset with nothing after it reads to the end of the log. ``:`` inside a time belongs to the time.
 """
@@ -13,13 +14,43 @@ A single offset with nothing after it reads to the end of the log. ``:`` inside 
 import re
 from datetime import UTC, datetime
 
+from proglog.client.cursor import Cursor
 from proglog.client.place import Place
-from proglog.errors import ConfigError
+from proglog.errors import ConfigError, InvalidRequestError
 
 MAX_OFFSET = (1 << 63) - 1
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _AGO = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)")
-_EXAMPLES = "expected start, end, 47, +2, -3, 5:10, :end, @1h, @2026-01-02T03:04:05Z or @2h:@1h"
+_EXAMPLES = "expected start, end, 47, +2, -3, 5:10, :end, @1h, @2026-01-02T03:04:05Z, @2h:@1h or cursor:TOKEN"
+CURSOR = "cursor:"
+
+
+def parse_start(text: str, now_ms: int) -> tuple[Place | Cursor, Place | None]:
+    """As :func:`parse_range`, with cursors.
+
+    Raises:
+        ConfigError: It is not in the grammar, or the cursor is none.
+    """
+    if not text.startswith(CURSOR):
+        return parse_range(text, now_ms)
+    try:
+        return Cursor.parse(text.removeprefix(CURSOR)), None
+    except InvalidRequestError as exc:
+        raise ConfigError(f"RANGE: {exc}") from exc
+
+
+def parse_start(text: str, now_ms: int) -> tuple[Place | Cursor, Place | None]:
+    """As :func:`parse_range`, with cursors.
+
+    Raises:
+        ConfigError: It is not in the grammar, or the cursor is none.
+    """
+    if not text.startswith(CURSOR):
+        return parse_range(text, now_ms)
+    try:
+        return Cursor.parse(text.removeprefix(CURSOR)), None
+    except InvalidRequestError as exc:
+        raise ConfigError(f"RANGE: {exc}") from exc
 
 
 def parse_range(text: str, now_ms: int) -> tuple[Place, Place | None]:

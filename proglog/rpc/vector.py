@@ -110,8 +110,9 @@ def positions_at(log: Log, offset: Offset) -> dict[OriginId, Sequence]:
         OffsetOutOfRangeError: The offset is not in the log.
         DataLossError: It is damaged.
     """
+    end = log.end_cursor
     cursor = log.seek(offset)
-    positions = _positions_before(log, cursor)
+    positions = log.positions_at(cursor) if cursor < end else _positions_before(log, cursor)
     data = log.read(cursor, 1).data
     if data:
         header = parse_header(data)
@@ -131,9 +132,10 @@ def offset_at(log: Log, cursor: LogCursor) -> Offset:
 
 
 def _positions_before(log: Log, cursor: LogCursor) -> dict[OriginId, Sequence]:
-    """Return the next sequence of every origin as of a place between two batches.
+    """Return the next sequence of every origin as of the end of the log.
 
-    Found by search for each origin, not by its state: that may be of a later moment than the place.
+    Found by search for each origin, not by what the log knows of it now: while it is asked, the log may grow, and a
+    record that comes in after the place must not count as consumed.
     """
     positions = {}
     for origin, state in log.origins().items():

@@ -4,9 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proglog.cli.ranges import parse_range
+from proglog.cli.ranges import parse_range, parse_start
+from proglog.client.cursor import Cursor
 from proglog.client.place import Place
 from proglog.errors import ConfigError
+from proglog.types import OriginId, Sequence
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -60,3 +62,29 @@ def test_nothing_but_a_config_error_comes_out(text: str) -> None:
     except ConfigError:
         return
     assert isinstance(start, Place)
+
+
+def test_a_cursor_is_a_place_to_start_at() -> None:
+    cursor = Cursor({OriginId(b"o" * 16): Sequence(7)})
+
+    assert parse_start(f"cursor:{cursor}", NOW) == (cursor, None)
+    assert parse_start("5:10", NOW) == (Place.offset(5), Place.offset(10))
+
+
+@pytest.mark.parametrize("text", ["cursor:", "cursor:nonsense", "cursor:AQ"])
+def test_what_is_no_cursor_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ConfigError, match="RANGE: the cursor"):
+        parse_start(text, NOW)
+
+
+def test_a_cursor_is_a_place_to_start_at() -> None:
+    cursor = Cursor({OriginId(b"o" * 16): Sequence(7)})
+
+    assert parse_start(f"cursor:{cursor}", NOW) == (cursor, None)
+    assert parse_start("5:10", NOW) == (Place.offset(5), Place.offset(10))
+
+
+@pytest.mark.parametrize("text", ["cursor:", "cursor:nonsense", "cursor:AQ"])
+def test_what_is_no_cursor_is_refused_in_words(text: str) -> None:
+    with pytest.raises(ConfigError, match="RANGE: the cursor"):
+        parse_start(text, NOW)
