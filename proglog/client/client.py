@@ -12,6 +12,7 @@ from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_p
 from proglog.client.channel import error_of, open_channel
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
+from proglog.client.named import NamedPosition, named_position_of
 from proglog.client.place import Place
 from proglog.client.producer import (
     DEFAULT_BATCH_BYTES,
@@ -63,6 +64,7 @@ class Client:
         self._channel = open_channel(addr, tls)
         self._log = log_pb2_grpc.LogStub(self._channel)
         self._batches = batches_pb2_grpc.BatchesStub(self._channel)
+        self._positions = batches_pb2_grpc.PositionsStub(self._channel)
         self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -169,6 +171,39 @@ class Client:
 
     def _remember_log(self, log: bytes) -> None:
         self._read_from = log
+
+    async def commit_position(
+        self, name: str, cursor: Cursor, *, epoch: int = 0, acks: int = 2, ack_timeout: float = 1.0
+    ) -> int:
+        """Keep ``cursor`` in the cluster under ``name``; return on how many nodes it is known to be durable.
+
+        Commits of one epoch join: the later position of each origin counts, in whatever order they arrive.
+
+        Args:
+            name: 1 to 128 printable characters. One consumer at a time.
+            cursor: What was consumed.
+            epoch: A higher one than the name has starts over, be it backwards.
+            acks: Nodes that it should be on before this returns; no more than there are.
+            ack_timeout: Seconds to wait for the others; without them it is durable on this agent, and on its way.
+
+        Raises:
+            PreconditionError: The name has a higher epoch.
+        """
+        request = batches_pb2.CommitPositionRequest(
+            name=name,
+            epoch=epoch,
+            cursor=cursor_message(cursor.positions),
+            acks=acks,
+            ack_timeout_ms=round(ack_timeout * 1000),
+        )
+        response = await self._answer(self._positions.Commit(request, timeout=self.timeout + ack_timeout))
+        return response.copies
+
+    async def positions(self, name: str = "") -> list[NamedPosition]:
+        """Return the named positions that the agent knows; only that of ``name`` if one is given."""
+        request = batches_pb2.ListPositionsRequest(name=name)
+        response = await self._answer(self._positions.List(request, timeout=self.timeout))
+        return [named_position_of(each) for each in response.positions]
 
     async def status(self, *, segments: bool = False) -> ClusterSnapshot:
         """Return what the agent says about itself and its cluster."""

@@ -81,6 +81,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             base_sequence=appended.base_sequence,
             copies=copies,
             unconfirmed=copies < nodes,
+            duplicate=appended.duplicate,
         )
 
     async def Consume(  # noqa: N802 - gRPC's name

@@ -29,6 +29,8 @@ ACTIONS = {
     "/log.v1.Log/GetServers": CONSUME,
     "/proglog.v1.Batches/Produce": PRODUCE,
     "/proglog.v1.Batches/Consume": CONSUME,
+    "/proglog.v1.Positions/Commit": CONSUME,
+    "/proglog.v1.Positions/List": CONSUME,
     "/proglog.v1.Replication/Replicate": CONSUME,
     "/proglog.v1.Replication/ReadRange": CONSUME,
     "/proglog.v1.Cluster/GetStatus": CONSUME,

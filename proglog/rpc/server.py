@@ -19,6 +19,7 @@ from proglog.rpc.commit_log import CommitLog
 from proglog.rpc.followers import Followers
 from proglog.rpc.interceptors import Gate
 from proglog.rpc.log_service import LogService
+from proglog.rpc.position_service import PositionService
 from proglog.security.authorizer import Authorizer
 from proglog.security.tls import TLSFiles, server_credentials
 
@@ -43,7 +44,7 @@ OPTIONS = (
 CONNECTION_AGE = 3600.0
 """Seconds after which a connection over TLS takes no new calls, so that its certificate is looked at again."""
 
-SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Cluster")
+SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Positions", "proglog.v1.Cluster")
 
 
 class ExtraService(Protocol):
@@ -103,6 +104,7 @@ class Server:
         )
         log_pb2_grpc.add_LogServicer_to_server(self._log_service, server)
         batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log, self._acks), server)
+        batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(self._commit_log, self._acks), server)
         cluster_pb2_grpc.add_ClusterServicer_to_server(self._cluster_service, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for extra in self._extra_services:

@@ -1,0 +1,51 @@
+"""Positions with a name, as a consumer sees them: see :meth:`proglog.client.Client.commit_position`."""
+
+from dataclasses import dataclass
+
+from proglog.api.v1 import batches_pb2
+from proglog.client.cursor import Cursor
+from proglog.rpc.vector import positions_of
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPosition:
+    """How far a named consumer is, as far as one agent knows."""
+
+    name: str
+    epoch: int
+    """Grows when it is started over."""
+    cursor: Cursor
+    committed_at_ms: int
+    """Milliseconds since 1970."""
+    records_behind: int
+    """Records in the agent's log that it has not had; far from the end, at most that many."""
+
+    def join(self, other: "NamedPosition") -> "NamedPosition":
+        """Return what two agents know together: the higher epoch; of equal ones, the later position of each origin."""
+        if self.epoch != other.epoch:
+            return max(self, other, key=lambda each: each.epoch)
+        positions = dict(self.cursor.positions)
+        for origin, sequence in other.cursor.positions.items():
+            positions[origin] = max(sequence, positions.get(origin, sequence))
+        return NamedPosition(
+            self.name,
+            self.epoch,
+            Cursor(positions),
+            max(self.committed_at_ms, other.committed_at_ms),
+            min(self.records_behind, other.records_behind),
+        )
+
+
+def named_position_of(message: batches_pb2.NamedPosition) -> NamedPosition:
+    """Return what an agent said.
+
+    Raises:
+        InvalidRequestError: Its cursor is none.
+    """
+    return NamedPosition(
+        message.name,
+        message.epoch,
+        Cursor(positions_of(message.cursor)),
+        message.committed_at_ms,
+        message.records_behind,
+    )
