@@ -25,6 +25,7 @@ from proglog.agent.config import AgentConfig, join_addr, split_addr
 from proglog.agent.events import Timeline
 from proglog.agent.log_watch import BAD, LogChange, LogWatch
 from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
@@ -172,6 +173,11 @@ class Agent:
             own_origin=self._own_origin,
         )
         self._undo.append(("replicator", self.replicator.close))
+        repairer = Repairer(
+            self.writer, self.replicator, channel_factory=self._open_peer_channel, on_event=self._timeline.record
+        )
+        repairer.start()
+        self._undo.append(("repairer", repairer.close))
         self.membership = Membership(
             MembershipConfig(
                 node_name=config.node_name,

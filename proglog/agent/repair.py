@@ -14,7 +14,7 @@ import structlog
 from proglog.agent.replicator import EventHook, Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
-from proglog.errors import LogClosedError, ProglogError, UnavailableError
+from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, UnavailableError
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
@@ -75,6 +75,9 @@ class Repairer:
                 await self._try(attempt)
             except LogClosedError:
                 return
+            except ForkedOriginError as exc:
+                self._say_failed(attempt, exc)
+                self._on_event("replication-forked", attempt.peer, str(exc))
             except ProglogError as exc:
                 self._say_failed(attempt, exc)
             if attempt.missing in self._missing():

@@ -29,7 +29,7 @@ from proglog.errors import (
     StorageError,
     UnavailableError,
 )
-from proglog.log.model import AlreadyHeld, Appended, Outcome
+from proglog.log.model import Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
 from proglog.replication.lag import records_behind
@@ -319,7 +319,7 @@ class Replicator:
                 peer.bytes_copied += outcome.batch_bytes
             elif isinstance(outcome, ForkedOriginError):
                 planner.forked(peer.name, origin, now, str(outcome))
-            elif not isinstance(outcome, AlreadyHeld):
+            elif isinstance(outcome, ProglogError):
                 planner.append_failed(origin, now)
                 failure = failure or outcome
         self._carry_out()

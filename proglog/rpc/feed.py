@@ -47,6 +47,8 @@ class Feed:
         """Where to read next."""
         self._wanted: dict[OriginId, Sequence] = {}
         self._events: list[Event] = []
+        self._left_out = False
+        """The pass went over something unreadable: what ended an origin may have stood there."""
         self._told: dict[OriginId, OriginState] = {}
 
     def want(self, origin: OriginId, next_sequence: Sequence, chain_crc: int) -> None:
@@ -92,13 +94,11 @@ class Feed:
 
     def skip_unreadable(self, cause: DataLossError | OffsetOutOfRangeError) -> None:
         """The log could not be read at ``cursor``: go on after what is damaged, or with what retention has left."""
-        log, before = self.log, self.cursor
-        try:
-            self.cursor = log.seek(Offset(cause.end)) if isinstance(cause, DataLossError) else self._start()
-        except (DataLossError, OffsetOutOfRangeError):
-            self.cursor = log.end_cursor
+        before = self.cursor
+        self.cursor = after_damage(self.log, cause) if isinstance(cause, DataLossError) else self._start()
         if self.cursor <= before:
-            self.cursor = log.end_cursor  # what is met later shows what was left out
+            self.cursor = self.log.end_cursor
+        self._left_out = True
 
     def pass_over_everything(self) -> bool:
         """Move to the durable end if nothing is wanted; return whether that is so."""
@@ -113,6 +113,9 @@ class Feed:
 
     def events(self) -> list[Event]:
         """Return what the follower has to be told, and forget it."""
+        if self._left_out and self.at_end:
+            self._left_out = False
+            self._refuse_the_lost_ends()
         events, self._events = self._events, []
         return events
 
@@ -153,6 +156,14 @@ class Feed:
         removed = state is not None and expected < state.floor_sequence
         self._say(origin, EventKind.BELOW_FLOOR if removed else EventKind.DAMAGED, found)
 
+    def _refuse_the_lost_ends(self) -> None:
+        """Of some origins nothing follows what could not be read: without a word, a follower would wait for ever."""
+        states = self.log.origins()
+        for origin, expected in list(self._wanted.items()):
+            state = states.get(origin)
+            if state is not None and expected < state.next_sequence:
+                self._refuse(origin, expected, state.next_sequence)
+
     def _say(self, origin: OriginId, kind: EventKind, sequence: Sequence) -> None:
         self._events.append(Event(origin, kind, sequence))
 
@@ -169,6 +180,19 @@ def sound_batches(data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         else:
             yield position, header
             position += header.batch_bytes
+
+
+def after_damage(log: Log, damage: DataLossError) -> LogCursor:
+    """Return the place after a damaged range, and those that follow it at once; the end if there is nothing else."""
+    end = damage.end
+    while end < log.end_offset:
+        try:
+            return log.seek(Offset(end))
+        except DataLossError as exc:
+            end = max(exc.end, end + 1)
+        except OffsetOutOfRangeError:
+            return LogCursor(log.start_offset, BytePosition(0))  # retention was faster
+    return log.end_cursor
 
 
 def position_in(origin: OriginId, state: OriginState) -> Position:

@@ -10,8 +10,8 @@ from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, Of
 from proglog.log.log import Log
 from proglog.log.model import LogCursor
 from proglog.rpc.commit_log import CommitLog
-from proglog.rpc.feed import sound_batches
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.rpc.feed import after_damage, sound_batches
+from proglog.types import OriginId, Position, Sequence
 
 READ_BYTES = 256 * 1024
 """Of the log at a time, and so the most of one message, unless one batch is larger."""
@@ -39,7 +39,7 @@ async def read_range(commit_log: CommitLog, origin: OriginId, start: Sequence, e
         try:
             data, following = await commit_log.read(cursor, READ_BYTES)
         except DataLossError as exc:
-            cursor = _after(log, exc)
+            cursor = after_damage(log, exc)
             continue
         except OffsetOutOfRangeError:
             cursor = _first(log, origin, reached)  # retention was faster
@@ -67,16 +67,3 @@ def _first(log: Log, origin: OriginId, start: Sequence) -> LogCursor | None:
         return log.seek_sequence(origin, start)
     except NotFoundError:
         return LogCursor(log.start_offset, Position(0))  # it stands in a damaged range: walk to what follows that
-
-
-def _after(log: Log, damage: DataLossError) -> LogCursor | None:
-    """Return the place after a damaged range; ``None`` if the log ends there."""
-    end = damage.end
-    while end < log.end_offset:
-        try:
-            return log.seek(Offset(end))
-        except DataLossError as exc:
-            end = max(exc.end, end + 1)
-        except OffsetOutOfRangeError:
-            return LogCursor(log.start_offset, Position(0))
-    return None

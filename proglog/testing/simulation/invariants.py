@@ -121,7 +121,7 @@ def _check_monotonic(node: Node, log: Log, seen: Seen) -> None:
     if log.start_offset < seen.start or log.end_offset < seen.end:
         raise Violation(f"I10 {node.name} went back to [{log.start_offset}, {log.end_offset}) from [.., {seen.end})")
     for origin, (floor, following) in seen.floors.items():
-        if floors.get(origin, (0, 0))[0] < floor or floors[origin][1] < following:
+        if not node.rotten and (floors.get(origin, (0, 0))[0] < floor or floors[origin][1] < following):
             raise Violation(f"I10 {node.name} went back in {_name(origin)} from {floor}, {following}")
     seen.start, seen.end, seen.floors = log.start_offset, log.end_offset, floors
     for batch in batches_in(log):

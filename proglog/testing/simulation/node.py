@@ -53,6 +53,8 @@ class Node:
     """Without rule 5: what was saved of how far it is."""
     gaps: int = 0
     notices: list[tuple[str, OriginId]] = field(default_factory=list)
+    rotten: bool = False
+    """The medium was damaged: where the end of an origin stood there, the log cannot know how far it went."""
     lost: str = ""
     """Why the own origin is to be given up; empty: it is not."""
     received: int = 0
@@ -65,7 +67,7 @@ class Node:
         """Put an empty disk in. The node must be down."""
         assert self.log is None
         self.disk = SimDisk(self.random, honest=self.rules.honest_disks)
-        self.told, self.cursor = {}, {}
+        self.told, self.cursor, self.rotten = {}, {}, False
 
     def put_back(self, image: dict[Path, bytes]) -> None:
         """Put another disk in: a backup of this one, or a copy of another node's. The node must be down."""
@@ -87,7 +89,7 @@ class Node:
         held = {position.origin: position for position in positions_in(self.log)}
         for origin, next_sequence in self.told.items():
             found = held[origin].next_sequence if origin in held else FIRST_SEQUENCE
-            if found < next_sequence:
+            if found < next_sequence and not self.rotten:
                 raise Violation(f"I6 {self.name} told of sequence {next_sequence - 1} and came back with {found - 1}")
         self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience)
         self.own_origin = OwnOrigin(self.log)

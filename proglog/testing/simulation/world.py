@@ -395,6 +395,7 @@ class World:
             size = node.disk.open(path).size()
             if size:
                 node.disk.flip(path, self.random.randrange(size))
+                node.rotten = True
                 self.truth.damaged |= self.truth.makers.keys()
                 self.truth.seen.pop(node.name, None)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proglog.errors import InvalidRequestError
+from proglog.errors import DataLossError, InvalidRequestError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LocalAppend
@@ -162,3 +162,70 @@ def test_a_follower_cannot_want_without_bound(tmp_path: Path, monkeypatch: pytes
 
     with pytest.raises(InvalidRequestError, match="2 origins"):
         feed.want(OriginId(b"3" * 16), FIRST, 0)
+
+
+def rot(data_dir: Path, *rotten: bytes) -> None:
+    """Flip a bit of each of these values on the disk."""
+    for value in rotten:
+        store = next(path for path in data_dir.glob("*.log") if value in path.read_bytes())
+        data = bytearray(store.read_bytes())
+        data[data.index(value)] ^= 1
+        store.write_bytes(data)
+
+
+def sealed_log(path: Path, count: int) -> Log:
+    """A closed log with values 100 to 100 + count, one a batch, the segments of which are sealed but for the last."""
+    log = open_log(path)
+    for number in range(count):
+        produce(log, b"value-%d" % (100 + number))
+    return log
+
+
+def all_events(log: Log, origin: OriginId, first: Sequence) -> tuple[list[bytes], list[tuple[EventKind, int]]]:
+    feed, found = Feed(log), []
+    feed.want(origin, first, 0)
+    for _ in range(1000):
+        if feed.pass_over_everything() or feed.at_end:
+            break
+        cursor = feed.cursor
+        try:
+            read = log.read(cursor, 2048)
+        except DataLossError as exc:
+            feed.skip_unreadable(exc)
+        else:
+            found += scan.batches(feed.take(cursor, read.data, read.next))
+    return values(found), [(event.kind, event.sequence) for event in feed.events()]
+
+
+def test_two_damaged_ranges_side_by_side_are_told_of_like_one(tmp_path: Path) -> None:
+    """The pass went to the end at the second, and a follower of a quiet origin waited for ever."""
+    log = sealed_log(tmp_path, 60)
+    log.close()
+    rot(tmp_path, b"value-103", b"value-104")
+    log = open_log(tmp_path)
+
+    sent, events = all_events(log, log.origin, Sequence(2))
+
+    assert sent == [b"value-100", b"value-101", b"value-102"]
+    assert events == [(EventKind.DAMAGED, 7)]
+
+
+def test_a_damaged_end_is_told_of_though_nothing_follows_it(tmp_path: Path) -> None:
+    source = sealed_log(tmp_path / "source", 5)
+    feed = Feed(source)
+    feed.want(source.origin, FIRST, 0)
+    log = open_log(tmp_path / "log")
+    log.append([ImportAppend(each) for each in read_all(feed)])
+    for number in range(60):
+        produce(log, b"own-%d" % number)
+    log.close()
+    index = {path.name: path.read_bytes() for path in (tmp_path / "log").glob("*.index")}
+    assert index  # the sealed segment knows how far the origin goes, whatever becomes of the batch
+    rot(tmp_path / "log", b"value-104")
+    log = open_log(tmp_path / "log")
+    assert log.origins()[source.origin].next_sequence == 7
+
+    sent, events = all_events(log, source.origin, Sequence(2))
+
+    assert sent == [b"value-100", b"value-101", b"value-102", b"value-103"]
+    assert events == [(EventKind.DAMAGED, 7)]
