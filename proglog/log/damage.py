@@ -6,7 +6,8 @@
                                  range 0           range 1                    c lacks 1: in range 0 or 1, unknown which
 
 A jump runs from the origin's last batch before a range, or from what retention removed, to its next batch after it, in
-whatever segment that is. What an origin ended with is no jump: it is imported anew, at the end of the log.
+whatever segment that is. What an origin ended with is no jump, unless an index remembers it: it is imported anew, at the end of
+the log. A range that held such an end beside other batches stays damaged, for those alone do not fill it.
 """
 
 from collections.abc import Iterator

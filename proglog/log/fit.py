@@ -16,7 +16,7 @@ from proglog.record.batch import VerifiedBatch
 
 _BUCKET_BYTES = 512
 _MAX_WIDTH, _MIN_WIDTH = 2000, 4
-_MAX_WAYS = 200_000  # looked at, about: seconds
+_MAX_WAYS = 50_000  # looked at, about: a second
 _LOCAL_BYTES = 32  # a header's first bytes are each node's own
 
 

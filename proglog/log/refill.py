@@ -18,13 +18,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from proglog.errors import ForkedOriginError, LogFullError, NotFoundError, ProglogError, StorageError
+from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
 from proglog.log import reading
 from proglog.log.damage import Damage, Lack, Survey, signature, survey
 from proglog.log.files import Buffer, File, write_all
 from proglog.log.fit import Missing, Room, fit
 from proglog.log.group import said_in
 from proglog.log.model import DamagedRange, MissingRange
+from proglog.log.segment import Segment
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import FULL, LogState
 from proglog.log.store import store_name
@@ -50,6 +51,23 @@ class _Candidates:
     @property
     def complete(self) -> bool:
         return self.next_sequence == self.missing.end
+
+
+@dataclass(slots=True)
+class _Filling:
+    """What goes into one damaged range."""
+
+    damage: Damage
+    batches: Sequence[VerifiedBatch]
+    headers: list[BatchHeader] = field(default_factory=list)
+    """Of the batches as they stand there, once they are written."""
+
+    @property
+    def end(self) -> tuple[int, int]:
+        """The position and the offset after it."""
+        records = sum(batch.header.record_count for batch in self.batches)
+        written = sum(len(batch.data) for batch in self.batches)
+        return self.damage.start_position + written, self.damage.start_offset + records
 
 
 class Refiller:
@@ -130,12 +148,16 @@ class Refiller:
                 raise ForkedOriginError(missing.origin, held.next_sequence)
             held.batches.append(batch)
             held.next_sequence, held.chain_crc = batch.header.next_sequence, batch.header.chain_crc
-        if held.complete and not self._leads_on(missing, held.chain_crc):
+        if not held.complete:
+            return
+        leads_on = self._leads_on(missing, held.chain_crc)
+        if not leads_on:
             self._candidates.pop(missing, None)
+        if leads_on is False:
             raise ForkedOriginError(missing.origin, missing.end)
 
-    def _leads_on(self, missing: MissingRange, chain_crc: int) -> bool:
-        """Return whether the origin's history after the damage continues ``chain_crc``."""
+    def _leads_on(self, missing: MissingRange, chain_crc: int) -> bool | None:
+        """Return whether the origin's history after the damage continues ``chain_crc``; ``None``: not known now."""
         state = self._state
         held = state.origins[missing.origin]
         if held.next_sequence == missing.end:
@@ -143,8 +165,8 @@ class Refiller:
         try:
             cursor = reading.seek_sequence(state, missing.origin, missing.end)
             following = verify_checksums(reading.read(state, cursor, 1).data)
-        except (NotFoundError, ProglogError):
-            return False  # damaged by now, too: another survey finds that
+        except (NotFoundError, DataLossError):
+            return None  # damaged by now, too: the next survey has that
         return following.header.is_gap or chain_agrees(following, chain_crc)
 
     def _keep_within_bounds(self, found: Survey) -> None:
@@ -158,75 +180,65 @@ class Refiller:
     # Healing
 
     def _heal(self, found: Survey) -> list[DamagedRange]:
-        healed: list[DamagedRange] = []
-        for first, end in _together(found.lacks):
-            lacks = [lack for lack in found.lacks if first <= lack.first < end]
-            held = [self._candidates.get(lack.missing) for lack in lacks]
-            if not all(each is not None and each.complete for each in held):
-                continue
-            batches = [self._candidates.pop(lack.missing).batches for lack in lacks]
-            damages = found.damages[first:end]
-            fitting = fit(
-                [_room(damage) for damage in damages],
-                [
-                    Missing(each, lack.first - first, lack.end - first)
-                    for lack, each in zip(lacks, batches, strict=True)
-                ],
-            )
-            if fitting is not None and self._put_back(damages, fitting):
-                healed += [_described(damage) for damage in damages]
-        if healed:
-            self._state.recount_origins()
-            self._snapshot.save()
-        return healed
-
-    def _put_back(self, damages: Sequence[Damage], fitting: Sequence[Sequence[VerifiedBatch]]) -> bool:
-        """Write batches in the place of damage; return whether they read back whole."""
+        """Put back all that is complete; return what is whole now."""
+        fillings = [filling for group in _together(found.lacks) for filling in self._fill(found, *group)]
+        if not fillings:
+            return []
         self._snapshot.drop()
-        written = [self._write(damage, batches) for damage, batches in zip(damages, fitting, strict=True)]
-        segments = {damage.segment.base_offset: damage.segment for damage in damages}
-        whole = True
-        for segment in segments.values():
-            ends = [
-                _end(damage, batches)
-                for damage, batches in zip(damages, fitting, strict=True)
-                if damage.segment is segment
-            ]
-            size = Position(max(segment.size, *(position for position, _ in ends)))
-            end_offset = Offset(max(segment.end_offset, *(offset for _, offset in ends)))
-            starts = [damage.start_position for damage in damages if damage.segment is segment]
-            if segment.take_back(size, end_offset, starts):
-                self._state.indexes.use(segment)
-            else:
-                whole = False
-                self._state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
-        if whole:
-            self._derive(damages, written, fitting)
-        return whole
+        for filling in fillings:
+            self._write(filling)
+        healed: list[_Filling] = []
+        for segment in {filling.damage.segment.base_offset: filling.damage.segment for filling in fillings}.values():
+            healed += self._take_back(segment, [each for each in fillings if each.damage.segment is segment])
+        self._derive(healed)
+        self._state.recount_origins()
+        self._snapshot.save()
+        return [_described(filling.damage) for filling in healed]
 
-    def _derive(
-        self,
-        damages: Sequence[Damage],
-        headers: Sequence[Sequence[BatchHeader]],
-        fitting: Sequence[Sequence[VerifiedBatch]],
-    ) -> None:
+    def _fill(self, found: Survey, first: int, end: int) -> list[_Filling]:
+        """Return what goes into the damaged ranges ``[first, end)``; nothing if that is not all there, or does not fit."""
+        lacks = [lack for lack in found.lacks if first <= lack.first < end]
+        held = [self._candidates.get(lack.missing) for lack in lacks]
+        if not all(each is not None and each.complete for each in held):
+            return []
+        batches = [self._candidates.pop(lack.missing).batches for lack in lacks]
+        damages = found.damages[first:end]
+        fitting = fit(
+            [_room(damage) for damage in damages],
+            [Missing(each, lack.first - first, lack.end - first) for lack, each in zip(lacks, batches, strict=True)],
+        )
+        if fitting is None:
+            return []
+        return [_Filling(damage, put) for damage, put in zip(damages, fitting, strict=True)]
+
+    def _take_back(self, segment: Segment, fillings: list[_Filling]) -> list[_Filling]:
+        """Have the segment serve what was written; return what it did take."""
+        size = Position(max(segment.size, *(filling.end[0] for filling in fillings)))
+        end_offset = Offset(max(segment.end_offset, *(filling.end[1] for filling in fillings)))
+        if segment.take_back(size, end_offset, [filling.damage.start_position for filling in fillings]):
+            self._state.indexes.use(segment)
+            return fillings
+        self._state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
+        return []
+
+    def _derive(self, healed: Sequence[_Filling]) -> None:
         state, own = self._state, self._state.own_origins()
         with state.mutex:
-            for damage, stamped, batches in zip(damages, headers, fitting, strict=True):
-                for header, batch in zip(stamped, batches, strict=True):
-                    state.derived.observe(header, said_in(batch), damage.segment.base_offset, own=header.origin in own)
+            for filling in healed:
+                segment = filling.damage.segment.base_offset
+                for header, batch in zip(filling.headers, filling.batches, strict=True):
+                    state.derived.observe(header, said_in(batch), segment, own=header.origin in own)
 
-    def _write(self, damage: Damage, batches: Sequence[VerifiedBatch]) -> list[BatchHeader]:
-        """Write batches over the damage, durably; return their headers as they stand there."""
-        state, segment = self._state, damage.segment
+    def _write(self, filling: _Filling) -> None:
+        """Write batches over the damage, durably."""
+        state, damage, segment = self._state, filling.damage, filling.damage.segment
         parts: list[Buffer] = []
-        headers: list[BatchHeader] = []
         offset = damage.start_offset
-        for batch in batches:
+        for batch in filling.batches:
             stamped = stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms)
             parts += [stamped, batch.payload]
-            headers.append(parse_header(stamped))
-            offset = headers[-1].end_offset
+            filling.headers.append(parse_header(stamped))
+            offset = filling.headers[-1].end_offset
         try:
             file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
             try:
@@ -238,7 +250,6 @@ class Refiller:
             if exc.errno in FULL:  # only where a store that was cut grows again: as damaged as before
                 raise LogFullError(f"no space left in {state.data_dir} to put batches back") from exc
             raise state.poison() from exc
-        return headers
 
     def _close(self, file: File, active: File | None) -> None:
         if file is not active:
@@ -264,12 +275,6 @@ def _room(damage: Damage) -> Room:
         raise StorageError(f"reading {store_name(damage.segment.base_offset)}: {exc.strerror or exc}") from exc
     size = None if damage.end_position is None else stored_end - start
     return Room(size, damage.end_offset - damage.start_offset, standing)
-
-
-def _end(damage: Damage, batches: Sequence[VerifiedBatch]) -> tuple[int, int]:
-    """Return the position and the offset after what was written."""
-    records = sum(batch.header.record_count for batch in batches)
-    return damage.start_position + sum(len(batch.data) for batch in batches), damage.start_offset + records
 
 
 def _described(damage: Damage) -> DamagedRange:

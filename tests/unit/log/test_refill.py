@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from proglog.errors import DataLossError, ForkedOriginError, LogPoisonedError
+from proglog.errors import DataLossError, ForkedOriginError, LogFullError, LogPoisonedError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LogCursor, MissingRange
@@ -131,13 +131,12 @@ def damaged_and_healed(
     if random.random() < 0.5:
         log.close()
     files.kill()
-    damage(files, random, 1200, kinds)
+    damage(files, random, 2000, kinds)
     if random.random() < 0.5:
         for path in [path for path in files.paths() if path.suffix == ".index"]:
             files.unlink(path)
     log = open_log(files=files, seed=4)
-    stored(log)  # readers come upon what opening did not look at
-    batches_of_all(log)
+    batches_of_all(log)  # readers come upon what opening did not look at
     if lost is not None:
         lost |= {offset for each in log.damaged() for offset in range(each.start, each.end + 1)}
     offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
@@ -325,4 +324,51 @@ def test_the_last_batches_of_an_origin_come_back_while_an_index_knows_them() -> 
     assert (old, 8, 9) in missing
     log.refill([batch for each in missing for batch in fetched(source, each)])
     assert log.damaged() == []
+    assert reads(log) == before
+
+
+def test_a_sealed_store_that_is_gone_comes_back() -> None:
+    files, log = sample(5)
+    before, source = reads(log), copy_of(log)
+    log.close()
+    files.kill()
+    stores = [path for path in files.paths() if path.suffix == ".log"]
+    files.unlink(stores[2])
+    log = open_log(files=files, seed=4)
+    (damaged,) = log.damaged()
+    log.refill([batch for missing in log.missing() for batch in fetched(source, missing)])
+    assert log.damaged() == []
+    after = reads(log)
+    assert sorted(each[1:] for each in after) == sorted(each[1:] for each in before)
+    inside = range(damaged.start, damaged.end + 1)
+    assert [each for each in after if each[0] not in inside] == [each for each in before if each[0] not in inside]
+
+
+def test_a_full_disk_refuses_what_lengthens_a_store_and_a_later_refill_heals_it() -> None:
+    files, log = sample(5)
+    source = copy_of(log)
+    log.close()
+    files.kill()
+    del files.content(STORE)[-900:]
+    log = open_log(files=files, seed=4)
+    offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
+    files.capacity_bytes = files.used_bytes() + 100
+    with pytest.raises(LogFullError):
+        log.refill(offered)
+    files.capacity_bytes = None
+    assert log.state == "ok"
+    assert len(log.refill(offered)) == 1
+    assert log.damaged() == []
+
+
+def test_several_ranges_of_one_segment_are_read_back_together() -> None:
+    files, log = sample(7, WHOLE)
+    before, source = reads(log), copy_of(log)
+    files.kill()
+    data = files.content(STORE)
+    for at in (500, 3000, 9000):
+        data[at] ^= 1
+    log = open_log(files=files, config=WHOLE, seed=4)
+    healed = log.refill([batch for missing in log.missing() for batch in fetched(source, missing)])
+    assert len(healed) == 3
     assert reads(log) == before
