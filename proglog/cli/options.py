@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -20,6 +21,16 @@ AGENT = "Agent"
 Addr = Annotated[
     str,
     typer.Option("--addr", envvar="PROGLOG_ADDR", metavar="HOST:PORT", help="The agent to ask", rich_help_panel=AGENT),
+]
+Addrs = Annotated[
+    str,
+    typer.Option(
+        "--addr",
+        envvar="PROGLOG_ADDR",
+        metavar="HOST:PORT[,...]",
+        help="The agent to ask; more of them, for when it goes away",
+        rich_help_panel=AGENT,
+    ),
 ]
 TLSCa = Annotated[
     Path | None,
@@ -102,5 +113,26 @@ def with_client(
     async def main() -> Result:
         async with connect(addr, tls=tls, timeout=timeout) as client:
             return await action(client)
+
+    return run(main())
+
+
+def with_clients(
+    addrs: str, tls: "TLSFiles | None", timeout: float, action: "Callable[[list[Client]], Awaitable[Result]]"
+) -> Result:
+    """Run ``action`` with a client of each agent at ``addrs``, which commas separate."""
+    from proglog.agent.config import split_addr
+    from proglog.client import connect
+
+    for addr in addrs.split(","):
+        split_addr(addr, "--addr")
+    check_timeout(timeout)
+
+    async def main() -> Result:
+        async with AsyncExitStack() as stack:
+            clients = [connect(addr, tls=tls, timeout=timeout) for addr in addrs.split(",")]
+            for client in clients:
+                await stack.enter_async_context(client)
+            return await action(clients)
 
     return run(main())

@@ -39,20 +39,6 @@ def parse_start(text: str, now_ms: int) -> tuple[Place | Cursor, Place | None]:
         raise ConfigError(f"RANGE: {exc}") from exc
 
 
-def parse_start(text: str, now_ms: int) -> tuple[Place | Cursor, Place | None]:
-    """As :func:`parse_range`, with cursors.
-
-    Raises:
-        ConfigError: It is not in the grammar, or the cursor is none.
-    """
-    if not text.startswith(CURSOR):
-        return parse_range(text, now_ms)
-    try:
-        return Cursor.parse(text.removeprefix(CURSOR)), None
-    except InvalidRequestError as exc:
-        raise ConfigError(f"RANGE: {exc}") from exc
-
-
 def parse_range(text: str, now_ms: int) -> tuple[Place, Place | None]:
     """Return where to start and where to end; ``None``: where the log ends.
 
@@ -100,8 +86,13 @@ def _place(text: str, whole: str, now_ms: int) -> Place:
     sign, digits = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
     if not (digits.isascii() and digits.isdigit()) or int(digits) > MAX_OFFSET:
         raise ConfigError(f"RANGE {whole!r}: {text!r} is no place; {_EXAMPLES}")
-    make = {"": Place.offset, "+": Place.after_start, "-": Place.before_end}[sign]
-    return make(int(digits))
+    match sign:
+        case "+":
+            return Place.after_start(int(digits))
+        case "-":
+            return Place.before_end(int(digits))
+        case _:
+            return Place.offset(int(digits))
 
 
 def _time(text: str, whole: str, now_ms: int) -> int:

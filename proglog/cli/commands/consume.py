@@ -1,20 +1,32 @@
 """Read records. Values go to stdout byte for byte, and nothing else does.
 
 RANGE is one of: start, end, 47, +2 (two after the start), -3 (the last three), 5:10 (half-open), :end, @1h (an hour
-ago), @2026-01-02T03:04:05Z, @2h:@1h. Left out: everything there is. Ends at the end of the log unless --follow.
+ago), @2026-01-02T03:04:05Z, @2h:@1h, cursor:TOKEN (what --print-cursor printed, at any node). Left out: everything
+there is. Ends at the end of the log unless --follow.
+
+With --as NAME, reading goes on where NAME stopped the last time, at whichever node, and RANGE is only where its first
+run starts. The position is committed after the values were written: a run that is killed repeats what came after its
+last commit, one that ends in order repeats nothing.
+
+With several addresses, --addr A,B,C, reading goes on at the next node when one goes away: nothing is missed or repeated.
 """
 
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proglog.cli import options, output
-from proglog.cli.ranges import parse_range
-from proglog.errors import ConfigError
+from proglog.cli import diagnostics, options, output
+from proglog.cli.ranges import CURSOR, parse_start
+from proglog.errors import ConfigError, ProglogError
 
 if TYPE_CHECKING:
+    from proglog.cli.render import Renderer
     from proglog.client import Client
+    from proglog.client.consumer import Gone
+    from proglog.client.failover import Consumer
+    from proglog.client.keeper import PositionKeeper
 
 FLUSH_BYTES = 256 * 1024
 
@@ -23,6 +35,20 @@ def main(
     range_: Annotated[str, typer.Argument(metavar="[RANGE]", help="Which records; everything if left out")] = "start",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait at the end of the log for more")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", help="Stop after so many records")] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option("--as", metavar="NAME", help="Go on where NAME stopped, and keep its position in the cluster"),
+    ] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="With --as: forget the position, start at RANGE")] = False,
+    commit_interval: Annotated[
+        float, typer.Option("--commit-interval", metavar="SECONDS", help="With --as: time between two commits")
+    ] = 5.0,
+    print_cursor: Annotated[
+        bool, typer.Option("--print-cursor", help="At the end, print on stderr the RANGE to go on with, at any node")
+    ] = False,
+    skip_gone: Annotated[
+        bool, typer.Option("--skip-gone", help="Go on where records that a cursor or NAME wants are gone, and say so")
+    ] = False,
     format_: Annotated[
         str,
         typer.Option(
@@ -32,7 +58,7 @@ def main(
         ),
     ] = "line",
     raw: Annotated[bool, typer.Option("--raw", help="Send values to a terminal as they are")] = False,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addrs = options.DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
@@ -40,29 +66,86 @@ def main(
 ) -> None:
     from proglog.cli.render import renderer
 
-    start, end = parse_range(range_, time.time_ns() // 1_000_000)
+    start, end = parse_start(range_, time.time_ns() // 1_000_000)
     if limit is not None and limit < 0:
         raise ConfigError(f"--limit {limit}: expected 0 or more")
-    render = renderer(format_, harmless=output.is_terminal() and not raw)
+    if reset and as_ is None:
+        raise ConfigError("--reset forgets a named position: say which with --as NAME")
+    if not 0 < commit_interval <= 86_400:
+        raise ConfigError(f"--commit-interval {commit_interval:g}: expected more than 0 and at most 86400 seconds")
+    writer = _Writer(renderer(format_, harmless=output.is_terminal() and not raw), eager=follow)
 
-    async def read(client: "Client") -> None:
-        left = limit
-        stream = client.consume(start, end, follow=follow)
-        pending: list[bytes] = []
-        size = 0
-        async for fetched in stream:
-            if left == 0:
-                break
-            data, count = render(fetched, left)
-            left = None if left is None else left - count
-            pending.append(data)
-            size += len(data)
-            if follow or size >= FLUSH_BYTES:
-                output.raw(b"".join(pending))
-                pending, size = [], 0
-                if follow:
-                    output.flush_raw()
+    async def read(clients: "list[Client]") -> None:
+        from proglog.client.failover import Consumer
+        from proglog.client.keeper import PositionKeeper
+
+        async with AsyncExitStack() as stack:
+            keeper = None
+            if as_ is not None:
+                keeper = PositionKeeper(
+                    clients, as_, reset=reset, interval=commit_interval, on_problem=_say_not_committed
+                )
+                await stack.enter_async_context(keeper)
+            consumer = Consumer(
+                clients,
+                keeper.cursor if keeper and keeper.cursor else start,
+                end,
+                follow=follow,
+                limit=limit,
+                skip_gone=skip_gone,
+                on_gone=_say_gone,
+                on_move=_say_moved,
+            )
+            try:
+                await writer.write_all(consumer, keeper)
+            finally:
+                if print_cursor and writer.written is not None:
+                    diagnostics.note(f"{CURSOR}{writer.written}")
+
+    options.with_clients(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, read)
+
+
+class _Writer:
+    """Writes what a consumer hands out, and knows what of it stdout has taken."""
+
+    def __init__(self, render: "Renderer", *, eager: bool) -> None:
+        self.written: object | None = None
+        """The cursor after everything that was written and flushed."""
+        self._render = render
+        self._eager = eager
+        self._pending: list[bytes] = []
+        self._size = 0
+
+    async def write_all(self, consumer: "Consumer", keeper: "PositionKeeper | None") -> None:
+        async for fetched in consumer:
+            data, _ = self._render(fetched, None)
+            self._pending.append(data)
+            self._size += len(data)
+            if self._eager or self._size >= FLUSH_BYTES:
+                self._flush(consumer, keeper)
+        self._flush(consumer, keeper)
+
+    def _flush(self, consumer: "Consumer", keeper: "PositionKeeper | None") -> None:
+        pending, self._pending, self._size = self._pending, [], 0
         output.raw(b"".join(pending))
-        output.flush_raw()
+        if self._eager or keeper is not None:
+            output.flush_raw()
+        self.written = consumer.cursor
+        if keeper is not None:
+            keeper.dealt_with(consumer.cursor)
 
-    options.with_client(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, read)
+
+def _say_gone(gone: "Gone") -> None:
+    records = "sequence" if gone.end - gone.start == 1 else "sequences"
+    diagnostics.note(
+        f"gone: {gone.end - gone.start:,} {records} of origin {gone.origin.hex()[:8]},"
+        f" from {gone.start} to {gone.end - 1}: {gone.reason}"
+    )
+
+
+def _say_moved(client: "Client", cause: ProglogError) -> None:
+    diagnostics.note(f"{cause}; reading on from {client.addr}")
+
+
+def _say_not_committed(cause: ProglogError) -> None:
+    diagnostics.note(f"the position was not committed, and will be tried again: {cause}")

@@ -75,16 +75,3 @@ def test_a_cursor_is_a_place_to_start_at() -> None:
 def test_what_is_no_cursor_is_refused_in_words(text: str) -> None:
     with pytest.raises(ConfigError, match="RANGE: the cursor"):
         parse_start(text, NOW)
-
-
-def test_a_cursor_is_a_place_to_start_at() -> None:
-    cursor = Cursor({OriginId(b"o" * 16): Sequence(7)})
-
-    assert parse_start(f"cursor:{cursor}", NOW) == (cursor, None)
-    assert parse_start("5:10", NOW) == (Place.offset(5), Place.offset(10))
-
-
-@pytest.mark.parametrize("text", ["cursor:", "cursor:nonsense", "cursor:AQ"])
-def test_what_is_no_cursor_is_refused_in_words(text: str) -> None:
-    with pytest.raises(ConfigError, match="RANGE: the cursor"):
-        parse_start(text, NOW)

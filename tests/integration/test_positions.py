@@ -1,0 +1,224 @@
+"""``consume --as NAME``: a job that runs once a night continues where it stopped, at whichever node is left."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import proglog.client
+from proglog.client import Client
+from proglog.client.cursor import Cursor
+from proglog.client.keeper import PositionKeeper
+from proglog.errors import InvalidRequestError, PreconditionError, ProglogError, UnavailableError
+from proglog.testing.processes import AgentProcess
+from proglog.types import OriginId, Sequence
+
+Eventually = Callable[..., Awaitable[None]]
+ORIGIN = OriginId(b"o" * 16)
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[list[AgentProcess]]:
+    """Two that know each other."""
+    started: list[AgentProcess] = []
+    try:
+        for name in "ab":
+            started.append(AgentProcess(name, tmp_path, tuple(each.gossip_addr for each in started[:1])))
+            started[-1].start()
+        yield started
+    finally:
+        for each in started:
+            each.kill()
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[AgentProcess]:
+    started = AgentProcess("a", tmp_path)
+    started.start()
+    yield started
+    started.kill()
+
+
+def consume(addr: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
+    command = [sys.executable, "-m", "proglog", "consume", "--addr", addr, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+
+
+def lines_of(addr: str, *arguments: str) -> list[bytes]:
+    process = consume(addr, *arguments)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    return out.splitlines()
+
+
+async def produce(addr: str, values: list[bytes], acks: int = 1) -> None:
+    async with proglog.client.connect(addr, timeout=5) as client, client.producer(acks=acks) as producer:
+        await producer.send_values(values)
+
+
+def named(name: str, count: int) -> list[bytes]:
+    return [f"{name} {number}".encode() for number in range(count)]
+
+
+async def test_the_nightly_job_continues_exactly_at_the_node_that_is_left(
+    agents: list[AgentProcess], eventually: Eventually
+) -> None:
+    a, b = agents
+
+    async def together() -> bool:
+        try:
+            await produce(a.rpc_addr, [b"ready"], acks=2)
+        except ProglogError:
+            return False
+        return True
+
+    await eventually(together, timeout=20, what="a cluster of two")
+    await produce(a.rpc_addr, named("first", 1000), acks=2)
+
+    first = await asyncio.to_thread(lines_of, a.rpc_addr, "--as", "nightly")
+    await produce(b.rpc_addr, named("second", 500))
+    await produce(a.rpc_addr, named("third", 300), acks=2)
+    a.kill()
+    second = await asyncio.to_thread(lines_of, f"{a.rpc_addr},{b.rpc_addr}", "--as", "nightly")
+    third = await asyncio.to_thread(lines_of, b.rpc_addr, "--as", "nightly")
+
+    assert [line for line in first if line != b"ready"] == named("first", 1000)
+    assert sorted(second) == sorted(named("second", 500) + named("third", 300))
+    assert third == []
+
+
+async def test_a_run_with_a_limit_stops_there_and_the_next_goes_on_there(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 20))
+
+    found = [await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "steps", "--limit", "7") for _ in range(4)]
+
+    assert [len(each) for each in found] == [7, 7, 6, 0]
+    assert [line for each in found for line in each] == named("x", 20)
+
+
+async def test_range_is_where_the_first_run_starts_and_reset_starts_there_again(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+
+    first = await asyncio.to_thread(lines_of, agent.rpc_addr, "-3", "--as", "tail")
+    second = await asyncio.to_thread(lines_of, agent.rpc_addr, "-3", "--as", "tail")
+    again = await asyncio.to_thread(lines_of, agent.rpc_addr, "start", "--as", "tail", "--reset")
+    after = await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "tail")
+
+    assert first == named("x", 10)[7:]
+    assert second == []
+    assert again == named("x", 10)
+    assert after == []
+
+
+async def test_a_follower_ended_by_ctrl_c_has_committed_what_it_wrote(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+    process = consume(agent.rpc_addr, "--as", "live", "--follow", "--commit-interval", "60")
+    assert process.stdout is not None
+    lines = [await asyncio.to_thread(process.stdout.readline) for _ in range(10)]
+    process.send_signal(signal.SIGINT)
+    _, errors = await asyncio.to_thread(process.communicate, None, 10)
+
+    assert [line.rstrip() for line in lines] == named("x", 10)
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    assert await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "live") == []
+
+
+async def test_a_killed_run_repeats_at_most_what_came_after_its_last_commit(
+    agent: AgentProcess, eventually: Eventually
+) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+    process = consume(agent.rpc_addr, "--as", "live", "--follow", "--commit-interval", "0.1")
+    assert process.stdout is not None
+    for _ in range(10):
+        await asyncio.to_thread(process.stdout.readline)
+    async with proglog.client.connect(agent.rpc_addr) as client:
+
+        async def committed() -> bool:
+            return any(each.name == "live" and each.records_behind == 0 for each in await client.positions())
+
+        await eventually(committed, what="a commit on the way")
+    process.kill()
+    await asyncio.to_thread(process.communicate)
+    await produce(agent.rpc_addr, named("y", 5))
+
+    assert await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "live") == named("y", 5)
+
+
+async def test_an_idle_keeper_commits_nothing(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 3))
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        stream = client.consume()
+        async for _ in stream:
+            pass
+        async with PositionKeeper([client], "idle", interval=0.05) as keeper:
+            keeper.dealt_with(stream.cursor)
+            await asyncio.sleep(0.5)
+            sequences = [each.next_sequence for each in (await client.status()).origins]
+
+    assert sequences == [6]  # the origin's first batch, three records, one commit
+
+
+async def test_commits_of_one_epoch_join_and_an_older_epoch_is_refused(agent: AgentProcess) -> None:
+    async def commit(client: Client, sequence: int, epoch: int) -> None:
+        await client.commit_position("n", Cursor({ORIGIN: Sequence(sequence)}), epoch=epoch)
+
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        await commit(client, 9, 1)
+        await commit(client, 5, 1)
+        (held,) = await client.positions("n")
+        assert (held.epoch, dict(held.cursor.positions)) == (1, {ORIGIN: 9})
+
+        await commit(client, 2, 2)
+        (held,) = await client.positions("n")
+        assert (held.epoch, dict(held.cursor.positions)) == (2, {ORIGIN: 2})
+        assert abs(held.committed_at_ms - time.time() * 1000) < 60_000
+
+        with pytest.raises(PreconditionError, match="started over"):
+            await commit(client, 100, 1)
+        with pytest.raises(InvalidRequestError, match="printable"):
+            await client.commit_position("\n", Cursor())
+
+
+async def test_how_far_a_name_is_behind_counts_records_only(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        stream = client.consume(limit=4)
+        async for _ in stream:
+            pass
+        await client.commit_position("n", stream.cursor)
+        assert [each.records_behind for each in await client.positions()] == [6]
+
+
+async def test_a_position_survives_a_crash_of_its_node(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+    assert len(await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "n", "--limit", "4")) == 4
+    agent.kill()
+    agent.start()
+
+    assert await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "n") == named("x", 10)[4:]
+
+
+async def test_nobody_to_ask_for_a_position_is_said(free_port: Callable[[], int]) -> None:
+    async with proglog.client.connect(f"127.0.0.1:{free_port()}", timeout=1) as client:
+        with pytest.raises(UnavailableError):
+            async with PositionKeeper([client], "n"):
+                pass
+
+
+def test_a_cursor_printed_by_one_run_is_the_range_of_the_next(agent: AgentProcess) -> None:
+    asyncio.run(produce(agent.rpc_addr, named("x", 10)))
+    process = consume(agent.rpc_addr, "--limit", "4", "--print-cursor")
+    out, errors = process.communicate(timeout=30)
+    range_ = errors.decode().strip()
+
+    assert out.splitlines() == named("x", 10)[:4]
+    assert range_.startswith("cursor:")
+    assert lines_of(agent.rpc_addr, range_) == named("x", 10)[4:]
