@@ -58,12 +58,19 @@ class Repairer:
     def start(self) -> None:
         """Begin to watch."""
         self._task = asyncio.create_task(self._watch(), name="repair")
+        self._task.add_done_callback(self._notice_end)
 
     async def close(self) -> None:
         """Watch no more. Idempotent."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    def _notice_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._logger.error(
+                "range_refill_failed", error=f"this is a bug: {task.exception()!r}", exc_info=task.exception()
+            )
 
     async def _watch(self) -> None:
         while True:

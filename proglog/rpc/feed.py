@@ -45,6 +45,8 @@ class Feed:
         self.log = log
         self.cursor = log.end_cursor
         """Where to read next."""
+        self.sent: dict[OriginId, tuple[Sequence, int]] = {}
+        """Where the last batch sent of each origin ends, and the chain checksum there: what will be reported next."""
         self._wanted: dict[OriginId, Sequence] = {}
         self._events: list[Event] = []
         self._left_out = False
@@ -83,6 +85,7 @@ class Feed:
                 self._refuse(header.origin, expected, header.base_sequence)
                 continue
             self._wanted[header.origin] = header.next_sequence
+            self.sent[header.origin] = header.next_sequence, header.chain_crc
             end = position + header.batch_bytes
             if runs and runs[-1][1] == position:
                 runs[-1] = (runs[-1][0], end)

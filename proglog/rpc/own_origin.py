@@ -12,7 +12,7 @@ A position that is not proven to be of this node's history is no copy of it eith
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, PreconditionError, StorageError
 from proglog.log.log import Log
@@ -22,6 +22,8 @@ from proglog.telemetry import names
 from proglog.types import OriginId, Sequence
 
 INSTANCE_BYTES = 16
+MAX_KNOWN = 1024
+"""Places remembered: looking one up in the log takes a fifth of a millisecond."""
 
 LostHook = Callable[[str, str, str], None]
 """Told of event, peer, and detail."""
@@ -39,6 +41,7 @@ class OwnOrigin:
         """Called once for each origin that is lost."""
         self._mine = {log.origin}
         self._lost: OriginId | None = None
+        self._known: dict[Sequence, tuple[OriginId, int]] = {}
 
     def meet(self, peer: str, origin: OriginId, instance: bytes) -> None:
         """``peer`` said hello.
@@ -52,6 +55,14 @@ class OwnOrigin:
             self._lose(
                 names.ORIGIN_CLONED, peer, "it writes under this node's origin: one directory is the other's copy"
             )
+
+    def note_sent(self, sent: Mapping[OriginId, tuple[Sequence, int]]) -> None:
+        """Remember where what was sent of the own origin ends: followers report just these places, again and again."""
+        place = sent.get(self.log.origin)
+        if place is not None:
+            self._known[place[0]] = self.log.origin, place[1]
+            if len(self._known) > MAX_KNOWN:
+                del self._known[next(iter(self._known))]
 
     def hear(self, peer: str, positions: Iterable[Position]) -> list[Position]:
         """Return what of ``positions``, told by ``peer``, does not contradict what this node wrote."""
@@ -69,7 +80,7 @@ class OwnOrigin:
                 f"it has this node's origin up to {told.next_sequence - 1}, this node up to {state.next_sequence - 1}"
             )
             event = names.OWN_ORIGIN_AHEAD
-        elif chain_agrees_at(self.log, told):
+        elif self._known.get(told.next_sequence) == (told.origin, told.chain_crc) or chain_agrees_at(self.log, told):
             return False
         else:
             detail = f"its history of this node's origin parts from this node's before sequence {told.next_sequence}"

@@ -78,6 +78,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
                 if self._commit_log.log.origin != origin:
                     raise PreconditionError("this node goes on under a new origin: say hello again")
                 if response is not None:
+                    self._own_origin.note_sent(session.feed.sent)
                     yield response
             await listening
         finally:

@@ -12,9 +12,10 @@ from proglog.log.model import LocalAppend
 from proglog.record import batch, columns
 from proglog.record.batch import verify
 from proglog.replication.positions import Position
-from proglog.rpc.feed import positions_in
+from proglog.rpc import own_origin
+from proglog.rpc.feed import Feed, positions_in
 from proglog.rpc.own_origin import OwnOrigin
-from proglog.types import NodeName
+from proglog.types import NodeName, Sequence
 
 
 def open_log(path: Path) -> Log:
@@ -120,3 +121,26 @@ def test_what_retention_removed_is_not_held_against_anybody(tmp_path: Path) -> N
     assert own_position(log).floor_sequence > early.next_sequence
     assert own.hear("b", [early]) == [early]
     assert said == []
+
+
+def test_places_that_were_just_sent_are_not_looked_up_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, said = watched
+    feed = Feed(own.log)
+    feed.want(own.log.origin, Sequence(1), 0)
+    read = own.log.read(feed.cursor, 1 << 20)
+    feed.take(feed.cursor, read.data, read.next)
+    own.note_sent(feed.sent)
+    reported = own_position(own.log)
+    produce(own.log, b"4")
+    monkeypatch.setattr(own_origin, "chain_agrees_at", lambda *_: pytest.fail("it was looked up"))
+
+    assert own.hear("b", [reported]) == [reported]
+    assert said == []
+
+
+def test_what_is_remembered_of_the_places_sent_is_bounded(watched: Watched) -> None:
+    own, _ = watched
+    for number in range(5000):
+        own.note_sent({own.log.origin: (Sequence(number), number)})
+
+    assert len(own._known) == own_origin.MAX_KNOWN
