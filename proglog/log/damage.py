@@ -59,6 +59,7 @@ class Survey:
 
     damages: list[Damage] = field(default_factory=list)
     lacks: list[Lack] = field(default_factory=list)
+    by_origin: dict[OriginId, list[Lack]] = field(default_factory=dict)
 
 
 class _Run(NamedTuple):
@@ -115,7 +116,9 @@ def _compare(found: Survey, seen: dict[OriginId, _Seen], run: _Run) -> None:
     count = len(found.damages)
     if run.start > before.next_sequence and count > before.damages:
         missing = MissingRange(run.origin, before.next_sequence, run.start)
-        found.lacks.append(Lack(missing, before.chain_crc, before.damages, count))
+        lack = Lack(missing, before.chain_crc, before.damages, count)
+        found.lacks.append(lack)
+        found.by_origin.setdefault(run.origin, []).append(lack)
     seen[run.origin] = _Seen(run.end, run.chain_crc, count)
 
 

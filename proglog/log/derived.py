@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from proglog.errors import DataLossError, MalformedBatchError
+from proglog.errors import DataLossError, MalformedBatchError, StorageError
 from proglog.log.named_positions import NamedPositions
 from proglog.log.producers import Producers
 from proglog.log.segment import Segment
@@ -66,25 +66,33 @@ class Walk(NamedTuple):
 
     derived: Derived
     walked_bytes: int
+    unreadable: str
+    """Why a part of the log could not be walked; empty if all was."""
 
 
 def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> Walk:
     """Return what follows from ``segments``, from the snapshot's content as far as it is of this log.
 
-    Raises:
-        StorageError: The disk could not be read.
+    What the disk cannot read is left out: a log opens without it.
     """
     derived = _restored(content, segments, own) or Derived()
     derived.producers.forget_before(segments[0].base_offset)
-    walked_bytes = 0
+    walked_bytes, unreadable = 0, ""
     for segment, start in _following(segments, derived.tie):
         walked_bytes += segment.size - start
-        for position, header in segment.walk(start):
-            said = _said(segment, position) if header.is_control and not header.is_gap else None
-            derived.observe(header, said, segment.base_offset, own=header.origin in own)
-            end = Position(position + header.batch_bytes)
-            derived.tie = Tie(segment.base_offset, position, header.header_crc, end)
-    return Walk(derived, walked_bytes)
+        try:
+            _walk(derived, segment, start, own)
+        except StorageError as exc:
+            unreadable = str(exc)
+    return Walk(derived, walked_bytes, unreadable)
+
+
+def _walk(derived: Derived, segment: Segment, start: Position, own: frozenset[OriginId]) -> None:
+    for position, header in segment.walk(start):
+        said = _said(segment, position) if header.is_control and not header.is_gap else None
+        derived.observe(header, said, segment.base_offset, own=header.origin in own)
+        end = Position(position + header.batch_bytes)
+        derived.tie = Tie(segment.base_offset, position, header.header_crc, end)
 
 
 def _following(segments: list[Segment], tie: Tie | None) -> Iterator[tuple[Segment, Position]]:
@@ -122,6 +130,6 @@ def _holds(tie: Tie, segments: list[Segment]) -> bool:
         return False
     try:
         header = parse_header(segment.store.pread(HEADER_BYTES, tie.position))
-    except MalformedBatchError:
+    except (OSError, MalformedBatchError):
         return False
     return (header.header_crc, tie.position + header.batch_bytes) == (tie.header_crc, tie.end_position)

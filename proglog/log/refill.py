@@ -119,9 +119,9 @@ class Refiller:
 
     def _take(self, found: Survey, batch: VerifiedBatch) -> None:
         header = batch.header
-        for lack in found.lacks:
+        for lack in found.by_origin.get(header.origin, ()):
             origin, start, end = lack.missing
-            if origin == header.origin and start < header.next_sequence and header.base_sequence < end:
+            if start < header.next_sequence and header.base_sequence < end:
                 break
         else:
             return  # whole here already, or not here yet: an import

@@ -17,13 +17,11 @@ class Snapshot:
     state: LogState
     _saved: Tie | None = None
     """What the file covers, if it is known to be right."""
+    _incomplete: bool = False
+    """Some of the log could not be read: the next start tries again."""
 
     def load(self) -> None:
-        """Bring the state's derived part up to the end of the log.
-
-        Raises:
-            StorageError: The disk could not be read.
-        """
+        """Bring the state's derived part up to the end of the log."""
         state = self.state
         try:
             content = checkpoint.load(state.files, state.data_dir / _NAME)
@@ -32,13 +30,16 @@ class Snapshot:
         walk = derived.load(content, state.segments, state.own_origins())
         state.derived = walk.derived
         state.recovery.walked_bytes = walk.walked_bytes
+        if walk.unreadable:
+            state.recovery.notes.append(f"producers and named positions may be incomplete: {walk.unreadable}")
+            self._incomplete = True
         self._saved = walk.derived.tie if content is not None and not walk.walked_bytes else None
 
     def save(self) -> None:
         """Write the file, if there is anything new. It is a hint: a failure costs a walk at the next start."""
         state = self.state
         tie = state.derived.tie
-        if tie is None or tie == self._saved:
+        if tie is None or tie == self._saved or self._incomplete:
             return
         try:
             checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))

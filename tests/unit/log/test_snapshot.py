@@ -2,6 +2,7 @@
 
 import json
 from errno import EIO, ENOSPC
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -174,6 +175,42 @@ def test_a_snapshot_that_cannot_be_written_hinders_nothing(errno: int) -> None:
         before = answers(log, 5)
         files.kill()
         assert answers(open_log(files=files, config=CONFIG, seed=5), 5) == before
+
+
+def test_a_log_opens_without_what_the_disk_cannot_read_and_the_next_start_tries_again() -> None:
+    files = FaultyFiles()
+    log = filled(files)
+    before, stored_bytes = answers(log, 60), log.stored_bytes
+    log.close()
+    files.kill()
+    files.unlink(SNAPSHOT)
+    faulty = Unreadable(files)
+    log = open_log(files=faulty, config=CONFIG, seed=5)  # type: ignore[arg-type]
+    assert "may be incomplete" in log.recovery.describe()
+    log.close()
+    files.kill()
+    log = open_log(files=files, config=CONFIG, seed=5)
+    assert log.recovery.walked_bytes == stored_bytes
+    assert answers(log, 60) == before
+
+
+class Unreadable:
+    """A disk whose first store cannot be read."""
+
+    def __init__(self, files: FaultyFiles) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def open(self, path: Path, *, write: bool = False, create: bool = False) -> Any:
+        file = self._files.open(path, write=write, create=create)
+        if path.name == f"{0:020d}.log":
+            file.pread = self._refuse  # type: ignore[method-assign]
+        return file
+
+    def _refuse(self, size: int, position: int) -> bytes:
+        raise OSError(EIO, f"unreadable: {size} bytes at {position}")
 
 
 def test_ten_thousand_producers_come_back_from_the_snapshot() -> None:
