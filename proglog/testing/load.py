@@ -67,12 +67,18 @@ class History:
 class Load:
     """Clients of these nodes, one each, while the ``async with`` block runs."""
 
-    def __init__(self, nodes: Iterable[Node], history: History, *, group: int = 20, interval: float = 0.05) -> None:
-        """Write groups of ``group`` records to each node, one after the other's answer, ``interval`` seconds apart."""
+    def __init__(
+        self, nodes: Iterable[Node], history: History, *, group: int = 20, interval: float = 0.05, acks: int = 1
+    ) -> None:
+        """Write groups of ``group`` records to each node, one after the other's answer, ``interval`` seconds apart.
+
+        With ``acks`` above 1, what was not confirmed on so many nodes in time is of unknown outcome.
+        """
         self._nodes = tuple(nodes)
         self._history = history
         self._group = group
         self._interval = interval
+        self._acks = acks
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -105,7 +111,7 @@ class Load:
 
     async def _live(self, node: Node, producer_name: str) -> None:
         acks: list[Acknowledged] = []
-        async with node.client() as client, client.producer(on_ack=acks.append) as producer:
+        async with node.client() as client, client.producer(acks=self._acks, on_ack=acks.append) as producer:
             while not self._stopping.is_set():
                 payloads = self._history.send(producer_name, node.log, self._group)
                 started = time.monotonic()

@@ -29,7 +29,7 @@ async def test_after_a_partition_all_nodes_converge_within_ten_seconds(
     async with open_cluster("".join(sides)) as cluster:
         cluster.partition(*sides)
         async with Load(cluster, history):
-            await asyncio.sleep(30 if long else 12)
+            await asyncio.sleep(30 if long else 8)
         assert not await cluster.agree()
 
         cluster.switch.heal()
