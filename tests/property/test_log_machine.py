@@ -1,5 +1,11 @@
-"""The log against a plain list, in whatever order hypothesis can think of."""
+"""The log against a plain list, in whatever order hypothesis can think of.
 
+The list holds what was acknowledged, by offset. Whatever is done to the log - appends, rolls, retention, an orderly
+end, a kill, a power cut, lost hints, a full disk, a sync that fails - reading it gives the list, from the log's start.
+"""
+
+import os
+from errno import EIO
 from random import Random
 
 import hypothesis.strategies as st
@@ -10,11 +16,15 @@ from proglog.errors import OffsetOutOfRangeError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, ImportAppend
+from proglog.record import scan
 from proglog.record.batch import verify
-from proglog.testing.files import FaultyFiles
+from proglog.testing.checker import Outcome
+from proglog.testing.files import FaultyFiles, SimulatedCrashError
 from proglog.types import Offset, Sequence
-from tests.unit.log.kit import DIR, Clock, History, batches_of, open_log, stored
+from tests.storage.kit import Witness
+from tests.unit.log.kit import DIR, Clock, batches_of, open_log, stored
 
+LONG = bool(os.environ.get("PROGLOG_LONG"))
 CONFIG = LogConfig(segment_bytes=4096, index_interval_bytes=300, retention_bytes=14_000, ballast_bytes=512)
 
 
@@ -30,7 +40,8 @@ class LogMachine(RuleBasedStateMachine):
         self.clock = Clock()
         self.files = FaultyFiles(seed, short_writes=True)
         self.copies = FaultyFiles(seed + 1)
-        self.history = History()
+        self.witness = Witness()
+        self.list: list[bytes] = []
         self.written = 0
         self.life = 0
         self.log = self.reopened(self.files, "a")
@@ -40,13 +51,56 @@ class LogMachine(RuleBasedStateMachine):
         self.life += 1
         return open_log(files=files, config=CONFIG, name=name, seed=self.life, clock=self.clock)
 
+    def values(self, sizes: list[int]) -> list[bytes]:
+        first = self.written
+        self.written += len(sizes)
+        return [b"%d:" % number + bytes(size) for number, size in enumerate(sizes, first)]
+
+    def settle(self, tried: list[bytes]) -> None:
+        """Take into the list what was acknowledged, and what was not answered and is there all the same."""
+        answers = {attempt.payload: attempt.outcome for attempt in self.witness.attempts[-len(tried) :]}
+        found = stored(self.log)
+        for value in tried:
+            if answers[value] is Outcome.OK or found.get(Offset(len(self.list))) == value:
+                self.list.append(value)
+
     @rule(sizes=st.lists(st.integers(0, 1500), min_size=1, max_size=6))
     def append(self, sizes: list[int]) -> None:
-        values = []
-        for size in sizes:
-            values.append(b"%d:" % self.written + bytes(size))
-            self.written += 1
-        assert self.history.append(self.log, values)
+        values = self.values(sizes)
+        assert self.witness.append(self.log, values)
+        self.list += values
+
+    @rule(sizes=st.lists(st.integers(0, 1500), min_size=1, max_size=6), room=st.integers(0, 5000))
+    def append_with_little_room(self, sizes: list[int], room: int) -> None:
+        values = self.values(sizes)
+        self.files.capacity_bytes = self.files.used_bytes() + room
+        self.witness.append(self.log, values)
+        self.files.capacity_bytes = None
+        assert self.log.state in ("ok", "full")
+        self.settle(values)
+
+    @rule(sizes=st.lists(st.integers(0, 1500), min_size=1, max_size=6), after=st.integers(1, 6), power=st.booleans())
+    def append_on_a_disk_that_fails(self, sizes: list[int], after: int, power: bool) -> None:
+        values = self.values(sizes)
+        self.files.faults = {self.files.operation + after: EIO}
+        self.witness.append(self.log, values)
+        self.files.faults = {}
+        if self.log.state == "poisoned":
+            self.files.power_loss() if power else self.files.kill()
+            self.log = self.reopened(self.files, "a")
+        self.settle(values)
+
+    @rule(sizes=st.lists(st.integers(0, 1500), min_size=1, max_size=6), after=st.integers(1, 6), power=st.booleans())
+    def crash_while_appending(self, sizes: list[int], after: int, power: bool) -> None:
+        values = self.values(sizes)
+        self.files.crash_at = self.files.operation + after
+        try:
+            self.witness.append(self.log, values)
+        except SimulatedCrashError:
+            self.files.power_loss() if power else self.files.kill()
+            self.log = self.reopened(self.files, "a")
+        self.files.crash_at = None
+        self.settle(values)
 
     @rule()
     def retain(self) -> None:
@@ -113,6 +167,17 @@ class LogMachine(RuleBasedStateMachine):
             header = verify(data).header
             assert header.base_offset <= offset < header.end_offset
 
+    @rule(where=st.floats(0, 1), max_bytes=st.integers(1, 6000))
+    def read_from_anywhere(self, where: float, max_bytes: int) -> None:
+        log = self.log
+        offset = Offset(int(log.start_offset + where * (log.end_offset - log.start_offset)))
+        cursor, found = log.seek(offset), []
+        while (read := log.read(cursor, max_bytes)).data:
+            found += [value for batch in scan.batches(read.data) for value in scan.values(batch)]
+            cursor = read.next
+        assert found == self.list[offset:]
+        assert read.next == log.end_cursor
+
     @precondition(lambda self: self.log.start_offset > 0)
     @rule()
     def below_the_start(self) -> None:
@@ -125,8 +190,10 @@ class LogMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_acknowledged_is_lost(self) -> None:
-        if hasattr(self, "history"):
-            assert self.history.problems(self.log) == []
+        if hasattr(self, "list"):
+            assert self.witness.flaws(self.log) == []
+            assert list(stored(self.log).values()) == self.list[self.log.start_offset :]
+            assert self.log.end_offset == len(self.list)
 
     @invariant()
     def copies_hold_what_was_written_in_order(self) -> None:
@@ -137,8 +204,8 @@ class LogMachine(RuleBasedStateMachine):
 
 TestLogMachine = LogMachine.TestCase
 TestLogMachine.settings = settings(
-    max_examples=40,
-    stateful_step_count=30,
+    max_examples=2_000 if LONG else 40,
+    stateful_step_count=60 if LONG else 30,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
