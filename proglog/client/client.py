@@ -105,7 +105,7 @@ class Client:
         linger: float = DEFAULT_LINGER,
         acks: int = 1,
         ack_timeout: float = 0.0,
-        idempotent: bool = False,
+        idempotent: bool = True,
         on_ack: Callable[[Acknowledged], None] | None = None,
     ) -> Producer:
         """Return a producer, to be used with ``async with``.

@@ -121,8 +121,8 @@ class ConsumeStream:
         Raises:
             ProglogError: The stream broke, or what came is damaged.
         """
-        await self.resolved()
         try:
+            await self.resolved()
             async for response in self._responses if self._left != 0 else _nothing():
                 self._tell_gone(response.gone)
                 for batch in scan.batches(response.batches):

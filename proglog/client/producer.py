@@ -2,7 +2,7 @@
 
 ::
 
-    send() -> gathering (128 KiB or 5 ms) -> at most 16 batches in flight -> acknowledged, in order
+    send() -> gathering (128 KiB or 5 ms) -> at most 5 batches in flight -> acknowledged, in order
                                                   |                           unconfirmed: durable on the agent, not known
                                                   |                          to be on as many nodes as asked
                                                   +-- the connection breaks: sent again, in order, over the next one
@@ -147,7 +147,7 @@ class Producer:
         linger: float = DEFAULT_LINGER,
         acks: int = 1,
         ack_timeout: float = 0.0,
-        idempotent: bool = False,
+        idempotent: bool = True,
         timeout: float = 10.0,
         on_ack: Callable[[Acknowledged], None] | None = None,
     ) -> None:
@@ -172,6 +172,8 @@ class Producer:
         self._unanswered: deque[_Batch] = deque()
         self._waiting = 0
         """Records that wait for a place in flight."""
+        self._behind = 0
+        """Records of the values being sent that come after those."""
         self._slots = asyncio.Semaphore(min(in_flight, MAX_REMEMBERED) if idempotent else in_flight)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -236,9 +238,11 @@ class Producer:
             RecordTooLargeError: A value does not fit into a batch.
         """
         await self._send_gathered()
+        self._behind = len(values)
         for part in _parts(values, self._batch_bytes):
             now_ms = _now_ms()
             payload = columns.from_values(part)
+            self._behind -= len(part)
             await self._dispatch(payload, len(part), now_ms, now_ms)
 
     async def flush(self) -> None:
@@ -399,6 +403,7 @@ class Producer:
                 unknown=self.unconfirmed + sum(each.count for each in self._unanswered if each.sent),
                 unsent=sum(each.count for each in self._unanswered if not each.sent)
                 + self._waiting
+                + self._behind
                 + len(self._gathered),
             ) from self._failure
 

@@ -152,7 +152,7 @@ async def test_a_record_over_the_limit_is_refused_before_it_is_sent(tmp_path: Pa
 async def test_a_broken_stream_says_what_is_known_and_what_is_not(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, writer):
         with pytest.raises(ProduceError) as caught:
-            async with client.producer(batch_bytes=100, in_flight=2) as producer:
+            async with client.producer(batch_bytes=100, in_flight=2, idempotent=False) as producer:
                 await producer.send_values(numbered(10))
                 await producer.flush()
                 await writer.close()

@@ -1,0 +1,223 @@
+"""An idempotent producer whose connection breaks between append and answer: every record is in the log once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+import proglog.client
+from proglog.agent.writer import LogWriter
+from proglog.client import Client
+from proglog.client.producer import ProduceError
+from proglog.errors import OtherLogError, UnavailableError
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.rpc.server import Server
+from proglog.security.authorizer import AllowAll
+from proglog.testing.processes import AgentProcess
+from proglog.types import NodeName
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+class Proxy:
+    """Passes connections on to an address; on demand holds back what comes from there, and cuts everything."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self._answers = asyncio.Event()
+        self._answers.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def addr(self) -> str:
+        assert self._server is not None
+        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.cut()
+
+    def hold_answers(self) -> None:
+        self._answers.clear()
+
+    def cut(self) -> None:
+        """Break every connection, answers that were held back included, and pass new ones on."""
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+        self._answers = asyncio.Event()
+        self._answers.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = self.target.rpartition(":")
+        try:
+            back, onward = await asyncio.open_connection(host, int(port))
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, onward}
+        always = asyncio.Event()
+        always.set()
+        await asyncio.gather(_pass(reader, onward, always), _pass(back, writer, self._answers))
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+    try:
+        while data := await reader.read(1 << 16):
+            await gate.wait()
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        return  # cut
+    finally:
+        writer.transport.abort()
+
+
+@asynccontextmanager
+async def served(data_dir: Path) -> AsyncGenerator[tuple[str, LogWriter]]:
+    log = Log.open(data_dir, LogConfig(), node_name=NodeName("a"))
+    async with LogWriter(log) as writer:
+        server = Server(commit_log=writer, authorizer=AllowAll())
+        port = await server.start("127.0.0.1:0")
+        yield f"127.0.0.1:{port}", writer
+        await server.stop(0.2)
+    log.close()
+
+
+def numbered(count: int, start: int = 0) -> list[bytes]:
+    return [b"%06d" % number for number in range(start, start + count)]
+
+
+async def values_at(addr: str) -> list[bytes]:
+    async with proglog.client.connect(addr) as client:
+        return [value async for fetched in client.consume() for value in fetched.values()]
+
+
+@asynccontextmanager
+async def through(proxy: Proxy, timeout: float = 10) -> AsyncGenerator[Client]:
+    async with proglog.client.connect(proxy.addr, timeout=timeout) as client:
+        yield client
+
+
+async def test_what_was_appended_and_not_answered_is_appended_once(tmp_path: Path, eventually: Eventually) -> None:
+    async with served(tmp_path) as (addr, writer), Proxy(addr) as proxy, through(proxy) as client:
+        async with client.producer(batch_bytes=100) as producer:
+            await producer.send_values(numbered(10))
+            await producer.flush()
+            for before in (10, 210, 410):
+                proxy.hold_answers()
+                sending = asyncio.create_task(producer.send_values(numbered(200, before)))
+                await eventually(partial(_is_past, writer, before), what="appends")
+                assert producer.acknowledged == before
+
+                proxy.cut()
+
+                await sending
+                await producer.flush()
+                assert producer.acknowledged == before + 200
+
+        assert await values_at(addr) == numbered(610)
+
+
+def _is_past(writer: LogWriter, offset: int) -> bool:
+    return writer.log.end_offset > offset
+
+
+async def test_without_idempotence_the_outcome_is_unknown_and_nothing_is_sent_again(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    async with served(tmp_path) as (addr, writer), Proxy(addr) as proxy, through(proxy) as client:
+        with pytest.raises(ProduceError) as caught:
+            async with client.producer(idempotent=False) as producer:
+                await producer.send_values(numbered(10))
+                await producer.flush()
+                proxy.hold_answers()
+                await producer.send_values(numbered(10, 10))
+                await eventually(lambda: writer.log.end_offset == 20, what="the append")
+                proxy.cut()
+                await producer.flush()
+
+        assert (caught.value.acknowledged, caught.value.unknown, caught.value.unsent) == (10, 10, 0)
+        assert await values_at(addr) == numbered(20)
+
+
+async def test_an_agent_that_stays_away_leaves_what_was_sent_unknown(tmp_path: Path) -> None:
+    async with served(tmp_path) as (addr, _), Proxy(addr) as proxy, through(proxy, timeout=1) as client:
+        with pytest.raises(ProduceError) as caught:
+            async with client.producer() as producer:
+                await producer.send_values(numbered(10))
+                await producer.flush()
+                proxy.target = "127.0.0.1:1"
+                proxy.hold_answers()
+                await producer.send_values(numbered(5))
+                proxy.cut()
+                await producer.flush()
+
+        assert isinstance(caught.value.cause, UnavailableError)
+        assert caught.value.acknowledged == 10
+        assert caught.value.unknown + caught.value.unsent == 5
+
+
+async def test_what_may_be_in_one_log_is_not_sent_to_another(tmp_path: Path, eventually: Eventually) -> None:
+    async with (
+        served(tmp_path / "a") as (addr, writer),
+        served(tmp_path / "b") as (other, _),
+        Proxy(addr) as proxy,
+        through(proxy) as client,
+    ):
+        with pytest.raises(ProduceError) as caught:
+            async with client.producer() as producer:
+                await producer.send_values(numbered(10))
+                await producer.flush()
+                proxy.hold_answers()
+                await producer.send_values(numbered(10, 10))
+                await eventually(lambda: writer.log.end_offset == 20, what="the append")
+                proxy.target = other
+                proxy.cut()
+                await producer.flush()
+
+        assert isinstance(caught.value.cause, OtherLogError)
+        assert (caught.value.acknowledged, caught.value.unknown) == (10, 10)
+        assert await values_at(other) == []
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[AgentProcess]:
+    started = AgentProcess("a", tmp_path)
+    started.start()
+    yield started
+    started.kill()
+
+
+async def test_a_killed_agent_remembers_after_its_restart_what_it_had_appended(
+    agent: AgentProcess, eventually: Eventually
+) -> None:
+    async with Proxy(agent.rpc_addr) as proxy, through(proxy, timeout=30) as client:
+        async with client.producer(batch_bytes=100) as producer:
+            await producer.send_values(numbered(10))
+            await producer.flush()
+            proxy.hold_answers()
+            sending = asyncio.create_task(producer.send_values(numbered(500, 10)))
+
+            async def appended() -> bool:
+                return len(await values_at(agent.rpc_addr)) > 10
+
+            await eventually(appended, what="appends that nobody was told of")
+            await asyncio.to_thread(agent.kill)
+            proxy.cut()
+            await asyncio.to_thread(agent.start)
+            await sending
+
+        assert producer.acknowledged == 510
+        assert await values_at(agent.rpc_addr) == numbered(510)
