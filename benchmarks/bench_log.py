@@ -1,14 +1,17 @@
 """The log alone, against what the same disk does for the same bytes in the same run.
 
-Appends with a sync each against a bare ``pwrite`` and ``fdatasync``; reads against ``cat``'s loop of ``read``; then what
-an index costs in memory, and how long opening takes after an orderly end and after a kill.
+Appends with a sync each against a bare ``pwrite`` and ``fdatasync``; reads against ``cat FILES >/dev/null``; then what
+an index costs in memory, and how long opening takes after an orderly end and after a kill. Medians of three, in turns
+with their yardstick, for a disk has moods.
 """
 
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import median
 
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.files import OsFiles
@@ -39,15 +42,15 @@ def _appends(directory: Path, size: int) -> Iterator[str]:
     batch = _batch(64 * KIB)
     count = size // len(batch.batch.data)
     ours, bare = [], []
-    for number in range(RUNS):  # in turns: a disk has moods
+    for number in range(RUNS):
         log = _open(directory / f"append{number}")
         ours.append(_seconds(lambda log=log: [log.append([batch]) for _ in range(count)]))
         log.close()
         bare.append(_seconds(lambda n=number: _bare_loop(directory / f"bare{n}", bytes(batch.batch.data), count)))
     written = count * len(batch.batch.data)
     yield (
-        f"append, 64 KiB and a sync each: {_rate(written, min(ours))}, bare loop {_rate(written, min(bare))}:"
-        f" ratio {min(bare) / min(ours):.2f}"
+        f"append, 64 KiB and a sync each: {_rate(written, median(ours))}, bare loop {_rate(written, median(bare))}:"
+        f" ratio {_ratio(bare, ours)}"
     )
     group = [_batch(128 * KIB)] * 16
     log = _open(directory / "groups")
@@ -74,19 +77,29 @@ def _reads(directory: Path, size: int) -> Iterator[str]:
         while (read := log.read(cursor, 256 * KIB)).data:
             cursor = read.next
 
-    first, cat = _seconds(read_all), min(_seconds(lambda: _cat(stores)) for _ in range(RUNS))
-    warm = min(_seconds(read_all) for _ in range(RUNS))
+    first, again, cat = [], [], []
+    for _ in range(RUNS):
+        log.close()
+        log = _open(directory)
+        first.append(_seconds(read_all))
+        again.append(_seconds(read_all))
+        cat.append(_seconds(lambda: _cat(stores)))
     yield (
-        f"read, 256 KiB, warm: {_rate(size, warm)}, cat {_rate(size, cat)}: ratio {cat / warm:.2f};"
-        f" first time, checking every byte: {_rate(size, first)}"
+        f"read, 256 KiB, warm: {_rate(size, median(again))}, cat {_rate(size, median(cat))}: ratio {_ratio(cat, again)};"
+        f" the first time, checking every byte: {_rate(size, median(first))}, ratio {_ratio(cat, first)}"
     )
-    _drop(stores)
-    cold_cat = _seconds(lambda: _cat(stores))
-    log.close()
-    log = _open(directory)
-    _drop(stores)
-    cold = _seconds(read_all)
-    yield f"read, 256 KiB, cold: {_rate(size, cold)}, cat {_rate(size, cold_cat)}: ratio {cold_cat / cold:.2f}"
+    cold, cold_cat = [], []
+    for _ in range(RUNS):
+        _drop(stores)
+        cold_cat.append(_seconds(lambda: _cat(stores)))
+        log.close()
+        log = _open(directory)
+        _drop(stores)
+        cold.append(_seconds(read_all))
+    yield (
+        f"read, 256 KiB, cold: {_rate(size, median(cold))}, cat {_rate(size, median(cold_cat))}:"
+        f" ratio {_ratio(cold_cat, cold)}"
+    )
     offsets = range(0, log.end_offset, max(1, log.end_offset // 2000))
     seconds = _seconds(lambda: [log.seek(Offset(offset)) for offset in offsets])
     index_bytes = sum(info.index_bytes for info in log.segments())
@@ -95,20 +108,25 @@ def _reads(directory: Path, size: int) -> Iterator[str]:
 
 
 def _opening(directory: Path, size: int) -> Iterator[str]:
-    log = _fill(directory, size)
+    log = _fill(
+        directory, size - 2 * MIB
+    )  # so that the last segment is nearly full: that is what a kill leaves to scan
+    total = log.stored_bytes
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
-    seconds = _seconds(lambda: _open(directory).close())
-    yield f"open {size // MIB} MiB after an orderly end: {seconds * 1000:.0f} ms; {descriptors} files open"
+    clean, killed = [], []
+    for _ in range(RUNS):
+        clean.append(_seconds(lambda: _open(directory).close()))
+        (directory / "durable").unlink()
+        killed.append(_seconds(lambda: _open(directory).close()))
     (directory / "durable").unlink()
     log = _open(directory)
     scanned = log.recovery.scanned_bytes
     log.close()
-    (directory / "durable").unlink()
-    seconds = _seconds(lambda: _open(directory).close())
-    yield f"open {size // MIB} MiB after a kill: {seconds * 1000:.0f} ms, {scanned // MIB} MiB scanned"
+    yield f"open {total // MIB} MiB after an orderly end: {median(clean) * 1000:.0f} ms; {descriptors} files open"
+    yield f"open {total // MIB} MiB after a kill: {median(killed) * 1000:.0f} ms, {scanned // MIB} MiB scanned"
     store = directory / store_name(0)
     file, length = OsFiles().open(store), store.stat().st_size
-    scan = min(
+    scan = median(
         _seconds(lambda: scan_store(file, Offset(0), 4096, length=length, durable=(length, Offset(0))))
         for _ in range(RUNS)
     )
@@ -144,11 +162,7 @@ def _bare_loop(path: Path, data: bytes, count: int) -> None:
 
 
 def _cat(paths: list[Path]) -> None:
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        while os.read(descriptor, 128 * KIB):
-            pass
-        os.close(descriptor)
+    subprocess.run(["cat", *paths], stdout=subprocess.DEVNULL, check=True)
 
 
 def _drop(paths: list[Path]) -> None:
@@ -164,6 +178,10 @@ def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+def _ratio(yardstick: list[float], ours: list[float]) -> str:
+    return f"{median(yardstick) / median(ours):.2f}"
 
 
 def _rate(size: int, seconds: float) -> str:
