@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "members": "List the members of the cluster",
     "status": "Show one agent: its log, and what it has of whom",
     "lag": "Show how far copies trail their sources",
+    "positions": "List how far named consumers are",
     "segments": "List the segments of an agent's log",
     "verify": "Check every batch and index of a stopped agent's directory",
     "doctor": "Say what is wrong with such a directory, and what to do",

@@ -1,6 +1,7 @@
 """``consume --as NAME``: a job that runs once a night continues where it stopped, at whichever node is left."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -222,3 +223,17 @@ def test_a_cursor_printed_by_one_run_is_the_range_of_the_next(agent: AgentProces
     assert out.splitlines() == named("x", 10)[:4]
     assert range_.startswith("cursor:")
     assert lines_of(agent.rpc_addr, range_) == named("x", 10)[4:]
+
+
+def test_positions_are_listed_with_what_they_are_behind_and_since_when(agent: AgentProcess) -> None:
+    asyncio.run(produce(agent.rpc_addr, named("x", 10)))
+    assert len(lines_of(agent.rpc_addr, "--as", "steps", "--limit", "7")) == 7
+    command = [sys.executable, "-m", "proglog", "positions", "--addr", agent.rpc_addr]
+
+    table = subprocess.run(command, capture_output=True, timeout=30)
+    (facts,) = json.loads(subprocess.run([*command, "-o", "json"], capture_output=True, timeout=30).stdout)
+
+    assert b"steps" in table.stdout
+    assert b"LAST COMMIT" in table.stdout
+    assert (facts["name"], facts["records_behind"], facts["epoch"]) == ("steps", 3, 0)
+    assert lines_of(agent.rpc_addr, f"cursor:{facts['cursor']}") == named("x", 10)[7:]
