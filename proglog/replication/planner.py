@@ -225,7 +225,7 @@ class Planner:
         """Set aside sources that stall, try again those whose time is over, go on after gaps."""
         for origin, fetch in list(self._fetches.items()):
             if self._stalls_at(origin, fetch, now) <= now:
-                self._sources.refuse(fetch.source, origin, NOWHERE)
+                self._sources.hangs(fetch.source, origin, self._next(origin), after_hole=fetch.after_gap)
                 self.set_aside(fetch.source, origin, now, f"nothing came for {self._patience.stall_timeout:g} s")
         self._sources.expire(now)
         self._plan(now)
@@ -323,11 +323,13 @@ class Planner:
 
     def _plan_gap(self, origin: OriginId, now: float) -> None:
         """If all who have more of it were tried in vain, and for long, go on after the hole."""
-        nearest = self._sources.nearest_after_hole(origin, self._next(origin))
-        if nearest is None:
+        if not self._sources.all_refused(origin, self._next(origin)):
             self._stuck_since.pop(origin, None)
             return
         self._stuck_since.setdefault(origin, now)
+        nearest = self._sources.nearest_after_hole(origin, self._next(origin))
+        if nearest is None:
+            return
         resume, peer = nearest
         fetch = self._fetches.get(origin)
         waits_elsewhere = fetch is not None and fetch.after_gap and (fetch.expected, fetch.source) != nearest
@@ -370,7 +372,8 @@ class Planner:
     def _gap_at(self, origin: OriginId) -> float:
         timeout, fetch = self._patience.gap_timeout, self._fetches.get(origin)
         busy = fetch is not None and (fetch.after_gap or fetch.expected > self._next(origin))
-        return _NEVER if timeout is None or busy else self._stuck_since[origin] + timeout
+        waits = busy or self._sources.nearest_after_hole(origin, self._next(origin)) is None
+        return _NEVER if timeout is None or waits else self._stuck_since[origin] + timeout
 
     # Small things
 

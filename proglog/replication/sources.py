@@ -74,22 +74,29 @@ class Sources:
         beyond = [name for name, peer in self.peers.items() if peer.reach(origin) > sequence]
         return source in beyond and len(beyond) > 1
 
+    def all_refused(self, origin: OriginId, sequence: Sequence) -> bool:
+        """Return whether there are some who reach beyond ``sequence``, and all of them were tried in vain."""
+        beyond = [peer.refused.get(origin) for peer in self.peers.values() if peer.reach(origin) > sequence]
+        return bool(beyond) and all(resume is not None and not NOWHERE < resume <= sequence for resume in beyond)
+
     def nearest_after_hole(self, origin: OriginId, sequence: Sequence) -> tuple[Sequence, str] | None:
-        """Return where, and with whom, ``origin`` goes on if all who reach beyond ``sequence`` were tried in vain."""
-        nearest = []
-        for name, peer in self.peers.items():
-            if peer.reach(origin) <= sequence:
-                continue
-            resume = peer.refused.get(origin, FIRST_SEQUENCE)
-            if resume > sequence:
-                nearest.append((peer.reach(origin) <= resume, resume, name))  # last, who has nothing there yet
-            elif resume != NOWHERE:
-                return None
+        """Return where, and with whom, ``origin`` can go on after the hole at ``sequence``; ``None``: with nobody yet."""
+        nearest = [
+            (peer.reach(origin) <= peer.refused[origin], peer.refused[origin], name)  # last, who has nothing there yet
+            for name, peer in self.peers.items()
+            if peer.reach(origin) > sequence and peer.refused.get(origin, NOWHERE) > sequence
+        ]
         return min(nearest)[1:] if nearest else None
 
     def refuse(self, name: str, origin: OriginId, resume: Sequence) -> None:
         """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on, or ``NOWHERE``."""
         self.peers[name].refused[origin] = resume
+
+    def hangs(self, name: str, origin: OriginId, sequence: Sequence, *, after_hole: bool) -> None:
+        """Nothing came from ``name``: where it once said that it could go on, it still can, unless it was asked for that."""
+        refused = self.peers[name].refused
+        if after_hole or refused.get(origin, NOWHERE) <= sequence:
+            refused[origin] = NOWHERE
 
     def forget_refusals(self, origin: OriginId) -> None:
         """``origin`` goes on: what was refused is no longer what comes next."""

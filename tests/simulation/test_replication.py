@@ -18,6 +18,11 @@ FAILED_ONCE = {
     227: "only a stream that hangs for ever leads to what retention took everywhere else",
     229: "a gap was sent to whoever asked for a damaged range, and looked like another history",
     453: "a damaged range is not put back while another one of its segment cannot be",
+    1140: "the pass went to the end at two damaged ranges side by side: a quiet origin's followers waited for ever",
+    4216: "a damaged end of an origin was not told, since nothing follows it",
+    1298: "an origin of which the end is damaged cannot know how far it went",
+    10576: "a restarted process remembered what followers had told the one before: the simulation was wrong",
+    10870: "a source slow to find its own damage started the wait before a gap over and over",
 }
 """Every seed that ever broke an invariant, and what it was."""
 

@@ -92,7 +92,7 @@ class Node:
             if found < next_sequence and not self.rotten:
                 raise Violation(f"I6 {self.name} told of sequence {next_sequence - 1} and came back with {found - 1}")
         self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience)
-        self.own_origin = OwnOrigin(self.log)
+        self.own_origin, self.followers = OwnOrigin(self.log), Followers()
         self.own_origin.on_lost = self._origin_lost
         self.lost = ""
 

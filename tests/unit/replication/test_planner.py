@@ -333,3 +333,26 @@ def test_a_source_of_last_resort_that_hangs_does_not_hold_up_the_gap_for_ever() 
 
     assert planner.judge("b", records(A, 50, 5), now) is Verdict.APPEND_AFTER_GAP
     assert now >= PATIENCE.stall_timeout + 30.0
+
+
+def test_a_source_that_is_slow_to_refuse_does_not_start_the_gap_timeout_over_again_and_again() -> None:
+    """It takes longer than the stall timeout to find its own damage, and the only other source hangs for ever."""
+    planner = planner_with(("a", A), ("b", B))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    planner.positions_received("b", [reaching(A, 90)], 0.0)
+    now, answers_at, verdict = 0.0, 2.2, None
+    while now < 120.0 and verdict is not Verdict.APPEND_AFTER_GAP:
+        now = round(now + 0.1, 1)
+        planner.handle_timer(now)
+        for command in planner.commands():
+            if isinstance(command, Want) and command.peer == "a" and command.next_sequence == 20:
+                verdict = planner.judge("a", records(A, 20, 5), now)
+            elif isinstance(command, Want) and command.peer == "a":
+                answers_at = now + 2.2
+        if now >= answers_at:
+            planner.refused_by("a", Event(A, EventKind.DAMAGED, Sequence(20)), now)
+            answers_at = 1e9
+
+    assert verdict is Verdict.APPEND_AFTER_GAP
+    assert PATIENCE.gap_timeout is not None
+    assert PATIENCE.gap_timeout <= now <= 60.0
