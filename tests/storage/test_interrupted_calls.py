@@ -17,9 +17,9 @@ from tests.storage.life import BATCHES, payload
 def test_a_call_that_is_interrupted_is_made_again(tmp_path: Path, call: str) -> None:
     trace, directory = tmp_path / "trace", tmp_path / "data"
     inject = f"inject={call}:error=EINTR:when=2+3"
+    strace = ["strace", "-f", "-o", str(trace), "-e", f"trace={call}", "-e", inject]
     done = subprocess.run(
-        ["strace", "-f", "-o", str(trace), "-e", f"trace={call}", "-e", inject]
-        + [sys.executable, "-m", "tests.storage.life", str(directory)],
+        [*strace, sys.executable, "-m", "tests.storage.life", str(directory)],
         capture_output=True,
         timeout=60,
         check=False,
