@@ -44,7 +44,7 @@ async def test_a_wiped_disk_comes_back_under_its_name_with_everything_and_a_new_
 async def test_a_directory_put_back_goes_on_under_a_new_origin_and_gets_its_own_records_back(
     open_cluster, record_property
 ) -> None:
-    """The copy was made while the agent was stopped; what came after it is known to the others only.
+    """The copy was made while the agent was down; what came after it is known to the others only.
 
     Clients write to it from its first moment, before a peer can tell it what it had written in its other life.
     """
@@ -52,7 +52,7 @@ async def test_a_directory_put_back_goes_on_under_a_new_origin_and_gets_its_own_
     async with open_cluster("abc") as cluster:
         a = cluster["a"]
         await write(cluster, "a", history)
-        a.agent.stop()
+        a.agent.kill()
         shutil.copytree(a.data_dir, a.agent.directory / "backup")
         await a.start()
         await write(cluster, "abc", history)
@@ -109,7 +109,7 @@ async def test_histories_that_parted_while_cut_off_are_told_and_never_mixed(open
     async with open_cluster("abc") as cluster:
         a = cluster["a"]
         await write(cluster, "a", before, 0.5)
-        a.agent.stop()
+        a.agent.kill()
         shutil.copytree(a.data_dir, a.agent.directory / "backup")
         await a.start()
         await write(cluster, "a", before, 0.5)

@@ -82,7 +82,7 @@ async def test_a_link_that_flaps_every_second_loses_and_repeats_nothing(open_clu
     history = History()
     async with open_cluster("abc") as cluster:
         async with Load(cluster, history):
-            for _ in range(60 if long else 6):
+            for _ in range(60 if long else 4):
                 cluster.partition("a", "bc")
                 await asyncio.sleep(0.5)
                 cluster.switch.heal()
