@@ -151,7 +151,7 @@ async def test_a_slow_sync_holds_producers_back_and_nobody_else(
     print(f"slowest other call {slowest * 1000:.0f} ms, {grown / MIB:.0f} MiB more memory, {sent} records sent")
     assert slowest < 1
     assert sent < 2000  # they were held back
-    assert grown < 96 * MIB
+    assert grown < 8 * 24 * MIB  # what gRPC itself buffers of a stream; without a bound it is all that is sent
 
 
 async def _drain(stream: AsyncIterator[log_pb2.ProduceResponse]) -> None:

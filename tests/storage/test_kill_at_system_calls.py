@@ -16,7 +16,7 @@ from tests.storage.kit import LONG, ROLLING, open_log, reading_of
 from tests.storage.life import BATCHES, payload
 
 CALLS = "pwritev,pwritev2,pwrite64,write,fdatasync,fsync,rename,renameat,renameat2,unlink,unlinkat,ftruncate"
-SAMPLE = 24
+SAMPLE = 16
 
 pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed: `make tools`")
 

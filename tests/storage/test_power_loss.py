@@ -5,7 +5,7 @@ from random import Random
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
 from tests.storage.kit import LONG, ROLLING, Witness, live, open_log
 
-SEEDS = 10_000 if LONG else 1_200
+SEEDS = 10_000 if LONG else 800
 LIVES = 4
 
 
