@@ -2,7 +2,7 @@
 
 ::
 
-    send() -> gathering (128 KiB or 5 ms) -> at most 5 batches in flight -> acknowledged, in order
+    send() -> gathering (256 KiB or 5 ms) -> at most 5 batches in flight -> acknowledged, in order
                                                   |                           unconfirmed: durable on the agent, not known
                                                   |                          to be on as many nodes as asked
                                                   +-- the connection breaks: sent again, in order, over the next one
@@ -45,7 +45,7 @@ from proglog.record.record import Record
 from proglog.rpc.acks import ALL
 from proglog.rpc.batch_service import LOG_KEY
 
-DEFAULT_BATCH_BYTES = 128 * 1024
+DEFAULT_BATCH_BYTES = 256 * 1024
 DEFAULT_IN_FLIGHT = 16
 MAX_REMEMBERED = 5
 """Batches of a producer that a log remembers: more in flight could not be sent again."""

@@ -119,7 +119,7 @@ class _Session:
     def __init__(self, commit_log: CommitLog) -> None:
         self.over = False
         self.said = asyncio.Event()
-        """Set when the follower wants something else."""
+        """Set when the follower wants something else, or waiting for data is over."""
         self.feed = Feed(commit_log.log)
         self._commit_log = commit_log
         self._told_at = 0.0
@@ -128,7 +128,7 @@ class _Session:
     async def next_response(self) -> pb.ReplicateResponse | None:
         """Return what there is to send, after waiting for it; ``None`` when there may be something else to do."""
         self.said.clear()
-        data = await self._read()
+        data = b"" if self.feed.at_end else await self._read()
         may_tell = time.monotonic() >= self._told_at + POSITIONS_INTERVAL
         positions = self.positions() if may_tell else []
         events = [event_message(event) for event in self.feed.events()]
@@ -166,13 +166,17 @@ class _Session:
 
     async def _wait(self) -> None:
         """Wait until there is data, or the follower says something, or news may be told again."""
+        # One event for all of them, and no task for each wait: this is what a small record costs most, per follower.
         if self._waiting is None or self._waiting.done():
             self._waiting = asyncio.create_task(self._commit_log.wait_for_data(self.feed.cursor), name="replicate-wait")
-        saying = asyncio.create_task(self.said.wait(), name="replicate-said")
-        timeout = max(0.0, self._told_at + POSITIONS_INTERVAL - time.monotonic()) if self.feed.has_news() else None
-        try:
-            await asyncio.wait((self._waiting, saying), return_when=asyncio.FIRST_COMPLETED, timeout=timeout)
-        finally:
-            saying.cancel()
+            self._waiting.add_done_callback(lambda _: self.said.set())
+        if self.feed.has_news():
+            try:
+                async with asyncio.timeout(max(0.0, self._told_at + POSITIONS_INTERVAL - time.monotonic())):
+                    await self.said.wait()
+            except TimeoutError:
+                return  # positions may be told again
+        else:
+            await self.said.wait()
         if self._waiting.done():
             self._waiting.result()  # the log is closing: that ends the stream
