@@ -107,6 +107,7 @@ class Client:
         ack_timeout: float = 0.0,
         idempotent: bool = True,
         on_ack: Callable[[Acknowledged], None] | None = None,
+        on_retry: Callable[[ProglogError], None] = lambda _: None,
     ) -> Producer:
         """Return a producer, to be used with ``async with``.
 
@@ -119,6 +120,7 @@ class Client:
             idempotent: Send again, when a connection broke, what was not answered: to the same log, which appends it
                 once. For as long as the client's timeout.
             on_ack: Called for each acknowledged batch, in order.
+            on_retry: Told why the stream broke that is now tried again; once each time it breaks.
         """
         return Producer(
             self._batches,
@@ -131,6 +133,7 @@ class Client:
             idempotent=idempotent,
             timeout=self.timeout,
             on_ack=on_ack,
+            on_retry=on_retry,
         )
 
     def consume(

@@ -150,6 +150,7 @@ class Producer:
         idempotent: bool = True,
         timeout: float = 10.0,
         on_ack: Callable[[Acknowledged], None] | None = None,
+        on_retry: Callable[[ProglogError], None] = lambda _: None,
     ) -> None:
         """See :meth:`Client.producer`."""
         self.acknowledged = 0
@@ -165,6 +166,7 @@ class Producer:
         self._idempotent = idempotent
         self._timeout = timeout
         self._on_ack = on_ack
+        self._on_retry = on_retry
         self._producer_id = os.urandom(16) if idempotent else NO_PRODUCER
         self._next_sequence = 0
         self._gathered: list[Record] = []
@@ -381,7 +383,9 @@ class Producer:
         if not self._idempotent or self._log is None or not (gone or isinstance(error, LogClosedError)):
             return False
         now = time.monotonic()
-        self._broken_at = self._broken_at or now
+        if self._broken_at is None:
+            self._broken_at = now
+            self._on_retry(error)
         self._retries += 1
         return now < self._broken_at + self._timeout
 

@@ -13,7 +13,7 @@ import proglog.client
 from proglog.agent.writer import LogWriter
 from proglog.client import Client
 from proglog.client.producer import ProduceError
-from proglog.errors import OtherLogError, UnavailableError
+from proglog.errors import OtherLogError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.rpc.server import Server
@@ -112,7 +112,8 @@ async def through(proxy: Proxy, timeout: float = 10) -> AsyncGenerator[Client]:
 
 async def test_what_was_appended_and_not_answered_is_appended_once(tmp_path: Path, eventually: Eventually) -> None:
     async with served(tmp_path) as (addr, writer), Proxy(addr) as proxy, through(proxy) as client:
-        async with client.producer(batch_bytes=100) as producer:
+        broken: list[ProglogError] = []
+        async with client.producer(batch_bytes=100, on_retry=broken.append) as producer:
             await producer.send_values(numbered(10))
             await producer.flush()
             for before in (10, 210, 410):
@@ -128,6 +129,7 @@ async def test_what_was_appended_and_not_answered_is_appended_once(tmp_path: Pat
                 assert producer.acknowledged == before + 200
 
         assert await values_at(addr) == numbered(610)
+        assert len(broken) == 3
 
 
 def _is_past(writer: LogWriter, offset: int) -> bool:

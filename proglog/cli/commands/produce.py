@@ -1,8 +1,9 @@
 """Append records: a line each, from files or stdin.
 
-A record is acknowledged when it is durable on the agent, or with --acks on as many nodes. The summary on stderr says
-how many are; when something breaks, it says how many are acknowledged, not sent, or of unknown outcome: those may or
-may not be in the log, and sending them again may append them twice.
+A record is acknowledged when it is durable on the agent, or with --acks on as many nodes. A connection that breaks is
+tried again for --timeout seconds; nothing is appended twice by that. The summary on stderr says how many records are
+acknowledged; when it stays broken, also how many are not sent, or of unknown outcome: those may or may not be in the
+log, and sending them again may append them twice.
 """
 
 import os
@@ -103,7 +104,10 @@ class _Job:
     async def run(self, client: "Client") -> None:
         started = time.monotonic()
         producer = client.producer(
-            acks=self._acks, ack_timeout=self._ack_timeout, on_ack=self._echo if self._interactive else None
+            acks=self._acks,
+            ack_timeout=self._ack_timeout,
+            on_ack=self._echo if self._interactive else None,
+            on_retry=lambda cause: diagnostics.note(f"{cause}; trying again for {client.timeout:g} s"),
         )
         if self._interactive:
             diagnostics.note("A record a line; Ctrl-D ends.")
