@@ -36,7 +36,8 @@ def run(*, full: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="proglog-bench-") as scratch:
         yield from catch_up(Path(scratch), mib=512 if full else 8, runs=RUNS if full else 1)
         yield from lag(Path(scratch), seconds=10 if full else 0.5, runs=RUNS if full else 1)
-        yield from stopped_follower(Path(scratch), seconds=10 if full else 0.5, runs=RUNS if full else 1)
+        yield from stopped_follower(Path(scratch), seconds=5 if full else 0.5, runs=7 if full else 1)
+        yield from crossings(Path(scratch), seconds=10 if full else 0.5)
 
 
 def catch_up(directory: Path, mib: int, runs: int) -> Iterator[str]:
@@ -86,6 +87,21 @@ def stopped_follower(directory: Path, seconds: float, runs: int) -> Iterator[str
         yield f"acknowledged, p99, while a follower {what}: {statistics.median(latencies):.1f} ms ({listed(latencies)})"
     ratio = statistics.median(figures["stands still"]) / statistics.median(figures["reads"])
     yield f"standing still against reading: {ratio:.2f}"
+
+
+def crossings(directory: Path, seconds: float) -> Iterator[str]:
+    """How often a record crosses the network while three nodes write."""
+
+    async def write_to_all(nodes: list[AgentProcess]) -> None:
+        await asyncio.gather(*(write_evenly(node, seconds, lambda *_: None) for node in nodes))
+
+    with agents(directory, "a4", "b4", "c4") as nodes:
+        uvloop.run(write_to_all(nodes))
+        for node in nodes[1:]:
+            uvloop.run(until(partial(same_end, nodes[0], node)))
+        records = uvloop.run(status_of(nodes[0])).log.end_offset
+        copied, dropped = uvloop.run(copies(nodes))
+    yield f"{records:,} records on three nodes: {copied / records:.3f} copies of each, {dropped:,} batches came twice"
 
 
 @contextmanager
