@@ -23,6 +23,7 @@ import structlog
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig, join_addr, split_addr
 from proglog.agent.events import Timeline
+from proglog.agent.known_members import KnownMembers
 from proglog.agent.log_watch import BAD, LogChange, LogWatch
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.repair import Repairer
@@ -30,6 +31,7 @@ from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.errors import ConfigError, ProglogError
+from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
 from proglog.rpc.acks import Acks
@@ -178,16 +180,23 @@ class Agent:
         )
         repairer.start()
         self._undo.append(("repairer", repairer.close))
+        known = KnownMembers(config.data_dir, config.node_name)
+        self._undo.append(("known members", known.close))
+
+        def member_changed(event: MemberEvent) -> None:
+            self._timeline.record(event.kind, event.member.name)
+            known.changed(event)
+
         self.membership = Membership(
             MembershipConfig(
                 node_name=config.node_name,
                 bind_addr=config.bind_addr,
                 tags={"rpc_addr": self._rpc_addr},
-                start_join_addrs=config.start_join_addrs,
+                start_join_addrs=tuple(dict.fromkeys((*config.start_join_addrs, *known.addrs))),
                 keyring=load_keyring(config),
             ),
             self.replicator,
-            observer=lambda event: self._timeline.record(event.kind, event.member.name),
+            observer=member_changed,
         )
         self._undo.append(("membership", self._leave))
         self.view = AgentView(

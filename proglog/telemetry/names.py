@@ -82,6 +82,9 @@ MEMBER_NAME_CONFLICT = _event(
 MEMBER_HANDLER_FAILED = _event(
     "member_handler_failed", "What follows from a change of members could not be done. Keys: member, error."
 )
+KNOWN_MEMBERS_LOST = _event(
+    "known_members_lost", "The file of members' addresses could not be read or saved; seeds are needed. Keys: error."
+)
 JOIN_FAILED = _event("join_failed", "No address to join by has answered; it is tried again. Keys: addrs, error.")
 KEYRING_CHANGED = _event("keyring_changed", "The gossip keys of the cluster were changed. Keys: operation.")
 GOSSIP_STEP_FAILED = _event("gossip_step_failed", "A step of the gossip met a bug; the membership went on.")
