@@ -62,7 +62,7 @@ class Consumer:
             limit: As :meth:`Client.consume`.
             skip_gone: As :meth:`Client.consume`.
             on_gone: As :meth:`Client.consume`.
-            on_move: Told which client reads on, and why the one before does not.
+            on_move: Told which client reads on, and why the one before does not; not in further rounds through all.
         """
         assert clients, "somebody has to be asked"
         self._clients = clients
@@ -129,7 +129,8 @@ class Consumer:
         if self._failures % len(self._clients) == 0:
             await asyncio.sleep(ROUND_INTERVAL)
         self._at = (self._at + 1) % len(self._clients)
-        self._on_move(self._clients[self._at], cause)
+        if self._failures <= len(self._clients):
+            self._on_move(self._clients[self._at], cause)
 
     def _can_move(self, cause: ProglogError, cursor: Cursor | None) -> bool:
         if len(self._clients) == 1 or isinstance(cause, _REFUSED):

@@ -20,7 +20,7 @@ from typing import Self, TypeVar
 
 from proglog.client.client import Client
 from proglog.client.cursor import Cursor
-from proglog.client.named import NamedPosition
+from proglog.client.named import NamedPosition, check_name
 from proglog.errors import AccessError, DeadlineError, LogClosedError, ProglogError, UnavailableError
 from proglog.rpc.acks import ALL
 
@@ -47,6 +47,9 @@ class PositionKeeper:
     ) -> None:
         """Nothing is asked yet.
 
+        Raises:
+            InvalidRequestError: A position cannot have that name.
+
         Args:
             clients: Whoever answers of them is asked, and told.
             name: 1 to 128 printable characters.
@@ -57,7 +60,7 @@ class PositionKeeper:
         self.cursor: Cursor | None = None
         """Where to start; ``None``: nothing was committed yet, or it was to be forgotten."""
         self._clients = clients
-        self._name = name
+        self._name = check_name(name)
         self._reset = reset
         self._interval = interval
         self._on_problem = on_problem

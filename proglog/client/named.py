@@ -4,7 +4,22 @@ from dataclasses import dataclass
 
 from proglog.api.v1 import batches_pb2
 from proglog.client.cursor import Cursor
+from proglog.errors import InvalidRequestError
+from proglog.record.control import MAX_POSITION_NAME
 from proglog.rpc.vector import positions_of
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if a position can have it.
+
+    Raises:
+        InvalidRequestError: It cannot.
+    """
+    if not 1 <= len(name) <= MAX_POSITION_NAME or not name.isprintable():
+        raise InvalidRequestError(
+            f"position name {name!r:.200}: expected 1 to {MAX_POSITION_NAME} printable characters"
+        )
+    return name
 
 
 @dataclass(frozen=True, slots=True)

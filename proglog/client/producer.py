@@ -125,8 +125,11 @@ class _Call:
     def __init__(self) -> None:
         self.next = 0
         """Index of the next unanswered batch to send."""
+        self.met = False
+        """Whether the agent has said which log it is: nothing is sent before."""
         self.over = False
         self.may_send = asyncio.Event()
+        """Set when there may be something to send."""
 
     def end(self) -> None:
         """Let the task that sends end."""
@@ -330,6 +333,7 @@ class Producer:
                     await call.code()  # it has failed; reading says how
             if isinstance(log, bytes):
                 self._meet(log)
+                mine.met = True
             mine.may_send.set()
             async for response in call:
                 self._acknowledge(response)
@@ -353,7 +357,7 @@ class Producer:
     async def _requests(self, call: _Call) -> AsyncIterator[batches_pb2.ProduceBatchRequest]:
         while True:
             await call.may_send.wait()
-            while self._log is not None and not call.over and call.next < len(self._unanswered):
+            while call.met and not call.over and call.next < len(self._unanswered):
                 each = self._unanswered[call.next]
                 each.sent = True
                 call.next += 1

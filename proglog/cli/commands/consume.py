@@ -19,7 +19,7 @@ import typer
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.ranges import CURSOR, parse_start
-from proglog.errors import ConfigError, ProglogError
+from proglog.errors import ConfigError, InvalidRequestError, ProglogError
 
 if TYPE_CHECKING:
     from proglog.cli.render import Renderer
@@ -73,6 +73,8 @@ def main(
         raise ConfigError("--reset forgets a named position: say which with --as NAME")
     if not 0 < commit_interval <= 86_400:
         raise ConfigError(f"--commit-interval {commit_interval:g}: expected more than 0 and at most 86400 seconds")
+    if as_ is not None:
+        _check_name(as_)
     writer = _Writer(renderer(format_, harmless=output.is_terminal() and not raw), eager=follow)
 
     async def read(clients: "list[Client]") -> None:
@@ -103,6 +105,15 @@ def main(
                     diagnostics.note(f"{CURSOR}{writer.written}")
 
     options.with_clients(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, read)
+
+
+def _check_name(name: str) -> None:
+    from proglog.client.named import check_name
+
+    try:
+        check_name(name)
+    except InvalidRequestError as exc:
+        raise ConfigError(f"--as: {exc}") from exc
 
 
 class _Writer:
