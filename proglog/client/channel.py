@@ -49,9 +49,8 @@ def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> Prog
 def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
     """Tell a handshake that failed from an agent that is not there."""
     said = details.lower()
-    if "certificate" in said or "ssl" in said or "handshake" in said or "tls" in said:
-        if tls is None:
-            return UnauthenticatedError(f"{addr} wants TLS: give --tls-ca-file, --tls-cert-file and --tls-key-file")
+    # Without TLS, a "handshake" that fails is HTTP/2's, with somebody who says nothing.
+    if tls is not None and ("certificate" in said or "ssl" in said or "handshake" in said or "tls" in said):
         if "wrong_version" in said or "wrong version" in said:
             return UnavailableError(f"{addr} does not speak TLS: leave the --tls-*-file flags out")
         return UnauthenticatedError(f"TLS with {addr} failed: {_short(details)}")
