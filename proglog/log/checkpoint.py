@@ -22,8 +22,10 @@ from typing import Any
 from proglog.errors import StorageError
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import NO_ORIGIN, Offset, OriginId, Sequence
 
+MAX_FORMER_ORIGINS = 64
+"""Most origins that a directory wrote under before that are remembered; the latest first."""
 MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024
 
 
@@ -68,6 +70,8 @@ class DurableMark:
     """One past the last record in them."""
     clean: bool = False
     """The log was closed in order, and nothing was written since."""
+    origin: OriginId = NO_ORIGIN
+    """Whose log it is; all zeros where an earlier version wrote the file."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the file's content."""
@@ -76,6 +80,7 @@ class DurableMark:
             "store_bytes": self.store_bytes,
             "end_offset": self.end_offset,
             "clean": self.clean,
+            "origin": self.origin.hex(),
         }
 
     @classmethod
@@ -86,6 +91,7 @@ class DurableMark:
             store_bytes=content["store_bytes"],
             end_offset=Offset(content["end_offset"]),
             clean=content["clean"],
+            origin=_origin(content),
         )
 
 
@@ -106,14 +112,16 @@ class Retired:
     start_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
     """Segments that end here or before may still have files: they are gone all the same."""
     origins: dict[OriginId, RetiredOrigin] = field(default_factory=dict)
+    origin: OriginId = NO_ORIGIN
+    """Whose log it is; all zeros where an earlier version wrote the file."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the file's content."""
+    def to_json(self, origin: OriginId) -> dict[str, Any]:
+        """Return the file's content, for the log that ``origin`` writes."""
         origins = {
             origin.hex(): [each.next_sequence, each.chain_crc, each.last_append_ms, each.node_name]
             for origin, each in self.origins.items()
         }
-        return {"start_offset": self.start_offset, "origins": origins}
+        return {"start_offset": self.start_offset, "origins": origins, "origin": origin.hex()}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Retired":
@@ -124,4 +132,14 @@ class Retired:
             )
             for origin, (following, chain, last, name) in content["origins"].items()
         }
-        return cls(start_offset=Offset(content["start_offset"]), origins=origins)
+        return cls(start_offset=Offset(content["start_offset"]), origins=origins, origin=_origin(content))
+
+
+def _origin(content: dict[str, Any]) -> OriginId:
+    return OriginId(bytes.fromhex(content.get("origin", "")) or NO_ORIGIN)
+
+
+def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:
+    """Return the origin and the former ones that the file ``origin`` names."""
+    former = content.get("former", ())[:MAX_FORMER_ORIGINS]
+    return OriginId(bytes.fromhex(content["origin"])), tuple(OriginId(bytes.fromhex(each)) for each in former)

@@ -10,11 +10,11 @@ without a batch, which the next start gives it::
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from proglog.errors import ProglogError, StorageError
 from proglog.log import checkpoint
 from proglog.log.appending import Appender
+from proglog.log.checkpoint import MAX_FORMER_ORIGINS
 from proglog.log.config import FsyncPolicy
 from proglog.log.model import LocalAppend
 from proglog.log.segment import Segment
@@ -24,9 +24,6 @@ from proglog.record import control
 from proglog.record.batch import verify
 from proglog.types import NO_ORIGIN, NodeName, OriginId
 from proglog.types import Sequence as SequenceNumber
-
-MAX_FORMER_ORIGINS = 64
-"""Most origins that the directory wrote under before that are remembered; the latest first."""
 
 
 class Claim:
@@ -61,9 +58,14 @@ class Claim:
             content = checkpoint.load(state.files, state.data_dir / "origin")
         except StorageError:
             content, reason = None, "the file 'origin' was damaged"
+        marked = self._small_files.marked.origin
         if content is not None:
-            state.origin, state.former_origins = _read(content)
+            state.origin, state.former_origins = checkpoint.read_origins(content)
             reason = self._reason_to_leave(content.get("fsync"))
+        if marked != NO_ORIGIN and marked not in state.own_origins():
+            # Another node's file, or none: whose log it was, the durable mark says.
+            state.origin, state.former_origins = marked, ()
+            reason = reason if content is None else "the file 'origin' is of another log"
         if reason:
             self._begin(reason)
         elif state.origin not in state.origins:
@@ -137,11 +139,6 @@ class Claim:
         (outcome,) = self._appender.append([LocalAppend(verify(start))])
         if isinstance(outcome, ProglogError):
             raise outcome
-
-
-def _read(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:
-    former = content.get("former", ())[:MAX_FORMER_ORIGINS]
-    return OriginId(bytes.fromhex(content["origin"])), tuple(OriginId(bytes.fromhex(each)) for each in former)
 
 
 def _may_have_lost_the_last(state: LogState) -> bool:

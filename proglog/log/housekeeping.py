@@ -73,7 +73,7 @@ class Housekeeper:
         self._commit_positions_again(state.segments[count].base_offset)
         going, staying = state.segments[:count], state.segments[count:]
         retired = Retired(start_offset=staying[0].base_offset, origins=self._retire(going))
-        self._small_files.save("retired", retired.to_json())
+        self._small_files.save("retired", retired.to_json(state.origin))
         with state.mutex:
             state.retired = retired
             state.segments, state.bases = staying, [segment.base_offset for segment in staying]
@@ -82,8 +82,8 @@ class Housekeeper:
             state.derived.producers.forget_before(state.start_offset)
         state.indexes.forget(going)
         for segment in going:
-            segment.stores.forget(segment.base_offset)
             remove_files(state.files, state.data_dir, segment.base_offset)
+            segment.stores.forget(segment.base_offset)  # after it: a reader could open it again before
         state.files.sync_dir(state.data_dir)
 
     def _commit_positions_again(self, start: Offset) -> None:

@@ -101,6 +101,13 @@ class Entries:
         found = bisect_right(self.offsets, offset) - 1
         return Position(self.positions[found]) if found >= 0 else Position(0)
 
+    def place_before(self, position: Position, base_offset: Offset) -> tuple[Position, Offset]:
+        """Return the last place at or before ``position`` whose offset is known, and that offset."""
+        found = bisect_right(self.positions, position, hi=len(self.offsets)) - 1
+        return (
+            (Position(self.positions[found]), Offset(self.offsets[found])) if found >= 0 else (Position(0), base_offset)
+        )
+
     def before_sequence(self, origin_number: int, sequence: Sequence) -> Position:
         """Return a position from which a walk forwards meets the batch of that origin that holds ``sequence``."""
         for entry in range(len(self.offsets) - 1, -1, -1):

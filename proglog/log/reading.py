@@ -1,9 +1,12 @@
 """Reading a log, and finding places in it: by offset, by sequence of an origin, by time. Any thread, durable batches only."""
 
 from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-from proglog.errors import LogClosedError, NotFoundError, OffsetOutOfRangeError
+from proglog.errors import LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
 from proglog.log.model import LogCursor, LogRead
+from proglog.log.segment import Segment
 from proglog.log.state import LogState, cut_between
 from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, verify_checksums
@@ -23,7 +26,8 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             # A control batch was here: nobody who reads records misses it.
             cursor = LogCursor(cursor.segment, hole.end_position)
         elif cursor.position < limit:
-            data = segment.read(cursor.position, max_bytes)
+            with unless_removed(state, segment):
+                data = segment.read(cursor.position, max_bytes)
             return LogRead(data, LogCursor(cursor.segment, Position(cursor.position + len(data))))
         else:
             following = state.segment_after(cursor.segment)
@@ -33,6 +37,17 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             if cut is not None:
                 raise cut
             cursor = LogCursor(following.base_offset, Position(0))
+
+
+@contextmanager
+def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
+    """Say that a segment is out of range where it cannot be read because retention was faster than its reader."""
+    try:
+        yield
+    except StorageError:
+        if segment.base_offset in state.bases:
+            raise
+        raise OffsetOutOfRangeError(segment.base_offset, state.start_offset, state.end[0]) from None
 
 
 def seek(state: LogState, offset: Offset) -> LogCursor:
@@ -50,7 +65,8 @@ def seek(state: LogState, offset: Offset) -> LogCursor:
         assert cut is not None  # the offset is between the two
         raise cut
     state.indexes.use(segment)
-    return LogCursor(segment.base_offset, segment.find_offset(offset))
+    with unless_removed(state, segment):
+        return LogCursor(segment.base_offset, segment.find_offset(offset))
 
 
 def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogCursor:
@@ -66,7 +82,8 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogC
         if span is None or sequence >= span.next_sequence:
             continue
         state.indexes.use(segment)
-        position = segment.find_sequence(origin, sequence)
+        with unless_removed(state, segment):
+            position = segment.find_sequence(origin, sequence)
         if position is None:
             break
         return LogCursor(segment.base_offset, position)
@@ -79,10 +96,11 @@ def seek_time(state: LogState, time_ms: int) -> Offset:
         if not segment.index.record_count or segment.index.max_timestamp_ms < time_ms:
             continue
         state.indexes.use(segment)
-        for position, header in segment.walk(segment.entries().before_time(time_ms)):
-            if header.record_count and header.max_timestamp_ms >= time_ms:
-                batch = verify_checksums(segment.read(position, header.batch_bytes))
-                return Offset(header.base_offset + _first_since(batch, time_ms))
+        with suppress(OffsetOutOfRangeError), unless_removed(state, segment):
+            for position, header in segment.walk(segment.entries().before_time(time_ms)):
+                if header.record_count and header.max_timestamp_ms >= time_ms:
+                    batch = verify_checksums(segment.read(position, header.batch_bytes))
+                    return Offset(header.base_offset + _first_since(batch, time_ms))
     return state.end[0]
 
 

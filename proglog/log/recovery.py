@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from proglog.errors import StorageError
+from proglog.errors import MalformedBatchError, StorageError
 from proglog.log import checkpoint
 from proglog.log.checkpoint import DurableMark, Retired
 from proglog.log.files import File, FileSystem
@@ -17,7 +17,8 @@ from proglog.log.index import SegmentIndex
 from proglog.log.scan import Hole, ScannedStore, scan_store
 from proglog.log.segment import Segment, load_index
 from proglog.log.store import Stores, base_offsets, index_name, store_name
-from proglog.types import Offset, Position
+from proglog.record.batch import HEADER_BYTES, parse_header
+from proglog.types import NO_ORIGIN, Offset, Position
 
 
 @dataclass(slots=True)
@@ -67,7 +68,7 @@ class Recovery:
         mark = self._load("durable")
         self.mark = DurableMark.from_json(mark) if mark else DurableMark()
         retired = self._load("retired")
-        self.retired = Retired.from_json(retired) if retired else Retired()
+        self.retired = self._own(Retired.from_json(retired)) if retired else Retired()
 
     def open_segments(self) -> list[Segment]:
         """Return the segments in order, the last one active.
@@ -96,6 +97,19 @@ class Recovery:
             self.report.notes.append(f"the file {name!r} was damaged and is made anew from the log")
             return None
 
+    def _own(self, retired: Retired) -> Retired:
+        """Believe what retention recorded only if it was in this log: what it says is removed."""
+        try:
+            content = checkpoint.load(self.files, self.directory / "origin")
+        except StorageError:
+            content = None
+        origin, former = checkpoint.read_origins(content) if content else (NO_ORIGIN, ())
+        known = {origin, self.mark.origin, *former} - {NO_ORIGIN}
+        if retired.origin == NO_ORIGIN or not known or retired.origin in known:
+            return retired
+        self.report.notes.append("the file 'retired' is of another log: nothing is removed by it")
+        return Retired()
+
     def _finish_retention(self, bases: list[Offset]) -> list[Offset]:
         """Remove what retention had already recorded as removed when the process ended."""
         gone = [base for base, following in pairwise(bases) if following <= self.retired.start_offset]
@@ -109,6 +123,8 @@ class Recovery:
         store = self.stores.get(base_offset)
         size = Position(store.size())
         index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
+        if index is not None and not _is_of(store, index):
+            index = None
         if index is not None and index.end_offset == following and index.store_bytes >= size:
             if index.store_bytes == size:
                 return Segment(self.stores, base_offset, index, size)
@@ -130,7 +146,7 @@ class Recovery:
         durable = (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
         if mark.clean and durable[0] == size:
             index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=size)
-            if index is not None:
+            if index is not None and _is_of(store, index):
                 segment = Segment(self.stores, base_offset, index, size, file=store)
                 segment.entries()
                 return segment
@@ -157,6 +173,16 @@ class Recovery:
         self.report.scanned_bytes += length
         self.report.holes.extend(scanned.holes)
         return scanned
+
+
+def _is_of(store: File, index: SegmentIndex) -> bool:
+    """Return whether an index knows the first batch of a store: of another log's, base, end and size may agree."""
+    try:
+        header = parse_header(store.pread(HEADER_BYTES, 0))
+    except (OSError, MalformedBatchError):
+        return True  # damaged: no reason to do without the index
+    span = index.origins.get(header.origin)
+    return span is not None and span.first_sequence == header.base_sequence
 
 
 def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> Segment:

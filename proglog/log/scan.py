@@ -16,7 +16,7 @@ Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group m
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proglog.errors import DataLossError, MalformedBatchError
+from proglog.errors import DataLossError, MalformedBatchError, StorageError
 from proglog.log.files import File
 from proglog.log.group import node_name_in
 from proglog.log.index import SegmentIndex
@@ -28,6 +28,7 @@ from proglog.record.batch import (
     BatchHeader,
     VerifiedBatch,
     parse_header,
+    unknown_format,
     verify_checksums,
 )
 from proglog.types import Offset, Position
@@ -90,6 +91,7 @@ def scan_store(
 
     Raises:
         OSError: The store could not be read.
+        StorageError: A later version wrote it: nothing in it may be called damaged, let alone cut.
     """
     index = SegmentIndex(base_offset, interval_bytes)
     holes: list[Hole] = []
@@ -103,6 +105,10 @@ def scan_store(
                 visit(batch)
             position = Position(position + batch.header.batch_bytes)
             continue
+        unknown = unknown_format(*window.bytes_at(position, HEADER_BYTES))
+        if unknown:
+            where = f"{store_name(base_offset)}, byte {position}"
+            raise StorageError(f"{where}: {unknown} is not known here; a later version wrote this log: use that")
         following = _next_batch(window, _after_damage(window, index, position), index.end_offset)
         if position >= durable[0] and (following is None or not _synced_before(window, position, following)):
             return ScannedStore(index, position, holes, length)

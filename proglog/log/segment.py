@@ -71,7 +71,10 @@ class Segment:
             data = self._pread(min(self._first_batch_bytes(data), limit - position), position)
             whole = self._whole_batches(data, position)
         if not whole:
-            raise self._damaged(position)
+            error = self._damaged(position)
+            if error is not None:
+                raise error
+            return self.read(position, max_bytes)
         return data[:whole] if whole < len(data) else data
 
     def walk(self, position: Position) -> Iterator[tuple[Position, BatchHeader]]:
@@ -80,10 +83,12 @@ class Segment:
         Raises:
             StorageError: The disk could not be read.
         """
+        expected = self._offset_at(position)
+        led_astray: Hole | None = None
         while position < self.size:
             hole = self.hole_at(position)
             if hole is not None:
-                position = hole.end_position
+                position, expected = hole.end_position, hole.end_offset
                 continue
             data = self._pread(min(_WALK_BYTES, self.size - position), position)
             at = 0
@@ -92,13 +97,23 @@ class Segment:
                     header = parse_header(data, at)
                 except MalformedBatchError:
                     break
+                if expected not in (None, header.base_offset):
+                    break  # whole, but not the one that belongs here
+                expected = header.end_offset
                 yield Position(position + at), header
                 at += header.batch_bytes
             position = Position(position + at)
             if position < self.size and (not at or at + HEADER_BYTES <= len(data)) and self.hole_at(position) is None:
                 error = self._damaged(position)
-                if self.hole_at(position) is None:
-                    raise error
+                if error is not None and self.hole_at(position) is None:
+                    # Damage further back led here, to the middle of a batch that is whole: go on after that damage.
+                    before = [hole for hole in self.holes if hole.start_position < position]
+                    if not before or before[-1] == led_astray:
+                        raise error
+                    led_astray = before[-1]
+                    position, expected = led_astray.end_position, led_astray.end_offset
+                    continue
+                expected = self._offset_at(position)
 
     def find_offset(self, offset: Offset) -> Position:
         """Return the position of the batch that holds ``offset``.
@@ -224,30 +239,62 @@ class Segment:
         """Return how many bytes of ``data`` are whole batches, each checked now or before; 0 at damage."""
         start, end = self.checked
         at = 0
+        expected: Offset | None = None
         while len(data) - at >= HEADER_BYTES:
             magic, batch_bytes = _LENGTH.unpack_from(data, at)
             if magic != MAGIC or not HEADER_BYTES <= batch_bytes <= len(data) - at:
                 break
-            if not start <= position + at < end and not _is_whole(data, at):
-                break
+            if not start <= position + at < end:
+                if expected is None:
+                    expected = self._offset_at(Position(position + at))
+                following = _offset_after(data, at, expected, position + at)
+                if following is None:
+                    break
+                expected = following
             at += batch_bytes
         if at and position + at > end:
             self.checked = (start if start <= position <= end else position, position + at)
         return at
 
+    def _offset_at(self, position: Position) -> Offset | None:
+        """Return the base offset of the batch that belongs at ``position``, told by those before; ``None``: none does."""
+        at, expected = Position(0), self.base_offset
+        if position:
+            at, expected = self.entries().place_before(position, self.base_offset)
+        while at < position:
+            hole = self.hole_at(at)
+            if hole is not None:
+                at, expected = hole.end_position, hole.end_offset
+                continue
+            header = _header_in(self._pread(HEADER_BYTES, at))
+            if header is not None and header.base_offset == expected:
+                at, expected = Position(at + header.batch_bytes), header.end_offset
+                continue
+            if self._damaged(at) is not None and self.hole_at(at) is None:
+                return None
+        return expected if at == position else None
+
     def _first_batch_bytes(self, data: bytes) -> int:
         magic, batch_bytes = _LENGTH.unpack_from(data) if len(data) >= HEADER_BYTES else (b"", 0)
         return int(batch_bytes) if magic == MAGIC and batch_bytes <= MAX_BATCH_BYTES else 0
 
-    def _damaged(self, position: Position) -> ProglogError:
-        """Find out how far the damage at ``position`` goes and remember it: what is not damaged stays readable."""
+    def _damaged(self, position: Position) -> ProglogError | None:
+        """Find out how far the damage at ``position`` goes and remember it: what is not damaged stays readable.
+
+        Returns:
+            What to tell the reader. ``None`` where the store alone makes sense, but in another way than the index knew,
+            as when batches reached each other's place: the index is made anew, and the reader may try again.
+        """
         scanned = self._scan()
         self.holes = scanned.holes
         hole = self.hole_at(position)
-        if hole is None:
-            where = f"{store_name(self.base_offset)} at byte {position}"
-            return StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
-        return hole.error()
+        if hole is not None:
+            return hole.error()
+        if not self.active and scanned.index.summary != self.index.summary:
+            self.index, self.index_state = scanned.index, "rebuilt"
+            return None
+        where = f"{store_name(self.base_offset)} at byte {position}"
+        return StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
 
     def _scan(self, size: Position | None = None, end_offset: Offset | None = None) -> ScannedStore:
         length = self.size if size is None else size
@@ -268,12 +315,20 @@ class Segment:
         return StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {cause.strerror or cause}")
 
 
-def _is_whole(data: bytes, at: int) -> bool:
+def _header_in(data: bytes) -> BatchHeader | None:
     try:
-        verify_checksums(data, at)
+        return parse_header(data)
     except MalformedBatchError:
-        return False
-    return True
+        return None
+
+
+def _offset_after(data: bytes, at: int, expected: Offset | None, position: int) -> Offset | None:
+    """Return the offset after the batch in ``data``, if it is whole and the one that belongs at ``position``."""
+    try:
+        header = verify_checksums(data, at).header
+    except MalformedBatchError:
+        return None
+    return header.end_offset if header.base_offset == expected and header.group_at <= position else None
 
 
 def load_index(

@@ -7,6 +7,7 @@ from proglog.log import checkpoint
 from proglog.log.checkpoint import DurableMark
 from proglog.log.files import write_all
 from proglog.log.state import FULL, LogState
+from proglog.types import NO_ORIGIN
 
 BALLAST = "ballast"
 
@@ -43,7 +44,11 @@ class SmallFiles:
         """
         active = self.state.active
         mark = DurableMark(
-            base_offset=active.base_offset, store_bytes=active.size, end_offset=active.end_offset, clean=clean
+            base_offset=active.base_offset,
+            store_bytes=active.size,
+            end_offset=active.end_offset,
+            clean=clean,
+            origin=self.marked.origin if self.state.origin == NO_ORIGIN else self.state.origin,
         )
         if mark != self.marked:
             self.save("durable", mark.to_json())

@@ -4,6 +4,7 @@ from bisect import bisect_left
 
 from proglog.log.index import Entries
 from proglog.log.model import LogCursor
+from proglog.log.reading import unless_removed
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
 from proglog.types import OriginId, Position, Sequence
@@ -22,11 +23,12 @@ def positions_at(state: LogState, cursor: LogCursor) -> dict[OriginId, Sequence]
     if cursor.position >= here.size:
         return found | {origin: span.next_sequence for origin, span in list(here.index.origins.items())}
     state.indexes.use(here)
-    entries = here.entries()
-    for origin in list(here.index.origins):
-        following = _next_sequence(here, entries, origin, cursor.position)
-        if following is not None:
-            found[origin] = following
+    with unless_removed(state, here):
+        entries = here.entries()
+        for origin in list(here.index.origins):
+            following = _next_sequence(here, entries, origin, cursor.position)
+            if following is not None:
+                found[origin] = following
     return found
 
 

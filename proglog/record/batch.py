@@ -215,6 +215,24 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
     return header
 
 
+def unknown_format(data: bytes | bytearray | memoryview, position: int = 0) -> str:
+    """Return what a later version put into the header at ``position`` that is not known here; empty for anything else.
+
+    Its own checksum agrees: it was written so, not damaged.
+    """
+    if len(data) - position < HEADER_BYTES:
+        return ""
+    header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
+    if header.magic != MAGIC or crc(memoryview(data)[position + 8 : position + HEADER_BYTES]) != header.header_crc:
+        return ""
+    if header.version != VERSION:
+        return f"batch format version {header.version}"
+    if header.codec != CODEC_NONE:
+        return f"batch codec {header.codec}"
+    flags = header.flags & ~(FLAG_CONTROL | FLAG_GAP)
+    return f"batch flag {flags:#x}" if flags else ""
+
+
 def verify(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedBatch:
     """Return the batch at ``position`` after checking all of it: header, payload and column lengths.
 

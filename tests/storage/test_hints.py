@@ -134,7 +134,6 @@ def test_an_index_of_another_segment_or_of_an_earlier_day_is_not_believed() -> N
         assert witness.flaws(log) == []
 
 
-@pytest.mark.xfail(reason="an index of another log is believed when base, end and size of the store agree")
 def test_an_index_of_the_same_segment_of_another_log_is_not_believed() -> None:
     image, witness = filled(120)
     other, _ = filled(120, seed=7)
@@ -186,7 +185,6 @@ def test_a_mark_from_the_future_says_that_synced_records_are_missing_and_gives_n
     assert witness.attempts[-1].offset >= 62
 
 
-@pytest.mark.xfail(reason="what the file says is removed, whatever it says", raises=AssertionError)
 def test_what_another_log_retired_removes_nothing_here() -> None:
     image, witness = filled(110)
     later, _ = filled(400, seed=7)
@@ -200,7 +198,6 @@ def test_what_another_log_retired_removes_nothing_here() -> None:
     assert set(image.stores) <= set(image.files.paths())
 
 
-@pytest.mark.xfail(reason="a log goes on under whatever origin the file names", raises=AssertionError)
 def test_the_origin_file_of_another_node_is_never_written_under() -> None:
     """Two directories under one origin would give one sequence to two records."""
     image, witness = filled(60)
