@@ -1,7 +1,7 @@
 """The fast path, ``proglog.v1.Batches``: whole batches in, slices of the store out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
@@ -14,7 +14,7 @@ from proglog.rpc.commit_log import CommitLog
 from proglog.rpc.context import Context
 from proglog.rpc.same_log import check_same_log
 from proglog.rpc.vector import VectorPass, after_damage, cursor_message, offset_at, positions_at, positions_of
-from proglog.types import NO_ORIGIN, Offset
+from proglog.types import NO_ORIGIN, Offset, OriginId, Sequence
 
 MAX_IN_FLIGHT = 64
 """Batches of one stream that wait for their sync."""
@@ -146,6 +146,11 @@ class _Reading:
                 raise
             self._cursor, self._offset = after_damage(self._log, exc)
             return None
+        except OffsetOutOfRangeError:
+            if self._pass is None:
+                raise
+            self._begin_pass(self._pass.positions)  # retention has overtaken it: what that took is told
+            return None
         if not data:
             await self._commit_log.wait_for_data(self._cursor)
             return None
@@ -169,9 +174,13 @@ class _Reading:
     def _start_at_cursor(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
         if request.HasField("start"):
             raise InvalidRequestError("a request has a start or a cursor, not both")
-        self._pass = VectorPass(self._log, positions_of(request.cursor), skip_gone=self._skip_gone)
+        self._begin_pass(positions_of(request.cursor))
+
+    def _begin_pass(self, positions: Mapping[OriginId, Sequence]) -> None:
+        begun = VectorPass(self._log, positions, skip_gone=self._skip_gone)
+        self._pass = begun
         try:
-            self._cursor, self._offset = self._pass.cursor, offset_at(self._log, self._pass.cursor)
+            self._cursor, self._offset = begun.cursor, offset_at(self._log, begun.cursor)
         except DataLossError as exc:
             if not self._skip_gone:
                 raise
