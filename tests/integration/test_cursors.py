@@ -19,10 +19,12 @@ from proglog.client.place import Place
 from proglog.errors import OtherLogError, PositionGoneError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
+from proglog.log.model import LogCursor
+from proglog.record import scan
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
 from proglog.testing.processes import AgentProcess
-from proglog.types import NodeName
+from proglog.types import NodeName, Offset, Position
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -125,6 +127,22 @@ async def test_a_position_that_retention_has_outrun_is_told_or_skipped_and_told(
         assert [(each.start, each.end) for each in gone] == [(caught.value.start, caught.value.end)]
         assert offsets == list(range(writer.log.start_offset, writer.log.end_offset))
         assert (await take(client, stream.cursor, None))[0] == []
+
+
+async def test_what_is_gone_at_one_node_is_read_at_another(tmp_path: Path) -> None:
+    async with served(tmp_path / "a") as (client, writer), served(tmp_path / "b") as (other, copies):
+        await produce(client, numbered(10))
+        _, cursor = await take(client, None, 5)
+        everything = writer.log.read(LogCursor(Offset(0), Position(0)), 1 << 20).data
+        await copies.append_copies(list(scan.batches(everything)))
+        while writer.log.start_offset < 100:
+            await produce(client, [bytes(1000)] * 20, batch_bytes=1000)
+            await asyncio.to_thread(writer.log.retain)
+
+        consumer = Consumer([client, other], cursor)
+        found = [value async for fetched in consumer for value in fetched.values()]
+
+        assert found == numbered(5, 5)
 
 
 async def test_a_start_and_a_cursor_together_are_refused(tmp_path: Path) -> None:
