@@ -43,8 +43,9 @@ from proglog.types import NodeName, OriginId
 
 MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
 """Seconds before a broken stream is opened again; doubles, with jitter."""
-MAX_QUEUED_BYTES = 8 * 1024 * 1024
-"""Of batches taken from one stream and not yet durable: beyond, the stream is not read, and its source has to wait."""
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+"""Of batches taken from one stream and not yet durable: one group on its way to the disk, and one that arrives. Beyond,
+the stream is not read, and its source has to wait."""
 
 ORIGIN_INTERVAL = 5.0
 """Seconds between two origins that this node begins, whatever peers say."""

@@ -104,10 +104,13 @@ class Feed:
         self._left_out = True
 
     def pass_over_everything(self) -> bool:
-        """Move to the durable end if nothing is wanted; return whether that is so."""
-        if not self._wanted:
-            self.cursor = self.log.end_cursor
-        return not self._wanted
+        """Move to the durable end if nothing before it is wanted; return whether that is so."""
+        end = self.log.end_cursor  # before the origins: what is appended between the two is met by the next pass
+        origins = self.log.origins()
+        if any(origin in origins and origins[origin].next_sequence > self._wanted[origin] for origin in self._wanted):
+            return False
+        self.cursor = end
+        return True
 
     @property
     def at_end(self) -> bool:

@@ -229,3 +229,13 @@ def test_a_damaged_end_is_told_of_though_nothing_follows_it(tmp_path: Path) -> N
 
     assert sent == [b"value-100", b"value-101", b"value-102", b"value-103"]
     assert events == [(EventKind.DAMAGED, 7)]
+
+
+def test_what_a_follower_already_has_is_not_read_again_for_it(two_origins: tuple[Log, OriginId]) -> None:
+    log, other = two_origins
+    feed = Feed(log)
+    feed.want(other, log.origins()[other].next_sequence, 0)
+    produce(log, b"nobody asked for this")
+
+    assert feed.pass_over_everything()
+    assert feed.at_end
