@@ -75,18 +75,23 @@ def lag(directory: Path, seconds: float, runs: int) -> Iterator[str]:
 
 def stopped_follower(directory: Path, seconds: float, runs: int) -> Iterator[str]:
     """The same load, with a follower that reads and with one under SIGSTOP."""
-    figures: dict[str, list[float]] = {"reads": [], "stands still": []}
+    halves: dict[str, list[float]] = {"reads": [], "stands still": []}
+    worst: dict[str, list[float]] = {"reads": [], "stands still": []}
     with agents(directory, "a3", "b3") as (a, b):
-        for _ in range(runs):
-            figures["reads"].append(at(sorted(uvloop.run(latencies_of(a, seconds))), 0.99))
-            b.signal(signal.SIGSTOP)
-            figures["stands still"].append(at(sorted(uvloop.run(latencies_of(a, seconds))), 0.99))
+        for number in range(2 * runs):  # in turns: a machine has moods
+            what = "stands still" if number % 2 else "reads"
+            if number % 2:
+                b.signal(signal.SIGSTOP)
+            latencies = sorted(uvloop.run(latencies_of(a, seconds)))
             b.signal(signal.SIGCONT)
             uvloop.run(until(partial(same_end, a, b)))
-    for what, latencies in figures.items():
-        yield f"acknowledged, p99, while a follower {what}: {statistics.median(latencies):.1f} ms ({listed(latencies)})"
-    ratio = statistics.median(figures["stands still"]) / statistics.median(figures["reads"])
-    yield f"standing still against reading: {ratio:.2f}"
+            halves[what].append(at(latencies, 0.5))
+            worst[what].append(at(latencies, 0.99))
+    for name, figures in (("p50", halves), ("p99", worst)):
+        for what, each in figures.items():
+            yield f"acknowledged, {name}, while a follower {what}: {statistics.median(each):.2f} ms ({listed(each)})"
+        ratio = statistics.median(figures["stands still"]) / statistics.median(figures["reads"])
+        yield f"standing still against reading, {name}: {ratio:.2f}"
 
 
 def crossings(directory: Path, seconds: float) -> Iterator[str]:
