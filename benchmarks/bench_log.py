@@ -1,8 +1,8 @@
 """The log alone, against what the same disk does for the same bytes in the same run.
 
 Appends with a sync each against a bare ``pwrite`` and ``fdatasync``; reads against ``cat FILES >/dev/null``; then what
-an index costs in memory, and how long opening takes after an orderly end and after a kill. Medians of three, in turns
-with their yardstick, for a disk has moods.
+an index costs in memory, and how long opening takes after an orderly end and after a kill. Always in turns with
+the yardstick, for a disk has moods: appends one by one, all else three times.
 """
 
 import os
@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -40,17 +41,17 @@ def run(*, full: bool) -> Iterator[str]:
 
 def _appends(directory: Path, size: int) -> Iterator[str]:
     batch = _batch(64 * KIB)
-    count = size // len(batch.batch.data)
-    ours, bare = [], []
-    for number in range(RUNS):
-        log = _open(directory / f"append{number}")
-        ours.append(_seconds(lambda log=log: [log.append([batch]) for _ in range(count)]))
-        log.close()
-        bare.append(_seconds(lambda n=number: _bare_loop(directory / f"bare{n}", bytes(batch.batch.data), count)))
-    written = count * len(batch.batch.data)
+    data = bytes(batch.batch.data)
+    log, bare = _open(directory / "append"), os.open(directory / "bare", os.O_RDWR | os.O_CREAT)
+    ours, theirs = [], []
+    for at in range(0, size, len(data)):
+        ours.append(_seconds(lambda: log.append([batch])))
+        theirs.append(_seconds(partial(_write_and_sync, bare, data, at)))
+    log.close()
+    os.close(bare)
     yield (
-        f"append, 64 KiB and a sync each: {_rate(written, median(ours))}, bare loop {_rate(written, median(bare))}:"
-        f" ratio {_ratio(bare, ours)}"
+        f"append, 64 KiB and a sync each, medians: {median(ours) * 1e6:.0f} us, bare {median(theirs) * 1e6:.0f} us:"
+        f" ratio {_ratio(theirs, ours)}; all in all {_rate(size, sum(ours))}, bare {_rate(size, sum(theirs))}"
     )
     group = [_batch(128 * KIB)] * 16
     log = _open(directory / "groups")
@@ -153,12 +154,9 @@ def _batch(size: int) -> LocalAppend:
     )
 
 
-def _bare_loop(path: Path, data: bytes, count: int) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    for number in range(count):
-        os.pwrite(descriptor, data, number * len(data))
-        os.fdatasync(descriptor)
-    os.close(descriptor)
+def _write_and_sync(descriptor: int, data: bytes, at: int) -> None:
+    os.pwrite(descriptor, data, at)
+    os.fdatasync(descriptor)
 
 
 def _cat(paths: list[Path]) -> None:
