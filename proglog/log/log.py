@@ -219,6 +219,18 @@ class Log:
         """
         return reading.read(self._state, cursor, max_bytes)
 
+    def recheck(self, cursor: LogCursor) -> None:
+        """Look again at the segment of ``cursor``: bytes that were read there did not check out.
+
+        A read trusts what this process wrote or checked before. Disks rot all the same: who checks what it reads says so
+        here, and :meth:`damaged` knows it from then on.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed the segment.
+            StorageError: The disk could not be read.
+        """
+        reading.recheck(self._state, cursor)
+
     def seek(self, offset: Offset) -> LogCursor:
         """Return the place of the batch that holds ``offset``; the end for ``end_offset``.
 

@@ -39,6 +39,13 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             cursor = LogCursor(following.base_offset, Position(0))
 
 
+def recheck(state: LogState, cursor: LogCursor) -> None:
+    """See :meth:`proglog.log.log.Log.recheck`."""
+    segment = state.segment_at(cursor.segment)
+    with unless_removed(state, segment):
+        segment.recheck()
+
+
 @contextmanager
 def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
     """Say that a segment is out of range where it cannot be read because retention was faster than its reader."""

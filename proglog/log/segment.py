@@ -278,6 +278,14 @@ class Segment:
         magic, batch_bytes = _LENGTH.unpack_from(data) if len(data) >= HEADER_BYTES else (b"", 0)
         return int(batch_bytes) if magic == MAGIC and batch_bytes <= MAX_BATCH_BYTES else 0
 
+    def recheck(self) -> None:
+        """Read the store again, what was known to be whole included, and remember what is not.
+
+        Raises:
+            StorageError: The disk could not be read.
+        """
+        self.holes = self._scan().holes
+
     def _damaged(self, position: Position) -> ProglogError | None:
         """Find out how far the damage at ``position`` goes and remember it: what is not damaged stays readable.
 

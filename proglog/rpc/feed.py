@@ -15,6 +15,7 @@ that is sent rot can only hang up, while one that is told of damage asks somebod
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from struct import Struct
 
 from proglog.errors import (
@@ -23,6 +24,7 @@ from proglog.errors import (
     MalformedBatchError,
     NotFoundError,
     OffsetOutOfRangeError,
+    StorageError,
 )
 from proglog.log.log import Log
 from proglog.log.model import LogCursor, OriginState
@@ -77,7 +79,9 @@ class Feed:
             return b""  # a want moved the pass back while that was being read
         self.cursor = following
         runs: list[tuple[int, int]] = []
+        sound_bytes = 0
         for position, header in sound_batches(data):
+            sound_bytes += header.batch_bytes
             expected = self._wanted.get(header.origin)
             if expected is None or header.next_sequence <= expected:
                 continue
@@ -91,6 +95,9 @@ class Feed:
                 runs[-1] = (runs[-1][0], end)
             else:
                 runs.append((position, end))
+        if sound_bytes < len(data):
+            with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
+                self.log.recheck(cursor)
         if runs == [(0, len(data))]:
             return data
         return b"".join(data[start:end] for start, end in runs)

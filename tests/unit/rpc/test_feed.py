@@ -139,6 +139,8 @@ def test_rot_is_not_sent_and_said_to_be_damage_with_the_place_to_go_on(tmp_path:
     assert values(read_all(feed)) == [b"%03d" % number for number in range(10)]
     (event,) = feed.events()
     assert (event.kind, event.sequence) == (EventKind.DAMAGED, 13)
+    (lost,) = log.damaged()  # though this process wrote it, whole, a moment ago
+    assert (lost.start, lost.end) == (10, 11)
     feed.want(log.origin, Sequence(13), 0)
     assert values(read_all(feed)) == [b"%03d" % number for number in range(11, 100)]
 
