@@ -46,7 +46,8 @@ async def test_a_directory_put_back_goes_on_under_a_new_origin_and_gets_its_own_
 ) -> None:
     """The copy was made while the agent was down; what came after it is known to the others only.
 
-    Clients write to it from its first moment, before a peer can tell it what it had written in its other life.
+    Clients write to the others all the time, and to it once it has met them: what is written to it before that is another
+    history of the same origin, as below.
     """
     history = History()
     async with open_cluster("abc") as cluster:
@@ -63,10 +64,10 @@ async def test_a_directory_put_back_goes_on_under_a_new_origin_and_gets_its_own_
         a.log = "a, rolled back"
         (a.agent.directory / "backup").rename(a.data_dir)
 
-        async with Load(cluster, history):
+        async with Load([cluster["b"], cluster["c"]], history):
             await a.start()
             await cluster.until(lambda: went_on_as_another(a, before.node.origin), within=10, what="a new origin")
-            await asyncio.sleep(1)
+            await write(cluster, "a", history)
 
         record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
         assert history.problems(await cluster.read()) == []
@@ -87,9 +88,9 @@ async def test_a_directory_cloned_to_a_second_host_becomes_two_origins(open_clus
         shutil.copytree(a.data_dir, clone.data_dir)
         origin = origins_of(await cluster["b"].status())
         await asyncio.gather(a.start(), clone.start())
-        async with Load(cluster, history):
+        async with Load([cluster["b"]], history):
             await cluster.until(lambda: differ(a, clone), within=10, what="two origins")
-            await asyncio.sleep(1)
+            await write(cluster, "ac", history)
 
         record_property("converged_s", await cluster.converged(within=CONVERGED_WITHIN))
         assert history.problems(await cluster.read()) == []
