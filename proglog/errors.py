@@ -201,7 +201,7 @@ class TooFewServersError(PreconditionError):
     """
 
     def __init__(self, wanted: int, servers: int) -> None:
-        super().__init__(f"acks={wanted}: this cluster has {servers} servers alive; ask for at most that many")
+        super().__init__(f"acks={wanted}: servers alive: {servers}; ask for at most that many")
         self.wanted = wanted
         self.servers = servers
 

@@ -70,6 +70,7 @@ class LogWriter:
         """Records sent to consumers, as far as services count them here."""
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
+        self._turn = asyncio.Lock()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._advanced = asyncio.Event()
@@ -177,16 +178,17 @@ class LogWriter:
         self._readers.shutdown()
 
     async def _append(self, appends: Sequence[Append]) -> list[Outcome]:
-        while self._queued_bytes >= MAX_QUEUED_BYTES and not self._closing:
-            self._room.clear()
-            await self._room.wait()
-        if self._closing:
-            raise LogClosedError
-        create_future = asyncio.get_running_loop().create_future
-        pending = [_Pending(append, create_future()) for append in appends]
-        self._queue.extend(pending)
-        self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
-        self._work.set()
+        async with self._turn:  # first come, first queued: a producer's batches keep their order
+            while self._queued_bytes >= MAX_QUEUED_BYTES and not self._closing:
+                self._room.clear()
+                await self._room.wait()
+            if self._closing:
+                raise LogClosedError
+            create_future = asyncio.get_running_loop().create_future
+            pending = [_Pending(append, create_future()) for append in appends]
+            self._queue.extend(pending)
+            self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
+            self._work.set()
         return [await each.answer for each in pending]
 
     async def _write_groups(self) -> None:

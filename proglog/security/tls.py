@@ -181,7 +181,7 @@ class CertificateExpiry:
         return self._not_after
 
     def _read(self) -> datetime:
-        return certificate_summary(read_bounded(self._path, MAX_PEM_BYTES)).not_after
+        return summary_of(parse_certificates(read_bounded(self._path, MAX_PEM_BYTES), self._path)[0]).not_after
 
 
 def server_credentials(

@@ -84,3 +84,17 @@ async def test_a_refill_heals_and_listeners_are_told(tmp_path: Path) -> None:
         read = await writer.read(log.seek(Offset(0))._replace(position=Position(0)), 1 << 20)
         assert [value for each in scan.batches(read.data) for value in scan.values(each)] == [b"a", b"b", b"c"]
     log.close()
+
+
+async def test_who_waits_for_room_keeps_the_place_in_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proglog.agent.writer.MAX_QUEUED_BYTES", 1)
+    log = open_log(tmp_path)
+    async with LogWriter(log) as writer:
+        early = [asyncio.create_task(writer.append(batch_of(b"%d" % number, number))) for number in range(20)]
+        await early[0]  # there is room again just now, and others wait for it
+        late = asyncio.create_task(writer.append(batch_of(b"20", 20)))
+
+        places = [each.base_offset for each in await asyncio.gather(*early, late)]
+
+    assert places == list(range(21))
+    log.close()
