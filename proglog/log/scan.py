@@ -13,6 +13,8 @@ Below the durable mark (a sealed segment is all below it) damage is always corru
 Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to tell.
 """
 
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -97,6 +99,7 @@ def scan_store(
     holes: list[Hole] = []
     position = Position(0)
     window = _Window(file, min(length, file.size()))
+    ahead: deque[tuple[Position, Offset]] | None = None
     while position < length:
         batch = window.batch_at(position)
         if batch is not None and _continues(index, batch.header, position):
@@ -109,7 +112,12 @@ def scan_store(
         if unknown:
             where = f"{store_name(base_offset)}, byte {position}"
             raise StorageError(f"{where}: {unknown} is not known here; a later version wrote this log: use that")
-        following = _next_batch(window, _after_damage(window, index, position), index.end_offset)
+        after = _after_damage(window, index, position)
+        if ahead is None:
+            ahead = _in_their_place(window, after, index.end_offset)
+        while ahead and (ahead[0][0] < after or ahead[0][1] < index.end_offset):
+            ahead.popleft()
+        following = _next_batch(window, ahead[0][0], index.end_offset) if ahead else None
         if position >= durable[0] and (following is None or not _synced_before(window, position, following)):
             return ScannedStore(index, position, holes, length)
         if following is None:
@@ -188,6 +196,32 @@ def _next_batch(window: _Window, start: int, end_offset: Offset) -> tuple[Positi
             return Position(position), batch.header
         position += 1
     return None
+
+
+def _in_their_place(window: _Window, start: int, end_offset: Offset) -> deque[tuple[Position, Offset]]:
+    """Return (position, base offset) of the whole batches from ``start`` on that are in their own place.
+
+    Sectors that reached each other's place hold whole batches, too. In their place are those of the longest run whose
+    offsets ascend: a batch of further ahead would have all behind it out of order.
+    """
+    found: list[tuple[Position, Offset, int]] = []  # and the number of the one before it in the longest run so far
+    run_ends: list[Offset] = []  # the lowest end offset of a run of each length
+    last: list[int] = []  # and which batch that is the end of
+    ahead = _next_batch(window, start, end_offset)
+    while ahead is not None:
+        position, header = ahead
+        length = bisect_right(run_ends, header.base_offset)
+        found.append((position, header.base_offset, last[length - 1] if length else -1))
+        if length == len(run_ends) or header.end_offset < run_ends[length]:
+            run_ends[length : length + 1] = [header.end_offset]
+            last[length : length + 1] = [len(found) - 1]
+        ahead = _next_batch(window, position + header.batch_bytes, end_offset)
+    run: deque[tuple[Position, Offset]] = deque()
+    number = last[-1] if last else -1
+    while number >= 0:
+        position, base_offset, number = found[number]
+        run.appendleft((position, base_offset))
+    return run
 
 
 def _synced_before(window: _Window, damaged: Position, following: tuple[Position, BatchHeader]) -> bool:
