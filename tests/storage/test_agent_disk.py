@@ -128,7 +128,6 @@ async def test_a_slow_sync_holds_producers_back_and_nobody_else(
 
 
 @needs_strace
-@pytest.mark.xfail(reason="gRPC's receive window grows with the bandwidth that it sees", strict=False)
 async def test_a_slow_sync_costs_little_memory(agent: AgentProcess, client: BookClient) -> None:
     _, grown = await _load_a_slow_disk(agent, client, 0.3)
     assert grown < 64 * MIB
