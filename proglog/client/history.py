@@ -66,11 +66,17 @@ def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
 
 
 def _rate(before: Frame, after: Frame, counter: Counter) -> float:
-    same_run = before.snapshot.node.started_at_ms == after.snapshot.node.started_at_ms
+    same_run = _run(before) == _run(after)
     seconds = (after.agent_ms - before.agent_ms) / 1000
     if not (same_run and after.live and seconds > 0):
         return 0.0
     return max(counter(after.snapshot) - counter(before.snapshot), 0) / seconds
+
+
+def _run(frame: Frame) -> tuple[str, bytes, int]:
+    """Identifies whose counters these are: an agent, from one start to the next."""
+    node = frame.snapshot.node
+    return node.name, node.origin, node.started_at_ms
 
 
 def rate_now(frames: Sequence[Frame], counter: Counter, seconds: int = 3) -> float:

@@ -25,7 +25,7 @@ from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import LiveSource, RecordedSource, Source
 from proglog.tui.spans import Look
-from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, Stepped, Tick, reduce
+from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
 from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
 from proglog.tui.views import alerts, guide
 
@@ -190,8 +190,18 @@ class DashApp(App[None]):
 
     def dispatch(self, event: Event) -> None:
         """Takes an event into the state; the screen follows at the next paint."""
-        self.state = reduce(self.state, event)
+        before, self.state = self.state, reduce(self.state, event)
         self._dirty = True
+        if isinstance(event, SnapshotArrived) and before.stand_in != event.stand_in:
+            self._tell_speaker(event)
+
+    def _tell_speaker(self, event: SnapshotArrived) -> None:
+        """Says that another member speaks from now on, or the watched agent again."""
+        if event.stand_in:
+            gone = self.state.home or self.state.target
+            self.tell(f"{gone} is gone: watching from {event.snapshot.node.name}", severity="warning")
+        else:
+            self.tell(f"{event.snapshot.node.name} is back")
 
     def mark_dirty(self) -> None:
         """Asks for a paint."""

@@ -3,17 +3,19 @@
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from proglog.client import DEFAULT_TIMEOUT, connect
-from proglog.client.model import ClusterSnapshot
 from proglog.client.recording import load
 from proglog.errors import ConfigError, NotFoundError
 from proglog.record.record import StoredRecord
-from proglog.tui.state import ConnectionLost, Event, Loaded, SnapshotArrived
+from proglog.tui.state import Event, Loaded
+from proglog.tui.watcher import Watcher
 
 if TYPE_CHECKING:
+    from proglog.client import Client
     from proglog.client.place import Place
     from proglog.security.tls import TLSFiles
 
@@ -68,6 +70,7 @@ class LiveSource:
         self._tls = tls
         self._timeout = timeout
         self._clock = clock
+        self._watcher: Watcher | None = None
 
     def at(self, addr: str) -> "LiveSource":
         """Returns the source for another agent, with the same credentials.
@@ -80,20 +83,24 @@ class LiveSource:
         return LiveSource(addr, self._tls, timeout=self._timeout, clock=self._clock)
 
     async def events(self) -> AsyncIterator[Event]:
-        """Yields snapshots and what happens to the connection, for ever; tries again at least once a second."""
-        async with connect(self.target, tls=self._tls, timeout=self._timeout) as client:
-            from proglog.client.client import Reconnecting  # gRPC is imported by now, after the first frame
+        """Yields snapshots and what happens to the connection, for ever.
 
-            async for item in client.watch_forever(segments=True):
-                if isinstance(item, ClusterSnapshot):
-                    yield SnapshotArrived(item, self._clock())
-                elif isinstance(item, Reconnecting):
-                    error = str(item.error)
-                    yield ConnectionLost(at=self._clock(), attempt=item.attempt, retry_in=item.retry_in, error=error)
+        Tries again at least once a second, watches from another member meanwhile, and asks all of them what they hold.
+        """
+        self._watcher = Watcher(self.target, self._dial, self._clock)
+        async with aclosing(self._watcher.events()) as events:
+            async for event in events:
+                yield event
+
+    def _dial(self, addr: str) -> "Client":
+        """Returns a client; errors as those of :meth:`at`, for any address but that which the reader gave."""
+        source = self if addr == self.target else self.at(addr)
+        return connect(source.target, tls=self._tls, timeout=self._timeout)
 
     async def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
-        """Yields a portion for each batch."""
-        async with connect(self.target, tls=self._tls, timeout=self._timeout) as client:
+        """Yields a portion for each batch, from the agent that is watched now."""
+        speaker = self._watcher.speaker if self._watcher else self.target
+        async with self._dial(speaker) as client:
             async for fetched in client.consume(start, follow=True):
                 yield tuple(fetched.records())
 

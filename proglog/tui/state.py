@@ -8,17 +8,26 @@
          | ConnectionLost         v   |        '------- Resumed, ---------'
          '-----------------> reconnecting          Stepped past the end
 
+While its agent is gone, another member may speak in its place: then the dashboard is live, with a ``stand_in``. Beside
+the one that speaks, all other members say what they hold themselves (``others``); of the past only the first is kept.
+
 Nothing here knows Textual, sockets or clocks: events carry the time. A pause freezes what is shown, never what is
 collected, and an agent that is gone leaves its last word on the screen.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
 from proglog.client.alerts import Alert, Severity, evaluate
 from proglog.client.history import CAPACITY, FRAME_SECONDS, Frame, shared
 from proglog.client.model import ClusterSnapshot
+
+MAX_OTHERS = 64
+"""Members whose own word is kept, beside that of the one that is watched."""
+FIRST_HAND_SECONDS = 30.0
+"""How long a member's word counts as its present: above the longest interval at which the others are asked."""
 
 
 class Phase(StrEnum):
@@ -56,6 +65,12 @@ class DashState:
     """Whether each tick shows the next frame of a recording."""
     raised: frozenset[str] = frozenset()
     """Keys of the alerts that the latest snapshot raised: limits have hysteresis."""
+    home: str = ""
+    """Name of the agent at ``target``, once it has spoken. Foreign text."""
+    stand_in: str = ""
+    """Address of the member that speaks in its place; empty: it speaks itself."""
+    others: Mapping[str, tuple[ClusterSnapshot, float]] = field(default_factory=dict)
+    """What each other member said last of itself and its log, by name, and when that arrived."""
 
     @property
     def paused(self) -> bool:
@@ -98,6 +113,14 @@ class DashState:
             return not self.frames[self.cursor].live
         return self.latest is not None and self.phase in {Phase.CONNECTING, Phase.RECONNECTING}
 
+    def first_hand(self, name: str) -> ClusterSnapshot | None:
+        """Returns what a member itself says at the moment on the screen; ``None``: it is known from others alone."""
+        if self.shown is not None and self.shown.node.name == name:
+            return None if self.stale else self.shown
+        snapshot, at = self.others.get(name, (None, 0.0))
+        fresh = self.cursor is None and self.now - at < FIRST_HAND_SECONDS
+        return snapshot if fresh else None
+
     @property
     def alerts(self) -> tuple[Alert, ...]:
         """What needs attention at the moment on the screen, the worst first."""
@@ -108,25 +131,39 @@ class DashState:
 
     def _unreachable(self) -> tuple[Alert, ...]:
         """Returns the alert that all others are as old as the last contact."""
-        if self.cursor is not None or not self.stale:
+        if self.cursor is not None:
             return ()
-        return (
-            Alert(
-                key="unreachable",
-                severity=Severity.CRITICAL,
-                subject=self.shown.node.name if self.shown else self.target,
-                what=f"does not answer: {self.error or 'no reason known'}",
-                advice="What is shown is its last word. It is tried again by itself; o watches from another member.",
-            ),
+        if self.stand_in and not self.stale:
+            return (self._replaced(),)
+        return (self._silent(),) if self.stale else ()
+
+    def _replaced(self) -> Alert:
+        return Alert(
+            key="unreachable",
+            severity=Severity.WARNING,
+            subject=self.home or self.target,
+            what=f"does not answer: {self.error or 'no reason known'}",
+            advice=f"{self.shown.node.name if self.shown else self.stand_in} is watched instead, until it is back.",
+        )
+
+    def _silent(self) -> Alert:
+        return Alert(
+            key="unreachable",
+            severity=Severity.CRITICAL,
+            subject=self.shown.node.name if self.shown else self.target,
+            what=f"does not answer: {self.error or 'no reason known'}",
+            advice="What is shown is its last word. It and other members are tried by themselves; o chooses one.",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotArrived:
-    """The agent spoke."""
+    """The agent spoke, or whoever stands in for it."""
 
     snapshot: ClusterSnapshot
     at: float
+    stand_in: str = ""
+    """Address of the member that speaks in the agent's place; empty: the agent itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +175,24 @@ class ConnectionLost:
     retry_in: float
     """Seconds until the next attempt."""
     error: str
+    stand_in: str = ""
+    """Address of the member that was lost in the agent's place; empty: the agent itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSpoke:
+    """A member beside the watched one told what it holds."""
+
+    name: str
+    snapshot: ClusterSnapshot
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLost:
+    """A member beside the watched one does not answer, or is none any more."""
+
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +234,9 @@ class Stepped:
     frames: int
 
 
-Event = SnapshotArrived | ConnectionLost | Tick | Loaded | Retargeted | Paused | Resumed | Stepped
+Event = (
+    SnapshotArrived | ConnectionLost | OtherSpoke | OtherLost | Tick | Loaded | Retargeted | Paused | Resumed | Stepped
+)
 
 
 def reduce(state: DashState, event: Event) -> DashState:
@@ -189,6 +246,11 @@ def reduce(state: DashState, event: Event) -> DashState:
             return _arrived(state, event)
         case ConnectionLost():
             return _lost(state, event)
+        case OtherSpoke():
+            return _heard(state, event)
+        case OtherLost():
+            left = {name: heard for name, heard in state.others.items() if name != event.name}
+            return replace(state, others=left)
         case Tick():
             return _ticked(replace(state, now=event.at))
         case Loaded():
@@ -212,8 +274,10 @@ def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
             state,
             now=event.at,
             phase=Phase.LIVE,
-            attempt=0,
-            error="",
+            attempt=state.attempt if event.stand_in else 0,
+            error=state.error if event.stand_in else "",
+            home=state.home if event.stand_in else snapshot.node.name,
+            stand_in=event.stand_in,
             latest=snapshot,
             received_at=event.at,
             raised=frozenset(alert.key for alert in evaluate(snapshot, raised=state.raised)),
@@ -232,11 +296,23 @@ def _with_members(snapshot: ClusterSnapshot, before: ClusterSnapshot | None) -> 
     return replace(snapshot, members=before.members, peers=before.peers)
 
 
+def _heard(state: DashState, event: OtherSpoke) -> DashState:
+    """Keeps a member's word, without what it says of others: sixty-four whole snapshots would be large."""
+    before, _ = state.others.get(event.name, (None, 0.0))
+    if before is None and len(state.others) >= MAX_OTHERS:
+        return state
+    own = shared(replace(event.snapshot, peers=(), segments=(), events=()), before)
+    return replace(state, now=max(state.now, event.at), others={**state.others, event.name: (own, event.at)})
+
+
 def _lost(state: DashState, event: ConnectionLost) -> DashState:
+    if event.stand_in:
+        lost = state.stand_in == event.stand_in
+        return replace(state, now=event.at, phase=Phase.RECONNECTING) if lost else state
     return replace(
         state,
         now=event.at,
-        phase=Phase.RECONNECTING,
+        phase=state.phase if state.stand_in else Phase.RECONNECTING,
         attempt=event.attempt,
         retry_at=event.at + event.retry_in,
         error=event.error,

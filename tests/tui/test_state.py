@@ -7,15 +7,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proglog.client.history import CAPACITY
+from proglog.client.alerts import Severity
+from proglog.client.history import CAPACITY, appended, rates
 from proglog.client.model import PeerState
 from proglog.tui.state import (
+    FIRST_HAND_SECONDS,
+    MAX_OTHERS,
     ConnectionLost,
     DashState,
     Loaded,
+    OtherLost,
+    OtherSpoke,
     Paused,
     Phase,
     Resumed,
+    Retargeted,
     SnapshotArrived,
     Stepped,
     Tick,
@@ -209,3 +215,75 @@ def test_no_order_of_events_breaks_the_state(world, moves):
         assert all(before.at <= after.at for before, after in pairwise(state.frames))
         assert state.alerts is not None
         assert state.agent_now_ms > 0
+
+
+def _stood_in(state: DashState, world, at: float) -> DashState:
+    """Lets node-b speak in the place of node-a."""
+    snapshot = replace(world.snapshot(), node=replace(world.snapshot().node, name="node-b"))
+    return reduce(state, SnapshotArrived(snapshot, at, stand_in="10.0.0.2:8400"))
+
+
+def test_a_stand_in_is_live_and_says_for_whom_it_speaks(live, world):
+    state = _stood_in(_lost(live(3), START + 4), world, START + 6)
+    assert (state.phase, state.stale, state.home, state.stand_in) == (Phase.LIVE, False, "node-a", "10.0.0.2:8400")
+    assert (state.shown.node.name, state.error) == ("node-b", "refused")
+    assert [(alert.key, alert.severity, alert.subject) for alert in state.alerts[:1]] == [
+        ("unreachable", Severity.WARNING, "node-a")
+    ]
+
+
+def test_tries_of_the_agent_do_not_make_its_stand_in_stale(live, world):
+    state = _lost(_stood_in(_lost(live(3), START + 4), world, START + 6), START + 7)
+    assert (state.phase, state.stale, state.attempt) == (Phase.LIVE, False, 3)
+
+
+def test_the_agents_own_word_ends_the_stand_in(live, world):
+    state = _stood_in(_lost(live(3), START + 4), world, START + 6)
+    state = reduce(state, SnapshotArrived(world.snapshot(), START + 8))
+    assert (state.stand_in, state.shown.node.name, state.error, state.alerts) == ("", "node-a", "", ())
+
+
+def test_a_stand_in_that_is_lost_leaves_its_word_stale(live, world):
+    state = _stood_in(_lost(live(3), START + 4), world, START + 6)
+    lost = ConnectionLost(at=START + 7, attempt=0, retry_in=0.2, error="", stand_in="10.0.0.2:8400")
+    assert reduce(state, lost).stale
+    assert not reduce(reduce(state, SnapshotArrived(world.snapshot(), START + 8)), lost).stale
+
+
+def test_a_change_of_speakers_is_no_burst_of_records(live, world):
+    state = live(5)
+    other = replace(
+        world.snapshot(),
+        node=replace(world.snapshot().node, name="node-b", origin=bytes(16)),
+        log=replace(world.snapshot().log, records_appended=10**9),
+    )
+    state = reduce(state, SnapshotArrived(other, START + 6, stand_in="10.0.0.2:8400"))
+    assert rates(state.frames, appended)[-1] == 0
+
+
+def _other(world, name: str):
+    snapshot = world.snapshot()
+    return replace(snapshot, node=replace(snapshot.node, name=name))
+
+
+def test_each_member_speaks_for_itself_until_it_is_lost_or_silent(live, world):
+    state = reduce(live(3), OtherSpoke("node-b", _other(world, "node-b"), START + 3))
+    assert state.first_hand("node-a") is state.shown
+    assert state.first_hand("node-b").node.name == "node-b"
+    assert state.first_hand("node-c") is None
+    assert reduce(state, OtherLost("node-b")).first_hand("node-b") is None
+    assert reduce(state, Tick(START + 3 + FIRST_HAND_SECONDS)).first_hand("node-b") is None
+
+
+def test_of_the_past_only_the_watched_agents_word_is_known(live, world):
+    state = reduce(live(3), OtherSpoke("node-b", _other(world, "node-b"), START + 3))
+    assert reduce(state, Paused()).first_hand("node-b") is None
+
+
+def test_what_members_say_of_others_is_not_kept_nor_more_members_than_the_bound(live, world):
+    state = live(1)
+    for index in range(MAX_OTHERS + 5):
+        state = reduce(state, OtherSpoke(f"m{index}", _other(world, f"m{index}"), START + 1))
+    assert len(state.others) == MAX_OTHERS
+    assert all((other.peers, other.segments, other.events) == ((), (), ()) for other, _ in state.others.values())
+    assert reduce(state, Retargeted("y", START + 2)).others == {}

@@ -15,10 +15,17 @@ def header_line(state: DashState, look: Look, width: int) -> Line:
     left = [Span(" proglog " if width >= 60 else " ", Role.ACCENT)]
     if state.shown:
         left += [look.safe(state.shown.node.name, 40, role=Role.STRONG), Span(" ")]
-    left.append(look.safe(state.target, 60, role=Role.MUTED))
+    left += _address(state, look)
     middle = _totals(state, look)
     roomy = width_of(left) + width_of(middle) + width_of(connection) + 8 <= width
     return spread([*left, *middle] if roomy else left, [Span(" "), *connection, Span(" ")], width)
+
+
+def _address(state: DashState, look: Look) -> Line:
+    if not state.stand_in or state.paused:
+        return line(look.safe(state.target, 60, role=Role.MUTED))
+    instead = Span(f"instead of {look.safe(state.home or state.target, 40).text} ", Role.WARN)
+    return line(instead, look.safe(state.stand_in, 60, role=Role.MUTED))
 
 
 def _totals(state: DashState, look: Look) -> Line:
