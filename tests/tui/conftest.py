@@ -5,6 +5,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ from proglog.client.place import Place, PlaceKind
 from proglog.record.record import StoredRecord
 from proglog.tui.app import DashApp
 from proglog.tui.spans import Look
-from proglog.tui.state import ConnectionLost, Event, SnapshotArrived, Tick
+from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived, Tick
 
 NOW = 1_790_000_000.0
 """The frozen clock: 2026-09-21 14:13:20 UTC."""
@@ -80,6 +81,27 @@ class World:
             "taken_at_ms": now_ms,
         }
         return ClusterSnapshot(**{**values, **self.overrides})  # type: ignore[arg-type]
+
+    def told_by(self, name: str) -> ClusterSnapshot:
+        """What another member says: it has all of its own records, and is the first of its members."""
+        own = self.snapshot()
+        node = replace(own.node, name=name, origin=_origin(name), started_at_ms=own.node.started_at_ms + 600_000)
+        next_sequence = {_origin(name): self.written(name) + 2}
+        return replace(
+            own,
+            node=node,
+            log=replace(
+                own.log,
+                bytes=own.log.bytes + self.lag[name] * RECORD_BYTES,
+                end_offset=own.log.end_offset + self.lag[name],
+            ),
+            members=tuple(replace(member, local=member.name == name) for member in own.members),
+            origins=tuple(
+                replace(origin, next_sequence=next_sequence.get(origin.origin, origin.next_sequence))
+                for origin in own.origins
+            ),
+            peers=tuple(replace(self._peer(other), origins=()) for other in self.names if other != name),
+        )
 
     def _node(self) -> NodeStatus:
         return NodeStatus(
@@ -187,6 +209,19 @@ class Dash:
         for _ in range(seconds):
             self.world.second += 1
             self.app.dispatch(Tick(self.now))
+        await self.settle()
+
+    async def hear(self, *names: str) -> None:
+        """Lets members say themselves what they hold."""
+        for name in names:
+            self.app.dispatch(OtherSpoke(name, self.world.told_by(name), self.now))
+        await self.settle()
+
+    async def stand_in(self, name: str) -> None:
+        """Lets a member speak in the place of the agent, which was lost."""
+        self.world.second += 1
+        speaker = SnapshotArrived(self.world.told_by(name), self.now, stand_in=f"10.0.0.{ord(name[-1]) - 96}:8400")
+        self.app.dispatch(speaker)
         await self.settle()
 
     async def settle(self) -> None:

@@ -44,6 +44,24 @@ async def test_a_member_failed_and_the_agent_is_gone(open_dash, world, golden, s
         golden(f"lost-{size[0]}x{size[1]}", dash.text)
 
 
+@pytest.mark.parametrize("size", [(140, 40), (80, 24), (40, 12)])
+async def test_another_member_stands_in_for_the_agent(open_dash, world, golden, size):
+    async with open_dash(size) as dash:
+        await _story(dash, world)
+        await dash.lose(2)
+        await dash.stand_in("node-b")
+        golden(f"stand-in-{size[0]}x{size[1]}", dash.text)
+
+
+@pytest.mark.parametrize(("name", "keys"), [("matrix-heard", ["m", "m", "z"]), ("members-heard", ["1", "z"])])
+async def test_what_a_member_says_itself_is_told_apart_from_hearsay(open_dash, world, golden, name, keys):
+    async with open_dash((140, 16)) as dash:
+        await _story(dash, world)
+        await dash.hear("node-b")
+        await dash.press(*keys)
+        golden(name, dash.text)
+
+
 @pytest.mark.parametrize(
     ("name", "keys"),
     [

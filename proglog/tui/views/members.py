@@ -2,8 +2,8 @@
 
 from proglog.client.history import rate_now, rates, written_by
 from proglog.client.model import ClusterSnapshot, Member, MemberStatus
-from proglog.client.words import count_words, member_mark, rate_words, short_duration
-from proglog.tui.spans import Look, Role, Span, line
+from proglog.client.words import bytes_words, count_words, member_mark, rate_words, short_duration
+from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Row
 
@@ -15,7 +15,11 @@ COLUMNS = (
     Column(title="RECORDS", width=9, right=True, rank=1),
     Column(title="WRITES", width=7, right=True, rank=1),
     Column(title="LAST 2 MIN", width=10, right=True, flex=2, rank=4, limit=30),
-    Column(title="RPC ADDRESS", width=15, flex=1, rank=5, limit=30),
+    Column(title="HOLDS", width=9, right=True, rank=5),
+    Column(title="DISK", width=7, right=True, rank=6),
+    Column(title="UP", width=6, right=True, rank=7),
+    Column(title="VERSION", width=8, rank=8, limit=16),
+    Column(title="RPC ADDRESS", width=15, flex=1, rank=9, limit=30),
 )
 
 _ROLES = {
@@ -54,6 +58,7 @@ def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look
     role = status_role(member.status)
     mark = member_mark(member.status)
     rtt = f"{member.rtt_ms:.1f} ms" if member.rtt_ms else look.pick("·", "-")
+    own, holds, disk, up, version = _own_word(member, state, look)
     return Row(
         key=member.name,
         cells=(
@@ -64,8 +69,41 @@ def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look
             line(count_words(held)),
             line(Span(rate_words(pace), Role.TEXT if pace else Role.MUTED)),
             lambda width: line(look.spark(trend, width)),
+            *own,
             line(look.safe(member.rpc_addr, 60, role=Role.MUTED)),
         ),
-        sort=(member.name, mark.word, seconds, member.rtt_ms, held, pace, pace, member.rpc_addr),
+        sort=(
+            member.name,
+            mark.word,
+            seconds,
+            member.rtt_ms,
+            held,
+            pace,
+            pace,
+            holds,
+            disk,
+            up,
+            version,
+            member.rpc_addr,
+        ),
         source=member,
     )
+
+
+def _own_word(member: Member, state: DashState, look: Look) -> tuple[tuple[Line, ...], int, int, int, str]:
+    """Returns the cells of what a member says of itself, and what they sort by; dots when it says nothing."""
+    own = state.first_hand(member.name)
+    if own is None:
+        return (line(Span(look.pick("·", "-"), Role.MUTED)),) * 4, -1, -1, -1, ""
+    holds, size, up_ms = (
+        own.log.end_offset - own.log.start_offset,
+        own.log.bytes,
+        own.taken_at_ms - own.node.started_at_ms,
+    )
+    cells = (
+        line(count_words(holds)),
+        line(bytes_words(size)),
+        line(Span(short_duration(up_ms / 1000), Role.MUTED)),
+        line(look.safe(own.node.version, 20, role=Role.MUTED)),
+    )
+    return cells, holds, size, up_ms, own.node.version

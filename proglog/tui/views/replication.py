@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 
 from proglog.client.history import catch_up_seconds, lag_behind, levels, records_in
-from proglog.client.model import ClusterSnapshot, OriginStatus, PeerOrigin, PeerState, PeerStatus
+from proglog.client.model import OriginStatus, PeerOrigin, PeerState, PeerStatus
 from proglog.client.words import (
     bytes_words,
     count_words,
@@ -160,7 +160,7 @@ def origin_name(node_name: str, origin: bytes, look: Look) -> Line:
 
 def matrix_columns(state: DashState, look: Look) -> tuple[Column, ...]:
     """Returns a column for the origins and one for each node that is known to hold copies."""
-    names = _holders(state.shown) if state.shown else []
+    names = _holders(state)
     titles = [look.safe(name, 14).text for name in names]
     return (
         Column(title="ORIGIN", width=14, flex=1, limit=30),
@@ -169,40 +169,73 @@ def matrix_columns(state: DashState, look: Look) -> tuple[Column, ...]:
 
 
 def matrix_rows(state: DashState, look: Look) -> list[Row]:
-    """Returns a row for each origin: how many of its records each node holds, and how far that is behind the most."""
-    snapshot = state.shown
-    if snapshot is None:
+    """Returns a row for each origin: how many of its records each node holds, and how far that is behind the most.
+
+    What a node says itself counts, or what the watched agent knows of it if that is newer: sequences only grow. A cell
+    of a node that does not speak for itself is marked as hearsay.
+    """
+    names = _holders(state)
+    told = {name: _told_by(name, state) for name in names}
+    first_hand = [state.first_hand(name) is not None for name in names]
+    rows = []
+    for origin in _all_origins(state):
+        held = [records_in(told[name].get(origin.origin, 0)) for name in names]
+        rows.append(_matrix_row(origin, held, first_hand, look))
+    return rows
+
+
+def _holders(state: DashState) -> list[str]:
+    """Returns the watched agent, its peers, and whoever else speaks for itself."""
+    if state.shown is None:
         return []
-    holders = _holders(snapshot)
-    known = {peer.name: {origin.origin: origin for origin in peer.origins} for peer in snapshot.peers}
-    return [_matrix_row(origin, holders, known, look) for origin in snapshot.origins]
+    node = state.shown.node.name
+    others = (name for name in sorted(state.others) if state.first_hand(name))
+    return list(dict.fromkeys([node, *(peer.name for peer in state.shown.peers), *others]))
 
 
-def _holders(snapshot: ClusterSnapshot) -> list[str]:
-    return [snapshot.node.name, *(peer.name for peer in snapshot.peers)]
+def _all_origins(state: DashState) -> list[OriginStatus]:
+    """Returns the origins that the watched agent holds, then those that only others hold."""
+    if state.shown is None:
+        return []
+    snapshots = [state.shown, *(other for name in sorted(state.others) if (other := state.first_hand(name)))]
+    known = {origin.origin: origin for snapshot in reversed(snapshots) for origin in snapshot.origins}
+    own = [origin.origin for origin in state.shown.origins]
+    return [known[origin] for origin in dict.fromkeys([*own, *sorted(known)])]
 
 
-def _matrix_row(origin: OriginStatus, holders: list[str], known: dict[str, dict[bytes, PeerOrigin]], look: Look) -> Row:
-    held = [records_in(origin.next_sequence)]
-    for name in holders[1:]:
-        there = known[name].get(origin.origin)
-        held.append(records_in(there.peer_next_sequence) if there else 0)
+def _told_by(name: str, state: DashState) -> dict[bytes, int]:
+    """Returns the next sequence of each origin at a node, from the best word there is."""
+    assert state.shown is not None  # it has holders
+    told: dict[bytes, int] = {}
+    for peer in state.shown.peers:
+        if peer.name == name:
+            told = {origin.origin: origin.peer_next_sequence for origin in peer.origins}
+    own = state.shown if state.shown.node.name == name else state.first_hand(name)
+    for origin in own.origins if own else ():
+        told[origin.origin] = max(told.get(origin.origin, 0), origin.next_sequence)
+    return told
+
+
+def _matrix_row(origin: OriginStatus, held: list[int], first_hand: list[bool], look: Look) -> Row:
     most = max(held)
     return Row(
         key=origin.origin.hex(),
         cells=(
             origin_name(origin.node_name, origin.origin, look),
-            *(_matrix_cell(count, most, look) for count in held),
+            *(_matrix_cell(count, most, own, look) for count, own in zip(held, first_hand, strict=True)),
         ),
         sort=(origin.node_name, *held),
         source=origin,
     )
 
 
-def _matrix_cell(count: int, most: int, look: Look) -> Line:
+def _matrix_cell(count: int, most: int, first_hand: bool, look: Look) -> Line:
+    """Returns a count, or what is missing; ``~`` and dimmed when another node says so."""
     if count >= most:
-        return line(Span(look.pick("✓ ", "= ") + short_count(count), Role.GOOD))
-    return line(Span(f"-{short_count(most - count)}", Role.WARN))
+        text, role = look.pick("✓ ", "= ") + short_count(count), Role.GOOD
+    else:
+        text, role = f"-{short_count(most - count)}", Role.WARN
+    return line(Span(text, role)) if first_hand else line(Span("~" + text, Role.MUTED))
 
 
 def summary(peers: Iterable[PeerStatus]) -> str:
