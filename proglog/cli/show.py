@@ -1,16 +1,50 @@
-"""What members, status, lag and segments share: ask once and write, or write again whenever something changes."""
+"""What members, status, lag and segments share: ask once and write, or again whenever something changes, or look back.
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+The past comes from a recording of the dashboard, ``--replay FILE``, at a moment of it, ``--at T``::
 
-from proglog.cli import options, output
+    +90  -30            seconds from its start; back from its end
+    @14:13:20           the last time that the clock showed that, where the reader is
+    2026-09-21T14:13:20Z     a moment; without a zone, where the reader is
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proglog.cli import diagnostics, options, output
 from proglog.client.model import ClusterSnapshot
+from proglog.errors import ConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
     from proglog.client import Client
+    from proglog.client.history import Frame
     from proglog.security.tls import TLSFiles
 
 WATCH_INTERVAL = 0.5
+PAST = "The past"
+
+Replay = Annotated[
+    Path | None,
+    typer.Option("--replay", metavar="FILE", help="Ask a recording of the dashboard, no agent", rich_help_panel=PAST),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        metavar="T",
+        help="Its moment: +SECONDS from its start, -SECONDS from its end, @HH:MM:SS, ISO 8601; left out: its end",
+        rich_help_panel=PAST,
+    ),
+]
+
+_SECONDS = re.compile(r"[+-]\d{1,9}(\.\d{1,3})?")
+_CLOCK = re.compile(r"@([01]\d|2[0-3]):([0-5]\d):([0-5]\d)")
+_DAY_SECONDS = 86_400
+_EXPECTED = "expected +90, -30, @14:13:20 or 2026-09-21T14:13:20Z"
 
 
 def show(
@@ -21,8 +55,22 @@ def show(
     *,
     watch: bool,
     segments: bool = False,
+    replay: Path | None = None,
+    at: str | None = None,
 ) -> None:
-    """Write a snapshot, or with ``watch`` every one; ends when the agent does, or when interrupted."""
+    """Write a snapshot, or with ``watch`` every one; ends when the agent does, or when interrupted.
+
+    Raises:
+        ConfigError: Flags that do not go together, or ``at`` is no moment.
+        ProglogError: Agent or recording cannot be used.
+    """
+    if replay is None and at is not None:
+        raise ConfigError("--at needs --replay FILE: an agent only knows the present")
+    if replay is not None:
+        if watch:
+            raise ConfigError("--watch and --replay do not go together: nothing changes in a recording")
+        write(_past(replay, at))
+        return
 
     async def main(client: "Client") -> None:
         if not watch:
@@ -34,3 +82,54 @@ def show(
             output.flush()
 
     options.with_client(addr, tls, timeout, main)
+
+
+def _past(path: Path, at: str | None) -> ClusterSnapshot:
+    from proglog.client.recording import load
+
+    frames = load(path).frames
+    if not frames:
+        raise InvalidRequestError(f"recording {path} is empty")
+    frame = frames[-1] if at is None else frame_at(frames, at)
+    if not frame.live:
+        name = frame.snapshot.node.name
+        diagnostics.note(f"{name} was out of reach at {_clock(frame.at)}; this is its last word before")
+    return frame.snapshot
+
+
+def frame_at(frames: "Sequence[Frame]", text: str) -> "Frame":
+    """Return the last of ``frames``, which are at least one, that is not after the moment ``text``.
+
+    Raises:
+        ConfigError: ``text`` is no moment, or none that the recording covers.
+    """
+    start, end = frames[0].at, frames[-1].at
+    moment = _moment(text, start, end)
+    if not start - 1 < moment < end + 1:  # a frame is a second long
+        raise ConfigError(f"--at {text}: the recording goes from {_clock(start)} to {_clock(end)}")
+    before = [frame for frame in frames if frame.at <= moment + 0.001]
+    return before[-1] if before else frames[0]
+
+
+def _moment(text: str, start: float, end: float) -> float:
+    """Return seconds since 1970."""
+    if _SECONDS.fullmatch(text):
+        return (start if text[0] == "+" else end) + float(text)
+    clock = _CLOCK.fullmatch(text)
+    if clock:
+        return _last_time(clock[1], clock[2], clock[3], end)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"--at {text!r:.60} is no moment; {_EXPECTED}") from None
+
+
+def _last_time(hour: str, minute: str, second: str, end: float) -> float:
+    """Return when the reader's clock last showed a time, up to the second in which the recording ends."""
+    day = datetime.fromtimestamp(end).astimezone()
+    moment = day.replace(hour=int(hour), minute=int(minute), second=int(second), microsecond=0).timestamp()
+    return moment if moment <= end + 1 else moment - _DAY_SECONDS
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")

@@ -1,12 +1,14 @@
 """List the members of the cluster, as one agent sees them."""
 
 from proglog.cli import options, output, tables
-from proglog.cli.show import show
+from proglog.cli.show import At, Replay, show
 
 
 def main(
     output_: options.Output = output.Format.TABLE,
     watch: options.Watch = False,
+    replay: Replay = None,
+    at: At = None,
     addr: options.Addr = options.DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
@@ -20,4 +22,6 @@ def main(
         timeout,
         lambda snapshot: output.rows(tables.members(snapshot), tables.MEMBERS, output_, empty="no members"),
         watch=watch,
+        replay=replay,
+        at=at,
     )

@@ -1,12 +1,14 @@
 """List the segments of an agent's log: offsets, records, bytes, time range, index."""
 
 from proglog.cli import options, output, tables
-from proglog.cli.show import show
+from proglog.cli.show import At, Replay, show
 
 
 def main(
     output_: options.Output = output.Format.TABLE,
     watch: options.Watch = False,
+    replay: Replay = None,
+    at: At = None,
     addr: options.Addr = options.DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
@@ -20,5 +22,7 @@ def main(
         timeout,
         lambda snapshot: output.rows(tables.segments(snapshot), tables.SEGMENTS, output_, empty="no segments"),
         watch=watch,
+        replay=replay,
+        at=at,
         segments=True,
     )

@@ -3,13 +3,15 @@
 import json
 
 from proglog.cli import options, output, tables
-from proglog.cli.show import show
+from proglog.cli.show import At, Replay, show
 from proglog.client.model import ClusterSnapshot
 
 
 def main(
     output_: options.Output = output.Format.TABLE,
     watch: options.Watch = False,
+    replay: Replay = None,
+    at: At = None,
     addr: options.Addr = options.DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
@@ -23,4 +25,5 @@ def main(
         else:
             output.rows(tables.status(snapshot), tables.STATUS, output_)
 
-    show(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, write, watch=watch)
+    tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
+    show(addr, tls, timeout, write, watch=watch, replay=replay, at=at)

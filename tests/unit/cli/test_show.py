@@ -1,0 +1,77 @@
+"""Moments of a recording: which frame `--at T` means."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from proglog.cli.show import frame_at
+from proglog.client.history import Frame
+from proglog.client.model import ClusterSnapshot, LogStatus, NodeStatus
+from proglog.errors import ConfigError
+
+START = 1_790_000_000.0
+"""2026-09-21 14:13:20 UTC."""
+
+
+@pytest.fixture(autouse=True)
+def _utc() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def _frames(seconds: int, start: float = START) -> Sequence[Frame]:
+    node = NodeStatus(
+        name="a", version="1", origin=bytes(16), rpc_addr="", bind_addr="", data_dir="", started_at_ms=0,
+        tls=False, acl=False, gossip_encrypted=False,
+    )  # fmt: skip
+    log = LogStatus(
+        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync="always", state="ok", disk_free_bytes=1,
+        disk_total_bytes=1, records_appended=0, bytes_appended=0, records_served=0,
+    )  # fmt: skip
+    snapshot = ClusterSnapshot(
+        node=node, log=log, members=(), origins=(), peers=(), segments=(), events=(), taken_at_ms=0
+    )
+    return [Frame(at=start + second + 0.02, snapshot=snapshot, live=True) for second in range(seconds)]
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("+0", 0),
+        ("+3", 3),
+        ("+3.9", 3),
+        ("-0", 9),
+        ("-4", 5),
+        ("@14:13:24", 3),
+        ("@14:13:29", 8),
+        ("2026-09-21T14:13:25.500Z", 5),
+        ("2026-09-21T16:13:25.500+02:00", 5),
+        ("2026-09-21T14:13:25.500", 5),
+    ],
+)
+def test_a_moment_means_the_last_frame_up_to_it(text: str, second: int) -> None:
+    frames = _frames(10)
+    assert frame_at(frames, text) is frames[second]
+
+
+def test_a_clock_time_is_the_last_one_before_the_end_even_across_midnight() -> None:
+    midnight = START - START % 86_400
+    frames = _frames(120, midnight - 60)
+    assert frame_at(frames, "@23:59:30") is frames[29]
+    assert frame_at(frames, "@00:00:30") is frames[89]
+
+
+@pytest.mark.parametrize("text", ["+10.5", "-99", "@14:13:00", "2026-09-21T14:13:50Z", "1999-01-01"])
+def test_a_moment_outside_is_refused_with_what_there_is(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"goes from 2026-09-21T14:13:20\+00:00 to 2026-09-21T14:13:29\+00:00"):
+        frame_at(_frames(10), text)
+
+
+@pytest.mark.parametrize("text", ["", "5", "now", "@25:00:00", "@14:13", "+-3", "+1e9", "+9999999999", "\uff15"])
+def test_what_is_no_moment_is_refused_with_what_was_expected(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is no moment; expected \+90"):
+        frame_at(_frames(10), text)
