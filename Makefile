@@ -31,7 +31,7 @@ test: $(STAMP) tools  ## Every test (about ten minutes on two cores)
 	$(PYTEST)
 
 test-long: $(STAMP) tools  ## The long variants too (hours)
-	PROGLOG_LONG=1 $(PYTEST) --timeout 7200
+	PROGLOG_LONG=1 $(PYTEST) --timeout 7200 --session-timeout 86400
 
 check: $(STAMP) lint types imports test  ## What CI runs
 

@@ -1,9 +1,12 @@
 """What every test may use: free ports, certificates made once, and waiting for a condition."""
 
 import asyncio
+import faulthandler
+import os
 import socket
+import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,27 @@ import pytest
 import uvloop
 
 from proglog.security.devcerts import DevCerts, create_dev_certs
+
+BACKSTOP = 60.0
+"""Seconds past a test's own limit, which cannot end one that hangs in C or swallows what is thrown at it."""
+_STDERR = pytest.StashKey[int]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the real standard error: what tests see of it is captured."""
+    config.stash[_STDERR] = os.dup(sys.stderr.fileno())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """End the whole run, with the stacks of all threads, if a test outlives its limit."""
+    marker = item.get_closest_marker("timeout")
+    limit = float(marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout"))
+    faulthandler.dump_traceback_later(limit + BACKSTOP, exit=True, file=item.config.stash[_STDERR])
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:

@@ -23,6 +23,7 @@ import structlog
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig, join_addr, split_addr
 from proglog.agent.events import Timeline
+from proglog.agent.first_contact import release_when_met
 from proglog.agent.known_members import KnownMembers
 from proglog.agent.log_watch import BAD, LogChange, LogWatch
 from proglog.agent.membership import Membership, MembershipConfig
@@ -84,6 +85,7 @@ class Agent:
         self._watch_server: asyncio.Task[None] | None = None
         self._saying_unhealthy: asyncio.Task[None] | None = None
         self._log_watch: LogWatch
+        self._known: KnownMembers
         self._certificate_expiry: CertificateExpiry | None = None
         self._metrics: Metrics | None = None
 
@@ -130,6 +132,10 @@ class Agent:
         self.writer = LogWriter(self.log)
         await self.writer.__aenter__()
         self._undo.append(("log writer", self.writer.close))
+        self._known = KnownMembers(config.data_dir, config.node_name)
+        self._undo.append(("known members", self._known.close))
+        if self.log.end_offset and (config.start_join_addrs or self._known.addrs):
+            self.writer.hold_producers()
         self._log_watch = LogWatch(self.log)
         self.writer.add_listener(self._log_advanced)
         self._logger.info("log_opened", end_offset=self.log.end_offset)
@@ -180,19 +186,17 @@ class Agent:
         )
         repairer.start()
         self._undo.append(("repairer", repairer.close))
-        known = KnownMembers(config.data_dir, config.node_name)
-        self._undo.append(("known members", known.close))
 
         def member_changed(event: MemberEvent) -> None:
             self._timeline.record(event.kind, event.member.name)
-            known.changed(event)
+            self._known.changed(event)
 
         self.membership = Membership(
             MembershipConfig(
                 node_name=config.node_name,
                 bind_addr=config.bind_addr,
                 tags={"rpc_addr": self._rpc_addr},
-                start_join_addrs=tuple(dict.fromkeys((*config.start_join_addrs, *known.addrs))),
+                start_join_addrs=tuple(dict.fromkeys((*config.start_join_addrs, *self._known.addrs))),
                 keyring=load_keyring(config),
             ),
             self.replicator,
@@ -217,6 +221,12 @@ class Agent:
 
             self._metrics.add(ClusterCollector(self.view, asyncio.get_running_loop()))
         await self.membership.start()
+        meeting = asyncio.create_task(self._meet_the_others(), name="agent-first-contact")
+        self._undo.append(("first contact", partial(_end, meeting)))
+
+    async def _meet_the_others(self) -> None:
+        if self.writer.producers_held and not await release_when_met(self.writer, self.membership, self.replicator):
+            self._logger.warning("first_contact_missed")
 
     def _log_advanced(self) -> None:
         """Show what was appended; tell what else became of the log."""

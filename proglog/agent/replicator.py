@@ -184,6 +184,11 @@ class Replicator:
             if peer.state is PeerState.STREAMING
         }
 
+    @property
+    def begins_origin(self) -> bool:
+        """Whether this node's origin was lost, and the new one is not durable yet."""
+        return self._beginning is not None and not self._beginning.done()
+
     def sources(self) -> dict[OriginId, str]:
         """Return which server each origin is fetched from."""
         return self._planner.sources() if self._planner else {}

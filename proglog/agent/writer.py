@@ -71,6 +71,9 @@ class LogWriter:
         self._queue: deque[_Pending] = deque()
         self._queued_bytes = 0
         self._turn = asyncio.Lock()
+        self._producers_turn = asyncio.Lock()
+        self._producers_may_go = asyncio.Event()
+        self._producers_may_go.set()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._advanced = asyncio.Event()
@@ -107,6 +110,8 @@ class LogWriter:
             StorageError: The disk refused, or the log is closed. Nothing of the batch is in the log, except after
                 ``LogPoisonedError``, which leaves it unknown.
         """
+        async with self._producers_turn:  # who waits keeps the order
+            await self._producers_may_go.wait()
         (outcome,) = await self._append([LocalAppend(batch)])
         if isinstance(outcome, ProglogError):
             raise outcome
@@ -114,6 +119,19 @@ class LogWriter:
             return outcome.appended._replace(duplicate=True)
         assert isinstance(outcome, Appended)  # only a copy can be held already
         return outcome
+
+    def hold_producers(self) -> None:
+        """Let producers wait from now on; copies, reads and new origins do not."""
+        self._producers_may_go.clear()
+
+    @property
+    def producers_held(self) -> bool:
+        """Whether they wait."""
+        return not self._producers_may_go.is_set()
+
+    def release_producers(self) -> None:
+        """Let them go on. Idempotent."""
+        self._producers_may_go.set()
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
@@ -166,6 +184,7 @@ class LogWriter:
         if self._closing:
             return
         self._closing = True
+        self._producers_may_go.set()
         self._work.set()
         self._room.set()
         if self._tasks:

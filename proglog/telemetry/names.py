@@ -63,6 +63,10 @@ REPLICATION_GAP = _event(
     "replication_gap",
     "Sequences that nobody could give were passed over, and that was written down. Keys: peer, origin, detail.",
 )
+FIRST_CONTACT_MISSED = _event(
+    "first_contact_missed",
+    "Not every known member answered at the start: producers go on, and a backup may be found out late.",
+)
 OWN_ORIGIN_AHEAD = _event(
     "own_origin_ahead",
     "A peer knows more of this directory than it does: rolled back or cloned. Keys: peer, origin, detail.",

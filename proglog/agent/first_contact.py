@@ -1,0 +1,43 @@
+"""Before a node with a past writes again, it hears what its peers know of it.
+
+A directory that was restored or copied does not know that it was: its next sequence is taken already. Peers know, and
+say so in their first words; what was written by then would be a second history under one name. So producers of a node
+that held records wait at its start, until it has met everybody it knows of, or for two seconds.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from proglog.agent.membership import Membership
+from proglog.agent.replicator import Replicator
+from proglog.agent.writer import LogWriter
+from proglog.gossip.member import Status
+from proglog.rpc.model import PeerState
+
+TIMEOUT = 2.0
+"""Seconds: whoever does not answer by then is met later. A lost peer must not stop a node from working."""
+_LOOK_INTERVAL = 0.02
+
+
+async def release_when_met(writer: LogWriter, membership: Membership, replicator: Replicator) -> bool:
+    """Let producers go on once every server that is alive has told what it has; return whether all did in time."""
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            await _until(lambda: _all_met(membership, replicator))
+    except TimeoutError:
+        return False
+    finally:
+        writer.release_producers()
+    return True
+
+
+def _all_met(membership: Membership, replicator: Replicator) -> bool:
+    """Return whether there is anybody, a stream from each is open, and no new origin is being begun."""
+    alive = [member for member in membership.members() if member.status is Status.ALIVE and "rpc_addr" in member.tags]
+    streaming = sum(peer.state is PeerState.STREAMING for peer in replicator.peers())
+    return len(alive) > 1 and streaming >= len(alive) - 1 and not replicator.begins_origin
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - two seconds at most, once in a process's life
+        await asyncio.sleep(_LOOK_INTERVAL)
