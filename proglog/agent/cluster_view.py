@@ -51,6 +51,10 @@ class AgentView:
             taken_at_ms=self.now_ms(),
         )
 
+    def force_leave(self, name: str, *, prune: bool) -> None:
+        """Say that a member that failed has left for good; errors as those of the membership."""
+        self.membership.force_leave(name, prune=prune)
+
     def servers_alive(self) -> int:
         """Return how many members serve gRPC now, this one included."""
         return sum(

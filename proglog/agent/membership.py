@@ -170,6 +170,17 @@ class Membership:
             raise ConfigError(f"this node's tags: {exc}") from exc
         self._pump()
 
+    def force_leave(self, name: str, *, prune: bool) -> None:
+        """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
+
+        Raises:
+            NotFoundError: Nobody of that name is known.
+            PreconditionError: It is this node, or not gone.
+        """
+        assert self._serf is not None, "the membership has not been started"
+        self._serf.force_leave(name, prune=prune)
+        self._pump()
+
     async def leave(self) -> None:
         """Leave gracefully: the others see *left*, not *failed*. Idempotent, and bounded to ``LEAVE_TIMEOUT`` seconds."""
         if self._serf is None or self._closed:

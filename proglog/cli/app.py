@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "lag": "Show how far copies trail their sources",
     "positions": "List how far named consumers are",
     "segments": "List the segments of an agent's log",
+    "force-leave": "Remove a member that failed and will not come back",
     "verify": "Check every batch and index of a stopped agent's directory",
     "doctor": "Say what is wrong with such a directory, and what to do",
     "certs": "Make certificates, rules and a gossip key for development",
@@ -95,7 +96,7 @@ class Verbs(TyperGroup):
 
 def verb(name: str) -> Any:
     """Return the command of a verb, whose module is imported now."""
-    module = importlib.import_module(f"proglog.cli.commands.{name}")
+    module = importlib.import_module(f"proglog.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     # A range such as -3 is an argument, though it looks like a flag; and config hands flags on.
     settings = CONTEXT | {"ignore_unknown_options": name in ("consume", "config")}

@@ -247,6 +247,16 @@ class Client:
             yield Reconnecting(attempt, retry_in, error)
             await asyncio.sleep(retry_in)
 
+    async def force_leave(self, name: str, *, prune: bool = False) -> None:
+        """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
+
+        Raises:
+            NotFoundError: Nobody of that name is known.
+            PreconditionError: It is the agent itself, or not gone.
+        """
+        request = cluster_pb2.ForceLeaveRequest(name=name, prune=prune)
+        await self._answer(self._cluster.ForceLeave(request, timeout=self.timeout))
+
     async def _answer(self, call: Awaitable[Answer]) -> Answer:
         try:
             return await call

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from proglog.errors import NotFoundError, PreconditionError
 from proglog.gossip.broadcasts import BroadcastQueue
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
@@ -229,6 +230,27 @@ class Serf:
         for node in self._swim.told_in_person():
             self._swim.send_user(message, node.address)
         self._intent_queue.add(message, finished=said_intent)
+
+    def force_leave(self, name: str, *, prune: bool) -> None:
+        """Tell everybody that a member that failed has left for good; with ``prune``, to forget it at once.
+
+        A member that hears it and lives says so: it stays.
+
+        Raises:
+            NotFoundError: Nobody of that name is known.
+            PreconditionError: It is this node, or not gone.
+        """
+        member = self._members.get(name)
+        if member is None:
+            raise NotFoundError(f"there is no member {name!r}: `members` lists those that are known")
+        if name == self.name or member.status not in (Status.FAILED, Status.LEFT):
+            raise PreconditionError(
+                f"{name!r} is {member.status.value}: only a member that failed or left can be removed; stop it first"
+            )
+        ltime = self._clock.time
+        self._clock.increment()
+        self._take_leave_intent(name, ltime, prune=prune)
+        self._intent_queue.add(encode(SerfType.LEAVE, {"LTime": ltime, "Node": name, "Prune": prune}))
 
     def _say_dead(self) -> None:
         alone = not self._swim.others_alive()

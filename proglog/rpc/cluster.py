@@ -17,6 +17,15 @@ class ClusterView(Protocol):
         """Return everything, with the list of segments if asked."""
         ...
 
+    def force_leave(self, name: str, *, prune: bool) -> None:
+        """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
+
+        Raises:
+            NotFoundError: Nobody of that name is known.
+            PreconditionError: It is this node, or not gone.
+        """
+        ...
+
     async def wait_changed(self, version: int) -> int:
         """Return the version once it differs from ``version``."""
         ...

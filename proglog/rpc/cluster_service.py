@@ -45,6 +45,14 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
             except TimeoutError:
                 continue
 
+    async def ForceLeave(  # noqa: N802 - gRPC's name
+        self, request: cluster_pb2.ForceLeaveRequest, context: Context
+    ) -> cluster_pb2.ForceLeaveResponse:
+        """Say that a member that failed has left for good."""
+        del context
+        self._view().force_leave(request.name, prune=request.prune)
+        return cluster_pb2.ForceLeaveResponse()
+
     def _view(self) -> ClusterView:
         if self.cluster is None:
             raise UnavailableError("the agent is starting: its membership is not up yet")

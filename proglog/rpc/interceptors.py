@@ -20,7 +20,7 @@ from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
 
 ANY_OBJECT = "*"
-PRODUCE, CONSUME = "produce", "consume"
+PRODUCE, CONSUME, OPERATE = "produce", "consume", "operate"
 ACTIONS = {
     "/log.v1.Log/Produce": PRODUCE,
     "/log.v1.Log/ProduceStream": PRODUCE,
@@ -35,6 +35,7 @@ ACTIONS = {
     "/proglog.v1.Replication/ReadRange": CONSUME,
     "/proglog.v1.Cluster/GetStatus": CONSUME,
     "/proglog.v1.Cluster/Watch": CONSUME,
+    "/proglog.v1.Cluster/ForceLeave": OPERATE,
 }
 """What a call does."""
 

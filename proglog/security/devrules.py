@@ -3,7 +3,7 @@
 ::
 
     model.conf    how a request is compared with a rule: subject, object and action are the same
-    policy.csv    each subject may produce and consume
+    policy.csv    each subject may produce, consume and operate
     gossip.key    32 random bytes in base64
 """
 
@@ -39,7 +39,8 @@ def create_rules(directory: Path, subjects: Sequence[str]) -> tuple[Path, Path]:
     for subject in subjects:
         if not subject.isprintable() or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or set(subject) & set(',"# '):
             raise ConfigError(f"subject {subject!r} cannot stand in a policy file: use letters, digits and . _ @ -")
-    rules = "".join(f"p, {subject}, *, produce\np, {subject}, *, consume\n" for subject in subjects)
+    actions = ("produce", "consume", "operate")
+    rules = "".join(f"p, {subject}, *, {action}\n" for subject in subjects for action in actions)
     model, policy = directory / "model.conf", directory / "policy.csv"
     _make(model, MODEL, 0o644)
     _make(policy, rules, 0o644)

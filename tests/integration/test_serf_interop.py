@@ -144,8 +144,12 @@ async def test_an_encrypted_cluster_of_stock_agents_and_proglog_nodes_lives_thro
         began = time.monotonic()
         await eventually(lambda: all_agree(after_kill, s1, s2), timeout=DETECTION_SECONDS, what="s3 failed everywhere")
         print(f"killed agent failed everywhere after {time.monotonic() - began:.1f} s")
+        # What failed is made to leave by a word of ours.
+        p1.force_leave("s3", prune=False)
+        after_word = everybody | {"s3": "left"}
+        await eventually(lambda: all_agree(after_word, s1, s2), timeout=10, what="s3 left everywhere")
         await s2.leave()
-        after_leave = after_kill | {"s2": "left"}
+        after_leave = after_word | {"s2": "left"}
         await eventually(lambda: all_agree(after_leave, s1), timeout=DETECTION_SECONDS, what="s2 left everywhere")
 
         # A proglog node that leaves has left; one that is gone without a word fails.

@@ -44,6 +44,11 @@ class ClusterStub:
                 request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.SerializeToString,
                 response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.Status.FromString,
                 _registered_method=True)
+        self.ForceLeave = channel.unary_unary(
+                '/proglog.v1.Cluster/ForceLeave',
+                request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer:
@@ -62,6 +67,13 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForceLeave(self, request, context):
+        """Says that a member that failed has left for good. One that lives says otherwise, and stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -74,6 +86,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.FromString,
                     response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.Status.SerializeToString,
+            ),
+            'ForceLeave': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForceLeave,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -130,6 +147,33 @@ class Cluster:
             '/proglog.v1.Cluster/Watch',
             proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.SerializeToString,
             proglog_dot_api_dot_v1_dot_cluster__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForceLeave(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proglog.v1.Cluster/ForceLeave',
+            proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveResponse.FromString,
             options,
             channel_credentials,
             insecure,

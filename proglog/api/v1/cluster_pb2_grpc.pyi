@@ -34,6 +34,8 @@ class ClusterStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetStatusRequest, _cluster_pb2.Status]
     Watch: _grpc.UnaryStreamMultiCallable[_cluster_pb2.WatchRequest, _cluster_pb2.Status]
     """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+    ForceLeave: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]
+    """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
 
 @_typing.type_check_only
 class ClusterAsyncStub(ClusterStub):
@@ -41,6 +43,8 @@ class ClusterAsyncStub(ClusterStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetStatusRequest, _cluster_pb2.Status]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_cluster_pb2.WatchRequest, _cluster_pb2.Status]  # type: ignore[assignment]
     """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+    ForceLeave: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]  # type: ignore[assignment]
+    """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
 
 class ClusterServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -57,5 +61,13 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_pb2.Status], _abc.AsyncIterator[_cluster_pb2.Status]]:
         """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+
+    @_abc_1.abstractmethod
+    def ForceLeave(
+        self,
+        request: _cluster_pb2.ForceLeaveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.ForceLeaveResponse, _abc.Awaitable[_cluster_pb2.ForceLeaveResponse]]:
+        """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
 
 def add_ClusterServicer_to_server(servicer: ClusterServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ def main(
         str | None, typer.Argument(metavar="[SUBJECT]", help="Common name of a certificate", show_default=False)
     ] = None,
     action: Annotated[
-        str | None, typer.Argument(metavar="[ACTION]", help="produce or consume", show_default=False)
+        str | None, typer.Argument(metavar="[ACTION]", help="produce, consume or operate", show_default=False)
     ] = None,
     acl_model_file: Annotated[
         Path | None,
@@ -39,7 +39,7 @@ def main(
     from proglog.cli.serve_config import choice
     from proglog.security.authorizer import CasbinAuthorizer
 
-    actions = ("produce", "consume")
+    actions = ("produce", "consume", "operate")
     if acl_model_file is None or acl_policy_file is None:
         raise ConfigError("acl needs both --acl-model-file and --acl-policy-file")
     rules = CasbinAuthorizer(acl_model_file, acl_policy_file)

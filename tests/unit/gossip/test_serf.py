@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from proglog.errors import NotFoundError, PreconditionError
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import LeaveFinished, UserEventReceived
@@ -130,6 +131,37 @@ def test_pruning_erases_a_member_that_is_gone(bench: Any) -> None:
     leave(bench, "a", 5, prune=True)
     assert bench.status("a") == ""
     assert bench.events() == ["member-leave a", "member-reap a"]
+
+
+@pytest.mark.parametrize(
+    ("prune", "status", "told"), [(False, "left", ["member-leave a"]), (True, "", ["member-leave a", "member-reap a"])]
+)
+def test_a_failed_member_is_made_to_leave_and_everybody_is_told(
+    bench: Any, prune: bool, status: str, told: list[str]
+) -> None:
+    bench.alive("a")
+    bench.alive("b")
+    bench.dead("a", "b")
+    bench.events()
+    bench.serf.force_leave("a", prune=prune)
+    assert (bench.status("a"), bench.events()) == (status, told)
+    bench.run(0.3)
+    sent = [(type_, fields.text("Node"), fields.flag("Prune")) for type_, fields, _ in bench.take_sent_serf()]
+    assert (SerfType.LEAVE, "a", prune) in sent
+
+
+@pytest.mark.parametrize("name", ["a", "me"])
+def test_who_is_alive_is_not_made_to_leave(bench: Any, name: str) -> None:
+    bench.alive("a")
+    with pytest.raises(PreconditionError, match="is alive: only a member that failed"):
+        bench.serf.force_leave(name, prune=True)
+    assert bench.status(name) == "alive"
+    assert bench.take_sent_serf() == []
+
+
+def test_nobody_is_made_to_leave_who_is_not_there(bench: Any) -> None:
+    with pytest.raises(NotFoundError, match="no member 'x'"):
+        bench.serf.force_leave("x", prune=False)
 
 
 def test_a_failed_member_that_returns_joins_again(bench: Any) -> None:
