@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import os
+import signal
 import socket
 import sys
 import time
@@ -21,8 +22,10 @@ _STDERR = pytest.StashKey[int]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real standard error: what tests see of it is captured."""
+    """Keep the real standard error: what tests see of it is captured. Let ctrl+c mean what it does in a terminal."""
     config.stash[_STDERR] = os.dup(sys.stderr.fileno())
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)
