@@ -178,7 +178,7 @@ class Planner:
         origin = header.origin
         fetch = self._fetches.get(origin)
         if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
-            return self._drop(peer)  # held, or its source was asked before its place was taken
+            return self._drop(peer, header)  # held, or its source was asked before its place was taken
         if header.is_gap:
             # A gap is as good as a refusal: what it stands for may be had from somebody else.
             return self._hole(peer, header, header.next_sequence, now, "it has a gap there itself")
@@ -302,8 +302,8 @@ class Planner:
         self.set_aside(peer, header.origin, now, reason)
         return Verdict.HOLE
 
-    def _drop(self, peer: str) -> Verdict:
-        self.dropped[peer] = self.dropped.get(peer, 0) + 1
+    def _drop(self, peer: str, header: BatchHeader) -> Verdict:
+        self.dropped[peer] = self.dropped.get(peer, 0) + header.record_count
         return Verdict.DROP
 
     # Choosing

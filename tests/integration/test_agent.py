@@ -11,10 +11,12 @@ import proglog.client
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.client import Client
+from proglog.client.cursor import Cursor
 from proglog.client.place import Place
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
 from proglog.security.devcerts import DevCerts
 from proglog.security.tls import TLSFiles
+from proglog.types import Sequence
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -105,6 +107,26 @@ async def test_a_subject_without_a_rule_is_denied_by_name(
                 await client.produce_value(b"x")
             with pytest.raises(PermissionDeniedError, match=r"nobody not permitted to consume to \*"):
                 await client.consume_value(0)
+
+
+async def test_named_positions_and_removing_members_are_rights_of_their_own(
+    tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
+) -> None:
+    async with cluster(2, tmp_path, dev_certs, acl_files) as agents:
+        async with client_of(agents[0], dev_certs.clients["root"]) as client:
+            async with client.producer(acks=2) as producer:
+                await producer.send_values([b"x"])
+            cursor = Cursor({agents[0].log.origin: Sequence(2)})
+            await client.commit_position("nightly", cursor, acks=2, ack_timeout=5)
+            with pytest.raises(PermissionDeniedError, match=r"root not permitted to operate to \*"):
+                await client.force_leave("1")
+        async with client_of(agents[1], dev_certs.clients["root"]) as client:
+            assert [(each.name, each.cursor) for each in await client.positions()] == [("nightly", cursor)]
+        async with client_of(agents[1], dev_certs.clients["nobody"]) as client:
+            with pytest.raises(PermissionDeniedError, match=r"nobody not permitted to consume to \*"):
+                await client.positions()
+            with pytest.raises(PermissionDeniedError, match=r"nobody not permitted to consume to \*"):
+                await client.commit_position("nightly", cursor, acks=1)
 
 
 async def test_a_client_without_a_certificate_is_refused_at_the_handshake(

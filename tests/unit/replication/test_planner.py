@@ -127,7 +127,7 @@ def test_batches_are_taken_in_sequence_and_copies_of_them_dropped_and_counted() 
     assert planner.judge("a", records(A, 1, 2), 0.0) is Verdict.APPEND
     assert planner.judge("a", records(A, 3, 1), 0.0) is Verdict.APPEND
     assert planner.judge("a", records(A, 1, 2), 0.0) is Verdict.DROP
-    assert planner.dropped == {"a": 1}
+    assert planner.dropped == {"a": 2}
 
 
 def test_a_batch_from_whom_nobody_asked_is_dropped() -> None:
