@@ -10,10 +10,10 @@ docs/concepts/gossip.md.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
+from proglog.gossip.answering import FLAG_NO_BROADCAST, MAX_EVENT_BYTES, Answering
 from proglog.gossip.broadcasts import BroadcastQueue
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
@@ -31,41 +31,25 @@ from proglog.gossip.events import (
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import LamportClock
-from proglog.gossip.member import Address, Member, Node, Status, address_of
-from proglog.gossip.queries import KEY_OPERATIONS, MAX_RESPONSE_BYTES, answer_keys, passes
+from proglog.gossip.member import Address, Member, Node, Status
 from proglog.gossip.recent import Recent
+from proglog.gossip.roster import Entry, Roster
 from proglog.gossip.swim import StreamToOpen, Swim
 from proglog.gossip.wire import (
     Fields,
     SerfType,
     Type,
     decode,
-    decode_tags,
     encode,
     encode_map,
     encode_tags,
     names_in,
     printable,
-    split_map,
 )
 
 MAX_EVENTS = 4096
 """Undelivered events; beyond, diagnostics are dropped first."""
-MAX_INTENTS = 4096
-MAX_EVENT_BYTES = 9 * 1024
 _COORDINATE = b"\x01" + encode_map({"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5})
-_FLAG_ACK = 1
-_FLAG_NO_BROADCAST = 2
-_STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
-
-
-@dataclass(slots=True)
-class _Member:
-    node: Node
-    status: Status
-    ltime: int
-    since: float
-    incarnation: int = 0
 
 
 class Serf:
@@ -96,11 +80,9 @@ class Serf:
         self.name = name
         self.tags = dict(tags)
         self._config = config
-        self._keyring = keyring
         self._random = random
         self._clock, self._event_clock, self._query_clock = LamportClock(), LamportClock(), LamportClock()
-        self._members: dict[str, _Member] = {}
-        self._intents: dict[str, tuple[SerfType, int, float]] = {}
+        self._roster = Roster(name, self._clock, self._tell_member)
         self._events: list[Event] = []
         self._recent_events, self._recent_queries = Recent(), Recent()
         self._calls = 0
@@ -115,6 +97,14 @@ class Serf:
             random=random,
             delegate=self,
             now=now,
+        )
+        self._answering = Answering(
+            name,
+            self._roster,
+            keyring,
+            random,
+            self._swim,
+            lambda operation: self._tell(KeyringChanged(operation=operation)),
         )
         self._intent_queue, self._query_queue, self._event_queue = (
             BroadcastQueue(self._swim.arm_gossip) for _ in range(3)
@@ -240,17 +230,17 @@ class Serf:
             NotFoundError: Nobody of that name is known.
             PreconditionError: It is this node, or not gone.
         """
-        member = self._members.get(name)
-        if member is None:
+        entry = next((entry for entry in self._roster if printable(entry.node.name) == name), None)
+        if entry is None:
             raise NotFoundError(f"there is no member {name!r}: `members` lists those that are known")
-        if name == self.name or member.status not in (Status.FAILED, Status.LEFT):
+        if entry.node.name == self.name or entry.status not in (Status.FAILED, Status.LEFT):
             raise PreconditionError(
-                f"{name!r} is {member.status.value}: only a member that failed or left can be removed; stop it first"
+                f"{name!r} is {entry.status.value}: only a member that failed or left can be removed; stop it first"
             )
         ltime = self._clock.time
         self._clock.increment()
-        self._take_leave_intent(name, ltime, prune=prune)
-        self._intent_queue.add(encode(SerfType.LEAVE, {"LTime": ltime, "Node": name, "Prune": prune}))
+        self._roster.hear_leave(entry.node.name, ltime, self._now, prune=prune)
+        self._intent_queue.add(encode(SerfType.LEAVE, {"LTime": ltime, "Node": entry.node.name, "Prune": prune}))
 
     def _say_dead(self) -> None:
         alone = not self._swim.others_alive()
@@ -269,45 +259,21 @@ class Serf:
 
     def members(self) -> list[Member]:
         """Return the members at this moment, this node included, by name."""
-        return [self._snapshot(self._members[name]) for name in sorted(self._members)]
+        return [entry.snapshot() for entry in self._roster]
 
     # What SWIM tells
 
     def node_joined(self, node: Node) -> None:
         """A node is alive that was not."""
-        member = self._members.get(node.name)
-        if member is None:
-            member = self._members[node.name] = _Member(node, Status.ALIVE, 0, self._now)
-        member.node, member.status, member.since = node, Status.ALIVE, self._now
-        intent = self._intents.pop(node.name, None)
-        if intent is not None:
-            kind, ltime, _ = intent
-            if ltime > member.ltime:
-                member.ltime = ltime
-                if kind is SerfType.LEAVE:
-                    member.status = Status.LEAVING
-        self._tell_member(MemberEventKind.JOIN, member)
+        self._roster.joined(node, self._now)
 
     def node_left(self, node: Node) -> None:
         """A node is dead, or says that it is gone."""
-        member = self._members.get(node.name)
-        if member is None:
-            return
-        member.node = node
-        member.since = self._now
-        if member.status is Status.LEAVING:
-            member.status = Status.LEFT
-            self._tell_member(MemberEventKind.LEAVE, member)
-        elif member.status is Status.ALIVE:
-            member.status = Status.FAILED
-            self._tell_member(MemberEventKind.FAILED, member)
+        self._roster.gone(node, self._now)
 
     def node_updated(self, node: Node) -> None:
         """A node changed its tags."""
-        member = self._members.get(node.name)
-        if member is not None:
-            member.node = node
-            self._tell_member(MemberEventKind.UPDATE, member)
+        self._roster.updated(node)
 
     def node_conflict(self, name: str, address: Address) -> None:
         """Somebody claims a known name at another address."""
@@ -323,14 +289,14 @@ class Serf:
             raise MalformedMessageError("an empty user message")
         kind, body = data[0], data[1:]
         if kind == SerfType.RELAY:
-            self._relay(body)
+            self._answering.relay(body)
             return
         if kind == SerfType.QUERY_RESPONSE:
             return  # this node asks no queries
         fields = decode(body)
         match kind:
             case SerfType.JOIN:
-                if self._take_join_intent(fields.text("Node"), fields.ltime("LTime")):
+                if self._roster.hear_join(fields.text("Node"), fields.ltime("LTime"), self._now):
                     self._intent_queue.add(data)
             case SerfType.LEAVE:
                 name, ltime = fields.text("Node"), fields.ltime("LTime")
@@ -365,8 +331,8 @@ class Serf:
             SerfType.PUSH_PULL,
             {
                 "LTime": self._clock.time,
-                "StatusLTimes": {name: member.ltime for name, member in self._members.items()},
-                "LeftMembers": [name for name, member in self._members.items() if member.status is Status.LEFT],
+                "StatusLTimes": {entry.node.name: entry.ltime for entry in self._roster},
+                "LeftMembers": [entry.node.name for entry in self._roster if entry.status is Status.LEFT],
                 "EventLTime": self._event_clock.time,
                 "Events": [],
                 "QueryLTime": self._query_clock.time,
@@ -398,7 +364,7 @@ class Serf:
             self._take_leave_intent(name, times.get(name, 0) + 1, prune=False)
         for name, ltime in times.items():
             if name not in left:
-                self._take_join_intent(name, ltime)
+                self._roster.hear_join(name, ltime, self._now)
         for slot in fields.each("Events"):
             if isinstance(slot, dict):
                 self._take_old_events(Fields(slot))
@@ -419,47 +385,15 @@ class Serf:
 
     def _announce_join(self) -> None:
         ltime = self._clock.time
-        self._take_join_intent(self.name, ltime)
+        self._roster.hear_join(self.name, ltime, self._now)
         self._intent_queue.add(encode(SerfType.JOIN, {"LTime": ltime, "Node": self.name}))
 
-    def _take_join_intent(self, name: str, ltime: int) -> bool:
-        self._clock.witness(ltime)
-        member = self._members.get(name)
-        if member is None:
-            return self._buffer_intent(SerfType.JOIN, name, ltime)
-        if ltime <= member.ltime:
-            return False
-        member.ltime = ltime
-        if member.status is Status.LEAVING and name != self.name:
-            member.status, member.since = Status.ALIVE, self._now
-        return True
-
     def _take_leave_intent(self, name: str, ltime: int, *, prune: bool) -> bool:
-        self._clock.witness(ltime)
-        member = self._members.get(name)
-        if member is None:
-            return self._buffer_intent(SerfType.LEAVE, name, ltime)
-        if ltime <= member.ltime:
-            return False
-        if name == self.name and not self._leaving:
+        if name == self.name and not self._leaving and self._roster.is_news(name, ltime):
+            self._clock.witness(ltime)
             self._announce_join()  # somebody says that this node leaves: it does not
             return False
-        member.ltime = ltime
-        if member.status is Status.ALIVE:
-            member.status, member.since = Status.LEAVING, self._now
-        elif member.status is Status.FAILED:
-            member.status, member.since = Status.LEFT, self._now
-            self._tell_member(MemberEventKind.LEAVE, member)
-        if prune and name != self.name and member.status in (Status.LEFT, Status.FAILED):
-            self._forget(member)
-        return True
-
-    def _buffer_intent(self, kind: SerfType, name: str, ltime: int) -> bool:
-        known = self._intents.get(name)
-        if (known is not None and known[1] >= ltime) or len(self._intents) >= MAX_INTENTS:
-            return False
-        self._intents[name] = (kind, ltime, self._now)
-        return True
+        return self._roster.hear_leave(name, ltime, self._now, prune=prune)
 
     # User events
 
@@ -486,110 +420,27 @@ class Serf:
         self._query_clock.witness(ltime)
         if not self._recent_queries.is_news(ltime, self._query_clock.time, number.to_bytes(4, "big")):
             return
-        if not flags & _FLAG_NO_BROADCAST:
+        if not flags & FLAG_NO_BROADCAST:
             self._query_queue.add(data)
-        if not passes(fields.each("Filters"), self.name, self.tags):
-            return
-        if flags & _FLAG_ACK:
-            self._respond(fields, _FLAG_ACK, None)
-        answer = self._answer_internal(fields.text("Name", MAX_EVENT_BYTES), fields.raw("Payload", MAX_EVENT_BYTES))
-        if answer is not None:
-            self._respond(fields, 0, answer)
-
-    def _respond(self, query: Fields, flags: int, payload: bytes | None) -> None:
-        """Answer straight to the asker and, if the query wants detours, through random others too."""
-        ip, port = query.raw("Addr", 16), query.uint("Port", 16)
-        ltime, number = query.ltime("LTime"), query.uint("ID")
-        fields = {"LTime": ltime, "ID": number, "From": self.name, "Flags": flags, "Payload": payload}
-        response = encode(SerfType.QUERY_RESPONSE, fields)
-        if len(response) > MAX_RESPONSE_BYTES:
-            raise MalformedMessageError(f"the answer has {len(response)} bytes; the limit is {MAX_RESPONSE_BYTES}")
-        self._swim.send_user(response, address_of(ip, port))
-        detours, relays = query.uint("RelayFactor", 8), self._swim.others_alive()
-        if not detours or len(relays) <= detours:
-            return
-        destination = {"DestAddr": {"IP": ip, "Port": port, "Zone": ""}, "DestName": query.text("SourceNode")}
-        relayed = encode(SerfType.RELAY, destination) + response
-        for node in self._random.sample(relays, detours):
-            self._swim.send_user(relayed, node.address)
-
-    def _answer_internal(self, name: str, payload: bytes) -> bytes | None:
-        if name == "_serf_conflict":
-            return self._answer_conflict(payload.decode("utf-8", "surrogateescape"))
-        operation = name.removeprefix("_serf_")
-        if operation == name or operation not in KEY_OPERATIONS:
-            return None
-        answer, changed = answer_keys(self._keyring, operation, payload)
-        if changed:
-            self._tell(KeyringChanged(operation=operation))
-        return answer
-
-    def _answer_conflict(self, name: str) -> bytes | None:
-        if name == self.name:
-            return None
-        member = self._members.get(name)
-        if member is None:
-            return bytes((SerfType.CONFLICT_RESPONSE,)) + b"\xc0"
-        keys = ("ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur")
-        versions = dict(zip(keys, member.node.versions.ljust(6, b"\0"), strict=True))
-        record = {
-            "Name": name,
-            "Addr": member.node.ip,
-            "Port": member.node.port,
-            "Tags": decode_tags(member.node.meta),
-            "Status": _STATUS_NUMBERS[member.status],
-        }
-        return encode(SerfType.CONFLICT_RESPONSE, record | versions)
-
-    def _relay(self, body: bytes) -> None:
-        head, response = split_map(body)
-        if response[:1] != bytes((SerfType.QUERY_RESPONSE,)) or len(response) > MAX_RESPONSE_BYTES:
-            raise MalformedMessageError("only a query's response is relayed")
-        to = Fields(head.map("DestAddr"))
-        self._swim.send_user(response, address_of(to.raw("IP", 16), to.uint("Port", 16)))
+        self._answering.answer(fields, self.tags)
 
     # Background
 
     def _reap(self) -> None:
         self._swim.after(self._config.reap_interval, self._reap)
-        config = self._config
-        for member in list(self._members.values()):
-            limit = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}.get(member.status)
-            if limit is not None and self._now - member.since > limit and member.node.name != self.name:
-                self._forget(member)
-        horizon = self._now - config.recent_intent_timeout
-        self._intents = {name: intent for name, intent in self._intents.items() if intent[2] > horizon}
+        self._roster.reap(self._config, self._now)
 
     def _reconnect(self) -> None:
         self._swim.after(self._config.reconnect_interval, self._reconnect)
-        failed = [member for member in self._members.values() if member.status is Status.FAILED]
+        failed = [entry for entry in self._roster if entry.status is Status.FAILED]
         alive = len(self._swim.others_alive())
         if not failed or self._leaving or self._random.random() > len(failed) / max(1, alive):
             return
         node = self._random.choice(failed).node
         self._swim.join(node.address, lambda _error: None)
 
-    def _forget(self, member: _Member) -> None:
-        del self._members[member.node.name]
-        self._tell_member(MemberEventKind.REAP, member)
-
-    def _tell_member(self, kind: MemberEventKind, member: _Member) -> None:
-        self._tell(MemberEvent(kind=kind, member=self._snapshot(member)))
+    def _tell_member(self, kind: MemberEventKind, entry: Entry) -> None:
+        self._tell(MemberEvent(kind=kind, member=entry.snapshot()))
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)
-
-    def _snapshot(self, member: _Member) -> Member:
-        node = member.node
-        host, port = node.address
-        return Member(
-            name=printable(node.name),
-            addr=host,
-            port=port,
-            tags={printable(name): printable(value) for name, value in decode_tags(node.meta).items()},
-            status=member.status,
-            incarnation=node.incarnation,
-            status_ltime=member.ltime,
-            rtt_ms=None if node.rtt is None else node.rtt * 1000,
-            since=member.since,
-        )

@@ -229,7 +229,7 @@ def test_mutated_datagrams_neither_raise_nor_grow_the_node() -> None:
         serf.datagrams_to_send()
         serf.events()
     assert len(serf.members()) <= 50
-    assert len(serf._intents) <= 4096
+    assert len(serf._roster._intents) <= 4096
     assert len(serf._swim._forwarded) <= 256
     assert len(serf._swim._timers._heap) < 5000
 
