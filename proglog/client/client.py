@@ -22,7 +22,7 @@ from proglog.client.producer import (
     Producer,
 )
 from proglog.errors import ProglogError, UnavailableError
-from proglog.rpc.convert import from_message
+from proglog.rpc.convert import SnapshotReader, from_message
 from proglog.rpc.model import ClusterSnapshot
 from proglog.rpc.vector import cursor_message
 from proglog.security.tls import TLSFiles
@@ -213,13 +213,25 @@ class Client:
         request = cluster_pb2.GetStatusRequest(segments=segments)
         return from_message(await self._answer(self._cluster.GetStatus(request, timeout=self.timeout)))
 
-    async def watch(self, *, min_interval: float = 0.2, segments: bool = False) -> AsyncIterator[ClusterSnapshot]:
-        """Yield a snapshot at once, then whenever something changed, at most one in ``min_interval`` seconds."""
+    async def watch(
+        self, *, min_interval: float = 0.2, segments: bool = False, of_itself: bool = False
+    ) -> AsyncIterator[ClusterSnapshot]:
+        """Yield a snapshot at once, then whenever something changed, at most one in ``min_interval`` seconds.
+
+        Args:
+            min_interval: Seconds.
+            segments: With the list of segments.
+            of_itself: Without peers and events, which are most of a snapshot in a large cluster.
+        """
         request = cluster_pb2.WatchRequest(min_interval_ms=int(min_interval * 1000), segments=segments)
         call = self._cluster.Watch(request)
+        reader = SnapshotReader()
         try:
             async for status in call:
-                yield from_message(status)
+                if of_itself:
+                    status.ClearField("peers")
+                    status.ClearField("events")
+                yield reader.read(status)
         except grpc.aio.AioRpcError as exc:
             raise self._error_of(exc) from exc
         finally:

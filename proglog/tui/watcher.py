@@ -176,7 +176,8 @@ class Watcher:
             await asyncio.sleep(delay)
             try:
                 async with self._dial(candidate.addr) as client:
-                    async for snapshot in client.watch(min_interval=failover.asked_every(len(self._others))):
+                    interval = failover.asked_every(len(self._others))
+                    async for snapshot in client.watch(min_interval=interval, of_itself=True):
                         _check_name(snapshot, candidate)
                         attempt = 0
                         self._heard.add(candidate.name)

@@ -5,12 +5,12 @@ from enum import StrEnum
 from typing import get_type_hints
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proglog.api.v1 import cluster_pb2
 from proglog.rpc import model
-from proglog.rpc.convert import NEAREST, from_message, to_message
+from proglog.rpc.convert import NEAREST, SnapshotReader, from_message, to_message
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 UINT = st.integers(0, 2**53)
@@ -134,6 +134,27 @@ SNAPSHOTS = st.builds(
 @given(SNAPSHOTS)
 def test_a_snapshot_comes_back_as_it_was(snapshot: model.ClusterSnapshot) -> None:
     assert from_message(to_message(snapshot)) == snapshot
+
+
+@settings(max_examples=20)
+@given(st.lists(SNAPSHOTS, max_size=3))
+def test_the_snapshots_of_a_stream_come_back_as_they_were(snapshots: list[model.ClusterSnapshot]) -> None:
+    reader = SnapshotReader()
+    assert [reader.read(to_message(snapshot)) for snapshot in snapshots] == snapshots
+
+
+def test_what_did_not_change_in_a_stream_is_the_same_object() -> None:
+    status = cluster_pb2.Status(
+        origins=[cluster_pb2.OriginStatus(node_name="a"), cluster_pb2.OriginStatus(node_name="b")],
+        segments=[cluster_pb2.Segment(base_offset=offset) for offset in range(3)],
+    )
+    reader = SnapshotReader()
+    first = reader.read(status)
+    status.segments[2].bytes = 7
+    second = reader.read(status)
+    assert [before is after for before, after in zip(first.origins, second.origins, strict=True)] == [True, True]
+    same = [before is after for before, after in zip(first.segments, second.segments, strict=True)]
+    assert same == [True, True, False]
 
 
 def test_words_of_a_newer_server_become_known_ones() -> None:

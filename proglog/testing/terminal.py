@@ -1,0 +1,130 @@
+"""A program on a pseudo terminal: what it writes to it, byte for byte, and keys and sizes for it.
+
+The terminal answers nothing: a program that asks it for its features takes it for a plain one.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ESCAPE = re.compile(rb"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[P^_X][^\x1b]*\x1b\\|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
+"""A control sequence: OSC, a string, CSI, or a short one (ECMA-48)."""
+_CHUNK = 1 << 16
+
+
+class Terminal:
+    """Runs a command; ``with`` kills it if it still runs."""
+
+    def __init__(
+        self, command: Sequence[str], *, columns: int = 140, lines: int = 40, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it.
+
+        Args:
+            command: Program and arguments.
+            columns: Of the screen.
+            lines: Of the screen.
+            env: Its environment; ``None``: this one. ``TERM``, and a size in it, are replaced.
+        """
+        self.output = bytearray()
+        """Everything that was written since the start."""
+        self._master, slave = pty.openpty()
+        self._set_size(columns, lines)
+        given = {**(os.environ if env is None else env), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment = {name: value for name, value in given.items() if name not in {"COLUMNS", "LINES"}}
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Self:
+        """It runs."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill it, if it still runs."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    @property
+    def text(self) -> str:
+        """What was written, without control sequences."""
+        return ESCAPE.sub(b"", bytes(self.output)).decode("utf-8", "replace")
+
+    def read(self, seconds: float) -> bool:
+        """Take what is written within ``seconds``; return whether something was."""
+        ready, _, _ = select.select([self._master], [], [], max(seconds, 0.0))
+        if not ready:
+            return False
+        try:
+            chunk = os.read(self._master, _CHUNK)
+        except OSError:  # nobody has the other end open any more
+            return False
+        self.output += chunk
+        return bool(chunk)
+
+    def drain(self, seconds: float) -> None:
+        """Take everything that is written in the next ``seconds``."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            self.read(until - time.monotonic())
+
+    def until(self, condition: Callable[[str], bool], *, timeout: float = 20.0) -> float:
+        """Read until ``condition`` holds for :attr:`text`; return the seconds since the start.
+
+        Raises:
+            AssertionError: Not within ``timeout`` seconds; the message has the end of the text.
+        """
+        deadline = time.monotonic() + timeout
+        while not condition(self.text):
+            ended = self.process.poll() is not None and not self.read(0)
+            if ended or time.monotonic() > deadline:
+                raise AssertionError(f"{'it ended' if ended else f'not within {timeout} s'}: {self.text[-2000:]}")
+            self.read(0.05)
+        return time.monotonic() - self.started
+
+    def send(self, keys: str) -> None:
+        """Type ``keys``."""
+        os.write(self._master, keys.encode())
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Change the size of the screen and say so."""
+        self._set_size(columns, lines)
+        self.process.send_signal(signal.SIGWINCH)
+
+    def ended(self, timeout: float = 10.0) -> int:
+        """Read until the program ends; return its exit code.
+
+        Raises:
+            AssertionError: It did not end in time.
+        """
+        deadline = time.monotonic() + timeout
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it still runs after {timeout} s: {self.text[-500:]}"
+            self.read(0.05)
+        while self.read(0):
+            pass
+        return int(self.process.wait())
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the program has used, user and system."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _set_size(self, columns: int, lines: int) -> None:
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
