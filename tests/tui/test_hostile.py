@@ -128,7 +128,7 @@ def test_everything_about_a_record_is_printable(text: str, ascii_only: bool):
 
 
 async def test_a_click_on_hostile_markup_runs_nothing(open_dash, world):
-    async with open_dash((150, 30)) as dash:
+    async with open_dash((220, 30)) as dash:
         await dash.run(1)
         member = dataclasses.replace(world.snapshot().members[0], name="[@click=app.quit]X[/]")
         world.overrides = {"members": (member,)}
