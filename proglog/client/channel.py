@@ -9,10 +9,10 @@ from proglog.rpc.status import from_status
 from proglog.security.tls import TLSFiles, channel_credentials
 
 OPTIONS = (
-    # The default back-off grows to two minutes: a dashboard would look dead for as long.
+    # The default back-off grows to two minutes: a dashboard would look dead for as long, and is to be back in a second.
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 300),
+    ("grpc.min_reconnect_backoff_ms", 1500),  # in spite of its name: how long one try may take, TLS included
     # A connection into a black hole is noticed within ten seconds.
     ("grpc.keepalive_time_ms", 5_000),
     ("grpc.keepalive_timeout_ms", 5_000),

@@ -28,7 +28,7 @@ PATIENCE = 2.0
 """Seconds that an agent may be gone before another one is watched: a restart is often shorter."""
 FIRST_ANSWER = 1.0
 """Seconds that a candidate has for its first word."""
-RETRY_INTERVALS = (0.2, 0.2, 0.5)
+RETRY_INTERVALS = (0.2, 0.2, 0.3)
 """Seconds before each further try of the watched agent; the last one stays: it is to be back within a second."""
 ROUND_INTERVALS = (0.2, 0.5, 1.0, 2.0)
 """Seconds between two rounds through the candidates; the last one stays."""

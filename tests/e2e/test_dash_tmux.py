@@ -1,0 +1,189 @@
+"""The dashboard as somebody sees it: in a real terminal, on a real cluster, while the agent that it watches is killed."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import proglog.client
+from proglog.errors import ProglogError
+from proglog.testing.processes import AgentProcess
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed: `make tools`")
+
+DEADLINE = 20.0
+NOTICED = 1.5
+"""Seconds within which what happened has to be on the screen; under no load it takes a fifth."""
+
+
+class Pane:
+    """A shell in a terminal of its own: one tmux server, one window."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self._directory = tempfile.mkdtemp(prefix="proglog-tmux-")  # a socket's path is short
+        self._tmux(
+            "new-session", "-d", "-x", str(columns), "-y", str(lines), "env PS1='$ ' ENV= LC_ALL=C.UTF-8 TZ=UTC sh"
+        )
+        self._tmux("set-option", "-g", "status", "off")
+        self.resize(columns, lines)
+
+    def _tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-u", "-f", "/dev/null", "-S", f"{self._directory}/socket", *arguments]
+        environment = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES", "TMUX"}}
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=environment).stdout
+
+    @property
+    def text(self) -> str:
+        """What is on the screen."""
+        return self._tmux("capture-pane", "-p")
+
+    def ask(self, *names: str) -> list[str]:
+        """Return facts about the terminal, by tmux's names."""
+        return self._tmux("display-message", "-p", " ".join(f"#{{{name}}}" for name in names)).split()
+
+    def type(self, text: str) -> None:
+        """Type a line into it."""
+        self._tmux("send-keys", "-l", text)
+        self._tmux("send-keys", "Enter")
+
+    def press(self, *keys: str) -> None:
+        """Press keys, by tmux's names."""
+        self._tmux("send-keys", *keys)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Change the size of the window."""
+        self._tmux("resize-window", "-x", str(columns), "-y", str(lines))
+
+    async def shows(self, *words: str, within: float = DEADLINE) -> float:
+        """Wait until all ``words`` are on the screen; return the seconds that it took."""
+        started = time.monotonic()
+        while missing := [word for word in words if word not in self.text]:
+            assert time.monotonic() - started < within, f"{missing} not within {within} s:\n{self.text}"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - started
+
+    def close(self) -> None:
+        """End the server and all that runs in it."""
+        self._tmux("kill-server")
+        shutil.rmtree(self._directory)
+
+
+@pytest.fixture
+def pane() -> Iterator[Pane]:
+    opened = Pane(140, 40)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Iterator[list[AgentProcess]]:
+    started: list[AgentProcess] = []
+    try:
+        for name in ("node-a", "node-b", "node-c"):
+            seeds = (started[0].gossip_addr,) if started else ()
+            started.append(AgentProcess(name, tmp_path, seeds))
+            started[-1].start()
+        yield started
+    finally:
+        for agent in started:
+            agent.kill()
+
+
+@pytest.fixture
+async def traffic(agents: list[AgentProcess]) -> AsyncIterator[None]:
+    """Records at two nodes, all the time, whether or not they are there."""
+    writers = [asyncio.create_task(_write(agent)) for agent in agents[:2]]
+    yield
+    for writer in writers:
+        writer.cancel()
+    await asyncio.gather(*writers, return_exceptions=True)
+
+
+async def _write(agent: AgentProcess) -> None:
+    written = 0
+    while True:
+        try:
+            async with proglog.client.connect(agent.rpc_addr) as client, client.producer() as producer:
+                while True:
+                    written += 10
+                    await producer.send_values([b"%s value %d" % (agent.name.encode(), written)] * 10)
+                    await producer.flush()
+                    await asyncio.sleep(0.05)
+        except ProglogError:
+            await asyncio.sleep(0.2)
+
+
+def processes_of(marker: str) -> list[str]:
+    """Command lines of the processes that name ``marker``."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(path.read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it ended while it was looked at
+    return [line for line in found if marker in line]
+
+
+@pytest.mark.usefixtures("traffic")
+async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
+    agents: list[AgentProcess], pane: Pane
+) -> None:
+    home = agents[0]
+    pane.type("echo before")
+    await pane.shows("before\n")
+    state = ("alternate_on", "cursor_flag", "mouse_any_flag", "mouse_sgr_flag")
+    plain = pane.ask(*state)
+    command = f"{sys.executable} -m proglog dash --addr {home.rpc_addr}"
+    pane.type(f"cd {os.getcwd()}; {command}; echo exit=$?")
+
+    # What is there.
+    await pane.shows("proglog node-a", "● live", "3 of 3 alive", "nothing needs attention")
+    await pane.shows("node-b", "node-c", "● streaming", "2 of 2 streaming", "fsync always", "▸ 0 … ", "member-join")
+    assert pane.ask("alternate_on") == ["1"]
+    pane.press("3", "m", "m")
+    await pane.shows("by matrix", "ORIGIN", "✓ ")
+    pane.press("t")
+    await pane.shows("Records tail", "node-b value", "node-a value")
+    pane.press("Escape")
+    await pane.shows("by matrix")
+    pane.press("m", "1")
+    await pane.shows("2 of 2 streaming")
+
+    # It dies: that is said, another member is watched.
+    home.kill()
+    noticed = await pane.shows("◐ reconnecting", "data", " old", within=NOTICED)
+    replaced = await pane.shows("instead of node-a", "● live", within=6.0)
+    await pane.shows("node-a does not answer", within=NOTICED)
+
+    # It is back on its port: it is watched again.
+    await asyncio.to_thread(home.start)
+    back = await pane.shows("proglog node-a", "● live", within=NOTICED)
+    await pane.shows("3 of 3 alive", "nothing needs attention")
+
+    # Any size, and back.
+    for columns, lines, words in (
+        (80, 24, "1 Members"),
+        (40, 12, "1 Members"),
+        (10, 3, "… ● live"),
+        (140, 40, "5 Events"),
+    ):
+        pane.resize(columns, lines)
+        await pane.shows(words)
+        assert max(map(len, pane.text.splitlines())) <= columns
+    await pane.shows("1 Members", "3 Replication", "4 Segments", "● live")
+
+    # It leaves the terminal as it was.
+    pane.press("q")
+    await pane.shows("before\n", "exit=0")
+    assert pane.ask(*state) == plain
+    assert processes_of(f"dash --addr {home.rpc_addr}") == []
+    print(f"on the screen: lost after {noticed:.2f} s, replaced after {replaced:.2f} s, back after {back:.2f} s")
