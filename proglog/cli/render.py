@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 
-from proglog.cli import jsonl
+from proglog.client import jsonl
 from proglog.client.consumer import FetchedBatch
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError

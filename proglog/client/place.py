@@ -1,7 +1,11 @@
-"""A place in a log, as a client names it: resolved by the server when the call arrives."""
+"""A place in a log, as a client names it, and how people write one: resolved by the server when the call arrives."""
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
+
+from proglog.errors import ConfigError
 
 
 class PlaceKind(Enum):
@@ -41,3 +45,67 @@ class Place:
     def at_time(cls, time_ms: int) -> "Place":
         """The first record with this timestamp or a later one, milliseconds since 1970."""
         return cls(PlaceKind.TIME_MS, time_ms)
+
+
+MAX_OFFSET = (1 << 63) - 1
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+_UNITS = {"ms": 1, "s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
+_AGO = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
+CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
+"""A time of day."""
+
+
+def parse_place(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Place:
+    """Returns the place that ``text`` names, in the one grammar of commands and dashboard.
+
+    ::
+
+        start  end  47  +2  -3    the oldest record, after the newest, an offset, from the start, from the end
+        @1h  @1767323045          by time: so long ago; seconds or milliseconds since 1970
+        @2026-01-02T03:04:05Z     a moment
+        @14:13:20  @14:13         a time of day: the last one that there was
+
+    Args:
+        text: What somebody typed.
+        now_ms: What ``@1h`` and ``@14:13`` count back from, milliseconds since 1970.
+        zone: Of times that name none; ``None``: that of the machine.
+
+    Raises:
+        ConfigError: It is not in the grammar.
+    """
+    if text == "start":
+        return Place.after_start(0)
+    if text == "end":
+        return Place.before_end(0)
+    if text.startswith("@"):
+        return Place.at_time(_time_ms(text[1:], now_ms, zone))
+    sign, digits = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(digits) > MAX_OFFSET:
+        raise ConfigError(
+            f"{text!r:.60} is no place; expected start, end, 47, +2, -3, @1h, @14:13 or @2026-01-02T03:04Z"
+        )
+    make = {"+": Place.after_start, "-": Place.before_end}.get(sign, Place.offset)
+    return make(int(digits))
+
+
+def _time_ms(text: str, now_ms: int, zone: tzinfo | None) -> int:
+    ago = _AGO.fullmatch(text)
+    if ago:
+        return max(now_ms - int(ago[1]) * _UNITS[ago[2]], 0)
+    if text.isascii() and text.isdigit() and len(text) <= 16:
+        return int(text) * (1 if len(text) >= 12 else 1000)  # seconds reach 12 digits in the year 33658
+    try:
+        clock = CLOCK.fullmatch(text)
+        moment = _last(clock, now_ms, zone) if clock else datetime.fromisoformat(text)
+        local = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+        return max(int(local.timestamp() * 1000), 0)
+    except (ValueError, OverflowError, OSError):
+        raise ConfigError(f"{text!r:.60} is no time; expected 90s, 1h, 2d, 14:13:20 or 2026-01-02T03:04:05Z") from None
+
+
+def _last(clock: re.Match[str], now_ms: int, zone: tzinfo | None) -> datetime:
+    """Returns the last moment with this time of day that is not after now."""
+    now = datetime.fromtimestamp(now_ms / 1000, zone).replace(tzinfo=zone)
+    hour, minute, second = (int(part or 0) for part in clock.groups())
+    today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
+    return today if today <= now else today - timedelta(days=1)

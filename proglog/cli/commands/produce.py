@@ -141,7 +141,7 @@ class _Job:
             await producer.send(Record(value=rest, key=key) if found else Record(value=value))
 
     def _from_json(self, line: bytes) -> "Record":  # type: ignore[name-defined]  # noqa: F821
-        from proglog.cli import jsonl
+        from proglog.client import jsonl
 
         try:
             return jsonl.decode(line)

@@ -41,6 +41,9 @@ START, END = Place.after_start(0), Place.before_end(0)
             Place.at_time(1_767_326_400_000),
         ),
         ("@1h:end", Place.at_time(NOW - HOUR), None),
+        ("@07:59:58", Place.at_time(NOW - 2_000), None),
+        ("@07:59:58:end", Place.at_time(NOW - 2_000), None),
+        ("@07:58:@07:59:58", Place.at_time(NOW - 120_000), Place.at_time(NOW - 2_000)),
     ],
 )
 def test_a_range_means_what_the_help_says(text: str, start: Place, end: Place | None) -> None:

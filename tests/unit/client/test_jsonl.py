@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proglog.cli import jsonl
+from proglog.client import jsonl
 from proglog.errors import InvalidRequestError
 from proglog.record.record import StoredRecord
 
