@@ -26,6 +26,8 @@ from proglog.client.model import ClusterSnapshot
 
 MAX_OTHERS = 64
 """Members whose own word is kept, beside that of the one that is watched."""
+SILENT_SECONDS = 3.0
+"""An agent speaks once a second at least: one that has not for so long hangs, or cannot be heard."""
 FIRST_HAND_SECONDS = 30.0
 """How long a member's word counts as its present: above the longest interval at which the others are asked."""
 
@@ -111,7 +113,13 @@ class DashState:
         """Whether the screen shows the past because the agent is silent."""
         if self.cursor is not None:
             return not self.frames[self.cursor].live
-        return self.latest is not None and self.phase in {Phase.CONNECTING, Phase.RECONNECTING}
+        lost = self.phase in {Phase.CONNECTING, Phase.RECONNECTING}
+        return self.latest is not None and (lost or self.silent)
+
+    @property
+    def silent(self) -> bool:
+        """Whether the connection stands and nothing comes: an agent that hangs, before the connection is given up."""
+        return self.phase is Phase.LIVE and self.now - self.received_at > SILENT_SECONDS
 
     def first_hand(self, name: str) -> ClusterSnapshot | None:
         """Returns what a member itself says at the moment on the screen; ``None``: it is known from others alone."""
@@ -151,7 +159,7 @@ class DashState:
             key="unreachable",
             severity=Severity.CRITICAL,
             subject=self.shown.node.name if self.shown else self.target,
-            what=f"does not answer: {self.error or 'no reason known'}",
+            what="says nothing any more" if self.silent else f"does not answer: {self.error or 'no reason known'}",
             advice="What is shown is its last word. It and other members are tried by themselves; o chooses one.",
         )
 
@@ -332,7 +340,7 @@ def _sampled(state: DashState) -> DashState:
         return state
     if state.frames and state.now - state.frames[-1].at < FRAME_SECONDS * 0.95:
         return state
-    frame = Frame(at=state.now, snapshot=state.latest, live=state.phase is Phase.LIVE)
+    frame = Frame(at=state.now, snapshot=state.latest, live=state.phase is Phase.LIVE and not state.silent)
     frames = (*state.frames, frame)[-CAPACITY:]
     dropped = len(state.frames) + 1 - len(frames)
     cursor = None if state.cursor is None else max(state.cursor - dropped, 0)

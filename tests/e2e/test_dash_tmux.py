@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 import proglog.client
 from proglog.errors import ProglogError
 from proglog.testing.processes import AgentProcess
+from proglog.tui.state import SILENT_SECONDS
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed: `make tools`")
 
@@ -143,7 +145,7 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
     state = ("alternate_on", "cursor_flag", "mouse_any_flag", "mouse_sgr_flag")
     plain = pane.ask(*state)
     command = f"{sys.executable} -m proglog dash --addr {home.rpc_addr}"
-    pane.type(f"cd {os.getcwd()}; {command}; echo exit=$?")
+    pane.type(f"cd {Path.cwd()}; {command}; echo exit=$?")
 
     # What is there.
     await pane.shows("proglog node-a", "● live", "3 of 3 alive", "nothing needs attention")
@@ -157,6 +159,12 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
     await pane.shows("by matrix")
     pane.press("m", "1")
     await pane.shows("2 of 2 streaming")
+
+    # It hangs: that is said, with the age of its last word.
+    home.signal(signal.SIGSTOP)
+    silent = await pane.shows("◐ silent, data", "says nothing any more", within=SILENT_SECONDS + NOTICED)
+    home.signal(signal.SIGCONT)
+    await pane.shows("● live", within=NOTICED)
 
     # It dies: that is said, another member is watched.
     home.kill()
@@ -186,4 +194,6 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
     await pane.shows("before\n", "exit=0")
     assert pane.ask(*state) == plain
     assert processes_of(f"dash --addr {home.rpc_addr}") == []
-    print(f"on the screen: lost after {noticed:.2f} s, replaced after {replaced:.2f} s, back after {back:.2f} s")
+    print(
+        f"on the screen: silent after {silent:.2f} s, lost after {noticed:.2f} s, replaced after {replaced:.2f} s, back after {back:.2f} s"
+    )

@@ -211,6 +211,13 @@ class Dash:
             self.app.dispatch(Tick(self.now))
         await self.settle()
 
+    async def wait(self, seconds: int) -> None:
+        """Lets seconds pass in which the agent says nothing."""
+        for _ in range(seconds):
+            self.world.second += 1
+            self.app.dispatch(Tick(self.now))
+        await self.settle()
+
     async def hear(self, *names: str) -> None:
         """Lets members say themselves what they hold."""
         for name in names:

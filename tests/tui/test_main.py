@@ -33,6 +33,17 @@ async def test_an_agent_that_is_gone_leaves_its_last_word_on_the_screen(open_das
         assert dash.app.screen.has_class("-stale")
 
 
+async def test_an_agent_that_hangs_is_told_with_the_age_of_its_word(open_dash):
+    async with open_dash((100, 24)) as dash:
+        await dash.run(5)
+        await dash.wait(5)
+        assert "◐ silent, data 5.0 s old" in dash.text
+        assert "✖ node-a says nothing any more" in dash.text
+        assert dash.app.screen.has_class("-stale")
+        await dash.run(1)
+        assert "● live" in dash.text
+
+
 async def test_an_agent_that_is_back_is_live_at_once(open_dash):
     async with open_dash((100, 24)) as dash:
         await dash.run(5)

@@ -13,6 +13,7 @@ from proglog.client.model import PeerState
 from proglog.tui.state import (
     FIRST_HAND_SECONDS,
     MAX_OTHERS,
+    SILENT_SECONDS,
     ConnectionLost,
     DashState,
     Loaded,
@@ -70,10 +71,22 @@ def test_frames_are_a_second_apart_however_many_snapshots_come(live, world):
 
 def test_a_quiet_agent_still_gets_frames(live):
     state = live(1)
-    for second in range(2, 6):
+    for second in range(2, 5):
         state = reduce(state, Tick(START + second))
-    assert len(state.frames) == 5
+    assert len(state.frames) == 4
     assert all(frame.live for frame in state.frames)
+
+
+def test_an_agent_that_says_nothing_any_more_is_stale_though_its_connection_stands(live, world):
+    state = reduce(live(3), Tick(START + 3 + SILENT_SECONDS))
+    assert not state.stale
+    state = reduce(state, Tick(START + 3.1 + SILENT_SECONDS))
+    assert (state.phase, state.silent, state.stale, state.frames[-1].live) == (Phase.LIVE, True, True, True)
+    assert (state.alerts[0].key, state.alerts[0].what) == ("unreachable", "says nothing any more")
+    state = reduce(state, Tick(START + 4.1 + SILENT_SECONDS))
+    assert not state.frames[-1].live
+    state = reduce(state, SnapshotArrived(world.snapshot(), START + 8))
+    assert (state.silent, state.stale, state.alerts) == (False, False, ())
 
 
 def test_a_lost_agent_is_stale_and_stays_on_the_screen(live):

@@ -45,10 +45,12 @@ def connection_line(state: DashState, look: Look, *, brief: bool = False) -> Lin
     """Returns the state of the connection, or the moment of the past that is shown."""
     if state.paused:
         return _past(state, look, brief=brief)
+    half = look.pick("◐", "~")
+    if state.silent:
+        return line(Span(f"{half} silent", Role.WARN), Span(f", data {_data_age(state)} old", Role.MUTED))
     if state.phase is Phase.LIVE:
         clock = "" if brief else " " + look.clock(state.now)
         return line(Span(look.pick("● ", "+ ") + "live", Role.GOOD), Span(clock, Role.MUTED))
-    half = look.pick("◐", "~")
     if state.phase is Phase.CONNECTING:
         return line(Span(f"{half} connecting", Role.WARN))
     return _lost(state, half, brief=brief)
@@ -57,10 +59,14 @@ def connection_line(state: DashState, look: Look, *, brief: bool = False) -> Lin
 def _lost(state: DashState, half: str, *, brief: bool) -> Line:
     wait = state.retry_at - state.now
     retry = f"in {duration_words(wait)}" if wait >= 0.05 else "now"
-    age = f"data {duration_words(state.now - state.received_at)} old" if state.latest else "no data yet"
+    age = f"data {_data_age(state)} old" if state.latest else "no data yet"
     if brief:
         return line(Span(f"{half} retry {retry} #{state.attempt}", Role.WARN))
     return line(Span(f"{half} reconnecting {retry} (attempt {state.attempt})", Role.WARN), Span(f", {age}", Role.MUTED))
+
+
+def _data_age(state: DashState) -> str:
+    return duration_words(state.now - state.received_at)
 
 
 def _past(state: DashState, look: Look, *, brief: bool) -> Line:
