@@ -1,0 +1,135 @@
+"""The dashboard: its first full frame, the processor it takes to watch a large cluster, and its memory over an hour.
+
+Whole processes on a pseudo terminal of 140x40; the large cluster is `benchmarks.big_cluster`, every member behind the
+real service code in another process. The yardsticks: the interpreter with Textual alone, and a whole core.
+"""
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks import big_cluster
+from proglog.rpc.convert import SnapshotReader, to_message
+from proglog.testing.processes import AgentProcess
+from proglog.testing.terminal import Terminal
+from proglog.tui.app import DashApp
+from proglog.tui.source import LiveSource
+from proglog.tui.state import SnapshotArrived
+
+FULL_FRAME = ("● live", "nothing needs attention", "● alive", "fsync", "Quit")
+"""What is on the screen when every panel has its data."""
+LEAST_SECONDS = 120
+"""Until the sparklines of the tables are full."""
+WARM_FRAMES = 660
+"""Ten minutes fill the history, and a little more."""
+
+
+def run(*, full: bool) -> Iterator[str]:
+    """Yield a line per measurement."""
+    with tempfile.TemporaryDirectory(prefix="proglog-bench-") as scratch:
+        env = compiled_once(Path(scratch) / "pyc")
+        yield first_frame(Path(scratch), env, runs=9 if full else 1)
+        members, segments = (50, 1000) if full else (5, 20)
+        warm, seconds, runs = (LEAST_SECONDS, 30.0, 3) if full else (1, 1.0, 1)
+        yield processor(env, members, segments, warm, seconds, runs)
+        frames, warm = (WARM_FRAMES + 3600, WARM_FRAMES) if full else (30, 10)
+        yield memory(env, members, segments, frames, warm)
+
+
+def compiled_once(cache: Path) -> Mapping[str, str]:
+    """Return an environment in which modules are compiled once, as they are where the program is installed."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(cache), "LC_ALL": "C.UTF-8"}
+
+
+def dash(addr: str, env: Mapping[str, str]) -> Terminal:
+    """Start a dashboard."""
+    return Terminal([sys.executable, "-m", "proglog", "dash", "--addr", addr], env=env)
+
+
+def shows_everything(text: str) -> bool:
+    """Whether a full frame was painted."""
+    return all(words in text for words in FULL_FRAME)
+
+
+def first_frame(scratch: Path, env: Mapping[str, str], *, runs: int) -> str:
+    """From the start of the process to the first frame with data; one run before, to compile and to fill caches."""
+    agent = AgentProcess("a", scratch)
+    agent.start()
+    try:
+        whole, bare = [], []
+        for _ in range(runs + 1):
+            with dash(agent.rpc_addr, env) as terminal:
+                whole.append(terminal.until(shows_everything))
+            started = time.monotonic()
+            subprocess.run([sys.executable, "-c", "import textual.app"], env=env, check=True)
+            bare.append(time.monotonic() - started)
+    finally:
+        agent.kill()
+    took, floor = statistics.median(whole[1:]), statistics.median(bare[1:])
+    return (
+        f"first full frame: {took * 1000:.0f} ms ({min(whole[1:]) * 1000:.0f} to {max(whole[1:]) * 1000:.0f});"
+        f" interpreter and `import textual.app` are {floor * 1000:.0f} ms of it, {floor / took:.0%}"
+    )
+
+
+def processor(env: Mapping[str, str], members: int, segments: int, warm: float, seconds: float, runs: int) -> str:
+    """The share of a core that the dashboard takes."""
+    shares, painted = [], []
+    with big_cluster.running(members, segments) as addr, dash(addr, env) as terminal:
+        terminal.until(shows_everything)
+        terminal.drain(warm)
+        for _ in range(runs):
+            used, written, started = terminal.cpu_seconds(), len(terminal.output), time.monotonic()
+            terminal.drain(seconds)
+            elapsed = time.monotonic() - started
+            shares.append((terminal.cpu_seconds() - used) / elapsed)
+            painted.append((len(terminal.output) - written) / elapsed)
+    return (
+        f"{members} members, {segments:,} segments, {big_cluster.UPDATES_PER_SECOND} updates/s:"
+        f" {statistics.median(shares):.1%} of a core ({min(shares):.1%} to {max(shares):.1%}),"
+        f" {statistics.median(painted) / 1000:.0f} kB/s to the terminal"
+    )
+
+
+def memory(env: Mapping[str, str], members: int, segments: int, frames: int, warm: int) -> str:
+    """How the resident memory grows from the end of the warm-up on, a frame a second, as fast as it goes."""
+    command = [sys.executable, "-m", "benchmarks.bench_dash", str(members), str(segments), str(frames), str(warm)]
+    answer = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+    after_warm, at_end, most = (float(part) for part in answer.split())
+    return (
+        f"{frames - warm:,} seconds replayed, {members} members: {after_warm:.0f} MB after {warm} s of warm-up,"
+        f" {at_end - after_warm:+.1f} MB at the end, {most:.0f} MB at most"
+    )
+
+
+async def resident_over_time(members: int, segments: int, frames: int, warm: int) -> tuple[float, float, float]:
+    """Return the resident MB after the warm-up, at the end, and the most of all."""
+    cluster, reader = big_cluster.Cluster(members, segments), SnapshotReader()
+    app = DashApp(LiveSource("127.0.0.1:1"), clock=lambda: cluster.now_ms / 1000, live=False)
+    sizes: list[float] = []
+    async with app.run_test(size=(140, 40)) as pilot:
+        for _ in range(frames):
+            cluster.advance(1000)
+            told = to_message(cluster.told_by(0, segments=True))
+            snapshot = reader.read(type(told).FromString(told.SerializeToString()))
+            app.dispatch(SnapshotArrived(snapshot, cluster.now_ms / 1000))
+            app.flush()
+            await pilot.pause()
+            sizes.append(resident_mb())
+    return sizes[warm - 1], sizes[-1], max(sizes)
+
+
+def resident_mb() -> float:
+    """Return the memory of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    print(*asyncio.run(resident_over_time(*map(int, sys.argv[1:]))))
