@@ -71,6 +71,7 @@ complete -c proglog -n '__fish_seen_subcommand_from consume' -l timeout -x -d 'H
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l replay -r -F -d 'Show a recording, not an agent'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l record -r -F -d 'Keep everything that is shown, for --replay'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l theme -x -d 'Colours; the palette inside lists them'
+complete -c proglog -n '__fish_seen_subcommand_from dash' -l config -r -F -d 'TOML file: these flags, and keys'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l addr -x -d 'The agent to ask'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l tls-ca-file -r -F -d 'Authority of the agents certificate'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l tls-cert-file -r -F -d 'Certificate to show; its common name is who you are'

@@ -1,5 +1,15 @@
-"""Flags from a TOML file: below flags and environment, above defaults."""
+"""Flags from a TOML file: below flags and environment, above defaults.
 
+One file may hold everything::
+
+    node-name = "one"            flags of serve
+    [dash]
+    theme = "proglog-contrast"   flags of dash
+    [dash.keys]
+    "main.zoom" = ["f2", "z"]    keys of the dashboard
+"""
+
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +20,39 @@ from typer.core import TyperOption
 
 from proglog.errors import ConfigError
 
+DASH = "dash"
+KEYS = "keys"
 _FROM_DEFAULT = ("DEFAULT", "DEFAULT_MAP")
 
 
-def with_file(context: typer.Context, path: Path | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def reader_file(given: Path | None) -> Path | None:
+    """Return the file that a reader's programs use: ``given``, or the one in the user's directory, if it is there."""
+    path = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "proglog" / "config.toml"
+    return given or (path if path.is_file() else None)
+
+
+def dash_keys(path: Path | None) -> dict[str, Any]:
+    """Return the table of keys, as it stands there.
+
+    Raises:
+        ConfigError: The file cannot be read, or has something else in its place.
+    """
+    table = _table(path, DASH).get(KEYS, {}) if path else {}
+    if not isinstance(table, dict):
+        raise ConfigError(f'{path}: [{DASH}] {KEYS} = {table!r}: expected a table such as "main.zoom" = "f2"')
+    return table
+
+
+def with_file(
+    context: typer.Context, path: Path | None, given: Mapping[str, Any], *, table: str | None = None
+) -> dict[str, Any]:
     """Return a verb's parameters, those left at their default taken from a file.
 
     Args:
         context: Of the verb: knows where each parameter came from.
         path: The file; ``None``: there is none.
         given: The parameters as the verb got them.
+        table: Where the verb's flags stand in the file; ``None``: outside of all tables.
 
     Raises:
         ConfigError: The file cannot be read, is not TOML, or says something that is no flag, or not of its type.
@@ -32,7 +65,8 @@ def with_file(context: typer.Context, path: Path | None, given: Mapping[str, Any
         for parameter in context.command.params
         if isinstance(parameter, TyperOption) and parameter.name not in ("config", "help")
     }
-    for key, value in _read(path).items():
+    flat = {key: value for key, value in _table(path, table).items() if not (table == DASH and key == KEYS)}
+    for key, value in flat.items():
         parameter = flags.get(key.replace("_", "-"))
         if parameter is None or parameter.name is None:
             raise ConfigError(f"{path}: {key!r} is no flag of this verb; known: {', '.join(flags)}")
@@ -40,6 +74,17 @@ def with_file(context: typer.Context, path: Path | None, given: Mapping[str, Any
         if source is not None and source.name in _FROM_DEFAULT:
             values[parameter.name] = _of_type(path, key, value, parameter, context)
     return values
+
+
+def _table(path: Path, name: str | None) -> dict[str, Any]:
+    """Return the flags in the file, or in a table of it."""
+    whole = _read(path)
+    if name is None:
+        return {key: value for key, value in whole.items() if not (key == DASH and isinstance(value, dict))}
+    table = whole.get(name, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: {name} = {table!r}: expected a table, [{name}]")
+    return table
 
 
 def _read(path: Path) -> dict[str, Any]:

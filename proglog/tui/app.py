@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from proglog.client import DEFAULT_TIMEOUT
 from proglog.client.recording import Recorder, file_name, save
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError, ProglogError
+from proglog.tui import keymap
 from proglog.tui.palette import system_commands
 from proglog.tui.screens.base import Shows
 from proglog.tui.screens.main import MainScreen
@@ -48,6 +49,8 @@ def run_dash(
     record: Path | None = None,
     theme: str | None = None,
     ascii_only: bool | None = None,
+    keys: Mapping[str, object] | None = None,
+    keys_from: str = "[dash.keys]",
 ) -> None:
     """Shows the dashboard until the reader leaves it.
 
@@ -59,11 +62,14 @@ def run_dash(
         record: File that every second is written to.
         theme: Name of a theme; ``None``: TEXTUAL_THEME, or the dashboard's own.
         ascii_only: Keep to ASCII; ``None``: what locale and terminal need.
+        keys: The reader's own keys, by binding id.
+        keys_from: Where they were read, for errors.
 
     Raises:
         ProglogError: A recording or the TLS files cannot be used.
-        ConfigError: There is no such theme.
+        ConfigError: There is no such theme, or the keys cannot be.
     """
+    chosen, warnings = keymap.checked(keys or {}, keys_from)
     source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
     ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
     if not os.environ.get("NO_COLOR"):
@@ -72,6 +78,7 @@ def run_dash(
     with recording as recorder:
         app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder)
         app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
+        app.use_keys(chosen, warnings)
         app.run()
     if app.failure is not None:
         raise app.failure
@@ -89,13 +96,21 @@ class DashApp(App[None]):
         Binding("space", "pause", "Pause", id="app.pause", tooltip="Hold the screen; the arrows walk through time"),
         Binding("left", "step(-1)", "Back in time", show=False, id="app.back-1", tooltip="One second back"),
         Binding("right", "step(1)", "Forward", show=False, id="app.forward-1", tooltip="One second forward"),
-        Binding("left_square_bracket", "step(-30)", "Back 30 s", show=False, key_display="[", id="app.back-30"),
-        Binding("right_square_bracket", "step(30)", "Forward 30 s", show=False, key_display="]", id="app.forward-30"),
-        Binding("colon", "command_palette", "Commands", show=False, key_display=":", id="app.commands"),
+        Binding("left_square_bracket", "step(-30)", "Back 30 s", show=False, id="app.back-30"),
+        Binding("right_square_bracket", "step(30)", "Forward 30 s", show=False, id="app.forward-30"),
+        Binding(
+            "colon,ctrl+p",
+            "command_palette",
+            "Commands",
+            show=False,
+            id="app.commands",
+            tooltip="Every action, by name",
+        ),
         Binding("w", "save", "Save", show=False, id="app.save", tooltip="Write the last ten minutes to a file"),
         Binding("a", "alerts", "Alerts", show=False, id="app.alerts", tooltip="What needs attention, and what to do"),
-        Binding("question_mark,f1", "help", "Help", key_display="?", id="app.help"),
-        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit"),
+        Binding("question_mark,f1", "help", "Help", id="app.help", tooltip="The number under the cursor, and the keys"),
+        Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave, from anywhere"),
+        Binding("ctrl+c", "help_quit", "How to leave", show=False, system=True, id="app.interrupt"),
     ]
 
     def __init__(
@@ -125,6 +140,7 @@ class DashApp(App[None]):
         """What ended the dashboard, when it was not the reader."""
         self._recorder = recorder
         self._live = live
+        self._warnings: tuple[str, ...] = ()
         self._dirty = True
         for theme in THEMES:
             self.register_theme(theme)
@@ -137,6 +153,8 @@ class DashApp(App[None]):
 
     def on_mount(self) -> None:
         """Starts the stream and the clocks."""
+        for warning in self._warnings:
+            self.tell(warning, severity="warning")
         if self._live:
             self._watch()
             self.set_interval(1.0, lambda: self.dispatch(Tick(self.clock())))
@@ -187,6 +205,15 @@ class DashApp(App[None]):
         if name not in self.available_themes:
             raise ConfigError(f"no theme {name!r}; expected one of {', '.join(sorted(self.available_themes))}")
         self.theme = name
+
+    def use_keys(self, chosen: Mapping[str, str], warnings: Sequence[str] = ()) -> None:
+        """Takes checked keys of the reader's own; what may go wrong with them is told when the screen is there."""
+        self.set_keymap(dict(chosen))
+        self._warnings = tuple(warnings)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Names a key in the footer."""
+        return binding.key_display or keymap.shown(binding.key)
 
     def dispatch(self, event: Event) -> None:
         """Takes an event into the state; the screen follows at the next paint."""

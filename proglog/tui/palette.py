@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from textual.app import SystemCommand
 from textual.screen import Screen
 
+from proglog.tui.keymap import shown
 from proglog.tui.views import commands
 
 if TYPE_CHECKING:
@@ -25,5 +26,7 @@ def system_commands(app: "DashApp", screen: Screen[Any]) -> Iterator[SystemComma
         if telling and active.enabled and binding.description not in seen:
             seen.add(binding.description)
             run = partial(app.run_action, binding.action, active.node)
-            yield SystemCommand(binding.description, binding.tooltip or f"key {binding.key}", run)
+            yield SystemCommand(
+                binding.description, f"{shown(binding.key)}: {binding.tooltip or binding.description}", run
+            )
     yield SystemCommand("Theme", "Colours: also for colour-blind readers and for high contrast", app.search_themes)

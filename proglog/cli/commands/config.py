@@ -1,9 +1,12 @@
 """Show what serve would run with, as TOML for its --config, and where each value comes from. Starts nothing.
 
 Takes the flags of serve: proglog config --config FILE --fsync os
+
+And of the dashboard, its keys included: proglog config dash. What it prints may stand in ~/.config/proglog/config.toml.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,25 +21,68 @@ _SOURCES = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT": "def
 def main(
     context: typer.Context,
     flags: Annotated[
-        list[str] | None, typer.Argument(metavar="[FLAGS OF SERVE]", help="As for serve", show_default=False)
+        list[str] | None,
+        typer.Argument(metavar="[dash] [FLAGS]", help="As for serve, or for dash", show_default=False),
     ] = None,
 ) -> None:
-    from proglog.cli.app import verb
     from proglog.cli.commands.serve import agent_config
+    from proglog.cli.config_file import DASH, reader_file
+
+    arguments = [*(flags or []), *context.args]
+    if arguments[:1] == [DASH]:
+        given, parsed = _parsed(DASH, arguments[1:])
+        path = reader_file(given["config"])
+        output.line("[dash]")
+        _show(parsed, given, path, table=DASH)
+        _show_keys(path)
+        return
+    given, parsed = _parsed("serve", arguments)
+    # The agent's configuration says what cannot be, as serve would.
+    _show(parsed, given, given["config"], more=lambda values: {"data_dir": agent_config(values).data_dir})
+
+
+def _parsed(name: str, arguments: list[str]) -> tuple[dict[str, Any], Any]:
+    """Return the flags of a verb and what Typer knows of them."""
+    from proglog.cli.app import verb
+
+    command = verb(name)
+    parsed = command.make_context("proglog config", arguments)
+    return {str(each.name): _typed(each, parsed.params.get(str(each.name))) for each in command.params}, parsed
+
+
+def _show(
+    parsed: Any,
+    given: dict[str, Any],
+    path: Path | None,
+    *,
+    table: str | None = None,
+    more: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {},
+) -> None:
     from proglog.cli.config_file import with_file
 
-    serve = verb("serve")
-    parsed = serve.make_context("proglog config", [*(flags or []), *context.args])
-    given = {str(each.name): _typed(each, parsed.params.get(str(each.name))) for each in serve.params}
-    values = with_file(parsed, given["config"], given)
-    effective = values | {"data_dir": agent_config(values).data_dir}  # which says what cannot be, as serve would
-    for parameter in serve.params:
+    values = with_file(parsed, path, given, table=table)
+    effective = values | more(values)
+    for parameter in parsed.command.params:
         name = str(parameter.name)
         if name in ("config", "help"):
             continue
         source = parsed.get_parameter_source(name)
-        where = _SOURCES[source.name if source else "DEFAULT"] if values[name] == given[name] else given["config"]
+        where = _SOURCES[source.name if source else "DEFAULT"] if values[name] == given[name] else path
         output.line(_line(name.replace("_", "-"), effective[name], str(where)))
+
+
+def _show_keys(path: Path | None) -> None:
+    from proglog.cli import diagnostics
+    from proglog.cli.config_file import dash_keys
+    from proglog.tui import keymap
+
+    chosen, warnings = keymap.checked(dash_keys(path), f"{path} [dash.keys]")
+    output.line("\n[dash.keys]")
+    for bound in keymap.catalogue().values():
+        own = chosen[bound.id].split(",") if bound.id in chosen else None
+        output.line(f"{_toml(bound.id)} = {_toml(own or bound.keys)}  # {path if own else 'default'}; {bound.words}")
+    for warning in warnings:
+        diagnostics.note(warning)
 
 
 def _typed(parameter: Any, value: Any) -> Any:
@@ -54,7 +100,7 @@ def _toml(value: Any) -> str:
     match value:
         case bool():
             return "true" if value else "false"
-        case int():
+        case int() | float():
             return str(value)
         case str() | Path():
             return json.dumps(str(value))

@@ -1,12 +1,15 @@
 """What every screen of the dashboard can do: show a state."""
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
+from textual.widget import Widget
 
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState
+from proglog.tui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from proglog.tui.app import DashApp
@@ -16,6 +19,15 @@ Result = TypeVar("Result")
 
 class Shows(DOMNode):
     """A screen that is told the state after every change of it."""
+
+    HOLDS: ClassVar[tuple[type[Widget], ...]] = ()
+    """Widgets on it that have keys of their own."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "Next", show=False, id="screen.next", tooltip="The next part of the screen"),
+        Binding(
+            "shift+tab", "app.focus_previous", "Previous", show=False, id="screen.previous", tooltip="The part before"
+        ),
+    ]
 
     @property
     def dash(self) -> "DashApp":
@@ -33,7 +45,10 @@ class Shows(DOMNode):
 
 
 class DashScreen(Screen[Result], Shows):
-    """A whole screen."""
+    """A whole screen, with a table."""
+
+    BASE = True
+    HOLDS = (LiveTable,)
 
     def on_mount(self) -> None:
         """Shows the state that there is."""
@@ -46,6 +61,8 @@ class DashScreen(Screen[Result], Shows):
 
 class DashModal(ModalScreen[Result], Shows):
     """A box over the screen it was opened from."""
+
+    BASE = True
 
     def on_mount(self) -> None:
         """Shows the state that there is."""

@@ -8,6 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 
+from proglog.tui.keymap import shown
 from proglog.tui.screens.base import DashModal
 from proglog.tui.spans import Line, Look, plain
 from proglog.tui.state import DashState
@@ -21,18 +22,19 @@ class Page(VerticalScroll, can_focus=True):
     """The part of the box that scrolls."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("k", "scroll_up", "Up", show=False, id="reader.up"),
-        Binding("j", "scroll_down", "Down", show=False, id="reader.down"),
-        Binding("ctrl+u", "page_up", "Page up", show=False, id="reader.page-up"),
-        Binding("ctrl+d", "page_down", "Page down", show=False, id="reader.page-down"),
-        Binding("g", "scroll_home", "Top", show=False, id="reader.top"),
-        Binding("G", "scroll_end", "Bottom", show=False, id="reader.bottom"),
+        Binding("up,k", "scroll_up", "Up", show=False, id="reader.up"),
+        Binding("down,j", "scroll_down", "Down", show=False, id="reader.down"),
+        Binding("pageup,ctrl+u", "page_up", "Page up", show=False, id="reader.page-up"),
+        Binding("pagedown,ctrl+d", "page_down", "Page down", show=False, id="reader.page-down"),
+        Binding("home,g", "scroll_home", "Top", show=False, id="reader.top"),
+        Binding("end,G", "scroll_end", "Bottom", show=False, id="reader.bottom"),
     ]
 
 
 class Reader(DashModal[None]):
     """Shows lines until it is closed."""
 
+    HOLDS = (Page,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back", id="reader.back"),
         Binding("y", "copy", "Copy", id="reader.copy", tooltip="Copy the text"),
@@ -57,8 +59,14 @@ class Reader(DashModal[None]):
         """Builds the box."""
         with Page() as page:
             page.border_title = Content(self._title).markup
-            page.border_subtitle = Content("esc: back, y: copy").markup
             yield Lines()
+
+    def on_mount(self) -> None:
+        """Shows the text, and how to leave it."""
+        super().on_mount()
+        keys = {active.binding.id: shown(key) for key, active in reversed(self.active_bindings.items())}
+        hint = f"{keys['reader.back']}: back, {keys['reader.copy']}: copy"
+        self.query_one(Page).border_subtitle = Content(hint).markup
 
     def show(self, state: DashState) -> None:
         """Brings the text up to date."""

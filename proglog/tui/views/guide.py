@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from textual.binding import ActiveBinding
 
+from proglog.tui.keymap import shown
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 
 _KEY_CELLS = 16
@@ -70,14 +71,9 @@ def _keys(bindings: Mapping[str, ActiveBinding], width: int) -> list[Line]:
     for key, active in footer_first:
         words = active.tooltip or active.binding.tooltip or active.binding.description
         if words and active.enabled and not active.binding.system:
-            keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or _key_name(key))
+            keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or shown(key))
     told = []
     for (_, words), names in keys.items():
         label = " ".join(dict.fromkeys(names))
         told += wrap(line(Span(label.ljust(_KEY_CELLS), Role.STRONG), words), width, indent=_KEY_CELLS)
     return told
-
-
-def _key_name(key: str) -> str:
-    names = {"slash": "/", "colon": ":", "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]"}
-    return names.get(key, key)
