@@ -2,6 +2,8 @@
 
 import asyncio
 import faulthandler
+import functools
+import inspect
 import os
 import signal
 import socket
@@ -31,13 +33,29 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """End the whole run, with the stacks of all threads, if a test outlives its limit."""
-    marker = item.get_closest_marker("timeout")
-    limit = float(marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout"))
-    faulthandler.dump_traceback_later(limit + BACKSTOP, exit=True, file=item.config.stash[_STDERR])
+    faulthandler.dump_traceback_later(_limit(item) + BACKSTOP, exit=True, file=item.config.stash[_STDERR])
     try:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give coroutines their limit from inside the loop: uvloop swallows what pytest-timeout's signal throws."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        test, limit = item.obj, _limit(item) - 1
+
+        @functools.wraps(test)
+        async def limited(*arguments: Any, **named: Any) -> None:
+            async with asyncio.timeout(limit):
+                await test(*arguments, **named)
+
+        item.obj = limited
+
+
+def _limit(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0] if marker else item.config.getoption("timeout") or item.config.getini("timeout"))
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], Any]]:
