@@ -20,6 +20,9 @@ class Followers:
     def __init__(self) -> None:
         self._positions: dict[str, dict[OriginId, Position]] = {}
         self._waiting: dict[OriginId, asyncio.Event] = {}
+        self._waiters = 0
+        self.hurried = asyncio.Event()
+        """Set while somebody waits for copies."""
 
     def begin(self, follower: str) -> None:
         """``follower`` opened a stream, and will report all it has: its directory may be another than before."""
@@ -61,6 +64,8 @@ class Followers:
             DeadlineError: They do not, yet. The record is durable here, and will reach them when it can.
         """
         assert next_sequence > FIRST_SEQUENCE
+        self._waiters += 1
+        self.hurried.set()
         try:
             async with asyncio.timeout(within):
                 while self.copies(origin, next_sequence) < copies:
@@ -70,6 +75,10 @@ class Followers:
             raise DeadlineError(
                 f"durable here and on {there} of {copies} other nodes after {within:g} s; the copies may still arrive"
             ) from None
+        finally:
+            self._waiters -= 1
+            if not self._waiters:
+                self.hurried.clear()
 
     def _wake(self, origin: OriginId) -> None:
         waiting = self._waiting.pop(origin, None)

@@ -24,12 +24,15 @@ from proglog.log.model import Appended, LogCursor, LogRead
 from proglog.record import batch, columns, scan
 from proglog.record.batch import stamp_local, verify
 from proglog.replication.planner import Patience
+from proglog.replication.positions import FIRST_SEQUENCE
+from proglog.rpc import replication_service
 from proglog.rpc.followers import Followers
 from proglog.rpc.model import PeerState
 from proglog.rpc.replication_service import ReplicationService
+from proglog.rpc.replication_stream import Hello, ReplicationStream
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
-from proglog.types import OriginId
+from proglog.types import OriginId, Sequence
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -291,6 +294,40 @@ async def test_whoever_waits_for_copies_is_told_when_they_are_durable(tmp_path: 
         assert b.values() == c.values() == [b"x"]
         with pytest.raises(DeadlineError, match="2 of 3"):
             await a.followers.wait_replicated(a.log.origin, appended.next_sequence, copies=3, within=0.05)
+
+
+@pytest.mark.parametrize("hurried", [False, True])
+async def test_small_records_keep_each_other_company_unless_somebody_waits_for_copies(
+    tmp_path: Path, hurried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replication_service, "COMPANY", 3600.0)
+    async with node("a", tmp_path) as a, open_channel(a.addr, None) as channel:
+        hello = Hello("b", OriginId(b"b" * 16), b"instance")
+        stream = ReplicationStream(channel, hello)
+        stream.want(a.log.origin, FIRST_SEQUENCE, 0)
+        arrived = 0
+
+        async def read() -> None:
+            nonlocal arrived
+            async for received in stream:
+                arrived += len(list(scan.batches(received.batches)))
+
+        reading = asyncio.create_task(read())
+        while not arrived:  # the batch that names the node: the first goes at once
+            await asyncio.sleep(0.01)
+        if hurried:
+            waiting = asyncio.create_task(a.followers.wait_replicated(a.log.origin, Sequence(9), 1, within=5))
+            await asyncio.sleep(0)
+
+        await a.produce(b"waits for others")
+
+        await asyncio.sleep(0.3)
+        assert arrived == (2 if hurried else 1)
+        if hurried:
+            waiting.cancel()
+        stream.close()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
 
 async def test_records_reach_a_server_whose_source_hangs_through_another(

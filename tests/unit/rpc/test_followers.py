@@ -37,6 +37,22 @@ async def test_waiting_ends_in_time_and_says_how_many_there_are() -> None:
         await followers.wait_replicated(ORIGIN, Sequence(5), copies=2, within=0.01)
 
 
+async def test_copies_are_hurried_while_somebody_waits_for_them() -> None:
+    followers = Followers()
+    waiting = [asyncio.create_task(followers.wait_replicated(ORIGIN, Sequence(end), 1, within=5)) for end in (5, 9)]
+    assert not followers.hurried.is_set()
+    await asyncio.sleep(0)
+    assert followers.hurried.is_set()
+
+    followers.report("b", up_to(5))
+    await waiting[0]
+    assert followers.hurried.is_set()
+    followers.report("b", up_to(9))
+    await waiting[1]
+
+    assert not followers.hurried.is_set()
+
+
 def test_a_follower_that_begins_anew_counts_only_for_what_it_reports_now() -> None:
     followers = Followers()
     followers.report("b", up_to(9))
