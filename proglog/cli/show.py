@@ -21,7 +21,7 @@ from proglog.errors import ConfigError, InvalidRequestError
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.client.history import Frame
+    from proglog.client.frame import Frame
     from proglog.security.tls import TLSFiles
 
 WATCH_INTERVAL = 0.5
@@ -92,7 +92,7 @@ def _past(path: Path, at: str | None) -> ClusterSnapshot:
         raise InvalidRequestError(f"recording {path} is empty")
     frame = frames[-1] if at is None else frame_at(frames, at)
     if not frame.live:
-        name = frame.snapshot.node.name
+        name = frame.outline.node.name
         diagnostics.note(f"{name} was out of reach at {_clock(frame.at)}; this is its last word before")
     return frame.snapshot
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from proglog.cli.output import Column, Row
-from proglog.client.history import records_in
+from proglog.client.frame import records_in
 from proglog.client.model import ClusterSnapshot, MemberStatus, PeerOrigin, PeerState
 from proglog.client.words import (
     age_words,

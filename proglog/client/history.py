@@ -1,14 +1,16 @@
 """The last minutes, one frame a second: what sparklines are drawn from, what a pause walks back in, what is recorded.
 
-A frame is a whole snapshot. Consecutive frames share every value that did not change, so ten minutes of a quiet
-cluster weigh little more than one snapshot. Series are read off the frames; nothing is kept twice. Pure.
+A frame stands for a whole snapshot. Consecutive frames share every value that did not change, and pack what does all
+the time, so ten minutes weigh little. Series are read off the numbers of the frames. Pure.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TypeVar
 
+from proglog.client.frame import Frame
+from proglog.client.lag import IN_STEP
 from proglog.client.model import ClusterSnapshot
 
 FRAME_SECONDS = 1.0
@@ -16,22 +18,6 @@ CAPACITY = 600
 """Frames kept: ten minutes."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """What was known at one second."""
-
-    at: float
-    """Seconds since 1970 on the clock of who watched."""
-    snapshot: ClusterSnapshot
-    live: bool
-    """False: the agent could not be reached; the snapshot is the last one before."""
-
-    @property
-    def agent_ms(self) -> int:
-        """The agent's clock when it spoke."""
-        return self.snapshot.taken_at_ms
 
 
 def shared(new: ClusterSnapshot, old: ClusterSnapshot | None) -> ClusterSnapshot:
@@ -56,8 +42,8 @@ def _shared(new: tuple[_T, ...], old: tuple[_T, ...]) -> tuple[_T, ...]:
     return kept + new[len(kept) :]
 
 
-Counter = Callable[[ClusterSnapshot], int]
-Gauge = Callable[[ClusterSnapshot], float]
+Counter = Callable[[Frame], int]
+Gauge = Callable[[Frame], float]
 
 
 def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
@@ -70,12 +56,12 @@ def _rate(before: Frame, after: Frame, counter: Counter) -> float:
     seconds = (after.agent_ms - before.agent_ms) / 1000
     if not (same_run and after.live and seconds > 0):
         return 0.0
-    return max(counter(after.snapshot) - counter(before.snapshot), 0) / seconds
+    return max(counter(after) - counter(before), 0) / seconds
 
 
 def _run(frame: Frame) -> tuple[str, bytes, int]:
     """Identifies whose counters these are: an agent, from one start to the next."""
-    node = frame.snapshot.node
+    node = frame.outline.node
     return node.name, node.origin, node.started_at_ms
 
 
@@ -87,54 +73,42 @@ def rate_now(frames: Sequence[Frame], counter: Counter, seconds: int = 3) -> flo
 
 def levels(frames: Sequence[Frame], gauge: Gauge) -> list[float]:
     """Returns ``gauge`` of each frame."""
-    return [gauge(frame.snapshot) for frame in frames]
+    return [gauge(frame) for frame in frames]
 
 
-def appended(snapshot: ClusterSnapshot) -> int:
+def appended(frame: Frame) -> int:
     """Records appended by the agent since it started, copies included."""
-    return snapshot.log.records_appended
+    return frame.outline.log.records_appended
 
 
-def appended_bytes(snapshot: ClusterSnapshot) -> int:
+def appended_bytes(frame: Frame) -> int:
     """Bytes appended by the agent since it started, copies included."""
-    return snapshot.log.bytes_appended
+    return frame.outline.log.bytes_appended
 
 
-def served(snapshot: ClusterSnapshot) -> int:
+def served(frame: Frame) -> int:
     """Records served to consumers by the agent since it started."""
-    return snapshot.log.records_served
-
-
-def records_in(next_sequence: int) -> int:
-    """Returns how many records an origin has before ``next_sequence``: its first sequence is its opening batch."""
-    return max(next_sequence - 2, 0)
+    return frame.outline.log.records_served
 
 
 def written_by(member: str) -> Counter:
     """Returns the counter of the records that originate from a member, as far as the agent holds them."""
-
-    def counter(snapshot: ClusterSnapshot) -> int:
-        return sum(records_in(origin.next_sequence) for origin in snapshot.origins if origin.node_name == member)
-
-    return counter
+    return lambda frame: frame.written.get(member, 0)
 
 
-def total_lag(snapshot: ClusterSnapshot) -> float:
+def total_lag(frame: Frame) -> float:
     """Records that peers have and the agent lacks, each origin counted once at its worst."""
-    worst: dict[bytes, int] = {}
-    for peer in snapshot.peers:
-        for origin in peer.origins:
-            worst[origin.origin] = max(worst.get(origin.origin, 0), origin.lag_records)
-    return float(sum(worst.values()))
+    return float(frame.lag.records)
 
 
 def lag_behind(peer: str) -> Gauge:
     """Returns the gauge of how many records of a peer the agent lacks."""
+    return lambda frame: float(frame.lag_behind.get(peer, IN_STEP).records)
 
-    def gauge(snapshot: ClusterSnapshot) -> float:
-        return float(sum(status.lag_records for status in snapshot.peers if status.name == peer))
 
-    return gauge
+def lag_age_behind(peer: str) -> Gauge:
+    """Returns the gauge of how many seconds the agent is behind a peer, in the origin where that is worst."""
+    return lambda frame: frame.lag_behind.get(peer, IN_STEP).age_ms / 1000
 
 
 def catch_up_seconds(lags: Sequence[float]) -> float | None:

@@ -26,7 +26,8 @@ from types import TracebackType
 from typing import Self
 
 from proglog import __version__
-from proglog.client.history import Frame, shared
+from proglog.client.frame import Frame
+from proglog.client.history import shared
 from proglog.client.plain import snapshot_from_plain, to_plain
 from proglog.errors import InvalidRequestError, StorageError
 
@@ -89,7 +90,7 @@ class Recorder:
             for frame in frames:
                 row = (round(frame.at * 1000), int(frame.live), _packed(frame))
                 self._database.execute("INSERT OR REPLACE INTO frames VALUES (?, ?, ?)", row)
-                events = [(event.at_ms, event.kind, event.subject, event.detail) for event in frame.snapshot.events]
+                events = [(event.at_ms, event.kind, event.subject, event.detail) for event in frame.outline.events]
                 self._database.executemany("INSERT OR IGNORE INTO events VALUES (?, ?, ?, ?)", events)
 
     def close(self) -> None:
@@ -146,7 +147,7 @@ def _frames(rows: Iterable[tuple[object, object, object]]) -> tuple[Frame, ...]:
             raise InvalidRequestError(f"frame at {at_ms!r:.30} is not an integer with bytes")
         before = frames[-1].snapshot if frames else None
         snapshot = shared(snapshot_from_plain(_unpacked(packed, at_ms)), before)
-        frames.append(Frame(at=at_ms / 1000, snapshot=snapshot, live=bool(live)))
+        frames.append(Frame.of(snapshot, at=at_ms / 1000, live=bool(live)))
     return tuple(frames)
 
 

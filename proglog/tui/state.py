@@ -21,7 +21,8 @@ from enum import StrEnum
 from typing import assert_never
 
 from proglog.client.alerts import Alert, Severity, evaluate
-from proglog.client.history import CAPACITY, FRAME_SECONDS, Frame, shared
+from proglog.client.frame import Frame
+from proglog.client.history import CAPACITY, FRAME_SECONDS, shared
 from proglog.client.model import ClusterSnapshot
 
 MAX_OTHERS = 64
@@ -340,7 +341,7 @@ def _sampled(state: DashState) -> DashState:
         return state
     if state.frames and state.now - state.frames[-1].at < FRAME_SECONDS * 0.95:
         return state
-    frame = Frame(at=state.now, snapshot=state.latest, live=state.phase is Phase.LIVE and not state.silent)
+    frame = Frame.of(state.latest, at=state.now, live=state.phase is Phase.LIVE and not state.silent)
     frames = (*state.frames, frame)[-CAPACITY:]
     dropped = len(state.frames) + 1 - len(frames)
     cursor = None if state.cursor is None else max(state.cursor - dropped, 0)

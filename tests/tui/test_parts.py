@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.color import Color
 
-from proglog.client.history import Frame, catch_up_seconds, rate_now, rates, shared, total_lag, written_by
+from proglog.client.frame import Frame
+from proglog.client.history import catch_up_seconds, rate_now, rates, shared, total_lag, written_by
 from proglog.client.model import MemberStatus, PeerState
 from proglog.client.recording import file_name
 from proglog.client.words import member_mark, peer_mark
@@ -188,7 +189,7 @@ def _frames(world, seconds: int) -> list[Frame]:
     frames = []
     for _ in range(seconds):
         world.second += 1
-        frames.append(Frame(at=float(world.second), snapshot=world.snapshot(), live=True))
+        frames.append(Frame.of(world.snapshot(), at=float(world.second), live=True))
     return frames
 
 
@@ -201,7 +202,7 @@ def test_rates_are_per_second_of_the_agents_clock(world):
 def test_a_restart_is_no_negative_rate(world):
     frames = _frames(world, 2)
     restarted = replace(frames[1].snapshot, node=replace(frames[1].snapshot.node, started_at_ms=1))
-    assert rates([frames[0], replace(frames[1], snapshot=restarted)], written_by("node-b")) == [0.0]
+    assert rates([frames[0], Frame.of(restarted, at=frames[1].at, live=True)], written_by("node-b")) == [0.0]
 
 
 def test_an_outage_has_no_rate(world):
@@ -211,7 +212,7 @@ def test_an_outage_has_no_rate(world):
 
 def test_a_lag_counts_each_origin_once(world):
     world.lag["node-b"] = 40
-    assert total_lag(_frames(world, 1)[0].snapshot) == 40.0
+    assert total_lag(_frames(world, 1)[0]) == 40.0
 
 
 def test_when_a_lag_will_be_gone():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proglog.client import recording
-from proglog.client.history import Frame
+from proglog.client.frame import Frame
 
 START = 1_790_000_000.0
 
@@ -20,7 +20,7 @@ def incident(world, tmp_path: Path) -> Path:
     for second in range(10):
         world.second = second
         world.lag["node-b"] = 500 if second < 5 else 0
-        frames.append(Frame(at=START + second, snapshot=world.snapshot(), live=second < 8))
+        frames.append(Frame.of(world.snapshot(), at=START + second, live=second < 8))
     path = tmp_path / "incident.sqlite"
     recording.save(path, "10.0.0.1:8400", frames)
     return path

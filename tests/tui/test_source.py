@@ -3,7 +3,7 @@
 import pytest
 
 from proglog.client import recording
-from proglog.client.history import Frame
+from proglog.client.frame import Frame
 from proglog.client.place import Place
 from proglog.errors import ConfigError, NotFoundError, StorageError
 from proglog.tui.app import DashApp
@@ -16,7 +16,7 @@ def recorded(world, tmp_path):
     frames = []
     for _ in range(5):
         world.second += 1
-        frames.append(Frame(at=1_790_000_000.0 + world.second, snapshot=world.snapshot(), live=True))
+        frames.append(Frame.of(world.snapshot(), at=1_790_000_000.0 + world.second, live=True))
     path = tmp_path / "incident.sqlite"
     recording.save(path, "10.0.0.1:8400", frames)
     return RecordedSource(path), tuple(frames)

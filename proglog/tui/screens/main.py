@@ -11,7 +11,7 @@ from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
-from proglog.client.history import Frame
+from proglog.client.frame import Frame
 from proglog.client.model import ClusterSnapshot, Member, PeerStatus, Segment
 from proglog.client.place import Place
 from proglog.client.plain import to_plain

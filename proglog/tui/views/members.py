@@ -1,11 +1,14 @@
 """The members of the cluster, as the agent sees them."""
 
+from functools import partial
+
+from proglog.client.frame import written
 from proglog.client.history import rate_now, rates, written_by
-from proglog.client.model import ClusterSnapshot, Member, MemberStatus
+from proglog.client.model import Member, MemberStatus
 from proglog.client.words import bytes_words, count_words, member_mark, rate_words, short_duration
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Row
+from proglog.tui.table import Column, LazyRow, Row
 
 COLUMNS = (
     Column(title="MEMBER", width=11, flex=1, limit=32),
@@ -41,16 +44,19 @@ def status_seconds(member: Member, state: DashState) -> float:
     return (member.status_since_ms + state.agent_now_ms - taken_at_ms) / 1000
 
 
-def rows(state: DashState, look: Look) -> list[Row]:
+def rows(state: DashState, look: Look) -> list[LazyRow]:
     """Returns a row for each member, the agent itself first."""
     if state.shown is None:
         return []
     members = sorted(state.shown.members, key=lambda member: (not member.local, member.name))
-    return [_row(member, state, state.shown, look) for member in members]
+    held = written(state.shown)
+    return [
+        LazyRow(key=member.name, make=partial(_row, member, held.get(member.name, 0), state, look), source=member)
+        for member in members
+    ]
 
 
-def _row(member: Member, state: DashState, snapshot: ClusterSnapshot, look: Look) -> Row:
-    held = written_by(member.name)(snapshot)
+def _row(member: Member, held: int, state: DashState, look: Look) -> Row:
     pace = rate_now(state.shown_frames, written_by(member.name))
     trend = rates(state.shown_frames[-120:], written_by(member.name))
     seconds = status_seconds(member, state)

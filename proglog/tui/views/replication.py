@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterable
+from functools import partial
 
-from proglog.client.history import catch_up_seconds, lag_behind, levels, records_in
+from proglog.client.frame import records_in
+from proglog.client.history import catch_up_seconds, lag_behind, levels
 from proglog.client.model import OriginStatus, PeerOrigin, PeerState, PeerStatus
 from proglog.client.words import (
     bytes_words,
@@ -16,7 +18,7 @@ from proglog.client.words import (
 )
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Row, column_widths
+from proglog.tui.table import Column, LazyRow, Row, column_widths
 
 _ON_THE_WAY = 1_000
 PEER_COLUMNS = (
@@ -113,11 +115,15 @@ def trend(lags: list[float], look: Look) -> str:
     return look.pick("↗", "/") if recent[-1] > recent[0] else look.pick("↘", "\\")
 
 
-def origin_rows(state: DashState, look: Look) -> list[Row]:
+def origin_rows(state: DashState, look: Look) -> list[LazyRow]:
     """Returns a row for each origin of each peer."""
     if state.shown is None:
         return []
-    return [origin_row(peer, origin, look) for peer in state.shown.peers for origin in peer.origins]
+    return [
+        LazyRow(key=f"{peer.name}/{origin.origin.hex()}", make=partial(origin_row, peer, origin, look), source=origin)
+        for peer in state.shown.peers
+        for origin in peer.origins
+    ]
 
 
 def origin_widths(width: int) -> dict[int, int]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from proglog.cli.show import frame_at
-from proglog.client.history import Frame
+from proglog.client.frame import Frame
 from proglog.client.model import ClusterSnapshot, LogStatus, NodeStatus
 from proglog.errors import ConfigError
 
@@ -35,7 +35,7 @@ def _frames(seconds: int, start: float = START) -> Sequence[Frame]:
     snapshot = ClusterSnapshot(
         node=node, log=log, members=(), origins=(), peers=(), segments=(), events=(), taken_at_ms=0
     )
-    return [Frame(at=start + second + 0.02, snapshot=snapshot, live=True) for second in range(seconds)]
+    return [Frame.of(snapshot, at=start + second + 0.02, live=True) for second in range(seconds)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proglog.client import recording
-from proglog.client.history import Frame
+from proglog.client.frame import Frame
 from proglog.client.model import ClusterSnapshot
 from proglog.client.plain import snapshot_from_plain, to_plain
 from proglog.errors import InvalidRequestError, StorageError
@@ -20,7 +20,7 @@ snapshots = st.from_type(ClusterSnapshot)
 
 
 def _frame(snapshot: ClusterSnapshot, at: float = 1.0) -> Frame:
-    return Frame(at=at, snapshot=snapshot, live=True)
+    return Frame.of(snapshot, at=at, live=True)
 
 
 @given(snapshots)
@@ -36,7 +36,7 @@ def snapshot() -> ClusterSnapshot:
 
 def test_a_recording_gives_back_its_frames(tmp_path: Path, snapshot: ClusterSnapshot):
     later = dataclasses.replace(snapshot, taken_at_ms=2_000)
-    frames = (_frame(snapshot), Frame(at=2.0, snapshot=later, live=False))
+    frames = (_frame(snapshot), Frame.of(later, at=2.0, live=False))
     recording.save(tmp_path / "a.sqlite", "127.0.0.1:8400", frames)
     assert recording.load(tmp_path / "a.sqlite") == recording.Recording(target="127.0.0.1:8400", frames=frames)
 
