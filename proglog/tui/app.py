@@ -20,7 +20,7 @@ from proglog.client.recording import Recorder, file_name, save
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError, ProglogError
 from proglog.tui import keymap
-from proglog.tui.palette import system_commands
+from proglog.tui.palette import Palette, system_commands
 from proglog.tui.screens.base import Shows
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
@@ -268,6 +268,16 @@ class DashApp(App[None]):
         if not isinstance(screen, Reader):
             text = partial(guide.lines, bindings, topic)
             self.push_screen(Reader("Help", lambda _state, look, width: text(look, width), live=False))
+
+    def key_of(self, name: str) -> str:
+        """Returns the first key of the action ``name``, as readers see it."""
+        chosen = self._keymap.get(name)
+        return keymap.shown(chosen.split(",")[0] if chosen else keymap.catalogue()[name].keys[0])
+
+    def action_command_palette(self) -> None:
+        """Shows the palette."""
+        if not Palette.is_open(self):
+            self.push_screen(Palette(self, self.screen))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Fills the palette."""

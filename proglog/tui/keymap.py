@@ -86,11 +86,12 @@ def own_bindings(owner: type[DOMNode]) -> Iterator[Binding]:
 def _owners() -> dict[str, tuple[type[DOMNode], ...]]:
     from proglog.tui import screens
     from proglog.tui.app import DashApp
+    from proglog.tui.palette import Palette
     from proglog.tui.screens.base import Shows
 
     for module in iter_modules(screens.__path__, f"{screens.__name__}."):
         import_module(module.name)
-    found: dict[str, tuple[type[DOMNode], ...]] = {}
+    found: dict[str, tuple[type[DOMNode], ...]] = {"Palette": (Palette,)}
     for screen in _leaves(Shows):
         under = () if issubclass(screen, ModalScreen) else (DashApp,)
         found[screen.__name__] = (*under, screen, *screen.HOLDS)

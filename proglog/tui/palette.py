@@ -1,32 +1,124 @@
-"""What the command palette offers: every action that has a key, and the command lines that say the same."""
+"""The command palette: every action that has a key, with its key and the command line that does the same in a shell."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
+from textual.binding import Binding, BindingType
+from textual.command import Command, CommandList, CommandPalette
+from textual.markup import escape
 from textual.screen import Screen
+from textual.types import CallbackType
 
+from proglog.client.safe_text import safe_text
 from proglog.tui.keymap import shown
-from proglog.tui.views import commands
+from proglog.tui.views.commands import Equivalent, Scene, equivalents
+from proglog.tui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from proglog.tui.app import DashApp
 
+_COPIED = "In a shell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of the palette."""
+
+    title: str
+    words: str
+    line: str
+    """The command that does the same; empty: there is none."""
+    run: CallbackType
+
+
+class Palette(CommandPalette):
+    """Textual's palette, which also copies the command line of the action that is chosen."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+y", "copy_line", "Copy the command line", show=False, id="palette.copy", priority=True)
+    ]
+
+    def __init__(self, app: "DashApp", screen: Screen[Any]) -> None:
+        """Prepares the palette of a screen."""
+        key = app.key_of("palette.copy")
+        super().__init__(placeholder=f"Search; {key} copies the command line", id="--command-palette")
+        self._lines = {entry.title: entry.line for entry in entries(app, screen)}
+
+    def action_copy_line(self) -> None:
+        """Copies the command line of what is highlighted, and closes the palette."""
+        chosen = self.query_one(CommandList)
+        option = chosen.get_option_at_index(chosen.highlighted) if chosen.highlighted is not None else None
+        line = self._lines.get(str(option.hit.text), "") if isinstance(option, Command) else ""
+        dash: DashApp = self.app  # type: ignore[assignment]  # there is only one
+        self.dismiss()
+        if line:
+            dash.copy(line, "the command line")
+        else:
+            dash.tell("no command line does this", severity="warning")
+
 
 def system_commands(app: "DashApp", screen: Screen[Any]) -> Iterator[SystemCommand]:
-    """Yields the commands for a screen, generated from its bindings, so that they cannot drift from the keys."""
-    lines = [] if app.state.recorded else commands.equivalents(app.state.target)
-    for command, words in lines:
-        yield SystemCommand(f"Copy: {command}", words, partial(app.copy, command, "the command"))
-    seen = set()
+    """Yields the palette's entries for Textual, foreign text without its markup."""
+    for entry in entries(app, screen):
+        told = f"{entry.words}\n$ {entry.line}" if entry.line else entry.words
+        yield SystemCommand(entry.title, escape(told), entry.run)
+
+
+def entries(app: "DashApp", screen: Screen[Any]) -> Iterator[Entry]:
+    """Yields an entry for each action that works on a screen, from its bindings: they cannot drift from the keys."""
+    lines = {each.action: each for each in equivalents(scene(app, screen)) if each.action}
+    keys: dict[str, list[str]] = {}
+    for key, active in screen.active_bindings.items():
+        keys.setdefault(active.binding.id or "", []).append(shown(key))
+    seen: set[str] = set()
     for active in screen.active_bindings.values():
         binding = active.binding
-        telling = binding.id and (binding.show or binding.tooltip)
-        if telling and active.enabled and binding.description not in seen:
-            seen.add(binding.description)
-            run = partial(app.run_action, binding.action, active.node)
-            yield SystemCommand(
-                binding.description, f"{shown(binding.key)}: {binding.tooltip or binding.description}", run
-            )
-    yield SystemCommand("Theme", "Colours: also for colour-blind readers and for high contrast", app.search_themes)
+        name = binding.id or ""
+        telling = binding.show or binding.tooltip or name in lines
+        if binding.description in seen or not name or not active.enabled or binding.system or not telling:
+            continue
+        seen.add(binding.description)
+        words = f"{' '.join(keys[name])}: {binding.tooltip or binding.description}"
+        line = _line(lines.get(name), app)
+        yield Entry(
+            title=binding.description, words=words, line=line, run=partial(app.run_action, binding.action, active.node)
+        )
+    yield from (_copied(app, each) for each in equivalents(scene(app, screen)) if not each.action)
+    words = "Colours: also for colour-blind readers and for high contrast"
+    yield Entry(title="Theme", words=words, line="", run=app.search_themes)
+
+
+def _copied(app: "DashApp", equivalent: Equivalent) -> Entry:
+    """Returns an entry that only copies: the dashboard shows it anyway."""
+    line = _line(equivalent, app)
+    run = partial(app.copy, line, "the command line")
+    return Entry(title=f"{_COPIED}: {equivalent.command[0]}", words=equivalent.words, line=line, run=run)
+
+
+def _line(equivalent: Equivalent | None, app: "DashApp") -> str:
+    if equivalent is None:
+        return ""
+    line = equivalent.line
+    return line if line == safe_text(line, ascii_only=app.look.ascii_only) else ""
+
+
+def scene(app: "DashApp", screen: Screen[Any]) -> Scene:
+    """Returns what is on a screen, as far as a command line can say it."""
+    panel = getattr(screen, "topic", "")
+    tables = list(screen.query(LiveTable))
+    table = next((each for each in tables if each.id == panel), tables[0] if len(tables) == 1 else None)
+    row = table.row.source if table is not None and table.row is not None else None
+    state = app.state
+    moment = f"+{state.frames[state.cursor].at - state.frames[0].at:.0f}" if state.cursor is not None else ""
+    return Scene(
+        addr="" if state.recorded else (state.stand_in or state.target),
+        tls=app.source.tls_flags,
+        replay=app.source.replay,
+        at=moment if state.recorded else "",
+        panel=panel,
+        needle=table.needle if table is not None else "",
+        row=row,
+    )

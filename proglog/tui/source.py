@@ -30,6 +30,16 @@ class Source(Protocol):
         """Its name, for the header. Foreign text."""
         ...
 
+    @property
+    def tls_flags(self) -> tuple[str, ...]:
+        """The flags of its TLS files; empty: plain text, or no agent."""
+        ...
+
+    @property
+    def replay(self) -> str:
+        """The recording that it reads; empty: none."""
+        ...
+
     def at(self, addr: str) -> "Source":
         """Returns the same kind of source for another agent.
 
@@ -58,6 +68,8 @@ class Source(Protocol):
 class LiveSource:
     """An agent, over the client that everybody uses."""
 
+    replay = ""
+
     def __init__(
         self,
         addr: str,
@@ -71,6 +83,14 @@ class LiveSource:
         self._timeout = timeout
         self._clock = clock
         self._watcher: Watcher | None = None
+
+    @property
+    def tls_flags(self) -> tuple[str, ...]:
+        """The flags that name the same files to the command line."""
+        if self._tls is None:
+            return ()
+        files = {"ca": self._tls.ca_file, "cert": self._tls.cert_file, "key": self._tls.key_file}
+        return tuple(part for name, path in files.items() for part in (f"--tls-{name}-file", str(path)))
 
     def at(self, addr: str) -> "LiveSource":
         """Returns the source for another agent, with the same credentials.
@@ -108,6 +128,8 @@ class LiveSource:
 class RecordedSource:
     """A file that a dashboard wrote."""
 
+    tls_flags = ()
+
     def __init__(self, path: Path) -> None:
         """Reads the file.
 
@@ -116,6 +138,7 @@ class RecordedSource:
         """
         recording = load(path)
         self.target = f"{recording.target} in {path.name}"
+        self.replay = str(path)
         self._frames = recording.frames
 
     def at(self, addr: str) -> "Source":

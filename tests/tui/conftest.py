@@ -27,6 +27,7 @@ from proglog.client.model import (
     Segment,
 )
 from proglog.client.place import Place, PlaceKind
+from proglog.errors import DataLossError
 from proglog.record.record import StoredRecord
 from proglog.tui.app import DashApp
 from proglog.tui.spans import Look
@@ -164,9 +165,13 @@ class Script:
     """A source that says nothing by itself: tests dispatch the events."""
 
     target = "127.0.0.1:8400"
+    tls_flags = ()
+    replay = ""
 
     def __init__(self) -> None:
         self.log: list[StoredRecord] = []
+        self.damaged: tuple[int, int] | None = None
+        self.grown = asyncio.Event()
 
     def at(self, addr: str) -> "Script":
         other = Script()
@@ -178,10 +183,25 @@ class Script:
             yield event
 
     async def records(self, start: Place) -> AsyncIterator[Sequence[StoredRecord]]:
-        """What the test put there, then nothing more."""
-        for record in self.log[start.value if start.kind is PlaceKind.OFFSET else -start.value :]:
-            yield (record,)
-        await asyncio.Event().wait()
+        """What the test put there, then what it adds."""
+        offset = self._offset(start)
+        while True:
+            for record in self.log[offset:]:
+                if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
+                    raise DataLossError(*self.damaged)
+                yield (record,)
+                offset += 1
+            self.grown.clear()
+            await self.grown.wait()
+
+    def _offset(self, place: Place) -> int:
+        match place.kind:
+            case PlaceKind.BEFORE_END:
+                return max(len(self.log) - place.value, 0)
+            case PlaceKind.TIME_MS:
+                return next((r.offset for r in self.log if r.timestamp_ms >= place.value), len(self.log))
+            case _:
+                return place.value
 
 
 class Dash:

@@ -209,20 +209,11 @@ async def test_ctrl_q_leaves_from_everywhere(open_dash):
         assert dash.app._exit
 
 
-async def test_the_palette_offers_every_action_and_the_same_as_commands(open_dash):
-    async with open_dash((100, 30)) as dash:
-        await dash.run()
-        titles = [command.title for command in dash.app.get_system_commands(dash.app.screen)]
-        for title in ("Zoom", "Pause", "Alerts", "Theme", "Copy: proglog members --addr 127.0.0.1:8400"):
-            assert title in titles
-        assert len(titles) == len(set(titles))
-
-
 async def test_colon_opens_the_palette(open_dash):
     async with open_dash((100, 30)) as dash:
         await dash.run()
         await dash.press("colon")
-        assert dash.app.screen.__class__.__name__ == "CommandPalette"
+        assert dash.app.screen.__class__.__name__ == "Palette"
 
 
 def _records(count: int) -> list[StoredRecord]:

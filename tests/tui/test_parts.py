@@ -21,7 +21,6 @@ from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, w
 from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
 from proglog.tui.themes import THEMES, ascii_terminal
 from proglog.tui.views import segments
-from proglog.tui.views.commands import equivalents
 
 TEXTS = st.text("ab 日é…", max_size=12)
 LINES = st.lists(TEXTS.map(Span), max_size=5)
@@ -179,10 +178,6 @@ def test_a_moment_that_no_calendar_holds_is_still_shown():
 def test_a_file_is_named_safely_after_a_node(node, name):
     assert file_name(node, 0.0).startswith(f"proglog-{name}-")
     assert "/" not in file_name(node, 0.0)
-
-
-def test_commands_quote_what_a_shell_would_run():
-    assert equivalents("x;rm -rf ~")[0][0] == "proglog members --addr 'x;rm -rf ~'"
 
 
 def _frames(world, seconds: int) -> list[Frame]:
