@@ -61,7 +61,7 @@ complete -c proglog -n '__fish_seen_subcommand_from consume' -l reset -d 'With -
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l commit-interval -x -d 'With --as: time between two commits'
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l print-cursor -d 'At the end, print on stderr the RANGE to go on with, at any node'
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l skip-gone -d 'Go on where records that a cursor or NAME wants are gone, and say so'
-complete -c proglog -n '__fish_seen_subcommand_from consume' -l format -x -a 'line null json' -d 'What follows a value; or JSON lines; or a template such as {offset} {key} {value}'
+complete -c proglog -n '__fish_seen_subcommand_from consume' -l format -l output -s o -x -a 'line null json' -d 'What follows a value; or JSON lines; or a template such as {offset} {key} {value}'
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l raw -d 'Send values to a terminal as they are'
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l addr -x -d 'The agent to ask; more of them, for when it goes away'
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l tls-ca-file -r -F -d 'Authority of the agents certificate'

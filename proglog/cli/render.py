@@ -32,7 +32,7 @@ def renderer(format_: str, *, harmless: bool) -> Renderer:
             return _harmless_lines if harmless else _separated(b"\n")
         case "null":
             return _separated(b"\0")
-        case "json":
+        case "json" | "jsonl":  # the other verbs' word for it
             return _by_record(lambda record: jsonl.encode(record) + b"\n")
         case _:
             return _by_record(_template(format_, harmless=harmless))

@@ -94,7 +94,7 @@ def test_json_out_and_in_again_is_an_identity(agent: AgentProcess) -> None:
     run(agent, "produce", "--format", "json", data=b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     first = run(agent, "consume", "--format", "json").stdout
     run(agent, "produce", "--format", "json", data=first)
-    second = run(agent, "consume", "2:", "--format", "json").stdout
+    second = run(agent, "consume", "2:", "-o", "json").stdout
 
     def contents(data: bytes) -> list[dict[str, object]]:
         places = ("offset", "origin", "sequence")

@@ -53,6 +53,8 @@ def main(
         str,
         typer.Option(
             "--format",
+            "--output",
+            "-o",
             metavar="line|null|json|TEMPLATE",
             help="What follows a value; or JSON lines; or a template such as '{offset} {key} {value}'",
         ),

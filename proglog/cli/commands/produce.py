@@ -188,4 +188,5 @@ class _Job:
         rate = f"{acknowledged / elapsed:,.0f} records/s" if elapsed > 0 else ""
         word = "record" if acknowledged == 1 else "records"
         unknown = f"; {unconfirmed:,} of unknown outcome" if unconfirmed else ""
-        diagnostics.note(f"{acknowledged:,} {word}, {bytes_words(self._bytes)} in {elapsed:.1f} s ({rate}){unknown}")
+        size = f", {bytes_words(self._bytes)}" if acknowledged else ""
+        diagnostics.note(f"{acknowledged:,} {word}{size} in {elapsed:.1f} s ({rate}){unknown}")
