@@ -78,7 +78,9 @@ class Server:
 
         Without ``acks`` this server is the only one.
         """
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
+        self._logger: structlog.stdlib.BoundLogger = (
+            structlog.get_logger().bind()
+        )  # once: a lazy one binds at each call
         self._commit_log = commit_log
         self._authorizer = authorizer
         self._tls = tls
