@@ -93,3 +93,12 @@ async def test_only_lines_that_changed_are_painted(open_dash, world, monkeypatch
         dash.app.dispatch(SnapshotArrived(world.snapshot(), dash.now))
         await dash.settle()
         assert set(painted) == {("members", 2)}
+
+
+async def test_a_theme_is_taken_at_once_and_everywhere(open_dash):
+    async with open_dash((140, 40)) as dash:
+        await dash.run(5)
+        dark = _colour_of(dash, "node-b")
+        dash.app.theme = "proglog-light"
+        await dash.settle()
+        assert sum(_colour_of(dash, "node-b")) < sum(dark)

@@ -42,6 +42,10 @@ class Painted(Widget):
     }
     """
 
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  Textual's own name
+        self._styles: dict[tuple[Role, str | None], Style] = {}
+        super().__init__(id=id, classes=classes)
+
     @property
     def ascii_only(self) -> bool:
         """Whether the terminal shows ASCII alone."""
@@ -49,11 +53,22 @@ class Painted(Widget):
 
     def paint(self, spans: Sequence[Span], width: int, *, under: str | None = None) -> Strip:
         """Returns ``spans`` as a strip of ``width`` cells, over the background of the component class ``under``."""
-        background = self._background(under)
         fitted = fit_line(spans, width)
         if self.ascii_only:
             fitted = tuple(Span(text.replace("…", "~"), role) for text, role in fitted)
-        return Strip([Segment(text, self.role_style(role) + background) for text, role in fitted], width)
+        return Strip([Segment(text, self._style(role, under)) for text, role in fitted], width)
+
+    def _style(self, role: Role, under: str | None) -> Style:
+        """Returns the style of a role over a background: the same ones for every line, until the theme changes."""
+        style = self._styles.get((role, under))
+        if style is None:
+            style = self._styles[role, under] = self.role_style(role) + self._background(under)
+        return style
+
+    def notify_style_update(self) -> None:
+        """Forgets the styles that were: the theme changed, or what is shown grew old."""
+        self._styles.clear()
+        super().notify_style_update()
 
     def role_style(self, role: Role) -> Style:
         """Returns the style of a role in the current theme."""
