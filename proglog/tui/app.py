@@ -29,6 +29,7 @@ from proglog.tui.spans import Look
 from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
 from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
 from proglog.tui.views import alerts, guide
+from proglog.tui.widgets.live_table import LiveTable
 
 if TYPE_CHECKING:
     from proglog.security.tls import TLSFiles
@@ -262,12 +263,22 @@ class DashApp(App[None]):
         self.push_screen(Reader("What needs attention", alerts.lines))
 
     def action_help(self) -> None:
-        """Shows the keys that work here and what the numbers mean."""
+        """Shows what the number under the cursor means, and the keys that work here."""
         screen = self.screen
-        bindings, topic = dict(screen.active_bindings), getattr(screen, "topic", None)
-        if not isinstance(screen, Reader):
-            text = partial(guide.lines, bindings, topic)
-            self.push_screen(Reader("Help", lambda _state, look, width: text(look, width), live=False))
+        if isinstance(screen, Reader):
+            return
+        bindings, asked = dict(screen.active_bindings), self._asked(screen)
+        self.push_screen(Reader("Help", partial(guide.lines, bindings, asked)))
+
+    @staticmethod
+    def _asked(screen: Screen[Any]) -> guide.Asked:
+        """Returns what the cursor is on."""
+        topic, table = getattr(screen, "topic", ""), screen.focused
+        if not isinstance(table, LiveTable):
+            return guide.Asked(topic=topic)
+        row = table.row
+        subject = row.name or getattr(row.source, "name", "") if row is not None else ""
+        return guide.Asked(topic=topic, columns=table.columns, column=table.column, subject=subject, value=table.cell)
 
     def key_of(self, name: str) -> str:
         """Returns the first key of the action ``name``, as readers see it."""
@@ -276,7 +287,7 @@ class DashApp(App[None]):
 
     def action_command_palette(self) -> None:
         """Shows the palette."""
-        if not Palette.is_open(self):
+        if not any(isinstance(screen, Palette) for screen in self.screen_stack):
             self.push_screen(Palette(self, self.screen))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:

@@ -1,6 +1,6 @@
 """The command palette: every action that has a key, with its key and the command line that does the same in a shell."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,7 +10,6 @@ from textual.binding import Binding, BindingType
 from textual.command import Command, CommandList, CommandPalette
 from textual.markup import escape
 from textual.screen import Screen
-from textual.types import CallbackType
 
 from proglog.client.safe_text import safe_text
 from proglog.tui.keymap import shown
@@ -31,7 +30,7 @@ class Entry:
     words: str
     line: str
     """The command that does the same; empty: there is none."""
-    run: CallbackType
+    run: Callable[[], Any]
 
 
 class Palette(CommandPalette):

@@ -15,6 +15,18 @@ Cell = Line | Callable[[int], Line]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Help:
+    """What a number means: shown for the one under the cursor."""
+
+    means: str
+    """What it is."""
+    judge: str = ""
+    """How to tell whether its value is well."""
+    act: str = ""
+    """What to do when it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """One column."""
 
@@ -29,6 +41,8 @@ class Column:
     """Columns with a higher rank give way first; 0 stays."""
     limit: int = 1_000
     """Cells it takes at most."""
+    help: Help | None = None
+    """What the help says about it."""
 
 
 @dataclass(frozen=True, kw_only=True)

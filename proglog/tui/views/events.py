@@ -4,14 +4,36 @@ from proglog.client.model import ClusterEvent
 from proglog.client.words import short_duration
 from proglog.tui.spans import Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Row
+from proglog.tui.table import Column, Help, Row
 
 COLUMNS = (
-    Column(title="TIME", width=8),
-    Column(title="AGO", width=10, right=True, rank=3),
-    Column(title="EVENT", width=15, flex=3, limit=24),
-    Column(title="WHO", width=8, flex=1, limit=24),
-    Column(title="WHAT", width=12, flex=2, rank=1),
+    Column(title="TIME", width=8, help=Help(means="When it happened, on the agent's clock, in your time zone.")),
+    Column(
+        title="AGO",
+        width=10,
+        right=True,
+        rank=3,
+        help=Help(means="How long ago that was, at the moment on the screen."),
+    ),
+    Column(
+        title="EVENT",
+        width=15,
+        flex=3,
+        limit=24,
+        help=Help(
+            means="What happened, in Serf's words for membership.",
+            judge="member-failed came without a word; member-leave is a goodbye; many of them at once are a network that parted.",
+            act="Go back in time to the second before, and look at the members' round trips.",
+        ),
+    ),
+    Column(
+        title="WHO",
+        width=8,
+        flex=1,
+        limit=24,
+        help=Help(means="The member that it happened to.", judge="One name again and again: that node comes and goes."),
+    ),
+    Column(title="WHAT", width=12, flex=2, rank=1, help=Help(means="More about it: an address, a reason.")),
 )
 
 _ROLES = {

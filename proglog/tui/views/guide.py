@@ -1,66 +1,105 @@
-"""The help: the keys that work right now, generated from the bindings, and what the numbers of a panel mean."""
+"""The help: what the number under the cursor means, and the keys that work right now, from the bindings themselves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from textual.binding import ActiveBinding
 
 from proglog.tui.keymap import shown
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
+from proglog.tui.state import DashState
+from proglog.tui.table import Column
+from proglog.tui.views.header import advice_words, alert_words
 
 _KEY_CELLS = 16
 
+_TITLE_CELLS = 13
+_LABEL_CELLS = 7
+_UNTITLED = "bar"
+
 MEANINGS = {
-    "members": (
-        "◂ is the agent that is watched; o watches from the one under the cursor.",
-        "FOR: how long a member has had its status. RTT: of the agent's last probe.",
-        "RECORDS: what this agent holds of the records that a member wrote. WRITES: how fast they arrive here.",
-        "✖ failed: it stopped answering probes without a word. ○ left: it said goodbye.",
-    ),
+    "members": ("The members of the cluster, as the agent that is watched sees them.",),
     "replication": (
-        "HERE, THERE: records of all origins that are durable at this agent and at the peer.",
-        "WE TRAIL BY: what the peer holds and this agent does not yet, in records, bytes and seconds.",
-        "Its arrow tells whether it grew (↗) or shrank (↘) over the last seconds.",
-        "IT TRAILS: what this agent holds and the peer has not confirmed yet.",
-        "m shows each origin on its own, then a matrix of who holds how much.",
+        "Every node copies from every other what it lacks. There are views by peer, by origin, and as a matrix.",
     ),
     "segments": (
-        "The log is a row of segments; appends go to the last one (▸). Offsets are half-open: the end is not in it.",
-        "WRITTEN: when its last record was. SPANS: from its first record to its last.",
-        "INDEX: ↻ rebuilt was missing or torn and is whole again; ▲ missing makes reads scan.",
+        "The log is a row of segments; appends go to the last one. Offsets are half-open: the end is not in it.",
     ),
     "throughput": (
         "appended: records that became durable here, a second, copies included. served: records sent to consumers.",
         "lag: records that peers hold and this agent does not yet.",
         "Each column is the maximum of its time: a spike is never averaged away.",
+        "appended at 0 while producers write: the log is full or its disk hangs; the second line of the screen says so.",
     ),
-    "records": (
-        "OFFSET counts in this agent's log alone. ORIGIN and SEQUENCE together name a record on every node.",
-        "SIZE is that of the value. TIME is what the producer said.",
-        "Control characters are shown as visible glyphs; v shows the bytes.",
-    ),
-    "events": ("What the agent saw happen in the cluster, newest first. Serf's names for membership events.",),
+    "events": ("What the agent saw happen in the cluster, newest first.",),
 }
 
 
-def lines(bindings: Mapping[str, ActiveBinding], topic: str | None, look: Look, width: int) -> list[Line]:
-    """Returns the help.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the cursor is on, when somebody asks for help."""
+
+    topic: str = ""
+    """The panel."""
+    columns: Sequence[Column] = ()
+    """Of the table that has the focus, as far as they are in view."""
+    column: int = 0
+    """The one that the cursor is in."""
+    subject: str = ""
+    """The row that it is on. Foreign text."""
+    value: str = ""
+    """What stands there. Foreign text, made safe before."""
+
+
+def lines(bindings: Mapping[str, ActiveBinding], asked: Asked, state: DashState, look: Look, width: int) -> list[Line]:
+    """Returns the help: the number under the cursor, its panel, the keys.
 
     Args:
         bindings: What is bound on the screen that asked.
-        topic: Panel with the focus; its numbers are explained.
+        asked: What the cursor was on.
+        state: What needs attention about it.
         look: How to draw.
         width: In cells.
     """
-    told: list[Line] = []
-    for meaning in MEANINGS.get(topic or "", ()):
-        told += wrap(line(_plain(meaning, look)), width)
-    if told:
-        told = [line(Span((topic or "").capitalize(), Role.ACCENT)), *told, ()]
+    told = [*_under_the_cursor(asked, state, look, width), *_panel(asked, look, width)]
     return [*told, line(Span("Keys", Role.ACCENT)), *_keys(bindings, width)]
 
 
+def _under_the_cursor(asked: Asked, state: DashState, look: Look, width: int) -> list[Line]:
+    """Returns what the column means, how its value is judged, and what needs attention about the row."""
+    if not asked.columns or (explained := asked.columns[asked.column].help) is None:
+        return []
+    title = asked.columns[asked.column].title or _UNTITLED
+    value = [look.safe(" ".join(asked.value.split()), 60, role=Role.STRONG)] if asked.value else []
+    whose = (
+        [Span(" of ", Role.MUTED), look.safe(asked.subject, 40)]
+        if asked.subject and asked.value.strip() != asked.subject
+        else []
+    )
+    told = wrap(line(Span(title, Role.ACCENT), *whose, *([Span(": ", Role.MUTED)] if value else []), *value), width)
+    for label, text in (("is", explained.means), ("well?", explained.judge), ("do", explained.act)):
+        if text:
+            told += wrap(
+                line(Span(label.ljust(_LABEL_CELLS), Role.MUTED), _plain(text, look)), width, indent=_LABEL_CELLS
+            )
+    for alert in state.alerts:
+        if asked.subject and alert.subject == asked.subject:
+            told += [*wrap(alert_words(alert, look), width), *wrap(advice_words(alert, look), width)]
+    return [*told, ()]
+
+
+def _panel(asked: Asked, look: Look, width: int) -> list[Line]:
+    """Returns what there is to say about the panel, and its other columns in a line each."""
+    told = [part for meaning in MEANINGS.get(asked.topic, ()) for part in wrap(line(_plain(meaning, look)), width)]
+    for index, column in enumerate(asked.columns):
+        if column.help is not None and index != asked.column:
+            title = (column.title or _UNTITLED).ljust(_TITLE_CELLS)
+            told += wrap(line(Span(title, Role.STRONG), _plain(column.help.means, look)), width, indent=_TITLE_CELLS)
+    return [line(Span(asked.topic.capitalize(), Role.ACCENT)), *told, ()] if told and asked.topic else []
+
+
 def _plain(text: str, look: Look) -> Span:
-    ascii_shapes = str.maketrans("✖○↗↘▸↻▲◂", "x-/\\>~!<")
+    ascii_shapes = str.maketrans("✖○↗↘▸↻▲◂●◐✓", "x-/\\>~!<+~=")
     return Span(text.translate(ascii_shapes) if look.ascii_only else text)
 
 

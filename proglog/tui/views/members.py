@@ -8,21 +8,141 @@ from proglog.client.model import Member, MemberStatus
 from proglog.client.words import bytes_words, count_words, member_mark, rate_words, short_duration
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, LazyRow, Row
+from proglog.tui.table import Column, Help, LazyRow, Row
 
 COLUMNS = (
-    Column(title="MEMBER", width=11, flex=1, limit=32),
-    Column(title="STATUS", width=9),
-    Column(title="FOR", width=6, right=True, rank=2),
-    Column(title="RTT", width=7, right=True, rank=3),
-    Column(title="RECORDS", width=9, right=True, rank=1),
-    Column(title="WRITES", width=7, right=True, rank=1),
-    Column(title="LAST 2 MIN", width=10, right=True, flex=2, rank=4, limit=30),
-    Column(title="HOLDS", width=9, right=True, rank=5),
-    Column(title="DISK", width=7, right=True, rank=6),
-    Column(title="UP", width=6, right=True, rank=7),
-    Column(title="VERSION", width=8, rank=8, limit=16),
-    Column(title="RPC ADDRESS", width=15, flex=1, rank=9, limit=30),
+    Column(
+        title="MEMBER",
+        width=11,
+        flex=1,
+        limit=32,
+        help=Help(
+            means="The name of a node; it never changes. ◂ marks the agent that speaks to you.",
+            judge="Every node that should be there is listed once.",
+            act="A name that is missing never joined: look at the --start-join-addrs of that node.",
+        ),
+    ),
+    Column(
+        title="STATUS",
+        width=9,
+        help=Help(
+            means="What the failure detector says of it: ● alive, ◐ leaving, ○ left, ✖ failed.",
+            judge="alive is well, left is a goodbye that somebody wanted; failed means that it stopped answering probes without a word.",
+            act="Start a failed node again with its directory: it comes back by itself. One that never will can be removed.",
+        ),
+    ),
+    Column(
+        title="FOR",
+        width=6,
+        right=True,
+        rank=2,
+        help=Help(
+            means="How long it has had this status.",
+            judge="A few seconds on a node that should be old: it has just restarted, or it comes and goes.",
+            act="Of one that comes and goes, read the events (its network) and UP (its process).",
+        ),
+    ),
+    Column(
+        title="RTT",
+        width=7,
+        right=True,
+        rank=3,
+        help=Help(
+            means="Round trip of the last probe that the agent sent it.",
+            judge="Under 1 ms on one machine, under 5 ms in one building, 20 to 150 ms between regions. Compare it with the others.",
+            act="One member far above the rest: its machine or its link is busy.",
+        ),
+    ),
+    Column(
+        title="RECORDS",
+        width=9,
+        right=True,
+        rank=1,
+        help=Help(
+            means="How many of the records that this member wrote are here, at the agent that is watched.",
+            judge="It grows while WRITES is above zero there; if it stands still, copies do not arrive.",
+            act="See its row under Replication.",
+        ),
+    ),
+    Column(
+        title="WRITES",
+        width=7,
+        right=True,
+        rank=1,
+        help=Help(
+            means="Records of this member that arrive here, a second, over the last ten seconds.",
+            judge="0 on a member that producers write to: they stopped, or its copies do not come through.",
+            act="Compare with what the member itself appends: watch it from there.",
+        ),
+    ),
+    Column(
+        title="LAST 2 MIN",
+        width=10,
+        right=True,
+        flex=2,
+        rank=4,
+        limit=30,
+        help=Help(
+            means="WRITES over the last two minutes, the newest at the right, scaled to its own peak.",
+            judge="Gaps are seconds in which nothing came.",
+        ),
+    ),
+    Column(
+        title="HOLDS",
+        width=9,
+        right=True,
+        rank=5,
+        help=Help(
+            means="How many records this member says it holds, of all writers.",
+            judge="The same everywhere, up to what is under way. A dot: it does not speak for itself now.",
+            act="A member that holds less is behind: Replication says by how much.",
+        ),
+    ),
+    Column(
+        title="DISK",
+        width=7,
+        right=True,
+        rank=6,
+        help=Help(
+            means="Bytes of its log on its own disk.",
+            judge="Copies of the same records take about the same room; different retention makes the difference.",
+            act="Growing towards the size of its disk: set --retention-bytes or --retention-age.",
+        ),
+    ),
+    Column(
+        title="UP",
+        width=6,
+        right=True,
+        rank=7,
+        help=Help(
+            means="How long its process has been running, by its own word.",
+            judge="Shorter than FOR of its neighbours: it has restarted.",
+            act="If nobody restarted it, read its telemetry of that moment.",
+        ),
+    ),
+    Column(
+        title="VERSION",
+        width=8,
+        rank=8,
+        limit=16,
+        help=Help(
+            means="The version of proglog that it runs.",
+            judge="One version in a cluster, but for the hours of an upgrade.",
+            act="Finish the upgrade.",
+        ),
+    ),
+    Column(
+        title="RPC ADDRESS",
+        width=15,
+        flex=1,
+        rank=9,
+        limit=30,
+        help=Help(
+            means="Where producers and consumers reach it, and other members copy from.",
+            judge="An address that the others can reach: not 127.0.0.1 in a cluster of several machines.",
+            act="Set --bind-addr of that node to an address that the others see.",
+        ),
+    ),
 )
 
 _ROLES = {

@@ -6,16 +6,59 @@ from proglog.client.safe_text import safe_text
 from proglog.client.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
-from proglog.tui.table import Column, Row
+from proglog.tui.table import Column, Help, Row
 
 COLUMNS = (
-    Column(title="OFFSET", width=9, right=True, flex=1, limit=14),
-    Column(title="TIME", width=8, rank=1),
-    Column(title="ORIGIN", width=8, rank=4),
-    Column(title="SEQUENCE", width=9, right=True, rank=4),
-    Column(title="KEY", width=8, flex=2, rank=3, limit=24),
-    Column(title="SIZE", width=6, right=True, rank=2),
-    Column(title="VALUE", width=12, flex=20),
+    Column(
+        title="OFFSET",
+        width=9,
+        right=True,
+        flex=1,
+        limit=14,
+        help=Help(
+            means="Its place in this agent's log. Other nodes have the same record at another offset.",
+            act="Name a record by ORIGIN and SEQUENCE when you speak of it across nodes.",
+        ),
+    ),
+    Column(
+        title="TIME",
+        width=8,
+        rank=1,
+        help=Help(
+            means="What the producer said the time was.",
+            judge="Out of order where producers' clocks differ, or copies arrive late.",
+        ),
+    ),
+    Column(
+        title="ORIGIN",
+        width=8,
+        rank=4,
+        help=Help(means="The node that took the record from its producer: the id of its directory."),
+    ),
+    Column(
+        title="SEQUENCE",
+        width=9,
+        right=True,
+        rank=4,
+        help=Help(
+            means="Its number among the records of its origin, from 1 on, without gaps; the same on every node.",
+            judge="A gap is a record that retention removed, or that no node holds any more.",
+            act="The cluster fills gaps by itself from any node that has them.",
+        ),
+    ),
+    Column(
+        title="KEY", width=8, flex=2, rank=3, limit=24, help=Help(means="What the producer named it by; may be absent.")
+    ),
+    Column(title="SIZE", width=6, right=True, rank=2, help=Help(means="Bytes of the value.")),
+    Column(
+        title="VALUE",
+        width=12,
+        flex=20,
+        help=Help(
+            means="The beginning of the value; control characters as visible glyphs.",
+            act="Open it for all of it, as JSON, text and bytes.",
+        ),
+    ),
 )
 _PREVIEW_CELLS = 240
 _SHOWN_BYTES = 64 * 1024

@@ -18,27 +18,159 @@ from proglog.client.words import (
 )
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, LazyRow, Row, column_widths
+from proglog.tui.table import Column, Help, LazyRow, Row, column_widths
 
 _ON_THE_WAY = 1_000
 PEER_COLUMNS = (
-    Column(title="PEER", width=8, flex=1, limit=20),
-    Column(title="STREAM", width=13, rank=1),
-    Column(title="HERE", width=9, right=True, rank=2),
-    Column(title="THERE", width=9, right=True, rank=2),
-    Column(title="WE TRAIL BY", width=26, flex=6, limit=60),
-    Column(title="LAST 2 MIN", width=10, right=True, rank=4),
-    Column(title="IT TRAILS", width=9, right=True, rank=3),
-    Column(title="COPIED", width=7, right=True, rank=5),
+    Column(
+        title="PEER",
+        width=8,
+        flex=1,
+        limit=20,
+        help=Help(means="The member that this agent copies from.", judge="Every other living member is listed."),
+    ),
+    Column(
+        title="STREAM",
+        width=13,
+        rank=1,
+        help=Help(
+            means="State of the stream that records arrive on.",
+            judge="streaming is well. Anything else on a living peer: nothing is copied from it now.",
+            act="Open the peer: its last error says why. Usual ones are certificates, rules, an address that cannot be reached.",
+        ),
+    ),
+    Column(
+        title="HERE",
+        width=9,
+        right=True,
+        rank=2,
+        help=Help(
+            means="Records, of all writers, that this agent holds of what this peer has.",
+            judge="Equal to THERE when in step.",
+        ),
+    ),
+    Column(
+        title="THERE",
+        width=9,
+        right=True,
+        rank=2,
+        help=Help(
+            means="Records, of all writers, that the peer holds, as it said last.",
+            judge="Above HERE: the difference is under way.",
+        ),
+    ),
+    Column(
+        title="WE TRAIL BY",
+        width=26,
+        flex=6,
+        limit=60,
+        help=Help(
+            means="What the peer holds and this agent does not yet: records, bytes, seconds. The arrow is its trend, the estimate is made from the last ten seconds.",
+            judge="In step, or a few hundred records that change all the time, is well. Growing for a minute: copies arrive slower than records are written.",
+            act="Look at the processor and disk of this agent, then at the link. Over 10,000 records or 10 s it is an alert.",
+        ),
+    ),
+    Column(
+        title="LAST 2 MIN",
+        width=10,
+        right=True,
+        rank=4,
+        help=Help(
+            means="The lag over the last two minutes, the newest at the right, scaled to its own peak.",
+            judge="Teeth are bursts that were caught up; a slope does not end by itself.",
+        ),
+    ),
+    Column(
+        title="IT TRAILS",
+        width=9,
+        right=True,
+        rank=3,
+        help=Help(
+            means="What this agent holds and the peer has not confirmed yet.",
+            judge="0, or small and changing. Standing still while this agent writes: the peer does not read.",
+            act="Watch from the peer: there it is what that one trails by.",
+        ),
+    ),
+    Column(
+        title="COPIED",
+        width=7,
+        right=True,
+        rank=5,
+        help=Help(
+            means="Records copied over this stream since it began.",
+            judge="It grows whenever the peer has something new.",
+        ),
+    ),
 )
 ORIGIN_COLUMNS = (
-    Column(title="PEER", width=10, flex=1, limit=24),
-    Column(title="ORIGIN", width=17, flex=1, limit=33),
-    Column(title="HERE", width=9, right=True, rank=1),
-    Column(title="THERE", width=9, right=True, rank=1),
-    Column(title="WE TRAIL BY", width=24, flex=2, limit=46),
-    Column(title="IT TRAILS", width=9, right=True, rank=3),
-    Column(title="PULLED", width=6, rank=2),
+    Column(
+        title="PEER",
+        width=10,
+        flex=1,
+        limit=24,
+        help=Help(
+            means="The member that this agent copies from.", judge="Every origin may come from any peer that has it."
+        ),
+    ),
+    Column(
+        title="ORIGIN",
+        width=17,
+        flex=1,
+        limit=33,
+        help=Help(
+            means="The writer of the records: a node's name and the id of its directory.",
+            judge="Two ids for one name: that node lost its directory and began a new one.",
+            act="The records of the old id are kept, and copied on.",
+        ),
+    ),
+    Column(
+        title="HERE",
+        width=9,
+        right=True,
+        rank=1,
+        help=Help(means="The records of this origin at this agent.", judge="Equal to THERE when in step."),
+    ),
+    Column(
+        title="THERE",
+        width=9,
+        right=True,
+        rank=1,
+        help=Help(
+            means="The records of this origin at this peer, as it said last.",
+            judge="Above HERE: the difference is under way.",
+        ),
+    ),
+    Column(
+        title="WE TRAIL BY",
+        width=24,
+        flex=2,
+        limit=46,
+        help=Help(
+            means="What the peer holds of this origin and this agent does not yet: records, bytes, seconds.",
+            judge="In step, or small and changing.",
+            act="If it grows: see the processor and disk of this agent, then the link.",
+        ),
+    ),
+    Column(
+        title="IT TRAILS",
+        width=9,
+        right=True,
+        rank=3,
+        help=Help(
+            means="What this agent holds of this origin and the peer has not confirmed yet.",
+            judge="0, or small and changing.",
+            act="If it stands still, watch from the peer.",
+        ),
+    ),
+    Column(
+        title="PULLED",
+        width=6,
+        rank=2,
+        help=Help(
+            means="Whether the records of this origin come from this peer now: one peer is chosen for each origin.",
+            judge="Exactly one peer for each origin that is not this agent itself.",
+        ),
+    ),
 )
 
 _ROLES = {
@@ -164,13 +296,27 @@ def origin_name(node_name: str, origin: bytes, look: Look) -> Line:
     return line(look.safe(node_name or "?", 40), Span(" " + origin_id(origin), Role.MUTED))
 
 
+_MATRIX_ORIGIN = Help(
+    means="The writer of the records: a node's name and the id of its directory.",
+    judge="Two ids for one name: that node lost its directory and began a new one.",
+)
+_MATRIX_HOLDER = Help(
+    means="What this node holds of the origin: ✓ and a count if all that is known of, or how much is missing. ~ is hearsay: the node does not say so itself now.",
+    judge="✓ in every column is safe: the loss of one node loses nothing. A row with one ✓ alone stands on one disk.",
+    act="Where something is missing for minutes, watch from that node and read what it trails by.",
+)
+
+
 def matrix_columns(state: DashState, look: Look) -> tuple[Column, ...]:
     """Returns a column for the origins and one for each node that is known to hold copies."""
     names = _holders(state)
     titles = [look.safe(name, 14).text for name in names]
     return (
-        Column(title="ORIGIN", width=14, flex=1, limit=30),
-        *(Column(title=title, width=9, flex=1, right=True, rank=rank, limit=16) for rank, title in enumerate(titles)),
+        Column(title="ORIGIN", width=14, flex=1, limit=30, help=_MATRIX_ORIGIN),
+        *(
+            Column(title=title, width=9, flex=1, right=True, rank=rank, limit=16, help=_MATRIX_HOLDER)
+            for rank, title in enumerate(titles)
+        ),
     )
 
 

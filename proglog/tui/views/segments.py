@@ -4,17 +4,80 @@ from proglog.client.model import ClusterSnapshot, Segment
 from proglog.client.words import bytes_words, count_words, short_duration
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Row
+from proglog.tui.table import Column, Help, Row
 
 COLUMNS = (
-    Column(title="OFFSETS", width=19, flex=1, limit=30),
-    Column(title="RECORDS", width=8, right=True, rank=4),
-    Column(title="BATCHES", width=7, right=True, rank=6),
-    Column(title="SIZE", width=7, right=True),
-    Column(title="", width=8, flex=2, rank=2, limit=32),
-    Column(title="WRITTEN", width=10, right=True, rank=1),
-    Column(title="SPANS", width=6, right=True, rank=5),
-    Column(title="INDEX", width=5, flex=1, rank=3, limit=9),
+    Column(
+        title="OFFSETS",
+        width=19,
+        flex=1,
+        limit=30,
+        help=Help(
+            means="Where the segment begins and ends in this agent's log; the end is not in it. ▸ is the one that grows.",
+            judge="Each begins where the one before ends.",
+            act="A gap is a segment that was lost: proglog verify says more.",
+        ),
+    ),
+    Column(title="RECORDS", width=8, right=True, rank=4, help=Help(means="How many records are in it.")),
+    Column(
+        title="BATCHES",
+        width=7,
+        right=True,
+        rank=6,
+        help=Help(
+            means="In how many batches they were appended.",
+            judge="Records by batches is the size of a batch: with only a few, producers write one by one, which costs a sync each.",
+            act="Let producers send several values at once.",
+        ),
+    ),
+    Column(
+        title="SIZE",
+        width=7,
+        right=True,
+        help=Help(
+            means="Bytes in the file.",
+            judge="Up to --segment-bytes, 128 MiB by default.",
+            act="Small closed segments come from restarts, and do no harm.",
+        ),
+    ),
+    Column(
+        title="",
+        width=8,
+        flex=2,
+        rank=2,
+        limit=32,
+        help=Help(means="The size as a bar; the longest is the largest segment."),
+    ),
+    Column(
+        title="WRITTEN",
+        width=10,
+        right=True,
+        rank=1,
+        help=Help(
+            means="When its last record was appended.",
+            judge="now, or seconds, on the last one while producers write.",
+            act="Retention by age removes closed segments once this is old enough.",
+        ),
+    ),
+    Column(
+        title="SPANS",
+        width=6,
+        right=True,
+        rank=5,
+        help=Help(means="Time from its first record to its last.", judge="Short ones are bursts."),
+    ),
+    Column(
+        title="INDEX",
+        width=5,
+        flex=1,
+        rank=3,
+        limit=9,
+        help=Help(
+            means="State of the index that finds a record without reading the file: ✓ ok, ↻ rebuilt, ▲ missing.",
+            judge="rebuilt was torn or missing at the start and is whole again; missing makes reads of this segment slow.",
+            act="Restart the agent: it writes what is missing. If that fails, proglog doctor says why.",
+        ),
+    ),
 )
 
 _INDEX_ROLES = {"ok": Role.GOOD, "rebuilt": Role.ACCENT, "missing": Role.WARN}

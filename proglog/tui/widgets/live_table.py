@@ -14,7 +14,7 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from proglog.tui.spans import Line, Role, Span
+from proglog.tui.spans import Line, Role, Span, plain
 from proglog.tui.table import GAP, AnyRow, Column, Order, arranged, column_widths, render_cells
 from proglog.tui.widgets.painted import Painted
 
@@ -29,6 +29,12 @@ class LiveTable(Painted, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
         Binding("down,j", "move(1)", "Down", show=False, id="table.down"),
+        Binding(
+            "h", "column(-1)", "Column left", show=False, id="table.left", tooltip="The column before: ? explains it"
+        ),
+        Binding(
+            "l", "column(1)", "Column right", show=False, id="table.right", tooltip="The next column: ? explains it"
+        ),
         Binding("ctrl+u", "half(-1)", "Half a page up", show=False, id="table.half-up"),
         Binding("ctrl+d", "half(1)", "Half a page down", show=False, id="table.half-down"),
         Binding("pageup", "half(-2)", "Page up", show=False, id="table.page-up"),
@@ -79,6 +85,7 @@ class LiveTable(Painted, can_focus=True):
         self._needle = ""
         self._cursor = 0
         self._cursor_key = ""
+        self._at_column = 0
         self._top = 0
         self._painted: list[tuple[bool, Line]] = []
         self._told: tuple[str, int, bool, str] | None = None
@@ -92,6 +99,27 @@ class LiveTable(Painted, can_focus=True):
     def cursor(self) -> int:
         """Which row the cursor is on, from 0."""
         return self._cursor
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What it shows of a row, as far as there is room."""
+        return tuple(self._columns[index] for index in self._in_view())
+
+    @property
+    def column(self) -> int:
+        """Which of :attr:`columns` the cursor is in."""
+        return min(self._at_column, len(self._in_view()) - 1)
+
+    @property
+    def cell(self) -> str:
+        """The text under the cursor; empty when that is a picture, or nothing."""
+        if self.row is None:
+            return ""
+        shown = self.row.cells[self._in_view()[self.column]]
+        return "" if callable(shown) else plain(shown)
+
+    def _in_view(self) -> list[int]:
+        return list(column_widths(self._columns, self.size.width - _MARK_WIDTH))
 
     @property
     def below(self) -> int:
@@ -203,11 +231,16 @@ class LiveTable(Painted, can_focus=True):
 
     def _heading(self, widths: dict[int, int]) -> Line:
         arrow = ("v" if self._order.descending else "^") if self.ascii_only else "▴▾"[self._order.descending]
+        at = list(widths)[min(self._at_column, len(widths) - 1)] if self.has_focus else None
         titles = [
-            (Span(column.title + (arrow if index == self._order.column else ""), Role.MUTED),)
+            (Span(column.title + (arrow if index == self._order.column else ""), self._heading_role(index == at)),)
             for index, column in enumerate(self._columns)
         ]
         return render_cells(titles, self._columns, widths)
+
+    @staticmethod
+    def _heading_role(at: bool) -> Role:
+        return Role.LOCAL if at else Role.MUTED
 
     def render_line(self, y: int) -> Strip:
         """Returns one line of the table."""
@@ -218,6 +251,11 @@ class LiveTable(Painted, can_focus=True):
     def action_move(self, rows: int) -> None:
         """Moves the cursor."""
         self._place(self._cursor + rows)
+
+    def action_column(self, columns: int) -> None:
+        """Moves the cursor to another column."""
+        self._at_column = min(max(self.column + columns, 0), len(self._in_view()) - 1)
+        self._repaint()
 
     def action_half(self, pages: int) -> None:
         """Moves the cursor by half pages."""
@@ -274,8 +312,11 @@ class LiveTable(Painted, can_focus=True):
         offset = event.get_content_offset(self)
         if offset is None:
             return
+        column = self._column_at(offset.x)
+        if column is not None:
+            self._at_column = self._in_view().index(column)
         if offset.y == 0:
-            self._sort_by(self._column_at(offset.x))
+            self._sort_by(column)
         elif self._top + offset.y - 1 < len(self._arranged):
             if event.chain > 1:
                 self.action_open()
