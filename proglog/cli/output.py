@@ -36,6 +36,8 @@ class Column:
     max_cells: int = 40
     drop: int = 0
     """On a narrow terminal columns go, the highest first; 0 never goes."""
+    shorter: str = ""
+    """Key of a cell in fewer words, which takes its place when no column is left to go; empty: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +76,15 @@ def table(rows: Sequence[Row], columns: Sequence[Column], *, empty: str = "") ->
         return
     width = terminal_width()
     shown = list(columns)
-    texts = [
-        {column.key: safe_text(row.cells.get(column.key, ""), column.max_cells) for column in shown} for row in rows
-    ]
+    texts = [{column.key: _cell(row, column.key, column) for column in shown} for row in rows]
 
     def widths() -> list[int]:
         return [max(cells(column.heading), *(cells(text[column.key]) for text in texts)) for column in shown]
 
     while sum(widths()) + 2 * (len(shown) - 1) > width and any(column.drop for column in shown):
         shown.remove(max(shown, key=lambda column: column.drop))
+    if sum(widths()) + 2 * (len(shown) - 1) > width:
+        texts = [{column.key: _cell(row, column.shorter or column.key, column) for column in shown} for row in rows]
     sizes = widths()
     colour = sys.stdout.isatty() and not _no_colour()
     heading = "  ".join(
@@ -93,6 +95,10 @@ def table(rows: Sequence[Row], columns: Sequence[Column], *, empty: str = "") ->
         parts = (fit(text[column.key], size, right=column.right) for column, size in zip(shown, sizes, strict=True))
         written = "  ".join(parts).rstrip()
         line(f"{_STYLES[row.style]}{written}\x1b[0m" if colour and row.style else written)
+
+
+def _cell(row: Row, key: str, column: Column) -> str:
+    return safe_text(row.cells.get(key, row.cells.get(column.key, "")), column.max_cells)
 
 
 def line(text: str) -> None:

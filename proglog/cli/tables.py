@@ -1,9 +1,11 @@
 """What members, status, lag and segments show: snapshots as rows, in the words of the dashboard."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from proglog.cli.output import Column, Row
 from proglog.client.frame import records_in
+from proglog.client.lag import Lag, of_node, of_origin
 from proglog.client.model import ClusterSnapshot, MemberStatus, PeerOrigin, PeerState
 from proglog.client.words import (
     age_words,
@@ -14,6 +16,7 @@ from proglog.client.words import (
     member_mark,
     origin_id,
     peer_mark,
+    trend_mark,
 )
 
 MEMBERS = (
@@ -37,12 +40,12 @@ SEGMENTS = (
 )
 LAG = (
     Column("peer", "PEER"),
-    Column("state", "STREAM"),
+    Column("state", "STREAM", drop=1),
     Column("origin", "ORIGIN"),
-    Column("have", "HERE", right=True, drop=2),
-    Column("there", "THERE", right=True, drop=1),
-    Column("lag", "THIS NODE", max_cells=60),
-    Column("peer_lag", "THE PEER", drop=3, max_cells=60),
+    Column("have", "HERE", right=True, drop=4),
+    Column("there", "THERE", right=True, drop=3),
+    Column("lag", "THIS NODE", max_cells=100, shorter="lag_short"),
+    Column("peer_lag", "THE PEER", drop=2, max_cells=60),
 )
 STATUS = (Column("what", "WHAT"), Column("value", "", max_cells=100))
 
@@ -132,8 +135,9 @@ def _origin_row(origin: PeerOrigin, cells: dict[str, str], facts: dict[str, obje
             "origin": f"{origin.node_name or '?'} {origin_id(origin.origin)}",
             "have": count_words(records_in(origin.next_sequence)),
             "there": count_words(records_in(origin.peer_next_sequence)),
-            "lag": lag_words(origin.lag_records, origin.lag_bytes, origin.lag_ms),
-            "peer_lag": lag_words(origin.peer_lag_records),
+            "lag": _lag_text(of_origin(origin)),
+            "lag_short": _lag_text(of_origin(origin), short=True),
+            "peer_lag": lag_words(Lag(records=origin.peer_lag_records)),
         },
         facts
         | {
@@ -144,6 +148,8 @@ def _origin_row(origin: PeerOrigin, cells: dict[str, str], facts: dict[str, obje
             "lag_records": origin.lag_records,
             "lag_bytes": origin.lag_bytes,
             "lag_ms": origin.lag_ms,
+            "lag_trend": round(origin.lag_trend, 3),
+            "catch_up_ms": origin.catch_up_ms,
             "peer_lag_records": origin.peer_lag_records,
             "source": origin.source,
         },
@@ -151,11 +157,19 @@ def _origin_row(origin: PeerOrigin, cells: dict[str, str], facts: dict[str, obje
     )
 
 
+def _lag_text(behind: Lag, *, short: bool = False) -> str:
+    """Return a lag in words after the arrow of its trend; ``short``: in time and records alone."""
+    if behind.records <= 0:
+        return lag_words(behind)
+    told = lag_words(replace(behind, size_bytes=0, per_second=0.0) if short else behind)
+    return f"{trend_mark(behind.trend).shape} {told}"
+
+
 def status(snapshot: ClusterSnapshot) -> list[Row]:
     """Return a row per thing that is good to know of one agent."""
     node, log = snapshot.node, snapshot.log
     alive = sum(member.status is MemberStatus.ALIVE for member in snapshot.members)
-    behind = sum(peer.lag_records for peer in snapshot.peers)
+    behind = of_node(snapshot)
     security = ", ".join(
         word
         for word in (
@@ -184,7 +198,7 @@ def status(snapshot: ClusterSnapshot) -> list[Row]:
         ("size", f"{bytes_words(log.bytes)} in {log.segment_count} segments, fsync {log.fsync}", ""),
         ("disk", f"{bytes_words(log.disk_free_bytes)} free of {bytes_words(log.disk_total_bytes)}", ""),
         ("members", f"{alive} alive of {len(snapshot.members)}", "" if alive == len(snapshot.members) else "warn"),
-        ("replication", lag_words(behind), "warn" if behind else ""),
+        ("replication", _lag_text(behind), "warn" if behind.records else ""),
     ]
     if log.recovery:
         lines.append(("repaired", log.recovery, "warn"))

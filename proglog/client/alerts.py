@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
+from proglog.client import lag
+from proglog.client.lag import Lag, Trend
 from proglog.client.model import ClusterSnapshot, Member, MemberStatus, PeerState
 from proglog.client.words import bytes_words, duration_words, lag_words, origin_id
 from proglog.errors import ConfigError
@@ -37,6 +39,10 @@ class Alert:
     """What is wrong, to be read after the subject. May hold foreign text."""
     advice: str
     """What to do, or what will happen by itself. May hold foreign text."""
+    verb: str = "status"
+    """The verb of the command line that shows more."""
+    at: str = ""
+    """The agent to ask with it, HOST:PORT; empty: the one that told. Foreign text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +50,27 @@ class Limits:
     """From where on a value needs attention."""
 
     lag_records: int = 10_000
+    lag_records_critical: int = 1_000_000
     lag_ms: int = 10_000
+    lag_ms_critical: int = 300_000
     disk_free_ratio: float = 0.10
-    """Free share of the log's device; half of it is critical."""
-    certificate_days: int = 14
-    """Before a certificate ends; a seventh of it is critical."""
+    """Free share of the log's device."""
+    disk_free_ratio_critical: float = 0.05
+    certificate_days: float = 14
+    """Before a certificate ends."""
+    certificate_days_critical: float = 2
     clear_ratio: float = 0.8
     """A raised lag alert clears below this share of its limit."""
 
     def __post_init__(self) -> None:
-        for name in ("lag_records", "lag_ms", "disk_free_ratio", "certificate_days"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        pairs = {"lag_records": 1, "lag_ms": 1, "disk_free_ratio": -1, "certificate_days": -1}
+        for name, direction in pairs.items():
+            warning, critical = getattr(self, name), getattr(self, f"{name}_critical")
+            if warning < 0:
+                raise ConfigError(f"{name} is {warning}; expected 0 or more")
+            if (critical - warning) * direction < 0:
+                side = "at least" if direction > 0 else "at most"
+                raise ConfigError(f"{name}_critical is {critical}; expected {side} the warning's {warning}")
         if not 0 < self.clear_ratio <= 1:
             raise ConfigError(f"clear_ratio is {self.clear_ratio}; expected more than 0 and at most 1")
 
@@ -72,6 +87,19 @@ class _Scene:
     def over(self, key: str, value: float, limit: float) -> bool:
         """Returns whether ``value`` is over ``limit``, or still too close to it."""
         return value > (limit * self.limits.clear_ratio if key in self.raised else limit)
+
+    def lag_severity(self, key: str, behind: Lag) -> Severity | None:
+        """Returns how bad a lag is; ``None``: it needs no attention. One that shrinks is never critical."""
+        limits = self.limits
+        too_many = self.over(key, behind.records, limits.lag_records)
+        if behind.records <= 0 or not (too_many or self.over(key, behind.age_ms, limits.lag_ms)):
+            return None
+        far = behind.records > limits.lag_records_critical or behind.age_ms > limits.lag_ms_critical
+        return Severity.CRITICAL if far and behind.trend is not Trend.SHRINKING else Severity.WARNING
+
+    def rpc_addr(self, name: str) -> str:
+        """Returns where a member's agent answers; empty when that is not known."""
+        return next((member.rpc_addr for member in self.snapshot.members if member.name == name), "")
 
 
 def evaluate(
@@ -109,7 +137,11 @@ def _log_state(scene: _Scene) -> Iterator[Alert]:
     if state in advice:
         node = scene.snapshot.node
         yield Alert(
-            key="log-state", severity=Severity.CRITICAL, subject=node.name, what=f"log is {state}", advice=advice[state]
+            key=f"log-state/{node.name}",
+            severity=Severity.CRITICAL,
+            subject=node.name,
+            what=f"log is {state}",
+            advice=advice[state],
         )
 
 
@@ -119,11 +151,11 @@ def _damage(scene: _Scene) -> Iterator[Alert]:
         offsets = sum(part.end_offset - part.start_offset for part in damaged)
         first = damaged[0]
         yield Alert(
-            key="log-damaged",
+            key=f"log-damaged/{scene.snapshot.node.name}",
             severity=Severity.CRITICAL,
             subject=scene.snapshot.node.name,
             what=f"cannot read {offsets:,} offsets from {first.start_offset:,} on: {first.detail}",
-            advice="Copies are refilled from peers that hold them; otherwise run `proglog doctor` on the directory.",
+            advice="Copies are refilled from peers that hold them; otherwise stop it and run `proglog doctor` on its directory.",
         )
 
 
@@ -132,8 +164,8 @@ def _disk(scene: _Scene) -> Iterator[Alert]:
     free = log.disk_free_bytes / log.disk_total_bytes if log.disk_total_bytes else 1.0
     if free < limit:
         yield Alert(
-            key="disk-free",
-            severity=Severity.CRITICAL if free < limit / 2 else Severity.WARNING,
+            key=f"disk-free/{scene.snapshot.node.name}",
+            severity=Severity.CRITICAL if free < scene.limits.disk_free_ratio_critical else Severity.WARNING,
             subject=scene.snapshot.node.name,
             what=f"disk has {free:.0%} free, {bytes_words(log.disk_free_bytes)}",
             advice="Free space or set a retention limit before appends are refused.",
@@ -149,6 +181,7 @@ def _members(scene: _Scene) -> Iterator[Alert]:
                 subject=member.name,
                 what=f"failed {duration_words(_status_ms(member, scene) / 1000)} ago",
                 advice="Restart it: it rejoins and catches up by itself. Gone for good: nothing is lost that others hold.",
+                verb="members",
             )
 
 
@@ -167,6 +200,7 @@ def _streams(scene: _Scene) -> Iterator[Alert]:
                 subject=peer.name,
                 what=f"cannot be copied from: {peer.error or 'no reason given'}",
                 advice="It is tried again by itself. Check its RPC address and certificates.",
+                at=peer.rpc_addr,
             )
 
 
@@ -174,47 +208,46 @@ def _lag(scene: _Scene) -> Iterator[Alert]:
     here = scene.snapshot.node.name
     for peer in scene.snapshot.peers:
         for origin in peer.origins:
-            key = f"lag/{peer.name}/{origin.origin.hex()}"
-            if (
-                origin.source
-                and origin.lag_records > 0
-                and (
-                    scene.over(key, origin.lag_records, scene.limits.lag_records)
-                    or scene.over(key, origin.lag_ms, scene.limits.lag_ms)
-                )
-            ):
-                owner = origin.node_name or origin_id(origin.origin)
+            key, behind = f"lag/{peer.name}/{origin.origin.hex()}", lag.of_origin(origin)
+            severity = scene.lag_severity(key, behind)
+            if origin.source and severity is not None:
                 yield Alert(
                     key=key,
-                    severity=Severity.WARNING,
+                    severity=severity,
                     subject=here,
-                    what=f"{lag_words(origin.lag_records, origin.lag_bytes, origin.lag_ms)} of {owner}",
+                    what=lag_words(behind, origin.node_name or origin_id(origin.origin)),
                     advice=f"It copies from {peer.name}. Not shrinking: check disk and network of both.",
+                    verb="lag",
                 )
 
 
 def _peer_lag(scene: _Scene) -> Iterator[Alert]:
+    here = scene.snapshot.node.name
     for peer in scene.snapshot.peers:
-        behind = sum(origin.peer_lag_records for origin in peer.origins)
+        behind = Lag(records=sum(origin.peer_lag_records for origin in peer.origins))
         key = f"peer-lag/{peer.name}"
-        if peer.state is PeerState.STREAMING and scene.over(key, behind, scene.limits.lag_records):
+        severity = scene.lag_severity(key, behind)
+        if peer.state is PeerState.STREAMING and severity is not None:
             yield Alert(
                 key=key,
-                severity=Severity.WARNING,
+                severity=severity,
                 subject=peer.name,
-                what=f"{lag_words(behind)} of what {scene.snapshot.node.name} holds",
+                what=lag_words(behind, here),
                 advice="Look at that member's own dashboard: is it streaming, is its disk busy?",
+                verb="lag",
+                at=scene.rpc_addr(peer.name),
             )
 
 
 def _certificate(scene: _Scene) -> Iterator[Alert]:
     expires = scene.snapshot.node.certificate_expires_at_ms
     left_ms, limit_ms = expires - scene.now_ms, scene.limits.certificate_days * _DAY_MS
+    critical_ms = scene.limits.certificate_days_critical * _DAY_MS
     if expires and left_ms < limit_ms:
         what = f"certificate ends in {duration_words(left_ms / 1000)}" if left_ms > 0 else "certificate has ended"
         yield Alert(
-            key="certificate",
-            severity=Severity.CRITICAL if left_ms < limit_ms / 7 else Severity.WARNING,
+            key=f"certificate/{scene.snapshot.node.name}",
+            severity=Severity.CRITICAL if left_ms < critical_ms else Severity.WARNING,
             subject=scene.snapshot.node.name,
             what=what,
             advice="Issue a new one and restart the agent.",
@@ -226,6 +259,7 @@ def _indexes(scene: _Scene) -> Iterator[Alert]:
     if missing:
         yield Alert(
             key="index-missing",
+            verb="segments",
             severity=Severity.WARNING,
             subject=scene.snapshot.node.name,
             what=f"{len(missing)} segment(s) without an index, from offset {missing[0].base_offset:,} on",
@@ -237,7 +271,7 @@ def _recovery(scene: _Scene) -> Iterator[Alert]:
     log, node = scene.snapshot.log, scene.snapshot.node
     if log.recovery:
         yield Alert(
-            key="recovered",
+            key=f"recovered/{scene.snapshot.node.name}",
             severity=Severity.INFO,
             subject=node.name,
             what=f"repaired its log when it started: {log.recovery}",
@@ -245,6 +279,28 @@ def _recovery(scene: _Scene) -> Iterator[Alert]:
         )
 
 
+def evaluate_own(
+    snapshot: ClusterSnapshot, now_ms: int | None = None, *, limits: Limits | None = None
+) -> tuple[Alert, ...]:
+    """Returns what an agent's word about itself says: its log, damage, disk, certificate; arguments as :func:`evaluate`."""
+    at = snapshot.taken_at_ms if now_ms is None else now_ms
+    scene = _Scene(snapshot=snapshot, now_ms=at, limits=limits or Limits(), raised=frozenset())
+    return tuple(alert for rule in _OWN_RULES for alert in rule(scene))
+
+
+def _new_origin(scene: _Scene) -> Iterator[Alert]:
+    node = scene.snapshot.node
+    if node.origin_reason:
+        yield Alert(
+            key=f"new-origin/{node.name}",
+            severity=Severity.INFO,
+            subject=node.name,
+            what=f"began a new history: {node.origin_reason}",
+            advice="Nothing to do if the directory was copied, or came back from a backup.",
+        )
+
+
+_OWN_RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (_log_state, _damage, _disk, _certificate)
 _RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (
     _log_state,
     _damage,
@@ -256,4 +312,5 @@ _RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (
     _certificate,
     _indexes,
     _recovery,
+    _new_origin,
 )

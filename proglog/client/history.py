@@ -109,16 +109,3 @@ def lag_behind(peer: str) -> Gauge:
 def lag_age_behind(peer: str) -> Gauge:
     """Returns the gauge of how many seconds the agent is behind a peer, in the origin where that is worst."""
     return lambda frame: frame.lag_behind.get(peer, IN_STEP).age_ms / 1000
-
-
-def catch_up_seconds(lags: Sequence[float]) -> float | None:
-    """Returns when a lag reaches 0 at the pace of its last seconds; ``None``: it does not shrink.
-
-    Args:
-        lags: One value for each second, oldest first; the last ten decide.
-    """
-    recent = lags[-10:]
-    if len(recent) < 3 or recent[-1] <= 0:
-        return None
-    shrink = (recent[0] - recent[-1]) / (len(recent) - 1)
-    return recent[-1] / shrink if shrink > 0 else None

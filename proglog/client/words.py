@@ -4,8 +4,10 @@ Sizes are decimal (1 kB = 1,000 bytes) with up to three digits; durations name t
 alone: it has a shape, a shape for ASCII terminals and a word.
 """
 
+import math
 from dataclasses import dataclass
 
+from proglog.client.lag import Lag, Trend
 from proglog.client.model import MemberStatus, PeerState
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -40,6 +42,11 @@ _PEER_MARKS = {
     PeerState.BACKING_OFF: Mark(shape="✖", ascii_shape="x", word="backing off"),
     PeerState.STOPPED: Mark(shape="○", ascii_shape="-", word="stopped"),
 }
+_TREND_MARKS = {
+    Trend.GROWING: Mark(shape="↗", ascii_shape="/", word="growing"),
+    Trend.STEADY: Mark(shape="→", ascii_shape="-", word="steady"),
+    Trend.SHRINKING: Mark(shape="↘", ascii_shape="\\", word="shrinking"),
+}
 
 
 def member_mark(status: MemberStatus) -> Mark:
@@ -50,6 +57,11 @@ def member_mark(status: MemberStatus) -> Mark:
 def peer_mark(state: PeerState) -> Mark:
     """Returns shape and word of a replication stream's state."""
     return _PEER_MARKS[state]
+
+
+def trend_mark(trend: Trend) -> Mark:
+    """Returns shape and word of where a lag is going."""
+    return _TREND_MARKS[trend]
 
 
 def count_words(count: int) -> str:
@@ -102,22 +114,56 @@ def age_words(at_ms: int, now_ms: int) -> str:
     return "just now" if seconds < 1 else f"{duration_words(seconds)} ago"
 
 
-def lag_words(records: int, size_bytes: int = 0, lag_ms: int = 0) -> str:
-    """Returns a lag as a sentence: ``trails by 1,204 records, 310 kB, 3.1 s``, or ``in step``.
+def lag_words(lag: Lag, whom: str = "") -> str:
+    """Returns a lag as a sentence.
+
+    ::
+
+        trails by 1,204 records, 310 kB, 3.1 s; caught up in about 8 s
+        trails node-b by 1,204 records, 310 kB, 3.1 s; growing by 40 records/s
+        in step
+
+    What is not known is left out, and a lag that neither grows nor shrinks makes no claim.
 
     Args:
-        records: How many records the copy lacks; 0 is in step.
-        size_bytes: Their bytes; 0: not known, left out.
-        lag_ms: How far back in time the copy is; 0: not known, left out.
+        lag: How far a copy trails.
+        whom: Named in the sentence, if given. Foreign text stays foreign.
     """
-    if records <= 0:
-        return "in step"
-    parts = [f"trails by {records:,} record{'' if records == 1 else 's'}"]
-    if size_bytes > 0:
-        parts.append(bytes_words(size_bytes))
-    if lag_ms > 0:
-        parts.append(duration_words(lag_ms / 1000))
-    return ", ".join(parts)
+    if lag.records <= 0:
+        return f"in step with {whom}" if whom else "in step"
+    trails = f"trails {whom} by " if whom else "trails by "
+    return trails + lag_amounts(lag)[0]
+
+
+def lag_amounts(lag: Lag) -> tuple[str, ...]:
+    """Returns how much a copy lacks, in fewer and fewer words: for columns that may be narrow.
+
+    ``1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, ... ``1,204 records, 3.1 s``, ``1,204 records``, ``1.2k``.
+    """
+    records = records_words(lag.records)
+    size = [bytes_words(lag.size_bytes)] if lag.size_bytes > 0 else []
+    age = [duration_words(lag.age_ms / 1000)] if lag.age_ms > 0 else []
+    ahead = forecast_words(lag)
+    all_of_it = ", ".join([records, *size, *age])
+    in_time = ", ".join([records, *age])
+    told = [f"{all_of_it}; {ahead}", f"{in_time}; {ahead}"] if ahead else []
+    return tuple(dict.fromkeys([*told, all_of_it, in_time, records, short_count(lag.records)]))
+
+
+def forecast_words(lag: Lag) -> str:
+    """Returns ``caught up in about 8 s``, ``growing by 40 records/s``; nothing where nothing can be said."""
+    if lag.records <= 0 or lag.trend is Trend.STEADY:
+        return ""
+    if lag.trend is Trend.GROWING:
+        return f"growing by {records_words(max(round(lag.per_second), 1))}/s"
+    seconds = math.ceil(lag.catch_up_ms / 1000)
+    about = f"{seconds} s" if seconds < 60 else duration_words(seconds)
+    return f"caught up in about {about}" if seconds > 0 else ""
+
+
+def records_words(count: int) -> str:
+    """Returns ``1 record``, ``1,204 records``."""
+    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def origin_id(origin: bytes) -> str:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from proglog.client.alerts import Alert, Severity, evaluate
+from proglog.client.alerts import Alert, Severity, evaluate, evaluate_own
 from proglog.client.frame import Frame
 from proglog.client.history import CAPACITY, FRAME_SECONDS, shared
 from proglog.client.model import ClusterSnapshot
@@ -136,7 +136,14 @@ class DashState:
         if self.shown is None:
             return ()
         raised = self.raised if self.cursor is None else frozenset()
-        return (*self._unreachable(), *evaluate(self.shown, self.agent_now_ms, raised=raised))
+        found = (*self._unreachable(), *evaluate(self.shown, self.agent_now_ms, raised=raised), *self._others_say())
+        return tuple(sorted(found, key=lambda alert: -alert.severity))
+
+    def _others_say(self) -> tuple[Alert, ...]:
+        """Returns what the other members' own words say of their logs, disks and certificates."""
+        told = (self.first_hand(name) for name in sorted(self.others))
+        shown = self.shown.node.name if self.shown else ""
+        return tuple(alert for own in told if own is not None and own.node.name != shown for alert in evaluate_own(own))
 
     def _unreachable(self) -> tuple[Alert, ...]:
         """Returns the alert that all others are as old as the last contact."""

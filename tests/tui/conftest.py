@@ -52,6 +52,7 @@ class World:
         self.second = 0
         self.status = dict.fromkeys(self.names, MemberStatus.ALIVE)
         self.lag = dict.fromkeys(self.names, 0)
+        self.trend = dict.fromkeys(self.names, 0.0)
         self.overrides: dict[str, object] = {}
         self.events: list[ClusterEvent] = [
             self.event(-600 + 60 * n, "member-join", name, f"10.0.0.{n + 1}:8401") for n, name in enumerate(self.names)
@@ -143,10 +144,12 @@ class World:
 
     def _peer_origin(self, peer: str, origin: str) -> PeerOrigin:
         lag = self.lag[origin] if origin == peer else 0
+        trend = self.trend[origin] if lag else 0.0
         return PeerOrigin(
             origin=_origin(origin), node_name=origin, next_sequence=self.held(origin) + 2,
             peer_next_sequence=self.held(origin) + lag + 2, lag_records=lag, lag_bytes=lag * RECORD_BYTES,
             lag_ms=lag * 3, peer_lag_records=0, source=origin == peer,
+            lag_trend=trend, catch_up_ms=round(-1_000 * lag / trend) if trend < 0 else -1 if lag else 0,
         )  # fmt: skip
 
     def _segments(self, total: int, now_ms: int) -> tuple[Segment, ...]:

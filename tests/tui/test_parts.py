@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from textual.color import Color
 
 from proglog.client.frame import Frame
-from proglog.client.history import catch_up_seconds, rate_now, rates, shared, total_lag, written_by
+from proglog.client.history import rate_now, rates, shared, total_lag, written_by
 from proglog.client.model import MemberStatus, PeerState
 from proglog.client.recording import file_name
 from proglog.client.words import member_mark, peer_mark
@@ -208,14 +208,6 @@ def test_an_outage_has_no_rate(world):
 def test_a_lag_counts_each_origin_once(world):
     world.lag["node-b"] = 40
     assert total_lag(_frames(world, 1)[0]) == 40.0
-
-
-def test_when_a_lag_will_be_gone():
-    assert catch_up_seconds([100.0, 80.0, 60.0]) == pytest.approx(3.0)
-    assert catch_up_seconds([60.0, 60.0, 60.0]) is None
-    assert catch_up_seconds([60.0, 80.0, 100.0]) is None
-    assert catch_up_seconds([20.0, 10.0, 0.0]) is None
-    assert catch_up_seconds([20.0]) is None
 
 
 def test_equal_values_are_kept_once(world):

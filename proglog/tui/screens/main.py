@@ -126,9 +126,7 @@ class MainScreen(DashScreen[None]):
             table.show(replication.origin_rows(state, self.look), replication.ORIGIN_COLUMNS)
         else:
             table.show(replication.matrix_rows(state, self.look), replication.matrix_columns(state, self.look))
-        self._caption(
-            "replication", self._summary("replication", state, lambda shown: replication.summary(shown.peers))
-        )
+        self._caption("replication", self._summary("replication", state, replication.summary))
 
     def _show_segments(self, state: DashState) -> None:
         self.table("segments").show(segments.rows(state, self.look))
@@ -162,7 +160,8 @@ class MainScreen(DashScreen[None]):
         parts = [summary] if summary else []
         if table.overflows or table.needle:
             parts.append(table.position)
-        text = safe_text(", ".join(parts), 90, ascii_only=self.look.ascii_only)
+        edge = self.panel(name).outer_size.width - 6  # what Textual itself cuts ends in no ASCII
+        text = safe_text(", ".join(parts), max(edge, 1), ascii_only=self.look.ascii_only)
         self.panel(name).caption(text, note=" ".join(notes))
 
     def on_live_table_arranged(self) -> None:

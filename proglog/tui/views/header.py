@@ -1,8 +1,9 @@
 """The two lines at the top: what is watched and how it is reached; what needs attention."""
 
 from proglog.client.alerts import Alert, Severity
+from proglog.client.lag import of_node
 from proglog.client.model import MemberStatus
-from proglog.client.words import bytes_words, count_words, duration_words
+from proglog.client.words import bytes_words, count_words, duration_words, lag_words, trend_mark
 from proglog.tui.spans import Line, Look, Role, Span, line, spread, width_of
 from proglog.tui.state import DashState, Phase
 
@@ -87,12 +88,23 @@ def health_line(state: DashState, look: Look, width: int) -> Line:
         return _waiting(state, look, width)
     serious = [alert for alert in state.alerts if alert.severity > Severity.INFO]
     if not serious:
-        return spread([Span(look.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)], [], width)
+        well = Span(look.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)
+        return spread([well, *_replication(state, look)], [], width)
     role = _ALERT_ROLES[serious[0].severity]
     count = f"{look.pick(' ▲', ' !')} {len(serious)} need{'s' if len(serious) == 1 else ''} attention "
     told = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, look))]
     more = [Span(" a: why ", Role.MUTED)] if width >= 60 else []
     return spread([Span(count, role), *told], more, width)
+
+
+def _replication(state: DashState, look: Look) -> Line:
+    """Returns how far the agent trails its cluster, in words; nothing when there are no copies to make."""
+    if state.shown is None or not state.shown.peers:
+        return ()
+    behind, dot = of_node(state.shown), look.pick(" · ", " | ")
+    arrow = f"{look.shape(trend_mark(behind.trend))} " if behind.records else ""
+    name = look.safe(state.shown.node.name, 40).text
+    return line(Span(f"{dot}{arrow}{name} {lag_words(behind)}" if behind.records else f"{dot}all in step", Role.MUTED))
 
 
 def _waiting(state: DashState, look: Look, width: int) -> Line:

@@ -1,6 +1,7 @@
 """One member in full: who it is, how fast it writes, how its copies stand, what happened to it."""
 
 from proglog.client.history import lag_behind, levels, rate_now, rates, written_by
+from proglog.client.lag import of_peer
 from proglog.client.model import ClusterSnapshot, Member, PeerStatus
 from proglog.client.words import (
     age_words,
@@ -116,11 +117,11 @@ def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, look: L
     if peer is None:
         return []
     lags = levels(state.shown_frames, lag_behind(name))
-    lag, peak = (short_count(lags[-1]), short_count(max(lags))) if lags else ("0", "0")
+    peak = short_count(max(lags, default=0.0))
     return [
         *heading("replication from it"),
         *_stream(peer, look),
-        line(Span(f"{lag} records behind", Role.STRONG), Span(f"  peak {peak}", Role.MUTED)),
+        line(*replication.lag_line(of_peer(peer), look, width), Span(f"  peak {peak}", Role.MUTED)),
         *_chart(lags, Role.WARN, look, width),
         *_origins(peer, look, width),
     ]

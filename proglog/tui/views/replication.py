@@ -1,24 +1,25 @@
 """Replication between the agent and each peer: by peer, by origin, and as a matrix of who holds how much."""
 
-import math
-from collections.abc import Iterable
 from functools import partial
 
 from proglog.client.frame import records_in
-from proglog.client.history import catch_up_seconds, lag_behind, levels
-from proglog.client.model import OriginStatus, PeerOrigin, PeerState, PeerStatus
+from proglog.client.history import lag_behind, levels
+from proglog.client.lag import Lag, Trend, of_node, of_origin, of_peer
+from proglog.client.model import ClusterSnapshot, OriginStatus, PeerOrigin, PeerState, PeerStatus
 from proglog.client.words import (
     bytes_words,
     count_words,
     duration_words,
+    lag_amounts,
     lag_words,
     origin_id,
     peer_mark,
     short_count,
+    trend_mark,
 )
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Help, LazyRow, Row, column_widths
+from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths
 
 _ON_THE_WAY = 1_000
 PEER_COLUMNS = (
@@ -63,7 +64,7 @@ PEER_COLUMNS = (
         title="WE TRAIL BY",
         width=26,
         flex=6,
-        limit=60,
+        limit=70,
         help=Help(
             means="What the peer holds and this agent does not yet: records, bytes, seconds. The arrow is its trend, the estimate is made from the last ten seconds.",
             judge="In step, or a few hundred records that change all the time, is well. Growing for a minute: copies arrive slower than records are written.",
@@ -143,8 +144,8 @@ ORIGIN_COLUMNS = (
     Column(
         title="WE TRAIL BY",
         width=24,
-        flex=2,
-        limit=46,
+        flex=4,
+        limit=70,
         help=Help(
             means="What the peer holds of this origin and this agent does not yet: records, bytes, seconds.",
             judge="In step, or small and changing.",
@@ -204,7 +205,7 @@ def _peer_row(peer: PeerStatus, state: DashState, look: Look) -> Row:
             line(Span(f"{look.shape(mark)} {mark.word}", stream_role(peer.state))),
             line(count_words(here)),
             line(count_words(there)),
-            _peer_lag_cell(peer, lags, look),
+            _peer_lag_cell(peer, look),
             lambda width: line(look.spark(lags, width)),
             _peer_lag(peer_lag),
             line(Span(short_count(peer.records_copied), Role.MUTED)),
@@ -220,31 +221,27 @@ def _peer_lag(records: int) -> Line:
     return line(Span(short_count(records), role))
 
 
-def _peer_lag_cell(peer: PeerStatus, lags: list[float], look: Look) -> Line:
+def _peer_lag_cell(peer: PeerStatus, look: Look) -> Cell:
     if peer.state is PeerState.BACKING_OFF:
         retry = f"again in {duration_words(peer.retry_in_ms / 1000)}: " if peer.retry_in_ms else ""
         return line(Span(retry, Role.WARN), look.safe(peer.error, 200, role=Role.WARN))
-    size = sum(origin.lag_bytes for origin in peer.origins)
-    late = max((origin.lag_ms for origin in peer.origins), default=0)
-    return lag_cell(peer.lag_records, size, late, lags, look)
+    return lag_cell(of_peer(peer), look)
 
 
-def lag_cell(records: int, size_bytes: int, lag_ms: int, lags: list[float], look: Look) -> Line:
-    """Returns ``1,204 records, 310 kB, 3.1 s, caught up in 8 s ↘``; the words of a lag, for a column that names it."""
-    if records <= 0:
-        return line(Span(look.pick("✓ ", "= ") + lag_words(0), Role.GOOD))
-    words = lag_words(records, size_bytes, lag_ms).removeprefix("trails by ")
-    eta = catch_up_seconds(lags)
-    ahead = f", caught up in {duration_words(math.ceil(eta))}" if eta is not None else ""
-    return line(Span(trend(lags, look) + " ", Role.WARN), Span(words, Role.WARN), Span(ahead, Role.MUTED))
+def lag_cell(lag: Lag, look: Look) -> Cell:
+    """Returns a lag for a column that names it."""
+    return partial(lag_line, lag, look) if lag.records > 0 else lag_line(lag, look, 0)
 
 
-def trend(lags: list[float], look: Look) -> str:
-    """Returns an arrow: whether a lag grew, held or shrank over the last seconds."""
-    recent = lags[-5:]
-    if len(recent) < 2 or recent[0] == recent[-1]:
-        return look.pick("→", "-")
-    return look.pick("↗", "/") if recent[-1] > recent[0] else look.pick("↘", "\\")
+def lag_line(lag: Lag, look: Look, width: int) -> Line:
+    """Returns ``↘ 1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, in as many words as there is room for."""
+    if lag.records <= 0:
+        return line(Span(look.pick("✓ ", "= ") + lag_words(lag), Role.GOOD))
+    amounts = lag_amounts(lag)
+    words = next((words for words in amounts if len(words) + 2 <= width), amounts[-1])
+    amount, semicolon, ahead = words.partition(";")
+    growing = Role.WARN if lag.trend is Trend.GROWING else Role.MUTED
+    return line(Span(f"{look.shape(trend_mark(lag.trend))} {amount}", Role.WARN), Span(semicolon + ahead, growing))
 
 
 def origin_rows(state: DashState, look: Look) -> list[LazyRow]:
@@ -265,7 +262,6 @@ def origin_widths(width: int) -> dict[int, int]:
 
 def origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
     """Returns the row of one origin on both ends of a stream."""
-    size, late = origin.lag_bytes, origin.lag_ms
     return Row(
         key=f"{peer.name}/{origin.origin.hex()}",
         cells=(
@@ -273,7 +269,7 @@ def origin_row(peer: PeerStatus, origin: PeerOrigin, look: Look) -> Row:
             origin_name(origin.node_name, origin.origin, look),
             line(count_words(records_in(origin.next_sequence))),
             line(count_words(records_in(origin.peer_next_sequence))),
-            lag_cell(origin.lag_records, size, late, [], look),
+            lag_cell(of_origin(origin), look),
             _peer_lag(origin.peer_lag_records),
             line(Span(look.pick("◂ yes", "< yes"), Role.ACCENT) if origin.source else Span("no", Role.MUTED)),
         ),
@@ -390,18 +386,17 @@ def _matrix_cell(count: int, most: int, first_hand: bool, look: Look) -> Line:
     return line(Span(text, role)) if first_hand else line(Span("~" + text, Role.MUTED))
 
 
-def summary(peers: Iterable[PeerStatus]) -> str:
+def summary(snapshot: ClusterSnapshot) -> str:
     """Returns the panel's subtitle: how many streams run and how much is missing, here and there."""
-    listed = list(peers)
-    if not listed:
+    peers = snapshot.peers
+    if not peers:
         return "no peers"
-    streaming = sum(peer.state is PeerState.STREAMING for peer in listed)
-    here = sum(peer.lag_records for peer in listed)
-    size = sum(origin.lag_bytes for peer in listed for origin in peer.origins)
-    there = sum(origin.peer_lag_records for peer in listed for origin in peer.origins)
-    parts = [f"{streaming} of {len(listed)} streaming"]
-    if here:
-        parts.append(f"{short_count(here)} records, {bytes_words(size)} missing here")
+    streaming = sum(peer.state is PeerState.STREAMING for peer in peers)
+    behind = of_node(snapshot)
+    there = sum(origin.peer_lag_records for peer in peers for origin in peer.origins)
+    parts = [f"{streaming} of {len(peers)} streaming"]
+    if behind.records:
+        parts.append(f"{short_count(behind.records)} records, {bytes_words(behind.size_bytes)} missing here")
     if there:
         parts.append(f"{short_count(there)} missing at peers")
-    return ", ".join(parts if here or there else [*parts, "all in step"])
+    return ", ".join(parts if behind.records or there else [*parts, "all in step"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from proglog.client.alerts import Limits, Severity, evaluate
+from proglog.client.alerts import Limits, Severity, evaluate, evaluate_own
 from proglog.client.model import (
     ClusterSnapshot,
     DamagedRange,
@@ -104,9 +104,27 @@ def test_a_stream_that_is_down_is_told_once_when_its_member_failed():
 def test_a_lag_counts_only_where_the_agent_copies_from():
     far = {"lag_records": 20_000, "lag_bytes": 5_000_000, "lag_ms": 3_100}
     assert _said(_snapshot(peers=(_peer(**far),))) == [
-        (Severity.WARNING, "a", "trails by 20,000 records, 5.0 MB, 3.1 s of b")
+        (Severity.WARNING, "a", "trails b by 20,000 records, 5.0 MB, 3.1 s")
     ]
     assert evaluate(_snapshot(peers=(_peer(**far, source=False),))) == ()
+
+
+@pytest.mark.parametrize(
+    ("trend", "severity"), [(0.0, Severity.CRITICAL), (90.0, Severity.CRITICAL), (-90_000.0, Severity.WARNING)]
+)
+def test_a_lag_of_minutes_is_critical_unless_it_shrinks(trend: float, severity: Severity):
+    far = {"lag_records": 2_000_000, "lag_ms": 400_000, "lag_trend": trend}
+    assert [alert.severity for alert in evaluate(_snapshot(peers=(_peer(**far),)))] == [severity]
+
+
+def test_where_a_lag_goes_is_part_of_the_alert():
+    growing = evaluate(_snapshot(peers=(_peer(lag_records=20_000, lag_trend=400.0),)))
+    assert growing[0].what == "trails b by 20,000 records; growing by 400 records/s"
+
+
+def test_what_an_agent_says_of_itself_is_judged_apart():
+    snapshot = _snapshot(log=_log(state="full"), members=(_member("c", MemberStatus.FAILED),))
+    assert [alert.key for alert in evaluate_own(snapshot)] == ["log-state/a"]
 
 
 def test_a_raised_lag_stays_until_it_is_well_below_its_limit():
@@ -123,7 +141,7 @@ def test_a_raised_lag_stays_until_it_is_well_below_its_limit():
 
 def test_a_peer_that_lags_behind_us_is_told():
     assert _said(_snapshot(peers=(_peer(peer_lag_records=10_001),))) == [
-        (Severity.WARNING, "b", "trails by 10,001 records of what a holds")
+        (Severity.WARNING, "b", "trails a by 10,001 records")
     ]
 
 
@@ -174,5 +192,9 @@ def test_every_alert_says_what_to_do():
 def test_limits_check_themselves():
     with pytest.raises(ConfigError, match="lag_records is -1"):
         Limits(lag_records=-1)
+    with pytest.raises(ConfigError, match="lag_ms_critical is 5; expected at least the warning's 10"):
+        Limits(lag_ms=10, lag_ms_critical=5)
+    with pytest.raises(ConfigError, match="disk_free_ratio_critical"):
+        Limits(disk_free_ratio=0.1, disk_free_ratio_critical=0.2)
     with pytest.raises(ConfigError, match="clear_ratio"):
         Limits(clear_ratio=0)

@@ -1,13 +1,17 @@
 """Numbers and states read the same everywhere."""
 
+from dataclasses import replace
+
 import pytest
 
+from proglog.client.lag import IN_STEP, Lag
 from proglog.client.model import MemberStatus, PeerState
 from proglog.client.words import (
     age_words,
     bytes_words,
     count_words,
     duration_words,
+    lag_amounts,
     lag_words,
     member_mark,
     origin_id,
@@ -15,6 +19,7 @@ from proglog.client.words import (
     rate_words,
     short_count,
     short_duration,
+    trend_mark,
 )
 
 
@@ -42,10 +47,40 @@ def test_narrow_columns_get_one_unit():
     ]  # fmt: skip
 
 
+LAG = Lag(records=1_204, size_bytes=310_000, age_ms=3_100)
+
+
 def test_lag_is_a_sentence():
-    assert lag_words(1_204, 310_000, 3_100) == "trails by 1,204 records, 310 kB, 3.1 s"
-    assert lag_words(1) == "trails by 1 record"
-    assert lag_words(0, 0, 0) == "in step"
+    assert lag_words(LAG) == "trails by 1,204 records, 310 kB, 3.1 s"
+    assert lag_words(LAG, "node-b") == "trails node-b by 1,204 records, 310 kB, 3.1 s"
+    assert lag_words(Lag(records=1)) == "trails by 1 record"
+    assert lag_words(IN_STEP) == "in step"
+
+
+@pytest.mark.parametrize(
+    ("per_second", "catch_up_ms", "words", "shape"),
+    [
+        (-150.0, 8_000, "; caught up in about 8 s", "↘"),
+        (-150.0, 7_100, "; caught up in about 8 s", "↘"),
+        (-150.0, -1, "", "↘"),
+        (40.2, -1, "; growing by 40 records/s", "↗"),
+        (0.9, -1, "", "→"),
+        (0.0, -1, "", "→"),
+        (-0.4, 90_000, "", "→"),
+    ],
+)
+def test_a_lag_says_where_it_goes_unless_that_is_noise(per_second, catch_up_ms, words, shape):
+    lag = replace(LAG, per_second=per_second, catch_up_ms=catch_up_ms)
+    assert lag_words(lag) == "trails by 1,204 records, 310 kB, 3.1 s" + words
+    assert trend_mark(lag.trend).shape == shape
+
+
+def test_a_lag_gets_shorter_with_its_column():
+    amounts = lag_amounts(replace(LAG, per_second=-150.0, catch_up_ms=8_000))
+    assert amounts == (
+        "1,204 records, 310 kB, 3.1 s; caught up in about 8 s", "1,204 records, 3.1 s; caught up in about 8 s",
+        "1,204 records, 310 kB, 3.1 s", "1,204 records, 3.1 s", "1,204 records", "1.2k",
+    )  # fmt: skip
 
 
 def test_counts_are_exact_and_rates_are_short():
