@@ -296,6 +296,8 @@ class DashApp(App[None]):
 
     def action_pause(self) -> None:
         """Holds the screen, or shows the present again."""
+        if isinstance(self.screen, Shows) and self.screen.pause():
+            return
         held = self.state.paused and not self.state.playing
         self._now(Resumed() if held else Paused())
 
@@ -319,4 +321,6 @@ class DashApp(App[None]):
 
     def action_step(self, frames: int) -> None:
         """Walks through time."""
+        if isinstance(self.screen, Shows) and self.screen.travel(frames):
+            return
         self._now(Stepped(frames))

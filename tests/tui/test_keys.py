@@ -2,16 +2,11 @@
 
 import json
 
-import pytest
-
 from proglog.client import recording
 from proglog.client.model import ClusterEvent
-from proglog.record.record import StoredRecord
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
-from proglog.tui.screens.records import KEPT, RecordsScreen
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.types import Offset, OriginId, Sequence
 
 
 def _table(dash) -> LiveTable:
@@ -214,82 +209,3 @@ async def test_colon_opens_the_palette(open_dash):
         await dash.run()
         await dash.press("colon")
         assert dash.app.screen.__class__.__name__ == "Palette"
-
-
-def _records(count: int) -> list[StoredRecord]:
-    return [
-        StoredRecord(
-            value=b"value %d" % index, timestamp_ms=0, offset=Offset(index), origin=OriginId(bytes(16)),
-            sequence=Sequence(index + 1),
-        )
-        for index in range(count)
-    ]  # fmt: skip
-
-
-@pytest.fixture
-async def browser(open_dash):
-    async with open_dash((100, 20)) as dash:
-        dash.app.source.log = _records(3_000)
-        await dash.run()
-        yield dash
-
-
-async def test_t_follows_the_end_of_the_log(browser):
-    await browser.press("t")
-    assert isinstance(browser.app.screen, RecordsScreen)
-    assert _table(browser).row.key == "2999"
-    assert "Records tail" in browser.text
-
-
-async def test_new_records_wait_below_when_the_cursor_is_not_at_the_end(browser):
-    await browser.press("t", "k", "k")
-    browser.app.screen._take(
-        [StoredRecord(value=b"new", offset=Offset(3_000), origin=OriginId(bytes(16)), sequence=Sequence(3_001))]
-    )
-    await browser.settle()
-    assert _table(browser).row.key == "2997"
-    assert "▼ 1 below" in browser.text
-    await browser.press("G")
-    assert _table(browser).row.key == "3000"
-
-
-async def test_a_segment_opens_at_its_first_record_and_reads_on_when_the_cursor_comes_near(browser):
-    await browser.press("4", "G", "enter")
-    assert _table(browser).row.key == "0"
-    assert len(_table(browser)._arranged) < 400
-    await browser.press("G")
-    await browser.press("G")
-    assert len(_table(browser)._arranged) > 400
-
-
-async def test_what_the_browser_keeps_is_bounded(browser):
-    await browser.press("t")
-    browser.app.screen._take(_records(KEPT + 50))
-    await browser.settle()
-    assert len(_table(browser)._arranged) == KEPT
-
-
-async def test_o_goes_to_an_offset(browser):
-    await browser.press("t", "o", *"1234", "enter")
-    assert _table(browser)._arranged[0].key == "1234"
-    await browser.press("o", "minus", "5", "enter")
-    assert _table(browser)._arranged[0].key == "2995"
-
-
-async def test_a_place_that_is_none_is_refused_in_words(browser):
-    await browser.press("t", "o", *"x1", "enter")
-    assert "'x1' is no place" in next(iter(browser.app._notifications)).message
-
-
-async def test_v_shows_values_as_bytes(browser):
-    await browser.press("t", "v")
-    assert "76 61 6c 75 65 20 32 39 39 39" in browser.text
-
-
-async def test_a_filter_holds_for_records_that_come_later(browser):
-    await browser.press("t", "slash", *"value 2999", "enter")
-    assert [row.key for row in _table(browser)._arranged] == ["2999"]
-    await browser.press("escape")
-    assert len(_table(browser)._arranged) == 200
-    await browser.press("escape")
-    assert isinstance(browser.app.screen, MainScreen)

@@ -43,6 +43,15 @@ class Shows(DOMNode):
         """Brings the screen up to date."""
         raise NotImplementedError
 
+    def pause(self) -> bool:
+        """Pauses what is shown, or goes on; returns whether the screen has a pause of its own."""
+        return False
+
+    def travel(self, steps: int) -> bool:
+        """Goes through time; returns whether the screen has a time of its own."""
+        del steps
+        return False
+
 
 class DashScreen(Screen[Result], Shows):
     """A whole screen, with a table."""

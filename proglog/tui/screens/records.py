@@ -1,241 +1,259 @@
-"""The record browser: the tail of the log as it grows, or its records from any offset on.
+"""The record browser: the tail of the log as it grows, or its records from any place on.
 
-Records arrive through the same call that consumers use. What is kept is bounded; while the cursor is at the end, new
-records push it on, and when it is not, they wait below with their count in the frame.
+Records arrive through the same call that consumers use. In a tail the cursor stays at the end. Moved off it, or with
+the pause, the tail is *held*: what is shown stays, what comes is counted in a bar below, and collecting goes on.
 """
 
-import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import ClassVar
 
-from textual import work
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
-from textual.widgets import Footer, Input
 
-from proglog.client.place import Place
-from proglog.client.safe_text import safe_text
+from proglog.client.place import DAY_MS, HOUR_MS, MINUTE_MS, Place, PlaceKind, parse_place
 from proglog.client.words import count_words
-from proglog.errors import ProglogError, UnavailableError
+from proglog.errors import ConfigError
 from proglog.record.record import StoredRecord
-from proglog.tui.screens.base import DashScreen
-from proglog.tui.screens.reader import Reader
+from proglog.tui.screens.browser import Browser, Sized
+from proglog.tui.screens.record import RecordReader, copy_json
 from proglog.tui.state import DashState
-from proglog.tui.table import LazyRow
-from proglog.tui.views import header, records
+from proglog.tui.table import LazyRow, Row
+from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.tui.widgets.painted import Lines
-from proglog.tui.widgets.panel import Panel
+from proglog.tui.widgets.pill import Pill
+from proglog.tui.widgets.window_table import WindowTable
 
-KEPT = 2_000
-"""Records kept, the newest; their values are bounded by KEPT_BYTES."""
-KEPT_BYTES = 32 * 2**20
 TAIL = 200
-"""Records before the end that a tail starts with."""
-_AHEAD = 200
-"""Records read beyond the cursor while browsing."""
-_RETRY_SECONDS = 1.0
+"""Records before the end that a tail starts with, and that are read before the first one when somebody goes up."""
 
 
-class RecordsScreen(DashScreen[None]):
+_NAMES = {
+    "<": "less_than_sign", ">": "greater_than_sign", "{": "left_curly_bracket", "}": "right_curly_bracket",
+    "(": "left_parenthesis", ")": "right_parenthesis",
+}  # fmt: skip
+
+
+def _jump(back: str, forward: str, unit: str, ms: int) -> Iterator[Binding]:
+    """Yields the keys for a unit of time back and forward."""
+    for key, way, by in ((back, "back", -ms), (forward, "forward", ms)):
+        tooltip = f"{'An' if unit == 'Hour' else 'A'} {unit.lower()} {way} from the record under the cursor"
+        name = f"records.{unit.lower()}-{way}"
+        yield Binding(
+            _NAMES[key], f"jump({by})", f"{unit} {way}", show=False, key_display=key, id=name, tooltip=tooltip
+        )
+
+
+class RecordsScreen(Browser):
     """Browses and follows the records of the agent's log."""
 
+    COLUMNS = records.COLUMNS
+    EMPTY = "no records yet"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q", "back", "Back", id="records.back"),
-        Binding("slash", "ask('filter')", "Filter", key_display="/", id="records.filter"),
-        Binding("o", "ask('goto')", "Go to", id="records.goto", tooltip="An offset; -100: so many before the end"),
         Binding("t", "tail", "Tail", id="records.tail", tooltip="Follow the end of the log"),
-        Binding("v", "hex", "Hex", id="records.hex", tooltip="Values as text or as bytes"),
+        Binding(
+            "o", "ask('goto')", "Go to", id="records.goto", tooltip="A place: 47, -100, start, end, @1h, @14:13:20"
+        ),
+        Binding("v", "mode", "View", id="records.hex", tooltip="Values as text, as bytes, as JSON"),
         Binding("y", "copy", "Copy", id="records.copy", tooltip="Copy the value, control characters made visible"),
+        Binding("Y", "copy_json", "Copy JSON", show=False, id="records.copy-json", tooltip="Copy the record as JSON"),
+        *_jump("<", ">", "Minute", MINUTE_MS),
+        *_jump("{", "}", "Hour", HOUR_MS),
+        *_jump("(", ")", "Day", DAY_MS),
     ]
 
-    def __init__(self, start: Place) -> None:
-        """Prepares a browser that begins at ``start``."""
-        super().__init__()
-        self._start = start
-        self._records: deque[StoredRecord] = deque()
-        self._rows: deque[LazyRow] = deque()
-        self._bytes = 0
-        self._hex = False
-        self._tailing = False
-        self._trouble = ""
-        self._asked = "filter"
-        self._room = asyncio.Event()
-        self._changed = True
+    def __init__(self, start: Place, trail: Sequence[str] = ("Records",), *, cursor: int = -1) -> None:
+        """Prepares a browser.
 
-    def compose(self) -> ComposeResult:
-        """Builds the screen."""
-        yield Lines(id="header")
-        table = LiveTable(records.COLUMNS, empty="no records yet", id="records")
-        with Container(id="panels"):
-            panel = Panel(table, number=6, title="Records", name="records")
-            panel.add_class("-active")
-            yield panel
-        yield Input(id="filter", compact=True)
-        yield Footer(show_command_palette=False, compact=True)
+        Args:
+            start: Where it begins; the tail, if that is TAIL before the end.
+            trail: Where it is, for the title.
+            cursor: Offset that the cursor goes to.
+        """
+        super().__init__(trail)
+        self._start = start
+        self._cursor = cursor
+        self._mode = records.Mode.TEXT
+        self._end_seen = 0
+        """End of the log when this was opened: what comes after it is new."""
 
     def on_mount(self) -> None:
         """Starts to read."""
         super().on_mount()
-        self.query_one("#filter").display = False
-        self._table.focus()
-        self._open(self._start)
+        self._go(self._start, cursor=self._cursor)
 
     @property
     def topic(self) -> str:
         """What the help explains."""
         return "records"
 
+    def _go(self, start: Place, *, cursor: int = -1) -> None:
+        self._end_seen = self._log_end
+        self._open(start, tail=start == Place.before_end(TAIL), cursor=cursor)
+
     @property
-    def _table(self) -> LiveTable:
-        return self.query_one(LiveTable)
+    def _log_end(self) -> int:
+        latest = self.dash.state.latest
+        return latest.log.end_offset if latest else 0
 
-    def _open(self, start: Place) -> None:
-        """Drops what is shown and reads from ``start``."""
-        self._records.clear()
-        self._rows.clear()
-        self._bytes = 0
-        self._trouble = ""
-        self._tailing = start == Place.before_end(TAIL)
-        self._changed = True
-        self._table.stick("last" if self._tailing else None)
-        self._read(start)
-        self.show(self.dash.state)
+    async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
+        """Yields a portion for each batch."""
+        async for portion in self.dash.source.records(place):
+            if portion:
+                yield (
+                    [(self._row(record), len(record.value)) for record in portion],
+                    Place.offset(portion[-1].offset + 1),
+                )
 
-    @work(exclusive=True, group="records")
-    async def _read(self, start: Place) -> None:
-        place = start
-        while True:
-            try:
-                async for portion in self.dash.source.records(place):
-                    self._take(portion)
-                    place = Place.offset(self._records[-1].offset + 1) if self._records else place
-                    await self._wait_for_room()
-            except UnavailableError as error:
-                self._say(str(error))
-                await asyncio.sleep(_RETRY_SECONDS)
-            except ProglogError as error:
-                self._say(str(error))
-                return
-
-    async def _wait_for_room(self) -> None:
-        """Waits until the cursor comes near the last record read; a tail never waits."""
-        while not self._tailing and len(self._rows) - self._table.cursor > _AHEAD:
-            self._room.clear()
-            await self._room.wait()
-
-    def _take(self, portion: Sequence[StoredRecord]) -> None:
-        for record in portion[-KEPT:]:
-            self._records.append(record)
-            self._rows.append(self._row(record))
-            self._bytes += len(record.value)
-        while len(self._records) > KEPT or (self._bytes > KEPT_BYTES and len(self._records) > 1):
-            self._bytes -= len(self._records.popleft().value)
-            self._rows.popleft()
-        self._trouble = ""
-        self._changed = True
-        self.dash.mark_dirty()
+    def damaged_row(self, start: int, end: int) -> Row:
+        """Returns the row that stands for offsets that cannot be read."""
+        return records.damaged_row(start, end, self.look)
 
     def _row(self, record: StoredRecord) -> LazyRow:
-        make = partial(records.row, record, self.look, as_hex=self._hex)
+        make = partial(records.row, record, self.look, self._mode)
         return LazyRow(key=str(record.offset), make=make, source=record)
 
-    def _say(self, trouble: str) -> None:
-        self._trouble = trouble
-        self._changed = True
-        self.dash.mark_dirty()
+    @property
+    def _record(self) -> StoredRecord | None:
+        """The record under the cursor."""
+        row = self._table.row
+        return row.source if row is not None and isinstance(row.source, StoredRecord) else None
 
     def show(self, state: DashState) -> None:
-        """Brings the table up to date."""
-        width = self.size.width
-        self.query_one("#header", Lines).show([header.header_line(state, self.look, width)])
-        if self._changed:
-            self._changed = False
-            self._table.show(list(self._rows))
-        self._caption()
+        """Brings table and bar up to date."""
+        super().show(state)
+        new = self._new
+        words = f"{self.look.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
+        self.query_one(Pill).say(words)
 
-    def _caption(self) -> None:
-        table, look = self._table, self.look
-        notes = ["tail" if self._tailing else "", "hex" if self._hex else ""]
-        if table.needle:
-            notes.append(f"/{safe_text(table.needle, 20, ascii_only=look.ascii_only)}")
-        if self._trouble:
-            words = safe_text(self._trouble, max(self.size.width - 10, 10), ascii_only=look.ascii_only)
-        else:
-            new = f"{look.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
-            words = f"{new}{table.position}"
-        self.query_one(Panel).caption(words, note=" ".join(filter(None, notes)))
+    @property
+    def _new(self) -> int:
+        """How many records came that are not shown."""
+        if self._tailing:
+            return self._window.new
+        last = next((row.source for row in reversed(self._window.rows) if isinstance(row.source, StoredRecord)), None)
+        return max(self._log_end - max(self._end_seen, last.offset + 1), 0) if last else 0
+
+    def _notes(self) -> list[str]:
+        held = self.look.pick("‖ held", "|| held") if self._window.held else "tail"
+        mode = "" if self._mode is records.Mode.TEXT else self._mode.value
+        return [held if self._tailing else "", mode, *super()._notes()]
 
     def on_live_table_arranged(self) -> None:
-        """Reads on when the cursor comes near the end."""
-        self._room.set()
-        self.dash.mark_dirty()
+        """Holds a tail whose cursor was moved off its end."""
+        if self._tailing and not self._window.held and not self._table.at_end:
+            self._window.hold()
+        super().on_live_table_arranged()
+
+    def on_window_table_beyond(self, event: WindowTable.Beyond) -> None:
+        """Goes on with a held tail; reads what is before the first row."""
+        if event.edge == "last":
+            if self._window.held:
+                self._release()
+        elif not self._table.needle:
+            self._read_before()
+
+    def _read_before(self) -> None:
+        first = next((row.source for row in self._window.rows if isinstance(row.source, StoredRecord)), None)
+        latest = self.dash.state.latest
+        start = latest.log.start_offset if latest else 0
+        if first is not None and first.offset > start:
+            self._go(Place.offset(max(first.offset - TAIL, start)), cursor=first.offset - 1)
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
         """Shows everything about a record."""
         record = event.row.source
         if isinstance(record, StoredRecord):
-            title = f"Record {record.offset:,}"
-            text = partial(records.lines, record)
-            self.dash.push_screen(Reader(title, lambda _state, look, width: text(look, width), live=False))
+            if self._tailing:
+                self._hold()
+            trail = "".join(f"{level} > " for level in self._trail[1:])
+            self.dash.push_screen(RecordReader(record, self._step, trail))
+
+    def _step(self, records_on: int) -> StoredRecord | None:
+        """Moves the cursor and returns the record there; ``None`` at the edge of what was read."""
+        before = self._table.cursor
+        self._table.shift(records_on)
+        return self._record if self._table.cursor != before else None
+
+    def pause(self) -> bool:
+        """Holds a tail, or goes on with it: here the pause is that of the records."""
+        if not self._tailing:
+            self.dash.tell("nothing to hold: t follows the end of the log")
+        elif self._window.held:
+            self._release()
+        else:
+            self._hold()
+        return True
+
+    def travel(self, steps: int) -> bool:
+        """Goes through the time of the records: a minute for a second of the panels, an hour for thirty."""
+        self.action_jump(MINUTE_MS * steps if abs(steps) < 30 else HOUR_MS * (1 if steps > 0 else -1))
+        return True
+
+    def _hold(self) -> None:
+        self._window.hold()
+        self._touch()
+        self.dash.flush()
+
+    def _release(self) -> None:
+        self._window.release()
+        self._touch()
+        self.dash.flush()
+        self._table.shift(len(self._window.rows))
 
     def action_tail(self) -> None:
         """Follows the end of the log."""
-        self._open(Place.before_end(TAIL))
+        if self._tailing:
+            self._release()
+        else:
+            self._go(Place.before_end(TAIL))
 
-    def action_hex(self) -> None:
-        """Shows values as text or as bytes."""
-        self._hex = not self._hex
-        self._rows = deque(map(self._row, self._records))
-        self._changed = True
-        self.show(self.dash.state)
+    def on_pill_clicked(self) -> None:
+        """Goes to what is new."""
+        self.action_tail()
+
+    def action_mode(self) -> None:
+        """Shows values as text, as bytes, as JSON."""
+        self._mode = self._mode.following
+        self._window.remake(lambda row: self._row(row.source) if isinstance(row.source, StoredRecord) else row)
+        self._touch()
+        self.dash.flush()
 
     def action_copy(self) -> None:
         """Copies the value under the cursor."""
-        row = self._table.row
-        if row is not None and isinstance(row.source, StoredRecord):
-            self.dash.copy(records.copied(row.source), f"the value at offset {row.key}")
+        record = self._record
+        if record is not None:
+            self.dash.copy(records.copied(record), f"the value at offset {record.offset}")
 
-    def action_ask(self, what: str) -> None:
-        """Asks for a filter or for a place."""
-        self._asked = what
-        box = self.query_one("#filter", Input)
-        box.placeholder = "text that rows contain, !text: not" if what == "filter" else "offset, or -100 from the end"
-        box.display = True
-        box.value = self._table.needle if what == "filter" else ""
-        box.focus()
+    def action_copy_json(self) -> None:
+        """Copies the record under the cursor as JSON."""
+        record = self._record
+        if record is not None:
+            copy_json(self.dash, record)
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """Filters while the text is typed."""
-        if event.input.display and self._asked == "filter":
-            self._table.filter(event.value)
+    def action_jump(self, ms: int) -> None:
+        """Goes so many milliseconds forward or back from the record under the cursor."""
+        record = self._record
+        if record is not None:
+            self._go_to(Place.at_time(max(record.timestamp_ms + ms, 0)))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keeps the filter, or goes to the place."""
-        self._close_box()
-        if self._asked == "goto":
-            self._go_to(event.value.strip().replace(",", ""))
+    def asks(self, what: str) -> str:
+        """Returns what the empty box says."""
+        return "47, -100, start, end, @1h, @14:13:20" if what == "goto" else super().asks(what)
 
-    def _go_to(self, text: str) -> None:
-        digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 19):
-            self.dash.tell(f"{text!r} is no place: expected an offset, or -100 for so many from the end")
-        elif text.startswith("-"):
-            self._open(Place.before_end(int(digits)))
+    def answered(self, text: str) -> None:
+        """Goes to a place."""
+        try:
+            place = parse_place(text.replace(",", ""), round(self.dash.clock() * 1000), self.look.timezone)
+        except ConfigError as error:
+            self.dash.tell(str(error), severity="warning")
         else:
-            self._open(Place.offset(int(digits)))
+            self._go_to(place)
 
-    def _close_box(self) -> None:
-        self.query_one("#filter").display = False
-        self._table.focus()
-
-    def action_back(self) -> None:
-        """Leaves the box, the filter, or the browser."""
-        if self.query_one("#filter").display or self._table.needle:
-            self._table.filter("")
-            self._close_box()
-        else:
-            self.dismiss()
+    def _go_to(self, place: Place) -> None:
+        latest = self.dash.state.latest
+        newest = max((segment.max_timestamp_ms for segment in latest.segments), default=0) if latest else 0
+        if place == Place.before_end(0) or (place.kind is PlaceKind.TIME_MS and place.value > newest > 0):
+            if place.kind is PlaceKind.TIME_MS:
+                self.dash.tell(f"the log ends at {self.look.clock(newest / 1000)}")
+            place = Place.before_end(TAIL)
+        self._go(place)

@@ -1,7 +1,10 @@
 """Records: a row for each in the browser, everything about one in the reader. All of it is foreign."""
 
 import json
+import re
+from enum import StrEnum
 
+from proglog.client import jsonl
 from proglog.client.safe_text import safe_text
 from proglog.client.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
@@ -37,9 +40,9 @@ COLUMNS = (
     ),
     Column(
         title="SEQUENCE",
-        width=9,
+        width=12,
         right=True,
-        rank=4,
+        rank=5,
         help=Help(
             means="Its number among the records of its origin, from 1 on, without gaps; the same on every node.",
             judge="A gap is a record that retention removed, or that no node holds any more.",
@@ -64,12 +67,26 @@ _PREVIEW_CELLS = 240
 _SHOWN_BYTES = 64 * 1024
 _HEX_BYTES = 4 * 1024
 _HEX_ROW = 16
+_JSON_NAME = re.compile(r'"(?:[^"\\]|\\.){0,200}"(?=:)')
 
 
-def row(record: StoredRecord, look: Look, *, as_hex: bool) -> Row:
-    """Returns the row of a record, its value as text or as hex digits."""
+class Mode(StrEnum):
+    """How values stand in their column."""
+
+    TEXT = "text"
+    HEX = "hex"
+    JSON = "json"
+
+    @property
+    def following(self) -> "Mode":
+        """The one after it, round and round."""
+        modes = list(Mode)
+        return modes[(modes.index(self) + 1) % len(modes)]
+
+
+def row(record: StoredRecord, look: Look, mode: Mode = Mode.TEXT) -> Row:
+    """Returns the row of a record."""
     key = "" if record.key is None else record.key
-    value = record.value[: _PREVIEW_CELLS // 3].hex(" ") if as_hex else record.value
     return Row(
         key=str(record.offset),
         cells=(
@@ -79,7 +96,7 @@ def row(record: StoredRecord, look: Look, *, as_hex: bool) -> Row:
             line(Span(count_words(record.sequence), Role.MUTED)),
             line(look.safe(key, 40, role=Role.STRONG)),
             line(Span(bytes_words(len(record.value)), Role.MUTED)),
-            line(look.safe(value, _PREVIEW_CELLS)),
+            _preview(record.value, look, mode),
         ),
         sort=(
             record.offset,
@@ -88,10 +105,46 @@ def row(record: StoredRecord, look: Look, *, as_hex: bool) -> Row:
             record.sequence,
             safe_text(key, 40),
             len(record.value),
-            safe_text(value, 40),
+            safe_text(record.value[:200], 40),
         ),
         source=record,
     )
+
+
+def _preview(value: bytes, look: Look, mode: Mode) -> Line:
+    """Returns what of a value has room in its column."""
+    if mode is Mode.HEX:
+        return line(value[: _PREVIEW_CELLS // 3].hex(" "))
+    compact = _json_text(value) if mode is Mode.JSON else None
+    if compact is None:
+        return line(look.safe(value, _PREVIEW_CELLS, role=Role.MUTED if mode is Mode.JSON else Role.TEXT))
+    return _painted_json(look.safe(compact, _PREVIEW_CELLS).text)
+
+
+def _painted_json(text: str) -> Line:
+    """Returns JSON with its names told apart from its values."""
+    spans: list[Span] = []
+    end = 0
+    for name in _JSON_NAME.finditer(text):
+        spans += [Span(text[end : name.start()]), Span(name[0], Role.ACCENT)]
+        end = name.end()
+    return (*spans, Span(text[end:]))
+
+
+def damaged_row(start: int, end: int, look: Look) -> Row:
+    """Returns the row that stands for offsets that could not be read."""
+    nothing = line(Span(look.pick("·", "-"), Role.MUTED))
+    words = f"{look.pick('✖', 'x')} damaged, up to {count_words(end)}"
+    return Row(
+        key=f"damaged-{start}",
+        cells=(line(Span(count_words(start), Role.BAD)), *([nothing] * 5), line(Span(words, Role.BAD))),
+        sort=(start, 0, "", 0, "", 0, ""),
+    )
+
+
+def as_json(record: StoredRecord) -> str | None:
+    """Returns a record as a line of JSON, as ``consume --format json`` writes it; ``None``: too large to be copied."""
+    return jsonl.encode(record).decode("ascii") if len(record.value) <= _SHOWN_BYTES else None
 
 
 def copied(record: StoredRecord) -> str:
@@ -106,7 +159,12 @@ def lines(record: StoredRecord, look: Look, width: int) -> list[Line]:
     facts = [
         _fact("offset", Span(count_words(record.offset), Role.ACCENT)),
         _fact("timestamp", look.clock(record.timestamp_ms / 1000), Span(f"  {record.timestamp_ms} ms", Role.MUTED)),
-        _fact("origin", record.origin.hex(), Span("  sequence ", Role.MUTED), count_words(record.sequence)),
+        _fact(
+            "origin",
+            record.origin.hex() if width >= 60 else origin_id(record.origin),
+            Span("  sequence ", Role.MUTED),
+            count_words(record.sequence),
+        ),
         _fact("key", Span("none", Role.MUTED) if record.key is None else look.safe(record.key, 4_000)),
         _fact("value", bytes_words(len(record.value)), Span(f"  {cut:,} bytes not shown" if cut else "", Role.WARN)),
     ]
@@ -124,7 +182,7 @@ def _fact(label: str, *parts: Span | str) -> Line:
 
 
 def _value(value: bytes, look: Look, width: int) -> list[Line]:
-    pretty = _pretty_json(value)
+    pretty = _json_text(value, 2)
     if pretty is None:
         shown = [look.safe(part, None) for part in value.split(b"\n")]
         title = "as text"
@@ -140,12 +198,13 @@ def _chopped(span: Span, width: int) -> list[Line]:
     return wrap(line(Span(pieces, span.role)), width) if len(span.text) > width else [line(span)]
 
 
-def _pretty_json(value: bytes) -> str | None:
-    """Returns an object or a list with indentation; ``None`` for anything else."""
-    if value[:1] not in {b"{", b"["}:
+def _json_text(value: bytes, indent: int | None = None) -> str | None:
+    """Returns an object or a list, compact or with indentation; ``None`` for anything else, and what is very large."""
+    if len(value) > _SHOWN_BYTES or value.lstrip()[:1] not in {b"{", b"["}:
         return None
+    separators = (",", ":") if indent is None else None
     try:
-        return json.dumps(json.loads(value), indent=2, ensure_ascii=False)
+        return json.dumps(json.loads(value), indent=indent, separators=separators, ensure_ascii=False)
     except (ValueError, RecursionError):
         return None
 

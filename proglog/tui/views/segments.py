@@ -1,10 +1,12 @@
 """The segments of the agent's log: a map of all, a row for each."""
 
+from functools import partial
+
 from proglog.client.model import ClusterSnapshot, Segment
 from proglog.client.words import bytes_words, count_words, short_duration
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Help, Row
+from proglog.tui.table import Column, Help, LazyRow, Row
 
 COLUMNS = (
     Column(
@@ -84,17 +86,24 @@ _INDEX_ROLES = {"ok": Role.GOOD, "rebuilt": Role.ACCENT, "missing": Role.WARN}
 _INDEX_SHAPES = {"ok": ("✓", "+"), "rebuilt": ("↻", "~"), "missing": ("▲", "!")}
 
 
-def rows(state: DashState, look: Look) -> list[Row]:
+def rows(state: DashState, look: Look) -> list[LazyRow]:
     """Returns a row for each segment, the newest first."""
     if state.shown is None:
         return []
     segments = state.shown.segments
     largest = max((segment.bytes for segment in segments), default=0) or 1
-    return [_row(segment, segment.bytes / largest, state, look) for segment in reversed(segments)]
+    return [
+        LazyRow(
+            key=str(segment.base_offset),
+            make=partial(_row, segment, segment.bytes / largest, state.agent_now_ms, look),
+            source=segment,
+        )
+        for segment in reversed(segments)
+    ]
 
 
-def _row(segment: Segment, share: float, state: DashState, look: Look) -> Row:
-    age = (state.agent_now_ms - segment.max_timestamp_ms) / 1000
+def _row(segment: Segment, share: float, now_ms: int, look: Look) -> Row:
+    age = (now_ms - segment.max_timestamp_ms) / 1000
     spans = max(segment.max_timestamp_ms - segment.first_timestamp_ms, 0) / 1000
     empty = segment.record_count == 0
     nothing = Span(look.pick("·", "-"), Role.MUTED)

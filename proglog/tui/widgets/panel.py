@@ -1,4 +1,4 @@
-"""A framed part of the main screen, with a number to jump to it, a title and a one-line summary."""
+"""A framed part of a screen, with a title, a one-line summary and, on the main screen, a number to jump to it."""
 
 from textual.app import ComposeResult
 from textual.containers import Container
@@ -23,10 +23,10 @@ class Panel(Container):
     }
     """
 
-    def __init__(self, *content: Widget, number: int, title: str, name: str) -> None:
+    def __init__(self, *content: Widget, number: int | None, title: str, name: str) -> None:
         super().__init__(id=f"panel-{name}")
         self._content = content
-        self._title = f"{number} {title}"
+        self._title = title if number is None else f"{number} {title}"
         self._shown = ("", "")
         self.border_title = Content(self._title).markup
 

@@ -1,0 +1,261 @@
+"""What the browsers of records and batches share: a window on something long that is read as far as somebody looks.
+
+::
+
+    Place --> source --> portions --> Window --> WindowTable
+                            ^                       | the cursor comes near the last row read
+                            '------- room ----------'
+
+A browser that follows the end never waits for room; what is kept is bounded either way.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from functools import partial
+from typing import ClassVar
+
+from textual import work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widget import Widget
+from textual.widgets import Footer, Input
+
+from proglog.client.place import Place
+from proglog.client.safe_text import safe_text
+from proglog.client.words import count_words
+from proglog.errors import DataLossError, OffsetOutOfRangeError, ProglogError, UnavailableError
+from proglog.tui.screens.base import DashScreen
+from proglog.tui.state import DashState
+from proglog.tui.table import Column, LazyRow, Row
+from proglog.tui.views import header
+from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.panel import Panel
+from proglog.tui.widgets.pill import Pill
+from proglog.tui.widgets.window_table import WindowTable
+from proglog.tui.window import Window
+
+KEPT = 2_000
+"""Rows kept, the newest; their values are bounded by KEPT_BYTES."""
+KEPT_BYTES = 32 * 2**20
+_AHEAD = 200
+"""Rows read beyond the cursor."""
+_RETRY_SECONDS = 1.0
+
+Sized = tuple[LazyRow, int]
+"""A row and the bytes that it keeps in memory."""
+
+
+class Browser(DashScreen[None]):
+    """A screen with a window on something long."""
+
+    BASE = True
+    HOLDS = (WindowTable,)
+    COLUMNS: ClassVar[Sequence[Column]] = ()
+    EMPTY = ""
+    """What stands there without rows."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q", "back", "Back", id="browser.back", tooltip="Leave the box, the filter, this level"),
+        Binding("slash", "ask('filter')", "Filter", key_display="/", id="browser.filter", tooltip="Rows that match"),
+    ]
+
+    def __init__(self, trail: Sequence[str]) -> None:
+        """Prepares a browser.
+
+        Args:
+            trail: Where it is: the levels above it and itself, for its title.
+        """
+        super().__init__()
+        self._trail = tuple(trail)
+        self._window = Window(kept=KEPT, kept_bytes=KEPT_BYTES)
+        self._tailing = False
+        self._trouble = ""
+        self._awaited = -1
+        """Offset that the cursor goes to when it has been read; -1: none."""
+        self._reached = -1
+        """Offset after the last row read; -1: nothing was read yet."""
+        self._asked = "filter"
+        self._room = asyncio.Event()
+        self._changed = True
+
+    def compose(self) -> ComposeResult:
+        """Builds the screen."""
+        yield Lines(id="header")
+        with Container(id="panels"):
+            panel = Panel(*self._contents(), number=None, title=self._title, name="browser")
+            panel.add_class("-active")
+            yield panel
+        yield Input(id="filter", compact=True)
+        yield Footer(show_command_palette=False, compact=True)
+
+    def _contents(self) -> tuple[Widget, ...]:
+        return (WindowTable(self.COLUMNS, empty=self.EMPTY, id="browser"), Pill())
+
+    @property
+    def _title(self) -> str:
+        return " > ".join(self._trail)
+
+    def on_mount(self) -> None:
+        """Starts to read."""
+        super().on_mount()
+        self.query_one("#filter").display = False
+        self._table.focus()
+
+    @property
+    def _table(self) -> WindowTable:
+        return self.query_one(WindowTable)
+
+    def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
+        """Yields rows from ``place`` on, and the place after them."""
+        raise NotImplementedError
+
+    def _open(self, start: Place, *, tail: bool = False, cursor: int = -1) -> None:
+        """Drops what is shown and reads from ``start``.
+
+        Args:
+            start: Where.
+            tail: The cursor stays at the end.
+            cursor: Offset that it goes to.
+        """
+        self._window.clear()
+        self._trouble = ""
+        self._tailing = tail
+        self._awaited = cursor
+        self._reached = -1
+        self._changed = True
+        self._table.restart("last" if tail else None)
+        self._read(start)
+        self.show(self.dash.state)
+
+    @work(exclusive=True, group="browser")
+    async def _read(self, start: Place) -> None:
+        place = start
+        while True:
+            try:
+                async for rows, following in self.portions(place):
+                    place = following
+                    self._take(rows, following.value)
+                    await self._wait_for_room()
+            except DataLossError as damage:
+                place = Place.offset(damage.end)
+                self._take([(self._damaged(damage), 0)], damage.end)
+            except OffsetOutOfRangeError as error:
+                self._say(str(error))
+                if error.offset >= error.start:
+                    return
+                place = Place.offset(error.start)  # retention was faster
+            except UnavailableError as error:
+                self._say(str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+            except ProglogError as error:
+                self._say(str(error))
+                return
+            else:
+                return
+
+    def _damaged(self, damage: DataLossError) -> LazyRow:
+        make = partial(self.damaged_row, damage.start, damage.end)
+        return LazyRow(key=f"damaged-{damage.start}", make=make)
+
+    def damaged_row(self, start: int, end: int) -> Row:
+        """Returns the row that stands for offsets that cannot be read."""
+        raise NotImplementedError
+
+    async def _wait_for_room(self) -> None:
+        """Waits until the cursor comes near the last row read; a tail never waits."""
+        while not self._tailing and self._awaited < self._reached and self._ahead > _AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    @property
+    def _ahead(self) -> int:
+        return len(self._window) - self._table.cursor
+
+    def _take(self, rows: Iterable[Sized], reached: int) -> None:
+        self._reached = reached
+        self._window.take(rows, self._table.needle)
+        self._trouble = ""
+        self._touch()
+
+    def _say(self, trouble: str) -> None:
+        self._trouble = trouble
+        self._awaited = -1
+        self._touch()
+
+    def _touch(self) -> None:
+        self._changed = True
+        self.dash.mark_dirty()
+
+    def show(self, state: DashState) -> None:
+        """Brings the table up to date."""
+        width = self.size.width
+        self.query_one("#header", Lines).show([header.header_line(state, self.look, width)])
+        if self._changed and self._awaited < max(self._reached, 0):
+            self._changed = False
+            self._table.show(self._window.rows)
+            if self._awaited >= 0:
+                self._table.go_to(str(self._awaited))
+                self._awaited = -1
+        self._caption()
+
+    def _notes(self) -> list[str]:
+        """Returns what stands beside the title."""
+        needle = self._table.needle
+        return [f"/{safe_text(needle, 20, ascii_only=self.look.ascii_only)}"] if needle else []
+
+    def _caption(self) -> None:
+        table, look = self._table, self.look
+        if self._trouble:
+            words = safe_text(self._trouble, max(self.size.width - 10, 10), ascii_only=look.ascii_only)
+        else:
+            more = f"{look.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
+            words = f"{more}{table.position}"
+        self.query_one(Panel).caption(words, note=" ".join(filter(None, self._notes())))
+
+    def on_live_table_arranged(self) -> None:
+        """Reads on when the cursor comes near the end."""
+        self._room.set()
+        self.dash.mark_dirty()
+
+    def action_ask(self, what: str) -> None:
+        """Asks for a filter or for a place."""
+        self._asked = what
+        box = self.query_one("#filter", Input)
+        box.placeholder = self.asks(what)
+        box.display = True
+        box.value = self._table.needle if what == "filter" else ""
+        box.focus()
+
+    def asks(self, what: str) -> str:
+        """Returns what the empty box says."""
+        del what
+        return "text that rows contain, !text: not"
+
+    def answered(self, text: str) -> None:
+        """Takes what was typed, other than a filter."""
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filters while the text is typed."""
+        if event.input.display and self._asked == "filter":
+            self._table.filter(event.value)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keeps the filter, or takes the answer."""
+        self._close_box()
+        if self._asked != "filter":
+            self.answered(event.value.strip())
+
+    def _close_box(self) -> None:
+        self.query_one("#filter").display = False
+        self._table.focus()
+
+    def action_back(self) -> None:
+        """Leaves the box, the filter, or the browser."""
+        if self.query_one("#filter").display:
+            if self._asked == "filter":
+                self._table.filter("")
+            self._close_box()
+        elif self._table.needle:
+            self._table.filter("")
+        else:
+            self.dismiss()

@@ -1,0 +1,89 @@
+"""One record in full, and from there to the next."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+
+from proglog.record.record import StoredRecord
+from proglog.tui.keymap import shown
+from proglog.tui.screens.reader import Page, Reader
+from proglog.tui.state import DashState
+from proglog.tui.views import records
+
+if TYPE_CHECKING:
+    from proglog.tui.app import DashApp
+
+_HINTED = ("record.next", "record.previous", "reader.copy", "record.copy-json")
+
+Step = Callable[[int], StoredRecord | None]
+"""Moves so many records on and returns the one there; ``None``: there is none."""
+
+
+class RecordReader(Reader):
+    """A record: its facts, its value as text or JSON, its bytes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "step(1)", "Next", id="record.next", tooltip="The next record"),
+        Binding("p", "step(-1)", "Previous", id="record.previous", tooltip="The record before"),
+        Binding("Y", "copy_json", "Copy JSON", id="record.copy-json", tooltip="Copy the record as JSON"),
+    ]
+
+    def __init__(self, record: StoredRecord, step: Step, trail: str = "") -> None:
+        """Prepares a box.
+
+        Args:
+            record: What it shows first.
+            step: How it comes to another one.
+            trail: Where the record was found, for the title.
+        """
+        self._record = record
+        self._step = step
+        self._trail = trail
+        super().__init__(
+            self._words(), lambda _state, look, width: records.lines(self._record, look, width), live=False
+        )
+
+    def _words(self) -> str:
+        return f"{self._trail}Record {self._record.offset:,}"
+
+    def show(self, state: DashState) -> None:
+        """Shows the record, and the keys that work."""
+        super().show(state)
+        keys = {active.binding.id: shown(key) for key, active in reversed(self.active_bindings.items())}
+        following, previous, value, whole = (keys.get(name, "") for name in _HINTED)
+        hint = f"{following}/{previous}: walk, {value}: copy, {whole}: JSON"
+        self.query_one(Page).border_subtitle = Content(hint).markup
+
+    def action_step(self, records_on: int) -> None:
+        """Shows another record."""
+        record = self._step(records_on)
+        if record is None:
+            self.dash.tell(f"there is no record {'after' if records_on > 0 else 'before'} this one here")
+            return
+        self._record = record
+        self._width = -1
+        page = self.query_one(Page)
+        page.border_title = Content(self._words()).markup
+        page.scroll_home(animate=False)
+        self.show(self.dash.state)
+
+    def action_copy(self) -> None:
+        """Copies the value."""
+        self.dash.copy(records.copied(self._record), f"the value at offset {self._record.offset}")
+
+    def action_copy_json(self) -> None:
+        """Copies the record."""
+        copy_json(self.dash, self._record)
+
+
+def copy_json(dash: "DashApp", record: StoredRecord) -> None:
+    """Copies a record as JSON, or says how else it can be had."""
+    text = records.as_json(record)
+    if text is None:
+        dash.tell(
+            f"too large for the clipboard: proglog consume {record.offset} --limit 1 --format json", severity="warning"
+        )
+    else:
+        dash.copy(text, f"record {record.offset} as JSON")
