@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +16,7 @@ from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from proglog.client import DEFAULT_TIMEOUT
+from proglog.client import DEFAULT_TIMEOUT, bundle
 from proglog.client.recording import Recorder, file_name, save
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError, ProglogError
@@ -108,6 +109,14 @@ class DashApp(App[None]):
             tooltip="Every action, by name",
         ),
         Binding("w", "save", "Save", show=False, id="app.save", tooltip="Write the last ten minutes to a file"),
+        Binding(
+            "b",
+            "bundle",
+            "Bundle",
+            show=False,
+            id="app.bundle",
+            tooltip="All that is known of this moment, in one file",
+        ),
         Binding("a", "alerts", "Alerts", show=False, id="app.alerts", tooltip="What needs attention, and what to do"),
         Binding("question_mark,f1", "help", "Help", id="app.help", tooltip="The number under the cursor, and the keys"),
         Binding("ctrl+q", "quit", "Quit", show=False, priority=True, id="app.quit", tooltip="Leave, from anywhere"),
@@ -318,6 +327,61 @@ class DashApp(App[None]):
             self.tell(str(error), severity="error")
         else:
             self.tell(f"saved {len(self.state.frames)} seconds to {path}")
+
+    @work(group="bundle", exclusive=True)
+    async def action_bundle(self) -> None:
+        """Writes an incident bundle into the working directory."""
+        shown = self.state.shown
+        if shown is None:
+            self.tell("nothing to bundle yet: the agent has not spoken", severity="warning")
+            return
+        at = self.state.shown_at
+        stem = f"proglog-incident-{bundle.file_stem(shown.node.name)[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}"
+        path = Path.cwd() / f"{stem}.tar.gz"
+        screen = self._picture()
+        try:
+            await asyncio.to_thread(self._write_bundle, path, stem, self.state, screen)
+        except ProglogError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"wrote {path}" + ("" if screen else ", without the screen: it shows records"))
+
+    def _picture(self) -> dict[str, str]:
+        """Returns the screen as text and as SVG; nothing where values of records are on it."""
+        if not all(isinstance(screen, MainScreen | Reader) for screen in self.screen_stack[:2]):
+            return {}
+        strips = self.screen._compositor.render_strips()
+        text = "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+        return {"txt": text + "\n", "svg": self.export_screenshot(title=f"proglog dash {self.state.target}")}
+
+    def _write_bundle(self, path: Path, stem: str, state: DashState, screen: dict[str, str]) -> None:
+        """Does the work that takes a moment; runs beside the event loop."""
+        assert state.shown is not None  # checked by the action
+        moment = datetime.fromtimestamp(state.shown_at).astimezone().isoformat(timespec="seconds")
+        others = [other for name in state.others if (other := state.first_hand(name)) is not None]
+        files = bundle.contents(
+            snapshot=state.shown,
+            others=others,
+            alerts=state.alerts,
+            screen=screen,
+            recording=bundle.recording_of(state.target, state.shown_frames),
+            at=moment,
+            started=self._started(),
+            environ=os.environ,
+        )
+        bundle.write(path, bundle.packed(files, stem, state.shown_at))
+
+    def _started(self) -> dict[str, object]:
+        """Returns how the dashboard was started, in names and paths."""
+        return {
+            "target": self.state.target,
+            "tls": list(self.source.tls_flags),
+            "replay": self.source.replay,
+            "theme": self.theme,
+            "keys": dict(self._keymap),
+            "ascii_only": self.look.ascii_only,
+            "size": [self.size.width, self.size.height],
+        }
 
     def action_step(self, frames: int) -> None:
         """Walks through time."""

@@ -121,7 +121,7 @@ def checked(given: Mapping[str, object], where: str = "[dash.keys]") -> tuple[di
     """
     known = catalogue()
     keymap = {name: _keys(name, value, where) for name, value in _flat(given) if _known(name, known, where)}
-    _check_clashes({name: keymap.get(name, bound.keys) for name, bound in known.items()}, keymap, where)
+    _check_clashes(known, keymap, where)
     warnings = [
         f"{where}: {name} = {key!r}: {key} {_TAKEN[key]}"
         for name, keys in keymap.items()
@@ -189,11 +189,12 @@ def _named(key: str) -> str | None:
         return None
 
 
-def _check_clashes(keys: Mapping[str, Sequence[str]], chosen: Mapping[str, object], where: str) -> None:
+def _check_clashes(known: Mapping[str, Bound], chosen: Mapping[str, Sequence[str]], where: str) -> None:
+    """Raises ConfigError if a key that was chosen means two things; that a screen takes over a key is its own matter."""
     for screen, names in scopes().items():
         owner: dict[str, str] = {}
         for name in names:
-            for key in keys[name]:
+            for key in chosen.get(name, known[name].keys):
                 other = owner.setdefault(key, name)
                 if other != name and (name in chosen or other in chosen):
                     raise ConfigError(
