@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "members": "List the members of the cluster",
     "status": "Show one agent: its log, and what it has of whom",
     "lag": "Show how far copies trail their sources",
+    "check": "Say whether anything needs attention, for cron and monitoring",
     "positions": "List how far named consumers are",
     "segments": "List the segments of an agent's log",
     "force-leave": "Remove a member that failed and will not come back",

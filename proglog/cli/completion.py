@@ -49,6 +49,8 @@ def _options(command: Any) -> Iterable[Any]:
 def _flag(verb: str, option: Any) -> _Flag:
     names = tuple(option.opts)
     choices = next((CHOICES[name] for name in names if name in CHOICES), ())
+    if verb == "check" and "--output" in names:
+        choices = ("text", "json", "nagios", "prometheus")
     if verb in ("produce", "consume") and "--format" in names:
         choices = ("line", "null", "json")
     if option.is_flag:

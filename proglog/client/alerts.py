@@ -59,6 +59,8 @@ class Limits:
     certificate_days: float = 14
     """Before a certificate ends."""
     certificate_days_critical: float = 2
+    members_alive: int = 0
+    """Fewer than these are critical; 0: any number is right."""
     clear_ratio: float = 0.8
     """A raised lag alert clears below this share of its limit."""
 
@@ -71,6 +73,8 @@ class Limits:
             if (critical - warning) * direction < 0:
                 side = "at least" if direction > 0 else "at most"
                 raise ConfigError(f"{name}_critical is {critical}; expected {side} the warning's {warning}")
+        if self.members_alive < 0:
+            raise ConfigError(f"members_alive is {self.members_alive}; expected 0 or more")
         if not 0 < self.clear_ratio <= 1:
             raise ConfigError(f"clear_ratio is {self.clear_ratio}; expected more than 0 and at most 1")
 
@@ -183,6 +187,19 @@ def _members(scene: _Scene) -> Iterator[Alert]:
                 advice="Restart it: it rejoins and catches up by itself. Gone for good: nothing is lost that others hold.",
                 verb="members",
             )
+
+
+def _too_few(scene: _Scene) -> Iterator[Alert]:
+    alive = sum(member.status is MemberStatus.ALIVE for member in scene.snapshot.members)
+    if alive < scene.limits.members_alive:
+        yield Alert(
+            key="members-alive",
+            severity=Severity.CRITICAL,
+            subject=scene.snapshot.node.name,
+            what=f"sees {alive} members alive; expected {scene.limits.members_alive}",
+            advice="Start those that are missing, or join them to this cluster.",
+            verb="members",
+        )
 
 
 def _status_ms(member: Member, scene: _Scene) -> int:
@@ -306,6 +323,7 @@ _RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (
     _damage,
     _disk,
     _members,
+    _too_few,
     _streams,
     _lag,
     _peer_lag,

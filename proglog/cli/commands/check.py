@@ -1,0 +1,164 @@
+"""Say whether a cluster is well, for cron and monitoring: exits 0 ok, 1 warning, 2 critical, 3 unknown.
+
+The rules are those of the dashboard's alerts: members, streams, lag, log, damaged ranges, disk, certificate. One look is
+enough: trends are measured by the agent. Thresholds are WARNING:CRITICAL; one number alone is the warning. With --each
+every living member is asked about its own log, disk and certificate, too, with the same credentials.
+"""
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proglog.cli import diagnostics, options, output
+from proglog.cli.verdict import Format, Status, Verdict, lines
+from proglog.client.alerts import Alert, Limits, Severity, evaluate, evaluate_own
+from proglog.client.model import ClusterSnapshot, Member, MemberStatus
+from proglog.errors import ConfigError, ProglogError
+
+if TYPE_CHECKING:
+    from proglog.client import Client
+    from proglog.security.tls import TLSFiles
+
+THRESHOLDS = "Thresholds"
+_MAX_MEMBERS = 64
+_METAVAR = "WARN[:CRIT]"
+_DEFAULT = Limits()
+
+LagRecords = Annotated[
+    str,
+    typer.Option("--lag-records", metavar=_METAVAR, help="Records that a copy trails by", rich_help_panel=THRESHOLDS),
+]
+LagSeconds = Annotated[
+    str, typer.Option("--lag-seconds", metavar=_METAVAR, help="Seconds that it trails by", rich_help_panel=THRESHOLDS)
+]
+DiskFree = Annotated[
+    str,
+    typer.Option("--disk-free", metavar=_METAVAR, help="Percent of the disk that are free", rich_help_panel=THRESHOLDS),
+]
+CertificateDays = Annotated[
+    str,
+    typer.Option(
+        "--certificate-days", metavar=_METAVAR, help="Days until a certificate ends", rich_help_panel=THRESHOLDS
+    ),
+]
+
+
+def main(
+    output_: Annotated[
+        Format, typer.Option("--output", "-o", envvar="PROGLOG_CHECK_OUTPUT", help="How to write the outcome")
+    ] = Format.TEXT,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="What to do about each alert, and the command that shows more")
+    ] = False,
+    each: Annotated[bool, typer.Option("--each", help="Ask every living member about itself, too")] = False,
+    lag_records: LagRecords = f"{_DEFAULT.lag_records}:{_DEFAULT.lag_records_critical}",
+    lag_seconds: LagSeconds = f"{_DEFAULT.lag_ms // 1000}:{_DEFAULT.lag_ms_critical // 1000}",
+    disk_free: DiskFree = f"{_DEFAULT.disk_free_ratio * 100:g}:{_DEFAULT.disk_free_ratio_critical * 100:g}",
+    certificate_days: CertificateDays = f"{_DEFAULT.certificate_days:g}:{_DEFAULT.certificate_days_critical:g}",
+    members: Annotated[
+        int,
+        typer.Option(
+            "--members", metavar="N", help="Fewer members alive are critical; 0: any", rich_help_panel=THRESHOLDS
+        ),
+    ] = 0,
+    addr: options.Addr = options.DEFAULT_ADDR,
+    tls_ca_file: options.TLSCa = None,
+    tls_cert_file: options.TLSCert = None,
+    tls_key_file: options.TLSKey = None,
+    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+) -> None:
+    files = {"--tls-ca-file": tls_ca_file, "--tls-cert-file": tls_cert_file, "--tls-key-file": tls_key_file}
+    flags = tuple(part for flag, path in files.items() if path for part in (flag, str(path)))
+    try:
+        limits = replace(thresholds(lag_records, lag_seconds, disk_free, certificate_days), members_alive=members)
+        tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
+        verdict = options.with_client(
+            addr,
+            tls,
+            timeout,
+            lambda client: _ask(client, Verdict(addr=addr, limits=limits, flags=flags), tls, each=each),
+        )
+    except ConfigError as exc:
+        # A 2 would read as critical.
+        diagnostics.error(str(exc))
+        raise typer.Exit(Status.UNKNOWN) from exc
+    except ProglogError as exc:
+        verdict = Verdict(addr=addr, limits=limits, flags=flags, error=str(exc))
+    for line in lines(verdict, output_, explain=explain):
+        output.line(line)
+    output.flush()
+    raise typer.Exit(verdict.status)
+
+
+async def _ask(client: "Client", verdict: Verdict, tls: "TLSFiles | None", *, each: bool) -> Verdict:
+    snapshot = await client.status(segments=True)
+    found = list(evaluate(snapshot, limits=verdict.limits))
+    if each:
+        others = [member for member in snapshot.members if _answers(member)][:_MAX_MEMBERS]
+        told = await asyncio.gather(*(_of(member, verdict, tls, client) for member in others))
+        found += [alert for alerts in told for alert in alerts]
+    return replace(verdict, snapshot=snapshot, alerts=tuple(sorted(found, key=lambda alert: -alert.severity)))
+
+
+def _answers(member: Member) -> bool:
+    return member.status is MemberStatus.ALIVE and not member.local and bool(member.rpc_addr)
+
+
+async def _of(member: Member, verdict: Verdict, tls: "TLSFiles | None", asked: "Client") -> list[Alert]:
+    """Return what a member says of itself, as patiently as the first was asked; that it does not answer, if so."""
+    from proglog.client import connect
+
+    try:
+        async with connect(member.rpc_addr, tls=tls, timeout=asked.timeout) as client:
+            own: ClusterSnapshot = await client.status()
+    except ProglogError as exc:
+        silent = Alert(
+            key=f"silent/{member.name}",
+            severity=Severity.WARNING,
+            subject=member.name,
+            what=f"is alive and does not answer: {exc}",
+            advice="Check its RPC address, certificates and rules.",
+            at=member.rpc_addr,
+        )
+        return [silent]
+    return [replace(alert, at=member.rpc_addr) for alert in evaluate_own(own, limits=verdict.limits)]
+
+
+def thresholds(lag_records: str, lag_seconds: str, disk_free: str, certificate_days: str) -> Limits:
+    """Return the limits that four flags say.
+
+    Raises:
+        ConfigError: One is no threshold, or its critical side is the milder one.
+    """
+    records, records_critical = _pair("--lag-records", lag_records, _DEFAULT.lag_records_critical, rising=True)
+    seconds, seconds_critical = _pair("--lag-seconds", lag_seconds, _DEFAULT.lag_ms_critical / 1000, rising=True)
+    free, free_critical = _pair("--disk-free", disk_free, 100 * _DEFAULT.disk_free_ratio_critical, rising=False)
+    days, days_critical = _pair(
+        "--certificate-days", certificate_days, _DEFAULT.certificate_days_critical, rising=False
+    )
+    return Limits(
+        lag_records=round(records),
+        lag_records_critical=round(records_critical),
+        lag_ms=round(seconds * 1000),
+        lag_ms_critical=round(seconds_critical * 1000),
+        disk_free_ratio=free / 100,
+        disk_free_ratio_critical=free_critical / 100,
+        certificate_days=days,
+        certificate_days_critical=days_critical,
+    )
+
+
+def _pair(flag: str, text: str, critical: float, *, rising: bool) -> tuple[float, float]:
+    """Return warning and critical; a critical side that is not given never is the milder one."""
+    warn, colon, crit = text.partition(":")
+    try:
+        first = float(warn)
+        second = float(crit) if colon else max(first, critical) if rising else min(first, critical)
+    except ValueError:
+        raise ConfigError(f"{flag} {text!r:.60}: expected {_METAVAR}, such as 100:1000") from None
+    if not (0 <= first < 1e15 and 0 <= second < 1e15) or (second < first if rising else second > first):
+        side = "at least" if rising else "at most"
+        raise ConfigError(f"{flag} {text!r:.60}: expected numbers from 0 on, the critical one {side} the warning")
+    return first, second

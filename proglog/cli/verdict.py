@@ -1,0 +1,214 @@
+"""What a check found, written for people, for Nagios and its kin, for Prometheus' textfile collector, and as JSON.
+
+The exit codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown. Foreign text is made harmless;
+in Nagios' line, where a bar begins the figures, there is none; in labels it is quoted as Prometheus has it.
+"""
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from proglog.client.alerts import Alert, Limits, Severity
+from proglog.client.lag import of_node
+from proglog.client.model import ClusterSnapshot, MemberStatus
+from proglog.client.safe_text import safe_text
+from proglog.client.words import duration_words, lag_words
+
+
+class Status(IntEnum):
+    """The outcome, and the exit code."""
+
+    OK = 0
+    WARNING = 1
+    CRITICAL = 2
+    UNKNOWN = 3
+
+
+class Format(StrEnum):
+    """How it is written."""
+
+    TEXT = "text"
+    JSON = "json"
+    NAGIOS = "nagios"
+    PROMETHEUS = "prometheus"
+
+
+_STATUSES = {Severity.INFO: Status.OK, Severity.WARNING: Status.WARNING, Severity.CRITICAL: Status.CRITICAL}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a check found."""
+
+    addr: str
+    """The agent that was asked."""
+    limits: Limits
+    snapshot: ClusterSnapshot | None = None
+    """What it said; ``None``: nothing."""
+    alerts: tuple[Alert, ...] = ()
+    """What needs attention, the worst first."""
+    error: str = ""
+    """Why nothing is known. Foreign text."""
+    flags: tuple[str, ...] = ()
+    """What every next command needs, too: TLS files."""
+
+    @property
+    def status(self) -> Status:
+        """The worst of all alerts; unknown without an answer."""
+        if self.snapshot is None:
+            return Status.UNKNOWN
+        return max((_STATUSES[alert.severity] for alert in self.alerts), default=Status.OK)
+
+    @property
+    def node(self) -> str:
+        """Who answered; the address while nobody has."""
+        return self.snapshot.node.name if self.snapshot else self.addr
+
+    @property
+    def serious(self) -> list[Alert]:
+        """The alerts that count."""
+        return [alert for alert in self.alerts if alert.severity > Severity.INFO]
+
+    def command(self, alert: Alert) -> str:
+        """Returns the command line that shows more about an alert."""
+        return f"proglog {alert.verb} {shlex.join(['--addr', safe_text(alert.at) or self.addr, *self.flags])}"
+
+
+def lines(verdict: Verdict, format_: Format, *, explain: bool) -> Iterator[str]:
+    """Yields the lines of a verdict; with ``explain`` what to do about each alert, and the command that shows more."""
+    match format_:
+        case Format.TEXT:
+            yield from _text(verdict, explain=explain)
+        case Format.NAGIOS:
+            yield from _nagios(verdict, explain=explain)
+        case Format.PROMETHEUS:
+            yield from _prometheus(verdict)
+        case Format.JSON:
+            yield json.dumps(_plain(verdict), indent=2)
+
+
+def _text(verdict: Verdict, *, explain: bool) -> Iterator[str]:
+    yield f"{verdict.status.name} {safe_text(verdict.node)}: {_summary(verdict)}"
+    for alert in verdict.alerts:
+        yield f"  {alert.severity.name.lower()}: {_sentence(alert)}"
+        if explain:
+            yield from _explained(verdict, alert)
+    if explain and verdict.error:
+        yield "      do:   is an agent running there, and may you ask it? `proglog serve` starts one"
+        yield f"      next: proglog status {shlex.join(['--addr', verdict.addr, *verdict.flags])}"
+
+
+def _explained(verdict: Verdict, alert: Alert) -> Iterator[str]:
+    yield f"      do:   {safe_text(alert.advice)}"
+    yield f"      next: {verdict.command(alert)}"
+
+
+def _nagios(verdict: Verdict, *, explain: bool) -> Iterator[str]:
+    told = "; ".join(_sentence(alert) for alert in verdict.serious[:5]) or _summary(verdict)
+    yield f"PROGLOG {verdict.status.name} - {_no_bars(safe_text(verdict.node))}: {_no_bars(told)}{_figures(verdict)}"
+    for alert in verdict.serious[:50] if explain else ():
+        yield from (_no_bars(line) for line in (_sentence(alert), *_explained(verdict, alert)))
+
+
+def _figures(verdict: Verdict) -> str:
+    """Returns performance data: value;warning;critical."""
+    if verdict.snapshot is None:
+        return ""
+    limits, values = verdict.limits, _values(verdict)
+    bounds = {
+        "lag_records": f";{limits.lag_records};{limits.lag_records_critical}",
+        "lag_seconds": f"s;{limits.lag_ms / 1000:g};{limits.lag_ms_critical / 1000:g}",
+        "disk_free_percent": f"%;{limits.disk_free_ratio * 100:g}:;{limits.disk_free_ratio_critical * 100:g}:",
+        "certificate_days": f";{limits.certificate_days:g}:;{limits.certificate_days_critical:g}:",
+    }
+    return " | " + " ".join(f"{name}={value:g}{bounds.get(name, '')}" for name, value in values.items())
+
+
+def _values(verdict: Verdict) -> dict[str, float]:
+    """Returns the figures that the rules judge."""
+    snapshot = verdict.snapshot
+    if snapshot is None:
+        return {}
+    log, behind, ends = snapshot.log, of_node(snapshot), snapshot.node.certificate_expires_at_ms
+    values = {
+        "members": len(snapshot.members),
+        "members_alive": sum(member.status is MemberStatus.ALIVE for member in snapshot.members),
+        "lag_records": behind.records,
+        "lag_seconds": behind.age_ms / 1000,
+        "damaged_ranges": len(log.damaged),
+    }
+    if log.disk_total_bytes:
+        values["disk_free_percent"] = round(100 * log.disk_free_bytes / log.disk_total_bytes, 2)
+    if ends:
+        values["certificate_days"] = round((ends - snapshot.taken_at_ms) / 86_400_000, 2)
+    return values
+
+
+def _prometheus(verdict: Verdict) -> Iterator[str]:
+    node = _label(verdict.node)
+    yield "# HELP proglog_check_status Outcome of proglog check: 0 ok, 1 warning, 2 critical, 3 unknown."
+    yield "# TYPE proglog_check_status gauge"
+    yield f'proglog_check_status{{node="{node}"}} {verdict.status.value}'
+    yield "# HELP proglog_check_alert 1 for each thing that needs attention."
+    yield "# TYPE proglog_check_alert gauge"
+    alerts = {(alert.key.partition("/")[0], alert.subject, alert.severity.name.lower()) for alert in verdict.alerts}
+    for rule, subject, severity in sorted(alerts):
+        yield f'proglog_check_alert{{node="{node}",rule="{rule}",subject="{_label(subject)}",severity="{severity}"}} 1'
+    for name, value in _values(verdict).items():
+        yield f"# TYPE proglog_check_{name} gauge"
+        yield f'proglog_check_{name}{{node="{node}"}} {value:g}'
+
+
+def _plain(verdict: Verdict) -> dict[str, object]:
+    return {
+        "status": verdict.status.name.lower(),
+        "code": verdict.status.value,
+        "node": verdict.node,
+        "addr": verdict.addr,
+        "error": verdict.error,
+        "values": _values(verdict),
+        "alerts": [
+            {
+                "rule": alert.key.partition("/")[0],
+                "key": alert.key,
+                "severity": alert.severity.name.lower(),
+                "subject": alert.subject,
+                "what": alert.what,
+                "advice": alert.advice,
+                "command": verdict.command(alert),
+            }
+            for alert in verdict.alerts
+        ],
+    }
+
+
+def _summary(verdict: Verdict) -> str:
+    snapshot, values = verdict.snapshot, _values(verdict)
+    if snapshot is None:
+        return safe_text(verdict.error)
+    parts = [f"{values['members_alive']:g} of {values['members']:g} members alive", lag_words(of_node(snapshot))]
+    if "disk_free_percent" in values:
+        parts.append(f"disk {values['disk_free_percent']:.0f}% free")
+    if "certificate_days" in values:
+        parts.append(f"certificate ends in {duration_words(values['certificate_days'] * 86_400)}")
+    return f"{_count(verdict.serious)}; {', '.join(parts)}"
+
+
+def _count(serious: Sequence[Alert]) -> str:
+    if not serious:
+        return "nothing needs attention"
+    return f"{len(serious)} need{'s' if len(serious) == 1 else ''} attention"
+
+
+def _sentence(alert: Alert) -> str:
+    return safe_text(f"{alert.subject} {alert.what}")
+
+
+def _no_bars(text: str) -> str:
+    return text.replace("|", "/")
+
+
+def _label(text: str) -> str:
+    return safe_text(text).replace("\\", "\\\\").replace('"', '\\"')
