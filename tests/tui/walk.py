@@ -53,7 +53,15 @@ async def live(dash: Any, world: Any) -> None:
     """A minute and a half of traffic, then node-b's records arrive late and are being caught up."""
     values = [b"hello", b'{"user": "ada", "n": [1, 2]}', b"\x00\x01\xfe\xff", "grüße 日本".encode(), b"[red]x[/]"]
     dash.app.source.log = stored(values * 3)
-    await dash.run(90)
+    await dash.run(70)
+    world.events += [
+        world.event(61, "segment-rolled", "node-a", "offsets 24000 to 27999 are sealed: 1,024,000 bytes"),
+        world.event(63, "replication-error", "node-b", "connection reset by peer"),
+        world.event(67, "replication-resumed", "node-b", "10.0.0.2:8400"),
+        world.event(68, "log-damaged", "node-a", "offsets 812 to 819 cannot be read: checksum"),
+        world.event(69, "range-refilled", "node-b", "offsets 812 to 819 are whole again"),
+    ]
+    await dash.run(20)
     for step in range(10):
         world.lag["node-b"] = 4_000 - 300 * step
         world.trend["node-b"] = -300.0

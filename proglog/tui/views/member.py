@@ -1,5 +1,6 @@
 """One member in full: who it is, how fast it writes, how its copies stand, what happened to it."""
 
+from proglog.client.happenings import happenings
 from proglog.client.history import lag_behind, levels, rate_now, rates, written_by
 from proglog.client.lag import of_peer
 from proglog.client.model import ClusterSnapshot, Member, PeerStatus
@@ -17,7 +18,7 @@ from proglog.tui import charts
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import render_cells
-from proglog.tui.views import header, members, replication
+from proglog.tui.views import events, header, members, replication
 
 _LABEL = 12
 _CHART_ROWS = 4
@@ -150,17 +151,21 @@ def _origins(peer: PeerStatus, look: Look, width: int) -> list[Line]:
 
 
 def _events(name: str, state: DashState, snapshot: ClusterSnapshot, look: Look) -> list[Line]:
-    about = [event for event in snapshot.events if event.subject == name][-_EVENTS:]
+    now_ms = state.agent_now_ms
+    about = [told for told in happenings(snapshot.events, now_ms) if told.event.subject == name][:_EVENTS]
     if not about:
         return []
-    told = [
-        line(
-            Span(look.clock(event.at_ms / 1000) + " ", Role.MUTED),
-            look.safe(event.kind, 40),
-            Span("  "),
-            look.safe(event.detail),
-            Span(f"  {age_words(event.at_ms, state.agent_now_ms)}", Role.MUTED),
+    lines = []
+    for told in about:
+        lasted = events.lasted_words(told)
+        lines.append(
+            line(
+                Span(look.clock(told.event.at_ms / 1000) + " ", Role.MUTED),
+                *events.happening(told, look),
+                Span(f"  for {lasted}" if lasted else "", Role.MUTED),
+                Span("  "),
+                look.safe(told.event.detail),
+                Span(f"  {age_words(told.event.at_ms, now_ms)}", Role.MUTED),
+            )
         )
-        for event in reversed(about)
-    ]
-    return [*heading("events"), *told]
+    return [*heading("events"), *lines]
