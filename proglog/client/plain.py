@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
+from math import isfinite
 from typing import TypeVar, get_args, get_origin, get_type_hints
 
 from proglog.client.model import ClusterSnapshot
@@ -63,6 +64,8 @@ def _build(kind: object, value: object, where: str) -> object:
     assert isinstance(kind, type)
     if kind is float and type(value) is int:
         return float(value)
+    if kind is float and not isfinite(_expect(float, value, where)):
+        raise InvalidRequestError(f"{where} is {value}; expected a finite number")
     return _expect(kind, value, where)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from functools import cache
+from math import isfinite
 from operator import attrgetter
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
@@ -25,6 +26,8 @@ NEAREST: dict[type[StrEnum], StrEnum] = {
 
 _NAMES = {model.ClusterSnapshot: "Status", model.ClusterEvent: "Event"}
 """Messages that are not called what their dataclass is."""
+
+_LEAF_TYPES = {int, bool, float, str, bytes}
 
 _Writer = Callable[[Any], Any]
 _Leaves = dict[tuple[type, tuple[object, ...]], Any]
@@ -51,7 +54,7 @@ class SnapshotReader:
         key = (kind, values)
         value = self._before.get(key)
         if value is None:
-            value = kind(**dict(zip(names, values, strict=True)))
+            value = kind(**dict(zip(names, map(_finite, values), strict=True)))
         self._now[key] = value
         return value
 
@@ -90,7 +93,7 @@ def _plan(kind: type) -> _Plan:
     names = tuple(field.name for field in fields(kind))
     converters = {name: _converters(hints[name]) for name in names}
     readers = [(name, read) for name, (_, read) in converters.items()]
-    is_leaf = len(names) > 1 and all(read is _as_it_is for _, read in readers)
+    is_leaf = len(names) > 1 and all(hints[name] in _LEAF_TYPES for name in names)
     return _Plan(
         message=getattr(pb, _NAMES.get(kind, kind.__name__)),
         writers=[(name, write) for name, (write, _) in converters.items()],
@@ -120,6 +123,8 @@ def _converters(hint: Any) -> tuple[_Writer, _Reader]:
         return dict, lambda value, _: dict(value)
     if is_dataclass(hint):
         return _to_message, lambda message, reader: _plan(cast("type", hint)).read(message, reader)
+    if hint is float:
+        return _unchanged, lambda value, _: _finite(value)
     if issubclass(hint, StrEnum):
         words = {word.value: word for word in hint}
         return str, lambda word, _: words.get(word, NEAREST[hint])
@@ -128,6 +133,11 @@ def _converters(hint: Any) -> tuple[_Writer, _Reader]:
 
 def _unchanged(value: Any) -> Any:
     return value
+
+
+def _finite(value: Any) -> Any:
+    """Return 0 for a number that no sentence can be made of: no agent that works says infinity."""
+    return 0.0 if type(value) is float and not isfinite(value) else value
 
 
 def _as_it_is(value: Any, _: SnapshotReader) -> Any:

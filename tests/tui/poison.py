@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from proglog.client.model import ClusterEvent, ClusterSnapshot, MemberStatus, PeerState
@@ -38,11 +39,13 @@ NASTY = (
 )
 
 
-def poisoned(snapshot: ClusterSnapshot, seed: int) -> ClusterSnapshot:
+def poisoned(
+    snapshot: ClusterSnapshot, seed: int, *, texts: Sequence[str] = NASTY, numbers: bool = True
+) -> ClusterSnapshot:
     """Returns ``snapshot`` with a hostile string for every string in it, and odd numbers."""
-    dice = random.Random(seed)
-    events = tuple(ClusterEvent(at_ms=0, kind=text, subject=text, detail=text) for text in NASTY)
-    return dataclasses.replace(_poison(snapshot, dice), events=events)
+    poison = _Poison(random.Random(seed), texts, numbers)
+    events = tuple(ClusterEvent(at_ms=0, kind=text, subject=text, detail=text) for text in texts)
+    return dataclasses.replace(poison.into(snapshot), events=events)
 
 
 def poison_world(world: Any, seed: int) -> None:
@@ -53,20 +56,29 @@ def poison_world(world: Any, seed: int) -> None:
     world.overrides["taken_at_ms"] = 1_790_000_003_000
 
 
-def _poison(value: Any, dice: random.Random) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [part.name for part in dataclasses.fields(value)]
-        return dataclasses.replace(value, **{name: _poison(getattr(value, name), dice) for name in names})
-    if isinstance(value, MemberStatus | PeerState | bool | bytes):
+@dataclasses.dataclass
+class _Poison:
+    dice: random.Random
+    texts: Sequence[str]
+    numbers: bool
+
+    def into(self, value: Any) -> Any:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = [part.name for part in dataclasses.fields(value)]
+            return dataclasses.replace(value, **{name: self.into(getattr(value, name)) for name in names})
+        if isinstance(value, MemberStatus | PeerState | bool | bytes):
+            return value
+        if isinstance(value, str):
+            return self.dice.choice(self.texts)
+        if isinstance(value, tuple):
+            return tuple(self.into(item) for item in value)
+        if isinstance(value, dict):
+            return {self.dice.choice(self.texts): self.dice.choice(self.texts) for _ in range(5)}
+        return self._number(value) if self.numbers else value
+
+    def _number(self, value: Any) -> Any:
+        if isinstance(value, int):
+            return self.dice.choice([0, 1, value, -1, 2**63 - 1, 2**64])
+        if isinstance(value, float):
+            return self.dice.choice([0.0, value, -1.0, 1e300, -1e300])
         return value
-    if isinstance(value, str):
-        return dice.choice(NASTY)
-    if isinstance(value, tuple):
-        return tuple(_poison(item, dice) for item in value)
-    if isinstance(value, dict):
-        return {dice.choice(NASTY): dice.choice(NASTY) for _ in range(5)}
-    if isinstance(value, int):
-        return dice.choice([0, 1, value, -1, 2**63 - 1, 2**64])
-    if isinstance(value, float):
-        return dice.choice([0.0, value, -1.0, 1e300, float("inf"), float("nan")])
-    return value

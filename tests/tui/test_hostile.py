@@ -1,119 +1,140 @@
-"""Whatever an agent, a peer or a producer says: it is shown, never obeyed."""
+"""Whatever an agent, a peer or a producer says: it is shown, never obeyed. Every screen, down to the terminal's bytes."""
 
+import asyncio
 import dataclasses
-import random
+import re
+import sys
 import unicodedata
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rich.cells import cell_len
 
-from proglog.client.model import ClusterEvent, ClusterSnapshot, MemberStatus, PeerState
-from proglog.record.record import StoredRecord
-from proglog.tui.spans import Look, plain
-from proglog.tui.views import records
-from proglog.types import Offset, OriginId, Sequence
+import proglog.client
+from proglog.agent.writer import LogWriter
+from proglog.client.model import ClusterSnapshot
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.record.record import Record, StoredRecord
+from proglog.rpc.server import Server
+from proglog.security.authorizer import AllowAll
+from proglog.testing.terminal import ESCAPE, Terminal
+from proglog.tui.spans import Look, plain, width_of
+from proglog.tui.state import DashState, SnapshotArrived, reduce
+from proglog.tui.table import column_widths, render_cells
+from proglog.tui.views import alerts, events, header, member, members, records, replication, segments
+from proglog.types import NodeName, Offset, OriginId
+from proglog.types import Sequence as SequenceNumber
+from tests.tui.poison import NASTY, poison_world, poisoned
+from tests.tui.walk import SCREENS, home
 
-NASTY = (
-    "[/]",
-    "[/x]",
-    "[red]hot",
-    "[@click=app.quit]click[/]",
-    "[link=file:///etc/passwd]x[/link]",
-    "$error [$primary]",
-    "\x1b]0;title\x07",
-    "\x1b]52;c;ZXZpbA==\x07",
-    "\x1b[2J\x1b[H\x9b31m",
-    "abc\u202etxt.exe\u2066",
-    "\r\n\t\x00\x7f",
-    "日本語" * 60,
-    "e" + "\u0301" * 80,
-    "👨\u200d👩\u200d👧 ✔\ufe0f",
-    "\ud800\udfff"[0],
-    "",
-    "\\",
-    "\\[",
-)
-
-
-def _poison(value, dice: random.Random, field: str = ""):
-    """Returns ``value`` with a hostile string for every string in it."""
-    if dataclasses.is_dataclass(value):
-        names = [part.name for part in dataclasses.fields(value)]
-        return dataclasses.replace(value, **{name: _poison(getattr(value, name), dice, name) for name in names})
-    if isinstance(value, MemberStatus | PeerState):
-        return value
-    if isinstance(value, str):
-        return dice.choice(NASTY)
-    if isinstance(value, tuple):
-        return tuple(_poison(item, dice) for item in value)
-    if isinstance(value, dict):
-        return {dice.choice(NASTY): dice.choice(NASTY) for _ in range(5)}
-    if isinstance(value, bool | bytes):
-        return value
-    if isinstance(value, int):
-        return dice.choice([0, 1, value, -1, 2**63 - 1, 2**64])
-    return value
-
-
-def _poisoned(snapshot: ClusterSnapshot, seed: int) -> ClusterSnapshot:
-    dice = random.Random(seed)
-    events = tuple(ClusterEvent(at_ms=0, kind=text, subject=text, detail=text) for text in NASTY)
-    poisoned = _poison(dataclasses.replace(snapshot, events=events), dice)
-    return dataclasses.replace(poisoned, events=events)
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode's categories of what is a command, or has no shape."""
+LINE = b"\x1b[31m[@click=app.quit]\x00\xe2\x80\xae" * 40_000
+"""A mebibyte without a newline."""
 
 
 def assert_harmless(dash) -> None:
-    """Every segment that goes to the terminal is printable, and no style carries a link or an action."""
+    """Everything that goes to the terminal is printable, as wide as the screen, and carries no link and no action."""
+    width, _ = dash.app.size
     for strip in dash.app.screen._compositor.render_strips():
+        assert sum(cell_len(segment.text) for segment in strip) == width
         for segment in strip:
-            bad = [char for char in segment.text if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
+            bad = [char for char in segment.text if unicodedata.category(char) in INVISIBLE]
             assert not bad, f"{bad!r} in {segment.text!r}"
             assert segment.style is None or segment.style.link is None
             meta = segment.style.meta if segment.style is not None else {}
             assert not any(str(key).startswith("@") and "quit" in str(value) for key, value in meta.items())
 
 
-@pytest.mark.parametrize(("size", "seed"), [((140, 40), 0), ((100, 30), 1), ((40, 12), 2)])
-async def test_no_screen_obeys_a_hostile_cluster(open_dash, world, size, seed):
-    async with open_dash(size) as dash:
-        await dash.run(2)
-        world.overrides = {}
-        hostile = _poisoned(world.snapshot(), seed)
-        world.overrides = {part.name: getattr(hostile, part.name) for part in dataclasses.fields(hostile)}
-        world.overrides["taken_at_ms"] = 1_790_000_003_000
-        await dash.run(2)
-        await dash.lose(1, error=NASTY[seed])
-        assert_harmless(dash)
-        for keys in (["1", "enter"], ["escape", "3"], ["m"], ["m"], ["4"], ["2"], ["5"], ["y"], ["Y"], ["a"]):
-            await dash.press(*keys)
-            assert_harmless(dash)
-        await dash.press("escape", "question_mark")
-        assert_harmless(dash)
-
-
 def _record(index: int, value: bytes) -> StoredRecord:
     return StoredRecord(
         value=value, key=value, timestamp_ms=2**62, headers=(("[/]\x1b", value), ("\u202e", value)),
-        offset=Offset(index), origin=OriginId(bytes(16)), sequence=Sequence(index + 1),
+        offset=Offset(index), origin=OriginId(bytes(16)), sequence=SequenceNumber(index + 1),
     )  # fmt: skip
+
+
+def _records() -> list[StoredRecord]:
+    values = [text.encode("utf-8", "surrogatepass") for text in NASTY]
+    values += [bytes(range(256)), b"[/]" * 10_000, b"\0" * 3_000, b"\xff\xfe\xc0\x80", LINE, b'{"a": "\x1b[31m"}']
+    return [_record(index, value) for index, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(("size", "seed"), [((140, 40), 0), ((80, 24), 1), ((40, 12), 2), ((10, 3), 3)])
+async def test_no_screen_obeys_a_hostile_cluster(open_dash, world, size, seed):
+    async with open_dash(size) as dash:
+        dash.app.source.log = _records()
+        await dash.run(2)
+        poison_world(world, seed)
+        await dash.run(2)
+        await dash.lose(1, error=NASTY[7 + seed])
+        assert_harmless(dash)
+        for keys in SCREENS.values():
+            await dash.press(*keys)
+            assert_harmless(dash)
+            await home(dash)
+        assert dash.app.is_running
+        assert dash.app.clipboard == ""
 
 
 async def test_no_record_is_obeyed(open_dash):
     async with open_dash((100, 30)) as dash:
-        values = [text.encode("utf-8", "surrogatepass") for text in NASTY]
-        values += [bytes(range(256)), b"[/]" * 10_000]
-        dash.app.source.log = [_record(index, value) for index, value in enumerate(values)]
+        dash.app.source.log = _records()
         await dash.run(1)
         await dash.press("t")
-        await dash.settle()
         assert_harmless(dash)
-        await dash.press("v")
-        assert_harmless(dash)
-        for keys in (["g"], ["k", "k", "k", "k"]):
-            await dash.press(*keys)
+        for _ in dash.app.source.log:
             await dash.press("enter")
             assert_harmless(dash)
-            await dash.press("y", "escape", "G")
-        assert "Records" in dash.text
+            await dash.press("G")
+            assert_harmless(dash)
+            await dash.press("escape", "k")
+            assert_harmless(dash)
+        assert dash.app.clipboard == ""
+        await dash.press("y")
+        assert not any(unicodedata.category(char) in INVISIBLE for char in dash.app.clipboard)
+
+
+TEXTS = st.lists(st.text(max_size=40) | st.sampled_from(NASTY), min_size=1, max_size=5)
+
+
+def _state(snapshot: ClusterSnapshot) -> DashState:
+    state = DashState(target="x:1", now=1_790_000_000.0)
+    for second in range(3):
+        state = reduce(state, SnapshotArrived(snapshot, 1_790_000_000.0 + second))
+    return state
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(texts=TEXTS, seed=st.integers(0, 999), width=st.integers(1, 160), ascii_only=st.booleans())
+def test_whatever_is_said_fits_and_is_printable(world, texts: list[str], seed: int, width: int, ascii_only: bool):
+    snapshot = poisoned(world.snapshot(), seed, texts=texts)
+    state, look = _state(snapshot), Look(ascii_only=ascii_only)
+    tables = [
+        (members.COLUMNS, members.rows(state, look)),
+        (replication.PEER_COLUMNS, replication.peer_rows(state, look)),
+        (replication.ORIGIN_COLUMNS, replication.origin_rows(state, look)),
+        (replication.matrix_columns(state, look), replication.matrix_rows(state, look)),
+        (segments.COLUMNS, segments.rows(state, look)),
+        (events.COLUMNS, events.rows(state, look)),
+    ]
+    lines = [header.header_line(state, look, width), header.health_line(state, look, width)]
+    assert all(width_of(line) == width for line in lines)
+    for columns, rows in tables:
+        widths = column_widths(columns, width)
+        for row in rows:
+            lines.append(render_cells(row.cells, columns, widths))
+            assert width_of(lines[-1]) == sum(widths.values()) + 2 * (len(widths) - 1)
+    lines += alerts.lines(state, look, width)
+    lines += [line for name in texts for line in member.lines(name, state, look, width)]
+    for char in "".join(map(plain, lines)):
+        assert unicodedata.category(char) not in INVISIBLE
+        assert not ascii_only or char.isascii() or char == "…"  # whoever paints a line that was cut replaces that
 
 
 @pytest.mark.parametrize("text", [*NASTY, '{"a": "\x1b[31m\\u001b]52;c;x\\u0007"}', "[" * 10_000, "x" * 200_000])
@@ -123,7 +144,7 @@ def test_everything_about_a_record_is_printable(text: str, ascii_only: bool):
     look = Look(ascii_only=ascii_only)
     shown = "".join(map(plain, records.lines(record, look, 40)))
     for char in shown + records.copied(record):
-        assert unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert unicodedata.category(char) not in INVISIBLE
     assert not ascii_only or shown.isascii()
 
 
@@ -153,3 +174,85 @@ async def test_what_is_copied_cannot_run_when_it_is_pasted(open_dash, world):
         await dash.press("Y")
         assert "\n" not in dash.app.clipboard
         assert dash.app.clipboard.isascii()
+
+
+class _View:
+    """What an agent says, as often as it is asked."""
+
+    version = 1
+
+    def __init__(self, snapshot: ClusterSnapshot) -> None:
+        self._snapshot = snapshot
+
+    def snapshot(self, *, segments: bool) -> ClusterSnapshot:
+        return self._snapshot if segments else dataclasses.replace(self._snapshot, segments=())
+
+    async def wait_changed(self, version: int) -> int:
+        await asyncio.Event().wait()
+        return version
+
+
+@asynccontextmanager
+async def _serving(snapshot: ClusterSnapshot, values: Sequence[bytes], directory: Path) -> AsyncIterator[str]:
+    """The real services on a log with these values, and an agent that says this."""
+    async with LogWriter(Log.open(directory, LogConfig(), node_name=NodeName("x"))) as writer:
+        server = Server(commit_log=writer, authorizer=AllowAll())
+        addr = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+        server.set_cluster(_View(snapshot))
+        async with proglog.client.connect(addr) as client, client.producer() as producer:
+            for value in values:
+                await producer.send(Record(value=value, key=value[:1000], headers=(("h", value[:1000]),)))
+        yield addr
+        await server.stop(0)
+
+
+POINTER = b"\x1b]22;default\x07"
+"""The shape of the mouse pointer, which Textual sets."""
+KEYS = (
+    *("1z", "\x1b", "2z", "\x1b", "3z", "m", "m", "\x1b", "4z", "\x1b", "5z", "\x1b"),
+    *("1\r", "\x1b", "a", "\x1b", "?", "\x1b", "t", "g", "\r", "\x1b", "k\r", "\x1b", "v", "\x1b"),
+)
+"""Through all screens of a real terminal; ``\\x1b`` is escape."""
+
+
+async def _seen_by_a_terminal(snapshot: ClusterSnapshot, values: Sequence[bytes], directory: Path) -> bytes:
+    """Return every byte that the dashboard writes while somebody looks at everything."""
+    async with _serving(snapshot, values, directory) as addr:
+        return await asyncio.to_thread(_look_at_everything, addr)
+
+
+def _look_at_everything(addr: str) -> bytes:
+    with Terminal([sys.executable, "-m", "proglog", "dash", "--addr", addr], columns=120, lines=30) as terminal:
+        terminal.until(lambda text: "● live" in text and "Quit" in text)
+        for keys in KEYS:
+            before = len(terminal.output)
+            terminal.send(keys)
+            terminal.until(lambda _, before=before: len(terminal.output) > before)
+            while terminal.read(0.15):
+                pass
+        terminal.send("q")
+        assert terminal.ended() == 0
+        return bytes(terminal.output)
+
+
+def _commands(output: bytes) -> Counter[bytes]:
+    """Count the control sequences that are more than a colour or a place."""
+    plain_ones = re.compile(rb"\x1b\[[\d;]*m|\x1b\[\d+;\d+H")
+    return Counter(each for each in ESCAPE.findall(output) if not plain_ones.fullmatch(each))
+
+
+async def test_no_byte_of_what_others_say_commands_the_terminal(world, tmp_path: Path):
+    texts = [text for text in NASTY if not any("\ud800" <= char <= "\udfff" for char in text)]
+    world.second = 3
+    harmless = await _seen_by_a_terminal(world.snapshot(), [b"hello", b"world"] * 10, tmp_path / "harmless")
+    hostile = await _seen_by_a_terminal(
+        poisoned(world.snapshot(), 5, texts=texts, numbers=False),
+        [*(text.encode() for text in texts), bytes(range(256)), LINE],
+        tmp_path / "hostile",
+    )
+    assert _commands(hostile) == _commands(harmless)
+    titles_and_clipboards = {each for each in _commands(hostile) if each.startswith(b"\x1b]")} - {POINTER}
+    assert not titles_and_clipboards
+    rest = ESCAPE.sub(b"", hostile).decode()
+    assert "␛]52;c;" in rest, "it was seen"
+    assert {char for char in rest if unicodedata.category(char) in INVISIBLE} <= {"\n", "\r"}

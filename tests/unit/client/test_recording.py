@@ -102,6 +102,7 @@ def test_a_frame_that_unpacks_to_too_much_is_refused(tmp_path: Path, snapshot: C
         (("members", 0, "status"), "asleep", "snapshot.members.*status"),
         (("node", "origin"), "xyz", "snapshot.node.origin"),
         (("members", 0, "tags"), [], "expected dict"),
+        (("members", 0, "rtt_ms"), float("inf"), "rtt_ms is inf; expected a finite number"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(snapshot: ClusterSnapshot, path: tuple, value: object, words: str):

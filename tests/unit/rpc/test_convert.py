@@ -157,6 +157,16 @@ def test_what_did_not_change_in_a_stream_is_the_same_object() -> None:
     assert same == [True, True, False]
 
 
+@pytest.mark.parametrize("odd", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_is_none_becomes_nought(odd: float) -> None:
+    origin = cluster_pb2.PeerOrigin(lag_trend=odd)
+    status = cluster_pb2.Status(
+        members=[cluster_pb2.Member(rtt_ms=odd)], peers=[cluster_pb2.PeerStatus(origins=[origin])]
+    )
+    snapshot = from_message(status)
+    assert (snapshot.members[0].rtt_ms, snapshot.peers[0].origins[0].lag_trend) == (0.0, 0.0)
+
+
 def test_words_of_a_newer_server_become_known_ones() -> None:
     status = cluster_pb2.Status(
         members=[cluster_pb2.Member(name="a", status="dancing")],
