@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
@@ -169,6 +171,8 @@ class DashApp(App[None]):
             self._watch()
             self.set_interval(1.0, lambda: self.dispatch(Tick(self.clock())))
             self.set_interval(REFRESH_SECONDS, self.flush)
+            if threading.current_thread() is threading.main_thread():
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)  # the terminal is put back
             if self._recorder is not None:
                 self._record(self._recorder)
 

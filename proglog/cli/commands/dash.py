@@ -1,19 +1,39 @@
 """Watch a cluster in a dashboard: members, replication, segments, live. `?` explains, `q` leaves.
 
+--demo needs nothing at all: it starts three agents of its own in a temporary directory and has traffic flow through
+them. --web shows the dashboard in a browser on this machine, at the address that it prints.
+
 Flags and keys may stand in a file, ~/.config/proglog/config.toml or --config: `proglog config dash` shows them all.
 """
 
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from proglog.cli import diagnostics, options, output
 from proglog.errors import ConfigError
 
+if TYPE_CHECKING:
+    from proglog.security.tls import TLSFiles
+
+DEMO_SEGMENT_BYTES = 1024 * 1024
+
 
 def main(
     context: typer.Context,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Watch three agents of its own, with traffic; nothing stays behind")
+    ] = False,
+    web: Annotated[
+        bool, typer.Option("--web", help='In a browser on this machine; needs pip install "proglog[web]"')
+    ] = False,
+    port: Annotated[int, typer.Option("--port", metavar="N", help="For --web, on 127.0.0.1; 0: any")] = 8080,
     replay: Annotated[
         Path | None, typer.Option("--replay", metavar="FILE", help="Show a recording, not an agent")
     ] = None,
@@ -41,17 +61,68 @@ def main(
     split_addr(flags["addr"], "--addr")
     options.check_timeout(flags["timeout"])
     tls = options.tls_files(flags["tls_ca_file"], flags["tls_cert_file"], flags["tls_key_file"])
-    if not (output.is_terminal() and diagnostics.is_terminal()):
-        raise ConfigError("the dashboard needs a terminal; `proglog status --watch` writes lines instead")
-    from proglog.tui.app import run_dash
+    if flags["demo"] and flags["replay"]:
+        raise ConfigError("--demo and --replay do not go together: one shows agents of its own, the other a file")
+    if not flags["web"]:
+        _check_terminal()
+    with _agents(flags, tls) as (watched, credentials):
+        if flags["web"]:
+            _serve({**flags, "addr": watched}, credentials, path)
+            return
+        from proglog.tui.app import run_dash
 
-    run_dash(
-        flags["addr"],
-        tls,
-        timeout=flags["timeout"],
-        replay=flags["replay"],
-        record=flags["record"],
-        theme=flags["theme"],
-        keys=keys,
-        keys_from=f"{path} [dash.keys]",
-    )
+        run_dash(
+            watched,
+            credentials,
+            timeout=flags["timeout"],
+            replay=flags["replay"],
+            record=flags["record"],
+            theme=flags["theme"],
+            keys=keys,
+            keys_from=f"{path} [dash.keys]",
+        )
+
+
+def _check_terminal() -> None:
+    in_a_browser = "TEXTUAL_DRIVER" in os.environ  # as textual-serve starts it
+    if not in_a_browser and not (output.is_terminal() and diagnostics.is_terminal()):
+        raise ConfigError("the dashboard needs a terminal; `proglog status --watch` writes lines instead")
+
+
+@contextmanager
+def _agents(flags: Mapping[str, Any], tls: "TLSFiles | None") -> "Iterator[tuple[str, TLSFiles | None]]":
+    """Yields the agent to watch and how to reach it: the one that was named, or one of a demonstration."""
+    if not flags["demo"]:
+        yield flags["addr"], tls
+        return
+    from proglog.cli.demo import traffic
+    from proglog.cli.demo.cluster import DemoCluster
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    diagnostics.note("starting three agents, with TLS and access control")
+    with DemoCluster(flags={"segment-bytes": DEMO_SEGMENT_BYTES}) as cluster, traffic.running(cluster):
+        yield cluster.nodes[0].rpc_addr, cluster.tls
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _serve(flags: Mapping[str, Any], tls: "TLSFiles | None", config: Path | None) -> None:
+    """Serves dashboards to a browser: each page runs this verb again, with the same flags."""
+    if not 0 <= flags["port"] < 65_536:
+        raise ConfigError(f"--port {flags['port']}: expected 0 to 65535")
+    from proglog.cli import web
+
+    given = {
+        "--addr": flags["addr"],
+        "--timeout": flags["timeout"],
+        "--replay": flags["replay"],
+        "--theme": flags["theme"],
+        "--config": config,
+        "--tls-ca-file": tls and tls.ca_file,
+        "--tls-cert-file": tls and tls.cert_file,
+        "--tls-key-file": tls and tls.key_file,
+    }
+    parts = [part for flag, value in given.items() if value is not None for part in (flag, str(value))]
+    web.serve([sys.executable, "-m", "proglog", "dash", *parts], flags["port"])

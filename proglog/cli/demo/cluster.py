@@ -47,6 +47,8 @@ class DemoCluster:
     size: int = 3
     keep: Path | None = None
     """Where the data stays; ``None``: in a temporary directory that goes."""
+    flags: dict[str, object] = field(default_factory=dict)
+    """Further flags of every agent."""
     nodes: list[Node] = field(default_factory=list)
     tls: TLSFiles = field(init=False)
     directory: Path = field(init=False)
@@ -110,6 +112,7 @@ class DemoCluster:
             "acl-model-file": self.directory / "model.conf",
             "acl-policy-file": self.directory / "policy.csv",
             "encrypt-file": self.directory / "gossip.key",
+            **self.flags,
         }
         for side, files in (("server", server), ("peer", peer)):
             flags |= {
@@ -131,12 +134,13 @@ class DemoCluster:
                 text=True,
                 env=clean,
                 process_group=0,  # Ctrl-C is ours to hand on
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
             )
         return Node(name, f"127.0.0.1:{rpc_port}", gossip_addr, process, telemetry)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Has the kernel end this process when its parent ends; runs in a new child."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
