@@ -20,7 +20,7 @@ _proglog() {
         serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
         produce) flags='--format --key-sep --acks --ack-timeout --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         consume) flags='--follow -f --limit -n --as --reset --commit-interval --print-cursor --skip-gone --format --output -o --raw --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
-        dash) flags='--demo --web --port --replay --record --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
+        dash) flags='--demo --web --port --replay --record --allow-writes --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         members) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         status) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         lag) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;

@@ -74,6 +74,7 @@ complete -c proglog -n '__fish_seen_subcommand_from dash' -l web -d 'In a browse
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l port -x -d 'For --web, on 127.0.0.1; 0: any'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l replay -r -F -d 'Show a recording, not an agent'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l record -r -F -d 'Keep everything that is shown, for --replay'
+complete -c proglog -n '__fish_seen_subcommand_from dash' -l allow-writes -d 'Offer actions that change the cluster; each asks first'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l theme -x -d 'Colours; the palette inside lists them'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l config -r -F -d 'TOML file: these flags, and keys'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l addr -x -d 'The agent to ask'

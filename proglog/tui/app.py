@@ -19,12 +19,14 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from proglog.client import DEFAULT_TIMEOUT, bundle
+from proglog.client.model import Member, MemberStatus
 from proglog.client.recording import Recorder, file_name, save
 from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError, ProglogError
 from proglog.tui import keymap
 from proglog.tui.palette import Palette, system_commands
 from proglog.tui.screens.base import Shows
+from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import LiveSource, RecordedSource, Source
@@ -55,6 +57,7 @@ def run_dash(
     ascii_only: bool | None = None,
     keys: Mapping[str, object] | None = None,
     keys_from: str = "[dash.keys]",
+    allow_writes: bool = False,
 ) -> None:
     """Shows the dashboard until the reader leaves it.
 
@@ -68,6 +71,7 @@ def run_dash(
         ascii_only: Keep to ASCII; ``None``: what locale and terminal need.
         keys: The reader's own keys, by binding id.
         keys_from: Where they were read, for errors.
+        allow_writes: Offer actions that change the cluster.
 
     Raises:
         ProglogError: A recording or the TLS files cannot be used.
@@ -80,7 +84,7 @@ def run_dash(
         os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
     recording = Recorder(record, source.target) if record else nullcontext()
     with recording as recorder:
-        app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder)
+        app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder, allow_writes=allow_writes)
         app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
         app.use_keys(chosen, warnings)
         app.run()
@@ -133,6 +137,7 @@ class DashApp(App[None]):
         clock: Callable[[], float] = time.time,
         recorder: Recorder | None = None,
         live: bool = True,
+        allow_writes: bool = False,
     ) -> None:
         """Prepares the dashboard.
 
@@ -142,6 +147,7 @@ class DashApp(App[None]):
             clock: Seconds since 1970.
             recorder: Where every frame is written.
             live: Read the source and paint by itself; False: events come through :meth:`dispatch` alone, for tests.
+            allow_writes: Offer actions that change the cluster; False: every one says which flag it needs.
         """
         super().__init__()
         self.look = look or Look()
@@ -152,6 +158,7 @@ class DashApp(App[None]):
         """What ended the dashboard, when it was not the reader."""
         self._recorder = recorder
         self._live = live
+        self.allow_writes = allow_writes
         self._warnings: tuple[str, ...] = ()
         self._dirty = True
         for theme in THEMES:
@@ -209,6 +216,37 @@ class DashApp(App[None]):
         self._now(Retargeted(addr, self.clock()))
         if self._live:
             self._watch()
+
+    def remove_member(self, member: Member) -> None:
+        """Asks for the name of a failed member, and has the cluster know that it is gone for good."""
+        name = safe_text(member.name, 60, ascii_only=self.look.ascii_only)
+        if not self.allow_writes:
+            self.tell("the dashboard only reads: start it with --allow-writes to remove members", severity="warning")
+        elif self.state.recorded or self.state.paused:
+            self.tell("this is the past: members can be removed in the present alone", severity="warning")
+        elif member.status is not MemberStatus.FAILED:
+            self.tell(f"{name} is {member.status.value}: only a member that failed can be removed", severity="warning")
+        else:
+            words = (
+                "It shows as left at once, everywhere. Its records stay.",
+                "If it comes back, it is a member again.",
+            )
+            box = Confirm(f"Remove {name} from the cluster", words, member.name)
+
+            def answered(sure: bool | None) -> None:
+                if sure:
+                    self._remove(member.name)
+
+            self.push_screen(box, answered)
+
+    @work(group="remove")
+    async def _remove(self, name: str) -> None:
+        try:
+            await self.source.remove(name)
+        except ProglogError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"{name} is removed")
 
     def use_theme(self, name: str) -> None:
         """Takes a theme by its name.

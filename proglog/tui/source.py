@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from proglog.client import DEFAULT_TIMEOUT, connect
 from proglog.client.recording import load
 from proglog.errors import ConfigError, NotFoundError
+from proglog.record.batch import BatchHeader
 from proglog.record.record import StoredRecord
 from proglog.tui.state import Event, Loaded
 from proglog.tui.watcher import Watcher
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from proglog.security.tls import TLSFiles
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+
+_PAGE_BYTES = 64 * 1024
+"""Of the log in one message, when only headers are looked at."""
 
 
 class Source(Protocol):
@@ -56,8 +60,24 @@ class Source(Protocol):
         """
         ...
 
+    async def remove(self, name: str) -> None:
+        """Has the cluster know that a member that failed has left for good.
+
+        Raises:
+            ProglogError: It refuses.
+        """
+        ...
+
     def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
         """Yields the records from ``start`` on, then those that are appended, in portions.
+
+        Raises:
+            ProglogError: They cannot be had.
+        """
+        ...
+
+    def batches(self, start: "Place", end: "Place") -> AsyncIterator[BatchHeader]:
+        """Yields what the headers of the batches in a range say.
 
         Raises:
             ProglogError: They cannot be had.
@@ -117,12 +137,25 @@ class LiveSource:
         source = self if addr == self.target else self.at(addr)
         return connect(source.target, tls=self._tls, timeout=self._timeout)
 
+    async def remove(self, name: str) -> None:
+        """Asks the agent that is watched now; errors as those of :meth:`proglog.client.Client.force_leave`."""
+        speaker = self._watcher.speaker if self._watcher else self.target
+        async with self._dial(speaker) as client:
+            await client.force_leave(name)
+
     async def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
         """Yields a portion for each batch, from the agent that is watched now."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             async for fetched in client.consume(start, follow=True):
                 yield tuple(fetched.records())
+
+    async def batches(self, start: "Place", end: "Place") -> AsyncIterator[BatchHeader]:
+        """Yields headers as batches arrive; the agent sends on as far as they are taken."""
+        speaker = self._watcher.speaker if self._watcher else self.target
+        async with self._dial(speaker) as client:
+            async for fetched in client.consume(start, end, max_bytes=_PAGE_BYTES):
+                yield fetched.batch.header
 
 
 class RecordedSource:
@@ -145,6 +178,10 @@ class RecordedSource:
         """Raises: a recording is of one agent."""
         raise NotFoundError(f"a recording is of one agent; asked for {addr!r:.80}")
 
+    async def remove(self, name: str) -> None:
+        """Raises: the past cannot be changed."""
+        raise NotFoundError(f"a recording has no cluster; asked to remove {name!r:.80}")
+
     async def events(self) -> AsyncIterator[Event]:
         """Yields everything at once."""
         yield Loaded(self._frames)
@@ -152,3 +189,7 @@ class RecordedSource:
     def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
+
+    def batches(self, start: "Place", end: "Place") -> AsyncIterator[BatchHeader]:
+        """Raises: a recording is about the log, not of it."""
+        raise NotFoundError(f"a recording holds no batches; asked for those from {start.value} to {end.value}")

@@ -40,6 +40,9 @@ def main(
     record: Annotated[
         Path | None, typer.Option("--record", metavar="FILE", help="Keep everything that is shown, for --replay")
     ] = None,
+    allow_writes: Annotated[
+        bool, typer.Option("--allow-writes", help="Offer actions that change the cluster; each asks first")
+    ] = False,
     theme: Annotated[str | None, typer.Option("--theme", help="Colours; the palette inside lists them")] = None,
     config: Annotated[
         Path | None,
@@ -80,6 +83,7 @@ def main(
             theme=flags["theme"],
             keys=keys,
             keys_from=f"{path} [dash.keys]",
+            allow_writes=flags["allow_writes"],
         )
 
 
@@ -125,4 +129,5 @@ def _serve(flags: Mapping[str, Any], tls: "TLSFiles | None", config: Path | None
         "--tls-key-file": tls and tls.key_file,
     }
     parts = [part for flag, value in given.items() if value is not None for part in (flag, str(value))]
+    parts += ["--allow-writes"] if flags["allow_writes"] else []
     web.serve([sys.executable, "-m", "proglog", "dash", *parts], flags["port"])

@@ -49,6 +49,9 @@ class MainScreen(DashScreen[None]):
             "o", "watch", "Watch from", show=False, id="main.watch", tooltip="Watch from the member under the cursor"
         ),
         Binding("t", "tail", "Tail", id="main.tail", tooltip="The records at the end of the log, as they come"),
+        Binding(
+            "x", "remove", "Remove", show=False, id="main.remove", tooltip="Remove this failed member from the cluster"
+        ),
         Binding("y", "copy", "Copy", show=False, id="main.copy", tooltip="Copy the name under the cursor"),
         Binding("Y", "copy_json", "Copy JSON", show=False, id="main.copy-json", tooltip="Copy the row as JSON"),
         Binding("escape", "back", "Back", show=False, id="main.back", tooltip="Leave filter, zoom, pause"),
@@ -231,6 +234,14 @@ class MainScreen(DashScreen[None]):
         source = self._row.source if self._row else None
         if isinstance(source, Member | PeerStatus):
             self.dash.watch_from(source.rpc_addr)
+
+    def action_remove(self) -> None:
+        """Removes the failed member under the cursor from the cluster, once its name was typed."""
+        source = self._row.source if self._row else None
+        if self._active == "members" and isinstance(source, Member):
+            self.dash.remove_member(source)
+        else:
+            self.dash.tell("only a member can be removed: choose one in the panel of members", severity="warning")
 
     def action_copy(self) -> None:
         """Copies the name of the row under the cursor."""
