@@ -4,6 +4,7 @@ Block elements have one cell in every font; Braille does not, so it is not used.
 that is longer than the chart is resampled by the maximum of each bucket, so a spike is never averaged away.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -17,6 +18,25 @@ def resample(values: Sequence[float], width: int) -> list[float]:
         return list(values)
     edges = [index * len(values) // width for index in range(width + 1)]
     return [max(values[start:end]) for start, end in pairwise(edges)]
+
+
+def spread_out(values: Sequence[float], seconds: int, width: int) -> list[float]:
+    """Returns ``width`` values that stand for the last ``seconds``: one value a second, the newest at the right.
+
+    Where a cell stands for several seconds it has their maximum; what is older than the series is 0.
+    """
+    recent = list(values[-seconds:])
+    slots = [0.0] * (seconds - len(recent)) + recent
+    edges = [(cell * seconds // width, -(-(cell + 1) * seconds // width)) for cell in range(width)]
+    return [max(slots[start:end]) for start, end in edges]
+
+
+def rounded_up(value: float) -> float:
+    """Returns the next of 1, 2, 5, 10, 20, 50 ... that is not below ``value``: the top of a scale."""
+    if not 1e-300 < value < 1e300:
+        return 1.0
+    unit = 10.0 ** math.floor(math.log10(value))
+    return next((step * unit for step in (1, 2, 5) if step * unit >= value), 10 * unit)
 
 
 def sparkline(values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False) -> str:

@@ -49,7 +49,7 @@ def test_by_itself_a_key_means_one_thing_on_a_screen_or_takes_over_one_of_the_ap
         ({"main": {"zoom": ["f2", "ctrl+e"]}}, {"main.zoom": "f2,ctrl+e"}),
         ({"main.zoom": "?", "app.help": "f1"}, {"main.zoom": "question_mark", "app.help": "f1"}),
         ({"main.zoom": ",", "app.alerts": "shift+n"}, {"main.zoom": "comma", "app.alerts": "N"}),
-        ({"main.zoom": "+"}, {"main.zoom": "plus"}),
+        ({"main.zoom": "*"}, {"main.zoom": "asterisk"}),
         ({"main.zoom": "a", "app.alerts": "z"}, {"main.zoom": "a", "app.alerts": "z"}),
         ({"records.tail": "m"}, {"records.tail": "m"}),
     ],

@@ -102,3 +102,19 @@ async def test_a_theme_is_taken_at_once_and_everywhere(open_dash):
         dash.app.theme = "proglog-light"
         await dash.settle()
         assert sum(_colour_of(dash, "node-b")) < sum(dark)
+
+
+async def test_plus_and_minus_change_the_time_that_the_plots_cover(open_dash, world):
+    async with open_dash((140, 40)) as dash:
+        world.lag["node-b"] = 900
+        await dash.run(5)
+        await dash.press("3", "z")
+        assert "behind node-b 900 records" in dash.text
+        assert "behind node-b, in time 2.7 s" in dash.text
+        for keys, start in ((["plus"], "-5 min"), (["plus", "plus"], "-10 min"), (["minus"] * 5, "-1 min")):
+            await dash.press(*keys)
+            assert start in dash.text
+        await dash.press("2")
+        assert "last 1 min, + and - change it" in dash.text
+        await dash.press("z")
+        assert "behind node-b" not in dash.text

@@ -20,7 +20,7 @@ from proglog.tui.screens.main import MainScreen
 from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, width_of, wrap
 from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
 from proglog.tui.themes import THEMES, ascii_terminal
-from proglog.tui.views import segments
+from proglog.tui.views import plots, segments
 
 TEXTS = st.text("ab 日é…", max_size=12)
 LINES = st.lists(TEXTS.map(Span), max_size=5)
@@ -58,6 +58,46 @@ def test_a_spike_survives_resampling():
     values = [0.0] * 500
     values[123] = 9.0
     assert max(charts.resample(values, 20)) == 9.0
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=700), st.sampled_from(plots.WINDOWS), st.integers(1, 200))
+def test_a_window_has_exactly_its_cells_and_keeps_every_spike(values, seconds, width):
+    cells = charts.spread_out(values, seconds, width)
+    assert len(cells) == width
+    assert max(cells) == max(values[-seconds:], default=0.0)
+
+
+@given(st.floats(1e-9, 1e290))
+def test_a_scale_ends_in_1_2_or_5_and_not_far_above(value):
+    top = charts.rounded_up(value)
+    assert value <= top * (1 + 1e-9)
+    assert top <= max(value * 2.5 * (1 + 1e-9), 1.0)
+    assert f"{top:.0e}"[0] in "125"
+
+
+def _series(values):
+    return plots.Series(name="lag", now="now", values=values, words=str, role=Role.WARN)
+
+
+@given(st.lists(st.integers(0, 10**9), max_size=80), st.integers(1, 150), st.integers(1, 30), st.booleans())
+def test_plots_have_exactly_their_room(values, width, height, ascii_only):
+    drawn = plots.plot(_series(values), 60, Look(ascii_only=ascii_only), width, height)
+    assert len(drawn) in (1, height)
+    assert all(width_of(each) <= width for each in drawn[1:])
+    assert not ascii_only or "".join(map(plain, drawn)).isascii()
+
+
+def test_a_plot_tells_the_least_the_middle_and_the_most():
+    drawn = [plain(each) for each in plots.plot(_series([1, 2, 90]), 60, Look(), 80, 8)]
+    assert drawn[0].split() == ["lag", "now", "min", "1", "median", "2", "max", "90"]
+    assert drawn[1].startswith("  100.0│")
+    assert drawn[-1].split() == ["-1", "min", "-30", "s", "now"]
+
+
+def test_a_series_of_nothing_takes_one_line_and_leaves_the_room_to_the_others():
+    drawn = plots.stacked([_series([0, 0]), _series([1, 5])], 60, Look(), 60, 12)
+    assert len(drawn) == 12
+    assert [plain(each).startswith("lag now") for each in drawn[:3]] == [True, True, False]
 
 
 def test_more_than_nothing_is_always_visible():

@@ -16,12 +16,13 @@ from proglog.client.model import ClusterSnapshot, Member, PeerStatus, Segment
 from proglog.client.place import Place
 from proglog.client.plain import to_plain
 from proglog.client.safe_text import safe_text
+from proglog.client.words import duration_words
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import AnyRow
-from proglog.tui.views import events, header, member, members, replication, segments, throughput
+from proglog.tui.views import events, header, member, members, plots, replication, segments, throughput
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
@@ -48,6 +49,24 @@ class MainScreen(DashScreen[None]):
         Binding(
             "o", "watch", "Watch from", show=False, id="main.watch", tooltip="Watch from the member under the cursor"
         ),
+        Binding(
+            "plus,equals_sign",
+            "window(1)",
+            "More time",
+            show=False,
+            key_display="+",
+            id="main.window-more",
+            tooltip="Plots of a zoomed panel cover more time, up to 10 min",
+        ),
+        Binding(
+            "minus",
+            "window(-1)",
+            "Less time",
+            show=False,
+            key_display="-",
+            id="main.window-less",
+            tooltip="Plots of a zoomed panel cover less time, down to 1 min",
+        ),
         Binding("t", "tail", "Tail", id="main.tail", tooltip="The records at the end of the log, as they come"),
         Binding(
             "x", "remove", "Remove", show=False, id="main.remove", tooltip="Remove this failed member from the cluster"
@@ -62,6 +81,7 @@ class MainScreen(DashScreen[None]):
         super().__init__()
         self._active = PANELS[0]
         self._mode = _REPLICATION_MODES[0]
+        self._window = plots.WINDOWS[1]
         self._summaries: dict[str, tuple[Frame | None, str]] = {}
 
     def compose(self) -> ComposeResult:
@@ -76,6 +96,7 @@ class MainScreen(DashScreen[None]):
         }
         contents: dict[str, tuple[Widget, ...]] = {name: (table,) for name, table in tables.items()}
         contents["segments"] = (Lines(id="segment-map"), tables["segments"])
+        contents["replication"] = (tables["replication"], Lines(id="lag-plots"))
         contents["throughput"] = (Charts(id="throughput"),)
         with Container(id="panels"):
             for number, name in enumerate(PANELS, 1):
@@ -129,7 +150,19 @@ class MainScreen(DashScreen[None]):
             table.show(replication.origin_rows(state, self.look), replication.ORIGIN_COLUMNS)
         else:
             table.show(replication.matrix_rows(state, self.look), replication.matrix_columns(state, self.look))
+        self._show_lag_plots(state)
         self._caption("replication", self._summary("replication", state, replication.summary))
+
+    def _show_lag_plots(self, state: DashState) -> None:
+        """Shows the lags over time, below the peers, when the panel has the screen."""
+        area = self.query_one("#lag-plots", Lines)
+        peers = len(state.shown.peers) if state.shown else 0
+        room = self.panel("replication").size.height - min(peers, 8) - 2
+        area.display = self._zoomed and self._mode == "peers" and room >= plots.LEAST_ROWS
+        if area.display:
+            area.styles.height = room
+            area.styles.padding = (0, 0, 0, 3)
+            area.show(replication.plots(state, self.look, max(self.size.width - 7, 1), room, self._window))
 
     def _show_segments(self, state: DashState) -> None:
         self.table("segments").show(segments.rows(state, self.look))
@@ -139,8 +172,13 @@ class MainScreen(DashScreen[None]):
 
     def _show_throughput(self, state: DashState) -> None:
         charts = self.query_one("#throughput", Lines)
-        charts.show(throughput.lines(state, self.look, charts.size.width, charts.size.height))
-        self.panel("throughput").caption(throughput.axis(state))
+        width, height = charts.size.width, charts.size.height
+        if self._zoomed:
+            charts.show(throughput.plots(state, self.look, width, height, self._window))
+            self.panel("throughput").caption(f"last {duration_words(self._window)}, + and - change it")
+        else:
+            charts.show(throughput.lines(state, self.look, width, height))
+            self.panel("throughput").caption(throughput.axis(state))
 
     def _show_events(self, state: DashState) -> None:
         self.table("events").show(events.rows(state, self.look))
@@ -202,6 +240,16 @@ class MainScreen(DashScreen[None]):
     def action_zoom(self) -> None:
         """Gives the active panel the whole screen, or shows all again."""
         self._zoom(on=not self.query_one("#panels").has_class("-zoom"))
+
+    @property
+    def _zoomed(self) -> bool:
+        return self.query_one("#panels").has_class("-zoom")
+
+    def action_window(self, step: int) -> None:
+        """Plots cover more time, or less."""
+        place = plots.WINDOWS.index(self._window) + step
+        self._window = plots.WINDOWS[min(max(place, 0), len(plots.WINDOWS) - 1)]
+        self.show(self.dash.state)
 
     def action_mode(self) -> None:
         """Shows replication by peer, by origin, as a matrix."""

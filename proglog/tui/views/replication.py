@@ -3,8 +3,8 @@
 from functools import partial
 
 from proglog.client.frame import records_in
-from proglog.client.history import lag_behind, levels
-from proglog.client.lag import Lag, Trend, of_node, of_origin, of_peer
+from proglog.client.history import lag_age_behind, lag_behind, levels
+from proglog.client.lag import IN_STEP, Lag, Trend, of_node, of_origin, of_peer
 from proglog.client.model import ClusterSnapshot, OriginStatus, PeerOrigin, PeerState, PeerStatus
 from proglog.client.words import (
     bytes_words,
@@ -15,11 +15,13 @@ from proglog.client.words import (
     origin_id,
     peer_mark,
     short_count,
+    short_duration,
     trend_mark,
 )
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths
+from proglog.tui.views.plots import LEAST_ROWS, Series, stacked
 
 _ON_THE_WAY = 1_000
 PEER_COLUMNS = (
@@ -384,6 +386,37 @@ def _matrix_cell(count: int, most: int, first_hand: bool, look: Look) -> Line:
     else:
         text, role = f"-{short_count(most - count)}", Role.WARN
     return line(Span(text, role)) if first_hand else line(Span("~" + text, Role.MUTED))
+
+
+def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -> list[Line]:
+    """Returns the lag behind each peer in records and in seconds, those that trail most first, as many as fit."""
+    frames = state.shown_frames[-seconds:]
+    if not frames or state.shown is None:
+        return []
+    series = []
+    behind = {peer.name: (levels(frames, lag_behind(peer.name)), peer) for peer in state.shown.peers}
+    for name in sorted(behind, key=lambda name: -max(behind[name][0])):
+        records, peer = behind[name]
+        ages = levels(frames, lag_age_behind(name))
+        shown = look.safe(name, 30).text
+        series += [
+            Series(
+                name=f"behind {shown}",
+                now=f"{short_count(records[-1])} records" if records[-1] else lag_words(IN_STEP),
+                values=records,
+                words=short_count,
+                role=Role.WARN if peer.lag_records else Role.CHART,
+            ),
+            Series(
+                name=f"behind {shown}, in time",
+                now=duration_words(ages[-1]),
+                values=ages,
+                words=short_duration,
+                role=Role.ACCENT,
+            ),
+        ]
+    fitting = max(height // LEAST_ROWS, 1)
+    return stacked(series[:fitting], seconds, look, width, height)
 
 
 def summary(snapshot: ClusterSnapshot) -> str:

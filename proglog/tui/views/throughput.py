@@ -7,6 +7,7 @@ from proglog.client.words import bytes_words, duration_words, rate_words, short_
 from proglog.tui import charts
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
+from proglog.tui.views.plots import Series, stacked
 
 _Chart = tuple[Line, Sequence[float], Role]
 
@@ -29,6 +30,31 @@ def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
         drawn.append(title)
         drawn += [line(Span(text, role)) for text in _area(values, width, rows, look)]
     return drawn
+
+
+def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -> list[Line]:
+    """Returns the same with scales, spread and time axis: for a panel that has the whole screen."""
+    frames = state.shown_frames
+    if not frames:
+        return [line(Span("no history yet", Role.MUTED))]
+    span = frames[-seconds - 1 :]
+    written, lag, read = rates(span, appended), levels(span, total_lag), rates(span, served)
+    size = bytes_words(rate_now(frames, appended_bytes))
+    behind = f"{short_count(lag[-1])} records" if lag[-1] else "in step"
+    series = (
+        Series(
+            name="appended",
+            now=f"{rate_words(rate_now(frames, appended))}, {size}/s",
+            values=written,
+            words=rate_words,
+            role=Role.CHART,
+        ),
+        Series(name="lag", now=behind, values=lag, words=short_count, role=Role.WARN),
+        Series(
+            name="served", now=rate_words(rate_now(frames, served)), values=read, words=rate_words, role=Role.ACCENT
+        ),
+    )
+    return stacked(series, seconds, look, width, height)
 
 
 def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
