@@ -83,7 +83,7 @@ async def test_no_size_is_too_small_or_too_large(open_dash, world):
 async def test_resizes_that_come_faster_than_paints_end_in_the_last_size(open_dash, world):
     async with open_dash(SIZES[0]) as dash:
         await live(dash, world)
-        for step in range(60):
+        for step in range(20):
             await dash.pilot.resize_terminal(1 + step * 5 % 150, 1 + step * 3 % 45)
             await dash.run()
         await dash.pilot.resize_terminal(*SIZES[0])

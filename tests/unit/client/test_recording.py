@@ -16,6 +16,7 @@ from proglog.client.model import ClusterSnapshot
 from proglog.client.plain import snapshot_from_plain, to_plain
 from proglog.errors import InvalidRequestError, StorageError
 
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))  # as agents are read
 snapshots = st.from_type(ClusterSnapshot)
 
 
