@@ -1,6 +1,7 @@
 """Replication between the agent and each peer: by peer, by origin, and as a matrix of who holds how much."""
 
 from functools import partial
+from itertools import takewhile
 
 from proglog.client.frame import records_in
 from proglog.client.history import lag_age_behind, lag_behind, levels
@@ -24,6 +25,10 @@ from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths
 from proglog.tui.views.plots import LEAST_ROWS, Series, stacked
 
 _ON_THE_WAY = 1_000
+_COUNTS_UP_TO = 5
+_SHARES_UP_TO = 12
+_NAMED = 12
+"""Nodes that are named in one row of a matrix."""
 PEER_COLUMNS = (
     Column(
         title="PEER",
@@ -299,23 +304,52 @@ _MATRIX_ORIGIN = Help(
     judge="Two ids for one name: that node lost its directory and began a new one.",
 )
 _MATRIX_HOLDER = Help(
-    means="What this node holds of the origin: ✓ and a count if all that is known of, or how much is missing. ~ is hearsay: the node does not say so itself now.",
+    means="What this node holds of the origin: ✓ if it is all that is known of, or how much is missing and the share that is there. ~ is hearsay: the node does not say so itself now.",
     judge="✓ in every column is safe: the loss of one node loses nothing. A row with one ✓ alone stands on one disk.",
     act="Where something is missing for minutes, watch from that node and read what it trails by.",
 )
 
 
+_WHOLE_ON = Help(
+    means="On how many of the known nodes all records of this origin are.",
+    judge="All of them is well. 1: the records stand on one disk alone.",
+    act="See who misses some: it says so itself when you watch from there.",
+)
+_MISSING_AT = Help(
+    means="The nodes that miss records of this origin, the worst first, with the share that they have.",
+    judge="nobody is well; the same name in every row is a node that is ill, or new.",
+)
+
+
 def matrix_columns(state: DashState, look: Look) -> tuple[Column, ...]:
-    """Returns a column for the origins and one for each node that is known to hold copies."""
+    """Returns the columns of the matrix: the fewer nodes, the more is said of each.
+
+    Up to five have counts, up to twelve the share that they hold; of more, those that miss something are named.
+    """
     names = _holders(state)
-    titles = [look.safe(name, 14).text for name in names]
-    return (
+    first = (
         Column(title="ORIGIN", width=14, flex=1, limit=30, help=_MATRIX_ORIGIN),
+        Column(title="WHOLE ON", width=8, right=True, help=_WHOLE_ON),
+    )
+    if len(names) > _SHARES_UP_TO:
+        return (*first, Column(title="MISSING AT", width=12, flex=6, help=_MISSING_AT))
+    counts = len(names) <= _COUNTS_UP_TO
+    width, limit, cut = (10, 16, 0) if counts else (5, 8, len(_common_start(names)))
+    titles = [look.safe(name[cut:] or name, limit).text for name in names]
+    return (
+        *first,
         *(
-            Column(title=title, width=9, flex=1, right=True, rank=rank, limit=16, help=_MATRIX_HOLDER)
-            for rank, title in enumerate(titles)
+            Column(title=title, width=width, flex=1, right=True, rank=rank, limit=limit, help=_MATRIX_HOLDER)
+            for rank, title in enumerate(titles, 1)
         ),
     )
+
+
+def _common_start(names: list[str]) -> str:
+    """Returns what all names begin with, up to a hyphen or dot: ``node-`` says nothing at the head of a column."""
+    ends = zip(min(names), max(names), strict=False)
+    start = "".join(left for left, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
+    return start[: max(start.rfind("-"), start.rfind(".")) + 1]
 
 
 def matrix_rows(state: DashState, look: Look) -> list[Row]:
@@ -330,7 +364,7 @@ def matrix_rows(state: DashState, look: Look) -> list[Row]:
     rows = []
     for origin in _all_origins(state):
         held = [records_in(told[name].get(origin.origin, 0)) for name in names]
-        rows.append(_matrix_row(origin, held, first_hand, look))
+        rows.append(_matrix_row(origin, names, held, first_hand, look))
     return rows
 
 
@@ -366,26 +400,56 @@ def _told_by(name: str, state: DashState) -> dict[bytes, int]:
     return told
 
 
-def _matrix_row(origin: OriginStatus, held: list[int], first_hand: list[bool], look: Look) -> Row:
+def _matrix_row(origin: OriginStatus, names: list[str], held: list[int], first_hand: list[bool], look: Look) -> Row:
     most = max(held)
+    whole = sum(count >= most for count in held)
+    cells = [_matrix_cell(count, most, own, len(names), look) for count, own in zip(held, first_hand, strict=True)]
+    if len(names) > _SHARES_UP_TO:
+        cells = [_missing_at(names, held, first_hand, look)]
+    role = Role.GOOD if whole == len(held) else Role.BAD if whole == 1 and most else Role.WARN
     return Row(
         key=origin.origin.hex(),
         cells=(
             origin_name(origin.node_name, origin.origin, look),
-            *(_matrix_cell(count, most, own, look) for count, own in zip(held, first_hand, strict=True)),
+            line(Span(f"{whole} of {len(held)}", role)),
+            *cells,
         ),
-        sort=(origin.node_name, *held),
+        sort=(origin.node_name, whole, *(held if len(names) <= _SHARES_UP_TO else [most - min(held)])),
         source=origin,
     )
 
 
-def _matrix_cell(count: int, most: int, first_hand: bool, look: Look) -> Line:
+def _matrix_cell(count: int, most: int, first_hand: bool, nodes: int, look: Look) -> Line:
     """Returns a count, or what is missing; ``~`` and dimmed when another node says so."""
+    counts = nodes <= _COUNTS_UP_TO
     if count >= most:
-        text, role = look.pick("✓ ", "= ") + short_count(count), Role.GOOD
+        text, role = look.pick("✓", "=") + (f" {short_count(count)}" if counts else ""), Role.GOOD
     else:
-        text, role = f"-{short_count(most - count)}", Role.WARN
-    return line(Span(text, role)) if first_hand else line(Span("~" + text, Role.MUTED))
+        text, role = (f"-{short_count(most - count)} " if counts else "") + _share(count, most), Role.WARN
+    return line(Span(text, role)) if first_hand else line(Span("~" + text, Role.MUTED if count >= most else role))
+
+
+def _share(count: int, most: int) -> str:
+    """Returns a share that is never rounded up to all, nor down to nothing."""
+    return f"{min(max(100 * count // most, 1 if count else 0), 99)}%"
+
+
+def _missing_at(names: list[str], held: list[int], first_hand: list[bool], look: Look) -> Line:
+    most = max(held)
+    missing = sorted(
+        (count, name, own) for name, count, own in zip(names, held, first_hand, strict=True) if count < most
+    )
+    if not missing:
+        return line(Span("nobody", Role.GOOD))
+    told: list[Span] = []
+    for count, name, own in missing[:_NAMED]:
+        told += [
+            Span(", " if told else ""),
+            look.safe(name, 24, role=Role.WARN),
+            Span(f" {'' if own else '~'}{_share(count, most)}", Role.MUTED),
+        ]
+    more = len(missing) - _NAMED
+    return line(*told, Span(f" and {more} more" if more > 0 else "", Role.MUTED))
 
 
 def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -> list[Line]:
