@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check lint types imports fmt proto completions docs bench bench-full clean tools
+.PHONY: help setup demo test test-long check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ completions: $(STAMP)  ## Regenerate the shell completions
 docs: $(STAMP)  ## Regenerate the reference pages
 	$(BIN)/python tools/gen_api_docs.py
 	$(BIN)/python tools/gen_cli_docs.py
+
+screenshots: $(STAMP)  ## Draw the pictures of the dashboard anew
+	$(BIN)/python tools/gen_screenshots.py
 
 bench: $(STAMP)  ## The benchmarks at their small size
 	$(BIN)/python -m benchmarks

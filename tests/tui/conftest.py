@@ -276,18 +276,6 @@ def world() -> World:
 
 
 @pytest.fixture
-def picture() -> Callable[[str, str], None]:
-    """With PROGLOG_UPDATE_GOLDENS=1 writes a picture beside the guide; not compared, since Textual moves its pixels."""
-
-    def write(name: str, svg: str) -> None:
-        if os.environ.get("PROGLOG_UPDATE_GOLDENS"):
-            guides = Path(__file__).parents[2] / "docs" / "guides"
-            (guides / f"{name}.svg").write_text(svg, encoding="utf-8")
-
-    return write
-
-
-@pytest.fixture
 def golden() -> Callable[[str, str], None]:
     """Compares a screen with ``goldens/NAME.txt``; PROGLOG_UPDATE_GOLDENS=1 writes the file instead."""
 

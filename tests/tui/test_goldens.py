@@ -58,16 +58,6 @@ async def test_ascii_terminals_get_ascii_alone(open_dash, world):
             await home(dash)
 
 
-async def test_the_picture_of_the_guide_can_be_drawn(open_dash, world, picture):
-    async with open_dash((140, 36)) as dash:
-        await live(dash, world)
-        await dash.press("3")
-        drawn = dash.app.export_screenshot(title="proglog dash")
-        assert drawn.startswith("<svg")
-        assert "streaming" in drawn
-        picture("dashboard", drawn)
-
-
 async def test_no_size_is_too_small_or_too_large(open_dash, world):
     async with open_dash(SIZES[0]) as dash:
         await live(dash, world)

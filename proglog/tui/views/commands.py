@@ -136,6 +136,11 @@ MAKERS: Sequence[tuple[str, str, Maker]] = (
         lambda scene: (_table(scene), *scene.source, "--output", "json") if _table(scene) else None,
     ),
     ("table.open", "What is under the cursor", _opened),
+    (
+        "app.alerts",
+        "What needs attention, as words and as an exit code",
+        lambda scene: ("check", "--explain", *scene.source) if scene.addr else None,
+    ),
     ("main.tail", "The records at the end of the log, as they come", _tail),
     ("main.remove", "Removes the member, without asking", _removed),
     (
