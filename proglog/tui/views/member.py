@@ -1,5 +1,9 @@
 """One member in full: who it is, how fast it writes, how its copies stand, what happened to it."""
 
+from collections.abc import Iterator
+
+from proglog.client.alerts import Limits
+from proglog.client.frame import records_in
 from proglog.client.happenings import happenings
 from proglog.client.history import lag_behind, levels, rate_now, rates, written_by
 from proglog.client.lag import of_peer
@@ -10,12 +14,13 @@ from proglog.client.words import (
     count_words,
     duration_words,
     member_mark,
+    origin_id,
     peer_mark,
     rate_words,
     short_count,
 )
 from proglog.tui import charts
-from proglog.tui.spans import Line, Look, Role, Span, line
+from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.table import render_cells
 from proglog.tui.views import events, header, members, replication
@@ -23,6 +28,12 @@ from proglog.tui.views import events, header, members, replication
 _LABEL = 12
 _CHART_ROWS = 4
 _EVENTS = 8
+_DAMAGED = 8
+_EARLIER = 8
+_HOLDS = 16
+_SKEW_SECONDS = 2.0
+"""Clocks that differ by less than words are under way at most."""
+_LIMITS = Limits()
 
 
 def lines(name: str, state: DashState, look: Look, width: int) -> list[Line]:
@@ -32,13 +43,18 @@ def lines(name: str, state: DashState, look: Look, width: int) -> list[Line]:
     if snapshot is None or member is None:
         return [line(Span("no longer a member", Role.MUTED))]
     return [
-        *_identity(member, state, look),
-        *(_agent(snapshot, state, look) if member.local else ()),
-        *_alerts(name, state, look),
+        *_wrapped(_identity(member, state, look), width, _LABEL),
+        *_wrapped(_alerts(name, state, look), width, 2),
+        *_wrapped(_own_word(member, snapshot, state, look), width, _LABEL),
         *_writes(name, state, look, width),
         *_replication(name, snapshot, state, look, width),
         *_events(name, state, snapshot, look),
     ]
+
+
+def _wrapped(lines: list[Line], width: int, indent: int) -> Iterator[Line]:
+    for each in lines:
+        yield from wrap(each, width, indent=min(indent, width // 3))
 
 
 def _fact(label: str, *parts: Span | str) -> Line:
@@ -63,34 +79,120 @@ def _identity(member: Member, state: DashState, look: Look) -> list[Line]:
     return facts
 
 
-def _agent(snapshot: ClusterSnapshot, state: DashState, look: Look) -> list[Line]:
-    """Returns what only the agent itself knows."""
-    node, log = snapshot.node, snapshot.log
-    up = duration_words((state.agent_now_ms - node.started_at_ms) / 1000)
-    ends = node.certificate_expires_at_ms
-    certificate = f", certificate ends in {duration_words((ends - state.agent_now_ms) / 1000)}" if ends else ""
-    gossip = "encrypted" if node.gossip_encrypted else "in clear"
-    served, appended = short_count(log.records_served), short_count(log.records_appended)
+def _own_word(member: Member, snapshot: ClusterSnapshot, state: DashState, look: Look) -> list[Line]:
+    """Returns what the member says of itself; that it says nothing, if so."""
+    own = snapshot if member.local else state.first_hand(member.name)
+    if own is None:
+        speaker = look.safe(snapshot.node.name, 40).text
+        hearsay = f"{look.pick('◌', '~')} it does not speak for itself now: what follows is what {speaker} knows of it"
+        return [*heading("by its own word"), line(Span(hearsay, Role.WARN))]
     return [
-        *heading("the agent that answers"),
-        _fact("runs", "proglog ", look.safe(node.version, 40), f" for {up}"),
+        *heading("by its own word"),
+        *_runs(own, snapshot, look),
+        *_clock(member, own, state),
+        *_log(own, look),
+        *_holds(member, own, look),
+    ]
+
+
+def _runs(own: ClusterSnapshot, shown: ClusterSnapshot, look: Look) -> list[Line]:
+    node, log = own.node, own.log
+    up = duration_words((own.taken_at_ms - node.started_at_ms) / 1000)
+    watched = shown.node
+    differs = node.version != watched.version
+    other = f"; {look.safe(watched.name, 40).text} runs {look.safe(watched.version, 20).text}" if differs else ""
+    served, appended = short_count(log.records_served), short_count(log.records_appended)
+    gossip = "encrypted" if node.gossip_encrypted else "in clear"
+    return [
+        _fact("runs", "proglog ", look.safe(node.version, 40), f" for {up}", Span(other, Role.WARN)),
         _fact("listens", look.safe(node.rpc_addr), " for gRPC, ", look.safe(node.bind_addr), " for gossip"),
-        _fact(
-            "security",
-            f"{'TLS' if node.tls else 'no TLS'}, {'ACL' if node.acl else 'no ACL'}, gossip {gossip}",
-            certificate,
-        ),
-        _fact("origin", node.origin.hex()),
-        _fact("log", look.safe(node.data_dir), f", {bytes_words(log.bytes)}, fsync ", look.safe(log.fsync, 20)),
+        _fact("security", f"{'TLS' if node.tls else 'no TLS'}, {'ACL' if node.acl else 'no ACL'}, gossip {gossip}"),
+        *_certificate(own),
         _fact("since start", f"{appended} records appended, {served} served"),
     ]
+
+
+def _certificate(own: ClusterSnapshot) -> list[Line]:
+    ends = own.node.certificate_expires_at_ms
+    if not ends:
+        return []
+    left_s = (ends - own.taken_at_ms) / 1000
+    role = Role.WARN if left_s < _LIMITS.certificate_days * 86_400 else Role.TEXT
+    return [_fact("certificate", Span(f"ends in {duration_words(left_s)}" if left_s > 0 else "has ended", role))]
+
+
+def _clock(member: Member, own: ClusterSnapshot, state: DashState) -> list[Line]:
+    """Returns by how much the member's clock differs from that of the watched one, where that is more than a delay."""
+    if member.local or state.latest is None or member.name not in state.others:
+        return []
+    ahead = (own.taken_at_ms - state.latest.taken_at_ms) / 1000
+    ahead -= state.others[member.name][1] - state.received_at
+    if abs(ahead) < _SKEW_SECONDS:
+        return []
+    words = (
+        f"about {duration_words(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} the watched one's: check its NTP"
+    )
+    return [_fact("clock", Span(words, Role.WARN))]
+
+
+def _log(own: ClusterSnapshot, look: Look) -> list[Line]:
+    log = own.log
+    records = count_words(log.end_offset - log.start_offset)
+    facts = [
+        _fact(
+            "log",
+            Span(f"{records} records, {bytes_words(log.bytes)} in {log.segment_count} segments, fsync "),
+            look.safe(log.fsync, 20),
+            Span(", "),
+            look.safe(log.state, 20, role=Role.GOOD if log.state == "ok" else Role.BAD),
+        ),
+        _fact("directory", look.safe(own.node.data_dir)),
+    ]
+    if log.disk_total_bytes > 0:
+        share = log.disk_free_bytes / log.disk_total_bytes
+        role = Role.WARN if share < _LIMITS.disk_free_ratio else Role.CHART
+        free = f"  {share:.0%} free, {bytes_words(log.disk_free_bytes)} of {bytes_words(log.disk_total_bytes)}"
+        facts.append(_fact("disk", look.bar(1 - share, 20, role=role), free))
+    for lost in log.damaged[:_DAMAGED]:
+        where = f"{look.pick('✖', 'x')} offsets {lost.start_offset:,} to {lost.end_offset - 1:,} cannot be read: "
+        facts.append(_fact("damaged", Span(where, Role.BAD), look.safe(lost.detail)))
+    if len(log.damaged) > _DAMAGED:
+        facts.append(_fact("", f"and {len(log.damaged) - _DAMAGED:,} more ranges"))
+    if log.recovery:
+        facts.append(_fact("repaired", look.safe(log.recovery, 300)))
+    return facts
+
+
+def _holds(member: Member, own: ClusterSnapshot, look: Look) -> list[Line]:
+    """Returns how much the member has of whose records, and which directories of its own there have been."""
+    facts = [_fact("origin", f"{own.node.origin.hex()}")]
+    if own.node.origin_reason:
+        facts.append(_fact("", "new because ", look.safe(own.node.origin_reason, 300, role=Role.WARN)))
+    earlier = [each for each in own.origins if each.node_name == member.name and each.origin != own.node.origin]
+    facts += [
+        _fact("earlier", f"{origin_id(each.origin)}, {count_words(records_in(each.next_sequence))} records")
+        for each in earlier[:_EARLIER]
+    ]
+    for each in sorted(own.origins, key=lambda origin: (origin.node_name, origin.origin))[:_HOLDS]:
+        source = ("  pulled from ", look.safe(each.source, 40)) if each.source else ()
+        facts.append(
+            _fact(
+                "has of",
+                *replication.origin_name(each.node_name, each.origin, look),
+                f"  {count_words(records_in(each.next_sequence))} records, {bytes_words(each.bytes)}",
+                *source,
+            )
+        )
+    if len(own.origins) > _HOLDS:
+        facts.append(_fact("", f"and of {len(own.origins) - _HOLDS} more origins"))
+    return facts
 
 
 def _alerts(name: str, state: DashState, look: Look) -> list[Line]:
     about = [alert for alert in state.alerts if alert.subject == name]
     if not about:
         return []
-    told = [[header.alert_words(alert, look), header.advice_words(alert, look)] for alert in about]
+    told = [(header.alert_words(alert, look), header.advice_words(alert, look)) for alert in about]
     return [*heading("needs attention"), *(spans for pair in told for spans in pair)]
 
 
