@@ -1,5 +1,7 @@
 """A channel to an agent, and what its failures mean."""
 
+from typing import TypeVar
+
 import grpc
 import grpc.aio
 
@@ -7,6 +9,8 @@ from proglog.errors import AccessError, DeadlineError, ProglogError, Unauthentic
 from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.rpc.status import from_status
 from proglog.security.tls import TLSFiles, channel_credentials
+
+Message = TypeVar("Message")
 
 OPTIONS = (
     # The default back-off grows to two minutes: a dashboard would look dead for as long, and is to be back in a second.
@@ -33,6 +37,17 @@ def open_channel(addr: str, tls: TLSFiles | None) -> grpc.aio.Channel:
     if tls is None:
         return grpc.aio.insecure_channel(addr, options=OPTIONS)
     return grpc.aio.secure_channel(addr, channel_credentials(tls), options=OPTIONS)
+
+
+def understood(message: Message | None, addr: str) -> Message:
+    """Return a message; for bytes that are none, gRPC hands out ``None``.
+
+    Raises:
+        UnavailableError: What came is no message of this version.
+    """
+    if message is None:
+        raise UnavailableError(f"{addr} speaks another language: what it sent is no message of this version")
+    return message
 
 
 def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> ProglogError:

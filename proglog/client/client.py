@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
-from proglog.client.channel import error_of, open_channel
+from proglog.client.channel import error_of, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
 from proglog.client.named import NamedPosition, named_position_of
@@ -227,7 +227,8 @@ class Client:
         call = self._cluster.Watch(request)
         reader = SnapshotReader()
         try:
-            async for status in call:
+            async for message in call:
+                status = understood(message, self.addr)
                 if of_itself:
                     status.ClearField("peers")
                     status.ClearField("events")
@@ -271,7 +272,7 @@ class Client:
 
     async def _answer(self, call: Awaitable[Answer]) -> Answer:
         try:
-            return await call
+            return understood(await call, self.addr)
         except grpc.aio.AioRpcError as exc:
             raise self._error_of(exc) from exc
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2
+from proglog.client.channel import understood
 from proglog.client.cursor import Cursor
 from proglog.errors import ProglogError, UnavailableError
 from proglog.record import control, scan
@@ -103,7 +104,7 @@ class ConsumeStream:
         """
         if not self._resolved:
             try:
-                first = await anext(self._responses)
+                first = understood(await anext(self._responses), "the agent")
             except grpc.aio.AioRpcError as exc:
                 raise self._error_of(exc) from exc
             except StopAsyncIteration as exc:
@@ -123,7 +124,8 @@ class ConsumeStream:
         """
         try:
             await self.resolved()
-            async for response in self._responses if self._left != 0 else _nothing():
+            async for message in self._responses if self._left != 0 else _nothing():
+                response = understood(message, "the agent")
                 self._tell_gone(response.gone)
                 for batch in scan.batches(response.batches):
                     fetched = self._wanted(batch)

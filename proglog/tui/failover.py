@@ -30,6 +30,8 @@ FIRST_ANSWER = 1.0
 """Seconds that a candidate has for its first word."""
 RETRY_INTERVALS = (0.2, 0.2, 0.3)
 """Seconds before each further try of the watched agent; the last one stays: it is to be back within a second."""
+REFUSED_INTERVALS = (0.5, 1.0, 2.0, 5.0)
+"""Seconds before each further try of an agent that is there and says no; the last one stays."""
 ROUND_INTERVALS = (0.2, 0.5, 1.0, 2.0)
 """Seconds between two rounds through the candidates; the last one stays."""
 OTHER_INTERVALS = (1.0, 2.0, 5.0, 15.0, 30.0)
@@ -55,6 +57,11 @@ class Candidate:
 def is_gone(error: ProglogError) -> bool:
     """Whether an agent that failed like this cannot be reached; otherwise it is there, and says no."""
     return isinstance(error, _GONE) and not isinstance(error, _REFUSED)
+
+
+def retry_after(error: ProglogError, attempt: int) -> float:
+    """Returns the seconds until the watched agent is tried again, which has failed ``attempt`` times, from 1."""
+    return after(attempt, RETRY_INTERVALS if is_gone(error) else REFUSED_INTERVALS)
 
 
 def after(attempt: int, intervals: tuple[float, ...]) -> float:

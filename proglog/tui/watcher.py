@@ -96,7 +96,7 @@ class Watcher:
                 except ProglogError as exc:
                     error = exc
                 attempt += 1
-                wait = after(attempt, failover.RETRY_INTERVALS)
+                wait = failover.retry_after(error, attempt)
                 lost = ConnectionLost(at=self._clock(), attempt=attempt, retry_in=wait, error=str(error))
                 await self._queue.put(lost)
                 if self._stand_in is None and self._known is not None and failover.is_gone(error):
