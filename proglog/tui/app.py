@@ -80,6 +80,7 @@ def run_dash(
     chosen, warnings = keymap.checked(keys or {}, keys_from)
     source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
     ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes across the screen what it thinks of a connection
     if not os.environ.get("NO_COLOR"):
         os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
     recording = Recorder(record, source.target) if record else nullcontext()

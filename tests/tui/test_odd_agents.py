@@ -1,8 +1,9 @@
 """Agents that do not behave: one that talks rubbish, one that never stops, one that says nothing, one that says no."""
 
 import asyncio
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import grpc.aio
@@ -11,16 +12,18 @@ import pytest
 from proglog.api.v1 import cluster_pb2
 from proglog.errors import PermissionDeniedError, UnavailableError
 from proglog.rpc.convert import to_message
+from proglog.testing.terminal import Terminal
 from proglog.tui import failover, watcher
 from proglog.tui.source import LiveSource
 from proglog.tui.state import ConnectionLost, DashState, SnapshotArrived, reduce
 
 Said = Callable[[], AsyncIterator[bytes]]
+Stop = Callable[[float | None], Awaitable[None]]
 
 
 @asynccontextmanager
-async def _agent(said: Said) -> AsyncIterator[str]:
-    """Serves one stream of raw bytes as the watch call."""
+async def _agent(said: Said) -> AsyncIterator[tuple[str, Stop]]:
+    """Serves one stream of raw bytes as the watch call; yields its address, and what stops it with so much grace."""
 
     async def watch(request: bytes, context: object) -> AsyncIterator[bytes]:
         async for each in said():
@@ -31,7 +34,7 @@ async def _agent(said: Said) -> AsyncIterator[str]:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("proglog.v1.Cluster", handlers),))
     addr = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
-    yield addr
+    yield addr, server.stop
     await server.stop(0)
 
 
@@ -65,7 +68,7 @@ async def test_an_agent_that_talks_rubbish_is_lost_not_the_dashboard(data: bytes
         yield data
         await asyncio.Event().wait()
 
-    async with _agent(rubbish) as addr:
+    async with _agent(rubbish) as (addr, _):
         state, _ = await _events(addr, 3)
         assert (state.attempt, state.latest) == (3, None)
         assert "speaks another language" in state.error
@@ -80,11 +83,34 @@ async def test_an_agent_that_never_stops_talking_holds_nobody_up(world) -> None:
                 yield data
             await asyncio.sleep(0.001)
 
-    async with _agent(flood) as addr:
+    async with _agent(flood) as (addr, _):
         state, held_up = await _events(addr, 2_000)
         assert state.latest is not None
         assert len(state.frames) < 30
         assert held_up < 0.5
+
+
+async def test_a_connection_that_breaks_leaves_no_words_on_the_screen(world) -> None:
+    data = to_message(world.snapshot()).SerializeToString()
+
+    async def once() -> AsyncIterator[bytes]:
+        yield data
+        await asyncio.Event().wait()
+
+    def watch(addr: str, stop: Callable[[], object]) -> str:
+        with Terminal([sys.executable, "-m", "proglog", "dash", "--addr", addr], columns=120, lines=30) as terminal:
+            terminal.until(lambda text: "● live" in text and "Quit" in text)
+            stop()
+            terminal.until(lambda text: "reconnecting" in text)
+            terminal.send("q")
+            assert terminal.ended() == 0
+            return terminal.text
+
+    async with _agent(once) as (addr, stop):
+        loop = asyncio.get_running_loop()
+        text = await asyncio.to_thread(watch, addr, lambda: asyncio.run_coroutine_threadsafe(stop(0), loop).result(10))
+        assert "goaway" not in text.lower()
+        assert "chttp2" not in text
 
 
 async def test_an_empty_status_is_shown_as_one() -> None:
@@ -92,7 +118,7 @@ async def test_an_empty_status_is_shown_as_one() -> None:
         yield cluster_pb2.Status().SerializeToString()
         await asyncio.Event().wait()
 
-    async with _agent(empty) as addr:
+    async with _agent(empty) as (addr, _):
         state, _ = await _events(addr, 1)
         assert state.shown.node.name == ""
         assert state.alerts == ()
@@ -103,7 +129,7 @@ async def test_an_agent_that_says_nothing_at_all_is_waited_for() -> None:
         await asyncio.Event().wait()
         yield b""
 
-    async with _agent(silence) as addr:
+    async with _agent(silence) as (addr, _):
         stream = LiveSource(addr).events()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
@@ -118,7 +144,7 @@ async def test_nothing_runs_on_when_the_reader_leaves(world) -> None:
         yield data
         await asyncio.Event().wait()
 
-    async with _agent(once) as addr:
+    async with _agent(once) as (addr, _):
         before = {task for task in asyncio.all_tasks() if "Watcher" in repr(task.get_coro())}
         stream = LiveSource(addr).events()
         assert isinstance(await anext(stream), SnapshotArrived)
