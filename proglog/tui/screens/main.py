@@ -219,7 +219,7 @@ class MainScreen(DashScreen[None]):
         self._active = name
         for other in PANELS:
             self.panel(other).set_class(other == name, "-active")
-        self.query_one(f"#{name}").focus()
+        self.set_focus(self.query_one(f"#{name}"))  # at once: the next key may be here already
         self.dash.mark_dirty()
 
     def _zoom(self, *, on: bool) -> None:
@@ -328,7 +328,7 @@ class MainScreen(DashScreen[None]):
 
     def _close_filter(self) -> None:
         self.query_one("#filter").display = False
-        self.query_one(f"#{self._active}").focus()
+        self.set_focus(self.query_one(f"#{self._active}"))
 
     def action_back(self) -> None:
         """Leaves the innermost of filter, zoom and pause."""

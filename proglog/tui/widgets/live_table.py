@@ -21,6 +21,8 @@ from proglog.tui.widgets.painted import Painted
 Edge = Literal["first", "last"]
 
 _MARK_WIDTH = 2
+_CELL_WIDTH = 60
+"""Cells that the text under the cursor is made for, where it follows the width."""
 
 
 class LiveTable(Painted, can_focus=True):
@@ -116,7 +118,8 @@ class LiveTable(Painted, can_focus=True):
         if self.row is None:
             return ""
         shown = self.row.cells[self._in_view()[self.column]]
-        return "" if callable(shown) else plain(shown)
+        text = plain(shown(_CELL_WIDTH) if callable(shown) else shown)
+        return text if any(map(str.isalnum, text)) else ""
 
     def _in_view(self) -> list[int]:
         return list(column_widths(self._columns, self.size.width - _MARK_WIDTH))
