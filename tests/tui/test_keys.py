@@ -166,7 +166,7 @@ async def test_a_member_is_live_while_it_is_read(open_dash, world):
         await dash.press("down", "enter")
         world.lag["node-b"] = 777
         await dash.run()
-        assert "777 records behind" in dash.text
+        assert "777 records, 199 kB" in dash.text
 
 
 async def test_o_watches_from_the_member_under_the_cursor(open_dash):
