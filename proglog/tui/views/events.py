@@ -17,7 +17,7 @@ COLUMNS = (
     ),
     Column(
         title="EVENT",
-        width=18,
+        width=16,
         flex=1,
         limit=24,
         help=Help(

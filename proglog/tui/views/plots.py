@@ -39,6 +39,8 @@ class Series:
     words: Callable[[float], str]
     """A value in a few characters."""
     role: Role
+    least: float = 0.0
+    """The top of the scale at least: what is small for this quantity looks small."""
 
 
 def plot(series: Series, seconds: int, look: Look, width: int, height: int) -> list[Line]:
@@ -47,12 +49,14 @@ def plot(series: Series, seconds: int, look: Look, width: int, height: int) -> l
     if height < LEAST_ROWS or width < _SCALE + 12:
         return [_title(series, recent)][:height]
     rows, cells = height - 3, width - _SCALE - 1
-    top = charts.rounded_up(max(recent, default=0.0))
+    top = charts.rounded_up(max([*recent, series.least]))
     drawn = charts.area(
         charts.spread_out(series.values, seconds, cells), cells, rows, top=top, ascii_only=look.ascii_only
     )
     labels = {rows // 2: series.words(top * (rows - rows // 2) / rows)[: _SCALE - 1]} if rows > 3 else {}
     labels[0] = series.words(top)[: _SCALE - 1]
+    if labels.get(rows // 2) == labels[0]:
+        labels = {0: labels[0]}
     bar, corner, flat = look.pick("│", "|"), look.pick("└", "+"), look.pick("─", "-")
     area = [
         line(Span(labels.get(row, "").rjust(_SCALE - 1) + bar, Role.MUTED), Span(text, series.role))

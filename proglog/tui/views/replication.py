@@ -223,9 +223,13 @@ def _peer_row(peer: PeerStatus, state: DashState, look: Look) -> Row:
 
 
 def _peer_lag(records: int) -> Line:
-    """Returns how much a peer lacks: a few records are on their way, many are a lag."""
-    role = Role.MUTED if not records else Role.TEXT if records < _ON_THE_WAY else Role.WARN
-    return line(Span(short_count(records), role))
+    """Returns how much a peer lacks."""
+    return line(Span(short_count(records), _missing_role(records) if records else Role.MUTED))
+
+
+def _missing_role(records: int) -> Role:
+    """Returns the role of what is missing: a few records are on their way, many are a lag."""
+    return Role.TEXT if records < _ON_THE_WAY else Role.WARN
 
 
 def _peer_lag_cell(peer: PeerStatus, look: Look) -> Cell:
@@ -406,7 +410,9 @@ def _matrix_row(origin: OriginStatus, names: list[str], held: list[int], first_h
     cells = [_matrix_cell(count, most, own, len(names), look) for count, own in zip(held, first_hand, strict=True)]
     if len(names) > _SHARES_UP_TO:
         cells = [_missing_at(names, held, first_hand, look)]
-    role = Role.GOOD if whole == len(held) else Role.BAD if whole == 1 and most else Role.WARN
+    second = sorted(held)[-2] if len(held) > 1 else most
+    alone = Role.BAD if most - second >= _ON_THE_WAY else Role.WARN
+    role = Role.GOOD if whole == len(held) else alone if most - min(held) >= _ON_THE_WAY else Role.TEXT
     return Row(
         key=origin.origin.hex(),
         cells=(
@@ -425,7 +431,10 @@ def _matrix_cell(count: int, most: int, first_hand: bool, nodes: int, look: Look
     if count >= most:
         text, role = look.pick("✓", "=") + (f" {short_count(count)}" if counts else ""), Role.GOOD
     else:
-        text, role = (f"-{short_count(most - count)} " if counts else "") + _share(count, most), Role.WARN
+        text, role = (
+            (f"-{short_count(most - count)} " if counts else "") + _share(count, most),
+            _missing_role(most - count),
+        )
     return line(Span(text, role)) if first_hand else line(Span("~" + text, Role.MUTED if count >= most else role))
 
 
@@ -470,6 +479,7 @@ def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -
                 values=records,
                 words=short_count,
                 role=Role.WARN if peer.lag_records else Role.CHART,
+                least=100.0,
             ),
             Series(
                 name=f"behind {shown}, in time",
@@ -477,6 +487,7 @@ def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -
                 values=ages,
                 words=short_duration,
                 role=Role.ACCENT,
+                least=1.0,
             ),
         ]
     fitting = max(height // LEAST_ROWS, 1)

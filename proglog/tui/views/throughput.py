@@ -49,7 +49,7 @@ def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -
             words=rate_words,
             role=Role.CHART,
         ),
-        Series(name="lag", now=behind, values=lag, words=short_count, role=Role.WARN),
+        Series(name="lag", now=behind, values=lag, words=short_count, role=Role.WARN, least=100.0),
         Series(
             name="served", now=rate_words(rate_now(frames, served)), values=read, words=rate_words, role=Role.ACCENT
         ),
