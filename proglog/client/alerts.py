@@ -225,9 +225,11 @@ def _lag(scene: _Scene) -> Iterator[Alert]:
     here = scene.snapshot.node.name
     for peer in scene.snapshot.peers:
         for origin in peer.origins:
+            if not (origin.source and origin.lag_records):
+                continue
             key, behind = f"lag/{peer.name}/{origin.origin.hex()}", lag.of_origin(origin)
             severity = scene.lag_severity(key, behind)
-            if origin.source and severity is not None:
+            if severity is not None:
                 yield Alert(
                     key=key,
                     severity=severity,

@@ -49,12 +49,13 @@ class SnapshotReader:
         self._before, self._now = self._now, {}
         return cast("model.ClusterSnapshot", _plan(model.ClusterSnapshot).read(status, self))
 
-    def leaf(self, kind: type, names: tuple[str, ...], values: tuple[object, ...]) -> Any:
-        """Return the value of a type with these fields."""
+    def leaf(self, kind: type, names: tuple[str, ...], floats: tuple[int, ...], values: tuple[Any, ...]) -> Any:
+        """Return the value of a type with these fields; ``floats``: which of them are."""
         key = (kind, values)
         value = self._before.get(key)
         if value is None:
-            value = kind(**dict(zip(names, map(_finite, values), strict=True)))
+            finite = all([isfinite(values[place]) for place in floats])
+            value = kind(**dict(zip(names, values if finite else map(_finite, values), strict=True)))
         self._now[key] = value
         return value
 
@@ -103,7 +104,8 @@ def _plan(kind: type) -> _Plan:
 
 def _leaf_reader(kind: type, names: tuple[str, ...]) -> _Reader:
     values_of = attrgetter(*names)
-    return lambda message, reader: reader.leaf(kind, names, values_of(message))
+    floats = tuple(place for place, name in enumerate(names) if get_type_hints(kind)[name] is float)
+    return lambda message, reader: reader.leaf(kind, names, floats, values_of(message))
 
 
 def _tree_reader(kind: type, readers: list[tuple[str, _Reader]]) -> _Reader:

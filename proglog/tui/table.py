@@ -64,9 +64,12 @@ class Row:
         return " ".join(plain(cell) for cell in self.cells if not callable(cell)).casefold()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class LazyRow:
-    """A row that is made when somebody looks at it: of thousands a second, few are ever seen."""
+    """A row that is made when somebody looks at it: of thousands a second, few are ever seen.
+
+    Not frozen, since that would take most of the time that it takes to make one. Nobody changes it.
+    """
 
     key: str
     make: Callable[[], Row]

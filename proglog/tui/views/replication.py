@@ -194,9 +194,10 @@ def stream_role(state: PeerState) -> Role:
     return _ROLES[state]
 
 
-def peer_rows(state: DashState, look: Look) -> list[Row]:
+def peer_rows(state: DashState, look: Look) -> list[LazyRow]:
     """Returns a row for each peer."""
-    return [_peer_row(peer, state, look) for peer in state.shown.peers] if state.shown else []
+    peers = state.shown.peers if state.shown else ()
+    return [LazyRow(key=peer.name, make=partial(_peer_row, peer, state, look), source=peer) for peer in peers]
 
 
 def _peer_row(peer: PeerStatus, state: DashState, look: Look) -> Row:

@@ -92,10 +92,11 @@ def rows(state: DashState, look: Look) -> list[LazyRow]:
         return []
     segments = state.shown.segments
     largest = max((segment.bytes for segment in segments), default=0) or 1
+    now_ms = state.agent_now_ms
     return [
         LazyRow(
             key=str(segment.base_offset),
-            make=partial(_row, segment, segment.bytes / largest, state.agent_now_ms, look),
+            make=partial(_row, segment, segment.bytes / largest, now_ms, look),
             source=segment,
         )
         for segment in reversed(segments)
