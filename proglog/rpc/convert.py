@@ -54,7 +54,7 @@ class SnapshotReader:
         key = (kind, values)
         value = self._before.get(key)
         if value is None:
-            finite = all([isfinite(values[place]) for place in floats])
+            finite = all(map(isfinite, map(values.__getitem__, floats)))
             value = kind(**dict(zip(names, values if finite else map(_finite, values), strict=True)))
         self._now[key] = value
         return value
