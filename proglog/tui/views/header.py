@@ -3,7 +3,8 @@
 from proglog.client.alerts import Alert, Severity
 from proglog.client.lag import of_node
 from proglog.client.model import MemberStatus
-from proglog.client.words import bytes_words, count_words, duration_words, lag_words, trend_mark
+from proglog.client.safe_text import cells
+from proglog.client.words import bytes_words, count_words, duration_words, lag_amounts, lag_words, trend_mark
 from proglog.tui.spans import Line, Look, Role, Span, line, spread, width_of
 from proglog.tui.state import DashState, Phase
 
@@ -89,7 +90,7 @@ def health_line(state: DashState, look: Look, width: int) -> Line:
     serious = [alert for alert in state.alerts if alert.severity > Severity.INFO]
     if not serious:
         well = Span(look.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)
-        return spread([well, *_replication(state, look)], [], width)
+        return spread([well, *_replication(state, look, width - cells(well.text))], [], width)
     role = _ALERT_ROLES[serious[0].severity]
     count = f"{look.pick(' ▲', ' !')} {len(serious)} need{'s' if len(serious) == 1 else ''} attention "
     told = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, look))]
@@ -97,14 +98,18 @@ def health_line(state: DashState, look: Look, width: int) -> Line:
     return spread([Span(count, role), *told], more, width)
 
 
-def _replication(state: DashState, look: Look) -> Line:
-    """Returns how far the agent trails its cluster, in words; nothing when there are no copies to make."""
+def _replication(state: DashState, look: Look, room: int) -> Line:
+    """Returns how far the agent trails its cluster, in as many words as fit; nothing when there are no copies to make."""
     if state.shown is None or not state.shown.peers:
         return ()
     behind, dot = of_node(state.shown), look.pick(" · ", " | ")
-    arrow = f"{look.shape(trend_mark(behind.trend))} " if behind.records else ""
-    name = look.safe(state.shown.node.name, 40).text
-    return line(Span(f"{dot}{arrow}{name} {lag_words(behind)}" if behind.records else f"{dot}all in step", Role.MUTED))
+    if not behind.records:
+        return line(Span(f"{dot}all {lag_words(behind)}", Role.MUTED))
+    name, amounts = look.safe(state.shown.node.name, 40).text, lag_amounts(behind)
+    told = [*(f"{name} trails by {words}" for words in amounts), f"trails by {amounts[-1]}", f"lag {amounts[-1]}"]
+    arrow = f"{dot}{look.shape(trend_mark(behind.trend))} "
+    fitting = next((words for words in told if cells(words) + len(arrow) <= room), told[-1])
+    return line(Span(arrow + fitting, Role.MUTED))
 
 
 def _waiting(state: DashState, look: Look, width: int) -> Line:
