@@ -16,6 +16,7 @@ from proglog.client import recording
 from proglog.client.model import Member, MemberStatus
 from proglog.record.record import StoredRecord
 from proglog.security.tls import TLSFiles
+from proglog.tui import keymap
 from proglog.tui.app import DashApp
 from proglog.tui.palette import entries
 from proglog.tui.source import LiveSource, RecordedSource
@@ -66,6 +67,10 @@ def test_every_command_that_is_shown_parses(scene):
 def test_every_maker_makes_something_somewhere():
     made = {(each.action, each.words) for scene in SCENES for each in equivalents(scene)}
     assert made == {(action, words) for action, words, _ in MAKERS}
+
+
+def test_every_maker_belongs_to_an_action_that_has_a_key():
+    assert {action for action, _, _ in MAKERS if action} <= set(keymap.catalogue())
 
 
 def test_a_line_says_what_is_on_the_screen():

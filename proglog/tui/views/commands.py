@@ -151,6 +151,7 @@ MAKERS: Sequence[tuple[str, str, Maker]] = (
     ("records.tail", "The records at the end of the log, as they come", _tail),
     ("records.goto", "The records from the one under the cursor on", _from_here),
     ("records.copy", "The value under the cursor, byte for byte", _value),
+    ("records.copy-json", "The record under the cursor as JSON", _opened),
     (
         "app.save",
         "Writes all that is shown to a file",
