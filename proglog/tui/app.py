@@ -155,7 +155,7 @@ class DashApp(App[None]):
         self.source = source
         self.clock = clock
         self.state = DashState(target=source.target, now=clock())
-        self.failure: ProglogError | None = None
+        self.failure: Exception | None = None
         """What ended the dashboard, when it was not the reader."""
         self._recorder = recorder
         self._live = live
@@ -166,6 +166,15 @@ class DashApp(App[None]):
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
         self.set_class(self.look.ascii_only, "-ascii")
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Remembers the bug that ends the dashboard: it is told like that of any other verb."""
+        self.failure = self.failure or error
+        super()._handle_exception(error)
+
+    def _print_error_renderables(self) -> None:
+        """Prints nothing: Textual's traceback has the values of locals in it, and those are other people's."""
+        self._exit_renderables.clear()
 
     def get_default_screen(self) -> Screen[None]:
         """Starts on the panels."""
