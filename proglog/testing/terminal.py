@@ -21,13 +21,21 @@ from typing import Self
 ESCAPE = re.compile(rb"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[P^_X][^\x1b]*\x1b\\|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
 """A control sequence: OSC, a string, CSI, or a short one (ECMA-48)."""
 _CHUNK = 1 << 16
+_TYPED = 256
+"""Bytes that are typed at once: a terminal holds some thousand that nobody has read yet."""
 
 
 class Terminal:
     """Runs a command; ``with`` kills it if it still runs."""
 
     def __init__(
-        self, command: Sequence[str], *, columns: int = 140, lines: int = 40, env: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        *,
+        columns: int = 140,
+        lines: int = 40,
+        env: Mapping[str, str] | None = None,
+        directory: Path | None = None,
     ) -> None:
         """Start it.
 
@@ -36,6 +44,7 @@ class Terminal:
             columns: Of the screen.
             lines: Of the screen.
             env: Its environment; ``None``: this one. ``TERM``, and a size in it, are replaced.
+            directory: Where it runs; ``None``: here.
         """
         self.output = bytearray()
         """Everything that was written since the start."""
@@ -45,7 +54,7 @@ class Terminal:
         environment = {name: value for name, value in given.items() if name not in {"COLUMNS", "LINES"}}
         self.started = time.monotonic()
         self.process = subprocess.Popen(
-            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True
+            command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=directory
         )
         os.close(slave)
 
@@ -99,8 +108,13 @@ class Terminal:
         return time.monotonic() - self.started
 
     def send(self, keys: str) -> None:
-        """Type ``keys``."""
-        os.write(self._master, keys.encode())
+        """Type ``keys``, as fast as they are taken; what is written meanwhile is taken too."""
+        left = keys.encode()
+        while left and self.process.poll() is None:
+            _, ready, _ = select.select([], [self._master], [], 0)
+            if ready:
+                left = left[os.write(self._master, left[:_TYPED]) :]
+            self.read(0 if ready else 0.01)
 
     def resize(self, columns: int, lines: int) -> None:
         """Change the size of the screen and say so."""

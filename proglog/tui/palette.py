@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import SystemCommand
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.command import Command, CommandList, CommandPalette
 from textual.markup import escape
@@ -45,6 +46,16 @@ class Palette(CommandPalette):
         key = app.key_of("palette.copy")
         super().__init__(placeholder=f"Search; {key} copies the command line", id="--command-palette")
         self._lines = {entry.title: entry.line for entry in entries(app, screen)}
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        """Closes the palette, once: keys and clicks may still reach it when it is gone."""
+        return super().dismiss(result) if self.app.screen is self else AwaitComplete()
+
+    def _action_command_list(self, action: str) -> None:
+        """Moves in the list of commands; a page of a list without lines would end the program."""
+        listed = self.query_one(CommandList)
+        if listed.option_count and listed.size.height:
+            super()._action_command_list(action)
 
     def action_copy_line(self) -> None:
         """Copies the command line of what is highlighted, and closes the palette."""
