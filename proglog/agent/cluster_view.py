@@ -101,8 +101,10 @@ class AgentView:
         )
 
     def _origins(self) -> tuple[model.OriginStatus, ...]:
+        """Return what the log has of each origin: this directory's own first, then by the node's name."""
         log = self.writer.log
         sources = self.replicator.sources()
+        held = sorted(log.origins().items(), key=lambda item: (item[0] != log.origin, item[1].node_name, item[0]))
         return tuple(
             model.OriginStatus(
                 origin=origin,
@@ -114,7 +116,7 @@ class AgentView:
                 local=origin == log.origin,
                 source=sources.get(origin, ""),
             )
-            for origin, state in log.origins().items()
+            for origin, state in held
         )
 
     def _segments(self) -> tuple[model.Segment, ...]:

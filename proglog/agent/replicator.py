@@ -172,8 +172,8 @@ class Replicator:
         await asyncio.gather(*self._ending, return_exceptions=True)
 
     def peers(self) -> tuple[PeerStatus, ...]:
-        """Return how replication from each server is going."""
-        return tuple(self._status(peer) for peer in self._peers.values())
+        """Return how replication from each server is going, by name."""
+        return tuple(self._status(self._peers[name]) for name in sorted(self._peers))
 
     def reachable(self) -> dict[str, tuple[str, dict[OriginId, Position]]]:
         """Return address and positions of each server whose stream is open, by name."""

@@ -21,7 +21,7 @@ from proglog.client.words import (
 )
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths
+from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths, render_cells
 from proglog.tui.views.plots import LEAST_ROWS, Series, stacked
 
 _ON_THE_WAY = 1_000
@@ -442,6 +442,17 @@ def _matrix_cell(count: int, most: int, first_hand: bool, nodes: int, look: Look
 def _share(count: int, most: int) -> str:
     """Returns a share that is never rounded up to all, nor down to nothing."""
     return f"{min(max(100 * count // most, 1 if count else 0), 99)}%"
+
+
+def matrix_lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
+    """Returns the whole matrix below a blank line, for where there is room to spare; nothing where it does not fit."""
+    origins = len(state.shown.origins) if state.shown else 0
+    if not 2 <= origins <= height - 2:
+        return []
+    columns = matrix_columns(state, look)
+    widths = column_widths(columns, width)
+    titles = render_cells([line(column.title) for column in columns], columns, widths, role=Role.MUTED)
+    return [(), titles, *(render_cells(row.cells, columns, widths) for row in matrix_rows(state, look))][:height]
 
 
 def _missing_at(names: list[str], held: list[int], first_hand: list[bool], look: Look) -> Line:
