@@ -11,7 +11,7 @@ _proglog() {
         --format) COMPREPLY=($(compgen -W 'line null json' -- "$current")); return ;;
         --output|-o) COMPREPLY=($(compgen -W 'table json jsonl plain' -- "$current")); return ;;
         --input|--config|--data-dir|--acl-model-file|--acl-policy-file|--server-tls-cert-file|--server-tls-key-file|--server-tls-ca-file|--peer-tls-cert-file|--peer-tls-key-file|--peer-tls-ca-file|--encrypt-file|--tls-ca-file|--tls-cert-file|--tls-key-file|--replay|--record) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --keep|--node-name|--bind-addr|--rpc-port|--start-join-addrs|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--limit|-n|--as|--commit-interval|--port|--theme|--at|--lag-records|--lag-seconds|--disk-free|--certificate-days|--members|--host|--client|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
+        --keep|--node-name|--bind-addr|--rpc-port|--start-join-addrs|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--limit|-n|--as|--commit-interval|--port|--theme|--at|--lag-records|--lag-seconds|--disk-free|--certificate-days|--members|--verify|--host|--client|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
     esac
     case $verb in
         '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag check positions segments force-leave verify doctor certs acl config bench completion --help --version' -- "$current")); return ;;
@@ -26,7 +26,7 @@ _proglog() {
         lag) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         check) flags='--output -o --explain --each --lag-records --lag-seconds --disk-free --certificate-days --members --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         positions) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
-        segments) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
+        segments) flags='--output -o --watch --verify --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         force-leave) flags='--prune --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         verify) flags='--output -o --help' ;;
         doctor) flags='--output -o --help' ;;

@@ -130,6 +130,7 @@ complete -c proglog -n '__fish_seen_subcommand_from positions' -l tls-key-file -
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l timeout -x -d 'How long to wait for an answer'
 complete -c proglog -n '__fish_seen_subcommand_from segments' -l output -s o -x -a 'table json jsonl plain' -d 'How to write the answer'
 complete -c proglog -n '__fish_seen_subcommand_from segments' -l watch -d 'Write it again whenever something changes'
+complete -c proglog -n '__fish_seen_subcommand_from segments' -l verify -x -d 'Check the segment that begins at OFFSET, or all'
 complete -c proglog -n '__fish_seen_subcommand_from segments' -l replay -r -F -d 'Ask a recording of the dashboard, no agent'
 complete -c proglog -n '__fish_seen_subcommand_from segments' -l at -x -d 'Its moment: +SECONDS from its start, -SECONDS from its end, @HH:MM:SS, ISO 8601; left out: its end'
 complete -c proglog -n '__fish_seen_subcommand_from segments' -l addr -x -d 'The agent to ask'

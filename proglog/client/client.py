@@ -1,7 +1,7 @@
 """The client of one agent: a channel, and the calls over it. All failures are ``ProglogError``."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
@@ -23,10 +23,12 @@ from proglog.client.producer import (
 )
 from proglog.errors import ProglogError, UnavailableError
 from proglog.rpc.convert import SnapshotReader, from_message
-from proglog.rpc.model import ClusterSnapshot
+from proglog.rpc.model import ClusterSnapshot, DamagedRange, Verified
 from proglog.rpc.vector import cursor_message
 from proglog.security.tls import TLSFiles
 
+MAX_PROBLEMS = 1_000
+"""Kept of one verification."""
 RETRY_INTERVALS = (0.2, 0.2, 0.5, 1.0)
 """Seconds before each further try to watch an agent that went away; the last one stays."""
 
@@ -259,6 +261,38 @@ class Client:
             retry_in = RETRY_INTERVALS[min(attempt, len(RETRY_INTERVALS)) - 1]
             yield Reconnecting(attempt, retry_in, error)
             await asyncio.sleep(retry_in)
+
+    async def verify(self, base_offset: int | None = None) -> AsyncGenerator[Verified, None]:
+        """Have the agent check a segment of its log, or all of it; yield how far it is, the last one ``finished``.
+
+        Args:
+            base_offset: Where the segment begins.
+
+        Raises:
+            NotFoundError: No segment begins there.
+            OverloadedError: Somebody else's verification runs.
+        """
+        call = self._cluster.Verify(cluster_pb2.VerifyRequest(base_offset=base_offset))
+        problems: tuple[DamagedRange, ...] = ()
+        try:
+            async for done in call:
+                found = tuple(
+                    DamagedRange(start_offset=each.start_offset, end_offset=each.end_offset, detail=each.detail)
+                    for each in done.problems
+                )
+                problems = (*problems, *found)[:MAX_PROBLEMS]
+                yield Verified(
+                    bytes_done=done.bytes_done,
+                    bytes_total=done.bytes_total,
+                    batches=done.batches,
+                    records=done.records,
+                    problems=problems,
+                    finished=done.finished,
+                )
+        except grpc.aio.AioRpcError as exc:
+            raise self._error_of(exc) from exc
+        finally:
+            call.cancel()
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.

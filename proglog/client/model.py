@@ -13,6 +13,7 @@ from proglog.rpc.model import (
     PeerState,
     PeerStatus,
     Segment,
+    Verified,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "PeerState",
     "PeerStatus",
     "Segment",
+    "Verified",
 ]

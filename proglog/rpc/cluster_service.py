@@ -2,12 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 
 from proglog.api.v1 import cluster_pb2, cluster_pb2_grpc
-from proglog.errors import UnavailableError
+from proglog.errors import OverloadedError, UnavailableError
 from proglog.rpc.cluster import ClusterView
+from proglog.rpc.commit_log import CommitLog
 from proglog.rpc.context import Context
 from proglog.rpc.convert import to_message
+from proglog.rpc.live_verify import verify_live
+from proglog.types import Offset
 
 DEFAULT_INTERVAL_MS = 200
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 50, 60_000
@@ -16,9 +20,11 @@ REFRESH_INTERVAL = 1.0
 
 
 class ClusterService(cluster_pb2_grpc.ClusterServicer):
-    """Serves a :class:`ClusterView`."""
+    """Serves a :class:`ClusterView`, and looks after the log."""
 
-    def __init__(self) -> None:
+    def __init__(self, commit_log: CommitLog) -> None:
+        self._commit_log = commit_log
+        self._verifying = False
         self.cluster: ClusterView | None = None
         """Known once membership runs."""
 
@@ -44,6 +50,30 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
                     await view.wait_changed(version)
             except TimeoutError:
                 continue
+
+    async def Verify(  # noqa: N802 - gRPC's name
+        self, request: cluster_pb2.VerifyRequest, context: Context
+    ) -> AsyncIterator[cluster_pb2.VerifyResponse]:
+        """Check the log, one caller at a time."""
+        del context
+        if self._verifying:
+            raise OverloadedError("the log is being verified already: one at a time, since it reads all of it")
+        self._verifying = True
+        told = 0
+        try:
+            base_offset = Offset(request.base_offset) if request.HasField("base_offset") else None
+            async for done in verify_live(self._commit_log, base_offset):
+                yield cluster_pb2.VerifyResponse(
+                    bytes_done=done.bytes_done,
+                    bytes_total=done.bytes_total,
+                    batches=done.batches,
+                    records=done.records,
+                    problems=[cluster_pb2.DamagedRange(**asdict(each)) for each in done.problems[told:]],
+                    finished=done.finished,
+                )
+                told = len(done.problems)
+        finally:
+            self._verifying = False
 
     async def ForceLeave(  # noqa: N802 - gRPC's name
         self, request: cluster_pb2.ForceLeaveRequest, context: Context

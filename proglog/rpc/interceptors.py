@@ -35,6 +35,7 @@ ACTIONS = {
     "/proglog.v1.Replication/ReadRange": CONSUME,
     "/proglog.v1.Cluster/GetStatus": CONSUME,
     "/proglog.v1.Cluster/Watch": CONSUME,
+    "/proglog.v1.Cluster/Verify": CONSUME,
     "/proglog.v1.Cluster/ForceLeave": OPERATE,
 }
 """What a call does."""

@@ -177,6 +177,19 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """How far a verification is."""
+
+    bytes_done: int
+    bytes_total: int
+    batches: int
+    records: int
+    problems: tuple[DamagedRange, ...] = ()
+    """All found so far."""
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterEvent:
     """Something that happened, newest last in a snapshot."""
 

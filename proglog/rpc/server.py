@@ -89,7 +89,7 @@ class Server:
         self._connection_age = connection_age
         self._acks = acks or Acks(Followers(), lambda: 1)
         self._log_service = LogService(commit_log)
-        self._cluster_service = ClusterService()
+        self._cluster_service = ClusterService(commit_log)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 

@@ -62,6 +62,65 @@ class WatchRequest(_message.Message):
 Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
+class VerifyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BASE_OFFSET_FIELD_NUMBER: _builtins.int
+    base_offset: _builtins.int
+    """of the segment; without it: every segment"""
+    def __init__(
+        self,
+        *,
+        base_offset: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_base_offset", b"_base_offset", "base_offset", b"base_offset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_base_offset", b"_base_offset", "base_offset", b"base_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__base_offset: _TypeAlias = _typing.Literal["base_offset"]  # noqa: Y015
+    _WhichOneofArgType__base_offset: _TypeAlias = _typing.Literal["_base_offset", b"_base_offset"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__base_offset) -> _WhichOneofReturnType__base_offset | None: ...
+
+Global___VerifyRequest: _TypeAlias = VerifyRequest  # noqa: Y015
+
+@_typing.final
+class VerifyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BYTES_DONE_FIELD_NUMBER: _builtins.int
+    BYTES_TOTAL_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    bytes_done: _builtins.int
+    bytes_total: _builtins.int
+    batches: _builtins.int
+    records: _builtins.int
+    finished: _builtins.bool
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRange]:
+        """found since the last message"""
+
+    def __init__(
+        self,
+        *,
+        bytes_done: _builtins.int = ...,
+        bytes_total: _builtins.int = ...,
+        batches: _builtins.int = ...,
+        records: _builtins.int = ...,
+        problems: _abc.Iterable[Global___DamagedRange] | None = ...,
+        finished: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "bytes_done", b"bytes_done", "bytes_total", b"bytes_total", "finished", b"finished", "problems", b"problems", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyResponse: _TypeAlias = VerifyResponse  # noqa: Y015
+
+@_typing.final
 class ForceLeaveRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -44,6 +44,11 @@ class ClusterStub:
                 request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.SerializeToString,
                 response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.Status.FromString,
                 _registered_method=True)
+        self.Verify = channel.unary_stream(
+                '/proglog.v1.Cluster/Verify',
+                request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyResponse.FromString,
+                _registered_method=True)
         self.ForceLeave = channel.unary_unary(
                 '/proglog.v1.Cluster/ForceLeave',
                 request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.SerializeToString,
@@ -62,6 +67,13 @@ class ClusterServicer:
 
     def Watch(self, request, context):
         """A whole snapshot at once, then one whenever something changed, never more often than asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -86,6 +98,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.FromString,
                     response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.Status.SerializeToString,
+            ),
+            'Verify': grpc.unary_stream_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyResponse.SerializeToString,
             ),
             'ForceLeave': grpc.unary_unary_rpc_method_handler(
                     servicer.ForceLeave,
@@ -147,6 +164,33 @@ class Cluster:
             '/proglog.v1.Cluster/Watch',
             proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.SerializeToString,
             proglog_dot_api_dot_v1_dot_cluster__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/proglog.v1.Cluster/Verify',
+            proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -34,6 +34,8 @@ class ClusterStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetStatusRequest, _cluster_pb2.Status]
     Watch: _grpc.UnaryStreamMultiCallable[_cluster_pb2.WatchRequest, _cluster_pb2.Status]
     """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+    Verify: _grpc.UnaryStreamMultiCallable[_cluster_pb2.VerifyRequest, _cluster_pb2.VerifyResponse]
+    """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
     ForceLeave: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]
     """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
 
@@ -43,6 +45,8 @@ class ClusterAsyncStub(ClusterStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetStatusRequest, _cluster_pb2.Status]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_cluster_pb2.WatchRequest, _cluster_pb2.Status]  # type: ignore[assignment]
     """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+    Verify: _aio.UnaryStreamMultiCallable[_cluster_pb2.VerifyRequest, _cluster_pb2.VerifyResponse]  # type: ignore[assignment]
+    """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
     ForceLeave: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]  # type: ignore[assignment]
     """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
 
@@ -61,6 +65,14 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_pb2.Status], _abc.AsyncIterator[_cluster_pb2.Status]]:
         """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+
+    @_abc_1.abstractmethod
+    def Verify(
+        self,
+        request: _cluster_pb2.VerifyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cluster_pb2.VerifyResponse], _abc.AsyncIterator[_cluster_pb2.VerifyResponse]]:
+        """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
 
     @_abc_1.abstractmethod
     def ForceLeave(
