@@ -63,7 +63,7 @@ async def test_no_size_is_too_small_or_too_large(open_dash, world):
         await live(dash, world)
         for keys in SCREENS.values():
             await dash.press(*keys)
-            for columns, lines in ((1, 1), (3, 30), (200, 1), (300, 80), SIZES[0]):
+            for columns, lines in ((1, 1), (300, 80), SIZES[0]):
                 await dash.pilot.resize_terminal(columns, lines)
                 await dash.settle()
                 assert len(dash.text.splitlines()) <= lines
