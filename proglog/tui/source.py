@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Protocol
 from proglog.client import DEFAULT_TIMEOUT, connect
 from proglog.client.recording import load
 from proglog.errors import ConfigError, NotFoundError
-from proglog.record.batch import BatchHeader
 from proglog.record.record import StoredRecord
 from proglog.tui.state import Event, Loaded
 from proglog.tui.watcher import Watcher
 
 if TYPE_CHECKING:
     from proglog.client import Client
+    from proglog.client.model import Verified
     from proglog.client.place import Place
+    from proglog.record.batch import BatchHeader
     from proglog.security.tls import TLSFiles
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
@@ -76,11 +77,19 @@ class Source(Protocol):
         """
         ...
 
-    def batches(self, start: "Place", end: "Place") -> AsyncIterator[BatchHeader]:
+    def batches(self, start: "Place", end: "Place") -> AsyncIterator["BatchHeader"]:
         """Yields what the headers of the batches in a range say.
 
         Raises:
             ProglogError: They cannot be had.
+        """
+        ...
+
+    def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
+        """Has the agent read and check a segment; yields how far it is, and what it found.
+
+        Raises:
+            ProglogError: It cannot, or may not, or does so for somebody else now.
         """
         ...
 
@@ -150,12 +159,19 @@ class LiveSource:
             async for fetched in client.consume(start, follow=True):
                 yield tuple(fetched.records())
 
-    async def batches(self, start: "Place", end: "Place") -> AsyncIterator[BatchHeader]:
+    async def batches(self, start: "Place", end: "Place") -> AsyncIterator["BatchHeader"]:
         """Yields headers as batches arrive; the agent sends on as far as they are taken."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             async for fetched in client.consume(start, end, max_bytes=_PAGE_BYTES):
                 yield fetched.batch.header
+
+    async def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
+        """Yields what the agent says that is watched now."""
+        speaker = self._watcher.speaker if self._watcher else self.target
+        async with self._dial(speaker) as client, aclosing(client.verify(base_offset)) as progress:
+            async for done in progress:
+                yield done
 
 
 class RecordedSource:
@@ -190,6 +206,10 @@ class RecordedSource:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
 
-    def batches(self, start: "Place", end: "Place") -> AsyncIterator[BatchHeader]:
+    def batches(self, start: "Place", end: "Place") -> AsyncIterator["BatchHeader"]:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no batches; asked for those from {start.value} to {end.value}")
+
+    def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
+        """Raises: a recording is about the log, not of it."""
+        raise NotFoundError(f"a recording holds no log to verify; asked for the segment at {base_offset}")

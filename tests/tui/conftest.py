@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from textual import _wait
 from textual.pilot import Pilot
 
 from proglog.client.model import (
@@ -25,14 +26,20 @@ from proglog.client.model import (
     PeerState,
     PeerStatus,
     Segment,
+    Verified,
 )
 from proglog.client.place import Place, PlaceKind
-from proglog.errors import DataLossError
+from proglog.errors import DataLossError, ProglogError
+from proglog.record.batch import BatchHeader, encode, parse_header
 from proglog.record.record import StoredRecord
 from proglog.tui.app import DashApp
 from proglog.tui.spans import Look
 from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived, Tick
+from proglog.types import Offset, OriginId
+from proglog.types import Sequence as SequenceNumber
 
+_wait.SLEEP_GRANULARITY, _wait.SLEEP_IDLE = 0.004, 0.0002
+"""Seconds between two looks at whether the application idles, and what idling may take: a fifth of Textual's own."""
 NOW = 1_790_000_000.0
 """The frozen clock: 2026-09-21 14:13:20 UTC."""
 SEGMENT_RECORDS = 4_000
@@ -164,6 +171,16 @@ class World:
         )  # fmt: skip
 
 
+def batch_header(offset: int, count: int) -> BatchHeader:
+    """What the header of a batch of ``count`` records says."""
+    time_ms = round(NOW * 1000) - (15_000 - offset) * 5
+    data = encode(bytes(1_000), count=count, first_timestamp_ms=time_ms, max_timestamp_ms=time_ms)
+    return parse_header(data)._replace(
+        base_offset=Offset(offset), base_sequence=SequenceNumber(offset + 1), append_time_ms=time_ms + 2,
+        origin=OriginId(b"\xc0\xff\xee" + bytes(13)),
+    )  # fmt: skip
+
+
 class Script:
     """A source that says nothing by itself: tests dispatch the events."""
 
@@ -175,6 +192,8 @@ class Script:
         self.log: list[StoredRecord] = []
         self.damaged: tuple[int, int] | None = None
         self.grown = asyncio.Event()
+        self.verifying: list[int] = []
+        self.verified: asyncio.Queue[Verified | ProglogError] = asyncio.Queue()
 
     def at(self, addr: str) -> "Script":
         other = Script()
@@ -196,6 +215,24 @@ class Script:
                 offset += 1
             self.grown.clear()
             await self.grown.wait()
+
+    async def batches(self, start: Place, end: Place) -> AsyncIterator[BatchHeader]:
+        """Batches of ten records up to the end of the range."""
+        for offset in range(start.value, end.value, 10):
+            if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
+                raise DataLossError(*self.damaged)
+            yield batch_header(offset, min(10, end.value - offset))
+
+    async def verify(self, base_offset: int) -> AsyncIterator[Verified]:
+        """What the test told of verifying, as it tells it."""
+        self.verifying.append(base_offset)
+        while True:
+            told = await self.verified.get()
+            if isinstance(told, ProglogError):
+                raise told
+            yield told
+            if told.finished:
+                return
 
     def _offset(self, place: Place) -> int:
         match place.kind:

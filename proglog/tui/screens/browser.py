@@ -77,33 +77,30 @@ class Browser(DashScreen[None]):
         self._asked = "filter"
         self._room = asyncio.Event()
         self._changed = True
+        # Held here, not looked up: keys and messages may come before the screen is built, and after it is taken down.
+        self._table = WindowTable(self.COLUMNS, empty=self.EMPTY, id="browser")
+        self._header = Lines(id="header")
+        self._box = Input(id="filter", compact=True)
+        self._pill = Pill()
+        self._panel = Panel(*self._contents(), number=None, title=" > ".join(self._trail), name="browser")
 
     def compose(self) -> ComposeResult:
         """Builds the screen."""
-        yield Lines(id="header")
+        yield self._header
         with Container(id="panels"):
-            panel = Panel(*self._contents(), number=None, title=self._title, name="browser")
-            panel.add_class("-active")
-            yield panel
-        yield Input(id="filter", compact=True)
+            self._panel.add_class("-active")
+            yield self._panel
+        yield self._box
         yield Footer(show_command_palette=False, compact=True)
 
     def _contents(self) -> tuple[Widget, ...]:
-        return (WindowTable(self.COLUMNS, empty=self.EMPTY, id="browser"), Pill())
-
-    @property
-    def _title(self) -> str:
-        return " > ".join(self._trail)
+        return (self._table, self._pill)
 
     def on_mount(self) -> None:
         """Starts to read."""
         super().on_mount()
-        self.query_one("#filter").display = False
+        self._box.display = False
         self._table.focus()
-
-    @property
-    def _table(self) -> WindowTable:
-        return self.query_one(WindowTable)
 
     def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
         """Yields rows from ``place`` on, and the place after them."""
@@ -189,7 +186,7 @@ class Browser(DashScreen[None]):
     def show(self, state: DashState) -> None:
         """Brings the table up to date."""
         width = self.size.width
-        self.query_one("#header", Lines).show([header.header_line(state, self.look, width)])
+        self._header.show([header.header_line(state, self.look, width)])
         if self._changed and self._awaited < max(self._reached, 0):
             self._changed = False
             self._table.show(self._window.rows)
@@ -210,7 +207,7 @@ class Browser(DashScreen[None]):
         else:
             more = f"{look.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
             words = f"{more}{table.position}"
-        self.query_one(Panel).caption(words, note=" ".join(filter(None, self._notes())))
+        self._panel.caption(words, note=" ".join(filter(None, self._notes())))
 
     def on_live_table_arranged(self) -> None:
         """Reads on when the cursor comes near the end."""
@@ -220,7 +217,7 @@ class Browser(DashScreen[None]):
     def action_ask(self, what: str) -> None:
         """Asks for a filter or for a place."""
         self._asked = what
-        box = self.query_one("#filter", Input)
+        box = self._box
         box.placeholder = self.asks(what)
         box.display = True
         box.value = self._table.needle if what == "filter" else ""
@@ -246,12 +243,12 @@ class Browser(DashScreen[None]):
             self.answered(event.value.strip())
 
     def _close_box(self) -> None:
-        self.query_one("#filter").display = False
+        self._box.display = False
         self._table.focus()
 
     def action_back(self) -> None:
         """Leaves the box, the filter, or the browser."""
-        if self.query_one("#filter").display:
+        if self._box.display:
             if self._asked == "filter":
                 self._table.filter("")
             self._close_box()

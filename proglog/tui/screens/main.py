@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -17,12 +18,15 @@ from proglog.client.place import Place
 from proglog.client.plain import to_plain
 from proglog.client.safe_text import safe_text
 from proglog.client.words import duration_words
+from proglog.errors import ProglogError
+from proglog.tui.checks import Check, Checks
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
+from proglog.tui.spans import Line, plain
 from proglog.tui.state import DashState
 from proglog.tui.table import AnyRow
-from proglog.tui.views import events, header, member, members, plots, replication, segments, throughput
+from proglog.tui.views import checks, events, header, member, members, plots, replication, segments, throughput
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
@@ -67,6 +71,14 @@ class MainScreen(DashScreen[None]):
             id="main.window-less",
             tooltip="Plots of a zoomed panel cover less time, down to 1 min",
         ),
+        Binding(
+            "V",
+            "verify",
+            "Verify",
+            show=False,
+            id="main.verify",
+            tooltip="Have the agent read and check every batch of the segment under the cursor",
+        ),
         Binding("t", "tail", "Tail", id="main.tail", tooltip="The records at the end of the log, as they come"),
         Binding(
             "x", "remove", "Remove", show=False, id="main.remove", tooltip="Remove this failed member from the cluster"
@@ -79,6 +91,7 @@ class MainScreen(DashScreen[None]):
 
     def __init__(self) -> None:
         super().__init__()
+        self._checks = Checks(self._begin_check)
         self._active = PANELS[0]
         self._mode = _REPLICATION_MODES[0]
         self._window = plots.WINDOWS[1]
@@ -96,7 +109,7 @@ class MainScreen(DashScreen[None]):
         }
         contents: dict[str, tuple[Widget, ...]] = {name: (table,) for name, table in tables.items()}
         contents["segments"] = (Lines(id="segment-map"), tables["segments"])
-        contents["replication"] = (tables["replication"], Lines(id="lag-plots"))
+        contents["replication"] = (tables["replication"], Lines(id="below-peers"))
         contents["throughput"] = (Charts(id="throughput"),)
         with Container(id="panels"):
             for number, name in enumerate(PANELS, 1):
@@ -150,25 +163,33 @@ class MainScreen(DashScreen[None]):
             table.show(replication.origin_rows(state, self.look), replication.ORIGIN_COLUMNS)
         else:
             table.show(replication.matrix_rows(state, self.look), replication.matrix_columns(state, self.look))
-        self._show_lag_plots(state)
+        self._show_below_peers(state)
         self._caption("replication", self._summary("replication", state, replication.summary))
 
-    def _show_lag_plots(self, state: DashState) -> None:
-        """Shows the lags over time, below the peers, when the panel has the screen."""
-        area = self.query_one("#lag-plots", Lines)
+    def _show_below_peers(self, state: DashState) -> None:
+        """Uses the room below the peers: for the matrix; when the panel has the screen, for the lags over time."""
+        area = self.query_one("#below-peers", Lines)
         peers = len(state.shown.peers) if state.shown else 0
-        room = self.panel("replication").size.height - min(peers, 8) - 2
-        area.display = self._zoomed and self._mode == "peers" and room >= plots.LEAST_ROWS
-        if area.display:
-            area.styles.height = room
+        room, width = self.panel("replication").size.height - min(peers, 8) - 2, max(self.size.width - 7, 1)
+        lines: list[Line] = []
+        if self._mode == "peers" and self._zoomed and room >= plots.LEAST_ROWS:
+            lines = replication.plots(state, self.look, width, room, self._window)
+        elif self._mode == "peers" and self.has_class("-wide"):
+            lines = replication.matrix_lines(state, self.look, width, room)
+        area.display = bool(lines)
+        if lines:
+            area.styles.height = room if self._zoomed else len(lines)
             area.styles.padding = (0, 0, 0, 3)
-            area.show(replication.plots(state, self.look, max(self.size.width - 7, 1), room, self._window))
+            area.show(lines)
 
     def _show_segments(self, state: DashState) -> None:
-        self.table("segments").show(segments.rows(state, self.look))
+        table = self.table("segments")
+        table.show(segments.rows(state, self.look, self._checks))
         strip = self.query_one("#segment-map", Lines)
         strip.show([segments.segment_map(state.shown, self.look, strip.size.width)] if state.shown else [])
-        self._caption("segments", self._summary("segments", state, segments.summary))
+        told = self._checks.of(int(table.row.key)) if table.row else None
+        summary = self._summary("segments", state, segments.summary)
+        self._caption("segments", plain(checks.summary(told, self.look)) if told else summary)
 
     def _show_throughput(self, state: DashState) -> None:
         charts = self.query_one("#throughput", Lines)
@@ -264,14 +285,48 @@ class MainScreen(DashScreen[None]):
         return self._active
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
-        """Opens a member; a segment's records."""
+        """Opens a member; a segment."""
         source = event.row.source
         if isinstance(source, Member | PeerStatus):
             name = source.name
             title = safe_text(name, 60, ascii_only=self.look.ascii_only)
             self.dash.push_screen(Reader(title, lambda state, look, width: member.lines(name, state, look, width)))
         elif isinstance(source, Segment):
-            self.dash.push_screen(RecordsScreen(Place.offset(source.base_offset)))
+            self._open_segment(source)
+
+    def _open_segment(self, segment: Segment) -> None:
+        from proglog.tui.screens.segment import SegmentScreen  # needs the format of batches, which takes its time
+
+        trail = ("Segments", segments.offsets(segment.base_offset, segment.end_offset, self.look))
+        self.dash.push_screen(SegmentScreen(segment.base_offset, trail, self._checks))
+
+    def action_verify(self) -> None:
+        """Has the agent read and check every batch of the segment under the cursor."""
+        source = self._row.source if self._row else None
+        if self._active != "segments" or not isinstance(source, Segment):
+            self.dash.tell("nothing to verify here: expected a segment under the cursor", severity="warning")
+        elif not self._checks.begin(source.base_offset):
+            self.dash.tell("a verification runs: one at a time", severity="warning")
+
+    def _begin_check(self, base_offset: int) -> None:
+        self._checks.tell(base_offset, Check(at=self.dash.clock()))
+        self._check(base_offset)
+        self.dash.mark_dirty()
+
+    @work(group="verify")
+    async def _check(self, base_offset: int) -> None:
+        """Follows a verification to its end; it goes on when its segment's screen is left."""
+        done = None
+        error = "the agent ended it"
+        try:
+            async for done in self.dash.source.verify(base_offset):
+                self._checks.tell(base_offset, Check(at=self.dash.clock(), done=done))
+                self.dash.mark_dirty()
+        except ProglogError as problem:
+            error = str(problem)
+        if done is None or not done.finished:
+            self._checks.tell(base_offset, Check(at=self.dash.clock(), done=done, error=error))
+            self.dash.mark_dirty()
 
     def action_tail(self) -> None:
         """Follows the end of the log."""

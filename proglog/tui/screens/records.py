@@ -20,7 +20,6 @@ from proglog.tui.state import DashState
 from proglog.tui.table import LazyRow, Row
 from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.tui.widgets.pill import Pill
 from proglog.tui.widgets.window_table import WindowTable
 
 TAIL = 200
@@ -123,7 +122,7 @@ class RecordsScreen(Browser):
         super().show(state)
         new = self._new
         words = f"{self.look.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
-        self.query_one(Pill).say(words)
+        self._pill.say(words)
 
     @property
     def _new(self) -> int:

@@ -4,9 +4,11 @@ from functools import partial
 
 from proglog.client.model import ClusterSnapshot, Segment
 from proglog.client.words import bytes_words, count_words, short_duration
+from proglog.tui.checks import Check, Checks
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, LazyRow, Row
+from proglog.tui.views import checks
 
 COLUMNS = (
     Column(
@@ -75,7 +77,7 @@ COLUMNS = (
         rank=3,
         limit=9,
         help=Help(
-            means="State of the index that finds a record without reading the file: ✓ ok, ↻ rebuilt, ▲ missing.",
+            means="State of the index that finds a record without reading the file: ✓ ok, ↻ rebuilt, ▲ missing; after V, what the check says.",
             judge="rebuilt was torn or missing at the start and is whole again; missing makes reads of this segment slow.",
             act="Restart the agent: it writes what is missing. If that fails, proglog doctor says why.",
         ),
@@ -86,8 +88,8 @@ _INDEX_ROLES = {"ok": Role.GOOD, "rebuilt": Role.ACCENT, "missing": Role.WARN}
 _INDEX_SHAPES = {"ok": ("✓", "+"), "rebuilt": ("↻", "~"), "missing": ("▲", "!")}
 
 
-def rows(state: DashState, look: Look) -> list[LazyRow]:
-    """Returns a row for each segment, the newest first."""
+def rows(state: DashState, look: Look, told: Checks | None = None) -> list[LazyRow]:
+    """Returns a row for each segment, the newest first; with what a verification told of it in place of its index."""
     if state.shown is None:
         return []
     segments = state.shown.segments
@@ -96,14 +98,16 @@ def rows(state: DashState, look: Look) -> list[LazyRow]:
     return [
         LazyRow(
             key=str(segment.base_offset),
-            make=partial(_row, segment, segment.bytes / largest, now_ms, look),
+            make=partial(
+                _row, segment, segment.bytes / largest, now_ms, look, told.of(segment.base_offset) if told else None
+            ),
             source=segment,
         )
         for segment in reversed(segments)
     ]
 
 
-def _row(segment: Segment, share: float, now_ms: int, look: Look) -> Row:
+def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check | None) -> Row:
     age = (now_ms - segment.max_timestamp_ms) / 1000
     spans = max(segment.max_timestamp_ms - segment.first_timestamp_ms, 0) / 1000
     empty = segment.record_count == 0
@@ -118,7 +122,7 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look) -> Row:
             lambda width: line(look.bar(share, width, role=Role.ACCENT if segment.active else Role.CHART)),
             line(nothing if empty else Span("now" if age < 1 else f"{short_duration(age)} ago", Role.MUTED)),
             line(nothing if empty else Span(short_duration(spans), Role.MUTED)),
-            _index(segment, look),
+            checks.cell(check, look) if check else _index(segment, look),
         ),
         sort=(
             segment.base_offset,
@@ -134,9 +138,14 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look) -> Row:
     )
 
 
+def offsets(start: int, end: int, look: Look) -> str:
+    """Returns a half-open range in words."""
+    return f"{start:,} {look.pick('…', '..')} {end:,}"
+
+
 def _offsets(segment: Segment, look: Look) -> Line:
     mark = Span(look.pick("▸ ", "> "), Role.ACCENT) if segment.active else Span("  ")
-    return line(mark, f"{segment.base_offset:,} {look.pick('…', '..')} {segment.end_offset:,}")
+    return line(mark, offsets(segment.base_offset, segment.end_offset, look))
 
 
 def _index(segment: Segment, look: Look) -> Line:

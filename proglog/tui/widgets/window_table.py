@@ -39,11 +39,13 @@ class WindowTable(LiveTable):
         super().action_edge(index)
         if index == -1:
             self.post_message(self.Beyond(self, "last"))
-        elif before == 0:
+        elif before == 0 and self._arranged:
             self.post_message(self.Beyond(self, "first"))
 
     def _tell(self, before: int, rows: int) -> None:
         """Says that the cursor could not move, for it was at an edge."""
+        if not self._arranged:
+            return
         if rows < 0 and before == 0:
             self.post_message(self.Beyond(self, "first"))
         elif rows > 0 and before >= self._last:

@@ -1,0 +1,107 @@
+"""One segment: what is known of it, and its batches, read page by page as far as somebody looks."""
+
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from proglog.client.place import Place
+from proglog.record.batch import BatchHeader
+from proglog.tui.checks import Checks
+from proglog.tui.screens.browser import Browser, Sized
+from proglog.tui.screens.records import RecordsScreen
+from proglog.tui.state import DashState
+from proglog.tui.table import LazyRow, Row
+from proglog.tui.views import batches, checks
+from proglog.tui.widgets.live_table import LiveTable
+from proglog.tui.widgets.painted import Lines
+
+_HEADER_BYTES = 400
+"""What a header takes in memory, about."""
+
+_TALL = 16
+"""Lines of a terminal that has room for all facts and some batches."""
+_FACTS = 3
+"""Lines of facts on a smaller one; what a verification found comes first."""
+
+
+class SegmentScreen(Browser):
+    """Shows a segment; its batches come through the same call that consumers use."""
+
+    COLUMNS = batches.COLUMNS
+    EMPTY = "no batches yet"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "V", "verify", "Verify", id="segment.verify", tooltip="Have the agent read and check every batch of it"
+        ),
+    ]
+
+    def __init__(self, base_offset: int, trail: Sequence[str], told: Checks) -> None:
+        """Prepares the screen of a segment.
+
+        Args:
+            base_offset: Where the segment begins.
+            trail: Where it is, for the title.
+            told: The verifications, which go on when this screen is left.
+        """
+        super().__init__(trail)
+        self._base_offset = base_offset
+        self._checks = told
+
+    def _contents(self) -> tuple[Widget, ...]:
+        self._facts = Lines(id="facts")
+        return (self._facts, *super()._contents())
+
+    def on_mount(self) -> None:
+        """Starts to read."""
+        super().on_mount()
+        self._open(Place.offset(self._base_offset))
+
+    @property
+    def topic(self) -> str:
+        """What the help explains."""
+        return "batches"
+
+    async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
+        """Yields a portion for each batch, up to the segment's end as it is now."""
+        segment = batches.named(self.dash.state.latest, self._base_offset)
+        if segment is None or place.value >= segment.end_offset:
+            return
+        async for header in self.dash.source.batches(place, Place.offset(segment.end_offset)):
+            yield [(self._row(header), _HEADER_BYTES)], Place.offset(header.end_offset)
+
+    def _row(self, header: BatchHeader) -> LazyRow:
+        make = partial(batches.row, header, self.look)
+        return LazyRow(key=str(header.base_offset), make=make, source=header)
+
+    def damaged_row(self, start: int, end: int) -> Row:
+        """Returns the row that stands for offsets that cannot be read."""
+        return batches.damaged_row(start, end, self.look)
+
+    def show(self, state: DashState) -> None:
+        """Brings facts and batches up to date."""
+        segment = batches.named(state.shown, self._base_offset)
+        check = self._checks.of(self._base_offset)
+        found = checks.lines(check, self.look) if check else []
+        if self.size.height < _TALL:
+            told = [*found, *batches.facts(segment, state.agent_now_ms, self.look, None)][:_FACTS]
+        else:
+            width = self._facts.content_size.width or self.size.width - 8
+            told = [*batches.facts(segment, state.agent_now_ms, self.look, width), *found]
+        self._facts.styles.height = len(told)
+        self._facts.show(told)
+        super().show(state)
+
+    def action_verify(self) -> None:
+        """Has the agent read and check every batch."""
+        if not self._checks.begin(self._base_offset):
+            self.dash.tell("a verification runs: one at a time", severity="warning")
+
+    def on_live_table_opened(self, event: LiveTable.Opened) -> None:
+        """Browses the records from a batch on."""
+        header = event.row.source
+        if isinstance(header, BatchHeader):
+            trail = (*self._trail, f"batch {header.base_offset:,}")
+            self.dash.push_screen(RecordsScreen(Place.offset(header.base_offset), trail))
