@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from textual import _wait
 from textual.pilot import Pilot
 
 from proglog.client.model import (
@@ -38,8 +37,6 @@ from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived
 from proglog.types import Offset, OriginId
 from proglog.types import Sequence as SequenceNumber
 
-_wait.SLEEP_GRANULARITY, _wait.SLEEP_IDLE = 0.004, 0.0002
-"""Seconds between two looks at whether the application idles, and what idling may take: a fifth of Textual's own."""
 NOW = 1_790_000_000.0
 """The frozen clock: 2026-09-21 14:13:20 UTC."""
 SEGMENT_RECORDS = 4_000
