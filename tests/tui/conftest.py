@@ -189,6 +189,8 @@ class Script:
         self.log: list[StoredRecord] = []
         self.damaged: tuple[int, int] | None = None
         self.grown = asyncio.Event()
+        self.batch = 1
+        """Records that come at once."""
         self.verifying: list[int] = []
         self.verified: asyncio.Queue[Verified | ProglogError] = asyncio.Queue()
 
@@ -205,11 +207,11 @@ class Script:
         """What the test put there, then what it adds."""
         offset = self._offset(start)
         while True:
-            for record in self.log[offset:]:
+            while offset < len(self.log):
                 if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
                     raise DataLossError(*self.damaged)
-                yield (record,)
-                offset += 1
+                yield self.log[offset : offset + self.batch]
+                offset += self.batch
             self.grown.clear()
             await self.grown.wait()
 

@@ -312,3 +312,10 @@ async def test_keys_that_come_before_the_records_do_not_lead_away_from_the_tail(
     await browser.press("t")
     assert _table(browser).row.key == "2999"
     assert "Records tail" in browser.text
+
+
+async def test_a_batch_of_more_records_than_are_kept_is_read_from_its_start(browser):
+    browser.app.source.batch = KEPT + 500
+    await _go_to(browser, "0")
+    assert _keys(browser)[0] == "0"
+    assert _table(browser).row.key == "0"

@@ -25,6 +25,8 @@ from proglog.tui.widgets.window_table import WindowTable
 TAIL = 200
 """Records before the end that a tail starts with, and that are read before the first one when somebody goes up."""
 
+_PAGE = 100
+"""Records that are taken at once."""
 
 _NAMES = {
     "<": "less_than_sign", ">": "greater_than_sign", "{": "left_curly_bracket", "}": "right_curly_bracket",
@@ -95,13 +97,11 @@ class RecordsScreen(Browser):
         return latest.log.end_offset if latest else 0
 
     async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
-        """Yields a portion for each batch."""
+        """Yields a page at a time: a batch alone may hold more records than are kept."""
         async for portion in self.dash.source.records(place):
-            if portion:
-                yield (
-                    [(self._row(record), len(record.value)) for record in portion],
-                    Place.offset(portion[-1].offset + 1),
-                )
+            for start in range(0, len(portion), _PAGE):
+                page = portion[start : start + _PAGE]
+                yield [(self._row(record), len(record.value)) for record in page], Place.offset(page[-1].offset + 1)
 
     def damaged_row(self, start: int, end: int) -> Row:
         """Returns the row that stands for offsets that cannot be read."""

@@ -91,7 +91,7 @@ def facts(segment: Segment | None, now_ms: int, look: Look, width: int | None) -
     if segment is None:
         return [line(Span("this segment is not there any more: retention removed it", Role.WARN))]
     index_role = Role.GOOD if segment.index == "ok" else Role.WARN
-    held = f"{count_words(segment.record_count)} records in {count_words(segment.batch_count)} batches"
+    held = f"{count_words(segment.record_count)} records in {count_words(segment.batch_count)} batch{'' if segment.batch_count == 1 else 'es'}"
     told = [
         line(Span("size ", Role.MUTED), f"{bytes_words(segment.bytes)}, {held}", *_average(segment)),
         line(
@@ -120,6 +120,6 @@ def _ages(segment: Segment, now_ms: int, look: Look) -> Line:
     return line(
         Span("written ", Role.MUTED),
         f"{look.clock(first)} to {look.clock(last)}",
-        Span(f", over {short_duration(max(last - first, 0))}, the last ", Role.MUTED),
+        Span(f", over {short_duration(last - first)}, the last " if last - first >= 1 else ", the last ", Role.MUTED),
         f"{short_duration(max(now_ms / 1000 - last, 0))} ago",
     )

@@ -31,7 +31,7 @@ def summary(check: Check, look: Look) -> Line:
         return line(Span("verifying ", Role.ACCENT), words, look.bar(_share(check), 20))
     if problems := _problems(check):
         words = f"{look.pick('✖', 'x')} verified {look.clock(check.at)}: {count_words(len(problems))} damaged"
-        return line(Span(words, Role.BAD), f" among {batches} batches")
+        return line(Span(words, Role.BAD), f", {batches} batches whole")
     return line(Span(f"{look.pick('✓', '+')} verified {look.clock(check.at)}: ", Role.GOOD), f"{batches} batches")
 
 
@@ -40,8 +40,8 @@ def lines(check: Check, look: Look) -> list[Line]:
     problems = _problems(check)
     told = [summary(check, look)]
     for each in problems[:_LISTED]:
-        where = f"  {look.pick('✖', 'x')} {each.start_offset:,} {look.pick('…', '..')} {each.end_offset:,} "
-        told.append(line(Span(where, Role.BAD), look.safe(each.detail, 200)))
+        where = f"offsets {each.start_offset:,} {look.pick('…', '..')} {each.end_offset:,}"
+        told.append(line(Span(f"  {look.pick('✖', 'x')} ", Role.BAD), look.safe(each.detail or where, 200)))
     if len(problems) > _LISTED:
         told.append(line(Span(f"  and {count_words(len(problems) - _LISTED)} more", Role.BAD)))
     return told
