@@ -10,7 +10,7 @@ from proglog.tui import screens, views
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import Column
-from proglog.tui.views import replication
+from proglog.tui.views import matrix
 
 
 def _tables(world):
@@ -21,7 +21,7 @@ def _tables(world):
                 if isinstance(value, tuple) and value and all(isinstance(each, Column) for each in value):
                     yield f"{module.name}.{name}", value
     state = reduce(DashState(target="a", now=0.0), SnapshotArrived(world.snapshot(), 1.0))
-    yield "matrix", replication.matrix_columns(state, Look())
+    yield "matrix", matrix.columns(state, Look())
 
 
 def test_every_column_of_every_table_is_explained(world):

@@ -27,7 +27,7 @@ from proglog.testing.terminal import ESCAPE, Terminal
 from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
-from proglog.tui.views import alerts, events, header, member, members, records, replication, segments
+from proglog.tui.views import alerts, events, header, matrix, member, members, records, replication, segments
 from proglog.types import NodeName, Offset, OriginId
 from proglog.types import Sequence as SequenceNumber
 from tests.tui.poison import NASTY, poison_world, poisoned
@@ -118,7 +118,7 @@ def test_whatever_is_said_fits_and_is_printable(world, texts: list[str], seed: i
         (members.COLUMNS, members.rows(state, look)),
         (replication.PEER_COLUMNS, replication.peer_rows(state, look)),
         (replication.ORIGIN_COLUMNS, replication.origin_rows(state, look)),
-        (replication.matrix_columns(state, look), replication.matrix_rows(state, look)),
+        (matrix.columns(state, look), matrix.rows(state, look)),
         (segments.COLUMNS, segments.rows(state, look)),
         (events.COLUMNS, events.rows(state, look)),
     ]

@@ -26,7 +26,7 @@ from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.spans import Line, plain
 from proglog.tui.state import DashState
 from proglog.tui.table import AnyRow
-from proglog.tui.views import checks, events, header, member, members, plots, replication, segments, throughput
+from proglog.tui.views import checks, events, header, matrix, member, members, plots, replication, segments, throughput
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
@@ -162,7 +162,7 @@ class MainScreen(DashScreen[None]):
         elif self._mode == "origins":
             table.show(replication.origin_rows(state, self.look), replication.ORIGIN_COLUMNS)
         else:
-            table.show(replication.matrix_rows(state, self.look), replication.matrix_columns(state, self.look))
+            table.show(matrix.rows(state, self.look), matrix.columns(state, self.look))
         self._show_below_peers(state)
         self._caption("replication", self._summary("replication", state, replication.summary))
 
@@ -175,7 +175,7 @@ class MainScreen(DashScreen[None]):
         if self._mode == "peers" and self._zoomed and room >= plots.LEAST_ROWS:
             lines = replication.plots(state, self.look, width, room, self._window)
         elif self._mode == "peers" and self.has_class("-wide"):
-            lines = replication.matrix_lines(state, self.look, width, room)
+            lines = matrix.lines(state, self.look, width, room)
         area.display = bool(lines)
         if lines:
             area.styles.height = room if self._zoomed else len(lines)
