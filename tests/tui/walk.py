@@ -24,6 +24,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "origins": ("m", "z"),
     "matrix": ("m", "m", "z"),
     "segments": ("4", "z"),
+    "segment": ("4", "G", "enter"),
     "events": ("5", "z"),
     "filter": ("1", "slash", *"!node-b"),
     "member": ("1", "down", "enter"),
