@@ -11,6 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from textual import _wait
 from textual.pilot import Pilot
 
 from proglog.client.model import (
@@ -37,6 +38,8 @@ from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived
 from proglog.types import Offset, OriginId
 from proglog.types import Sequence as SequenceNumber
 
+_wait.SLEEP_GRANULARITY, _wait.SLEEP_IDLE = 0.01, 0.0005
+"""Seconds between two looks at whether the application idles, and what idling may take: half of Textual's own."""
 NOW = 1_790_000_000.0
 """The frozen clock: 2026-09-21 14:13:20 UTC."""
 SEGMENT_RECORDS = 4_000
@@ -258,9 +261,13 @@ class Dash:
     async def run(self, seconds: int = 1) -> None:
         """Lets seconds pass in a live cluster."""
         for _ in range(seconds):
-            self.world.second += 1
-            self.app.dispatch(SnapshotArrived(self.world.snapshot(), self.now))
+            self.tick()
         await self.settle()
+
+    def tick(self) -> None:
+        """Lets a second pass that nobody looks at."""
+        self.world.second += 1
+        self.app.dispatch(SnapshotArrived(self.world.snapshot(), self.now))
 
     async def lose(self, seconds: int = 1, *, attempt: int = 7, error: str = "connection refused") -> None:
         """Lets seconds pass without the agent."""

@@ -66,7 +66,8 @@ async def live(dash: Any, world: Any) -> None:
     for step in range(10):
         world.lag["node-b"] = 4_000 - 300 * step
         world.trend["node-b"] = -300.0
-        await dash.run()
+        dash.tick()
+    await dash.settle()
 
 
 async def _waiting(dash: Any, world: Any) -> None:
