@@ -13,7 +13,7 @@ from proglog.client.model import PeerState
 from proglog.client.producer import ProduceError
 from proglog.testing.processes import AgentProcess
 
-ROUNDS = 30 if os.environ.get("PROGLOG_LONG") else 3
+ROUNDS = 30 if os.environ.get("PROGLOG_LONG") else 2
 Eventually = Callable[..., Awaitable[None]]
 
 

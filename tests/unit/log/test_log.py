@@ -332,7 +332,7 @@ def test_readers_on_other_threads_see_only_whole_batches_in_order(tmp_path: Path
     for reader in readers:
         reader.start()
     expected = [b"0"]
-    for number in range(1, 400):
+    for number in range(1, 200):
         append(log, b"%d" % number * 10)
         expected.append(b"%d" % number * 10)
     stop.set()
