@@ -17,13 +17,16 @@ from rich.cells import cell_len
 
 import proglog.client
 from proglog.agent.writer import LogWriter
-from proglog.client.model import ClusterSnapshot
+from proglog.client.model import ClusterSnapshot, DamagedRange, MemberStatus, Verified
+from proglog.errors import OverloadedError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record.record import Record, StoredRecord
 from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
 from proglog.testing.terminal import ESCAPE, Terminal
+from proglog.tui.screens.confirm import Confirm
+from proglog.tui.screens.main import MainScreen
 from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
@@ -97,6 +100,47 @@ async def test_no_record_is_obeyed(open_dash):
         await dash.press("escape")
         await dash.press("y")
         assert not any(unicodedata.category(char) in INVISIBLE for char in dash.app.clipboard)
+
+
+@pytest.mark.parametrize(("size", "turn"), [((140, 40), 0), ((40, 12), 1), ((10, 3), 2)])
+async def test_no_question_obeys_the_name_it_asks_about(open_dash, world, size, turn):
+    async with open_dash(size) as dash:
+        dash.app.allow_writes = True
+        await dash.run()
+        member = dataclasses.replace(world.snapshot().members[-1], status=MemberStatus.FAILED)
+        for name in NASTY[turn::3]:
+            dash.app.remove_member(dataclasses.replace(member, name=name))
+            await dash.settle()
+            assert isinstance(dash.app.screen, Confirm)
+            assert_harmless(dash)
+            await dash.press("x", "enter")
+            assert "nothing was done" in dash.text or size[1] < 24
+            assert_harmless(dash)
+            await dash.press("escape")
+        assert isinstance(dash.app.screen, MainScreen)
+
+
+@pytest.mark.parametrize(("size", "turn"), [((140, 40), 0), ((40, 12), 1), ((10, 3), 2)])
+async def test_nothing_that_a_verification_finds_is_obeyed(open_dash, size, turn):
+    problems = tuple(
+        DamagedRange(start_offset=index, end_offset=2**64 - index, detail=detail) for index, detail in enumerate(NASTY)
+    )
+    async with open_dash(size) as dash:
+        await dash.run(3)
+        await dash.press(*SCREENS["segment"])
+        for told in (
+            Verified(bytes_done=2**63, bytes_total=1, batches=2**63, records=2**63, problems=problems, finished=True),
+            Verified(bytes_done=0, bytes_total=0, batches=0, records=0, problems=problems[:1], finished=True),
+            *map(OverloadedError, NASTY[turn::3]),
+        ):
+            await dash.press("V")
+            dash.app.source.verified.put_nowait(told)
+            await dash.settle()
+            assert_harmless(dash)
+            await dash.press("escape")
+            assert_harmless(dash)
+            await dash.press("enter")
+        assert dash.app.clipboard == ""
 
 
 TEXTS = st.lists(st.text(max_size=40) | st.sampled_from(NASTY), min_size=1, max_size=5)

@@ -152,9 +152,9 @@ async def test_a_key_in_the_palette_copies_the_command_of_what_is_highlighted(op
         assert len(dash.app.screen_stack) == 1
 
 
-async def test_markup_in_a_name_is_shown_and_not_obeyed(open_dash, world):
+@pytest.mark.parametrize("name", ["[@click=app.quit]x[/]", "[/", "[@click=app.…"])
+async def test_markup_in_a_name_is_shown_and_not_obeyed(open_dash, world, name):
     async with open_dash((140, 40)) as dash:
-        name = "[@click=app.quit]x[/]"
         world.overrides = {"members": (replace(MEMBER, name=name, local=True),)}
         await dash.run()
         await dash.press("ctrl+p")

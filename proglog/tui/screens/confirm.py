@@ -39,8 +39,8 @@ class Confirm(DashModal[bool]):
     def compose(self) -> ComposeResult:
         """Builds the box."""
         with Container(id="confirm") as box:
-            box.border_title = Content(self._title).markup
-            box.border_subtitle = Content(f"enter: go, {self.dash.key_of('confirm.cancel')}: cancel").markup
+            box.border_title = Content(self._title)
+            box.border_subtitle = Content(f"enter: go, {self.dash.key_of('confirm.cancel')}: cancel")
             yield Lines()
             yield Input(id="name", compact=True)
 

@@ -58,7 +58,7 @@ class Reader(DashModal[None]):
     def compose(self) -> ComposeResult:
         """Builds the box."""
         with Page() as page:
-            page.border_title = Content(self._title).markup
+            page.border_title = Content(self._title)
             yield Lines()
 
     def on_mount(self) -> None:
@@ -66,7 +66,7 @@ class Reader(DashModal[None]):
         super().on_mount()
         keys = {active.binding.id: shown(key) for key, active in reversed(self.active_bindings.items())}
         hint = f"{keys['reader.back']}: back, {keys['reader.copy']}: copy"
-        self.query_one(Page).border_subtitle = Content(hint).markup
+        self.query_one(Page).border_subtitle = Content(hint)
 
     def show(self, state: DashState) -> None:
         """Brings the text up to date."""

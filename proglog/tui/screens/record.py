@@ -54,7 +54,7 @@ class RecordReader(Reader):
         keys = {active.binding.id: shown(key) for key, active in reversed(self.active_bindings.items())}
         following, previous, value, whole = (keys.get(name, "") for name in _HINTED)
         hint = f"{following}/{previous}: walk, {value}: copy, {whole}: JSON"
-        self.query_one(Page).border_subtitle = Content(hint).markup
+        self.query_one(Page).border_subtitle = Content(hint)
 
     def action_step(self, records_on: int) -> None:
         """Shows another record."""
@@ -65,7 +65,7 @@ class RecordReader(Reader):
         self._record = record
         self._width = -1
         page = self.query_one(Page)
-        page.border_title = Content(self._words()).markup
+        page.border_title = Content(self._words())
         page.scroll_home(animate=False)
         self.show(self.dash.state)
 

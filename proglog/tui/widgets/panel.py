@@ -28,7 +28,7 @@ class Panel(Container):
         self._content = content
         self._title = title if number is None else f"{number} {title}"
         self._shown = ("", "")
-        self.border_title = Content(self._title).markup
+        self.border_title = Content(self._title)
 
     def compose(self) -> ComposeResult:
         """Puts the content into the frame."""
@@ -39,6 +39,6 @@ class Panel(Container):
         shown_summary, shown_note = self._shown
         self._shown = (summary, note)
         if note != shown_note:  # each of the two paints the whole panel again
-            self.border_title = Content(f"{self._title} {note}".rstrip()).markup
+            self.border_title = Content(f"{self._title} {note}".rstrip())
         if summary != shown_summary:
-            self.border_subtitle = Content(summary).markup
+            self.border_subtitle = Content(summary)
