@@ -100,7 +100,7 @@ async def test_a_new_key_works_the_old_one_does_not_and_footer_help_and_palette_
         assert "f2 ctrl+b" in dash.text
         await dash.press("escape")
         zoom = next(entry for entry in dash.app.get_system_commands(dash.app.screen) if entry.title.startswith("Zoom"))
-        assert "f2" in zoom.help
+        assert "f2" in str(zoom.help)
 
 
 async def test_a_warning_is_told_when_the_screen_is_there(tmp_path):
