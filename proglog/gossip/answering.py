@@ -6,11 +6,12 @@ Source: serf ``serf.go``, ``query.go``, ``internal_query.go``; what each interna
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Protocol
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.member import Address, Node, Status, address_of
+from proglog.gossip.member import Status, address_of
+from proglog.gossip.nodes import Nodes
+from proglog.gossip.outbox import Outbox
 from proglog.gossip.queries import KEY_OPERATIONS, MAX_RESPONSE_BYTES, answer_keys, passes
 from proglog.gossip.roster import Roster
 from proglog.gossip.wire import Fields, SerfType, decode_tags, encode, split_map
@@ -22,18 +23,6 @@ FLAG_NO_BROADCAST = 2
 _STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
 
 
-class Mail(Protocol):
-    """What carries answers: SWIM."""
-
-    def send_user(self, data: bytes, address: Address) -> None:
-        """Send a Serf message to one node."""
-        ...
-
-    def others_alive(self) -> list[Node]:
-        """Return the other nodes that are alive."""
-        ...
-
-
 class Answering:
     """Answers queries."""
 
@@ -43,7 +32,8 @@ class Answering:
         roster: Roster,
         keyring: Keyring | None,
         random: Random,
-        mail: Mail,
+        nodes: Nodes,
+        outbox: Outbox,
         on_keys: Callable[[str], None],
     ) -> None:
         """Keep what answers need.
@@ -53,14 +43,16 @@ class Answering:
             roster: Its members, for questions about names.
             keyring: Its keys, for questions about them.
             random: Chooses detours.
-            mail: Sends.
+            nodes: Who is there, for detours.
+            outbox: Sends.
             on_keys: Told the operation that changed the keyring.
         """
         self._name = name
         self._roster = roster
         self._keyring = keyring
         self._random = random
-        self._mail = mail
+        self._nodes = nodes
+        self._outbox = outbox
         self._on_keys = on_keys
 
     def answer(self, query: Fields, tags: Mapping[str, str]) -> None:
@@ -87,7 +79,7 @@ class Answering:
         if response[:1] != bytes((SerfType.QUERY_RESPONSE,)) or len(response) > MAX_RESPONSE_BYTES:
             raise MalformedMessageError("only a query's response is relayed")
         to = Fields(head.map("DestAddr"))
-        self._mail.send_user(response, address_of(to.raw("IP", 16), to.uint("Port", 16)))
+        self._outbox.send_user(response, address_of(to.raw("IP", 16), to.uint("Port", 16)))
 
     def _respond(self, query: Fields, flags: int, payload: bytes | None) -> None:
         """Answer straight to the asker and, if the query wants detours, through random others too."""
@@ -97,14 +89,14 @@ class Answering:
         response = encode(SerfType.QUERY_RESPONSE, fields)
         if len(response) > MAX_RESPONSE_BYTES:
             raise MalformedMessageError(f"the answer has {len(response)} bytes; the limit is {MAX_RESPONSE_BYTES}")
-        self._mail.send_user(response, address_of(ip, port))
-        detours, relays = query.uint("RelayFactor", 8), self._mail.others_alive()
+        self._outbox.send_user(response, address_of(ip, port))
+        detours, relays = query.uint("RelayFactor", 8), self._nodes.others_alive()
         if not detours or len(relays) <= detours:
             return
         destination = {"DestAddr": {"IP": ip, "Port": port, "Zone": ""}, "DestName": query.text("SourceNode")}
         relayed = encode(SerfType.RELAY, destination) + response
         for node in self._random.sample(relays, detours):
-            self._mail.send_user(relayed, node.address)
+            self._outbox.send_user(relayed, node.address)
 
     def _content(self, name: str, payload: bytes) -> bytes | None:
         if name == "_serf_conflict":

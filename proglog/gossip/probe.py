@@ -13,18 +13,24 @@ A nack from a helper says: I am here, the target did not answer *me*. Missing na
 Source: SWIM, section 3.1; Lifeguard, section 4.1; memberlist ``state.go`` (``probeNode``).
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from proglog.gossip.member import Node, State
-from proglog.gossip.wire import Type, encode
+from proglog.gossip import messages
+from proglog.gossip.awareness import Awareness
+from proglog.gossip.beliefs import Beliefs
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.delegate import Delegate
+from proglog.gossip.framing import StreamMessage
+from proglog.gossip.member import Address, Node, State, address_of
+from proglog.gossip.messages import Sender
+from proglog.gossip.nodes import Nodes
+from proglog.gossip.outbox import Outbox
+from proglog.gossip.timers import Timers
+from proglog.gossip.wire import Fields, Type
 
-if TYPE_CHECKING:
-    from proglog.gossip.framing import StreamMessage
-    from proglog.gossip.swim import Swim
-
+MAX_FORWARDED = 256
+"""Pings sent for others and not answered yet."""
 _MIN_TCP_TIMEOUT = 0.1
 
 
@@ -41,35 +47,45 @@ class _Round:
 
 
 class Prober:
-    """Probes the nodes of a :class:`Swim` along a shuffled ring, one at a time."""
+    """Probes the nodes along their ring, one at a time."""
 
-    def __init__(self, swim: Swim) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        nodes: Nodes,
+        beliefs: Beliefs,
+        outbox: Outbox,
+        awareness: Awareness,
+        config: GossipConfig,
+        timers: Timers,
+        delegate: Delegate,
+    ) -> None:
         """Probe nobody until the first :meth:`tick`."""
-        self._swim = swim
-        self._ring: list[str] = []
-        self._next = 0
+        self._sender = sender
+        self._nodes = nodes
+        self._beliefs = beliefs
+        self._outbox = outbox
+        self._awareness = awareness
+        self._config = config
+        self._timers = timers
+        self._delegate = delegate
         self._round: _Round | None = None
-
-    def add(self, name: str) -> None:
-        """Probe ``name`` from now on, from a random place of the ring."""
-        self._ring.insert(self._swim.random.randint(0, len(self._ring)), name)
 
     def tick(self) -> None:
         """Begin a round, unless one is under way: a sick node's takes longer than a tick."""
-        swim = self._swim
-        node = None if self._round is not None or swim.leaving else self._choose()
+        node = None if self._round is not None or self._beliefs.leaving else self._nodes.next_to_probe()
         if node is None:
             return
-        budget = swim.awareness.scale(swim.config.probe_interval)
-        round_ = self._round = _Round(swim.next_sequence(), node, swim.now, swim.now + budget)
-        ping = swim.ping_message(round_.sequence, node.name)
+        budget, now = self._awareness.scale(self._config.probe_interval), self._timers.now
+        round_ = self._round = _Round(self._outbox.next_sequence(), node, now, now + budget)
+        ping = self._sender.ping(round_.sequence, node.name)
         if node.state is State.SUSPECT:
             # The suspect hears of it together with the ping, and can refute at once.
-            swim.send([ping, swim.accusation(node)], node)
+            self._outbox.send([ping, self._sender.suspect(node)], node)
         else:
-            swim.send_with_gossip([ping], node.address)
-        swim.after(swim.config.probe_timeout, lambda: self._ask_others(round_))
-        swim.after(budget, lambda: self._conclude(round_))
+            self._outbox.send_with_gossip([ping], node.address)
+        self._timers.after(self._config.probe_timeout, lambda: self._ask_others(round_))
+        self._timers.after(budget, lambda: self._conclude(round_))
 
     def take_ack(self, sequence: int, payload: bytes) -> None:
         """Take an ack as the answer to the round under way, if it is one."""
@@ -78,64 +94,88 @@ class Prober:
             return
         self._round = None
         if not round_.asked_others:
-            self._swim.awareness.apply(-1)
-            self._swim.measured(round_.node, self._swim.now - round_.started, payload)
+            self._awareness.apply(-1)
+            round_.node.rtt = self._timers.now - round_.started
+            self._delegate.measured(round_.node, round_.node.rtt, payload)
 
     def take_nack(self, sequence: int) -> None:
         """Count a helper that is there."""
         if self._round is not None and self._round.sequence == sequence:
             self._round.nacks += 1
 
-    def _choose(self) -> Node | None:
-        for _ in range(len(self._ring) + 1):
-            if self._next >= len(self._ring):
-                self._wrap()
-            node = self._swim.nodes[self._ring[self._next]]
-            self._next += 1
-            if node.name != self._swim.name and not node.gone:
-                return node
-        return None
-
-    def _wrap(self) -> None:
-        """Forget those long gone, and go round in another order."""
-        swim = self._swim
-        for name in [name for name in self._ring if name != swim.name and swim.is_long_gone(swim.nodes[name])]:
-            del swim.nodes[name]
-            self._ring.remove(name)
-        swim.random.shuffle(self._ring)
-        self._next = 0
-
     def _ask_others(self, round_: _Round) -> None:
         if self._round is not round_:
             return
-        swim, node = self._swim, round_.node
+        node, checks = round_.node, self._config.indirect_checks
         round_.asked_others = True
-        helpers = swim.pick(swim.config.indirect_checks, lambda other: other.state is State.ALIVE and other is not node)
+        helpers = self._nodes.pick(checks, lambda other: other.state is State.ALIVE and other is not node)
         for helper in helpers:
             nack = helper.speaks(4)
             round_.nacks_expected += nack
-            request = {"SeqNo": round_.sequence, "Target": node.ip, "Port": node.port, "Node": node.name, "Nack": nack}
-            swim.send_with_gossip([encode(Type.INDIRECT_PING, request | swim.source())], helper.address)
+            request = self._sender.indirect_ping(round_.sequence, node, nack=nack)
+            self._outbox.send_with_gossip([request], helper.address)
         if node.speaks(3):
             self._ping_over_tcp(round_)
 
     def _ping_over_tcp(self, round_: _Round) -> None:
-        swim, node = self._swim, round_.node
-
         def replied(message: StreamMessage | None, _error: str) -> None:
             if message is not None and message.kind == Type.ACK:
                 round_.tcp_answered = message.fields.uint("SeqNo") == round_.sequence
 
-        ping = swim.ping_message(round_.sequence, node.name)
-        swim.open(node.address, ping, max(_MIN_TCP_TIMEOUT, round_.ends - swim.now), replied)
+        ping = self._sender.ping(round_.sequence, round_.node.name)
+        seconds = max(_MIN_TCP_TIMEOUT, round_.ends - self._timers.now)
+        self._outbox.open_stream(round_.node.address, ping, seconds, replied)
 
     def _conclude(self, round_: _Round) -> None:
         if self._round is not round_:
             return
         self._round = None
-        swim, node = self._swim, round_.node
+        node = round_.node
         if round_.tcp_answered:
-            swim.ignored(f"{node.name!r} answers over TCP but not over UDP", node.address)
+            self._delegate.ignored(f"{node.name!r} answers over TCP but not over UDP", node.address)
             return
-        swim.awareness.apply(round_.nacks_expected - round_.nacks if round_.nacks_expected else 1)
-        swim.accuse(node.name, node.incarnation, swim.name)
+        self._awareness.apply(round_.nacks_expected - round_.nacks if round_.nacks_expected else 1)
+        self._beliefs.accuse(node.name, node.incarnation, self._sender.name)
+
+
+class Helper:
+    """Pings nodes for others that get no answer from them, and passes the answer on."""
+
+    def __init__(self, sender: Sender, outbox: Outbox, config: GossipConfig, timers: Timers) -> None:
+        """Nobody has asked yet."""
+        self._sender = sender
+        self._outbox = outbox
+        self._config = config
+        self._timers = timers
+        self._forwarded: dict[int, Callable[[], None]] = {}
+
+    def take_request(self, request: Fields, source: Address) -> None:
+        """Ping whom the request names.
+
+        Raises:
+            MalformedMessageError: It makes no sense.
+        """
+        if len(self._forwarded) >= MAX_FORWARDED:
+            return
+        asked, reply_to = request.uint("SeqNo"), messages.reply_address(request, source)
+        target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
+        sequence = self._outbox.next_sequence()
+
+        def answered() -> None:
+            silence.cancel()
+            self._outbox.send_with_gossip([messages.ack(asked)], reply_to)
+
+        def silent() -> None:
+            if self._forwarded.pop(sequence, None) is not None and request.flag("Nack"):
+                self._outbox.send_with_gossip([messages.nack(asked)], reply_to)
+
+        self._forwarded[sequence] = answered
+        silence = self._timers.after(self._config.probe_timeout, silent)
+        self._outbox.send_plain(self._sender.ping(sequence, request.text("Node")), target)
+
+    def take_ack(self, sequence: int) -> bool:
+        """Pass an ack on; return whether it answers a ping for somebody else."""
+        answered = self._forwarded.pop(sequence, None)
+        if answered is not None:
+            answered()
+        return answered is not None

@@ -32,9 +32,10 @@ from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import LamportClock
 from proglog.gossip.member import Address, Member, Node, Status
+from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.recent import Recent
 from proglog.gossip.roster import Entry, Roster
-from proglog.gossip.swim import StreamToOpen, Swim
+from proglog.gossip.swim import Swim
 from proglog.gossip.wire import (
     Fields,
     SerfType,
@@ -87,7 +88,6 @@ class Serf:
         self._recent_events, self._recent_queries = Recent(), Recent()
         self._calls = 0
         self._leaving = False
-        self._now = now
         self._swim = Swim(
             name=name,
             address=address,
@@ -98,30 +98,30 @@ class Serf:
             delegate=self,
             now=now,
         )
+        self._timers = self._swim.timers
         self._answering = Answering(
             name,
             self._roster,
             keyring,
             random,
-            self._swim,
+            self._swim.nodes,
+            self._swim.outbox,
             lambda operation: self._tell(KeyringChanged(operation=operation)),
         )
         self._intent_queue, self._query_queue, self._event_queue = (
-            BroadcastQueue(self._swim.arm_gossip) for _ in range(3)
+            BroadcastQueue(self._swim.outbox.arm_gossip) for _ in range(3)
         )
 
     # Driving
 
     def start(self, now: float) -> None:
         """Announce this node, and begin to probe and gossip."""
-        self._now = now
         self._swim.start(now)
-        self._swim.after(self._config.reap_interval, self._reap)
-        self._swim.after(self._random.uniform(0, self._config.reconnect_interval), self._reconnect)
+        self._timers.after(self._config.reap_interval, self._reap)
+        self._timers.after(self._random.uniform(0, self._config.reconnect_interval), self._reconnect)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram in; never raises."""
-        self._now = max(self._now, now)
         self._swim.receive_datagram(data, source, now)
 
     def answer_stream(self, message: StreamMessage, now: float) -> bytes | None:
@@ -130,35 +130,31 @@ class Serf:
         Raises:
             MalformedMessageError: The request makes no sense.
         """
-        self._now = max(self._now, now)
         return self._swim.answer_stream(message, now)
 
     def stream_answered(self, stream_id: int, message: StreamMessage, now: float) -> None:
         """Take in the reply on a stream of :meth:`streams_to_open`."""
-        self._now = max(self._now, now)
         self._swim.stream_answered(stream_id, message, now)
 
     def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
         """A stream of :meth:`streams_to_open` came to nothing."""
-        self._now = max(self._now, now)
         self._swim.stream_failed(stream_id, reason, now)
 
     def handle_timer(self, now: float) -> None:
         """Run what is due, after all datagrams that had arrived were taken in."""
-        self._now = max(self._now, now)
         self._swim.handle_timer(now)
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timer` wants to be called."""
-        return self._swim.next_deadline()
+        return self._timers.next_deadline()
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
         """Return what is to be sent, and forget it."""
-        return self._swim.datagrams_to_send()
+        return self._swim.outbox.take_datagrams()
 
     def streams_to_open(self) -> list[StreamToOpen]:
         """Return the streams to open, and forget them."""
-        return self._swim.streams_to_open()
+        return self._swim.outbox.take_streams()
 
     def events(self) -> list[Event]:
         """Return what happened, and forget it."""
@@ -167,7 +163,7 @@ class Serf:
 
     def error_reply(self, reason: str) -> bytes:
         """Return what to tell a peer whose stream made no sense."""
-        return self._swim.framed(encode(Type.ERROR, {"Error": reason}))
+        return self._swim.outbox.framed(encode(Type.ERROR, {"Error": reason}))
 
     # Acting
 
@@ -181,7 +177,7 @@ class Serf:
                 self._announce_join()
             self._tell(JoinFinished(call_id=call_id, address=address, error=error))
 
-        self._swim.join(address, finished)
+        self._swim.exchange.join(address, finished)
         return call_id
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -192,7 +188,7 @@ class Serf:
         """
         meta = encode_tags(tags)
         self.tags = dict(tags)
-        self._swim.update_meta(meta)
+        self._swim.beliefs.update_meta(meta)
 
     def leave(self) -> None:
         """Leave on purpose; a :class:`LeaveFinished` says when everybody had time to hear it. Idempotent."""
@@ -202,7 +198,7 @@ class Serf:
         ltime = self._clock.time
         self._clock.increment()
         self._take_leave_intent(self.name, ltime, prune=False)
-        self._swim.leaving = True
+        self._swim.beliefs.leaving = True
         steps = {"intent": False}
 
         def said_intent() -> None:
@@ -211,14 +207,14 @@ class Serf:
                 timer.cancel()
                 self._say_dead()
 
-        timer = self._swim.after(self._config.broadcast_timeout, said_intent)
-        if not self._swim.others_alive():
+        timer = self._timers.after(self._config.broadcast_timeout, said_intent)
+        if not self._swim.nodes.others_alive():
             said_intent()
             return
         message = encode(SerfType.LEAVE, {"LTime": ltime, "Node": self.name, "Prune": False})
         # Overtaken by the departure that follows, the intent would let it pass for a failure for a moment.
-        for node in self._swim.told_in_person():
-            self._swim.send_user(message, node.address)
+        for node in self._swim.nodes.told_in_person():
+            self._swim.outbox.send_user(message, node.address)
         self._intent_queue.add(message, finished=said_intent)
 
     def force_leave(self, name: str, *, prune: bool) -> None:
@@ -239,11 +235,11 @@ class Serf:
             )
         ltime = self._clock.time
         self._clock.increment()
-        self._roster.hear_leave(entry.node.name, ltime, self._now, prune=prune)
+        self._roster.hear_leave(entry.node.name, ltime, self._timers.now, prune=prune)
         self._intent_queue.add(encode(SerfType.LEAVE, {"LTime": ltime, "Node": entry.node.name, "Prune": prune}))
 
     def _say_dead(self) -> None:
-        alone = not self._swim.others_alive()
+        alone = not self._swim.nodes.others_alive()
         done = {"told": False}
 
         def told() -> None:
@@ -252,10 +248,10 @@ class Serf:
                 timer.cancel()
                 # Others go on probing for a while: who does not answer now counts as failed.
                 delay = 0.0 if alone else self._config.leave_propagate_delay
-                self._swim.after(delay, lambda: self._tell(LeaveFinished()))
+                self._timers.after(delay, lambda: self._tell(LeaveFinished()))
 
-        timer = self._swim.after(self._config.broadcast_timeout, told)
-        self._swim.leave(told)
+        timer = self._timers.after(self._config.broadcast_timeout, told)
+        self._swim.beliefs.leave(told)
 
     def members(self) -> list[Member]:
         """Return the members at this moment, this node included, by name."""
@@ -265,11 +261,11 @@ class Serf:
 
     def node_joined(self, node: Node) -> None:
         """A node is alive that was not."""
-        self._roster.joined(node, self._now)
+        self._roster.joined(node, self._timers.now)
 
     def node_left(self, node: Node) -> None:
         """A node is dead, or says that it is gone."""
-        self._roster.gone(node, self._now)
+        self._roster.gone(node, self._timers.now)
 
     def node_updated(self, node: Node) -> None:
         """A node changed its tags."""
@@ -296,7 +292,7 @@ class Serf:
         fields = decode(body)
         match kind:
             case SerfType.JOIN:
-                if self._roster.hear_join(fields.text("Node"), fields.ltime("LTime"), self._now):
+                if self._roster.hear_join(fields.text("Node"), fields.ltime("LTime"), self._timers.now):
                     self._intent_queue.add(data)
             case SerfType.LEAVE:
                 name, ltime = fields.text("Node"), fields.ltime("LTime")
@@ -364,7 +360,7 @@ class Serf:
             self._take_leave_intent(name, times.get(name, 0) + 1, prune=False)
         for name, ltime in times.items():
             if name not in left:
-                self._roster.hear_join(name, ltime, self._now)
+                self._roster.hear_join(name, ltime, self._timers.now)
         for slot in fields.each("Events"):
             if isinstance(slot, dict):
                 self._take_old_events(Fields(slot))
@@ -385,7 +381,7 @@ class Serf:
 
     def _announce_join(self) -> None:
         ltime = self._clock.time
-        self._roster.hear_join(self.name, ltime, self._now)
+        self._roster.hear_join(self.name, ltime, self._timers.now)
         self._intent_queue.add(encode(SerfType.JOIN, {"LTime": ltime, "Node": self.name}))
 
     def _take_leave_intent(self, name: str, ltime: int, *, prune: bool) -> bool:
@@ -393,7 +389,7 @@ class Serf:
             self._clock.witness(ltime)
             self._announce_join()  # somebody says that this node leaves: it does not
             return False
-        return self._roster.hear_leave(name, ltime, self._now, prune=prune)
+        return self._roster.hear_leave(name, ltime, self._timers.now, prune=prune)
 
     # User events
 
@@ -427,17 +423,17 @@ class Serf:
     # Background
 
     def _reap(self) -> None:
-        self._swim.after(self._config.reap_interval, self._reap)
-        self._roster.reap(self._config, self._now)
+        self._timers.after(self._config.reap_interval, self._reap)
+        self._roster.reap(self._config, self._timers.now)
 
     def _reconnect(self) -> None:
-        self._swim.after(self._config.reconnect_interval, self._reconnect)
+        self._timers.after(self._config.reconnect_interval, self._reconnect)
         failed = [entry for entry in self._roster if entry.status is Status.FAILED]
-        alive = len(self._swim.others_alive())
+        alive = len(self._swim.nodes.others_alive())
         if not failed or self._leaving or self._random.random() > len(failed) / max(1, alive):
             return
         node = self._random.choice(failed).node
-        self._swim.join(node.address, lambda _error: None)
+        self._swim.exchange.join(node.address, lambda _error: None)
 
     def _tell_member(self, kind: MemberEventKind, entry: Entry) -> None:
         self._tell(MemberEvent(kind=kind, member=entry.snapshot()))

@@ -1,4 +1,4 @@
-"""Timers as values on a heap: one deadline for the driver, and time that did not pass while the process was stopped."""
+"""A clock, and timers as values on a heap: one deadline for the driver, and no time passes while the process is stopped."""
 
 import heapq
 from collections.abc import Callable
@@ -24,10 +24,28 @@ class Timer:
 class Timers:
     """All timers of one node, run in order of their deadlines; equal deadlines in order of creation."""
 
-    def __init__(self) -> None:
-        """Start without any."""
+    def __init__(self, now: float) -> None:
+        """Start without any, at ``now``: seconds on any monotonic clock."""
+        self.now = now
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
+
+    def advance(self, now: float) -> None:
+        """It is ``now``, or later: time does not go back."""
+        self.now = max(self.now, now)
+
+    def after(self, delay: float, callback: Callable[[], None]) -> Timer:
+        """Run ``callback`` in ``delay`` seconds."""
+        return self.at(self.now + delay, callback)
+
+    def repeat(self, interval: float, callback: Callable[[], None], *, first: float) -> None:
+        """Run ``callback`` in ``first`` seconds, and every ``interval`` from then on."""
+
+        def tick() -> None:
+            self.after(interval, tick)
+            callback()
+
+        self.after(first, tick)
 
     def at(self, deadline: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` at ``deadline``."""
@@ -41,9 +59,9 @@ class Timers:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None
 
-    def run_due(self, now: float) -> None:
-        """Run what is due at ``now``, including what becomes due meanwhile at an earlier time."""
-        while (deadline := self.next_deadline()) is not None and deadline <= now:
+    def run_due(self) -> None:
+        """Run what is due now, including what becomes due meanwhile at an earlier time."""
+        while (deadline := self.next_deadline()) is not None and deadline <= self.now:
             heapq.heappop(self._heap)[2].callback()
 
     def postpone(self, seconds: float) -> None:

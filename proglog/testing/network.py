@@ -26,8 +26,8 @@ from proglog.gossip.events import Event
 from proglog.gossip.framing import StreamReader
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
+from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.serf import Serf
-from proglog.gossip.swim import StreamToOpen
 
 PORT = 7946
 MAX_STEPS = 50_000_000

@@ -174,17 +174,17 @@ def test_whatever_is_said_to_a_node_it_stays_sound(said: list[tuple[str, Any]], 
     assert all(member.status in Status for member in members)
     assert [member.name for member in members].count("me") == 1
     nodes = serf._swim.nodes
-    assert all(known.state in State and len(known.meta) <= 512 for known in nodes.values())
-    assert nodes["me"].state is (State.LEFT if serf._swim.nodes["me"].gone else State.ALIVE)
-    assert nodes["me"].address == ("10.0.0.1", 7946)
-    assert nodes["me"].versions == VERSIONS
-    suspected = [name for name, known in nodes.items() if known.state is State.SUSPECT]
-    assert sorted(serf._swim._suspects) == sorted(suspected)
-    assert StreamReader(keyring).feed(serf._swim.framed(serf._swim._local_state(join=False))) is not None
+    assert all(known.state in State and len(known.meta) <= 512 for known in nodes)
+    assert nodes.own.state is (State.LEFT if nodes.own.gone else State.ALIVE)
+    assert nodes.own.address == ("10.0.0.1", 7946)
+    assert nodes.own.versions == VERSIONS
+    suspected = [known.name for known in nodes if known.state is State.SUSPECT]
+    assert sorted(serf._swim.beliefs._suspects) == sorted(suspected)
+    assert StreamReader(keyring).feed(serf._swim.outbox.framed(serf._swim.exchange.local_state(join=False))) is not None
 
 
 def fingerprint(serf: Serf) -> str:
-    return f"{serf.members()} {serf._clock.time} {serf._event_clock.time} {serf._query_clock.time} {serf._swim.nodes}"
+    return f"{serf.members()} {serf._clock.time} {serf._event_clock.time} {serf._query_clock.time} {list(serf._swim.nodes)}"
 
 
 def corpus() -> list[bytes]:
@@ -230,8 +230,8 @@ def test_mutated_datagrams_neither_raise_nor_grow_the_node() -> None:
         serf.events()
     assert len(serf.members()) <= 50
     assert len(serf._roster._intents) <= 4096
-    assert len(serf._swim._forwarded) <= 256
-    assert len(serf._swim._timers._heap) < 5000
+    assert len(serf._swim._helper._forwarded) <= 256
+    assert len(serf._swim.timers._heap) < 5000
 
 
 def test_mutated_streams_do_not_raise() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proglog.gossip.framing import StreamReader
-from proglog.gossip.swim import MAX_FORWARDED
+from proglog.gossip.probe import MAX_FORWARDED
 from proglog.gossip.wire import Fields, Type, encode
 
 
@@ -43,7 +43,7 @@ def test_others_are_asked_under_the_same_number_and_tcp_is_tried(make_bench: Cal
     bench.run(0.55)
     asked = [(fields, to) for type_, fields, to in bench.take_sent() if type_ == Type.INDIRECT_PING]
     assert len({to for _, to in asked}) == 3
-    target_address = bench.serf._swim.nodes[target].address
+    target_address = bench.serf._swim.nodes.get(target).address
     assert target_address not in {to for _, to in asked}
     for fields, _ in asked:
         assert (fields.uint("SeqNo"), fields.text("Node"), fields.flag("Nack")) == (ping.uint("SeqNo"), target, True)
@@ -99,7 +99,7 @@ def test_a_suspect_is_pinged_together_with_the_accusation(make_bench: Callable[.
     bench.run(2.0)
     sent = [(type_, to) for type_, _, to in bench.take_sent()]
     at = next(index for index, (type_, _) in enumerate(sent) if type_ == Type.PING)
-    assert sent[at + 1] == (Type.SUSPECT, bench.serf._swim.nodes[target].address)
+    assert sent[at + 1] == (Type.SUSPECT, bench.serf._swim.nodes.get(target).address)
 
 
 def test_a_sick_node_gives_others_more_time(make_bench: Callable[..., Any]) -> None:

@@ -259,7 +259,7 @@ def test_while_leaving_nothing_said_about_this_node_is_contradicted_and_pings_ar
     bench.serf.leave()
     bench.suspect("me", "a", 5)
     bench.dead("me", "a", 5)
-    assert bench.serf._swim._incarnation == 1
+    assert bench.serf._swim.nodes.own.incarnation == 1
     bench.take_sent()
     bench.send(Type.PING, SeqNo=7, Node="me")
     assert Type.ACK in [type_ for type_, _, _ in bench.take_sent()]

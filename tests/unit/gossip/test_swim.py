@@ -106,7 +106,7 @@ def test_what_is_wrongly_said_about_this_node_is_refuted_with_a_higher_incarnati
 
 
 def test_what_is_said_rightly_about_this_node_is_left_alone(bench: Any) -> None:
-    own = bench.serf._swim.nodes["me"]
+    own = bench.serf._swim.nodes.own
     bench.alive("me", own.incarnation, Meta=own.meta)
     assert bench.state("me") == "alive 1"
 
@@ -192,7 +192,7 @@ def test_alive_and_left_in_an_exchange_are_taken_as_they_are(bench: Any) -> None
 
 def test_a_port_of_zero_is_the_own_port(bench: Any) -> None:
     bench.exchange(record("a", A_IP, 0) | {"Port": 0})
-    assert bench.serf._swim.nodes["a"].address == ("10.0.0.2", 7946)
+    assert bench.serf._swim.nodes.get("a").address == ("10.0.0.2", 7946)
 
 
 def test_one_node_with_a_bad_version_has_the_whole_exchange_refused_but_answered(bench: Any) -> None:

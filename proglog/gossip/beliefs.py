@@ -1,0 +1,241 @@
+"""What this node believes of every other, and how claims change it.
+
+::
+
+    claim      taken if                                        then
+    -----      --------                                        ----
+    alive      its incarnation is higher; a new name's is > 0  alive, told on
+    suspect    its incarnation is not lower, and it is alive   suspect until it refutes, or the suspicion ends: dead
+    dead       its incarnation is not lower, and it is not     dead; left, if it says so itself; told on
+
+Whatever is said of this node that it does not say itself is refuted: alive, under a higher incarnation. Nobody else
+raises an incarnation.
+
+Source: SWIM, section 4.2; memberlist ``state.go`` (``aliveNode``, ``suspectNode``, ``deadNode``, ``refute``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from proglog.gossip import messages
+from proglog.gossip.awareness import Awareness
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.delegate import Delegate
+from proglog.gossip.member import VERSIONS, Address, Node, State, address_of
+from proglog.gossip.nodes import Nodes
+from proglog.gossip.outbox import Outbox
+from proglog.gossip.suspicion import Suspicion
+from proglog.gossip.timers import Timer, Timers
+from proglog.gossip.wire import Type
+
+MAX_INCARNATION = (1 << 32) - 1
+_NEVER = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliveClaim:
+    """Somebody says that a node lives."""
+
+    name: str
+    ip: bytes
+    """4 or 16 bytes."""
+    port: int
+    meta: bytes
+    """Encoded tags."""
+    versions: bytes
+    """As in :data:`proglog.gossip.member.VERSIONS`; may be empty."""
+    incarnation: int
+
+
+@dataclass(slots=True)
+class _Suspect:
+    suspicion: Suspicion
+    timer: Timer
+
+
+class Beliefs:
+    """Takes claims in, keeps the table of nodes, tells on what is news."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        outbox: Outbox,
+        awareness: Awareness,
+        config: GossipConfig,
+        timers: Timers,
+        delegate: Delegate,
+    ) -> None:
+        """Believe nothing yet."""
+        self.leaving = False
+        """Then nothing that is said of this node is contradicted any more."""
+        self._nodes = nodes
+        self._outbox = outbox
+        self._awareness = awareness
+        self._config = config
+        self._timers = timers
+        self._delegate = delegate
+        self._suspects: dict[str, _Suspect] = {}
+
+    # Of this node
+
+    def announce(self, ip: bytes, port: int, meta: bytes) -> None:
+        """Say for the first time that this node is here."""
+        name = self._nodes.own_name
+        self._believe(AliveClaim(name=name, ip=ip, port=port, meta=meta, versions=VERSIONS, incarnation=1), None)
+
+    def update_meta(self, meta: bytes) -> None:
+        """Tell everybody this node's new meta."""
+        own = self._nodes.own
+        own.meta, own.incarnation = meta, min(own.incarnation + 1, MAX_INCARNATION)
+        self._tell_alive(own)
+        self._delegate.node_updated(own)
+
+    def leave(self, finished: Callable[[], None]) -> None:
+        """Tell everybody that this node is gone on purpose; ``finished`` once it was said often enough."""
+        self.leaving = True
+        own = self._nodes.own
+        own.state, own.changed_at = State.LEFT, self._timers.now
+        message = messages.accusation(Type.DEAD, own.incarnation, own.name, own.name)
+        if not self._nodes.others_alive():
+            finished()
+            return
+        for node in self._nodes.told_in_person():
+            self._outbox.send([message], node)
+        self._outbox.broadcasts.add(message, key=own.name, finished=finished)
+
+    def _refute(self, incarnation: int) -> None:
+        own = self._nodes.own
+        own.incarnation = min(max(own.incarnation, incarnation) + 1, MAX_INCARNATION)
+        self._awareness.apply(1)
+        self._tell_alive(own)
+
+    # Of anybody
+
+    def take_alive(self, claim: AliveClaim) -> None:
+        """Take in that a node lives.
+
+        Raises:
+            MalformedMessageError: Its address is none.
+        """
+        name, versions = claim.name, claim.versions
+        is_own = name == self._nodes.own_name
+        if not name or (self.leaving and is_own):
+            return
+        if len(versions) >= 3 and (not versions[0] or not versions[1] or versions[0] > versions[1]):
+            return
+        address = address_of(claim.ip, claim.port)
+        node = self._nodes.get(name)
+        if node is None:
+            if self._may_be_new(claim, address):
+                self._believe(claim, None)
+            return
+        moved = node.ip != claim.ip or node.port != claim.port
+        if moved and node.state is not State.LEFT:
+            self._delegate.node_conflict(name, address)
+        elif is_own:
+            self._take_alive_of_own(node, claim)
+        elif moved or claim.incarnation > node.incarnation:
+            self._believe(claim, node)
+
+    def _may_be_new(self, claim: AliveClaim, address: Address) -> bool:
+        if not claim.incarnation:
+            return False  # nobody announces itself with less than 1
+        if self._nodes.is_full:
+            limit = self._config.max_nodes
+            self._delegate.ignored(f"{claim.name!r} is one node too many: the limit is {limit}", address)
+            return False
+        return True
+
+    def _take_alive_of_own(self, own: Node, claim: AliveClaim) -> None:
+        same = claim.incarnation == own.incarnation and claim.meta == own.meta and claim.versions == own.versions
+        if claim.incarnation >= own.incarnation and not same:
+            self._refute(claim.incarnation)  # of another life of this node
+
+    def _believe(self, claim: AliveClaim, known: Node | None) -> None:
+        node = known
+        if node is None:
+            node = Node(
+                name=claim.name,
+                ip=claim.ip,
+                port=claim.port,
+                meta=b"",
+                versions=claim.versions,
+                incarnation=0,
+                state=State.DEAD,
+                changed_at=_NEVER,
+            )
+            self._nodes.add(node)
+        self._unsuspect(node.name)
+        was_gone, old_meta = node.gone, node.meta
+        node.ip, node.port, node.meta = claim.ip, claim.port, claim.meta
+        node.versions, node.incarnation = claim.versions, claim.incarnation
+        if node.state is not State.ALIVE:
+            node.state, node.changed_at = State.ALIVE, self._timers.now
+        self._tell_alive(node)
+        if was_gone:
+            self._delegate.node_joined(node)
+        elif old_meta != node.meta:
+            self._delegate.node_updated(node)
+
+    def accuse(self, name: str, incarnation: int, accuser: str) -> None:
+        """Take a suspicion in, this node's own or another's."""
+        node = self._nodes.get(name)
+        if node is None or incarnation < node.incarnation:
+            return
+        suspect = self._suspects.get(name)
+        if suspect is not None:
+            self._confirm(suspect, name, incarnation, accuser)
+            return
+        if node.state is not State.ALIVE:
+            return
+        if name == self._nodes.own_name:
+            if not self.leaving:
+                self._refute(incarnation)
+            return
+        self._tell(Type.SUSPECT, incarnation, name, accuser)
+        node.incarnation, node.state, node.changed_at = incarnation, State.SUSPECT, self._timers.now
+        suspicion = Suspicion(self._config, nodes=len(self._nodes), accuser=accuser)
+        self._suspects[name] = _Suspect(suspicion, self._timers.after(suspicion.timeout, lambda: self._condemn(name)))
+
+    def _confirm(self, suspect: _Suspect, name: str, incarnation: int, accuser: str) -> None:
+        before = suspect.suspicion.timeout
+        if not suspect.suspicion.confirm(accuser):
+            return
+        self._tell(Type.SUSPECT, incarnation, name, accuser)
+        suspect.timer.cancel()
+        deadline = suspect.timer.deadline - (before - suspect.suspicion.timeout)
+        suspect.timer = self._timers.at(max(self._timers.now, deadline), lambda: self._condemn(name))
+
+    def _condemn(self, name: str) -> None:
+        node = self._nodes.get(name)
+        if node is not None and node.state is State.SUSPECT:
+            self.take_dead(name, node.incarnation, self._nodes.own_name)
+
+    def take_dead(self, name: str, incarnation: int, accuser: str) -> None:
+        """Take in that a node is dead; that it left, if it says so itself."""
+        node = self._nodes.get(name)
+        if node is None or incarnation < node.incarnation or node.gone:
+            return
+        if name == self._nodes.own_name:
+            if not self.leaving:
+                self._refute(incarnation)
+            return
+        self._unsuspect(name)
+        self._tell(Type.DEAD, incarnation, name, accuser)
+        node.incarnation = incarnation
+        node.state = State.LEFT if name == accuser else State.DEAD
+        node.changed_at = self._timers.now
+        self._delegate.node_left(node)
+
+    def _unsuspect(self, name: str) -> None:
+        suspect = self._suspects.pop(name, None)
+        if suspect is not None:
+            suspect.timer.cancel()
+
+    # Telling on
+
+    def _tell_alive(self, node: Node) -> None:
+        self._outbox.broadcasts.add(messages.alive(node), key=node.name)
+
+    def _tell(self, kind: Type, incarnation: int, name: str, accuser: str) -> None:
+        self._outbox.broadcasts.add(messages.accusation(kind, incarnation, name, accuser), key=name)

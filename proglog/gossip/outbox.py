@@ -1,0 +1,168 @@
+"""What this node sends: datagrams with gossip riding along, rounds of gossip when something waits, streams.
+
+An idle node does not tick: a round is due only while a broadcast has transmits left and there is somebody to tell.
+
+Source: SWIM, section 4.1; memberlist ``state.go`` (``gossip``), ``net.go`` (``encodeAndSendMsg``).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from proglog.gossip.broadcasts import BroadcastQueue
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.delegate import Delegate
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.framing import StreamMessage, frame, pack
+from proglog.gossip.keyring import NONCE_BYTES, OVERHEAD_BYTES, Keyring
+from proglog.gossip.member import Address, Node, State
+from proglog.gossip.nodes import Nodes
+from proglog.gossip.timers import Timer, Timers
+from proglog.gossip.wire import Type
+
+MAX_SEQUENCE = (1 << 32) - 1
+_MAX_PARTS = 254
+_PART_OVERHEAD = 2
+_COMPOUND_OVERHEAD = 2
+
+Replied = Callable[[StreamMessage | None, str], None]
+"""Gets the reply on a stream, or why there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamToOpen:
+    """A stream that the driver is to open: send the bytes, feed what comes back until a message is whole."""
+
+    id: int
+    address: Address
+    data: bytes
+    timeout: float
+
+
+class Outbox:
+    """Collects what the driver is to send."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        config: GossipConfig,
+        keyring: Keyring | None,
+        random: Random,
+        timers: Timers,
+        delegate: Delegate,
+    ) -> None:
+        """Start empty. ``random`` makes nonces: the system's in production."""
+        self.broadcasts = BroadcastQueue(self.arm_gossip)
+        """What everybody is to hear about nodes; the layer above keeps queues of its own."""
+        self._nodes = nodes
+        self._config = config
+        self._keyring = keyring
+        self._random = random
+        self._timers = timers
+        self._delegate = delegate
+        self._sequence = 0
+        self._gossip_timer: Timer | None = None
+        self._datagrams: list[tuple[bytes, Address]] = []
+        self._streams: list[StreamToOpen] = []
+        self._stream_id = 0
+        self._replies: dict[int, Replied] = {}
+
+    def next_sequence(self) -> int:
+        """Return a number for a ping, 1 to ``MAX_SEQUENCE``."""
+        self._sequence = self._sequence % MAX_SEQUENCE + 1
+        return self._sequence
+
+    # Datagrams
+
+    def send(self, messages: list[bytes], node: Node) -> None:
+        """Send to a known node, and nothing else along."""
+        self._pack(messages, node.address, crc=node.speaks(5))
+
+    def send_with_gossip(self, messages: list[bytes], address: Address) -> None:
+        """Send, and fill what is left of the packet with broadcasts."""
+        self._pack(messages + self._take_gossip(self._room(messages)), address, crc=False)
+
+    def send_plain(self, message: bytes, address: Address) -> None:
+        """Send one message to an address of which nothing else is known."""
+        self._pack([message], address, crc=False)
+
+    def send_user(self, data: bytes, address: Address) -> None:
+        """Send a message of the layer above straight to ``address``."""
+        self.send_plain(bytes((Type.USER,)) + data, address)
+
+    def take_datagrams(self) -> list[tuple[bytes, Address]]:
+        """Return what is to be sent, and forget it."""
+        out, self._datagrams = self._datagrams, []
+        return out
+
+    # Gossip
+
+    def arm_gossip(self) -> None:
+        """Gossip soon: something waits to be sent."""
+        if self._gossip_timer is None:
+            self._gossip_timer = self._timers.after(self._random.uniform(0, self._config.gossip_interval), self._gossip)
+
+    def _gossip(self) -> None:
+        self._gossip_timer = None
+        peers = self._nodes.pick(
+            self._config.gossip_nodes, lambda node: node.state is not State.LEFT and not self._nodes.is_long_gone(node)
+        )
+        for node in peers:
+            messages = self._take_gossip(self._room([]))
+            if messages:
+                self.send(messages, node)
+        if peers and (self.broadcasts or self._delegate.has_broadcasts()):
+            self._gossip_timer = self._timers.after(self._config.gossip_interval, self._gossip)
+
+    def _take_gossip(self, room: int) -> list[bytes]:
+        limit = self._nodes.transmit_limit
+        messages = self.broadcasts.take(room, _PART_OVERHEAD, limit)
+        room -= sum(len(message) + _PART_OVERHEAD for message in messages)
+        user = self._delegate.take_broadcasts(room, _PART_OVERHEAD + 1, limit)
+        return (messages + [bytes((Type.USER,)) + message for message in user])[:_MAX_PARTS]
+
+    def _room(self, messages: list[bytes]) -> int:
+        used = sum(len(message) + _PART_OVERHEAD for message in messages)
+        return self._config.packet_bytes - _COMPOUND_OVERHEAD - (OVERHEAD_BYTES if self._keyring else 0) - used
+
+    def _pack(self, messages: list[bytes], address: Address, *, crc: bool) -> None:
+        self._datagrams.append((pack(messages, crc=crc, keyring=self._keyring, nonce=self._nonce()), address))
+
+    def _nonce(self) -> bytes:
+        return self._random.randbytes(NONCE_BYTES) if self._keyring is not None else b""
+
+    # Streams
+
+    def open_stream(self, address: Address, message: bytes, timeout: float, replied: Replied) -> None:
+        """Send ``message`` over a stream of its own; ``replied`` is called once, with the reply or the reason for none."""
+        self._stream_id += 1
+        self._replies[self._stream_id] = replied
+        self._streams.append(StreamToOpen(self._stream_id, address, self.framed(message), timeout))
+
+    def framed(self, message: bytes) -> bytes:
+        """Return a message as it goes over a stream."""
+        return frame(message, self._keyring, self._nonce())
+
+    def take_streams(self) -> list[StreamToOpen]:
+        """Return the streams to open, and forget them."""
+        out, self._streams = self._streams, []
+        return out
+
+    def stream_answered(self, stream_id: int, message: StreamMessage) -> None:
+        """Hand the reply to who asked."""
+        reply = self._replies.pop(stream_id, None)
+        if reply is None:
+            return
+        if message.kind == Type.ERROR:
+            reply(None, message.fields.text("Error"))
+            return
+        try:
+            reply(message, "")
+        except MalformedMessageError as exc:
+            reply(None, f"full exchange refused: {exc}")
+
+    def stream_failed(self, stream_id: int, reason: str) -> None:
+        """Tell who asked that the stream came to nothing."""
+        reply = self._replies.pop(stream_id, None)
+        if reply is not None:
+            reply(None, reason)
