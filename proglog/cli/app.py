@@ -101,7 +101,8 @@ def verb(name: str) -> Any:
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     # A range such as -3 is an argument, though it looks like a flag; and config hands flags on.
     settings = CONTEXT | {"ignore_unknown_options": name in ("consume", "config")}
-    app.command(name, help=module.__doc__, context_settings=settings)(module.main)
+    own_class = getattr(module, "Command", None)
+    app.command(name, cls=own_class, help=module.__doc__, context_settings=settings)(module.main)
     return typer.main.get_command(app)
 
 

@@ -51,6 +51,20 @@ def test_nobody_there_is_three_in_every_format() -> None:
         done = check("--addr", "127.0.0.1:1", "--timeout", "2", "-o", format_)
         assert done.returncode == 3, done.stderr
         assert done.stdout
-    refused = check("--lag-records", "many")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (("--lag-records", "many"), "--lag-records 'many'"),
+        (("--bogus",), "No such option: --bogus"),
+        (("-o", "xml"), "'xml' is not one of"),
+        (("127.0.0.1:1",), "unexpected extra argument"),
+    ],
+)
+def test_a_line_that_makes_no_sense_is_three_not_the_two_of_a_critical_cluster(
+    line: tuple[str, ...], told: str
+) -> None:
+    refused = check(*line)
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert "--lag-records 'many'" in refused.stderr
+    assert told in refused.stderr

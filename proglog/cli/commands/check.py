@@ -7,9 +7,11 @@ every living member is asked about its own log, disk and certificate, too, with 
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
+from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.verdict import Format, Status, Verdict, lines
@@ -43,6 +45,17 @@ CertificateDays = Annotated[
         "--certificate-days", metavar=_METAVAR, help="Days until a certificate ends", rich_help_panel=THRESHOLDS
     ),
 ]
+
+
+class Command(TyperCommand):
+    """Refuses a line that it does not understand with 3: the 2 of other verbs would read as critical."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except TyperException as exc:
+            exc.exit_code = Status.UNKNOWN
+            raise
 
 
 def main(
@@ -81,7 +94,6 @@ def main(
             lambda client: _ask(client, Verdict(addr=addr, limits=limits, flags=flags), tls, each=each),
         )
     except ConfigError as exc:
-        # A 2 would read as critical.
         diagnostics.error(str(exc))
         raise typer.Exit(Status.UNKNOWN) from exc
     except ProglogError as exc:
