@@ -1,5 +1,6 @@
 """A channel to an agent, and what its failures mean."""
 
+import re
 from typing import TypeVar
 
 import grpc
@@ -78,6 +79,17 @@ def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
     return UnavailableError(f"cannot reach {addr}: {_short(details)}")
 
 
+_KNOWN = (
+    ("refused", "connection refused"),
+    ("settings frame", "the connection is taken, and nothing is said"),
+    ("errors resolving", "no such host"),
+    ("host lookup", "no such host"),
+)
+"""What gRPC's details contain, and what that means."""
+_LAST_ERROR = re.compile(r"^last error: \w+: (ip\w*:\S+: )?")
+
+
 def _short(details: str) -> str:
-    text = details.rsplit("; ", 1)[-1] if "refused" not in details.lower() else "connection refused"
-    return text.replace("\n", " ")[:200]
+    said = details.lower()
+    known = next((words for part, words in _KNOWN if part in said), "")
+    return known or _LAST_ERROR.sub("", details.rsplit("; ", 1)[-1]).replace("\n", " ")[:200]

@@ -77,8 +77,8 @@ class Source(Protocol):
         """
         ...
 
-    def batches(self, start: "Place", end: "Place") -> AsyncIterator["BatchHeader"]:
-        """Yields what the headers of the batches in a range say.
+    def batches(self, start: "Place", end: "Place | None") -> AsyncIterator["BatchHeader"]:
+        """Yields what the headers of the batches in a range say; without an end, of those that are appended, too.
 
         Raises:
             ProglogError: They cannot be had.
@@ -159,11 +159,11 @@ class LiveSource:
             async for fetched in client.consume(start, follow=True):
                 yield tuple(fetched.records())
 
-    async def batches(self, start: "Place", end: "Place") -> AsyncIterator["BatchHeader"]:
+    async def batches(self, start: "Place", end: "Place | None") -> AsyncIterator["BatchHeader"]:
         """Yields headers as batches arrive; the agent sends on as far as they are taken."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
-            async for fetched in client.consume(start, end, max_bytes=_PAGE_BYTES):
+            async for fetched in client.consume(start, end, follow=end is None, max_bytes=_PAGE_BYTES):
                 yield fetched.batch.header
 
     async def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
@@ -206,9 +206,9 @@ class RecordedSource:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
 
-    def batches(self, start: "Place", end: "Place") -> AsyncIterator["BatchHeader"]:
+    def batches(self, start: "Place", end: "Place | None") -> AsyncIterator["BatchHeader"]:
         """Raises: a recording is about the log, not of it."""
-        raise NotFoundError(f"a recording holds no batches; asked for those from {start.value} to {end.value}")
+        raise NotFoundError(f"a recording holds no batches; asked for {start.value} to {end.value if end else 'now'}")
 
     def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
         """Raises: a recording is about the log, not of it."""

@@ -157,8 +157,13 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
     await pane.shows("Records tail", "node-b value", "node-a value")
     pane.press("Escape")
     await pane.shows("by matrix")
-    pane.press("m", "1")
-    await pane.shows("2 of 2 streaming")
+    pane.press("m", "4", "Enter")
+    await pane.shows("Segments > from 0", "takes appends", "CODEC")
+    pane.press("V")
+    await pane.shows("✓ verified ", " batches")
+    pane.press("Escape")
+    await pane.shows("2 of 2 streaming", "✓ verified ")
+    pane.press("4", "1")
 
     # It hangs: that is said, with the age of its last word.
     home.signal(signal.SIGSTOP)

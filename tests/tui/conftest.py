@@ -218,12 +218,13 @@ class Script:
             self.grown.clear()
             await self.grown.wait()
 
-    async def batches(self, start: Place, end: Place) -> AsyncIterator[BatchHeader]:
-        """Batches of ten records up to the end of the range."""
-        for offset in range(start.value, end.value, 10):
+    async def batches(self, start: Place, end: Place | None) -> AsyncIterator[BatchHeader]:
+        """Batches of ten records up to the end of the range; without one, for ever."""
+        last = end.value if end else 2**63
+        for offset in range(start.value, last, 10):
             if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
                 raise DataLossError(*self.damaged)
-            yield batch_header(offset, min(10, end.value - offset))
+            yield batch_header(offset, min(10, last - offset))
 
     async def verify(self, base_offset: int) -> AsyncIterator[Verified]:
         """What the test told of verifying, as it tells it."""

@@ -62,6 +62,27 @@ async def test_batches_are_read_as_far_as_somebody_looks(open_dash):
         assert len(_keys(dash)) <= KEPT
 
 
+async def test_the_batches_of_a_segment_that_grows_come_as_it_does_and_end_where_it_is_sealed(open_dash, world):
+    async with open_dash((120, 30)) as dash:
+        await dash.run(3)
+        *sealed, active = world.snapshot().segments
+        begins = active.base_offset
+        grown = [dataclasses.replace(active, end_offset=Offset(begins + 10 * count), active=True) for count in (2, 5)]
+        following = dataclasses.replace(active, base_offset=grown[1].end_offset)
+        ended = dataclasses.replace(grown[1], active=False)
+        world.overrides = {"segments": (*sealed, grown[0])}
+        await dash.run(1)
+        await dash.press("4", "g", "enter")
+        await dash.settle()
+        assert f"Segments > from {begins:,}" in dash.text
+        assert _keys(dash) == [str(begins), str(begins + 10)]
+        for segments in ((*sealed, grown[1]), (*sealed, ended, following)):
+            world.overrides = {"segments": segments}
+            await dash.run(1)
+            await dash.settle()
+            assert _keys(dash) == [str(begins + 10 * index) for index in range(5)]
+
+
 async def test_one_goes_down_to_a_record_and_up_again_a_level_at_a_time(open_dash):
     async with open_dash((120, 30)) as dash:
         await _open(dash)

@@ -297,7 +297,7 @@ class MainScreen(DashScreen[None]):
     def _open_segment(self, segment: Segment) -> None:
         from proglog.tui.screens.segment import SegmentScreen  # needs the format of batches, which takes its time
 
-        trail = ("Segments", segments.offsets(segment.base_offset, segment.end_offset, self.look))
+        trail = ("Segments", segments.title(segment, self.look))
         self.dash.push_screen(SegmentScreen(segment.base_offset, trail, self._checks))
 
     def action_verify(self) -> None:

@@ -1,5 +1,6 @@
 """One segment: what is known of it, and its batches, read page by page as far as somebody looks."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import ClassVar
@@ -49,6 +50,8 @@ class SegmentScreen(Browser):
         super().__init__(trail)
         self._base_offset = base_offset
         self._checks = told
+        self._news = asyncio.Event()
+        """Set when the state has changed."""
 
     def _contents(self) -> tuple[Widget, ...]:
         self._facts = Lines(id="facts")
@@ -65,12 +68,26 @@ class SegmentScreen(Browser):
         return "batches"
 
     async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
-        """Yields a portion for each batch, up to the segment's end as it is now."""
+        """Yields a portion for each batch; of a segment that grows, for those that come, too."""
         segment = batches.named(self.dash.state.latest, self._base_offset)
-        if segment is None or place.value >= segment.end_offset:
+        if segment is None or (place.value >= segment.end_offset and not segment.active):
             return
-        async for header in self.dash.source.batches(place, Place.offset(segment.end_offset)):
+        end = None if segment.active else Place.offset(segment.end_offset)
+        async for header in self.dash.source.batches(place, end):
+            if end is None and not await self._goes_to(header.end_offset):
+                return
             yield [(self._row(header), _HEADER_BYTES)], Place.offset(header.end_offset)
+
+    async def _goes_to(self, offset: int) -> bool:
+        """Waits until the agent has said whether a segment that grows goes as far as ``offset``."""
+        while (segment := batches.named(self.dash.state.latest, self._base_offset)) is not None:
+            if offset <= segment.end_offset:
+                return True
+            if not segment.active:
+                return False
+            self._news.clear()
+            await self._news.wait()
+        return False
 
     def _row(self, header: BatchHeader) -> LazyRow:
         make = partial(batches.row, header, self.look)
@@ -82,6 +99,7 @@ class SegmentScreen(Browser):
 
     def show(self, state: DashState) -> None:
         """Brings facts and batches up to date."""
+        self._news.set()
         segment = batches.named(state.shown, self._base_offset)
         check = self._checks.of(self._base_offset)
         found = checks.lines(check, self.look) if check else []

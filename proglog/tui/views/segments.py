@@ -72,7 +72,7 @@ COLUMNS = (
     ),
     Column(
         title="INDEX",
-        width=5,
+        width=7,
         flex=1,
         rank=3,
         limit=9,
@@ -136,6 +136,13 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check |
         ),
         source=segment,
     )
+
+
+def title(segment: Segment, look: Look) -> str:
+    """Returns the name of a segment: its offsets; of one that grows, where they begin."""
+    if segment.active:
+        return f"from {segment.base_offset:,}"
+    return offsets(segment.base_offset, segment.end_offset, look)
 
 
 def offsets(start: int, end: int, look: Look) -> str:
