@@ -82,7 +82,7 @@ def test_a_seed_replays() -> None:
     def history(seed: int) -> object:
         world = World(seed)
         world.run()
-        return world.time, world.truth.identities, world.consumed
+        return world.cluster.time, world.cluster.truth.identities, world.consumer.consumed
 
     assert history(7) == history(7)
 
@@ -90,11 +90,11 @@ def test_a_seed_replays() -> None:
 def test_the_histories_contain_what_they_are_about() -> None:
     """A simulation in which nothing happens breaks nothing either."""
     worlds = [run(seed) for seed in range(24)]
-    notices = {kind for world in worlds for node in world.nodes.values() for kind, _ in node.notices}
+    notices = {kind for world in worlds for node in world.cluster.nodes.values() for kind, _ in node.notices}
 
     assert {"own_origin_ahead", "origin_cloned", "replication_forked", "replication_gap"} <= notices
-    assert sum(world.acknowledged for world in worlds) > 100
-    assert sum(world.refilled for world in worlds) > 3
+    assert sum(world.cluster.copies.acknowledged for world in worlds) > 100
+    assert sum(world.cluster.refilled for world in worlds) > 3
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 5, 8])
@@ -102,7 +102,7 @@ def test_in_quiet_times_each_node_receives_each_record_once(nodes: int) -> None:
     world = World(1, nodes=nodes, tampering=0.0, damage=0.0)
     world.quiet_times(40)
 
-    assert world.crossings() == 1.0
+    assert world.cluster.crossings() == 1.0
 
 
 def test_in_wild_times_few_records_cross_the_network_again() -> None:
@@ -111,4 +111,4 @@ def test_in_wild_times_few_records_cross_the_network_again() -> None:
     for world in worlds:
         world.run()
 
-    assert sum(world.crossings() for world in worlds) / len(worlds) < 1.5
+    assert sum(world.cluster.crossings() for world in worlds) / len(worlds) < 1.5

@@ -18,7 +18,8 @@ I14     nothing is imported into the own origin
 I15     retention takes whole sealed segments from the oldest on, and no more than it has to
 ======  =================================================================
 
-I6, I9, I14 and I15 are checked where they happen, in ``node.py`` and ``world.py``.
+I5, I6, I8, I9, I12, I14 and I15 are checked where they happen: in ``copies.py``, ``node.py``, ``world.py``, ``cluster.py`` and
+``consumer.py``.
 """
 
 from collections.abc import Iterator

@@ -1,0 +1,335 @@
+"""A simulated cluster: nodes, the streams between them, and what each does when it is its turn.
+
+Nothing happens by itself: :mod:`proglog.testing.simulation.world` decides whose turn it is, and for what.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from random import Random
+from typing import TypeVar, cast
+
+from proglog.errors import DataLossError, ForkedOriginError, OffsetOutOfRangeError
+from proglog.log.log import Log
+from proglog.log.model import LogCursor, LogRead
+from proglog.record import scan
+from proglog.replication.planner import Unwant, Want
+from proglog.replication.positions import Position
+from proglog.replication.repair import SequenceRange
+from proglog.rpc.commit_log import CommitLog
+from proglog.rpc.feed import Feed, positions_in
+from proglog.rpc.range_reader import read_range
+from proglog.rpc.replication_stream import Hello
+from proglog.testing.simulation.copies import Copies
+from proglog.testing.simulation.invariants import Truth, batch_with, batches_in, check_level, check_logs
+from proglog.testing.simulation.node import Node
+from proglog.testing.simulation.rules import Rules, Violation
+from proglog.testing.simulation.stream import MAX_IN_FLIGHT, Report, Response, Stream
+from proglog.types import OriginId
+
+READ_BYTES = 2048
+MAX_RECORDS = 5_000
+"""More than any run produces, times its nodes: logs that get there are growing without end."""
+
+Item = TypeVar("Item")
+
+
+class Cluster:
+    """Nodes, running and unconnected at first."""
+
+    def __init__(self, random: Random, rules: Rules, *, nodes: int, retention_bytes: int | None) -> None:
+        """Start ``nodes`` nodes, at most eight, whose logs keep ``retention_bytes``; ``None``: all."""
+        self.random = random
+        self.rules = rules
+        self.retention_bytes = retention_bytes
+        self.time = 0.0
+        self.truth = Truth()
+        self.nodes = {
+            name: Node(name, random, rules, lambda: self.time, retention_bytes) for name in "abcdefgh"[:nodes]
+        }
+        self.copies = Copies(self.nodes.values(), self.truth)
+        self.streams: dict[tuple[str, str], Stream] = {}
+        self.cut: set[tuple[str, str]] = set()
+        """Directions in which nothing goes through."""
+        self.refilled = 0
+        """Damaged ranges that are whole again."""
+        for node in self.nodes.values():
+            self.start(node)
+
+    # A node by itself
+
+    def start(self, node: Node) -> None:
+        """Start a node that is down."""
+        node.start()
+        assert node.log is not None
+        self.truth.makers.setdefault(node.log.origin, set()).add(node.name)
+
+    def die(self, node: Node, *, power_loss: bool) -> None:
+        """End ``node`` without a word, and its streams with it; with the power goes what was not synced."""
+        node.stop(power_loss=power_loss)
+        self.copies.forget(node)
+        for key in [key for key in self.streams if node.name in key]:
+            self.break_stream(key)
+
+    def produce(self, node: Node) -> None:
+        """Append a few records at ``node``, and wait for a second copy of them."""
+        log = node.log
+        if log is None or log.end_offset >= MAX_RECORDS:
+            return
+        before = batch_with(log, log.origin, log.origins()[log.origin].next_sequence - 1)
+        outcome = node.produce(self.random.randint(1, 5))
+        made = batch_with(log, log.origin, outcome.base_sequence)
+        assert made is not None
+        parent = None if before is None or before.header.is_gap else before.payload_crc
+        self.truth.produced(log.origin, outcome.base_sequence, made.payload_crc, parent)
+        self.copies.wait_for(node, log.origin, outcome.next_sequence, made.payload_crc)
+
+    def retain(self, node: Node) -> None:
+        """Let ``node`` remove what is more than it is to keep (invariant I15)."""
+        log = node.log
+        if log is None:
+            return
+        before = log.segments()
+        log.retain()
+        after = log.segments()
+        removed = before[: len(before) - len(after)]
+        if after != before[len(removed) :] or any(segment.active for segment in removed):
+            raise Violation(f"I15 retention of {node.name} took other segments than the oldest sealed ones")
+        limit = self.retention_bytes
+        if removed and (limit is None or removed[-1].bytes + sum(segment.bytes for segment in after) <= limit):
+            raise Violation(f"I15 retention of {node.name} took more than it had to")
+
+    def repair(self, node: Node) -> None:
+        """Fetch what damage took, as the agent's repairer does."""
+        log = node.log
+        if log is None or not log.damaged():
+            return
+        missing = [SequenceRange(lost.origin, lost.start, lost.end) for lost in log.missing()]
+        reached = [key[1] for key in self.streams if key[0] == node.name]
+        peers = {name: node.planner.positions_of(name) for name in reached}
+        attempt = node.repairs.next_attempt(missing, peers, self.time)
+        if attempt is None:
+            return
+        source = self.nodes[attempt.peer].log
+        assert source is not None
+        try:
+            for data in _drained(read_range(cast("CommitLog", _Readable(source)), *attempt.part)):
+                self.refilled += len(log.refill(list(scan.batches(data))))
+        except ForkedOriginError as exc:
+            node.planner.forked(attempt.peer, attempt.part.origin, self.time, str(exc))
+            self._carry_out(node)
+        if attempt.missing in {SequenceRange(lost.origin, lost.start, lost.end) for lost in log.missing()}:
+            node.repairs.failed(attempt, self.time)
+
+    # Streams
+
+    def connect(self, node: Node) -> None:
+        """Open the streams that ``node`` lacks."""
+        for source in self.nodes.values():
+            key = (node.name, source.name)
+            if source is node or key in self.streams or node.log is None or source.log is None:
+                continue
+            if key in self.cut or key[::-1] in self.cut:
+                continue
+            source.positions()
+            stream = self.streams[key] = Stream(node.name, source.name, Feed(source.log))
+            hello = Hello(source.name, source.log.origin, source.own_origin.instance)
+            stream.responses.append(Response(positions=self._positions(stream.feed), hello=hello))
+            stream.requests.append(Hello(node.name, node.log.origin, node.own_origin.instance))
+            stream.requests.append(Report(tuple(node.report())))
+
+    def pump(self, node: Node) -> None:
+        """Let ``node`` send down the streams it serves."""
+        if node.log is None:
+            return
+        for stream in self.streams_of(node.name, source=True):
+            if not stream.muted and len(stream.responses) < MAX_IN_FLIGHT and (self.rules.push or stream.asked):
+                self._send(node, node.log, stream)
+                stream.asked = False
+
+    def _send(self, node: Node, log: Log, stream: Stream) -> None:
+        feed = stream.feed
+        data = b""
+        if not feed.pass_over_everything():
+            cursor = feed.cursor
+            try:
+                read = log.read(cursor, READ_BYTES)
+            except (DataLossError, OffsetOutOfRangeError) as exc:
+                feed.skip_unreadable(exc)
+            else:
+                data = feed.take(cursor, read.data, read.next)
+        if not self.rules.relay:
+            data = b"".join(
+                data[at : at + header.batch_bytes] for at, header in scan.headers(data) if header.origin == log.origin
+            )
+        node.positions()
+        response = Response(data, self._positions(feed), tuple(feed.events()))
+        if response != Response():
+            stream.responses.append(response)
+
+    def _positions(self, feed: Feed) -> tuple[Position, ...]:
+        """Return what is news to a follower."""
+        changed = feed.changed_positions()
+        return tuple(changed if self.rules.chains else (replace(position, chain_crc=0) for position in changed))
+
+    def deliver(self, node: Node) -> None:
+        """Let one message reach ``node`` on each of its streams, in both roles."""
+        for stream in self.streams_of(node.name, source=False):
+            if stream.responses and (stream.source, node.name) not in self.cut:
+                self._receive(node, stream, stream.responses.popleft())
+        for stream in self.streams_of(node.name, source=True):
+            if stream.requests and (stream.follower, node.name) not in self.cut:
+                self._serve(node, stream, stream.requests.popleft())
+        if node.lost:
+            self._begin_origin(node)
+
+    def _serve(self, node: Node, stream: Stream, request: Hello | Want | Unwant | Report) -> None:
+        """Let ``node`` hear its follower."""
+        match request:
+            case Hello(node_name, origin, instance):
+                node.own_origin.meet(node_name, origin, instance)
+                node.followers.begin(node_name)
+            case Report(positions):
+                node.followers.report(stream.follower, node.own_origin.hear(stream.follower, positions))
+                self.copies.count(node)
+            case Want(_, origin, next_sequence, chain_crc):
+                stream.feed.want(origin, next_sequence, chain_crc if self.rules.chains else 0)
+                stream.asked = True
+            case Unwant(_, origin):
+                stream.feed.unwant(origin)
+
+    def _begin_origin(self, node: Node) -> None:
+        """Go on under a new origin; who was served under the old one has to say hello again."""
+        assert node.log is not None
+        before = node.log.origin
+        node.begin_origin()
+        self.truth.makers.setdefault(node.log.origin, set()).add(node.name)
+        self._carry_out(node)
+        if node.log.origin != before:
+            for stream in self.streams_of(node.name, source=True):
+                self.break_stream((stream.follower, node.name))
+
+    def _receive(self, node: Node, stream: Stream, response: Response) -> None:
+        assert node.log is not None
+        if response.hello is not None:
+            node.own_origin.meet(stream.source, response.hello.origin, response.hello.instance)
+            node.planner.stream_opened(stream.source, response.hello.origin, self.time)
+        node.planner.advanced(positions_in(node.log), self.time)
+        node.own_origin.hear(stream.source, response.positions)
+        node.planner.positions_received(stream.source, response.positions, self.time)
+        node.receive(stream.source, response.batches)
+        for event in response.events:
+            node.planner.refused_by(stream.source, event, self.time)
+        self._carry_out(node)
+        if not self.rules.durable_reports:
+            self._report(node)
+
+    def can_commit(self, node: Node) -> bool:
+        """Return whether there is anything to write; a log that grows without end is not written any more."""
+        return node.log is not None and bool(node.queue) and node.log.end_offset < MAX_RECORDS
+
+    def commit(self, node: Node) -> None:
+        """Let ``node`` write what it received, and tell."""
+        if self.can_commit(node):
+            node.commit()
+            self._report(node)
+            self._carry_out(node)
+
+    def _report(self, node: Node) -> None:
+        report = Report(tuple(node.report()))
+        for stream in self.streams_of(node.name, source=False):
+            stream.requests.append(report)
+
+    def tick(self, node: Node) -> None:
+        """Let the timer of ``node``'s planner fire, if it is due."""
+        if node.log is None:
+            return
+        deadline = node.planner.next_deadline(self.time)
+        if deadline is not None and deadline <= self.time:
+            node.planner.handle_timer(self.time)
+            after = node.planner.next_deadline(self.time)
+            if after is not None and after <= self.time:
+                raise Violation(f"{node.name}: its timer at {after} would fire for ever")
+            self._carry_out(node)
+
+    def _carry_out(self, node: Node) -> None:
+        assert node.log is not None
+        held = node.log.origins()
+        for command in node.planner.commands():
+            stream = self.streams.get((node.name, command.peer))
+            if isinstance(command, Want) and command.chain_crc:
+                state = held.get(command.origin)
+                if state is None or command.next_sequence > state.next_sequence:
+                    raise Violation(f"I9 {node.name} asks for {command.next_sequence} and does not have what is before")
+            if stream is not None:
+                stream.requests.append(command)
+        for notice in node.planner.notices():
+            node.notices.append((notice.kind, notice.origin))
+            if notice.kind == "replication_forked" and notice.origin not in self.truth.tampered:
+                raise Violation(f"I3 {node.name}: {notice.kind} from {notice.peer}: {notice.detail}")
+
+    def break_stream(self, key: tuple[str, str]) -> None:
+        """End the stream from the second to the first of ``key``, if there is one."""
+        stream = self.streams.pop(key, None)
+        follower = self.nodes[key[0]]
+        if stream is not None and follower.log is not None:
+            follower.planner.stream_closed(key[1], self.time)
+            self._carry_out(follower)
+
+    def streams_of(self, name: str, *, source: bool) -> list[Stream]:
+        """Return the streams that a node serves, or follows."""
+        return [stream for key, stream in self.streams.items() if key[source] == name]
+
+    # All of them
+
+    def check(self) -> set[OriginId]:
+        """Check all logs as they are; return the origins with two histories.
+
+        Raises:
+            Violation: Something is there that must not be.
+        """
+        return check_logs(list(self.nodes.values()), self.truth)
+
+    def check_level(self) -> None:
+        """Check that all logs hold the same, but for what excuses them.
+
+        Raises:
+            Violation: They do not.
+        """
+        check_level(list(self.nodes.values()), self.truth, self.check(), retention=self.retention_bytes is not None)
+
+    def logs(self) -> list[Log]:
+        """Return the logs of the nodes that run."""
+        return [node.log for node in self.nodes.values() if node.log is not None]
+
+    def crossings(self) -> float:
+        """Return how often a record came in at a node, for each that it keeps of others: 1.0 is once."""
+        copies = sum(
+            batch.header.record_count
+            for log in self.logs()
+            for batch in batches_in(log)
+            if batch.header.origin != log.origin
+        )
+        return sum(node.received for node in self.nodes.values()) / max(1, copies)
+
+
+class _Readable:
+    """A log as the services see it, for a reader that never waits."""
+
+    records_served = 0
+
+    def __init__(self, log: Log) -> None:
+        self.log = log
+
+    async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
+        return self.log.read(cursor, max_bytes)
+
+
+def _drained(items: AsyncIterator[Item]) -> Iterator[Item]:
+    """Yield what an asynchronous iterator that never waits has to give."""
+    while True:
+        try:
+            anext(items).__await__().send(None)
+        except StopIteration as found:
+            yield found.value
+        except StopAsyncIteration:
+            return

@@ -1,0 +1,44 @@
+"""A consumer with a position vector that moves between nodes (invariant I12)."""
+
+from proglog.log.log import Log
+from proglog.testing.simulation.invariants import Truth, records_in
+from proglog.testing.simulation.rules import Violation
+from proglog.types import OriginId
+
+
+class Consumer:
+    """Reads on from where it was, at whichever node."""
+
+    def __init__(self, truth: Truth, *, retention: bool) -> None:
+        """Begin at the start of everything; with ``retention``, records may be gone before they are read."""
+        self.consumed: list[tuple[OriginId, int]] = []
+        self._truth = truth
+        self._retention = retention
+        self._next: dict[OriginId, int] = {}
+        self._passed_over: dict[OriginId, int] = {}
+
+    def read(self, log: Log) -> None:
+        """Read what is new."""
+        for origin, sequence in records_in(log):
+            expected = self._next.get(origin, 1)
+            if sequence > expected and (self._retention or origin in self._truth.damaged):
+                self._passed_over[origin] = sequence  # by retention, by damage, or by a gap that they led to
+            if sequence >= expected:
+                self._next[origin] = sequence + 1
+                self.consumed.append((origin, sequence))
+
+    def check(self, log: Log) -> None:
+        """Hold what was read against a log that has everything.
+
+        Raises:
+            Violation: A record came twice, or not at all.
+        """
+        held = {
+            record
+            for record in records_in(log)
+            if record[1] >= self._passed_over.get(record[0], 1) and record[0] not in self._truth.tampered
+        }
+        if len(set(self.consumed)) != len(self.consumed):
+            raise Violation("I12 a consumer got a record twice")
+        if held - set(self.consumed):
+            raise Violation("I12 a consumer missed a record")

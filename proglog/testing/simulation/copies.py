@@ -1,0 +1,71 @@
+"""Records that wait for a second copy: what ``acks=2`` promises, held against the other disks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from proglog.testing.simulation.invariants import Truth, batch_with
+from proglog.testing.simulation.node import Node
+from proglog.testing.simulation.rules import Violation
+from proglog.types import OriginId, Sequence
+
+MAX_PENDING = 8
+"""Records of one node whose acks are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    node_name: str
+    origin: OriginId
+    following: int
+    """One past the record's sequence."""
+    payload_crc: int
+
+
+class Copies:
+    """Invariant I5: what a node counts as copied is on another disk, as it was produced."""
+
+    def __init__(self, nodes: Iterable[Node], truth: Truth) -> None:
+        """Look at the logs of ``nodes``."""
+        self.acknowledged = 0
+        self._nodes = list(nodes)
+        self._truth = truth
+        self._waiting: list[_Waiting] = []
+
+    def wait_for(self, node: Node, origin: OriginId, following: int, payload_crc: int) -> None:
+        """Expect a second copy of the record before sequence ``following``; the oldest are given up."""
+        self._waiting.append(_Waiting(node.name, origin, following, payload_crc))
+        self._waiting = self._waiting[-MAX_PENDING * len(self._nodes) :]
+
+    def forget(self, node: Node) -> None:
+        """``node`` went down: whoever waited was cut off."""
+        self._waiting = [each for each in self._waiting if each.node_name != node.name]
+
+    def count(self, node: Node) -> None:
+        """Acknowledge what ``node`` takes for copied.
+
+        Raises:
+            Violation: It is nowhere else.
+        """
+        waiting = []
+        for each in self._waiting:
+            if each.node_name != node.name or not node.followers.copies(each.origin, Sequence(each.following)):
+                waiting.append(each)
+                continue
+            self.acknowledged += 1
+            if not any(self._is_at(other, each) for other in self._nodes):
+                record = f"{each.origin.hex()[:6]} {each.following - 1}"
+                raise Violation(f"I5 {node.name} counted a copy of {record} that is nowhere")
+        self._waiting = waiting
+
+    def _is_at(self, other: Node, copy: _Waiting) -> bool:
+        """Return whether another disk than the origin's has the record; a disk whose node is down, if it told so."""
+        origin, following = copy.origin, copy.following
+        if other.log is None:
+            return other.told.get(origin, 0) >= following
+        if other.log.origin == origin:
+            return False
+        batch = batch_with(other.log, origin, following - 1)
+        if batch is None:
+            state = other.log.origins().get(origin)
+            return origin in self._truth.damaged or (state is not None and state.floor_sequence >= following)
+        return batch.payload_crc == copy.payload_crc or batch.header.is_gap  # given up half a minute later, and told
