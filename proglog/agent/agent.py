@@ -164,7 +164,7 @@ class Agent:
             tls=config.server_tls,
             on_call_end=self._metrics.call_ended if self._metrics else lambda *_: None,
             extra_services=(service,),
-            acks=Acks(self._followers, self._servers_alive),
+            acks=Acks(self._followers, self._servers_alive, self.log.holds),
         )
         port = await self.server.start(config.rpc_addr)
         self._undo.append(("server", partial(self.server.stop, SERVER_GRACE)))

@@ -34,7 +34,17 @@ from proglog.log.claim import Claim
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem, Lock, OsFiles, read_all
 from proglog.log.housekeeping import Housekeeper
-from proglog.log.model import Append, DamagedRange, LogCursor, LogRead, MissingRange, OriginState, Outcome, SegmentInfo
+from proglog.log.model import (
+    Append,
+    Appended,
+    DamagedRange,
+    LogCursor,
+    LogRead,
+    MissingRange,
+    OriginState,
+    Outcome,
+    SegmentInfo,
+)
 from proglog.log.named_positions import NamedPosition
 from proglog.log.recovery import Recovery, RecoveryReport
 from proglog.log.refill import Refiller
@@ -176,6 +186,10 @@ class Log:
         """Return the segments in order."""
         with self._state.mutex:
             return [_info(segment) for segment in self._state.segments]
+
+    def holds(self, appended: Appended) -> bool:
+        """Return whether a batch is here still: neither removed by retention nor known to be damaged. Reads nothing."""
+        return reading.holds(self._state, appended.base_offset, appended.end_offset)
 
     def damaged(self) -> list[DamagedRange]:
         """Return the ranges that cannot be read, in order."""

@@ -76,6 +76,15 @@ def seek(state: LogState, offset: Offset) -> LogCursor:
         return LogCursor(segment.base_offset, segment.find_offset(offset))
 
 
+def holds(state: LogState, start: Offset, end: Offset) -> bool:
+    """See :meth:`proglog.log.log.Log.holds`."""
+    segments, bases = state.segments, state.bases
+    if start < bases[0]:
+        return False
+    segment = segments[bisect_right(bases, start) - 1]
+    return end <= segment.end_offset and segment.hole_in(start, end) is None
+
+
 def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogCursor:
     """See :meth:`proglog.log.log.Log.seek_sequence`."""
     held = state.origins.get(origin)

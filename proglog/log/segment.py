@@ -121,7 +121,7 @@ class Segment:
         Raises:
             DataLossError: It is damaged.
         """
-        if self._hole_with(offset) is None:
+        if self.hole_in(offset, Offset(offset + 1)) is None:
             # An index that is older than the rot can lead past a batch that landed elsewhere: then from the start.
             for start in (self.entries().before_offset(offset), Position(0)):
                 for position, header in self.walk(start):
@@ -129,7 +129,7 @@ class Segment:
                         return position
                     if header.base_offset > offset:
                         break
-        hole = self._hole_with(offset)
+        hole = self.hole_in(offset, Offset(offset + 1))
         raise hole.error() if hole else DataLossError(offset, offset + 1, store_name(self.base_offset))
 
     def find_sequence(self, origin: OriginId, sequence: Sequence) -> Position | None:
@@ -220,8 +220,9 @@ class Segment:
                 return hole
         return None
 
-    def _hole_with(self, offset: Offset) -> Hole | None:
-        return next((hole for hole in self.holes if hole.start_offset <= offset < hole.end_offset), None)
+    def hole_in(self, start: Offset, end: Offset) -> Hole | None:
+        """Return the first hole with any of the offsets from ``start`` up to ``end``, that one excluded."""
+        return next((hole for hole in self.holes if hole.start_offset < end and start < hole.end_offset), None)
 
     def let_go(self) -> None:
         """Let go of the store: it is closed when the last reader is done."""

@@ -8,6 +8,9 @@
 
 A wait that ends without enough copies is not a failure: the batch is durable here and reaches the others when it can.
 Its outcome is *unknown* to whoever asked, and the answer says on how many nodes it was by then.
+
+A follower that was refused the batch, since damage or retention took it here first, passes over it after a while, and
+then reports as if it had it. So copies count only while the batch is here, where they come from.
 """
 
 from collections.abc import Callable
@@ -25,10 +28,19 @@ MAX_TIMEOUT_MS = 600_000
 class Acks:
     """Waits for copies."""
 
-    def __init__(self, followers: Followers, servers_alive: Callable[[], int]) -> None:
-        """``servers_alive`` counts this node, too; it is asked anew for each batch."""
+    def __init__(
+        self, followers: Followers, servers_alive: Callable[[], int], is_here: Callable[[Appended], bool]
+    ) -> None:
+        """Count what followers report.
+
+        Args:
+            followers: Who has how much.
+            servers_alive: How many there are, this node too; asked anew for each batch.
+            is_here: Whether this node's log can still give a batch to others.
+        """
         self._followers = followers
         self._servers_alive = servers_alive
+        self._is_here = is_here
 
     def nodes_for(self, acks: int) -> int:
         """Return on how many nodes a batch must be durable, this one included.
@@ -56,9 +68,10 @@ class Acks:
         origin, end = appended.origin, appended.next_sequence
         try:
             await self._followers.wait_replicated(origin, end, nodes - 1, timeout_ms / 1000)
+            copies = nodes - 1
         except DeadlineError:
-            return 1 + self._followers.copies(origin, end)
-        return nodes
+            copies = self._followers.copies(origin, end)
+        return 1 + copies if self._is_here(appended) else 1
 
 
 def timeout_ms_of(requested_ms: int) -> int:

@@ -87,7 +87,7 @@ class Server:
         self._extra_services = extra_services
         self._on_call_end = on_call_end
         self._connection_age = connection_age
-        self._acks = acks or Acks(Followers(), lambda: 1)
+        self._acks = acks or Acks(Followers(), lambda: 1, commit_log.log.holds)
         self._log_service = LogService(commit_log)
         self._cluster_service = ClusterService(commit_log)
         self._health = health.aio.HealthServicer()

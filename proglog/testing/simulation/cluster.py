@@ -81,7 +81,7 @@ class Cluster:
         assert made is not None
         parent = None if before is None or before.header.is_gap else before.payload_crc
         self.truth.produced(log.origin, outcome.base_sequence, made.payload_crc, parent)
-        self.copies.wait_for(node, log.origin, outcome.next_sequence, made.payload_crc)
+        self.copies.wait_for(node, outcome, made.payload_crc)
 
     def retain(self, node: Node) -> None:
         """Let ``node`` remove what is more than it is to keep (invariant I15)."""

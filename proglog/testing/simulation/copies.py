@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from proglog.log.model import Appended
 from proglog.testing.simulation.invariants import Truth, batch_with
 from proglog.testing.simulation.node import Node
 from proglog.testing.simulation.rules import Violation
-from proglog.types import OriginId, Sequence
 
 MAX_PENDING = 8
 """Records of one node whose acks are waited for."""
@@ -15,9 +15,7 @@ MAX_PENDING = 8
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     node_name: str
-    origin: OriginId
-    following: int
-    """One past the record's sequence."""
+    appended: Appended
     payload_crc: int
 
 
@@ -31,9 +29,9 @@ class Copies:
         self._truth = truth
         self._waiting: list[_Waiting] = []
 
-    def wait_for(self, node: Node, origin: OriginId, following: int, payload_crc: int) -> None:
-        """Expect a second copy of the record before sequence ``following``; the oldest are given up."""
-        self._waiting.append(_Waiting(node.name, origin, following, payload_crc))
+    def wait_for(self, node: Node, appended: Appended, payload_crc: int) -> None:
+        """Expect a second copy of a batch; of many, the oldest are given up."""
+        self._waiting.append(_Waiting(node.name, appended, payload_crc))
         self._waiting = self._waiting[-MAX_PENDING * len(self._nodes) :]
 
     def forget(self, node: Node) -> None:
@@ -46,20 +44,24 @@ class Copies:
         Raises:
             Violation: It is nowhere else.
         """
+        assert node.log is not None
         waiting = []
         for each in self._waiting:
-            if each.node_name != node.name or not node.followers.copies(each.origin, Sequence(each.following)):
+            appended = each.appended
+            if each.node_name != node.name or not node.followers.copies(appended.origin, appended.next_sequence):
                 waiting.append(each)
                 continue
+            if not node.log.holds(appended):
+                continue  # its copies are not counted any more
             self.acknowledged += 1
             if not any(self._is_at(other, each) for other in self._nodes):
-                record = f"{each.origin.hex()[:6]} {each.following - 1}"
+                record = f"{appended.origin.hex()[:6]} {appended.next_sequence - 1}"
                 raise Violation(f"I5 {node.name} counted a copy of {record} that is nowhere")
         self._waiting = waiting
 
     def _is_at(self, other: Node, copy: _Waiting) -> bool:
         """Return whether another disk than the origin's has the record; a disk whose node is down, if it told so."""
-        origin, following = copy.origin, copy.following
+        origin, following = copy.appended.origin, copy.appended.next_sequence
         if other.log is None:
             return other.told.get(origin, 0) >= following
         if other.log.origin == origin:
@@ -68,4 +70,4 @@ class Copies:
         if batch is None:
             state = other.log.origins().get(origin)
             return origin in self._truth.damaged or (state is not None and state.floor_sequence >= following)
-        return batch.payload_crc == copy.payload_crc or batch.header.is_gap  # given up half a minute later, and told
+        return batch.payload_crc == copy.payload_crc

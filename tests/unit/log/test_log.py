@@ -1,12 +1,14 @@
 """The log as its callers see it."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from proglog.errors import (
     DataDirLockedError,
+    DataLossError,
     ForkedOriginError,
     LogClosedError,
     NotFoundError,
@@ -43,6 +45,30 @@ def test_an_append_says_where_it_went(tmp_path: Path) -> None:
     done = append(log, b"y", b"z")
     assert (done.base_offset, done.end_offset, done.origin) == (1, 3, log.origin)
     assert (done.base_sequence, done.next_sequence) == (3, 5)
+    log.close()
+
+
+def test_a_batch_is_held_until_it_is_found_damaged_or_removed(tmp_path: Path) -> None:
+    config = replace(SMALL, retention_bytes=SMALL.segment_bytes)
+    log = open_log(tmp_path, config=config)
+    batches = [append(log, b"%d" % number * 100) for number in range(10)]
+    assert all(map(log.holds, batches))
+    log.close()
+
+    store = tmp_path / f"{0:020d}.log"
+    data = bytearray(store.read_bytes())
+    data[data.index(b"4" * 100)] ^= 1
+    store.write_bytes(data)
+    log = open_log(tmp_path, config=config)
+    assert all(map(log.holds, batches))  # nobody has looked yet
+    with pytest.raises(DataLossError):
+        log.read(log.seek(batches[4].base_offset), 1)
+    assert [log.holds(each) for each in batches] == [number != 4 for number in range(10)]
+
+    later = [append(log, b"%d" % number * 100) for number in range(10, 90)]
+    assert log.retain() > 0
+    assert not any(map(log.holds, batches))
+    assert log.holds(later[-1])
     log.close()
 
 

@@ -41,7 +41,7 @@ def consume(writer: LogWriter, *, skip_gone: bool) -> AsyncIterator[batches_pb2.
     request = batches_pb2.ConsumeBatchesRequest(
         cursor=batches_pb2.Cursor(), follow=True, max_bytes=1000, skip_gone=skip_gone
     )
-    return BatchService(writer, Acks(Followers(), lambda: 1)).Consume(request, NOBODY)
+    return BatchService(writer, Acks(Followers(), lambda: 1, writer.log.holds)).Consume(request, NOBODY)
 
 
 async def overtake(writer: LogWriter, stream: AsyncIterator[batches_pb2.ConsumeBatchesResponse]) -> int:
