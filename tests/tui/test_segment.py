@@ -1,5 +1,6 @@
 """From the log to a segment, to a batch, to a record, and back."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from proglog.client.model import DamagedRange, Verified
 from proglog.errors import OverloadedError
 from proglog.record.record import StoredRecord
+from proglog.tui.screens import main
 from proglog.tui.screens.browser import KEPT
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.record import RecordReader
@@ -206,6 +208,29 @@ async def test_why_a_verification_stopped_is_told_and_it_may_begin_again(open_da
         assert "▲ verifying stopped: somebody else's verification runs [/]␛[2J" in dash.text
         await dash.press("V")
         assert dash.app.source.verifying == [0, 0]
+
+
+async def test_what_is_repaired_is_verified_once_more(open_dash, world, monkeypatch):
+    monkeypatch.setattr(main, "REPAIR_SECONDS", 0.02)
+    async with open_dash((120, 30)) as dash:
+        await _open(dash)
+        log = world.snapshot().log
+        world.overrides = {"log": dataclasses.replace(log, damaged=(DAMAGE,))}
+        await dash.run(1)
+        await dash.press("V")
+        await _tell(dash, _verified(1, DAMAGE, finished=True))
+        await asyncio.sleep(0.1)
+        assert dash.app.source.verifying == [0]  # it is damaged still
+
+        elsewhere = dataclasses.replace(DAMAGE, start_offset=4_000, end_offset=4_010)
+        world.overrides = {"log": dataclasses.replace(log, damaged=(elsewhere,))}
+        await dash.run(1)
+        await asyncio.sleep(0.1)
+        assert dash.app.source.verifying == [0, 0]
+        await _tell(dash, _verified(1, DAMAGE, finished=True))
+        await asyncio.sleep(0.1)
+        assert dash.app.source.verifying == [0, 0]  # what no repair mends is no reason to go on
+        assert "1 damaged" in dash.text
 
 
 async def test_there_is_nothing_to_verify_but_segments(open_dash):

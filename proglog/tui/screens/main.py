@@ -1,5 +1,6 @@
 """The main screen: members, replication, segments, throughput and events, as many as the terminal has room for."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import ClassVar
@@ -32,6 +33,9 @@ from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
 
 PANELS = ("members", "throughput", "replication", "segments", "events")
+REPAIR_SECONDS = 2.0
+"""Between two looks at whether what a verification found has been repaired."""
+_REPAIR_LOOKS = 30
 _REPLICATION_MODES = ("peers", "origins", "matrix")
 
 
@@ -308,13 +312,13 @@ class MainScreen(DashScreen[None]):
         elif not self._checks.begin(source.base_offset):
             self.dash.tell("a verification runs: one at a time", severity="warning")
 
-    def _begin_check(self, base_offset: int) -> None:
+    def _begin_check(self, base_offset: int, *, again: bool = False) -> None:
         self._checks.tell(base_offset, Check(at=self.dash.clock()))
-        self._check(base_offset)
+        self._check(base_offset, again=again)
         self.dash.mark_dirty()
 
     @work(group="verify")
-    async def _check(self, base_offset: int) -> None:
+    async def _check(self, base_offset: int, *, again: bool) -> None:
         """Follows a verification to its end; it goes on when its segment's screen is left."""
         done = None
         error = "the agent ended it"
@@ -327,6 +331,21 @@ class MainScreen(DashScreen[None]):
         if done is None or not done.finished:
             self._checks.tell(base_offset, Check(at=self.dash.clock(), done=done, error=error))
             self.dash.mark_dirty()
+        elif done.problems and not again:
+            await self._check_repair(base_offset)
+
+    async def _check_repair(self, base_offset: int) -> None:
+        """Has a damaged segment verified once more when the agent lists no damage in it: what it told is old then."""
+        told = self._checks.of(base_offset)
+        for _ in range(_REPAIR_LOOKS):
+            await asyncio.sleep(REPAIR_SECONDS)
+            latest = self.dash.state.latest
+            segment = segments.named(latest, base_offset)
+            if segment is None or self._checks.of(base_offset) is not told or self._checks.running is not None:
+                return
+            if not segments.has_damage(latest, segment):
+                self._begin_check(base_offset, again=True)
+                return
 
     def action_tail(self) -> None:
         """Follows the end of the log."""

@@ -15,7 +15,7 @@ from proglog.tui.screens.browser import Browser, Sized
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import LazyRow, Row
-from proglog.tui.views import batches, checks
+from proglog.tui.views import batches, checks, segments
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 
@@ -69,7 +69,7 @@ class SegmentScreen(Browser):
 
     async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
         """Yields a portion for each batch; of a segment that grows, for those that come, too."""
-        segment = batches.named(self.dash.state.latest, self._base_offset)
+        segment = segments.named(self.dash.state.latest, self._base_offset)
         if segment is None or (place.value >= segment.end_offset and not segment.active):
             return
         end = None if segment.active else Place.offset(segment.end_offset)
@@ -80,7 +80,7 @@ class SegmentScreen(Browser):
 
     async def _goes_to(self, offset: int) -> bool:
         """Waits until the agent has said whether a segment that grows goes as far as ``offset``."""
-        while (segment := batches.named(self.dash.state.latest, self._base_offset)) is not None:
+        while (segment := segments.named(self.dash.state.latest, self._base_offset)) is not None:
             if offset <= segment.end_offset:
                 return True
             if not segment.active:
@@ -100,7 +100,7 @@ class SegmentScreen(Browser):
     def show(self, state: DashState) -> None:
         """Brings facts and batches up to date."""
         self._news.set()
-        segment = batches.named(state.shown, self._base_offset)
+        segment = segments.named(state.shown, self._base_offset)
         check = self._checks.of(self._base_offset)
         found = checks.lines(check, self.look) if check else []
         if self.size.height < _TALL:

@@ -1,6 +1,6 @@
 """The batches of one segment: facts about the segment, and a row for each batch with what its header says."""
 
-from proglog.client.model import ClusterSnapshot, Segment
+from proglog.client.model import Segment
 from proglog.client.words import bytes_words, count_words, origin_id, short_duration
 from proglog.record.batch import CODEC_NONE, BatchHeader
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
@@ -78,12 +78,6 @@ def damaged_row(start: int, end: int, look: Look) -> Row:
         cells=(line(Span(words, Role.BAD)), line(count_words(end - start)), *([nothing] * 7)),
         sort=(start, end - start, 0, 0, "", "", 0, 0, 0),
     )
-
-
-def named(snapshot: ClusterSnapshot | None, base_offset: int) -> Segment | None:
-    """Returns the segment that begins at an offset; ``None``: there is none any more."""
-    segments = snapshot.segments if snapshot else ()
-    return next((segment for segment in segments if segment.base_offset == base_offset), None)
 
 
 def facts(segment: Segment | None, now_ms: int, look: Look, width: int | None) -> list[Line]:

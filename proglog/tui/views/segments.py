@@ -138,6 +138,18 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check |
     )
 
 
+def named(snapshot: ClusterSnapshot | None, base_offset: int) -> Segment | None:
+    """Returns the segment that begins at an offset; ``None``: there is none any more."""
+    segments = snapshot.segments if snapshot else ()
+    return next((segment for segment in segments if segment.base_offset == base_offset), None)
+
+
+def has_damage(snapshot: ClusterSnapshot | None, segment: Segment) -> bool:
+    """Returns whether the agent lists damage in a segment."""
+    damaged = snapshot.log.damaged if snapshot else ()
+    return any(lost.start_offset < segment.end_offset and segment.base_offset < lost.end_offset for lost in damaged)
+
+
 def title(segment: Segment, look: Look) -> str:
     """Returns the name of a segment: its offsets; of one that grows, where they begin."""
     if segment.active:
