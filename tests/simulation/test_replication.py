@@ -4,12 +4,15 @@ import os
 
 import pytest
 
+from proglog.gossip.events import MemberEventKind
 from proglog.replication.planner import Patience
+from proglog.testing.simulation.membership import Gossip
 from proglog.testing.simulation.rules import Rules, Violation
 from proglog.testing.simulation.world import World
 
 LONG = bool(os.environ.get("PROGLOG_LONG"))
 SEEDS = 50_000 if LONG else 200
+GOSSIP_SEEDS = 5_000 if LONG else 40
 BLOCKS = 8
 
 FAILED_ONCE = {
@@ -31,12 +34,12 @@ def options(seed: int) -> dict[str, int | None]:
     return {"nodes": 2 + seed % 3, "retention_bytes": 4096 if seed % 2 else None}
 
 
-def run(seed: int) -> World:
-    world = World(seed, **options(seed))
+def run(seed: int, *, gossip: bool = False) -> World:
+    world = World(seed, **options(seed), gossip=gossip)
     try:
         world.run()
     except Exception as exc:
-        raise AssertionError(f"World({seed}, **{options(seed)}): {exc!r}") from exc
+        raise AssertionError(f"World({seed}, **{options(seed)}, gossip={gossip}): {exc!r}") from exc
     return world
 
 
@@ -44,6 +47,12 @@ def run(seed: int) -> World:
 def test_no_history_breaks_an_invariant(block: int) -> None:
     for seed in range(block, SEEDS, BLOCKS):
         run(seed)
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_no_history_breaks_an_invariant_where_gossip_says_who_is_there(block: int) -> None:
+    for seed in range(block, GOSSIP_SEEDS, BLOCKS):
+        run(seed, gossip=True)
 
 
 @pytest.mark.parametrize("seed", FAILED_ONCE)
@@ -95,6 +104,11 @@ def test_the_histories_contain_what_they_are_about() -> None:
     assert {"own_origin_ahead", "origin_cloned", "replication_forked", "replication_gap"} <= notices
     assert sum(world.cluster.copies.acknowledged for world in worlds) > 100
     assert sum(world.cluster.refilled for world in worlds) > 3
+
+    memberships = [run(seed, gossip=True).cluster.membership for seed in range(16)]
+    told = [each for each in memberships if isinstance(each, Gossip)]
+    assert sum(each.told(MemberEventKind.FAILED) for each in told) > 16
+    assert sum(each.told(MemberEventKind.JOIN) for each in told) > 48
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 5, 8])

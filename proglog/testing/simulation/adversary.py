@@ -1,9 +1,4 @@
-"""Who takes the random steps: whose turn it is, and for what, good or bad.
-
-Membership is not simulated here: to replication it is only the opening and closing of streams, and the adversary opens
-and closes them in more ways than any membership would. The gossip core has a simulation of its own,
-``tests/simulation/test_gossip.py``; both run on seeds, neither on a clock.
-"""
+"""Who takes the random steps: whose turn it is, and for what, good or bad."""
 
 from pathlib import Path
 

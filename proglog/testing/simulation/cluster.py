@@ -21,6 +21,7 @@ from proglog.rpc.range_reader import read_range
 from proglog.rpc.replication_stream import Hello
 from proglog.testing.simulation.copies import Copies
 from proglog.testing.simulation.invariants import Truth, batch_with, batches_in, check_level, check_logs
+from proglog.testing.simulation.membership import Membership
 from proglog.testing.simulation.node import Node
 from proglog.testing.simulation.rules import Rules, Violation
 from proglog.testing.simulation.stream import MAX_IN_FLIGHT, Report, Response, Stream
@@ -36,10 +37,13 @@ Item = TypeVar("Item")
 class Cluster:
     """Nodes, running and unconnected at first."""
 
-    def __init__(self, random: Random, rules: Rules, *, nodes: int, retention_bytes: int | None) -> None:
+    def __init__(
+        self, random: Random, rules: Rules, membership: Membership, *, nodes: int, retention_bytes: int | None
+    ) -> None:
         """Start ``nodes`` nodes, at most eight, whose logs keep ``retention_bytes``; ``None``: all."""
         self.random = random
         self.rules = rules
+        self.membership = membership
         self.retention_bytes = retention_bytes
         self.time = 0.0
         self.truth = Truth()
@@ -55,6 +59,14 @@ class Cluster:
         for node in self.nodes.values():
             self.start(node)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass; streams from those that are not seen any more end, as when the replicator is told to leave."""
+        self.time += seconds
+        self.membership.advance(self.time, self.cut)
+        for follower, source in list(self.streams):
+            if not self.membership.sees(follower, source):
+                self.break_stream((follower, source))
+
     # A node by itself
 
     def start(self, node: Node) -> None:
@@ -62,10 +74,12 @@ class Cluster:
         node.start()
         assert node.log is not None
         self.truth.makers.setdefault(node.log.origin, set()).add(node.name)
+        self.membership.started(node.name)
 
     def die(self, node: Node, *, power_loss: bool) -> None:
         """End ``node`` without a word, and its streams with it; with the power goes what was not synced."""
         node.stop(power_loss=power_loss)
+        self.membership.died(node.name)
         self.copies.forget(node)
         for key in [key for key in self.streams if node.name in key]:
             self.break_stream(key)
@@ -123,12 +137,12 @@ class Cluster:
     # Streams
 
     def connect(self, node: Node) -> None:
-        """Open the streams that ``node`` lacks."""
+        """Open the streams that ``node`` lacks, to whom it sees."""
         for source in self.nodes.values():
             key = (node.name, source.name)
             if source is node or key in self.streams or node.log is None or source.log is None:
                 continue
-            if key in self.cut or key[::-1] in self.cut:
+            if key in self.cut or key[::-1] in self.cut or not self.membership.sees(node.name, source.name):
                 continue
             source.positions()
             stream = self.streams[key] = Stream(node.name, source.name, Feed(source.log))
