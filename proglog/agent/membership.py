@@ -208,6 +208,33 @@ class Membership:
         self._serf = None
 
     async def _join_seeds(self) -> None:
+        """Join; then call, from time to time, on a seed that nobody here has heard of.
+
+        Parts of a cluster that were restarted while they were cut off do not know each other. Only an address that
+        somebody was given brings them together again.
+        """
+        await self._join_one()
+        while True:
+            await asyncio.sleep(self.config.gossip.reconnect_interval * self._random.uniform(0.8, 1.2))
+            unheard_of = await self._unheard_of()
+            if unheard_of:
+                addr = self._random.choice(unheard_of)
+                error = await self._join(addr)
+                if error:
+                    self._logger.debug("join_failed", addrs=[addr], error=error)
+
+    async def _unheard_of(self) -> list[str]:
+        """Return the seeds at whose address no member is known, in whatever state."""
+        known = {(member.addr, member.port) for member in self.members()}
+        found = []
+        for addr in self.config.start_join_addrs:
+            host, port = split_addr(addr, "--start-join-addrs")
+            with contextlib.suppress(ConfigError):  # a name that is not in the DNS now
+                if (await _resolve(host, "--start-join-addrs"), port) not in known:
+                    found.append(addr)
+        return found
+
+    async def _join_one(self) -> None:
         """Try the seeds, again and again, until one has answered."""
         delay = MIN_JOIN_RETRY
         while True:

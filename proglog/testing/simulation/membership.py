@@ -25,8 +25,6 @@ CONFIG = replace(
     gossip_to_the_dead=_LAN.gossip_to_the_dead / HASTE,
     tcp_timeout=_LAN.tcp_timeout / HASTE,
 )
-_JOIN_RETRY = 0.2
-"""Seconds between two tries of a node that sees nobody."""
 
 
 class Membership(Protocol):
@@ -72,12 +70,14 @@ class Gossip:
     def __init__(self, seed: int) -> None:
         """Start without nodes; all chance comes from ``seed``."""
         self._network = VirtualNetwork(seed=seed, config=CONFIG, loss=0.02, duplication=0.02)
-        self._next_join = 0.0
+        self._next_call = 0.0
 
     def started(self, name: str) -> None:
-        """Take part, knowing nobody: as somebody new, or after a crash at the same address."""
+        """Take part, with all addresses for seeds: as somebody new, or after a crash at the same address."""
         self._network.add(name)
-        self._join(name)
+        for other in self._network.nodes:
+            if other != name:
+                self._network.join(name, other)
 
     def died(self, name: str) -> None:
         """End without a word."""
@@ -85,18 +85,19 @@ class Gossip:
             self._network.crash(name)
 
     def advance(self, now: float, cut: Iterable[tuple[str, str]]) -> None:
-        """Let the nodes probe and gossip until ``now``; who sees nobody calls on those it may know."""
+        """Let the nodes probe and gossip until ``now``, and call on those of whom they have not heard, as agents do."""
         network = self._network
         network.heal()
         for source, target in cut:
             network.cut([source], [target], one_way=True)
         while network.now < now:
-            network.run(min(now, max(self._next_join, network.now)) - network.now)
-            if network.now >= self._next_join:
-                self._next_join = network.now + _JOIN_RETRY
+            network.run(min(now, max(self._next_call, network.now)) - network.now)
+            if network.now >= self._next_call:
+                self._next_call = network.now + CONFIG.reconnect_interval
                 for name in network.running():
-                    if not any(self.sees(name, other) for other in network.nodes):
-                        self._join(name)
+                    unheard_of = [other for other in network.nodes if not network.status(name, other)]
+                    if unheard_of:
+                        network.join(name, network.random.choice(unheard_of))
 
     def sees(self, observer: str, name: str) -> bool:
         """Return whether ``observer`` has ``name`` for alive; suspects are."""
@@ -109,8 +110,3 @@ class Gossip:
             for node in self._network.nodes.values()
             for _, event in node.events
         )
-
-    def _join(self, name: str) -> None:
-        for other in self._network.nodes:
-            if other != name:
-                self._network.join(name, other)

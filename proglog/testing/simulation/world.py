@@ -14,6 +14,8 @@ from proglog.testing.simulation.rules import Rules, Violation
 FAIR_ROUNDS = 1500
 """Of ``ROUND_SECONDS``: time for gaps, each decided after half a minute, to pass from node to node."""
 ROUND_SECONDS = 0.2
+STILL_ROUNDS = 160
+"""Nothing happens for so long while somebody waits before a gap."""
 SETTLING_ROUNDS = 20
 STEP_SECONDS = 0.05
 CHECK_STEPS = 100
@@ -69,10 +71,13 @@ class World:
                 cluster.check()
         cluster.check()
         self._heal()
-        for number in range(FAIR_ROUNDS):
-            if number % 10 == 0 and self._is_level():
-                break
+        still = 0
+        for _ in range(FAIR_ROUNDS):
+            before = self._ends()
             self._fair_round()
+            still = still + 1 if self._ends() == before else 0
+            if still > STILL_ROUNDS and still % 10 == 0 and self._is_level():
+                break
         cluster.check_level()
         self._check_quiet()
         cluster.check()
@@ -130,10 +135,11 @@ class World:
         return not any(node.queue for node in self.cluster.nodes.values())
 
     def _check_quiet(self) -> None:
-        for _ in range(SETTLING_ROUNDS):
+        ends = self._ends()
+        for _ in range(2 * SETTLING_ROUNDS):
             self._fair_round()
-        ends = [log.end_offset for log in self.cluster.logs()]
-        for _ in range(SETTLING_ROUNDS):
-            self._fair_round()
-        if ends != [log.end_offset for log in self.cluster.logs()]:
+        if ends != self._ends():
             raise Violation("I8 the logs grow though nobody produces")
+
+    def _ends(self) -> list[int]:
+        return [log.end_offset for log in self.cluster.logs()]

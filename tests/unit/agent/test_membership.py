@@ -132,6 +132,18 @@ async def test_a_node_whose_seeds_are_not_there_yet_joins_when_they_are(
                 await eventually(lambda: len(statuses(a)) == len(statuses(b)) == 2)
 
 
+async def test_two_clusters_that_never_heard_of_each_other_become_one_through_a_seed(
+    eventually: Eventually, free_port: Callable[[], int]
+) -> None:
+    """As after a cut in which everybody was restarted: each side has found itself, and is content."""
+    away = f"127.0.0.1:{free_port()}"
+    async with node("a") as a, node("b", a.addr, away) as b:
+        await eventually(lambda: statuses(a) == statuses(b) == {"a": "alive", "b": "alive"})
+        async with node("c", bind_addr=away) as c, node("d", c.addr) as d:
+            everybody = dict.fromkeys("abcd", "alive")
+            await eventually(lambda: all(statuses(each) == everybody for each in (a, b, c, d)))
+
+
 async def test_a_list_of_seeds_that_names_the_node_itself_is_joined_through_the_others(
     eventually: Eventually, free_port: Callable[[], int]
 ) -> None:
