@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from proglog.client.model import Verified
 
@@ -23,34 +24,41 @@ class Check:
         return not self.error and not (self.done and self.done.finished)
 
 
-class Checks:
-    """By the base offset of the segment."""
+class SegmentId(NamedTuple):
+    """A segment of a cluster: those of different nodes begin at the same offsets."""
 
-    def __init__(self, begin: Callable[[int], None]) -> None:
+    node_name: str
+    base_offset: int
+
+
+class Checks:
+    """By segment."""
+
+    def __init__(self, begin: Callable[[SegmentId], None]) -> None:
         """Prepares none.
 
         Args:
-            begin: Begins the verification of the segment at a base offset.
+            begin: Begins the verification of a segment.
         """
         self._begin = begin
-        self._of: dict[int, Check] = {}
+        self._of: dict[SegmentId, Check] = {}
 
     @property
-    def running(self) -> int | None:
+    def running(self) -> SegmentId | None:
         """The segment that is being verified."""
-        return next((base for base, check in self._of.items() if check.running), None)
+        return next((segment for segment, check in self._of.items() if check.running), None)
 
-    def of(self, base_offset: int) -> Check | None:
+    def of(self, segment: SegmentId) -> Check | None:
         """Returns the last verification of a segment."""
-        return self._of.get(base_offset)
+        return self._of.get(segment)
 
-    def tell(self, base_offset: int, check: Check) -> None:
+    def tell(self, segment: SegmentId, check: Check) -> None:
         """Takes news."""
-        self._of[base_offset] = check
+        self._of[segment] = check
 
-    def begin(self, base_offset: int) -> bool:
+    def begin(self, segment: SegmentId) -> bool:
         """Begins one, unless one runs; returns whether it did."""
         if self.running is not None:
             return False
-        self._begin(base_offset)
+        self._begin(segment)
         return True

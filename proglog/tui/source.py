@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from proglog.client import DEFAULT_TIMEOUT, connect
+from proglog.client.place import Place
 from proglog.client.recording import load
 from proglog.errors import ConfigError, NotFoundError
 from proglog.record.record import StoredRecord
@@ -17,7 +18,6 @@ from proglog.tui.watcher import Watcher
 if TYPE_CHECKING:
     from proglog.client import Client
     from proglog.client.model import Verified
-    from proglog.client.place import Place
     from proglog.record.batch import BatchHeader
     from proglog.security.tls import TLSFiles
 
@@ -69,16 +69,20 @@ class Source(Protocol):
         """
         ...
 
-    def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
-        """Yields the records from ``start`` on, then those that are appended, in portions.
+    def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
+        """Yields the records from ``start`` on, then those that are appended, in portions, each with the place after it.
+
+        That place is one of the log that was read: of another one it is refused.
 
         Raises:
             ProglogError: They cannot be had.
         """
         ...
 
-    def batches(self, start: "Place", end: "Place | None") -> AsyncIterator["BatchHeader"]:
+    def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple["BatchHeader", Place]]:
         """Yields what the headers of the batches in a range say; without an end, of those that are appended, too.
+
+        Each with the place after it, as :meth:`records`.
 
         Raises:
             ProglogError: They cannot be had.
@@ -152,19 +156,21 @@ class LiveSource:
         async with self._dial(speaker) as client:
             await client.force_leave(name)
 
-    async def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
+    async def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
         """Yields a portion for each batch, from the agent that is watched now."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
-            async for fetched in client.consume(start, follow=True):
-                yield tuple(fetched.records())
+            stream = client.consume(start, follow=True)
+            async for fetched in stream:
+                yield tuple(fetched.records()), Place.offset(fetched.end_offset, stream.log)
 
-    async def batches(self, start: "Place", end: "Place | None") -> AsyncIterator["BatchHeader"]:
+    async def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple["BatchHeader", Place]]:
         """Yields headers as batches arrive; the agent sends on as far as they are taken."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
-            async for fetched in client.consume(start, end, follow=end is None, max_bytes=_PAGE_BYTES):
-                yield fetched.batch.header
+            stream = client.consume(start, end, follow=end is None, max_bytes=_PAGE_BYTES)
+            async for fetched in stream:
+                yield fetched.batch.header, Place.offset(fetched.batch.header.end_offset, stream.log)
 
     async def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
         """Yields what the agent says that is watched now."""
@@ -202,11 +208,11 @@ class RecordedSource:
         """Yields everything at once."""
         yield Loaded(self._frames)
 
-    def records(self, start: "Place") -> AsyncIterator[Sequence[StoredRecord]]:
+    def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
 
-    def batches(self, start: "Place", end: "Place | None") -> AsyncIterator["BatchHeader"]:
+    def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple["BatchHeader", Place]]:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no batches; asked for {start.value} to {end.value if end else 'now'}")
 

@@ -171,10 +171,14 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
     home.signal(signal.SIGCONT)
     await pane.shows("● live", within=NOTICED)
 
-    # It dies: that is said, another member is watched.
+    # It dies: that is said, another member is watched; records are those of its log from then on.
+    pane.press("t")
+    await pane.shows("Records tail", "node-a value")
     home.kill()
     noticed = await pane.shows("◐ reconnecting", "data", " old", within=NOTICED)
     replaced = await pane.shows("instead of node-a", "● live", within=6.0)
+    await pane.shows("these are the records of node-", "Records tail", "node-b value", within=NOTICED)
+    pane.press("Escape")
     await pane.shows("node-a does not answer", within=NOTICED)
 
     # It is back on its port: it is watched again.

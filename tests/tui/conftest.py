@@ -206,25 +206,27 @@ class Script:
         for event in ():
             yield event
 
-    async def records(self, start: Place) -> AsyncIterator[Sequence[StoredRecord]]:
+    async def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
         """What the test put there, then what it adds."""
         offset = self._offset(start)
         while True:
             while offset < len(self.log):
                 if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
                     raise DataLossError(*self.damaged)
-                yield self.log[offset : offset + self.batch]
+                portion = self.log[offset : offset + self.batch]
                 offset += self.batch
+                yield portion, Place.offset(offset)
             self.grown.clear()
             await self.grown.wait()
 
-    async def batches(self, start: Place, end: Place | None) -> AsyncIterator[BatchHeader]:
+    async def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple[BatchHeader, Place]]:
         """Batches of ten records up to the end of the range; without one, for ever."""
         last = end.value if end else 2**63
         for offset in range(start.value, last, 10):
             if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
                 raise DataLossError(*self.damaged)
-            yield batch_header(offset, min(10, last - offset))
+            header = batch_header(offset, min(10, last - offset))
+            yield header, Place.offset(header.end_offset)
 
     async def verify(self, base_offset: int) -> AsyncIterator[Verified]:
         """What the test told of verifying, as it tells it."""

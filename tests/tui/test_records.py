@@ -1,5 +1,6 @@
 """The record browser: its tail, held and not, its jumps, its views, one record in full."""
 
+import dataclasses
 import json
 
 import pytest
@@ -319,3 +320,38 @@ async def test_a_batch_of_more_records_than_are_kept_is_read_from_its_start(brow
     await _go_to(browser, "0")
     assert _keys(browser)[0] == "0"
     assert _table(browser).row.key == "0"
+
+
+@pytest.fixture
+def stand_in(world):
+    """Has another member speak from now on."""
+
+    def speaks(name: str) -> None:
+        world.overrides = {"node": dataclasses.replace(world.snapshot().node, name=name)}
+
+    return speaks
+
+
+async def test_where_another_member_stands_in_the_tail_is_that_of_its_log(browser, stand_in):
+    await browser.press("t")
+    stand_in("node-b")
+    browser.app.source.log = _records(500)  # offsets are its own
+    await browser.run(1)
+    await browser.settle()
+    assert _table(browser).row.key == "499"
+    assert [note.message for note in browser.app._notifications] == [
+        "these are the records of node-b, with its offsets"
+    ]
+
+
+async def test_where_another_member_stands_in_records_go_on_at_the_time_of_the_one_under_the_cursor(browser, stand_in):
+    await _go_to(browser, "1500")
+    assert _table(browser).row.key == "1500"
+    stand_in("node-b")
+    browser.app.source.log = [
+        dataclasses.replace(record, offset=Offset(record.offset - 1_000)) for record in _records(3_000)[1_000:]
+    ]
+    await browser.run(1)
+    await browser.settle()
+    assert _table(browser).row.key == "500"
+    assert _table(browser).row.source.value == b"value 1500"

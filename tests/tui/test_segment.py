@@ -233,6 +233,30 @@ async def test_what_is_repaired_is_verified_once_more(open_dash, world, monkeypa
         assert "1 damaged" in dash.text
 
 
+async def test_the_segments_of_a_stand_in_are_not_taken_for_those_of_the_agent(open_dash, world):
+    async with open_dash((120, 30)) as dash:
+        await _open(dash)
+        await dash.press("V")
+        await _tell(dash, _verified(1, finished=True))
+        assert "✓ verified" in dash.text
+        world.overrides = {"node": dataclasses.replace(world.snapshot().node, name="node-b")}
+        await dash.run(1)
+        assert "node-b is watched now; this is a segment of node-a" in dash.text
+        await dash.press("V")
+        assert dash.app.source.verifying == [0]
+        assert "▲ verifying stopped: another node is watched now" in dash.text
+        await dash.press("escape")
+        assert "whole" not in dash.text
+        assert "verif" not in dash.text
+
+        world.overrides = {}
+        await dash.run(1)
+        await dash.press("enter")
+        await dash.settle()
+        assert "4,000 records in 401 batches" in dash.text
+        assert _keys(dash)[:2] == ["0", "10"]
+
+
 async def test_there_is_nothing_to_verify_but_segments(open_dash):
     async with open_dash((120, 30)) as dash:
         await dash.run(1)

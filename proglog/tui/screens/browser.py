@@ -24,7 +24,7 @@ from textual.widgets import Footer, Input
 from proglog.client.place import Place
 from proglog.client.safe_text import safe_text
 from proglog.client.words import count_words
-from proglog.errors import DataLossError, OffsetOutOfRangeError, ProglogError, UnavailableError
+from proglog.errors import DataLossError, OffsetOutOfRangeError, OtherLogError, ProglogError, UnavailableError
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, LazyRow, Row
@@ -141,7 +141,7 @@ class Browser(DashScreen[None]):
                 if error.offset >= error.start:
                     return
                 place = Place.offset(error.start)  # retention was faster
-            except UnavailableError as error:
+            except (UnavailableError, OtherLogError) as error:
                 self._say(str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
             except ProglogError as error:

@@ -20,7 +20,7 @@ from proglog.client.plain import to_plain
 from proglog.client.safe_text import safe_text
 from proglog.client.words import duration_words
 from proglog.errors import ProglogError
-from proglog.tui.checks import Check, Checks
+from proglog.tui.checks import Check, Checks, SegmentId
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
@@ -191,7 +191,8 @@ class MainScreen(DashScreen[None]):
         table.show(segments.rows(state, self.look, self._checks))
         strip = self.query_one("#segment-map", Lines)
         strip.show([segments.segment_map(state.shown, self.look, strip.size.width)] if state.shown else [])
-        told = self._checks.of(int(table.row.key)) if table.row else None
+        source = table.row.source if table.row else None
+        told = self._checks.of(self._id_of(source)) if isinstance(source, Segment) else None
         summary = self._summary("segments", state, segments.summary)
         self._caption("segments", plain(checks.summary(told, self.look)) if told else summary)
 
@@ -302,49 +303,57 @@ class MainScreen(DashScreen[None]):
         from proglog.tui.screens.segment import SegmentScreen  # needs the format of batches, which takes its time
 
         trail = ("Segments", segments.title(segment, self.look))
-        self.dash.push_screen(SegmentScreen(segment.base_offset, trail, self._checks))
+        self.dash.push_screen(SegmentScreen(self._id_of(segment), trail, self._checks))
+
+    def _id_of(self, segment: Segment) -> SegmentId:
+        shown = self.dash.state.shown
+        return SegmentId(shown.node.name if shown else "", segment.base_offset)
 
     def action_verify(self) -> None:
         """Has the agent read and check every batch of the segment under the cursor."""
         source = self._row.source if self._row else None
         if self._active != "segments" or not isinstance(source, Segment):
             self.dash.tell("nothing to verify here: expected a segment under the cursor", severity="warning")
-        elif not self._checks.begin(source.base_offset):
+        elif not self._checks.begin(self._id_of(source)):
             self.dash.tell("a verification runs: one at a time", severity="warning")
 
-    def _begin_check(self, base_offset: int, *, again: bool = False) -> None:
-        self._checks.tell(base_offset, Check(at=self.dash.clock()))
-        self._check(base_offset, again=again)
+    def _begin_check(self, segment_id: SegmentId, *, again: bool = False) -> None:
+        self._checks.tell(segment_id, Check(at=self.dash.clock()))
+        self._check(segment_id, again=again)
         self.dash.mark_dirty()
 
     @work(group="verify")
-    async def _check(self, base_offset: int, *, again: bool) -> None:
+    async def _check(self, segment_id: SegmentId, *, again: bool) -> None:
         """Follows a verification to its end; it goes on when its segment's screen is left."""
         done = None
         error = "the agent ended it"
+        latest = self.dash.state.latest
+        if latest is None or latest.node.name != segment_id.node_name:
+            self._checks.tell(segment_id, Check(at=self.dash.clock(), error="another node is watched now"))
+            return
         try:
-            async for done in self.dash.source.verify(base_offset):
-                self._checks.tell(base_offset, Check(at=self.dash.clock(), done=done))
+            async for done in self.dash.source.verify(segment_id.base_offset):
+                self._checks.tell(segment_id, Check(at=self.dash.clock(), done=done))
                 self.dash.mark_dirty()
         except ProglogError as problem:
             error = str(problem)
         if done is None or not done.finished:
-            self._checks.tell(base_offset, Check(at=self.dash.clock(), done=done, error=error))
+            self._checks.tell(segment_id, Check(at=self.dash.clock(), done=done, error=error))
             self.dash.mark_dirty()
         elif done.problems and not again:
-            await self._check_repair(base_offset)
+            await self._check_repair(segment_id)
 
-    async def _check_repair(self, base_offset: int) -> None:
+    async def _check_repair(self, segment_id: SegmentId) -> None:
         """Has a damaged segment verified once more when the agent lists no damage in it: what it told is old then."""
-        told = self._checks.of(base_offset)
+        told = self._checks.of(segment_id)
         for _ in range(_REPAIR_LOOKS):
             await asyncio.sleep(REPAIR_SECONDS)
             latest = self.dash.state.latest
-            segment = segments.named(latest, base_offset)
-            if segment is None or self._checks.of(base_offset) is not told or self._checks.running is not None:
+            segment = segments.named(latest, segment_id)
+            if segment is None or self._checks.of(segment_id) is not told or self._checks.running is not None:
                 return
             if not segments.has_damage(latest, segment):
-                self._begin_check(base_offset, again=True)
+                self._begin_check(segment_id, again=True)
                 return
 
     def action_tail(self) -> None:

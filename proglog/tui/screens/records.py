@@ -74,6 +74,8 @@ class RecordsScreen(Browser):
         self._start = start
         self._cursor = cursor
         self._mode = records.Mode.TEXT
+        self._reads = ""
+        """The node whose log it is."""
         self._end_seen = 0
         """End of the log when this was opened: what comes after it is new."""
 
@@ -98,10 +100,11 @@ class RecordsScreen(Browser):
 
     async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
         """Yields a page at a time: a batch alone may hold more records than are kept."""
-        async for portion in self.dash.source.records(place):
+        async for portion, following in self.dash.source.records(place):
             for start in range(0, len(portion), _PAGE):
                 page = portion[start : start + _PAGE]
-                yield [(self._row(record), len(record.value)) for record in page], Place.offset(page[-1].offset + 1)
+                after = Place.offset(page[-1].offset + 1, following.log)
+                yield [(self._row(record), len(record.value)) for record in page], after
 
     def damaged_row(self, start: int, end: int) -> Row:
         """Returns the row that stands for offsets that cannot be read."""
@@ -119,10 +122,23 @@ class RecordsScreen(Browser):
 
     def show(self, state: DashState) -> None:
         """Brings table and bar up to date."""
+        watched = state.latest.node.name if state.latest else ""
+        before, self._reads = self._reads, watched or self._reads
+        if before and self._reads != before:
+            self._change_logs()
         super().show(state)
         new = self._new
         words = f"{self.look.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
         self._pill.say(words)
+
+    def _change_logs(self) -> None:
+        """Another node is watched: its offsets are its own, so that only the end, or a time, is the same place."""
+        record = self._record
+        if self._tailing or record is None:
+            self._go(Place.before_end(TAIL))
+        else:
+            self._go(Place.at_time(record.timestamp_ms))
+        self.dash.tell(f"these are the records of {self._reads}, with its offsets", severity="warning")
 
     @property
     def _new(self) -> int:

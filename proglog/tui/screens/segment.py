@@ -8,9 +8,10 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from proglog.client.model import Segment
 from proglog.client.place import Place
 from proglog.record.batch import BatchHeader
-from proglog.tui.checks import Checks
+from proglog.tui.checks import Checks, SegmentId
 from proglog.tui.screens.browser import Browser, Sized
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.state import DashState
@@ -39,16 +40,16 @@ class SegmentScreen(Browser):
         ),
     ]
 
-    def __init__(self, base_offset: int, trail: Sequence[str], told: Checks) -> None:
+    def __init__(self, segment_id: SegmentId, trail: Sequence[str], told: Checks) -> None:
         """Prepares the screen of a segment.
 
         Args:
-            base_offset: Where the segment begins.
+            segment_id: Which, and whose.
             trail: Where it is, for the title.
             told: The verifications, which go on when this screen is left.
         """
         super().__init__(trail)
-        self._base_offset = base_offset
+        self._segment_id = segment_id
         self._checks = told
         self._news = asyncio.Event()
         """Set when the state has changed."""
@@ -60,7 +61,7 @@ class SegmentScreen(Browser):
     def on_mount(self) -> None:
         """Starts to read."""
         super().on_mount()
-        self._open(Place.offset(self._base_offset))
+        self._open(Place.offset(self._segment_id.base_offset))
 
     @property
     def topic(self) -> str:
@@ -69,25 +70,34 @@ class SegmentScreen(Browser):
 
     async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
         """Yields a portion for each batch; of a segment that grows, for those that come, too."""
-        segment = segments.named(self.dash.state.latest, self._base_offset)
+        segment = await self._segment()
         if segment is None or (place.value >= segment.end_offset and not segment.active):
             return
         end = None if segment.active else Place.offset(segment.end_offset)
-        async for header in self.dash.source.batches(place, end):
+        async for header, following in self.dash.source.batches(place, end):
             if end is None and not await self._goes_to(header.end_offset):
                 return
-            yield [(self._row(header), _HEADER_BYTES)], Place.offset(header.end_offset)
+            yield [(self._row(header), _HEADER_BYTES)], following
+
+    async def _segment(self) -> Segment | None:
+        """Waits while another node is watched; returns the segment, if it is still there."""
+        while (latest := self.dash.state.latest) is None or latest.node.name != self._segment_id.node_name:
+            await self._wait_for_news()
+        return segments.named(latest, self._segment_id)
 
     async def _goes_to(self, offset: int) -> bool:
         """Waits until the agent has said whether a segment that grows goes as far as ``offset``."""
-        while (segment := segments.named(self.dash.state.latest, self._base_offset)) is not None:
+        while (segment := await self._segment()) is not None:
             if offset <= segment.end_offset:
                 return True
             if not segment.active:
                 return False
-            self._news.clear()
-            await self._news.wait()
+            await self._wait_for_news()
         return False
+
+    async def _wait_for_news(self) -> None:
+        self._news.clear()
+        await self._news.wait()
 
     def _row(self, header: BatchHeader) -> LazyRow:
         make = partial(batches.row, header, self.look)
@@ -100,21 +110,20 @@ class SegmentScreen(Browser):
     def show(self, state: DashState) -> None:
         """Brings facts and batches up to date."""
         self._news.set()
-        segment = segments.named(state.shown, self._base_offset)
-        check = self._checks.of(self._base_offset)
+        check = self._checks.of(self._segment_id)
         found = checks.lines(check, self.look) if check else []
         if self.size.height < _TALL:
-            told = [*found, *batches.facts(segment, state.agent_now_ms, self.look, None)][:_FACTS]
+            told = [*found, *batches.facts(state, self._segment_id, self.look, None)][:_FACTS]
         else:
             width = self._facts.content_size.width or self.size.width - 8
-            told = [*batches.facts(segment, state.agent_now_ms, self.look, width), *found]
+            told = [*batches.facts(state, self._segment_id, self.look, width), *found]
         self._facts.styles.height = len(told)
         self._facts.show(told)
         super().show(state)
 
     def action_verify(self) -> None:
         """Has the agent read and check every batch."""
-        if not self._checks.begin(self._base_offset):
+        if not self._checks.begin(self._segment_id):
             self.dash.tell("a verification runs: one at a time", severity="warning")
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:

@@ -3,8 +3,11 @@
 from proglog.client.model import Segment
 from proglog.client.words import bytes_words, count_words, origin_id, short_duration
 from proglog.record.batch import CODEC_NONE, BatchHeader
+from proglog.tui.checks import SegmentId
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
+from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, Row
+from proglog.tui.views import segments
 from proglog.tui.views.segments import offsets
 
 COLUMNS = (
@@ -80,8 +83,12 @@ def damaged_row(start: int, end: int, look: Look) -> Row:
     )
 
 
-def facts(segment: Segment | None, now_ms: int, look: Look, width: int | None) -> list[Line]:
+def facts(state: DashState, wanted: SegmentId, look: Look, width: int | None) -> list[Line]:
     """Returns what is known of a segment without reading it, wrapped to ``width``; ``None``: a line each."""
+    if state.shown is not None and state.shown.node.name != wanted.node_name:
+        watched, owner = look.safe(state.shown.node.name, 40), look.safe(wanted.node_name, 40)
+        return [line(watched, Span(" is watched now; this is a segment of ", Role.WARN), owner)]
+    segment, now_ms = segments.named(state.shown, wanted), state.agent_now_ms
     if segment is None:
         return [line(Span("this segment is not there any more: retention removed it", Role.WARN))]
     index_role = Role.GOOD if segment.index == "ok" else Role.WARN

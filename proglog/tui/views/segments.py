@@ -4,7 +4,7 @@ from functools import partial
 
 from proglog.client.model import ClusterSnapshot, Segment
 from proglog.client.words import bytes_words, count_words, short_duration
-from proglog.tui.checks import Check, Checks
+from proglog.tui.checks import Check, Checks, SegmentId
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, LazyRow, Row
@@ -94,13 +94,15 @@ def rows(state: DashState, look: Look, told: Checks | None = None) -> list[LazyR
         return []
     segments = state.shown.segments
     largest = max((segment.bytes for segment in segments), default=0) or 1
-    now_ms = state.agent_now_ms
+    now_ms, node_name = state.agent_now_ms, state.shown.node.name
+
+    def check(segment: Segment) -> Check | None:
+        return told.of(SegmentId(node_name, segment.base_offset)) if told else None
+
     return [
         LazyRow(
             key=str(segment.base_offset),
-            make=partial(
-                _row, segment, segment.bytes / largest, now_ms, look, told.of(segment.base_offset) if told else None
-            ),
+            make=partial(_row, segment, segment.bytes / largest, now_ms, look, check(segment)),
             source=segment,
         )
         for segment in reversed(segments)
@@ -138,10 +140,11 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check |
     )
 
 
-def named(snapshot: ClusterSnapshot | None, base_offset: int) -> Segment | None:
-    """Returns the segment that begins at an offset; ``None``: there is none any more."""
-    segments = snapshot.segments if snapshot else ()
-    return next((segment for segment in segments if segment.base_offset == base_offset), None)
+def named(snapshot: ClusterSnapshot | None, wanted: SegmentId) -> Segment | None:
+    """Returns a segment; ``None``: it is not there any more, or the snapshot is of another node."""
+    if snapshot is None or snapshot.node.name != wanted.node_name:
+        return None
+    return next((segment for segment in snapshot.segments if segment.base_offset == wanted.base_offset), None)
 
 
 def has_damage(snapshot: ClusterSnapshot | None, segment: Segment) -> bool:
