@@ -154,6 +154,7 @@ class Planner:
         if event.kind is EventKind.FORKED:
             self.forked(peer, event.origin, now, f"the histories part at or before sequence {event.sequence}")
             return
+        self._sources.peers[peer].sent_at = now
         self._sources.refuse(peer, event.origin, event.sequence)
         self.set_aside(peer, event.origin, now, event.kind.value)
 
@@ -176,6 +177,8 @@ class Planner:
     def judge(self, peer: str, header: BatchHeader, now: float) -> Verdict:
         """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
         origin = header.origin
+        if peer in self._sources.peers:
+            self._sources.peers[peer].sent_at = now
         fetch = self._fetches.get(origin)
         if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
             return self._drop(peer, header)  # held, or its source was asked before its place was taken
@@ -367,7 +370,8 @@ class Planner:
             for (_, each), meter in self._meters.items()
             if each == origin and meter.behind_since is not None
         ]
-        return max(fetch.moved_at, min(known_since, default=fetch.moved_at)) + self._patience.stall_timeout
+        moved_at = max(fetch.moved_at, self._sources.peers[fetch.source].sent_at)
+        return max(moved_at, min(known_since, default=moved_at)) + self._patience.stall_timeout
 
     def _gap_at(self, origin: OriginId) -> float:
         timeout, fetch = self._patience.gap_timeout, self._fetches.get(origin)

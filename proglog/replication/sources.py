@@ -23,6 +23,8 @@ class Peer:
     positions: dict[OriginId, Position] = field(default_factory=dict)
     refused: dict[OriginId, Sequence] = field(default_factory=dict)
     """Origins that it was tried for in vain, and where it could go on."""
+    sent_at: float = float("-inf")
+    """When it last sent a batch, or said that it cannot: one pass of it over its log serves all that it is asked for."""
 
     def reach(self, origin: OriginId) -> Sequence:
         """Return one past the last sequence of ``origin`` that it has."""

@@ -11,10 +11,10 @@ from proglog.testing.simulation.consumer import Consumer
 from proglog.testing.simulation.membership import Everybody, Gossip
 from proglog.testing.simulation.rules import Rules, Violation
 
-FAIR_ROUNDS = 1500
+FAIR_ROUNDS = 2000
 """Of ``ROUND_SECONDS``: time for gaps, each decided after half a minute, to pass from node to node."""
 ROUND_SECONDS = 0.2
-STILL_ROUNDS = 160
+STILL_ROUNDS = 250
 """Nothing happens for so long while somebody waits before a gap."""
 SETTLING_ROUNDS = 20
 STEP_SECONDS = 0.05

@@ -180,6 +180,24 @@ def test_a_source_that_sends_nothing_while_another_is_ahead_is_set_aside_after_t
     assert planner.commands() == [Unwant("a", A), Want("b", A, Sequence(1), 0)]
 
 
+def test_a_source_whose_pass_has_not_come_to_an_origin_yet_is_not_set_aside_for_it() -> None:
+    """Else two origins that are far from each other in its log would start its pass over again and again."""
+    planner = planner_with(("a", A), ("c", C))
+    for peer in ("a", "c"):
+        planner.positions_received(peer, [reaching(A, 100), reaching(B, 100)], 0.0)
+    assert planner.sources() == {A: "a", B: "a", C: "c"}
+
+    planner.judge("a", records(A, 1, 5), 1.5)
+    planner.handle_timer(2.5)
+    assert planner.sources()[B] == "a"
+    planner.refused_by("a", Event(A, EventKind.DAMAGED, Sequence(9)), 3.0)
+    planner.handle_timer(4.5)
+    assert planner.sources()[B] == "a"
+
+    planner.handle_timer(5.1)
+    assert planner.sources()[B] == "c"
+
+
 def test_a_source_is_not_set_aside_while_this_log_is_the_slow_one() -> None:
     planner = planner_with(("a", A), ("b", B))
     planner.positions_received("b", [reaching(A, 9)], 0.0)
