@@ -263,6 +263,10 @@ class Log:
         """
         return reading.seek_sequence(self._state, origin, sequence)
 
+    def seek_segment(self, origin: OriginId, sequence: SequenceNumber) -> LogCursor | None:
+        """Return the start of the first segment with ``sequence`` of ``origin`` or something later; ``None``: there is none."""
+        return reading.seek_segment(self._state, origin, sequence)
+
     def seek_time(self, time_ms: int) -> Offset:
         """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none."""
         return reading.seek_time(self._state, time_ms)

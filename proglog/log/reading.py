@@ -106,6 +106,15 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogC
     raise NotFoundError(f"origin {origin.hex()[:8]}: sequence {sequence} is in a damaged range")
 
 
+def seek_segment(state: LogState, origin: OriginId, sequence: Sequence) -> LogCursor | None:
+    """See :meth:`proglog.log.log.Log.seek_segment`."""
+    for segment in state.segments:
+        span = segment.index.origins.get(origin)
+        if span is not None and sequence < span.next_sequence:
+            return LogCursor(segment.base_offset, Position(0))
+    return None
+
+
 def seek_time(state: LogState, time_ms: int) -> Offset:
     """See :meth:`proglog.log.log.Log.seek_time`."""
     for segment in state.segments:

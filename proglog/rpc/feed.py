@@ -157,7 +157,7 @@ class Feed:
                 self.cursor = min(self.cursor, self.log.seek_sequence(origin, next_sequence))
             except NotFoundError:
                 # It stands in a damaged range. What follows that range is met by the pass, which then says where.
-                self.cursor = self._start()
+                self.cursor = min(self.cursor, self.log.seek_segment(origin, next_sequence) or self._start())
         return True
 
     def _start(self) -> LogCursor:

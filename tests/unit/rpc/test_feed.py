@@ -7,13 +7,13 @@ import pytest
 from proglog.errors import DataLossError, InvalidRequestError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import ImportAppend, LocalAppend
+from proglog.log.model import ImportAppend, LocalAppend, LogCursor
 from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.positions import EventKind
 from proglog.rpc import feed as feed_module
 from proglog.rpc.feed import Feed
-from proglog.types import NodeName, OriginId, Sequence
+from proglog.types import NodeName, OriginId, Position, Sequence
 
 FIRST = Sequence(1)
 
@@ -241,3 +241,20 @@ def test_what_a_follower_already_has_is_not_read_again_for_it(two_origins: tuple
 
     assert feed.pass_over_everything()
     assert feed.at_end
+
+
+def test_for_what_is_damaged_the_pass_goes_back_to_its_segment_and_no_farther(tmp_path: Path) -> None:
+    sealed_log(tmp_path, 200).close()
+    rot(tmp_path, b"value-240")
+    log = open_log(tmp_path)
+    sent, _ = all_events(log, log.origin, Sequence(2))
+    assert len(sent) == 140
+
+    feed = Feed(log)
+    feed.want(log.origin, Sequence(142), 0)
+
+    (holding,) = [segment for segment in log.segments() if segment.base_offset <= 140 < segment.end_offset]
+    assert feed.cursor == LogCursor(holding.base_offset, Position(0))
+    assert holding.base_offset > 0
+    _, events = all_events(log, log.origin, Sequence(142))
+    assert events == [(EventKind.DAMAGED, 143)]
