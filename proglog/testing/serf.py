@@ -7,6 +7,9 @@
         statuses = {name: member.status for name, member in (await agent.members()).items()}
 
 The stock command line is what asks, so what it shows is what an operator would see.
+
+Processes are not started through the event loop: uvloop forks for it, and what gRPC has the C library do at a fork may
+wait for ever for gRPC's own threads. ``subprocess`` does not fork in that sense.
 """
 
 import asyncio
@@ -15,6 +18,7 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
@@ -60,7 +64,7 @@ class SerfAgent:
         self._key = key
         self._tags = dict(tags or {})
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     async def __aenter__(self) -> Self:
         """Start it.
@@ -78,8 +82,8 @@ class SerfAgent:
         if self._key is not None:
             arguments.append(f"-encrypt={base64.b64encode(self._key).decode()}")
         with self._log_file.open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                program, "agent", *arguments, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            self._process = await asyncio.to_thread(
+                subprocess.Popen, [program, "agent", *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         try:
             await self._wait_until_it_answers()
@@ -126,7 +130,7 @@ class SerfAgent:
 
     async def kill(self) -> None:
         """End it at once, without a word to anybody."""
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             await self._wait_until_it_ended()
 
@@ -136,25 +140,14 @@ class SerfAgent:
         Raises:
             ProglogError: It failed, with what it printed.
         """
-        process = await asyncio.create_subprocess_exec(
-            "serf",
-            verb,
-            f"-rpc-addr={self._rpc_addr}",
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
+        command = ["serf", verb, f"-rpc-addr={self._rpc_addr}", *arguments]
         try:
-            async with asyncio.timeout(COMMAND_TIMEOUT):
-                output, _ = await process.communicate()
-        except TimeoutError as exc:
-            process.kill()
-            await process.wait()
+            done = await asyncio.to_thread(_run, command)
+        except subprocess.TimeoutExpired as exc:
             raise ProglogError(f"serf {verb} at {self.name}: no end within {COMMAND_TIMEOUT:g} s") from exc
-        if process.returncode:
-            raise ProglogError(f"serf {verb} at {self.name}: {output.decode(errors='replace').strip()}")
-        return output.decode(errors="replace")
+        if done.returncode:
+            raise ProglogError(f"serf {verb} at {self.name}: {done.stdout.strip()}")
+        return done.stdout
 
     @property
     def _log_file(self) -> Path:
@@ -165,7 +158,7 @@ class SerfAgent:
         deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             assert self._process is not None, "started above"
-            if self._process.returncode is not None:
+            if self._process.poll() is not None:
                 raise ProglogError(f"serf agent {self.name} ended with {self._process.returncode}: {self.log}")
             try:
                 await self.command("members")
@@ -177,8 +170,20 @@ class SerfAgent:
 
     async def _wait_until_it_ended(self) -> None:
         assert self._process is not None, "the agent has not been started"
-        async with asyncio.timeout(STOP_TIMEOUT):
-            await self._process.wait()
+        await asyncio.to_thread(self._process.wait, STOP_TIMEOUT)
+
+
+def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        timeout=COMMAND_TIMEOUT,
+        check=False,
+    )
 
 
 def _free_port() -> int:

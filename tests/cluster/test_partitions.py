@@ -9,6 +9,10 @@ from proglog.client.model import PeerState
 from proglog.testing.load import History, Load
 
 HEALED_WITHIN = 10.0
+JOINED_WITHIN = 12.0
+"""A node that starts waits for all its seeds so long; those in the other half do not answer."""
+CALLED_WITHIN = 15.0
+"""A seed of whom nobody has heard is called on every eight seconds."""
 LONG = pytest.mark.skipif("os.environ.get('PROGLOG_LONG') != '1'", reason="a long variant: PROGLOG_LONG=1")
 
 
@@ -35,6 +39,30 @@ async def test_after_a_partition_all_nodes_converge_within_ten_seconds(
         cluster.switch.heal()
 
         record_property("converged_s", await cluster.converged(within=HEALED_WITHIN))
+        assert history.problems(await cluster.read()) == []
+
+
+@LONG
+async def test_halves_that_were_restarted_while_they_were_cut_off_become_one_cluster_again(
+    open_cluster, record_property
+) -> None:
+    """Neither half has heard of the other in this life: no probe and no gossip leads across."""
+    history = History()
+    async with open_cluster("abcd") as cluster:
+        cluster.partition("ab", "cd")
+        for node in cluster:
+            node.agent.kill()
+        await asyncio.gather(*(node.start() for node in cluster))
+        await asyncio.sleep(JOINED_WITHIN)
+        for node, seen in zip(cluster, ("ab", "ab", "cd", "cd"), strict=True):
+            assert {member.name for member in (await node.status()).members} == set(seen)
+        async with Load(cluster, history):
+            await asyncio.sleep(1)
+
+        cluster.switch.heal()
+
+        record_property("converged_s", await cluster.converged(within=CALLED_WITHIN))
+        await cluster.until(cluster.all_follow_all, within=HEALED_WITHIN, what="streams between all")
         assert history.problems(await cluster.read()) == []
 
 

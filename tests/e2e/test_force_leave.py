@@ -1,6 +1,7 @@
 """An operator removes a member that will not come back, from the command line; and it comes back after all."""
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,12 +12,11 @@ from proglog.testing.processes import AgentProcess
 
 async def proglog(*words: str) -> tuple[int, str]:
     """Run a command; return its exit code and what it said."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "proglog", *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    command = [sys.executable, "-m", "proglog", *words]
+    done = await asyncio.to_thread(
+        subprocess.run, command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, check=False
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode is not None
-    return process.returncode, output.decode()
+    return done.returncode, done.stdout
 
 
 async def statuses(agent: AgentProcess, expected: dict[str, MemberStatus]) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -265,14 +266,12 @@ async def test_a_process_that_was_stopped_is_alive_again_and_has_accused_nobody(
     recorder = Recorder()
     root = str(Path(__file__).parents[3])
     async with node("a", observer=recorder.observe) as a, node("b", a.addr) as b:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            PROCESS,
-            a.addr,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROCESS, a.addr],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": root},
+            text=True,
         )
         try:
             await eventually(lambda: statuses(a).get("p") == statuses(b).get("p") == "alive", timeout=20)
@@ -283,8 +282,6 @@ async def test_a_process_that_was_stopped_is_alive_again_and_has_accused_nobody(
             await asyncio.sleep(1.5)  # its stale probes would have accused by now
         finally:
             process.kill()
-        assert process.stdout is not None
-        told = (await process.stdout.read()).decode()
-        await process.wait()
+        told, _ = process.communicate()
     assert "member-join a" in told
     assert "member-failed" not in told
