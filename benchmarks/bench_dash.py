@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import big_cluster
-from proglog.rpc.convert import SnapshotReader, to_message
 from proglog.testing.processes import AgentProcess
 from proglog.testing.terminal import Terminal
 from proglog.tui.app import DashApp
 from proglog.tui.source import LiveSource
 from proglog.tui.state import SnapshotArrived
+from proglog.wire.convert import SnapshotReader, to_message
 
 FULL_FRAME = ("● live", "nothing needs attention", "● alive", "fsync", "Quit")
 """What is on the screen when every panel has its data."""

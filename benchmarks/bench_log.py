@@ -22,7 +22,7 @@ from proglog.log.scan import scan_store
 from proglog.log.store import store_name
 from proglog.record import columns
 from proglog.record.batch import encode, verify
-from proglog.types import NodeName, Offset, Position
+from proglog.types import FilePosition, NodeName, Offset
 
 KIB, MIB = 1024, 1024 * 1024
 RUNS = 3
@@ -74,7 +74,7 @@ def _reads(directory: Path, size: int) -> Iterator[str]:
     stores = sorted(directory.glob("*.log"))
 
     def read_all() -> None:
-        cursor = LogCursor(log.start_offset, Position(0))
+        cursor = LogCursor(log.start_offset, FilePosition(0))
         while (read := log.read(cursor, 256 * KIB)).data:
             cursor = read.next
 

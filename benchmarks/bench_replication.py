@@ -18,11 +18,11 @@ import uvloop
 
 import proglog.client
 from benchmarks import bare_stream
-from proglog.client.model import ClusterSnapshot, PeerState
 from proglog.client.place import Place
 from proglog.errors import ProglogError
-from proglog.rpc.range_reader import READ_BYTES
+from proglog.server.range_reader import READ_BYTES
 from proglog.testing.processes import AgentProcess
+from proglog.wire.model import ClusterSnapshot, PeerState
 
 RECORD = bytes(1024)
 GROUP = 25

@@ -13,8 +13,8 @@ import proglog.client
 from proglog.agent.writer import LogWriter
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.log import Log
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
+from proglog.server.server import Server
 
 MESSAGE_BYTES = 128 * 1024
 RECORD_BYTES = 100

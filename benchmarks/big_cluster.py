@@ -19,10 +19,10 @@ import uvloop
 from proglog.agent.writer import LogWriter
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.rpc import model
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
+from proglog.server.server import Server
 from proglog.types import NodeName
+from proglog.wire import model
 
 UPDATES_PER_SECOND = 5
 SEGMENT_RECORDS = 50_000
@@ -135,7 +135,7 @@ class Cluster:
 
 
 class MemberView:
-    """One member's :class:`proglog.rpc.cluster.ClusterView`."""
+    """One member's :class:`proglog.server.cluster.ClusterView`."""
 
     def __init__(self, cluster: Cluster, index: int) -> None:
         self._cluster = cluster

@@ -30,7 +30,7 @@
     +-- OverloadedError             a bounded queue is full: try again later
 
 Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``, and nothing catches those.
-``proglog.rpc.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.diagnostics`` the only
+``proglog.wire.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.diagnostics`` the only
 one from errors to exit codes.
 """
 

@@ -1,6 +1,6 @@
 """The numbers and names that must not be mixed up.
 
-An *offset* is the ordinal of a record in one node's log, a *position* a byte index in a file, a *sequence* the
+An *offset* is the ordinal of a record in one node's log, a *file position* a byte index in a file, a *sequence number* the
 ordinal of a record within its origin. All ranges are half-open: ``[start, end)``.
 """
 
@@ -9,10 +9,10 @@ from typing import NewType
 Offset = NewType("Offset", int)
 """Ordinal of a record in one node's log, from 0."""
 
-Position = NewType("Position", int)
+FilePosition = NewType("FilePosition", int)
 """Byte index in a file, from 0."""
 
-Sequence = NewType("Sequence", int)
+SequenceNumber = NewType("SequenceNumber", int)
 """Ordinal within an origin, from 1, without gaps."""
 
 OriginId = NewType("OriginId", bytes)

@@ -14,12 +14,15 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"  # read when Textual is imported
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from proglog.client.model import MemberStatus  # noqa: E402
 from proglog.record.record import StoredRecord  # noqa: E402
 from proglog.tui.app import DashApp  # noqa: E402
 from proglog.tui.spans import Look  # noqa: E402
-from proglog.types import Offset, OriginId  # noqa: E402
-from proglog.types import Sequence as SequenceNumber  # noqa: E402
+from proglog.types import (  # noqa: E402
+    Offset,
+    OriginId,
+    SequenceNumber,
+)
+from proglog.wire.model import MemberStatus  # noqa: E402
 from tests.tui.conftest import NOW, Dash, Script, World  # noqa: E402
 
 TARGET = ROOT / "docs" / "guides"

@@ -35,13 +35,13 @@ from proglog.errors import ConfigError, ProglogError
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
-from proglog.rpc.acks import Acks
-from proglog.rpc.followers import Followers
-from proglog.rpc.own_origin import OwnOrigin
-from proglog.rpc.replication_service import ReplicationService
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
 from proglog.security.tls import CertificateExpiry
+from proglog.server.acks import Acks
+from proglog.server.followers import Followers
+from proglog.server.own_origin import OwnOrigin
+from proglog.server.replication_service import ReplicationService
+from proglog.server.server import Server
 from proglog.telemetry import names
 
 if TYPE_CHECKING:

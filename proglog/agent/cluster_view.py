@@ -11,12 +11,12 @@ from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
-from proglog.rpc import model
+from proglog.wire import model
 
 
 @dataclass(slots=True)
 class AgentView:
-    """The agent's :class:`proglog.rpc.cluster.ClusterView`. Reads what the components hold; keeps nothing itself."""
+    """The agent's :class:`proglog.server.cluster.ClusterView`. Reads what the components hold; keeps nothing itself."""
 
     config: AgentConfig
     writer: LogWriter

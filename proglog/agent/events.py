@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from proglog.rpc.model import ClusterEvent
+from proglog.wire.model import ClusterEvent
 
 MAX_EVENTS = 256
 MAX_DETAIL_CHARS = 500

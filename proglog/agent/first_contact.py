@@ -12,7 +12,7 @@ from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.gossip.member import Status
-from proglog.rpc.model import PeerState
+from proglog.wire.model import PeerState
 
 TIMEOUT = 2.0
 """Seconds: whoever does not answer by then is met later. A lost peer must not stop a node from working."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proglog.rpc.cluster import ClusterView
-from proglog.rpc.model import ClusterSnapshot, MemberStatus, PeerState
+from proglog.server.cluster import ClusterView
 from proglog.telemetry import names
 from proglog.telemetry.names import MetricKind, MetricName
+from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerState
 
 SNAPSHOT_TIMEOUT = 5.0
 """Seconds that a scrape waits for a busy agent."""

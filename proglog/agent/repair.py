@@ -18,7 +18,7 @@ from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, Unav
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
-from proglog.rpc.replication_stream import fetch_range
+from proglog.wire.replication import fetch_range
 
 LOOK_INTERVAL = 1.0
 """Seconds between two looks at what is damaged; a look at a whole log costs next to nothing."""

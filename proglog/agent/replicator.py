@@ -34,12 +34,12 @@ from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
 from proglog.replication.lag import records_behind
 from proglog.replication.planner import Patience, Planner, Verdict, Want
-from proglog.replication.positions import FIRST_SEQUENCE, Position
-from proglog.rpc.feed import positions_in
-from proglog.rpc.model import PeerOrigin, PeerState, PeerStatus
-from proglog.rpc.own_origin import OwnOrigin
-from proglog.rpc.replication_stream import Hello, Received, ReplicationStream
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.server.feed import positions_in
+from proglog.server.own_origin import OwnOrigin
 from proglog.types import NodeName, OriginId
+from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
+from proglog.wire.replication import Hello, Received, ReplicationStream
 
 MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
 """Seconds before a broken stream is opened again; doubles, with jitter."""
@@ -175,7 +175,7 @@ class Replicator:
         """Return how replication from each server is going, by name."""
         return tuple(self._status(self._peers[name]) for name in sorted(self._peers))
 
-    def reachable(self) -> dict[str, tuple[str, dict[OriginId, Position]]]:
+    def reachable(self) -> dict[str, tuple[str, dict[OriginId, Progress]]]:
         """Return address and positions of each server whose stream is open, by name."""
         planner = self._current_planner()
         return {
@@ -440,7 +440,7 @@ class Replicator:
         sources = planner.sources()
         rows = []
         for origin in here | there:
-            held, told = here.get(origin, Position(origin, FIRST_SEQUENCE)), there.get(origin)
+            held, told = here.get(origin, Progress(origin, FIRST_SEQUENCE)), there.get(origin)
             lag = planner.lag_behind(peer.name, origin, now)
             rows.append(
                 PeerOrigin(

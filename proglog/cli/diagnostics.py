@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from proglog.client.safe_text import safe_text
 from proglog.errors import ProglogError
+from proglog.observe.safe_text import safe_text
 
 
 def error(message: str, hint: str = "") -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from proglog.client.safe_text import cells, fit, safe_text
+from proglog.observe.safe_text import cells, fit, safe_text
 
 TERMINAL_WIDTH_WHEN_PIPED = 1000
 

@@ -7,8 +7,8 @@ from itertools import islice
 
 from proglog.client import jsonl
 from proglog.client.consumer import FetchedBatch
-from proglog.client.safe_text import safe_text
 from proglog.errors import ConfigError
+from proglog.observe.safe_text import safe_text
 from proglog.record.record import StoredRecord
 
 Renderer = Callable[[FetchedBatch, int | None], tuple[bytes, int]]

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proglog.cli import diagnostics, options, output
-from proglog.client.model import ClusterSnapshot
 from proglog.errors import ConfigError, InvalidRequestError
+from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.client.frame import Frame
+    from proglog.observe.frame import Frame
     from proglog.security.tls import TLSFiles
 
 WATCH_INTERVAL = 0.5
@@ -85,7 +85,7 @@ def show(
 
 
 def _past(path: Path, at: str | None) -> ClusterSnapshot:
-    from proglog.client.recording import load
+    from proglog.observe.recording import load
 
     frames = load(path).frames
     if not frames:

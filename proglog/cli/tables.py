@@ -4,10 +4,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from proglog.cli.output import Column, Row
-from proglog.client.frame import records_in
-from proglog.client.lag import Lag, of_node, of_origin
-from proglog.client.model import ClusterSnapshot, MemberStatus, PeerOrigin, PeerState
-from proglog.client.words import (
+from proglog.observe.frame import records_in
+from proglog.observe.lag import Lag, of_node, of_origin
+from proglog.observe.words import (
     age_words,
     bytes_words,
     count_words,
@@ -18,6 +17,7 @@ from proglog.client.words import (
     peer_mark,
     trend_mark,
 )
+from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerOrigin, PeerState
 
 MEMBERS = (
     Column("name", "MEMBER"),

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from proglog.client.alerts import Alert, Limits, Severity
-from proglog.client.lag import of_node
-from proglog.client.model import ClusterSnapshot, MemberStatus
-from proglog.client.safe_text import safe_text
-from proglog.client.words import duration_words, lag_words
+from proglog.observe.alerts import Alert, Limits, Severity
+from proglog.observe.lag import of_node
+from proglog.observe.safe_text import safe_text
+from proglog.observe.words import duration_words, lag_words
+from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 
 class Status(IntEnum):

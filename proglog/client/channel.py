@@ -8,8 +8,8 @@ import grpc.aio
 
 from proglog.errors import AccessError, DeadlineError, ProglogError, UnauthenticatedError, UnavailableError
 from proglog.record.batch import MAX_BATCH_BYTES
-from proglog.rpc.status import from_status
 from proglog.security.tls import TLSFiles, channel_credentials
+from proglog.wire.status import from_status
 
 Message = TypeVar("Message")
 

@@ -22,10 +22,10 @@ from proglog.client.producer import (
     Producer,
 )
 from proglog.errors import ProglogError, UnavailableError
-from proglog.rpc.convert import SnapshotReader, from_message
-from proglog.rpc.model import ClusterSnapshot, DamagedRange, Verified
-from proglog.rpc.vector import cursor_message
 from proglog.security.tls import TLSFiles
+from proglog.wire.convert import SnapshotReader, from_message
+from proglog.wire.cursors import cursor_message
+from proglog.wire.model import ClusterSnapshot, DamagedRange, Verified
 
 MAX_PROBLEMS = 1_000
 """Kept of one verification."""

@@ -13,10 +13,9 @@ from proglog.record import control, scan
 from proglog.record.batch import VerifiedBatch
 from proglog.record.columns_pb2 import OriginStart
 from proglog.record.record import StoredRecord
-from proglog.replication.positions import FIRST_SEQUENCE
-from proglog.rpc.vector import positions_of
-from proglog.types import OriginId
-from proglog.types import Sequence as SequenceNumber
+from proglog.replication.progress import FIRST_SEQUENCE
+from proglog.types import OriginId, SequenceNumber
+from proglog.wire.cursors import positions_of
 
 
 class FetchedBatch(NamedTuple):

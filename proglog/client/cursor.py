@@ -20,10 +20,10 @@ from types import MappingProxyType
 
 from proglog.errors import InvalidRequestError
 from proglog.record.crc import crc
-from proglog.types import ORIGIN_BYTES, OriginId, Sequence
+from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
+from proglog.wire.contract import MAX_CURSOR_ORIGINS
 
 VERSION = 1
-MAX_ORIGINS = 4096
 MAX_TOKEN_CHARS = 160 * 1024
 MAX_SEQUENCE = (1 << 63) - 1
 _CHECKSUM_BYTES = 4
@@ -33,7 +33,7 @@ _CHECKSUM_BYTES = 4
 class Cursor:
     """A position vector. Equal cursors have equal positions."""
 
-    positions: Mapping[OriginId, Sequence] = field(default_factory=dict)
+    positions: Mapping[OriginId, SequenceNumber] = field(default_factory=dict)
     """The next sequence that is wanted, by origin."""
 
     def __post_init__(self) -> None:
@@ -42,8 +42,8 @@ class Cursor:
         Raises:
             InvalidRequestError: Too many origins, or something that is no origin or no sequence.
         """
-        if len(self.positions) > MAX_ORIGINS:
-            raise InvalidRequestError(f"a cursor has at most {MAX_ORIGINS} origins, not {len(self.positions)}")
+        if len(self.positions) > MAX_CURSOR_ORIGINS:
+            raise InvalidRequestError(f"a cursor has at most {MAX_CURSOR_ORIGINS} origins, not {len(self.positions)}")
         for origin, sequence in self.positions.items():
             if len(origin) != ORIGIN_BYTES or not 1 <= sequence <= MAX_SEQUENCE:
                 raise InvalidRequestError(f"a cursor cannot hold sequence {sequence} of origin {origin.hex()[:40]!r}")
@@ -70,14 +70,14 @@ class Cursor:
             InvalidRequestError: It is not one; the message says what is wrong with it.
         """
         body = _checked(token)
-        positions: dict[OriginId, Sequence] = {}
+        positions: dict[OriginId, SequenceNumber] = {}
         at, last = 1, b""
         while at < len(body):
             origin = OriginId(bytes(body[at : at + ORIGIN_BYTES]))
             sequence, at = _read_varint(body, at + ORIGIN_BYTES)
             if origin <= last:
                 raise InvalidRequestError("the cursor names its origins out of order")
-            positions[origin], last = Sequence(sequence), origin
+            positions[origin], last = SequenceNumber(sequence), origin
         return cls(positions)
 
 

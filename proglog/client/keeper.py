@@ -22,7 +22,7 @@ from proglog.client.client import Client
 from proglog.client.cursor import Cursor
 from proglog.client.named import NamedPosition, check_name
 from proglog.errors import AccessError, DeadlineError, LogClosedError, ProglogError, UnavailableError
-from proglog.rpc.acks import ALL
+from proglog.wire.contract import ALL_ACKS
 
 Answer = TypeVar("Answer")
 
@@ -96,7 +96,7 @@ class PositionKeeper:
             self._ticking.cancel()
             await asyncio.gather(self._ticking, return_exceptions=True)
         try:
-            await self.commit(acks=ALL)
+            await self.commit(acks=ALL_ACKS)
         except ProglogError as exc:
             if error is None:
                 raise

@@ -6,7 +6,7 @@ from proglog.api.v1 import batches_pb2
 from proglog.client.cursor import Cursor
 from proglog.errors import InvalidRequestError
 from proglog.record.control import MAX_POSITION_NAME
-from proglog.rpc.vector import positions_of
+from proglog.wire.cursors import positions_of
 
 
 def check_name(name: str) -> str:

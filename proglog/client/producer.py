@@ -42,8 +42,7 @@ from proglog.errors import (
 from proglog.record import batch, columns
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, NO_PRODUCER
 from proglog.record.record import Record
-from proglog.rpc.acks import ALL
-from proglog.rpc.batch_service import LOG_KEY
+from proglog.wire.contract import ALL_ACKS, LOG_KEY
 
 DEFAULT_BATCH_BYTES = 256 * 1024
 DEFAULT_IN_FLIGHT = 16
@@ -101,7 +100,7 @@ class UnconfirmedError(DeadlineError):
     """
 
     def __init__(self, *, acknowledged: int, unknown: int, acks: int) -> None:
-        nodes = "every server alive" if acks == ALL else f"{acks} nodes"
+        nodes = "every server alive" if acks == ALL_ACKS else f"{acks} nodes"
         super().__init__(
             f"{unknown:,} records are durable on the agent, but were not confirmed on {nodes} in time: their outcome is"
             f" unknown, not failed, and copies may still arrive; do not send them again"

@@ -19,7 +19,7 @@ from proglog.log.snapshot import Snapshot
 from proglog.log.state import FULL, LogState
 from proglog.log.store import store_name
 from proglog.record.batch import VerifiedBatch
-from proglog.types import Offset, Position
+from proglog.types import FilePosition, Offset
 
 _NO_DESCRIPTOR = (EMFILE, ENFILE)
 
@@ -134,7 +134,7 @@ class Appender:
             position = segment.size
             for each in group.stamped:
                 segment.index.add(each.header, position, each.node_name)
-                position = Position(position + each.header.batch_bytes)
+                position = FilePosition(position + each.header.batch_bytes)
             segment.checked = (start if end == segment.size else segment.size, position)
             segment.size = position
             state.origins.update(group.origins())
@@ -142,13 +142,13 @@ class Appender:
         state.last_append_ms = group.append_time_ms
         state.publish()
 
-    def _derive(self, group: Group, segment: Segment, end: Position) -> None:
+    def _derive(self, group: Group, segment: Segment, end: FilePosition) -> None:
         state = self._state
         for each in group.telling:
             own = each.header.origin == state.origin or each.header.origin in state.former_origins
             state.derived.observe(each.header, each.said, segment.base_offset, own=own)
         last = group.stamped[-1].header
-        state.derived.tie = Tie(segment.base_offset, Position(end - last.batch_bytes), last.header_crc, end)
+        state.derived.tie = Tie(segment.base_offset, FilePosition(end - last.batch_bytes), last.header_crc, end)
 
     def _write(self, segment: Segment, group: Group) -> StorageError | None:
         file = segment.file

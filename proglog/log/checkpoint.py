@@ -22,7 +22,7 @@ from typing import Any
 from proglog.errors import StorageError
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
-from proglog.types import NO_ORIGIN, Offset, OriginId, Sequence
+from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 
 MAX_FORMER_ORIGINS = 64
 """Most origins that a directory wrote under before that are remembered; the latest first."""
@@ -99,7 +99,7 @@ class DurableMark:
 class RetiredOrigin:
     """What retention removed of one origin: everything before ``next_sequence``."""
 
-    next_sequence: Sequence
+    next_sequence: SequenceNumber
     chain_crc: int
     last_append_ms: int
     node_name: str
@@ -128,7 +128,7 @@ class Retired:
         """Return what :meth:`to_json` wrote."""
         origins = {
             OriginId(bytes.fromhex(origin)): RetiredOrigin(
-                next_sequence=Sequence(following), chain_crc=chain, last_append_ms=last, node_name=name
+                next_sequence=SequenceNumber(following), chain_crc=chain, last_append_ms=last, node_name=name
             )
             for origin, (following, chain, last, name) in content["origins"].items()
         }

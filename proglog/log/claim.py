@@ -22,8 +22,7 @@ from proglog.log.small_files import SmallFiles
 from proglog.log.state import LogState, cut_between
 from proglog.record import control
 from proglog.record.batch import verify
-from proglog.types import NO_ORIGIN, NodeName, OriginId
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import NO_ORIGIN, NodeName, OriginId, SequenceNumber
 
 
 class Claim:

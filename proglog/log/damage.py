@@ -18,7 +18,7 @@ from proglog.log.model import MissingRange
 from proglog.log.segment import Segment
 from proglog.log.state import LogState, cut_between
 from proglog.record.batch import chain_start
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Damage:
     """A damaged range, and what is known of what stood there."""
 
     segment: Segment
-    start_position: Position
-    end_position: Position | None
+    start_position: FilePosition
+    end_position: FilePosition | None
     """``None``: at the end of a sealed store, which may have been longer."""
     start_offset: Offset
     end_offset: Offset
@@ -35,7 +35,7 @@ class Damage:
     """Of the batch in front of it."""
 
     @property
-    def stored_end(self) -> Position:
+    def stored_end(self) -> FilePosition:
         """Where it ends in the store as it is."""
         return self.segment.size if self.end_position is None else self.end_position
 
@@ -66,15 +66,15 @@ class _Run(NamedTuple):
     """Consecutive sequences of an origin, undamaged as far as known."""
 
     origin: OriginId
-    start: Sequence
-    end: Sequence
+    start: SequenceNumber
+    end: SequenceNumber
     chain_crc: int
 
 
 class _Seen(NamedTuple):
     """Where an origin is while the log is walked."""
 
-    next_sequence: Sequence
+    next_sequence: SequenceNumber
     chain_crc: int
     damages: int
     """Damaged ranges that came before its last batch."""
@@ -112,7 +112,7 @@ def _before_the_log(state: LogState) -> dict[OriginId, _Seen]:
 
 
 def _compare(found: Survey, seen: dict[OriginId, _Seen], run: _Run) -> None:
-    before = seen.get(run.origin) or _Seen(Sequence(1), chain_start(run.origin), 0)
+    before = seen.get(run.origin) or _Seen(SequenceNumber(1), chain_start(run.origin), 0)
     count = len(found.damages)
     if run.start > before.next_sequence and count > before.damages:
         missing = MissingRange(run.origin, before.next_sequence, run.start)
@@ -132,7 +132,7 @@ def _walk(state: LogState, segment: Segment) -> Iterator[_Run | Damage | int]:
     else:
         # Holes that the walk itself finds are not in this list: the next survey has them.
         ahead = [_damage(segment, hole_range) for hole_range in _holes(segment)]
-        for position, header in segment.walk(Position(0)):
+        for position, header in segment.walk(FilePosition(0)):
             while ahead and ahead[0].start_position < position:
                 yield ahead.pop(0)
             yield _Run(header.origin, header.base_sequence, header.next_sequence, header.chain_crc)
@@ -147,7 +147,12 @@ def _damage(segment: Segment, hole: tuple[int, int, int, int]) -> Damage:
     start, end, start_offset, end_offset = hole
     open_ended = not segment.active and end == segment.size
     return Damage(
-        segment, Position(start), None if open_ended else Position(end), Offset(start_offset), Offset(end_offset), 0
+        segment,
+        FilePosition(start),
+        None if open_ended else FilePosition(end),
+        Offset(start_offset),
+        Offset(end_offset),
+        0,
     )
 
 

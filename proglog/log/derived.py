@@ -21,7 +21,7 @@ from proglog.log.segment import Segment
 from proglog.record import control
 from proglog.record.batch import HEADER_BYTES, NO_PRODUCER, BatchHeader, parse_header, verify_checksums
 from proglog.record.columns_pb2 import PositionCommit
-from proglog.types import Offset, OriginId, Position
+from proglog.types import FilePosition, Offset, OriginId
 
 VERSION = 1
 
@@ -30,9 +30,9 @@ class Tie(NamedTuple):
     """The last batch that is taken in: what ties a snapshot to its log."""
 
     segment: Offset
-    position: Position
+    position: FilePosition
     header_crc: int
-    end_position: Position
+    end_position: FilePosition
 
 
 @dataclass(slots=True)
@@ -87,23 +87,23 @@ def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset
     return Walk(derived, walked_bytes, unreadable)
 
 
-def _walk(derived: Derived, segment: Segment, start: Position, own: frozenset[OriginId]) -> None:
+def _walk(derived: Derived, segment: Segment, start: FilePosition, own: frozenset[OriginId]) -> None:
     for position, header in segment.walk(start):
         said = _said(segment, position) if header.is_control and not header.is_gap else None
         derived.observe(header, said, segment.base_offset, own=header.origin in own)
-        end = Position(position + header.batch_bytes)
+        end = FilePosition(position + header.batch_bytes)
         derived.tie = Tie(segment.base_offset, position, header.header_crc, end)
 
 
-def _following(segments: list[Segment], tie: Tie | None) -> Iterator[tuple[Segment, Position]]:
+def _following(segments: list[Segment], tie: Tie | None) -> Iterator[tuple[Segment, FilePosition]]:
     for segment in segments:
         if tie is None or segment.base_offset > tie.segment:
-            yield segment, Position(0)
+            yield segment, FilePosition(0)
         elif segment.base_offset == tie.segment and tie.end_position < segment.size:
             yield segment, tie.end_position
 
 
-def _said(segment: Segment, position: Position) -> control.Said:
+def _said(segment: Segment, position: FilePosition) -> control.Said:
     try:
         return control.parse(verify_checksums(segment.read(position, 1)).payload)
     except (DataLossError, MalformedBatchError):
@@ -119,7 +119,7 @@ def _restored(content: dict[str, Any] | None, segments: list[Segment], own: froz
         origin = OriginId(bytes.fromhex(content["origin"]))
     except (KeyError, ValueError, TypeError):
         return None
-    derived.tie = Tie(Offset(base_offset), Position(position), header_crc, Position(end_position))
+    derived.tie = Tie(Offset(base_offset), FilePosition(position), header_crc, FilePosition(end_position))
     return derived if origin in own and _holds(derived.tie, segments) else None
 
 

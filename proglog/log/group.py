@@ -20,8 +20,7 @@ from proglog.record.batch import (
     stamp_local,
 )
 from proglog.record.columns_pb2 import OriginStart
-from proglog.types import Offset, OriginId
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import Offset, OriginId, SequenceNumber
 
 
 class Stamped(NamedTuple):

@@ -35,7 +35,7 @@ from typing import NamedTuple
 from proglog.errors import MalformedBatchError
 from proglog.record.batch import BatchHeader
 from proglog.record.crc import crc
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 MAGIC = b"\xa7PLX"
 VERSION = 1
@@ -52,8 +52,8 @@ ENTRY_BYTES = sum(array(code).itemsize for code in _COLUMNS)
 class OriginSpan:
     """What one segment holds of one origin."""
 
-    first_sequence: Sequence
-    next_sequence: Sequence
+    first_sequence: SequenceNumber
+    next_sequence: SequenceNumber
     chain_crc: int
     stored_bytes: int = 0
     last_append_ms: int = 0
@@ -96,29 +96,31 @@ class Entries:
         self.origin_numbers.append(origin_number)
         self.offsets.append(offset)
 
-    def before_offset(self, offset: Offset) -> Position:
+    def before_offset(self, offset: Offset) -> FilePosition:
         """Return a position from which a walk forwards meets the batch that holds ``offset``."""
         found = bisect_right(self.offsets, offset) - 1
-        return Position(self.positions[found]) if found >= 0 else Position(0)
+        return FilePosition(self.positions[found]) if found >= 0 else FilePosition(0)
 
-    def place_before(self, position: Position, base_offset: Offset) -> tuple[Position, Offset]:
+    def place_before(self, position: FilePosition, base_offset: Offset) -> tuple[FilePosition, Offset]:
         """Return the last place at or before ``position`` whose offset is known, and that offset."""
         found = bisect_right(self.positions, position, hi=len(self.offsets)) - 1
         return (
-            (Position(self.positions[found]), Offset(self.offsets[found])) if found >= 0 else (Position(0), base_offset)
+            (FilePosition(self.positions[found]), Offset(self.offsets[found]))
+            if found >= 0
+            else (FilePosition(0), base_offset)
         )
 
-    def before_sequence(self, origin_number: int, sequence: Sequence) -> Position:
+    def before_sequence(self, origin_number: int, sequence: SequenceNumber) -> FilePosition:
         """Return a position from which a walk forwards meets the batch of that origin that holds ``sequence``."""
         for entry in range(len(self.offsets) - 1, -1, -1):
             if self.origin_numbers[entry] == origin_number and self.sequences[entry] <= sequence:
-                return Position(self.positions[entry])
-        return Position(0)
+                return FilePosition(self.positions[entry])
+        return FilePosition(0)
 
-    def before_time(self, time_ms: int) -> Position:
+    def before_time(self, time_ms: int) -> FilePosition:
         """Return a position from which a walk forwards meets the first batch with a timestamp >= ``time_ms``."""
         found = bisect_left(self.timestamps, time_ms) - 1
-        return Position(self.positions[found]) if found >= 0 else Position(0)
+        return FilePosition(self.positions[found]) if found >= 0 else FilePosition(0)
 
     def encode(self) -> bytes:
         """Return the columns, one after the other."""
@@ -191,7 +193,7 @@ class SegmentIndex:
         """Return what entries call ``origin``; ``None`` if the segment has nothing of it."""
         return self._numbers.get(origin)
 
-    def add(self, header: BatchHeader, position: Position, node_name: str = "") -> None:
+    def add(self, header: BatchHeader, position: FilePosition, node_name: str = "") -> None:
         """Take in the batch at ``position``: the next one of the segment.
 
         ``node_name`` is given with an origin's first batch.

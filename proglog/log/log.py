@@ -53,8 +53,7 @@ from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
 from proglog.record.batch import VerifiedBatch
-from proglog.types import ORIGIN_BYTES, NodeName, Offset, OriginId
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 
 
 class Log:

@@ -5,15 +5,14 @@ from typing import NamedTuple
 
 from proglog.errors import ProglogError
 from proglog.record.batch import VerifiedBatch
-from proglog.types import Offset, OriginId, Position
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
 class LogCursor(NamedTuple):
     """A place in one log, between two batches. Opaque: :meth:`Log.seek` makes them, :meth:`Log.read` moves them."""
 
     segment: Offset
-    position: Position
+    position: FilePosition
 
 
 class LogRead(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any
 
 from proglog.record.columns_pb2 import PositionCommit
 from proglog.record.control import MAX_POSITION_ORIGINS, commit_problem
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 MAX_NAMES = 4096
 """Most names that are remembered; those committed longest ago go first."""
@@ -27,7 +27,7 @@ class NamedPosition:
     """How far one named consumer is."""
 
     epoch: int
-    vector: Mapping[OriginId, Sequence]
+    vector: Mapping[OriginId, SequenceNumber]
     """The next sequence of each origin."""
     at_ms: int
     """When it was committed last, milliseconds since 1970."""
@@ -63,7 +63,7 @@ class NamedPositions:
         """Take in a commit that stands in the segment of that base offset. One out of bounds says nothing."""
         if commit_problem(commit):
             return
-        vector = {OriginId(each.origin): Sequence(each.next_sequence) for each in commit.positions}
+        vector = {OriginId(each.origin): SequenceNumber(each.next_sequence) for each in commit.positions}
         value = NamedPosition(commit.epoch, vector, commit.at_ms)
         held = self._held.get(commit.name)
         if held is None:
@@ -94,7 +94,7 @@ class NamedPositions:
         """
         positions = cls()
         for name, epoch, at_ms, rests_on, vector in content:
-            known = {OriginId(bytes.fromhex(origin)): Sequence(following) for origin, following in vector}
+            known = {OriginId(bytes.fromhex(origin)): SequenceNumber(following) for origin, following in vector}
             positions._held[name] = _Held(NamedPosition(epoch, known, at_ms), Offset(rests_on))
         return positions
 
@@ -109,7 +109,7 @@ def _to_json(name: str, held: _Held) -> list[Any]:
     return [name, held.value.epoch, held.value.at_ms, held.rests_on, vector]
 
 
-def _bounded(vector: dict[OriginId, Sequence]) -> dict[OriginId, Sequence]:
+def _bounded(vector: dict[OriginId, SequenceNumber]) -> dict[OriginId, SequenceNumber]:
     """Return at most as many origins as a commit may have; what is left out is read again from its start."""
     if len(vector) <= MAX_POSITION_ORIGINS:
         return vector

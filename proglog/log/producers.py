@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from proglog.errors import ProducerSequenceError
 from proglog.log.model import Appended
 from proglog.record.batch import BatchHeader
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 MAX_PRODUCERS = 10_000
 WINDOW = 5
@@ -169,8 +169,8 @@ def _batch_from_json(
         Offset(base_offset),
         Offset(base_offset + count),
         OriginId(bytes.fromhex(origin)),
-        Sequence(base_sequence),
-        Sequence(base_sequence + count),
+        SequenceNumber(base_sequence),
+        SequenceNumber(base_sequence + count),
         batch_bytes,
     )
     return ProducerBatch(sequence, count, appended)

@@ -10,7 +10,7 @@ from proglog.log.segment import Segment
 from proglog.log.state import LogState, cut_between
 from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, verify_checksums
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
 def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
@@ -28,7 +28,7 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
         elif cursor.position < limit:
             with unless_removed(state, segment):
                 data = segment.read(cursor.position, max_bytes)
-            return LogRead(data, LogCursor(cursor.segment, Position(cursor.position + len(data))))
+            return LogRead(data, LogCursor(cursor.segment, FilePosition(cursor.position + len(data))))
         else:
             following = state.segment_after(cursor.segment)
             if following is None or cursor.segment == end.segment:
@@ -36,7 +36,7 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             cut = cut_between(segment, following)
             if cut is not None:
                 raise cut
-            cursor = LogCursor(following.base_offset, Position(0))
+            cursor = LogCursor(following.base_offset, FilePosition(0))
 
 
 def recheck(state: LogState, cursor: LogCursor) -> None:
@@ -85,7 +85,7 @@ def holds(state: LogState, start: Offset, end: Offset) -> bool:
     return end <= segment.end_offset and segment.hole_in(start, end) is None
 
 
-def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogCursor:
+def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
     """See :meth:`proglog.log.log.Log.seek_sequence`."""
     held = state.origins.get(origin)
     if held is None:
@@ -106,12 +106,12 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: Sequence) -> LogC
     raise NotFoundError(f"origin {origin.hex()[:8]}: sequence {sequence} is in a damaged range")
 
 
-def seek_segment(state: LogState, origin: OriginId, sequence: Sequence) -> LogCursor | None:
+def seek_segment(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogCursor | None:
     """See :meth:`proglog.log.log.Log.seek_segment`."""
     for segment in state.segments:
         span = segment.index.origins.get(origin)
         if span is not None and sequence < span.next_sequence:
-            return LogCursor(segment.base_offset, Position(0))
+            return LogCursor(segment.base_offset, FilePosition(0))
     return None
 
 

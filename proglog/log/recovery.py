@@ -18,7 +18,7 @@ from proglog.log.scan import Hole, ScannedStore, scan_store
 from proglog.log.segment import Segment, load_index
 from proglog.log.store import Stores, base_offsets, index_name, store_name
 from proglog.record.batch import HEADER_BYTES, parse_header
-from proglog.types import NO_ORIGIN, Offset, Position
+from proglog.types import NO_ORIGIN, FilePosition, Offset
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ class Recovery:
 
     def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
         store = self.stores.get(base_offset)
-        size = Position(store.size())
+        size = FilePosition(store.size())
         index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
         if index is not None and not _is_of(store, index):
             index = None
@@ -129,7 +129,7 @@ class Recovery:
             if index.store_bytes == size:
                 return Segment(self.stores, base_offset, index, size)
             # The store was cut: the index still knows what was in it, and how much.
-            size = Position(index.store_bytes)
+            size = FilePosition(index.store_bytes)
             holes = self._scan(store, base_offset, size, (size, following)).holes
             return Segment(self.stores, base_offset, index, size, holes=holes)
         scanned = self._scan(store, base_offset, size, (size, following))
@@ -141,7 +141,7 @@ class Recovery:
 
     def _open_last(self, base_offset: Offset) -> Segment:
         store = self.files.open(self.directory / store_name(base_offset), write=True)
-        size = Position(store.size())
+        size = FilePosition(store.size())
         mark = self.mark
         durable = (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
         if mark.clean and durable[0] == size:
@@ -194,7 +194,7 @@ def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> 
     file = stores.files.open(stores.directory / store_name(base_offset), write=True, create=True)
     file.truncate(0)  # a file of this name can only be left from a roll that failed
     stores.files.sync_dir(stores.directory)
-    return Segment(stores, base_offset, SegmentIndex(base_offset, interval_bytes), Position(0), file=file)
+    return Segment(stores, base_offset, SegmentIndex(base_offset, interval_bytes), FilePosition(0), file=file)
 
 
 def seal(segment: Segment) -> None:

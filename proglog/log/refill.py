@@ -30,8 +30,7 @@ from proglog.log.snapshot import Snapshot
 from proglog.log.state import FULL, LogState
 from proglog.log.store import store_name
 from proglog.record.batch import BatchHeader, VerifiedBatch, chain_agrees, parse_header, stamp_import, verify_checksums
-from proglog.types import Offset, Position
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import FilePosition, Offset, SequenceNumber
 
 MAX_REFILL_BYTES = 64 * 1024 * 1024
 """Most bytes of batches kept until their range is complete."""
@@ -213,7 +212,7 @@ class Refiller:
 
     def _take_back(self, segment: Segment, fillings: list[_Filling]) -> list[_Filling]:
         """Have the segment serve what was written; return what it did take."""
-        size = Position(max(segment.size, *(filling.end[0] for filling in fillings)))
+        size = FilePosition(max(segment.size, *(filling.end[0] for filling in fillings)))
         end_offset = Offset(max(segment.end_offset, *(filling.end[1] for filling in fillings)))
         if segment.take_back(size, end_offset, [filling.damage.start_position for filling in fillings]):
             self._state.indexes.use(segment)

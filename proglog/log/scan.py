@@ -33,7 +33,7 @@ from proglog.record.batch import (
     unknown_format,
     verify_checksums,
 )
-from proglog.types import Offset, Position
+from proglog.types import FilePosition, Offset
 
 _SCAN_BYTES = 8 * 1024 * 1024
 assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherever that starts
@@ -43,8 +43,8 @@ assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherev
 class Hole:
     """A damaged range of one store, and the offsets that were in it."""
 
-    start_position: Position
-    end_position: Position
+    start_position: FilePosition
+    end_position: FilePosition
     start_offset: Offset
     end_offset: Offset
     detail: str
@@ -65,7 +65,7 @@ class ScannedStore:
     """A store, read from end to end."""
 
     index: SegmentIndex
-    size: Position
+    size: FilePosition
     """Bytes to keep: the rest is torn."""
     holes: list[Hole]
     length: int
@@ -97,16 +97,16 @@ def scan_store(
     """
     index = SegmentIndex(base_offset, interval_bytes)
     holes: list[Hole] = []
-    position = Position(0)
+    position = FilePosition(0)
     window = _Window(file, min(length, file.size()))
-    ahead: deque[tuple[Position, Offset]] | None = None
+    ahead: deque[tuple[FilePosition, Offset]] | None = None
     while position < length:
         batch = window.batch_at(position)
         if batch is not None and _continues(index, batch.header, position):
             index.add(batch.header, position, node_name_in(batch))
             if visit is not None:
                 visit(batch)
-            position = Position(position + batch.header.batch_bytes)
+            position = FilePosition(position + batch.header.batch_bytes)
             continue
         unknown = unknown_format(*window.bytes_at(position, HEADER_BYTES))
         if unknown:
@@ -121,7 +121,7 @@ def scan_store(
         if position >= durable[0] and (following is None or not _synced_before(window, position, following)):
             return ScannedStore(index, position, holes, length)
         if following is None:
-            end, end_offset = Position(min(length, durable[0])), max(index.end_offset, durable[1])
+            end, end_offset = FilePosition(min(length, durable[0])), max(index.end_offset, durable[1])
         else:
             end, end_offset = following[0], following[1].base_offset
         detail = f"{store_name(base_offset)}, bytes {position} to {end - 1}"
@@ -129,7 +129,7 @@ def scan_store(
         index.end_offset = end_offset
         index.store_bytes = end
         position = end
-    return ScannedStore(index, Position(length), holes, length)
+    return ScannedStore(index, FilePosition(length), holes, length)
 
 
 class _Window:
@@ -168,12 +168,12 @@ class _Window:
         return None
 
 
-def _continues(index: SegmentIndex, header: BatchHeader, position: Position) -> bool:
+def _continues(index: SegmentIndex, header: BatchHeader, position: FilePosition) -> bool:
     """Return whether a whole batch belongs here: a stale or misdirected one is damage, too."""
     return header.base_offset == index.end_offset and header.group_at <= position
 
 
-def _after_damage(window: _Window, index: SegmentIndex, damaged: Position) -> int:
+def _after_damage(window: _Window, index: SegmentIndex, damaged: FilePosition) -> int:
     """Return where to look for what follows: a header that is whole says how long its payload is.
 
     Payloads are any bytes, whole batches among them: they are not searched where that can be helped.
@@ -185,7 +185,7 @@ def _after_damage(window: _Window, index: SegmentIndex, damaged: Position) -> in
     return damaged + (header.batch_bytes if _continues(index, header, damaged) else 1)
 
 
-def _next_batch(window: _Window, start: int, end_offset: Offset) -> tuple[Position, BatchHeader] | None:
+def _next_batch(window: _Window, start: int, end_offset: Offset) -> tuple[FilePosition, BatchHeader] | None:
     position: int | None = start
     while position is not None:
         position = window.find_magic(position)
@@ -193,18 +193,18 @@ def _next_batch(window: _Window, start: int, end_offset: Offset) -> tuple[Positi
             return None
         batch = window.batch_at(position)
         if batch is not None and batch.header.base_offset >= end_offset and batch.header.group_at <= position:
-            return Position(position), batch.header
+            return FilePosition(position), batch.header
         position += 1
     return None
 
 
-def _in_their_place(window: _Window, start: int, end_offset: Offset) -> deque[tuple[Position, Offset]]:
+def _in_their_place(window: _Window, start: int, end_offset: Offset) -> deque[tuple[FilePosition, Offset]]:
     """Return (position, base offset) of the whole batches from ``start`` on that are in their own place.
 
     Sectors that reached each other's place hold whole batches, too. In their place are those of the longest run whose
     offsets ascend: a batch of further ahead would have all behind it out of order.
     """
-    found: list[tuple[Position, Offset, int]] = []  # and the number of the one before it in the longest run so far
+    found: list[tuple[FilePosition, Offset, int]] = []  # and the number of the one before it in the longest run so far
     run_ends: list[Offset] = []  # the lowest end offset of a run of each length
     last: list[int] = []  # and which batch that is the end of
     ahead = _next_batch(window, start, end_offset)
@@ -216,7 +216,7 @@ def _in_their_place(window: _Window, start: int, end_offset: Offset) -> deque[tu
             run_ends[length : length + 1] = [header.end_offset]
             last[length : length + 1] = [len(found) - 1]
         ahead = _next_batch(window, position + header.batch_bytes, end_offset)
-    run: deque[tuple[Position, Offset]] = deque()
+    run: deque[tuple[FilePosition, Offset]] = deque()
     number = last[-1] if last else -1
     while number >= 0:
         position, base_offset, number = found[number]
@@ -224,9 +224,9 @@ def _in_their_place(window: _Window, start: int, end_offset: Offset) -> deque[tu
     return run
 
 
-def _synced_before(window: _Window, damaged: Position, following: tuple[Position, BatchHeader]) -> bool:
+def _synced_before(window: _Window, damaged: FilePosition, following: tuple[FilePosition, BatchHeader]) -> bool:
     """Return whether any whole batch after ``damaged`` began its group after it: then it had been synced."""
-    ahead: tuple[Position, BatchHeader] | None = following
+    ahead: tuple[FilePosition, BatchHeader] | None = following
     while ahead is not None:
         position, header = ahead
         if position - header.group_at > damaged:

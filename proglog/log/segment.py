@@ -17,7 +17,7 @@ from proglog.log.index import Entries, SegmentIndex
 from proglog.log.scan import Hole, ScannedStore, scan_store
 from proglog.log.store import Stores, index_name, store_name
 from proglog.record.batch import HEADER_BYTES, MAGIC, MAX_BATCH_BYTES, BatchHeader, parse_header, verify_checksums
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 _WALK_BYTES = 64 * 1024
 _SUMMARY_BYTES = 16 * 1024
@@ -32,7 +32,7 @@ class Segment:
     stores: Stores
     base_offset: Offset
     index: SegmentIndex
-    size: Position
+    size: FilePosition
     """Bytes of the store that are durable and may be served."""
     file: File | None = None
     """The store open for writing, while the segment is active."""
@@ -57,7 +57,7 @@ class Segment:
         """The store, open."""
         return self.file or self.stores.get(self.base_offset)
 
-    def read(self, position: Position, max_bytes: int) -> bytes:
+    def read(self, position: FilePosition, max_bytes: int) -> bytes:
         """Return whole batches from ``position`` on, the first even if larger than ``max_bytes``.
 
         Raises:
@@ -77,7 +77,7 @@ class Segment:
             return self.read(position, max_bytes)
         return data[:whole] if whole < len(data) else data
 
-    def walk(self, position: Position) -> Iterator[tuple[Position, BatchHeader]]:
+    def walk(self, position: FilePosition) -> Iterator[tuple[FilePosition, BatchHeader]]:
         """Yield (position, header) of the batches from ``position`` on, holes left out, up to the durable end.
 
         Raises:
@@ -92,7 +92,7 @@ class Segment:
                 continue
             data = self._pread(min(_WALK_BYTES, self.size - position), position)
             at = 0
-            while len(data) - at >= HEADER_BYTES and self.hole_at(Position(position + at)) is None:
+            while len(data) - at >= HEADER_BYTES and self.hole_at(FilePosition(position + at)) is None:
                 try:
                     header = parse_header(data, at)
                 except MalformedBatchError:
@@ -100,9 +100,9 @@ class Segment:
                 if expected not in (None, header.base_offset):
                     break  # whole, but not the one that belongs here
                 expected = header.end_offset
-                yield Position(position + at), header
+                yield FilePosition(position + at), header
                 at += header.batch_bytes
-            position = Position(position + at)
+            position = FilePosition(position + at)
             if position < self.size and (not at or at + HEADER_BYTES <= len(data)) and self.hole_at(position) is None:
                 error = self._damaged(position)
                 if error is not None and self.hole_at(position) is None:
@@ -115,7 +115,7 @@ class Segment:
                     continue
                 expected = self._offset_at(position)
 
-    def find_offset(self, offset: Offset) -> Position:
+    def find_offset(self, offset: Offset) -> FilePosition:
         """Return the position of the batch that holds ``offset``.
 
         Raises:
@@ -123,7 +123,7 @@ class Segment:
         """
         if self.hole_in(offset, Offset(offset + 1)) is None:
             # An index that is older than the rot can lead past a batch that landed elsewhere: then from the start.
-            for start in (self.entries().before_offset(offset), Position(0)):
+            for start in (self.entries().before_offset(offset), FilePosition(0)):
                 for position, header in self.walk(start):
                     if header.base_offset <= offset < header.end_offset:
                         return position
@@ -132,7 +132,7 @@ class Segment:
         hole = self.hole_in(offset, Offset(offset + 1))
         raise hole.error() if hole else DataLossError(offset, offset + 1, store_name(self.base_offset))
 
-    def find_sequence(self, origin: OriginId, sequence: Sequence) -> Position | None:
+    def find_sequence(self, origin: OriginId, sequence: SequenceNumber) -> FilePosition | None:
         """Return the position of the batch of ``origin`` that holds ``sequence``; ``None`` if it is damaged."""
         number = self.index.number_of(origin)
         if number is None:
@@ -176,7 +176,7 @@ class Segment:
         self.save_index()
         return entries
 
-    def take_back(self, size: Position, end_offset: Offset, healed: Collection[Position]) -> bool:
+    def take_back(self, size: FilePosition, end_offset: Offset, healed: Collection[FilePosition]) -> bool:
         """Serve what was written in the place of damage, if it reads back whole.
 
         Args:
@@ -229,7 +229,7 @@ class Segment:
         self.file = None
         self.stores.clear()
 
-    def _readable_until(self, position: Position) -> Position:
+    def _readable_until(self, position: FilePosition) -> FilePosition:
         limit = self.size
         for hole in self.holes:
             if hole.start_position <= position < hole.end_position:
@@ -238,7 +238,7 @@ class Segment:
                 limit = hole.start_position
         return limit
 
-    def _whole_batches(self, data: bytes, position: Position) -> int:
+    def _whole_batches(self, data: bytes, position: FilePosition) -> int:
         """Return how many bytes of ``data`` are whole batches, each checked now or before; 0 at damage."""
         start, end = self.checked
         at = 0
@@ -249,7 +249,7 @@ class Segment:
                 break
             if not start <= position + at < end:
                 if expected is None:
-                    expected = self._offset_at(Position(position + at))
+                    expected = self._offset_at(FilePosition(position + at))
                 following = _offset_after(data, at, expected, position + at)
                 if following is None:
                     break
@@ -259,9 +259,9 @@ class Segment:
             self.checked = (start if start <= position <= end else position, position + at)
         return at
 
-    def _offset_at(self, position: Position) -> Offset | None:
+    def _offset_at(self, position: FilePosition) -> Offset | None:
         """Return the base offset of the batch that belongs at ``position``, told by those before; ``None``: none does."""
-        at, expected = Position(0), self.base_offset
+        at, expected = FilePosition(0), self.base_offset
         if position:
             at, expected = self.entries().place_before(position, self.base_offset)
         while at < position:
@@ -271,7 +271,7 @@ class Segment:
                 continue
             header = _header_in(self._pread(HEADER_BYTES, at))
             if header is not None and header.base_offset == expected:
-                at, expected = Position(at + header.batch_bytes), header.end_offset
+                at, expected = FilePosition(at + header.batch_bytes), header.end_offset
                 continue
             if self._damaged(at) is not None and self.hole_at(at) is None:
                 return None
@@ -289,7 +289,7 @@ class Segment:
         """
         self.holes = self._scan().holes
 
-    def _damaged(self, position: Position) -> ProglogError | None:
+    def _damaged(self, position: FilePosition) -> ProglogError | None:
         """Find out how far the damage at ``position`` goes and remember it: what is not damaged stays readable.
 
         Returns:
@@ -307,22 +307,22 @@ class Segment:
         where = f"{store_name(self.base_offset)} at byte {position}"
         return StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
 
-    def _scan(self, size: Position | None = None, end_offset: Offset | None = None) -> ScannedStore:
+    def _scan(self, size: FilePosition | None = None, end_offset: Offset | None = None) -> ScannedStore:
         length = self.size if size is None else size
         durable = (length, self.end_offset if end_offset is None else end_offset)
         try:
             return scan_store(self.store, self.base_offset, self.index.interval_bytes, length=length, durable=durable)
         except OSError as exc:
-            raise self._unreadable(Position(0), exc) from exc
+            raise self._unreadable(FilePosition(0), exc) from exc
 
-    def _pread(self, size: int, position: Position) -> bytes:
+    def _pread(self, size: int, position: FilePosition) -> bytes:
         """Return up to ``size`` bytes; fewer where the store was cut, which its reader takes for damage."""
         try:
             return self.store.pread(size, position)
         except OSError as exc:
             raise self._unreadable(position, exc) from exc
 
-    def _unreadable(self, position: Position, cause: OSError) -> StorageError:
+    def _unreadable(self, position: FilePosition, cause: OSError) -> StorageError:
         return StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {cause.strerror or cause}")
 
 

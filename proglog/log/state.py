@@ -30,7 +30,7 @@ from proglog.log.index_cache import IndexCache
 from proglog.log.model import DamagedRange, LogCursor, OriginState
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment
-from proglog.types import NO_ORIGIN, Offset, OriginId, Position
+from proglog.types import NO_ORIGIN, FilePosition, Offset, OriginId
 
 FULL = (ENOSPC, EDQUOT, EFBIG)
 """What a disk without room fails with."""
@@ -69,7 +69,7 @@ class LogState:
         """What follows from the batches; changed under ``mutex``."""
         self.segments: list[Segment] = []
         self.bases: list[Offset] = []
-        self.end = (Offset(0), LogCursor(Offset(0), Position(0)))
+        self.end = (Offset(0), LogCursor(Offset(0), FilePosition(0)))
         """One past the last durable record, and the place after the last durable batch."""
         self.last_append_ms = 0
         self.refused_bytes = 0

@@ -7,13 +7,13 @@ from proglog.log.model import LogCursor
 from proglog.log.reading import unless_removed
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
-from proglog.types import OriginId, Position, Sequence
+from proglog.types import FilePosition, OriginId, SequenceNumber
 
 _UNINDEXED_BYTES = 64 * 1024
 """Most bytes in which an origin's batches may stand without an index entry, whatever interval an index was made with."""
 
 
-def positions_at(state: LogState, cursor: LogCursor) -> dict[OriginId, Sequence]:
+def positions_at(state: LogState, cursor: LogCursor) -> dict[OriginId, SequenceNumber]:
     """See :meth:`proglog.log.log.Log.positions_at`."""
     here = state.segment_at(cursor.segment)
     found = {origin: gone.next_sequence for origin, gone in state.retired.origins.items()}
@@ -32,7 +32,7 @@ def positions_at(state: LogState, cursor: LogCursor) -> dict[OriginId, Sequence]
     return found
 
 
-def _next_sequence(segment: Segment, entries: Entries, origin: OriginId, end: Position) -> Sequence | None:
+def _next_sequence(segment: Segment, entries: Entries, origin: OriginId, end: FilePosition) -> SequenceNumber | None:
     """Return what follows the origin's last batch before ``end``; ``None`` if the segment has none there.
 
     An origin's batches without an entry stand close behind its last one that has one: only that much is walked.
@@ -41,15 +41,15 @@ def _next_sequence(segment: Segment, entries: Entries, origin: OriginId, end: Po
     for at in range(bisect_left(entries.positions, end, hi=len(entries)) - 1, -1, -1):
         if entries.origin_numbers[at] != number:
             continue
-        found = _last_in(segment, origin, Position(entries.positions[at]), end)
+        found = _last_in(segment, origin, FilePosition(entries.positions[at]), end)
         if found is not None:
             return found
     return None
 
 
-def _last_in(segment: Segment, origin: OriginId, start: Position, end: Position) -> Sequence | None:
+def _last_in(segment: Segment, origin: OriginId, start: FilePosition, end: FilePosition) -> SequenceNumber | None:
     stop = min(end, start + max(segment.index.interval_bytes, _UNINDEXED_BYTES))
-    found: Sequence | None = None
+    found: SequenceNumber | None = None
     for position, header in segment.walk(start):
         if position >= stop:
             break

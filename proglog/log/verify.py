@@ -18,7 +18,7 @@ from proglog.log.segment import MAX_INDEX_BYTES
 from proglog.log.store import base_offsets, index_name, store_name
 from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, chain_agrees, chain_start
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
 
@@ -95,7 +95,7 @@ class _Verification:
         self._files = files
         self._on_progress = on_progress
         self._report = VerifyReport()
-        self._sequences: dict[OriginId, tuple[Sequence, int]] = {}
+        self._sequences: dict[OriginId, tuple[SequenceNumber, int]] = {}
         self._last_append_ms = 0
         self._file = ""
 
@@ -179,7 +179,7 @@ class _Verification:
                 columns.check(batch.payload, header.record_count)
             except MalformedBatchError as exc:
                 self._find(DAMAGE, self._file, str(exc), _REPORT, header.base_offset, header.end_offset)
-        expected, chain = self._sequences.get(header.origin, (Sequence(1), chain_start(header.origin)))
+        expected, chain = self._sequences.get(header.origin, (SequenceNumber(1), chain_start(header.origin)))
         where = f"origin {header.origin.hex()[:8]} at sequence {header.base_sequence}"
         if header.base_sequence != expected:
             self._find(DAMAGE, self._file, f"{where}: sequence {expected} was expected", _REFILL)

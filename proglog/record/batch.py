@@ -39,7 +39,7 @@ from typing import NamedTuple
 from proglog.errors import InvalidRequestError, MalformedBatchError, RecordTooLargeError
 from proglog.record import columns
 from proglog.record.crc import crc
-from proglog.types import NO_ORIGIN, Offset, OriginId, Sequence
+from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 
 MAGIC = b"\xa7PLB"
 VERSION = 1
@@ -77,7 +77,7 @@ class BatchHeader(NamedTuple):
     codec: int
     flags: int
     origin: OriginId
-    base_sequence: Sequence
+    base_sequence: SequenceNumber
     sequence_span: int
     record_count: int
     chain_crc: int
@@ -94,9 +94,9 @@ class BatchHeader(NamedTuple):
         return Offset(self.base_offset + self.record_count)
 
     @property
-    def next_sequence(self) -> Sequence:
+    def next_sequence(self) -> SequenceNumber:
         """One past the last sequence that the batch takes."""
-        return Sequence(self.base_sequence + self.sequence_span)
+        return SequenceNumber(self.base_sequence + self.sequence_span)
 
     @property
     def is_control(self) -> bool:
@@ -273,7 +273,7 @@ def stamp_local(
     batch: VerifiedBatch,
     *,
     origin: OriginId,
-    base_sequence: Sequence,
+    base_sequence: SequenceNumber,
     previous_chain: int,
     base_offset: Offset,
     append_time_ms: int,

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from proglog.errors import InvalidRequestError, MalformedBatchError
 from proglog.record import batch
 from proglog.record.columns_pb2 import Control, Gap, OriginPosition, OriginStart, PositionCommit
-from proglog.types import NO_ORIGIN, ORIGIN_BYTES, NodeName, OriginId, Sequence
+from proglog.types import NO_ORIGIN, ORIGIN_BYTES, NodeName, OriginId, SequenceNumber
 
 MAX_POSITION_NAME = 128
 """Most characters of a named position's name."""
@@ -28,7 +28,7 @@ def origin_start(
     now_ms: int,
     reason: str,
     previous_origin: OriginId = NO_ORIGIN,
-    previous_next_sequence: Sequence = Sequence(0),  # noqa: B008 - NewType is the identity
+    previous_next_sequence: SequenceNumber = SequenceNumber(0),  # noqa: B008 - NewType is the identity
 ) -> bytes:
     """Return the unstamped first batch of an origin.
 
@@ -70,7 +70,7 @@ def gap(sequence_span: int, *, now_ms: int, reason: str) -> bytes:
     )
 
 
-def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence], *, now_ms: int) -> bytes:
+def position_commit(name: str, epoch: int, positions: Mapping[OriginId, SequenceNumber], *, now_ms: int) -> bytes:
     """Return the unstamped batch that commits a named position.
 
     Args:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 Header = tuple[str, bytes]
 
@@ -34,5 +34,5 @@ class StoredRecord(Record):
     origin: OriginId
     """Who created it."""
 
-    sequence: Sequence
+    sequence: SequenceNumber
     """Its ordinal within the origin: with it, the record's identity in the cluster."""

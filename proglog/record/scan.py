@@ -9,7 +9,7 @@ from collections.abc import Sequence as Many
 from proglog.record import columns
 from proglog.record.batch import HEADER_BYTES, BatchHeader, VerifiedBatch, parse_header, verify_checksums
 from proglog.record.record import StoredRecord
-from proglog.types import Offset, Sequence
+from proglog.types import Offset, SequenceNumber
 
 
 def headers(data: bytes | memoryview) -> Iterator[tuple[int, BatchHeader]]:
@@ -58,5 +58,5 @@ def records(batch: VerifiedBatch) -> Iterator[StoredRecord]:
             headers=record.headers,
             offset=Offset(header.base_offset + index),
             origin=header.origin,
-            sequence=Sequence(header.base_sequence + index),
+            sequence=SequenceNumber(header.base_sequence + index),
         )

@@ -7,13 +7,13 @@ backwards, so that one can be computed: after the gap, the chain is the origin's
 from proglog.record import control
 from proglog.record.batch import VerifiedBatch, stamp_local, verify
 from proglog.record.crc import crc
-from proglog.types import Offset, Sequence
+from proglog.types import Offset, SequenceNumber
 
 _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _LINK_BYTES = 20  # what a link of the chain hashes: base_sequence, sequence_span, crc of the payload
 
 
-def gap_before(batch: VerifiedBatch, next_sequence: Sequence, *, now_ms: int, reason: str) -> VerifiedBatch:
+def gap_before(batch: VerifiedBatch, next_sequence: SequenceNumber, *, now_ms: int, reason: str) -> VerifiedBatch:
     """Return the batch that stands for the sequences from ``next_sequence`` up to ``batch``.
 
     Args:

@@ -16,8 +16,8 @@ how many words came in a moment. ::
 import math
 from dataclasses import dataclass
 
-from proglog.replication.positions import FIRST_SEQUENCE, Position
-from proglog.types import Sequence
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.types import SequenceNumber
 
 MEMORY = 10.0 / 3.0
 """Seconds after which a moment weighs a third: after ten there is a twentieth left."""
@@ -48,12 +48,12 @@ class Lag:
 LEVEL = Lag()
 
 
-def records_behind(held: Position | None, there: Position) -> int:
+def records_behind(held: Progress | None, there: Progress) -> int:
     """Return how many records the log at ``there`` keeps and the one at ``held`` lacks."""
     return max(0, there.next_sequence - max(held.next_sequence if held else FIRST_SEQUENCE, there.floor_sequence))
 
 
-def bytes_behind(held: Position | None, there: Position) -> int:
+def bytes_behind(held: Progress | None, there: Progress) -> int:
     """Return about how many bytes the batches of these records have."""
     records = records_behind(held, there)
     kept = there.next_sequence - there.floor_sequence
@@ -69,18 +69,18 @@ class LagMeter:
 
     def __init__(self) -> None:
         """Start level."""
-        self._here: Position | None = None
-        self._there: Position | None = None
+        self._here: Progress | None = None
+        self._there: Progress | None = None
         self._clock = LagClock()
         self._trend = Trend()
 
-    def there(self, position: Position, held: Position | None, now: float) -> None:
+    def there(self, position: Progress, held: Progress | None, now: float) -> None:
         """The other log is at ``position``, this one at ``held``."""
         self._there = position
         self._clock.there(position.next_sequence, now)
         self.here(held, now)
 
-    def here(self, held: Position | None, now: float) -> None:
+    def here(self, held: Progress | None, now: float) -> None:
         """This log is at ``held``."""
         self._here = held
         records = records_behind(held, self._there) if self._there else 0
@@ -118,17 +118,17 @@ class LagClock:
 
     def __init__(self) -> None:
         """Start level."""
-        self._mark: Sequence | None = None
+        self._mark: SequenceNumber | None = None
         self._since = 0.0
         self._there = FIRST_SEQUENCE
         self._heard_at = 0.0
 
-    def there(self, next_sequence: Sequence, now: float) -> None:
+    def there(self, next_sequence: SequenceNumber, now: float) -> None:
         """The other log reaches to ``next_sequence``; say :meth:`here` next."""
         if next_sequence != self._there:
             self._there, self._heard_at = next_sequence, now
 
-    def here(self, held: Sequence) -> None:
+    def here(self, held: SequenceNumber) -> None:
         """This log reaches to ``held``."""
         if held >= self._there:
             self._mark = None

@@ -31,9 +31,9 @@ from enum import Enum
 
 from proglog.record.batch import BatchHeader
 from proglog.replication.lag import LEVEL, Lag, LagMeter
-from proglog.replication.positions import FIRST_SEQUENCE, Event, EventKind, Position
+from proglog.replication.progress import FIRST_SEQUENCE, Progress, Refusal, RefusalKind
 from proglog.replication.sources import NOWHERE, Peer, Sources, next_of
-from proglog.types import OriginId, Sequence
+from proglog.types import OriginId, SequenceNumber
 
 
 class Verdict(Enum):
@@ -52,7 +52,7 @@ class Want:
 
     peer: str
     origin: OriginId
-    next_sequence: Sequence
+    next_sequence: SequenceNumber
     chain_crc: int
 
 
@@ -91,7 +91,7 @@ class _Fetch:
     """One origin under way."""
 
     source: str
-    expected: Sequence
+    expected: SequenceNumber
     """The next sequence to take, counting what is taken but not yet durable."""
     moved_at: float
     """When something last came, or was asked for."""
@@ -103,7 +103,7 @@ class Planner:
     """Feed it what happened, then drain ``commands()`` and ``notices()``. Time is seconds on any monotonic clock."""
 
     def __init__(
-        self, local_origin: OriginId, held: Mapping[OriginId, Position], patience: Patience | None = None
+        self, local_origin: OriginId, held: Mapping[OriginId, Progress], patience: Patience | None = None
     ) -> None:
         """Start with what the log durably holds.
 
@@ -138,7 +138,7 @@ class Planner:
         self._forget(peer)
         self._plan(now)
 
-    def positions_received(self, peer: str, positions: Iterable[Position], now: float) -> None:
+    def positions_received(self, peer: str, positions: Iterable[Progress], now: float) -> None:
         """``peer`` said how far its log reaches in some origins."""
         if peer not in self._sources.peers:
             return
@@ -147,18 +147,18 @@ class Planner:
             self._compare(peer, position, now)
         self._plan(now)
 
-    def refused_by(self, peer: str, event: Event, now: float) -> None:
+    def refused_by(self, peer: str, event: Refusal, now: float) -> None:
         """``peer`` said that it cannot go on with an origin."""
         if peer not in self._sources.peers:
             return
-        if event.kind is EventKind.FORKED:
+        if event.kind is RefusalKind.FORKED:
             self.forked(peer, event.origin, now, f"the histories part at or before sequence {event.sequence}")
             return
         self._sources.peers[peer].sent_at = now
         self._sources.refuse(peer, event.origin, event.sequence)
         self.set_aside(peer, event.origin, now, event.kind.value)
 
-    def advanced(self, positions: Iterable[Position], now: float) -> None:
+    def advanced(self, positions: Iterable[Progress], now: float) -> None:
         """The log durably holds this much of some origins now."""
         moved = {each.origin: each for each in positions if self._held.get(each.origin) != each}
         self._held |= moved
@@ -258,7 +258,7 @@ class Planner:
         """Return who each origin is fetched from."""
         return {origin: fetch.source for origin, fetch in self._fetches.items()}
 
-    def positions_of(self, peer: str) -> dict[OriginId, Position]:
+    def positions_of(self, peer: str) -> dict[OriginId, Progress]:
         """Return how far ``peer`` says its log reaches."""
         known = self._sources.peers.get(peer)
         return dict(known.positions) if known else {}
@@ -284,7 +284,7 @@ class Planner:
     def _heard_of_batch(self, peer: str, header: BatchHeader, now: float) -> None:
         """A batch is news of how far its sender reaches."""
         known = self._sources.peers[peer].positions.get(header.origin)
-        before = known or Position(header.origin, header.base_sequence)
+        before = known or Progress(header.origin, header.base_sequence)
         if known is None or known.next_sequence < header.next_sequence:
             after = replace(
                 before,
@@ -295,12 +295,12 @@ class Planner:
             )
             self._heard(peer, after, now)
 
-    def _heard(self, peer: str, position: Position, now: float) -> None:
+    def _heard(self, peer: str, position: Progress, now: float) -> None:
         self._sources.peers[peer].positions[position.origin] = position
         meter = self._meters.setdefault((peer, position.origin), LagMeter())
         meter.there(position, self._held.get(position.origin), now)
 
-    def _hole(self, peer: str, header: BatchHeader, resume: Sequence, now: float, reason: str) -> Verdict:
+    def _hole(self, peer: str, header: BatchHeader, resume: SequenceNumber, now: float, reason: str) -> Verdict:
         self._sources.refuse(peer, header.origin, resume)
         self.set_aside(peer, header.origin, now, reason)
         return Verdict.HOLE
@@ -381,11 +381,11 @@ class Planner:
 
     # Small things
 
-    def _next(self, origin: OriginId) -> Sequence:
+    def _next(self, origin: OriginId) -> SequenceNumber:
         return next_of(self._held, origin)
 
-    def _compare(self, peer: str, position: Position, now: float) -> None:
-        """Of the own origin, others find out: :mod:`proglog.rpc.own_origin`."""
+    def _compare(self, peer: str, position: Progress, now: float) -> None:
+        """Of the own origin, others find out: :mod:`proglog.server.own_origin`."""
         held = self._held.get(position.origin)
         if held is None or position.origin == self.local_origin or not position.chain_crc:
             return

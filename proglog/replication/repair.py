@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proglog.replication.positions import Position
-from proglog.types import OriginId, Sequence
+from proglog.replication.progress import Progress
+from proglog.types import OriginId, SequenceNumber
 
 MIN_RETRY, MAX_RETRY = 1.0, 60.0
 """Seconds until a peer that could not help is asked for the same range again; doubles."""
@@ -24,8 +24,8 @@ class SequenceRange(NamedTuple):
     """Sequences in ``[start, end)`` of one origin."""
 
     origin: OriginId
-    start: Sequence
-    end: Sequence
+    start: SequenceNumber
+    end: SequenceNumber
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RepairPlan:
         self._failures: dict[tuple[str, SequenceRange], _Failures] = {}
 
     def next_attempt(
-        self, missing: Iterable[SequenceRange], peers: Mapping[str, Mapping[OriginId, Position]], now: float
+        self, missing: Iterable[SequenceRange], peers: Mapping[str, Mapping[OriginId, Progress]], now: float
     ) -> Attempt | None:
         """Return what to try now; ``None`` if nobody can help, or not yet.
 
@@ -85,7 +85,7 @@ class RepairPlan:
         return self._failures.get((peer, lost)) or _Failures()
 
 
-def _kept(position: Position | None, lost: SequenceRange) -> SequenceRange | None:
+def _kept(position: Progress | None, lost: SequenceRange) -> SequenceRange | None:
     """Return the part of ``lost`` that a log at ``position`` keeps."""
     if position is None:
         return None

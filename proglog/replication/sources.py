@@ -8,10 +8,10 @@ one that *refused* said, or showed, that it lacks what comes next, and where it 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proglog.replication.positions import FIRST_SEQUENCE, Position
-from proglog.types import OriginId, Sequence
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.types import OriginId, SequenceNumber
 
-NOWHERE = Sequence(0)
+NOWHERE = SequenceNumber(0)
 """Where a source could go on that hangs, or sends garbage."""
 
 
@@ -20,18 +20,18 @@ class Peer:
     """One open stream."""
 
     origin: OriginId
-    positions: dict[OriginId, Position] = field(default_factory=dict)
-    refused: dict[OriginId, Sequence] = field(default_factory=dict)
+    positions: dict[OriginId, Progress] = field(default_factory=dict)
+    refused: dict[OriginId, SequenceNumber] = field(default_factory=dict)
     """Origins that it was tried for in vain, and where it could go on."""
     sent_at: float = float("-inf")
     """When it last sent a batch, or said that it cannot: one pass of it over its log serves all that it is asked for."""
 
-    def reach(self, origin: OriginId) -> Sequence:
+    def reach(self, origin: OriginId) -> SequenceNumber:
         """Return one past the last sequence of ``origin`` that it has."""
         position = self.positions.get(origin)
         return position.next_sequence if position else FIRST_SEQUENCE
 
-    def may_continue(self, origin: OriginId, sequence: Sequence) -> bool:
+    def may_continue(self, origin: OriginId, sequence: SequenceNumber) -> bool:
         """Return whether it reaches beyond ``sequence`` and has not refused to go on there."""
         return self.reach(origin) > sequence >= self.refused.get(origin, FIRST_SEQUENCE)
 
@@ -61,14 +61,14 @@ class Sources:
         ]
         return min(candidates)[2] if candidates else None
 
-    def another_may_continue(self, origin: OriginId, sequence: Sequence, source: str, now: float) -> bool:
+    def another_may_continue(self, origin: OriginId, sequence: SequenceNumber, source: str, now: float) -> bool:
         """Return whether somebody who can be asked, and is not ``source``, may have what follows ``sequence``."""
         return any(
             name != source and peer.may_continue(origin, sequence) and not self.is_aside(name, origin, now)
             for name, peer in self.peers.items()
         )
 
-    def is_last_resort(self, origin: OriginId, sequence: Sequence, source: str) -> bool:
+    def is_last_resort(self, origin: OriginId, sequence: SequenceNumber, source: str) -> bool:
         """Return whether ``source`` reaches beyond ``sequence``, and so do others, who were tried in vain.
 
         Then its silence counts: without it there would be no end to waiting for the one that never refuses.
@@ -76,12 +76,12 @@ class Sources:
         beyond = [name for name, peer in self.peers.items() if peer.reach(origin) > sequence]
         return source in beyond and len(beyond) > 1
 
-    def all_refused(self, origin: OriginId, sequence: Sequence) -> bool:
+    def all_refused(self, origin: OriginId, sequence: SequenceNumber) -> bool:
         """Return whether there are some who reach beyond ``sequence``, and all of them were tried in vain."""
         beyond = [peer.refused.get(origin) for peer in self.peers.values() if peer.reach(origin) > sequence]
         return bool(beyond) and all(resume is not None and not NOWHERE < resume <= sequence for resume in beyond)
 
-    def nearest_after_hole(self, origin: OriginId, sequence: Sequence) -> tuple[Sequence, str] | None:
+    def nearest_after_hole(self, origin: OriginId, sequence: SequenceNumber) -> tuple[SequenceNumber, str] | None:
         """Return where, and with whom, ``origin`` can go on after the hole at ``sequence``; ``None``: with nobody yet."""
         nearest = [
             (peer.reach(origin) <= peer.refused[origin], peer.refused[origin], name)  # last, who has nothing there yet
@@ -90,11 +90,11 @@ class Sources:
         ]
         return min(nearest)[1:] if nearest else None
 
-    def refuse(self, name: str, origin: OriginId, resume: Sequence) -> None:
+    def refuse(self, name: str, origin: OriginId, resume: SequenceNumber) -> None:
         """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on, or ``NOWHERE``."""
         self.peers[name].refused[origin] = resume
 
-    def hangs(self, name: str, origin: OriginId, sequence: Sequence, *, after_hole: bool) -> None:
+    def hangs(self, name: str, origin: OriginId, sequence: SequenceNumber, *, after_hole: bool) -> None:
         """Nothing came from ``name``: where it once said that it could go on, it still can, unless it was asked for that."""
         refused = self.peers[name].refused
         if after_hole or refused.get(origin, NOWHERE) <= sequence:
@@ -122,7 +122,7 @@ class Sources:
         return min((until for (name, _), until in self._aside.items() if name in self.peers), default=None)
 
 
-def next_of(held: Mapping[OriginId, Position], origin: OriginId) -> Sequence:
+def next_of(held: Mapping[OriginId, Progress], origin: OriginId) -> SequenceNumber:
     """Return the sequence that a log with ``held`` needs next of ``origin``."""
     position = held.get(origin)
     return position.next_sequence if position else FIRST_SEQUENCE

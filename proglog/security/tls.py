@@ -8,7 +8,7 @@
 
 A server looks at its files before each handshake (three ``stat`` calls, 4 us) and takes a new set without a restart.
 A set that fails its checks is reported once, and the last good one stays. A connection takes no new calls after an
-hour (:mod:`proglog.rpc.server`): that bounds a withdrawn certificate; streams that are open go on. A client reads its
+hour (:mod:`proglog.server.server`): that bounds a withdrawn certificate; streams that are open go on. A client reads its
 files when it makes its channel.
 
 Source: gRPC's ``dynamic_ssl_server_credentials``; RFC 8446, RFC 5280.

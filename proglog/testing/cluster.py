@@ -24,12 +24,12 @@ from types import TracebackType
 from typing import Self
 
 import proglog.client
-from proglog.client.model import ClusterSnapshot, PeerState
 from proglog.errors import ProglogError
 from proglog.security.tls import TLSFiles
 from proglog.testing.checker import Reading, Seen
 from proglog.testing.netns import Host, Switch
 from proglog.testing.processes import AgentProcess
+from proglog.wire.model import ClusterSnapshot, PeerState
 
 RPC_PORT, GOSSIP_PORT = 8400, 8401
 _POLL = 0.05

@@ -18,11 +18,11 @@ from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from proglog.client import DEFAULT_TIMEOUT, bundle
-from proglog.client.model import Member, MemberStatus
-from proglog.client.recording import Recorder, file_name, save
-from proglog.client.safe_text import safe_text
+from proglog.client import DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, ProglogError
+from proglog.observe import bundle
+from proglog.observe.recording import Recorder, file_name, save
+from proglog.observe.safe_text import safe_text
 from proglog.tui import keymap
 from proglog.tui.palette import Palette, system_commands
 from proglog.tui.screens.base import Shows
@@ -35,6 +35,7 @@ from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, Sna
 from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
 from proglog.tui.views import alerts, guide
 from proglog.tui.widgets.live_table import LiveTable
+from proglog.wire.model import Member, MemberStatus
 
 if TYPE_CHECKING:
     from proglog.security.tls import TLSFiles

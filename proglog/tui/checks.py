@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proglog.client.model import Verified
+from proglog.wire.model import Verified
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

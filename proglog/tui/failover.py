@@ -13,7 +13,6 @@ addresses come from gossip: they are bounded here, and checked where they are di
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from proglog.client.model import ClusterSnapshot, MemberStatus
 from proglog.errors import (
     AccessError,
     DeadlineError,
@@ -23,6 +22,7 @@ from proglog.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 PATIENCE = 2.0
 """Seconds that an agent may be gone before another one is watched: a restart is often shorter."""

@@ -12,7 +12,7 @@ from textual.command import Command, CommandList, CommandPalette
 from textual.content import Content
 from textual.screen import Screen
 
-from proglog.client.safe_text import safe_text
+from proglog.observe.safe_text import safe_text
 from proglog.tui.keymap import shown
 from proglog.tui.views.commands import Equivalent, Scene, equivalents
 from proglog.tui.widgets.live_table import LiveTable

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from proglog.client import DEFAULT_TIMEOUT, connect
 from proglog.client.place import Place
-from proglog.client.recording import load
 from proglog.errors import ConfigError, NotFoundError
+from proglog.observe.recording import load
 from proglog.record.record import StoredRecord
 from proglog.tui.state import Event, Loaded
 from proglog.tui.watcher import Watcher
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.client.model import Verified
     from proglog.record.batch import BatchHeader
     from proglog.security.tls import TLSFiles
+    from proglog.wire.model import Verified
 
 _HOST_PORT = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 

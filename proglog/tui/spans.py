@@ -11,8 +11,8 @@ from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
 
-from proglog.client.safe_text import cells, fit, safe_text
-from proglog.client.words import Mark
+from proglog.observe.safe_text import cells, fit, safe_text
+from proglog.observe.words import Mark
 from proglog.tui import charts
 
 

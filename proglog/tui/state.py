@@ -20,10 +20,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from proglog.client.alerts import Alert, Severity, evaluate, evaluate_own
-from proglog.client.frame import Frame
-from proglog.client.history import CAPACITY, FRAME_SECONDS, shared
-from proglog.client.model import ClusterSnapshot
+from proglog.observe.alerts import Alert, Severity, evaluate, evaluate_own
+from proglog.observe.frame import Frame
+from proglog.observe.history import CAPACITY, FRAME_SECONDS, shared
+from proglog.wire.model import ClusterSnapshot
 
 MAX_OTHERS = 64
 """Members whose own word is kept, beside that of the one that is watched."""

@@ -14,11 +14,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from proglog.client.model import ClusterSnapshot
 from proglog.errors import ProglogError, UnavailableError
 from proglog.tui import failover
 from proglog.tui.failover import Candidate, after
 from proglog.tui.state import ConnectionLost, Event, OtherLost, OtherSpoke, SnapshotArrived
+from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
     from proglog.client.client import Client

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from proglog.client.model import PeerState
 from proglog.testing.load import History, Load
+from proglog.wire.model import PeerState
 
 HEALED_WITHIN = 10.0
 JOINED_WITHIN = 12.0

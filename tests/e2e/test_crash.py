@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import proglog.client
-from proglog.client.model import PeerState
 from proglog.client.producer import ProduceError
 from proglog.testing.processes import AgentProcess
+from proglog.wire.model import PeerState
 
 ROUNDS = 30 if os.environ.get("PROGLOG_LONG") else 2
 Eventually = Callable[..., Awaitable[None]]

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from proglog.client import connect
-from proglog.client.model import MemberStatus
 from proglog.testing.processes import AgentProcess
+from proglog.wire.model import MemberStatus
 
 
 async def proglog(*words: str) -> tuple[int, str]:

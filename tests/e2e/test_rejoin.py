@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from proglog.client import connect
-from proglog.client.model import MemberStatus
 from proglog.testing.processes import AgentProcess
+from proglog.wire.model import MemberStatus
 
 BOTH = {"a", "b"}
 

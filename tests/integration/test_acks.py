@@ -15,8 +15,8 @@ import proglog.client
 from proglog.client import Client
 from proglog.client.producer import Acknowledged, ProduceError, UnconfirmedError
 from proglog.errors import ProglogError, TooFewServersError
-from proglog.rpc.acks import ALL
 from proglog.testing.processes import AgentProcess
+from proglog.wire.contract import ALL_ACKS
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -73,7 +73,7 @@ async def stopped(agent: AgentProcess) -> AsyncGenerator[None]:
         agent.signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("acks", [2, 3, ALL])
+@pytest.mark.parametrize("acks", [2, 3, ALL_ACKS])
 async def test_an_acknowledged_record_is_on_as_many_nodes_as_asked(together: list[AgentProcess], acks: int) -> None:
     acknowledged: list[Acknowledged] = []
     value = b"on %d" % acks

@@ -16,7 +16,7 @@ from proglog.client.place import Place
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
 from proglog.security.devcerts import DevCerts
 from proglog.security.tls import TLSFiles
-from proglog.types import Sequence
+from proglog.types import SequenceNumber
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -116,7 +116,7 @@ async def test_named_positions_and_removing_members_are_rights_of_their_own(
         async with client_of(agents[0], dev_certs.clients["root"]) as client:
             async with client.producer(acks=2) as producer:
                 await producer.send_values([b"x"])
-            cursor = Cursor({agents[0].log.origin: Sequence(2)})
+            cursor = Cursor({agents[0].log.origin: SequenceNumber(2)})
             await client.commit_position("nightly", cursor, acks=2, ack_timeout=5)
             with pytest.raises(PermissionDeniedError, match=r"root not permitted to operate to \*"):
                 await client.force_leave("1")

@@ -15,8 +15,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from proglog.agent.writer import LogWriter
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
+from proglog.server.server import Server
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 

@@ -28,9 +28,9 @@ from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record import batch, columns, control
 from proglog.record.record import Record
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
 from proglog.security.devcerts import DevCerts, create_dev_certs
+from proglog.server.server import Server
 
 Eventually = Callable[..., Awaitable[None]]
 

@@ -8,9 +8,9 @@ from proglog.client import connect
 from proglog.client.place import Place
 from proglog.errors import ProglogError
 from proglog.log.log import Log
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
 from proglog.security.devcerts import create_dev_certs
+from proglog.server.server import Server
 from proglog.types import NodeName
 
 AGE = 0.3

@@ -16,8 +16,8 @@ from proglog.client.producer import ProduceError
 from proglog.errors import OtherLogError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
+from proglog.server.server import Server
 from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName
 

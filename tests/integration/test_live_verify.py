@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from proglog.client import connect
-from proglog.client.model import Verified
 from proglog.errors import NotFoundError, OverloadedError
 from proglog.testing.processes import AgentProcess
+from proglog.wire.model import Verified
 
 SEGMENT_BYTES = 1 << 20
 

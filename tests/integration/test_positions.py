@@ -18,7 +18,7 @@ from proglog.client.cursor import Cursor
 from proglog.client.keeper import PositionKeeper
 from proglog.errors import InvalidRequestError, PreconditionError, ProglogError, UnavailableError
 from proglog.testing.processes import AgentProcess
-from proglog.types import OriginId, Sequence
+from proglog.types import OriginId, SequenceNumber
 
 Eventually = Callable[..., Awaitable[None]]
 ORIGIN = OriginId(b"o" * 16)
@@ -169,7 +169,7 @@ async def test_an_idle_keeper_commits_nothing(agent: AgentProcess) -> None:
 
 async def test_commits_of_one_epoch_join_and_an_older_epoch_is_refused(agent: AgentProcess) -> None:
     async def commit(client: Client, sequence: int, epoch: int) -> None:
-        await client.commit_position("n", Cursor({ORIGIN: Sequence(sequence)}), epoch=epoch)
+        await client.commit_position("n", Cursor({ORIGIN: SequenceNumber(sequence)}), epoch=epoch)
 
     async with proglog.client.connect(agent.rpc_addr) as client:
         await commit(client, 9, 1)

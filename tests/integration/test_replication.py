@@ -24,15 +24,15 @@ from proglog.log.model import Appended, LogCursor, LogRead
 from proglog.record import batch, columns, scan
 from proglog.record.batch import stamp_local, verify
 from proglog.replication.planner import Patience
-from proglog.replication.positions import FIRST_SEQUENCE
-from proglog.rpc import replication_service
-from proglog.rpc.followers import Followers
-from proglog.rpc.model import PeerState
-from proglog.rpc.replication_service import ReplicationService
-from proglog.rpc.replication_stream import Hello, ReplicationStream
-from proglog.rpc.server import Server
+from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.security.authorizer import AllowAll
-from proglog.types import OriginId, Sequence
+from proglog.server import replication_service
+from proglog.server.followers import Followers
+from proglog.server.replication_service import ReplicationService
+from proglog.server.server import Server
+from proglog.types import OriginId, SequenceNumber
+from proglog.wire.model import PeerState
+from proglog.wire.replication import Hello, ReplicationStream
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -316,7 +316,7 @@ async def test_small_records_keep_each_other_company_unless_somebody_waits_for_c
         while not arrived:  # the batch that names the node: the first goes at once
             await asyncio.sleep(0.01)
         if hurried:
-            waiting = asyncio.create_task(a.followers.wait_replicated(a.log.origin, Sequence(9), 1, within=5))
+            waiting = asyncio.create_task(a.followers.wait_replicated(a.log.origin, SequenceNumber(9), 1, within=5))
             await asyncio.sleep(0)
 
         await a.produce(b"waits for others")

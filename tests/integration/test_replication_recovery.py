@@ -14,8 +14,8 @@ from proglog.log.config import LogConfig
 from proglog.log.model import Appended, LogCursor
 from proglog.record import batch, columns, scan
 from proglog.record.batch import verify
-from proglog.rpc.model import PeerState
-from proglog.types import Offset, Position
+from proglog.types import FilePosition, Offset
+from proglog.wire.model import PeerState
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -56,7 +56,7 @@ async def produce_segments(agent: Agent) -> None:
 def values(agent: Agent) -> list[bytes]:
     """What can be read of the log."""
     found: list[bytes] = []
-    cursor = LogCursor(agent.log.start_offset, Position(0))
+    cursor = LogCursor(agent.log.start_offset, FilePosition(0))
     while True:
         try:
             data, cursor = agent.log.read(cursor, 1 << 20)

@@ -7,7 +7,7 @@ from proglog.errors import MalformedBatchError
 from proglog.record import columns, scan
 from proglog.record.batch import chain_start, encode, stamp_local, verify
 from proglog.record.record import Record
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 TIMES = st.integers(-(1 << 60), 1 << 60)
 RECORDS = st.lists(
@@ -39,7 +39,7 @@ def test_records_come_back_as_they_went_in(records: list[Record], offset: int, s
     header = stamp_local(
         batch,
         origin=origin,
-        base_sequence=Sequence(sequence),
+        base_sequence=SequenceNumber(sequence),
         previous_chain=chain_start(origin),
         base_offset=Offset(offset),
         append_time_ms=0,

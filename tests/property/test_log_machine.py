@@ -20,7 +20,7 @@ from proglog.record import scan
 from proglog.record.batch import verify
 from proglog.testing.checker import Outcome
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
-from proglog.types import Offset, Sequence
+from proglog.types import Offset, SequenceNumber
 from tests.storage.kit import Witness
 from tests.unit.log.kit import DIR, Clock, batches_of, open_log, stored
 
@@ -142,7 +142,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule()
     def copies_catch_up(self) -> None:
         state = self.copy.origins().get(self.log.origin)
-        have = state.next_sequence if state else Sequence(1)
+        have = state.next_sequence if state else SequenceNumber(1)
         floor = self.log.origins()[self.log.origin].floor_sequence
         wanted = [each for each in batches_of(self.log) if each.header.next_sequence > have]
         outcomes = self.copy.append([ImportAppend(verify(bytes(each.data))) for each in wanted])

@@ -13,7 +13,7 @@ from proglog.log.model import Appended, LogCursor
 from proglog.record import scan
 from proglog.testing.checker import Attempt, Flaw, Outcome, Reading, Seen, check
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset, Position
+from proglog.types import FilePosition, Offset
 from tests.unit.log.kit import DIR, local, open_log
 
 LONG = bool(os.environ.get("PROGLOG_LONG"))
@@ -53,7 +53,7 @@ def reading_of(log: Log, max_bytes: int = 1 << 16) -> Reading:
     seen: list[Seen] = []
     start, end, at = log.start_offset, log.end_offset, log.start_offset
     cursor: LogCursor | None = LogCursor(
-        start, Position(0)
+        start, FilePosition(0)
     )  # from the first byte: a batch without records is read, too
     while True:
         try:

@@ -11,8 +11,7 @@ from proglog.errors import StorageError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import Offset, SequenceNumber
 from tests.storage.kit import DIR, Image, Witness, open_log
 from tests.unit.log.kit import Clock
 

@@ -13,7 +13,7 @@ from proglog.log.model import LogCursor
 from proglog.log.segment import Segment
 from proglog.record import scan
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset, Position
+from proglog.types import FilePosition, Offset
 from tests.storage.kit import LONG, Witness, open_log
 from tests.unit.log.kit import Clock, append
 
@@ -107,7 +107,7 @@ def test_a_store_removed_between_finding_and_opening_it_is_out_of_range(monkeypa
         assert log.retain()
         return segment
 
-    cursor = LogCursor(log.start_offset, Position(0))
+    cursor = LogCursor(log.start_offset, FilePosition(0))
     monkeypatch.setattr(log._state, "segment_at", find_and_lose)
     with pytest.raises(OffsetOutOfRangeError) as refused:
         log.read(cursor, 1000)

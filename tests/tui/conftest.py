@@ -14,7 +14,15 @@ import pytest
 from textual import _wait
 from textual.pilot import Pilot
 
-from proglog.client.model import (
+from proglog.client.place import Place, PlaceKind
+from proglog.errors import DataLossError, ProglogError
+from proglog.record.batch import BatchHeader, encode, parse_header
+from proglog.record.record import StoredRecord
+from proglog.tui.app import DashApp
+from proglog.tui.spans import Look
+from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived, Tick
+from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.wire.model import (
     ClusterEvent,
     ClusterSnapshot,
     LogStatus,
@@ -28,15 +36,6 @@ from proglog.client.model import (
     Segment,
     Verified,
 )
-from proglog.client.place import Place, PlaceKind
-from proglog.errors import DataLossError, ProglogError
-from proglog.record.batch import BatchHeader, encode, parse_header
-from proglog.record.record import StoredRecord
-from proglog.tui.app import DashApp
-from proglog.tui.spans import Look
-from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived, Tick
-from proglog.types import Offset, OriginId
-from proglog.types import Sequence as SequenceNumber
 
 _wait.SLEEP_GRANULARITY, _wait.SLEEP_IDLE = 0.01, 0.0005
 """Seconds between two looks at whether the application idles, and what idling may take: half of Textual's own."""

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from proglog.client.model import ClusterEvent, ClusterSnapshot, MemberStatus, PeerState
+from proglog.wire.model import ClusterEvent, ClusterSnapshot, MemberStatus, PeerState
 
 NASTY = (
     "[/]",

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from proglog.client.model import MemberStatus
 from proglog.record.record import StoredRecord
 from proglog.tui import keymap
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.widgets.live_table import LiveTable
+from proglog.wire.model import MemberStatus
 from tests.tui.walk import stored
 
 RECORDS = 3_000

@@ -6,7 +6,7 @@ import unicodedata
 import pytest
 
 from proglog.record.record import StoredRecord
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 SIZES = [(140, 40), (80, 24), (40, 12)]
 ADA = json.dumps({"user": "ada", "n": [1, 2], "at": {"lat": 59.33, "lon": 18.06}}, indent=1).encode()
@@ -17,7 +17,7 @@ def _record(index: int) -> StoredRecord:
     return StoredRecord(
         value=VALUES[index % len(VALUES)], key=b"k%d" % index, timestamp_ms=1_790_000_000_000 + (index - 150) * 900,
         headers=(("trace", b"1"),), offset=Offset(index), origin=OriginId(b"\xc0\xff\xee" + bytes(13)),
-        sequence=Sequence(index + 1),
+        sequence=SequenceNumber(index + 1),
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ async def test_no_view_of_a_record_obeys_it(open_dash, size, modes):
         dash.app.source.log = [
             StoredRecord(
                 value=value, key=value[:5_000], timestamp_ms=2**62, headers=(("[/]\x1b", value[:5_000]),),
-                offset=Offset(index), origin=OriginId(bytes(16)), sequence=Sequence(index + 1),
+                offset=Offset(index), origin=OriginId(bytes(16)), sequence=SequenceNumber(index + 1),
             )
             for index, value in enumerate(HOSTILE)
         ]  # fmt: skip

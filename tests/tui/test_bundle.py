@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from proglog.client import bundle, recording
-from proglog.client.model import MemberStatus
 from proglog.errors import StorageError
+from proglog.observe import bundle, recording
 from proglog.record.record import StoredRecord
 from proglog.security.tls import TLSFiles
 from proglog.tui.source import LiveSource
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.wire.model import MemberStatus
 
 SECRETS = (b"hunter2", b"BEGIN", b"a value of a record", b"MIIB")
 
@@ -84,7 +84,7 @@ async def test_values_on_the_screen_stay_out_of_it(open_dash, here):
     async with open_dash((100, 24)) as dash:
         dash.app.source.log = [
             StoredRecord(
-                value=b"a value of a record", offset=Offset(0), origin=OriginId(bytes(16)), sequence=Sequence(1)
+                value=b"a value of a record", offset=Offset(0), origin=OriginId(bytes(16)), sequence=SequenceNumber(1)
             )
         ]
         await dash.run(2)

@@ -5,12 +5,12 @@ from itertools import combinations
 import pytest
 from textual.color import Color
 
-from proglog.client.model import MemberStatus, PeerState
-from proglog.client.words import member_mark, peer_mark
+from proglog.observe.words import member_mark, peer_mark
 from proglog.tui.spans import Look, Role, plain
 from proglog.tui.state import DashState, Phase, SnapshotArrived, reduce
 from proglog.tui.themes import THEMES
 from proglog.tui.views import header, members, replication, segments
+from proglog.wire.model import MemberStatus, PeerState
 
 
 def _theme(name: str):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from proglog.client.model import MemberStatus
 from proglog.errors import (
     AccessError,
     ConfigError,
@@ -24,6 +23,7 @@ from proglog.tui import failover
 from proglog.tui.failover import Candidate
 from proglog.tui.source import LiveSource
 from proglog.tui.state import ConnectionLost, DashState, Event, OtherSpoke, reduce
+from proglog.wire.model import MemberStatus
 
 DEADLINE = 20.0
 

@@ -5,12 +5,12 @@ import pkgutil
 
 import pytest
 
-from proglog.client.model import MemberStatus
 from proglog.tui import screens, views
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import Column
 from proglog.tui.views import matrix
+from proglog.wire.model import MemberStatus
 
 
 def _tables(world):

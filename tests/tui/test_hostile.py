@@ -17,13 +17,12 @@ from rich.cells import cell_len
 
 import proglog.client
 from proglog.agent.writer import LogWriter
-from proglog.client.model import ClusterSnapshot, DamagedRange, MemberStatus, Verified
 from proglog.errors import OverloadedError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record.record import Record, StoredRecord
-from proglog.rpc.server import Server
 from proglog.security.authorizer import AllowAll
+from proglog.server.server import Server
 from proglog.testing.terminal import ESCAPE, Terminal
 from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
@@ -31,8 +30,8 @@ from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
 from proglog.tui.views import alerts, events, header, matrix, member, members, records, replication, segments
-from proglog.types import NodeName, Offset, OriginId
-from proglog.types import Sequence as SequenceNumber
+from proglog.types import NodeName, Offset, OriginId, SequenceNumber
+from proglog.wire.model import ClusterSnapshot, DamagedRange, MemberStatus, Verified
 from tests.tui.poison import NASTY, poison_world, poisoned
 from tests.tui.walk import SCREENS, home
 

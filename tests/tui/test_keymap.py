@@ -8,8 +8,8 @@ import pytest
 from textual.dom import DOMNode
 
 from proglog.cli.app import invoke
-from proglog.client import recording
 from proglog.errors import ConfigError
+from proglog.observe import recording
 from proglog.tui import keymap
 from proglog.tui.app import DashApp
 from proglog.tui.source import RecordedSource

@@ -2,11 +2,11 @@
 
 import json
 
-from proglog.client import recording
-from proglog.client.model import ClusterEvent
+from proglog.observe import recording
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.widgets.live_table import LiveTable
+from proglog.wire.model import ClusterEvent
 
 
 def _table(dash) -> LiveTable:

@@ -9,7 +9,7 @@ from pathlib import Path
 from proglog import client
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
-from proglog.client.recording import Recorder, load
+from proglog.observe.recording import Recorder, load
 from proglog.record.record import Record
 from proglog.tui.app import DashApp
 from proglog.tui.source import LiveSource

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from proglog.client.model import MemberStatus
 from proglog.tui.state import SnapshotArrived
 from proglog.tui.widgets.live_table import LiveTable
+from proglog.wire.model import MemberStatus
 
 
 async def test_three_panels_show_the_live_cluster(open_dash):

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from proglog.client.model import ClusterSnapshot
 from proglog.tui.spans import Look, plain
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
 from proglog.tui.views import matrix
+from proglog.wire.model import ClusterSnapshot
 
 NOW = 1_790_000_000.0
 

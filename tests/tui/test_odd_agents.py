@@ -11,11 +11,11 @@ import pytest
 
 from proglog.api.v1 import cluster_pb2
 from proglog.errors import PermissionDeniedError, UnavailableError
-from proglog.rpc.convert import to_message
 from proglog.testing.terminal import Terminal
 from proglog.tui import failover, watcher
 from proglog.tui.source import LiveSource
 from proglog.tui.state import ConnectionLost, DashState, SnapshotArrived, reduce
+from proglog.wire.convert import to_message
 
 Said = Callable[[], AsyncIterator[bytes]]
 Stop = Callable[[float | None], Awaitable[None]]

@@ -12,8 +12,7 @@ import typer
 from proglog.cli.app import app as command_line
 from proglog.cli.ranges import parse_start
 from proglog.cli.show import frame_at
-from proglog.client import recording
-from proglog.client.model import Member, MemberStatus
+from proglog.observe import recording
 from proglog.record.record import StoredRecord
 from proglog.security.tls import TLSFiles
 from proglog.tui import keymap
@@ -21,9 +20,10 @@ from proglog.tui.app import DashApp
 from proglog.tui.palette import entries
 from proglog.tui.source import LiveSource, RecordedSource
 from proglog.tui.views.commands import MAKERS, Scene, equivalents
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.wire.model import Member, MemberStatus
 
-RECORD = StoredRecord(value=b"x", offset=Offset(41), origin=OriginId(bytes(16)), sequence=Sequence(1))
+RECORD = StoredRecord(value=b"x", offset=Offset(41), origin=OriginId(bytes(16)), sequence=SequenceNumber(1))
 MEMBER = Member(
     name="node-b", addr="10.0.0.2:8401", status=MemberStatus.FAILED, tags={"rpc_addr": "10.0.0.2:8400"},
     rtt_ms=1.0, status_since_ms=1, incarnation=1, local=False,

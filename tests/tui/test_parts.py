@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.color import Color
 
-from proglog.client.frame import Frame
-from proglog.client.history import rate_now, rates, shared, total_lag, written_by
-from proglog.client.model import MemberStatus, PeerState
-from proglog.client.recording import file_name
-from proglog.client.words import member_mark, peer_mark
+from proglog.observe.frame import Frame
+from proglog.observe.history import rate_now, rates, shared, total_lag, written_by
+from proglog.observe.recording import file_name
+from proglog.observe.words import member_mark, peer_mark
 from proglog.tui import charts
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, width_of, wrap
 from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
 from proglog.tui.themes import THEMES, ascii_terminal
 from proglog.tui.views import plots, segments
+from proglog.wire.model import MemberStatus, PeerState
 
 TEXTS = st.text("ab 日é…", max_size=12)
 LINES = st.lists(TEXTS.map(Span), max_size=5)

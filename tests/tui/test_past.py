@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proglog.client import recording
-from proglog.client.frame import Frame
+from proglog.observe import recording
+from proglog.observe.frame import Frame
 
 START = 1_790_000_000.0
 

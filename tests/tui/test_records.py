@@ -11,7 +11,7 @@ from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.record import RecordReader
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 MINUTE_MS = 60_000
 START_MS = 1_790_000_000_000 - 2_999 * MINUTE_MS
@@ -32,7 +32,7 @@ def _records(count: int) -> list[StoredRecord]:
     return [
         StoredRecord(
             value=b"value %d" % index, timestamp_ms=START_MS + index * 60_000, offset=Offset(index), origin=OriginId(bytes(16)),
-            sequence=Sequence(index + 1),
+            sequence=SequenceNumber(index + 1),
         )
         for index in range(count)
     ]  # fmt: skip
@@ -240,7 +240,9 @@ async def test_the_end_and_the_future_are_the_tail(browser, place):
 
 async def test_v_shows_text_then_bytes_then_json(browser):
     browser.app.source.log = [
-        StoredRecord(value=b'{\n "user": "ada"\n}', offset=Offset(0), origin=OriginId(bytes(16)), sequence=Sequence(1))
+        StoredRecord(
+            value=b'{\n "user": "ada"\n}', offset=Offset(0), origin=OriginId(bytes(16)), sequence=SequenceNumber(1)
+        )
     ]
     await browser.press("t")
     assert '{␊ "user": "ada"␊}' in browser.text
@@ -292,7 +294,7 @@ async def test_y_copies_the_value_and_shift_y_the_record(browser, opened):
 
 async def test_a_record_too_large_for_the_clipboard_is_told_with_the_command(browser):
     browser.app.source.log = [
-        StoredRecord(value=bytes(70_000), offset=Offset(0), origin=OriginId(bytes(16)), sequence=Sequence(1))
+        StoredRecord(value=bytes(70_000), offset=Offset(0), origin=OriginId(bytes(16)), sequence=SequenceNumber(1))
     ]
     await browser.press("t")
     await browser.press("Y")

@@ -5,7 +5,6 @@ import dataclasses
 
 import pytest
 
-from proglog.client.model import DamagedRange, Verified
 from proglog.errors import OverloadedError
 from proglog.record.record import StoredRecord
 from proglog.tui.screens import main
@@ -15,7 +14,8 @@ from proglog.tui.screens.record import RecordReader
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.screens.segment import SegmentScreen
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.wire.model import DamagedRange, Verified
 
 SIZES = [(140, 40), (80, 24), (40, 12)]
 
@@ -24,7 +24,7 @@ def _records(count: int) -> list[StoredRecord]:
     return [
         StoredRecord(
             value=b"value %d" % index, timestamp_ms=1_790_000_000_000, offset=Offset(index), origin=OriginId(bytes(16)),
-            sequence=Sequence(index + 1),
+            sequence=SequenceNumber(index + 1),
         )
         for index in range(count)
     ]  # fmt: skip

@@ -2,10 +2,10 @@
 
 import pytest
 
-from proglog.client import recording
-from proglog.client.frame import Frame
 from proglog.client.place import Place
 from proglog.errors import ConfigError, NotFoundError, StorageError
+from proglog.observe import recording
+from proglog.observe.frame import Frame
 from proglog.tui.app import DashApp
 from proglog.tui.source import LiveSource, RecordedSource
 from proglog.tui.state import Loaded, Tick

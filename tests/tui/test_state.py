@@ -7,9 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proglog.client.alerts import Severity
-from proglog.client.history import CAPACITY, appended, rates
-from proglog.client.model import PeerState
+from proglog.observe.alerts import Severity
+from proglog.observe.history import CAPACITY, appended, rates
 from proglog.tui.state import (
     FIRST_HAND_SECONDS,
     MAX_OTHERS,
@@ -28,6 +27,7 @@ from proglog.tui.state import (
     Tick,
     reduce,
 )
+from proglog.wire.model import PeerState
 
 START = 1_790_000_000.0
 

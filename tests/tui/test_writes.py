@@ -2,10 +2,10 @@
 
 import pytest
 
-from proglog.client.model import MemberStatus
 from proglog.errors import NotFoundError, PreconditionError
 from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
+from proglog.wire.model import MemberStatus
 
 
 class Cluster:
@@ -98,7 +98,7 @@ async def test_in_another_panel_there_is_nothing_to_remove(dash):
 
 
 async def test_a_recording_has_no_cluster(tmp_path):
-    from proglog.client import recording
+    from proglog.observe import recording
     from proglog.tui.source import RecordedSource
 
     recording.save(tmp_path / "r.sqlite", "a:1", ())

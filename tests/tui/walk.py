@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
-from proglog.client.model import MemberStatus
 from proglog.errors import PermissionDeniedError
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.state import Loaded, Tick
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.wire.model import MemberStatus
 from tests.tui.poison import NASTY, poison_world
 
 SIZES = ((140, 40), (80, 24), (40, 12), (20, 5))
@@ -44,7 +44,7 @@ def stored(values: list[bytes]) -> list[StoredRecord]:
     return [
         StoredRecord(
             value=value, key=b"k%d" % index, timestamp_ms=1_790_000_000_000 + index * 900, headers=(("trace", b"1"),),
-            offset=Offset(index), origin=OriginId(b"\xc0\xff\xee" + bytes(13)), sequence=Sequence(index + 1),
+            offset=Offset(index), origin=OriginId(b"\xc0\xff\xee" + bytes(13)), sequence=SequenceNumber(index + 1),
         )
         for index, value in enumerate(values)
     ]  # fmt: skip

@@ -15,9 +15,9 @@ from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.verdict import Format, Status, Verdict, lines
-from proglog.client.alerts import Alert, Limits, Severity, evaluate, evaluate_own
-from proglog.client.model import ClusterSnapshot, Member, MemberStatus
 from proglog.errors import ConfigError, ProglogError
+from proglog.observe.alerts import Alert, Limits, Severity, evaluate, evaluate_own
+from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
 
 if TYPE_CHECKING:
     from proglog.client import Client

@@ -62,7 +62,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _report(outcome: "Outcome") -> None:
     from proglog.cli import tables
-    from proglog.client.words import bytes_words
+    from proglog.observe.words import bytes_words
 
     def heading(text: str) -> None:
         output.line(f"\n{text}")

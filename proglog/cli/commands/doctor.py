@@ -19,8 +19,8 @@ def main(
     ] = Format.TABLE,
 ) -> None:
     from proglog.cli.offline import read
-    from proglog.client.safe_text import safe_text
     from proglog.log.verify import diagnose
+    from proglog.observe.safe_text import safe_text
 
     report = read(directory)
     words = [safe_text(line) for line in diagnose(report)]

@@ -38,7 +38,7 @@ def main(
 
 
 def _row(position: "NamedPosition") -> Row:
-    from proglog.client.words import age_words, count_words
+    from proglog.observe.words import age_words, count_words
 
     cells = {
         "name": position.name,

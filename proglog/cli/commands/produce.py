@@ -18,6 +18,7 @@ import typer
 from proglog.cli import diagnostics, options
 from proglog.cli.serve_config import choice
 from proglog.errors import ConfigError, InvalidRequestError
+from proglog.wire.contract import ALL_ACKS
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 READ_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A line longer than any batch is refused before it fills the memory."""
-ALL_ACKS = 0xFFFF_FFFF
-"""What requests say for "every server alive"."""
 MAX_ACK_TIMEOUT = 600
 FORMATS = ("line", "null", "json")
 
@@ -183,7 +182,7 @@ class _Job:
             diagnostics.note(f"offset {offset}")
 
     def _summarize(self, acknowledged: int, unconfirmed: int, elapsed: float) -> None:
-        from proglog.client.words import bytes_words
+        from proglog.observe.words import bytes_words
 
         rate = f"{acknowledged / elapsed:,.0f} records/s" if elapsed > 0 else ""
         word = "record" if acknowledged == 1 else "records"

@@ -19,7 +19,7 @@ from proglog.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.client.model import Verified
+    from proglog.wire.model import Verified
 
 PROBLEMS = (Column("offsets", "OFFSETS"), Column("what", "WHAT", max_cells=200))
 _ALL = "all"

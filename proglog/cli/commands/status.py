@@ -4,7 +4,7 @@ import json
 
 from proglog.cli import options, output, tables
 from proglog.cli.show import At, Replay, show
-from proglog.client.model import ClusterSnapshot
+from proglog.wire.model import ClusterSnapshot
 
 
 def main(

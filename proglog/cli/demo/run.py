@@ -10,9 +10,9 @@ from pathlib import Path
 from proglog.cli import diagnostics
 from proglog.cli.demo.cluster import DemoCluster, Node
 from proglog.client import Client, connect
-from proglog.client.model import ClusterSnapshot, MemberStatus, PeerState
 from proglog.errors import DeadlineError, ProglogError
 from proglog.security.tls import TLSFiles
+from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerState
 
 READ_BYTES = 1024 * 1024
 SEE_EACH_OTHER_TIMEOUT = 30.0

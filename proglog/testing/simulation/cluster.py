@@ -13,12 +13,11 @@ from proglog.log.log import Log
 from proglog.log.model import LogCursor, LogRead
 from proglog.record import scan
 from proglog.replication.planner import Unwant, Want
-from proglog.replication.positions import Position
+from proglog.replication.progress import Progress
 from proglog.replication.repair import SequenceRange
-from proglog.rpc.commit_log import CommitLog
-from proglog.rpc.feed import Feed, positions_in
-from proglog.rpc.range_reader import read_range
-from proglog.rpc.replication_stream import Hello
+from proglog.server.commit_log import CommitLog
+from proglog.server.feed import Feed, positions_in
+from proglog.server.range_reader import read_range
 from proglog.testing.simulation.copies import Copies
 from proglog.testing.simulation.invariants import Truth, batch_with, batches_in, check_level, check_logs
 from proglog.testing.simulation.membership import Membership
@@ -26,6 +25,7 @@ from proglog.testing.simulation.node import Node
 from proglog.testing.simulation.rules import Rules, Violation
 from proglog.testing.simulation.stream import MAX_IN_FLIGHT, Report, Response, Stream
 from proglog.types import OriginId
+from proglog.wire.replication import Hello
 
 READ_BYTES = 2048
 MAX_RECORDS = 5_000
@@ -180,7 +180,7 @@ class Cluster:
         if response != Response():
             stream.responses.append(response)
 
-    def _positions(self, feed: Feed) -> tuple[Position, ...]:
+    def _positions(self, feed: Feed) -> tuple[Progress, ...]:
         """Return what is news to a follower."""
         changed = feed.changed_positions()
         return tuple(changed if self.rules.chains else (replace(position, chain_crc=0) for position in changed))

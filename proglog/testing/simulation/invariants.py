@@ -30,11 +30,11 @@ from proglog.log.log import Log
 from proglog.log.model import LogCursor
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch, verify_checksums
-from proglog.rpc.feed import positions_in
-from proglog.rpc.own_origin import chain_agrees_at
+from proglog.server.feed import positions_in
+from proglog.server.own_origin import chain_agrees_at
 from proglog.testing.simulation.node import Node
 from proglog.testing.simulation.rules import Violation
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 Identity = tuple[int, int]
 """Sequences of a batch, and the checksum of what is in it."""
@@ -200,7 +200,7 @@ class _Holding:
 
 def batches_in(log: Log) -> Iterator[VerifiedBatch]:
     """Yield every batch of a log that can be read."""
-    cursor = LogCursor(log.start_offset, Position(0))
+    cursor = LogCursor(log.start_offset, FilePosition(0))
     while True:
         try:
             data, cursor = log.read(cursor, 1 << 20)
@@ -223,7 +223,7 @@ def records_in(log: Log) -> Iterator[tuple[OriginId, int]]:
 def batch_with(log: Log, origin: OriginId, sequence: int) -> VerifiedBatch | None:
     """Return the batch that holds ``sequence``; ``None`` if it is not there, or cannot be read."""
     try:
-        return verify_checksums(log.read(log.seek_sequence(origin, Sequence(sequence)), 1).data)
+        return verify_checksums(log.read(log.seek_sequence(origin, SequenceNumber(sequence)), 1).data)
     except (NotFoundError, DataLossError):
         return None
 

@@ -17,14 +17,14 @@ from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, chain_start, stamp_local, verify
 from proglog.replication.gap import gap_before
 from proglog.replication.planner import Planner, Verdict
-from proglog.replication.positions import FIRST_SEQUENCE, Position
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
-from proglog.rpc.feed import positions_in
-from proglog.rpc.followers import Followers
-from proglog.rpc.own_origin import OwnOrigin
+from proglog.server.feed import positions_in
+from proglog.server.followers import Followers
+from proglog.server.own_origin import OwnOrigin
 from proglog.testing.simulation.disk import SimDisk
 from proglog.testing.simulation.rules import Rules, Violation
-from proglog.types import NodeName, OriginId, Sequence
+from proglog.types import NodeName, OriginId, SequenceNumber
 
 DATA_DIR = Path("/data")
 SEGMENT_BYTES = 4 * 1024
@@ -47,9 +47,9 @@ class Node:
     repairs: RepairPlan = field(default_factory=RepairPlan)
     queue: list[tuple[str, VerifiedBatch]] = field(default_factory=list)
     produced: int = 0
-    told: dict[OriginId, Sequence] = field(default_factory=dict)
+    told: dict[OriginId, SequenceNumber] = field(default_factory=dict)
     """The farthest positions that anybody was told of: they must survive everything but another disk."""
-    cursor: dict[OriginId, Sequence] = field(default_factory=dict)
+    cursor: dict[OriginId, SequenceNumber] = field(default_factory=dict)
     """Without rule 5: what was saved of how far it is."""
     gaps: int = 0
     notices: list[tuple[str, OriginId]] = field(default_factory=list)
@@ -124,7 +124,7 @@ class Node:
         assert isinstance(outcome, Appended), outcome
         return outcome
 
-    def positions(self) -> list[Position]:
+    def positions(self) -> list[Progress]:
         """Return what peers may be told now, and note it: it has to survive."""
         assert self.log is not None
         positions = positions_in(self.log)
@@ -132,7 +132,7 @@ class Node:
             self.told[position.origin] = max(self.told.get(position.origin, FIRST_SEQUENCE), position.next_sequence)
         return positions if self.rules.chains else [replace(position, chain_crc=0) for position in positions]
 
-    def report(self) -> list[Position]:
+    def report(self) -> list[Progress]:
         """Return what is told to sources of what is durable here."""
         positions = self.positions()
         if self.rules.durable_reports:
@@ -198,11 +198,11 @@ class Node:
         self.lost = f"{event}: {peer}: {detail}"
         self.notices.append((event, self.log.origin))
 
-    def _from_cursor(self, held: dict[OriginId, Position]) -> dict[OriginId, Position]:
+    def _from_cursor(self, held: dict[OriginId, Progress]) -> dict[OriginId, Progress]:
         """Without rule 5: believe the saved cursor rather than the log."""
         if self.rules.derived_positions:
             return held
-        saved = {origin: Position(origin, reach) for origin, reach in self.cursor.items()}
+        saved = {origin: Progress(origin, reach) for origin, reach in self.cursor.items()}
         return held | {
             origin: position
             for origin, position in saved.items()

@@ -4,9 +4,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from proglog.replication.planner import Unwant, Want
-from proglog.replication.positions import Event, Position
-from proglog.rpc.feed import Feed
-from proglog.rpc.replication_stream import Hello
+from proglog.replication.progress import Progress, Refusal
+from proglog.server.feed import Feed
+from proglog.wire.replication import Hello
 
 MAX_IN_FLIGHT = 4
 """Messages that a source has under way: flow control."""
@@ -17,8 +17,8 @@ class Response:
     """What a source sends."""
 
     batches: bytes = b""
-    positions: tuple[Position, ...] = ()
-    events: tuple[Event, ...] = ()
+    positions: tuple[Progress, ...] = ()
+    events: tuple[Refusal, ...] = ()
     hello: Hello | None = None
 
 
@@ -26,7 +26,7 @@ class Response:
 class Report:
     """What a follower says is durable there."""
 
-    positions: tuple[Position, ...]
+    positions: tuple[Progress, ...]
 
 
 @dataclass(slots=True)

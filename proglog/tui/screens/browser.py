@@ -22,9 +22,9 @@ from textual.widget import Widget
 from textual.widgets import Footer, Input
 
 from proglog.client.place import Place
-from proglog.client.safe_text import safe_text
-from proglog.client.words import count_words
 from proglog.errors import DataLossError, OffsetOutOfRangeError, OtherLogError, ProglogError, UnavailableError
+from proglog.observe.safe_text import safe_text
+from proglog.observe.words import count_words
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, LazyRow, Row

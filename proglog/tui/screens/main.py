@@ -13,13 +13,12 @@ from textual.events import DescendantFocus
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
-from proglog.client.frame import Frame
-from proglog.client.model import ClusterSnapshot, Member, PeerStatus, Segment
 from proglog.client.place import Place
-from proglog.client.plain import to_plain
-from proglog.client.safe_text import safe_text
-from proglog.client.words import duration_words
 from proglog.errors import ProglogError
+from proglog.observe.frame import Frame
+from proglog.observe.plain import to_plain
+from proglog.observe.safe_text import safe_text
+from proglog.observe.words import duration_words
 from proglog.tui.checks import Check, Checks, SegmentId
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
@@ -31,6 +30,7 @@ from proglog.tui.views import checks, events, header, matrix, member, members, p
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
+from proglog.wire.model import ClusterSnapshot, Member, PeerStatus, Segment
 
 PANELS = ("members", "throughput", "replication", "segments", "events")
 REPAIR_SECONDS = 2.0

@@ -11,8 +11,8 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from proglog.client.place import DAY_MS, HOUR_MS, MINUTE_MS, Place, PlaceKind, parse_place
-from proglog.client.words import count_words
 from proglog.errors import ConfigError
+from proglog.observe.words import count_words
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.browser import Browser, Sized
 from proglog.tui.screens.record import RecordReader, copy_json

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from proglog.client.model import Segment
 from proglog.client.place import Place
 from proglog.record.batch import BatchHeader
 from proglog.tui.checks import Checks, SegmentId
@@ -19,6 +18,7 @@ from proglog.tui.table import LazyRow, Row
 from proglog.tui.views import batches, checks, segments
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
+from proglog.wire.model import Segment
 
 _HEADER_BYTES = 400
 """What a header takes in memory, about."""

@@ -1,7 +1,6 @@
 """The batches of one segment: facts about the segment, and a row for each batch with what its header says."""
 
-from proglog.client.model import Segment
-from proglog.client.words import bytes_words, count_words, origin_id, short_duration
+from proglog.observe.words import bytes_words, count_words, origin_id, short_duration
 from proglog.record.batch import CODEC_NONE, BatchHeader
 from proglog.tui.checks import SegmentId
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
@@ -9,6 +8,7 @@ from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, Row
 from proglog.tui.views import segments
 from proglog.tui.views.segments import offsets
+from proglog.wire.model import Segment
 
 COLUMNS = (
     Column(title="OFFSETS", width=17, flex=1, limit=30, help=Help(means="Of its records; the last one is not in it.")),

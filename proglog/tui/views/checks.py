@@ -1,9 +1,9 @@
 """What a verification says: in a cell, in the edge of a panel, and in full."""
 
-from proglog.client.model import DamagedRange
-from proglog.client.words import bytes_words, count_words
+from proglog.observe.words import bytes_words, count_words
 from proglog.tui.checks import Check
 from proglog.tui.spans import Line, Look, Role, Span, line
+from proglog.wire.model import DamagedRange
 
 _LISTED = 5
 """Problems in full; of more the number."""

@@ -9,8 +9,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from proglog.client.model import Member, PeerStatus, Segment
 from proglog.record.record import StoredRecord
+from proglog.wire.model import Member, PeerStatus, Segment
 
 _TAIL = 200
 

@@ -1,7 +1,7 @@
 """What happened in the cluster, newest first."""
 
-from proglog.client.happenings import Happening, Weight, happenings
-from proglog.client.words import short_duration
+from proglog.observe.happenings import Happening, Weight, happenings
+from proglog.observe.words import short_duration
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, Row

@@ -1,12 +1,12 @@
 """The two lines at the top: what is watched and how it is reached; what needs attention."""
 
-from proglog.client.alerts import Alert, Severity
-from proglog.client.lag import of_node
-from proglog.client.model import MemberStatus
-from proglog.client.safe_text import cells
-from proglog.client.words import bytes_words, count_words, duration_words, lag_amounts, lag_words, trend_mark
+from proglog.observe.alerts import Alert, Severity
+from proglog.observe.lag import of_node
+from proglog.observe.safe_text import cells
+from proglog.observe.words import bytes_words, count_words, duration_words, lag_amounts, lag_words, trend_mark
 from proglog.tui.spans import Line, Look, Role, Span, line, spread, width_of
 from proglog.tui.state import DashState, Phase
+from proglog.wire.model import MemberStatus
 
 _ALERT_ROLES = {Severity.INFO: Role.ACCENT, Severity.WARNING: Role.WARN, Severity.CRITICAL: Role.BAD}
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 
-from proglog.client.alerts import Limits
-from proglog.client.frame import records_in
-from proglog.client.happenings import happenings
-from proglog.client.history import lag_behind, levels, rate_now, rates, written_by
-from proglog.client.lag import of_peer
-from proglog.client.model import ClusterSnapshot, Member, PeerStatus
-from proglog.client.words import (
+from proglog.observe.alerts import Limits
+from proglog.observe.frame import records_in
+from proglog.observe.happenings import happenings
+from proglog.observe.history import lag_behind, levels, rate_now, rates, written_by
+from proglog.observe.lag import of_peer
+from proglog.observe.words import (
     age_words,
     bytes_words,
     count_words,
@@ -24,6 +23,7 @@ from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.table import render_cells
 from proglog.tui.views import events, header, members, replication
+from proglog.wire.model import ClusterSnapshot, Member, PeerStatus
 
 _LABEL = 12
 _CHART_ROWS = 4

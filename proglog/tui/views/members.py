@@ -2,13 +2,13 @@
 
 from functools import partial
 
-from proglog.client.frame import written
-from proglog.client.history import rate_now, rates, written_by
-from proglog.client.model import Member, MemberStatus
-from proglog.client.words import bytes_words, count_words, member_mark, rate_words, short_duration
+from proglog.observe.frame import written
+from proglog.observe.history import rate_now, rates, written_by
+from proglog.observe.words import bytes_words, count_words, member_mark, rate_words, short_duration
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, LazyRow, Row
+from proglog.wire.model import Member, MemberStatus
 
 COLUMNS = (
     Column(

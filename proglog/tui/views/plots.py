@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from proglog.client.words import duration_words
+from proglog.observe.words import duration_words
 from proglog.tui import charts
 from proglog.tui.spans import Line, Look, Role, Span, line
 

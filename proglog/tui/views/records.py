@@ -5,8 +5,8 @@ import re
 from enum import StrEnum
 
 from proglog.client import jsonl
-from proglog.client.safe_text import safe_text
-from proglog.client.words import bytes_words, count_words, origin_id
+from proglog.observe.safe_text import safe_text
+from proglog.observe.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.table import Column, Help, Row

@@ -2,11 +2,10 @@
 
 from functools import partial
 
-from proglog.client.frame import records_in
-from proglog.client.history import lag_age_behind, lag_behind, levels
-from proglog.client.lag import IN_STEP, Lag, Trend, of_node, of_origin, of_peer
-from proglog.client.model import ClusterSnapshot, PeerOrigin, PeerState, PeerStatus
-from proglog.client.words import (
+from proglog.observe.frame import records_in
+from proglog.observe.history import lag_age_behind, lag_behind, levels
+from proglog.observe.lag import IN_STEP, Lag, Trend, of_node, of_origin, of_peer
+from proglog.observe.words import (
     bytes_words,
     count_words,
     duration_words,
@@ -22,6 +21,7 @@ from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths
 from proglog.tui.views.plots import LEAST_ROWS, Series, stacked
+from proglog.wire.model import ClusterSnapshot, PeerOrigin, PeerState, PeerStatus
 
 ON_THE_WAY = 1_000
 """Fewer missing records than that are on their way, and no warning."""

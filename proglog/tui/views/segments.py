@@ -2,13 +2,13 @@
 
 from functools import partial
 
-from proglog.client.model import ClusterSnapshot, Segment
-from proglog.client.words import bytes_words, count_words, short_duration
+from proglog.observe.words import bytes_words, count_words, short_duration
 from proglog.tui.checks import Check, Checks, SegmentId
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, LazyRow, Row
 from proglog.tui.views import checks
+from proglog.wire.model import ClusterSnapshot, Segment
 
 COLUMNS = (
     Column(

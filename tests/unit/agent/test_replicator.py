@@ -17,8 +17,8 @@ from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.log.log import Log
-from proglog.rpc.model import PeerState
 from proglog.types import NodeName
+from proglog.wire.model import PeerState
 
 Eventually = Callable[..., Awaitable[None]]
 

@@ -11,7 +11,7 @@ from proglog.log.log import Log
 from proglog.log.model import Appended
 from proglog.record import columns, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
-from proglog.types import NodeName, Offset, Position
+from proglog.types import FilePosition, NodeName, Offset
 
 
 def batch_of(value: bytes, sequence: int | None = None) -> VerifiedBatch:
@@ -81,7 +81,7 @@ async def test_a_refill_heals_and_listeners_are_told(tmp_path: Path) -> None:
         (healed,) = await writer.refill([lost])
         assert (healed.start, healed.end) == (1, 2)
         assert told == [0]
-        read = await writer.read(log.seek(Offset(0))._replace(position=Position(0)), 1 << 20)
+        read = await writer.read(log.seek(Offset(0))._replace(position=FilePosition(0)), 1 << 20)
         assert [value for each in scan.batches(read.data) for value in scan.values(each)] == [b"a", b"b", b"c"]
     log.close()
 

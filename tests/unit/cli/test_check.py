@@ -7,9 +7,9 @@ import pytest
 
 from proglog.cli.commands.check import thresholds
 from proglog.cli.verdict import Format, Status, Verdict, lines
-from proglog.client.alerts import Limits, evaluate
-from proglog.client.model import ClusterSnapshot, LogStatus, Member, MemberStatus, NodeStatus
 from proglog.errors import ConfigError
+from proglog.observe.alerts import Limits, evaluate
+from proglog.wire.model import ClusterSnapshot, LogStatus, Member, MemberStatus, NodeStatus
 
 NOW = 1_790_000_000_000
 HOSTILE = 'a|b"c\\d\n\x1b[31m'

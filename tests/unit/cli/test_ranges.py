@@ -8,7 +8,7 @@ from proglog.cli.ranges import parse_range, parse_start
 from proglog.client.cursor import Cursor
 from proglog.client.place import Place
 from proglog.errors import ConfigError
-from proglog.types import OriginId, Sequence
+from proglog.types import OriginId, SequenceNumber
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -68,7 +68,7 @@ def test_nothing_but_a_config_error_comes_out(text: str) -> None:
 
 
 def test_a_cursor_is_a_place_to_start_at() -> None:
-    cursor = Cursor({OriginId(b"o" * 16): Sequence(7)})
+    cursor = Cursor({OriginId(b"o" * 16): SequenceNumber(7)})
 
     assert parse_start(f"cursor:{cursor}", NOW) == (cursor, None)
     assert parse_start("5:10", NOW) == (Place.offset(5), Place.offset(10))

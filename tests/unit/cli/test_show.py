@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from proglog.cli.show import frame_at
-from proglog.client.frame import Frame
-from proglog.client.model import ClusterSnapshot, LogStatus, NodeStatus
 from proglog.errors import ConfigError
+from proglog.observe.frame import Frame
+from proglog.wire.model import ClusterSnapshot, LogStatus, NodeStatus
 
 START = 1_790_000_000.0
 """2026-09-21 14:13:20 UTC."""

@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proglog.client.cursor import MAX_ORIGINS, MAX_SEQUENCE, Cursor
+from proglog.client.cursor import MAX_SEQUENCE, Cursor
 from proglog.errors import InvalidRequestError
 from proglog.record.crc import crc
-from proglog.types import OriginId, Sequence
+from proglog.types import OriginId, SequenceNumber
+from proglog.wire.contract import MAX_CURSOR_ORIGINS
 
 ORIGINS = st.binary(min_size=16, max_size=16).map(OriginId)
-SEQUENCES = st.integers(1, MAX_SEQUENCE).map(Sequence)
+SEQUENCES = st.integers(1, MAX_SEQUENCE).map(SequenceNumber)
 VECTORS = st.dictionaries(ORIGINS, SEQUENCES, max_size=8)
-ONE = Cursor({OriginId(b"o" * 16): Sequence(300)})
+ONE = Cursor({OriginId(b"o" * 16): SequenceNumber(300)})
 
 
 def sealed(body: bytes) -> str:
@@ -22,7 +23,7 @@ def sealed(body: bytes) -> str:
 
 
 @given(VECTORS)
-def test_a_token_says_the_position_that_it_was_made_of(positions: dict[OriginId, Sequence]) -> None:
+def test_a_token_says_the_position_that_it_was_made_of(positions: dict[OriginId, SequenceNumber]) -> None:
     token = Cursor(positions).token()
 
     assert dict(Cursor.parse(token).positions) == positions
@@ -33,8 +34,8 @@ def test_equal_positions_have_equal_tokens_whatever_their_order() -> None:
     first, second = OriginId(b"a" * 16), OriginId(b"b" * 16)
 
     assert (
-        Cursor({first: Sequence(1), second: Sequence(2)}).token()
-        == Cursor({second: Sequence(2), first: Sequence(1)}).token()
+        Cursor({first: SequenceNumber(1), second: SequenceNumber(2)}).token()
+        == Cursor({second: SequenceNumber(2), first: SequenceNumber(1)}).token()
     )
 
 
@@ -86,12 +87,12 @@ def test_any_text_is_a_token_or_refused(text: str) -> None:
 
 def test_a_cursor_of_too_many_origins_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="at most"):
-        Cursor({OriginId(number.to_bytes(16, "big")): Sequence(1) for number in range(MAX_ORIGINS + 1)})
+        Cursor({OriginId(number.to_bytes(16, "big")): SequenceNumber(1) for number in range(MAX_CURSOR_ORIGINS + 1)})
 
 
 def test_a_cursor_does_not_change_with_what_it_was_made_of() -> None:
-    positions = {OriginId(b"o" * 16): Sequence(1)}
+    positions = {OriginId(b"o" * 16): SequenceNumber(1)}
     cursor = Cursor(positions)
-    positions[OriginId(b"o" * 16)] = Sequence(2)
+    positions[OriginId(b"o" * 16)] = SequenceNumber(2)
 
     assert cursor.positions[OriginId(b"o" * 16)] == 1

@@ -12,7 +12,7 @@ from proglog.log.log import Log
 from proglog.log.model import Appended, ImportAppend, LocalAppend, LogCursor
 from proglog.record import columns, scan
 from proglog.record.batch import VerifiedBatch, encode, verify
-from proglog.types import NodeName, Offset, OriginId, Position
+from proglog.types import FilePosition, NodeName, Offset, OriginId
 
 DIR = Path("/data")
 SMALL = LogConfig(segment_bytes=4096, index_interval_bytes=512, ballast_bytes=4096)
@@ -110,7 +110,7 @@ def values_of(log: Log) -> list[bytes]:
 
 
 def batches_of(log: Log) -> list[VerifiedBatch]:
-    cursor, found = LogCursor(log.start_offset, Position(0)), []
+    cursor, found = LogCursor(log.start_offset, FilePosition(0)), []
     while (read := log.read(cursor, 1 << 20)).data:
         found += list(scan.batches(read.data))
         cursor = read.next

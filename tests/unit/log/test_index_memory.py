@@ -11,7 +11,7 @@ from proglog.log.index import ENTRY_BYTES, SegmentIndex
 from proglog.log.index_cache import MAX_INDEX_MEMORY, IndexCache
 from proglog.record.batch import BatchHeader, parse_header, stamp_local
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import SMALL, append, batch_of, open_log
 
 GIB = 1024 * MIB
@@ -24,7 +24,7 @@ def index_of(store_bytes: int, batch_bytes: int, origins: int = 1) -> SegmentInd
     stamped = stamp_local(
         batch,
         origin=OriginId(bytes(16)),
-        base_sequence=Sequence(1),
+        base_sequence=SequenceNumber(1),
         previous_chain=0,
         base_offset=Offset(0),
         append_time_ms=0,
@@ -32,7 +32,7 @@ def index_of(store_bytes: int, batch_bytes: int, origins: int = 1) -> SegmentInd
     header = parse_header(stamped)._replace(batch_bytes=batch_bytes)
     index = SegmentIndex(Offset(0), LogConfig().index_interval_bytes)
     for number, position in enumerate(range(0, store_bytes, batch_bytes)):
-        index.add(_at(header, number, origins), Position(position))
+        index.add(_at(header, number, origins), FilePosition(position))
     return index
 
 

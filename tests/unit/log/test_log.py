@@ -18,7 +18,7 @@ from proglog.errors import (
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.model import AlreadyHeld, Appended, ImportAppend, LogCursor
 from proglog.record.batch import MAX_BATCH_BYTES, verify
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import SMALL, Clock, append, batch_of, batches_of, copy, local, open_log, stored, values_of
 
 
@@ -75,7 +75,7 @@ def test_a_batch_is_held_until_it_is_found_damaged_or_removed(tmp_path: Path) ->
 def test_the_bytes_read_are_the_bytes_in_the_store(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     append(log, b"x" * 50)
-    data = log.read(LogCursor(Offset(0), Position(0)), 1 << 20).data
+    data = log.read(LogCursor(Offset(0), FilePosition(0)), 1 << 20).data
     assert (tmp_path / f"{0:020d}.log").read_bytes() == data
     log.close()
 
@@ -178,7 +178,7 @@ def test_every_sequence_of_every_origin_can_be_sought(tmp_path: Path) -> None:
         log.append([ImportAppend(verify(bytes(each.data))) for each in batches_of(other)])
     for origin, state in log.origins().items():
         for sequence in range(state.floor_sequence, state.next_sequence):
-            header = verify(log.read(log.seek_sequence(origin, Sequence(sequence)), 1).data).header
+            header = verify(log.read(log.seek_sequence(origin, SequenceNumber(sequence)), 1).data).header
             assert header.origin == origin
             assert header.base_sequence <= sequence < header.next_sequence
     log.close()
@@ -189,7 +189,7 @@ def test_an_unknown_origin_or_a_sequence_not_there_is_not_found(tmp_path: Path) 
     log = open_log(tmp_path)
     for origin, sequence in ((OriginId(b"?" * 16), 1), (log.origin, 0), (log.origin, 2)):
         with pytest.raises(NotFoundError):
-            log.seek_sequence(origin, Sequence(sequence))
+            log.seek_sequence(origin, SequenceNumber(sequence))
     log.close()
 
 
@@ -233,7 +233,7 @@ def test_a_copy_that_is_there_already_is_dropped(tmp_path: Path) -> None:
     append(source, b"x")
     copy(source, target)
     end = target.end_cursor
-    assert copy(source, target) == [AlreadyHeld(source.origin, Sequence(3))] * 2
+    assert copy(source, target) == [AlreadyHeld(source.origin, SequenceNumber(3))] * 2
     assert target.end_cursor == end
     source.close()
     target.close()
@@ -328,7 +328,7 @@ def test_a_closed_log_refuses(tmp_path: Path) -> None:
     (outcome,) = log.append([local(b"x")])
     assert isinstance(outcome, LogClosedError)
     with pytest.raises(LogClosedError):
-        log.read(LogCursor(Offset(0), Position(0)), 100)
+        log.read(LogCursor(Offset(0), FilePosition(0)), 100)
     assert log.retain() == 0
 
 

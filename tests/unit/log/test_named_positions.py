@@ -15,7 +15,7 @@ from proglog.record import batch, control
 from proglog.record.batch import verify
 from proglog.record.columns_pb2 import Control, PositionCommit
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, append, batches_of, copy, open_log, values_of
 
 A, B, C = (OriginId(letter * 16) for letter in (b"a", b"b", b"c"))
@@ -23,7 +23,7 @@ RETAINING = LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=40
 
 
 def commit(log: Log, name: str, epoch: int, at_ms: int = 5, **vector: int) -> Outcome:
-    positions = {OriginId(origin.encode() * 16): Sequence(following) for origin, following in vector.items()}
+    positions = {OriginId(origin.encode() * 16): SequenceNumber(following) for origin, following in vector.items()}
     (outcome,) = log.append([LocalAppend(verify(control.position_commit(name, epoch, positions, now_ms=at_ms)))])
     return outcome
 
@@ -31,7 +31,9 @@ def commit(log: Log, name: str, epoch: int, at_ms: int = 5, **vector: int) -> Ou
 def message(name: str, epoch: int, vector: dict[OriginId, int], at_ms: int = 0) -> PositionCommit:
     said = control.parse(
         verify(
-            control.position_commit(name, epoch, {key: Sequence(each) for key, each in vector.items()}, now_ms=at_ms)
+            control.position_commit(
+                name, epoch, {key: SequenceNumber(each) for key, each in vector.items()}, now_ms=at_ms
+            )
         ).payload
     )
     assert isinstance(said, PositionCommit)
@@ -44,7 +46,9 @@ def test_a_commit_is_known_at_once_takes_no_offset_and_moves_forwards_only() -> 
     assert isinstance(outcome, Appended)
     assert outcome.base_offset == outcome.end_offset
     commit(log, "nightly", 1, at_ms=7, a=8, b=2, c=1)
-    assert log.named_positions() == {"nightly": NamedPosition(1, {A: Sequence(8), B: Sequence(9), C: Sequence(1)}, 7)}
+    assert log.named_positions() == {
+        "nightly": NamedPosition(1, {A: SequenceNumber(8), B: SequenceNumber(9), C: SequenceNumber(1)}, 7)
+    }
     assert values_of(log) == []
 
 
@@ -213,8 +217,8 @@ def test_names_are_bounded_and_the_one_committed_longest_ago_goes(monkeypatch: p
 
 
 def test_a_joined_vector_is_bounded() -> None:
-    first = {OriginId(number.to_bytes(16, "big")): Sequence(1) for number in range(4096)}
-    second = {OriginId((number + 5000).to_bytes(16, "big")): Sequence(9) for number in range(10)}
+    first = {OriginId(number.to_bytes(16, "big")): SequenceNumber(1) for number in range(4096)}
+    second = {OriginId((number + 5000).to_bytes(16, "big")): SequenceNumber(9) for number in range(10)}
     joined = NamedPosition(1, first, 0).join(NamedPosition(1, second, 0))
     assert len(joined.vector) == 4096
     assert all(joined.vector[origin] == 9 for origin in second)
@@ -232,7 +236,7 @@ def test_a_control_batch_that_is_no_control_message_is_refused_without_hindering
             max_timestamp_ms=0,
         )
     )
-    good = LocalAppend(verify(control.position_commit("x", 1, {A: Sequence(1)}, now_ms=0)))
+    good = LocalAppend(verify(control.position_commit("x", 1, {A: SequenceNumber(1)}, now_ms=0)))
     refused, kept = log.append([LocalAppend(rubbish), good])
     assert isinstance(refused, MalformedBatchError)
     assert isinstance(kept, Appended)

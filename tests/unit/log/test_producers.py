@@ -14,7 +14,7 @@ from proglog.log.producers import Producers
 from proglog.record import columns
 from proglog.record.batch import encode, parse_header, stamp_local, verify
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, batches_of, copy, open_log, values_of
 
 ALICE, BOB = b"a" * 16, b"b" * 16
@@ -171,7 +171,7 @@ def header_of(producer: bytes, sequence: int, offset: int, count: int = 1):  # t
         stamp_local(
             batch,
             origin=OriginId(b"o" * 16),
-            base_sequence=Sequence(offset + 1),
+            base_sequence=SequenceNumber(offset + 1),
             previous_chain=0,
             base_offset=Offset(offset),
             append_time_ms=0,

@@ -13,7 +13,7 @@ from proglog.log.model import ImportAppend, LogCursor, MissingRange
 from proglog.log.verify import verify_directory
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, verify
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, SMALL, append, batches_of, copy, local, open_log, stored
 
 WHOLE = LogConfig(ballast_bytes=0)
@@ -62,7 +62,7 @@ def fetched(log: Log, missing: MissingRange) -> list[VerifiedBatch]:
     return found
 
 
-def reads(log: Log) -> list[tuple[Offset, OriginId, Sequence, bytes]]:
+def reads(log: Log) -> list[tuple[Offset, OriginId, SequenceNumber, bytes]]:
     """Every batch, as any reader gets it, without what is each node's own."""
     return [
         (each.header.base_offset, each.header.origin, each.header.base_sequence, bytes(each.data[32:]))
@@ -162,7 +162,7 @@ def batches_of_all(log: Log) -> None:
     """Have every batch of the log looked at, control batches, too."""
     for segment in log.segments():
         with suppress(DataLossError):
-            cursor = LogCursor(segment.base_offset, Position(0))
+            cursor = LogCursor(segment.base_offset, FilePosition(0))
             while cursor.segment == segment.base_offset and (read := log.read(cursor, 1)).data:
                 cursor = read.next
 

@@ -15,7 +15,7 @@ from proglog.log.model import Duplicate, LocalAppend
 from proglog.record import control
 from proglog.record.batch import verify
 from proglog.testing.files import FaultyFiles
-from proglog.types import OriginId, Sequence
+from proglog.types import OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, append, open_log
 from tests.unit.log.test_producers import produce, produced
 
@@ -33,7 +33,7 @@ def more(log: Log, start: int, end: int, random: Random) -> None:
     for number in range(start, end):
         produce(log, b"p" * 16, number, random.randbytes(90))
         if number % 7 == 0:
-            said = control.position_commit("x", 1, {OriginId(b"o" * 16): Sequence(number + 1)}, now_ms=number)
+            said = control.position_commit("x", 1, {OriginId(b"o" * 16): SequenceNumber(number + 1)}, now_ms=number)
             log.append([LocalAppend(verify(said))])
 
 

@@ -7,7 +7,7 @@ from proglog.log.config import LogConfig
 from proglog.log.model import LogCursor
 from proglog.record import scan
 from proglog.testing.files import FaultyFiles
-from proglog.types import Offset, OriginId, Position, Sequence
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import SMALL, append, open_log
 from tests.unit.log.test_refill import sample
 
@@ -23,8 +23,8 @@ def test_at_every_place_it_is_what_was_read_before_it(seed: int, config: LogConf
         log.close()
         files.kill()
         log = open_log(files=files, config=config, seed=9)
-    read_so_far: dict[OriginId, Sequence] = {}
-    cursor = LogCursor(Offset(0), Position(0))
+    read_so_far: dict[OriginId, SequenceNumber] = {}
+    cursor = LogCursor(Offset(0), FilePosition(0))
     while True:
         assert log.positions_at(cursor) == read_so_far
         read = log.read(cursor, 1)

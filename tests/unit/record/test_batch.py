@@ -20,7 +20,7 @@ from proglog.record.batch import (
     verify_checksums,
 )
 from proglog.record.columns_pb2 import OriginStart
-from proglog.types import NO_ORIGIN, NodeName, Offset, OriginId, Sequence
+from proglog.types import NO_ORIGIN, NodeName, Offset, OriginId, SequenceNumber
 
 ORIGIN = OriginId(b"o" * 16)
 
@@ -34,7 +34,7 @@ def stamped(*values: bytes, sequence: int = 1, chain: int | None = None, offset:
     header = stamp_local(
         before,
         origin=ORIGIN,
-        base_sequence=Sequence(sequence),
+        base_sequence=SequenceNumber(sequence),
         previous_chain=chain_start(ORIGIN) if chain is None else chain,
         base_offset=Offset(offset),
         append_time_ms=77,
@@ -169,7 +169,7 @@ def test_checksums_alone_leave_the_columns_to_the_reader() -> None:
 
 def test_an_origins_first_batch_takes_a_sequence_and_no_offset() -> None:
     made = control.origin_start(
-        NodeName("a"), now_ms=3, reason="why", previous_origin=ORIGIN, previous_next_sequence=Sequence(8)
+        NodeName("a"), now_ms=3, reason="why", previous_origin=ORIGIN, previous_next_sequence=SequenceNumber(8)
     )
     done = verify(made)
     assert (done.header.record_count, done.header.sequence_span, done.header.is_control) == (0, 1, True)

@@ -5,7 +5,7 @@ import pytest
 from proglog.record import batch, columns
 from proglog.record.batch import VerifiedBatch, chain_agrees, stamp_local, verify
 from proglog.replication.gap import chain_before, gap_before
-from proglog.types import Offset, OriginId, Sequence
+from proglog.types import Offset, OriginId, SequenceNumber
 
 ORIGIN = OriginId(b"o" * 16)
 
@@ -16,7 +16,7 @@ def stamped(base_sequence: int, previous_chain: int) -> VerifiedBatch:
     header = stamp_local(
         verify(data),
         origin=ORIGIN,
-        base_sequence=Sequence(base_sequence),
+        base_sequence=SequenceNumber(base_sequence),
         previous_chain=previous_chain,
         base_offset=Offset(0),
         append_time_ms=1,
@@ -32,7 +32,7 @@ def test_the_chain_before_a_batch_can_be_had_from_the_batch(chain: int) -> None:
 def test_a_gap_ends_where_the_batch_begins_and_the_chain_goes_on_after_it() -> None:
     following = stamped(50, 0xDEADBEEF)
 
-    gap = gap_before(following, Sequence(3), now_ms=5, reason="retention")
+    gap = gap_before(following, SequenceNumber(3), now_ms=5, reason="retention")
 
     assert gap.header.is_gap
     assert (gap.header.origin, gap.header.base_sequence, gap.header.next_sequence) == (ORIGIN, 3, 50)

@@ -5,14 +5,14 @@ from random import Random
 import pytest
 
 from proglog.replication.lag import LEVEL, MAX_CATCH_UP, LagClock, LagMeter, Trend, bytes_behind, records_behind
-from proglog.replication.positions import Position
-from proglog.types import OriginId, Sequence
+from proglog.replication.progress import Progress
+from proglog.types import OriginId, SequenceNumber
 
 A = OriginId(b"a" * 16)
 
 
-def at(next_sequence: int, *, floor: int = 1, size: int = 0) -> Position:
-    return Position(A, Sequence(next_sequence), 7, floor_sequence=Sequence(floor), bytes=size)
+def at(next_sequence: int, *, floor: int = 1, size: int = 0) -> Progress:
+    return Progress(A, SequenceNumber(next_sequence), 7, floor_sequence=SequenceNumber(floor), bytes=size)
 
 
 def test_lag_is_in_records_bytes_and_seconds_since_the_oldest_missing_was_heard_of() -> None:
@@ -54,8 +54,8 @@ def test_bytes_are_exact_where_both_kept_the_same_and_in_proportion_where_not() 
 def test_the_clock_moves_on_while_the_log_keeps_up_with_what_it_heard_of() -> None:
     clock = LagClock()
     for second in range(1, 60):
-        clock.there(Sequence(10 * second + 1), float(second))
-        clock.here(Sequence(10 * second - 4))
+        clock.there(SequenceNumber(10 * second + 1), float(second))
+        clock.here(SequenceNumber(10 * second - 4))
         assert clock.behind_since is not None
         assert second - clock.behind_since <= 2
 

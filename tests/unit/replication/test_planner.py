@@ -4,15 +4,15 @@ from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
 from proglog.replication.lag import LEVEL
 from proglog.replication.planner import Patience, Planner, Unwant, Verdict, Want
-from proglog.replication.positions import Event, EventKind, Position
-from proglog.types import Offset, OriginId, Sequence
+from proglog.replication.progress import Progress, Refusal, RefusalKind
+from proglog.types import Offset, OriginId, SequenceNumber
 
 HERE, A, B, C = (OriginId(letter * 16) for letter in (b"h", b"a", b"b", b"c"))
 PATIENCE = Patience(stall_timeout=2.0, aside_timeout=10.0, gap_timeout=30.0)
 
 
-def reaching(origin: OriginId, next_sequence: int, chain_crc: int = 7) -> Position:
-    return Position(origin, Sequence(next_sequence), chain_crc)
+def reaching(origin: OriginId, next_sequence: int, chain_crc: int = 7) -> Progress:
+    return Progress(origin, SequenceNumber(next_sequence), chain_crc)
 
 
 def records(origin: OriginId, base_sequence: int, count: int) -> BatchHeader:
@@ -28,7 +28,7 @@ def _header(data: bytes, origin: OriginId, base_sequence: int) -> BatchHeader:
     stamped = stamp_local(
         verify(data),
         origin=origin,
-        base_sequence=Sequence(base_sequence),
+        base_sequence=SequenceNumber(base_sequence),
         previous_chain=chain_start(origin),
         base_offset=Offset(0),
         append_time_ms=1,
@@ -36,7 +36,7 @@ def _header(data: bytes, origin: OriginId, base_sequence: int) -> BatchHeader:
     return parse_header(stamped)
 
 
-def planner_with(*peers: tuple[str, OriginId], held: tuple[Position, ...] = (), **patience: float | None) -> Planner:
+def planner_with(*peers: tuple[str, OriginId], held: tuple[Progress, ...] = (), **patience: float | None) -> Planner:
     chosen = PATIENCE if not patience else Patience(**patience)  # type: ignore[arg-type]
     planner = Planner(HERE, {position.origin: position for position in held}, chosen)
     for name, origin in peers:
@@ -51,7 +51,7 @@ def test_a_peer_is_asked_for_its_own_origin_as_soon_as_its_stream_is_open() -> N
 
     planner.stream_opened("a", A, 0.0)
 
-    assert planner.commands() == [Want("a", A, Sequence(5), 9)]
+    assert planner.commands() == [Want("a", A, SequenceNumber(5), 9)]
 
 
 def test_the_own_origin_is_never_asked_for() -> None:
@@ -70,7 +70,7 @@ def test_after_a_new_origin_began_the_old_one_is_fetched_like_anybodys() -> None
 
     planner.local_origin_changed(B, 1.0)
 
-    assert planner.commands() == [Want("a", HERE, Sequence(3), 9)]
+    assert planner.commands() == [Want("a", HERE, SequenceNumber(3), 9)]
     assert planner.judge("a", records(HERE, 3, 4), 1.0) is Verdict.APPEND
 
 
@@ -107,7 +107,7 @@ def test_the_origin_takes_its_place_back_when_it_returns() -> None:
 
     planner.stream_opened("a", A, 1.0)
 
-    assert planner.commands() == [Unwant("b", A), Want("a", A, Sequence(1), 0)]
+    assert planner.commands() == [Unwant("b", A), Want("a", A, SequenceNumber(1), 0)]
 
 
 def test_a_peer_that_gets_farther_does_not_take_a_working_sources_place() -> None:
@@ -144,7 +144,7 @@ def test_a_hole_sends_the_planner_to_the_next_source() -> None:
 
     assert planner.judge("a", records(A, 3, 1), 0.0) is Verdict.HOLE
 
-    assert planner.commands() == [Unwant("a", A), Want("b", A, Sequence(1), 0)]
+    assert planner.commands() == [Unwant("a", A), Want("b", A, SequenceNumber(1), 0)]
 
 
 def test_a_batch_across_what_is_held_is_a_fork_and_the_origin_is_left_as_it_is() -> None:
@@ -177,7 +177,7 @@ def test_a_source_that_sends_nothing_while_another_is_ahead_is_set_aside_after_t
     assert planner.sources()[A] == "a"
     planner.handle_timer(7.0)
 
-    assert planner.commands() == [Unwant("a", A), Want("b", A, Sequence(1), 0)]
+    assert planner.commands() == [Unwant("a", A), Want("b", A, SequenceNumber(1), 0)]
 
 
 def test_a_source_whose_pass_has_not_come_to_an_origin_yet_is_not_set_aside_for_it() -> None:
@@ -190,7 +190,7 @@ def test_a_source_whose_pass_has_not_come_to_an_origin_yet_is_not_set_aside_for_
     planner.judge("a", records(A, 1, 5), 1.5)
     planner.handle_timer(2.5)
     assert planner.sources()[B] == "a"
-    planner.refused_by("a", Event(A, EventKind.DAMAGED, Sequence(9)), 3.0)
+    planner.refused_by("a", Refusal(A, RefusalKind.DAMAGED, SequenceNumber(9)), 3.0)
     planner.handle_timer(4.5)
     assert planner.sources()[B] == "a"
 
@@ -223,7 +223,7 @@ def test_who_was_set_aside_is_asked_again_later_even_if_its_stream_was_opened_an
     assert planner.next_deadline(2.0) == 10.0
     planner.handle_timer(10.0)
 
-    assert planner.commands() == [Want("a", A, Sequence(1), 0)]
+    assert planner.commands() == [Want("a", A, SequenceNumber(1), 0)]
 
 
 def test_a_gap_is_decided_only_after_everybody_refused_for_the_whole_timeout() -> None:
@@ -231,19 +231,19 @@ def test_a_gap_is_decided_only_after_everybody_refused_for_the_whole_timeout() -
     planner.positions_received("a", [reaching(A, 90)], 0.0)
     planner.positions_received("b", [reaching(A, 90)], 0.0)
 
-    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     assert planner.sources()[A] == "b"
-    planner.refused_by("b", Event(A, EventKind.DAMAGED, Sequence(20)), 0.0)
+    planner.refused_by("b", Refusal(A, RefusalKind.DAMAGED, SequenceNumber(20)), 0.0)
     assert A not in planner.sources()
     for now in (10.0, 20.0, 29.9):
         assert planner.sources() == {B: "b"}
         planner.handle_timer(now)
         for peer, resume in (("a", 50), ("b", 20)):  # each is asked once more, and says the same
             if planner.sources().get(A) == peer:
-                planner.refused_by(peer, Event(A, EventKind.BELOW_FLOOR, Sequence(resume)), now)
+                planner.refused_by(peer, Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(resume)), now)
 
     planner.handle_timer(30.0)
-    assert planner.commands()[-1] == Want("b", A, Sequence(20), 0)  # where least is lost
+    assert planner.commands()[-1] == Want("b", A, SequenceNumber(20), 0)  # where least is lost
     assert planner.judge("b", records(A, 20, 5), 30.1) is Verdict.APPEND_AFTER_GAP
     assert planner.judge("b", records(A, 25, 5), 30.1) is Verdict.APPEND
     assert planner.notices()[-1].kind == "replication_gap"
@@ -253,7 +253,7 @@ def test_no_gap_is_decided_while_somebody_who_reaches_farther_has_not_refused() 
     planner = planner_with(("a", A), ("b", B))
     planner.positions_received("b", [reaching(A, 90)], 0.0)
     planner.positions_received("a", [reaching(A, 90)], 0.0)
-    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     planner.set_aside("b", A, 0.0, "it stalled")
 
     assert A not in planner.sources()
@@ -276,8 +276,8 @@ def test_every_deadline_is_used_up_by_its_timer() -> None:
     planner = planner_with(("a", A), ("b", B))
     planner.positions_received("a", [reaching(A, 90)], 0.0)
     planner.positions_received("b", [reaching(A, 90), reaching(C, 9)], 0.0)
-    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
-    planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
+    planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     now = 0.0
     for _ in range(20):
         deadline = planner.next_deadline(now)
@@ -295,7 +295,7 @@ def test_what_the_log_did_not_take_is_asked_for_again_from_what_it_holds() -> No
 
     planner.append_failed(A, 1.0)
 
-    assert planner.commands() == [Unwant("a", A), Want("a", A, Sequence(1), 0)]
+    assert planner.commands() == [Unwant("a", A), Want("a", A, SequenceNumber(1), 0)]
 
 
 def test_a_peer_that_sent_garbage_is_set_aside_for_all_it_was_asked_for() -> None:
@@ -308,13 +308,13 @@ def test_a_peer_that_sent_garbage_is_set_aside_for_all_it_was_asked_for() -> Non
 
 
 def test_lag_is_measured_against_each_peer_that_has_the_origin() -> None:
-    planner = planner_with(("a", A), ("b", B), held=(Position(A, Sequence(5), 7, bytes=100),))
+    planner = planner_with(("a", A), ("b", B), held=(Progress(A, SequenceNumber(5), 7, bytes=100),))
 
-    planner.positions_received("a", [Position(A, Sequence(9), 8, bytes=300)], 10.0)
-    planner.positions_received("b", [Position(A, Sequence(7), 9, bytes=200)], 10.0)
+    planner.positions_received("a", [Progress(A, SequenceNumber(9), 8, bytes=300)], 10.0)
+    planner.positions_received("b", [Progress(A, SequenceNumber(7), 9, bytes=200)], 10.0)
 
     assert (planner.lag_behind("a", A, 12.0).records, planner.lag_behind("b", A, 12.0).records) == (4, 2)
-    planner.advanced([Position(A, Sequence(9), 8, bytes=300)], 12.0)
+    planner.advanced([Progress(A, SequenceNumber(9), 8, bytes=300)], 12.0)
     assert (
         planner.lag_behind("a", A, 12.0)
         == planner.lag_behind("b", A, 12.0)
@@ -326,28 +326,30 @@ def test_lag_is_measured_against_each_peer_that_has_the_origin() -> None:
 def test_a_gap_ends_where_somebody_has_something_not_where_nobody_may_ever_have() -> None:
     planner = planner_with(("a", A), ("b", B), gap_timeout=1.0, aside_timeout=10.0)
     planner.positions_received("a", [reaching(A, 5)], 0.0)
-    planner.refused_by("a", Event(A, EventKind.BELOW_FLOOR, Sequence(5)), 0.0)
+    planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(5)), 0.0)
     planner.handle_timer(1.0)
-    assert planner.commands()[-1] == Want("a", A, Sequence(5), 0)  # it keeps nothing: its next will be after the gap
+    assert planner.commands()[-1] == Want(
+        "a", A, SequenceNumber(5), 0
+    )  # it keeps nothing: its next will be after the gap
 
     planner.positions_received("b", [reaching(A, 90)], 2.0)
-    planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 2.0)
+    planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 2.0)
     planner.handle_timer(3.0)
 
-    assert planner.commands()[-1] == Want("b", A, Sequence(50), 0)
+    assert planner.commands()[-1] == Want("b", A, SequenceNumber(50), 0)
 
 
 def test_a_source_of_last_resort_that_hangs_does_not_hold_up_the_gap_for_ever() -> None:
     planner = planner_with(("a", A), ("b", B))
     planner.positions_received("a", [reaching(A, 90)], 0.0)
     planner.positions_received("b", [reaching(A, 90)], 0.0)
-    planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), 0.0)
+    planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     now = 0.0
     while now < 60.0 and planner.sources().get(A) != "b":
         now = planner.next_deadline(now) or 60.0
         planner.handle_timer(now)
         if planner.sources().get(A) == "b" and planner.commands()[-1].next_sequence != 50:
-            planner.refused_by("b", Event(A, EventKind.BELOW_FLOOR, Sequence(50)), now)
+            planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), now)
 
     assert planner.judge("b", records(A, 50, 5), now) is Verdict.APPEND_AFTER_GAP
     assert now >= PATIENCE.stall_timeout + 30.0
@@ -368,7 +370,7 @@ def test_a_source_that_is_slow_to_refuse_does_not_start_the_gap_timeout_over_aga
             elif isinstance(command, Want) and command.peer == "a":
                 answers_at = now + 2.2
         if now >= answers_at:
-            planner.refused_by("a", Event(A, EventKind.DAMAGED, Sequence(20)), now)
+            planner.refused_by("a", Refusal(A, RefusalKind.DAMAGED, SequenceNumber(20)), now)
             answers_at = 1e9
 
     assert verdict is Verdict.APPEND_AFTER_GAP

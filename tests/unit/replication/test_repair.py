@@ -2,19 +2,19 @@
 
 import itertools
 
-from proglog.replication.positions import Position
+from proglog.replication.progress import Progress
 from proglog.replication.repair import MAX_RETRY, Attempt, RepairPlan, SequenceRange
-from proglog.types import OriginId, Sequence
+from proglog.types import OriginId, SequenceNumber
 
 A, B = OriginId(b"a" * 16), OriginId(b"b" * 16)
 
 
 def lost(origin: OriginId, start: int, end: int) -> SequenceRange:
-    return SequenceRange(origin, Sequence(start), Sequence(end))
+    return SequenceRange(origin, SequenceNumber(start), SequenceNumber(end))
 
 
-def keeping(floor: int, next_sequence: int, origin: OriginId = A) -> dict[OriginId, Position]:
-    return {origin: Position(origin, Sequence(next_sequence), 7, Sequence(floor))}
+def keeping(floor: int, next_sequence: int, origin: OriginId = A) -> dict[OriginId, Progress]:
+    return {origin: Progress(origin, SequenceNumber(next_sequence), 7, SequenceNumber(floor))}
 
 
 def test_a_peer_that_keeps_the_range_is_asked_for_it() -> None:

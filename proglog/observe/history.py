@@ -1,0 +1,111 @@
+"""The last minutes, one frame a second: what sparklines are drawn from, what a pause walks back in, what is recorded.
+
+A frame stands for a whole snapshot. Consecutive frames share every value that did not change, and pack what does all
+the time, so ten minutes weigh little. Series are read off the numbers of the frames. Pure.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import TypeVar
+
+from proglog.observe.frame import Frame
+from proglog.observe.lag import IN_STEP
+from proglog.wire.model import ClusterSnapshot
+
+FRAME_SECONDS = 1.0
+CAPACITY = 600
+"""Frames kept: ten minutes."""
+
+_T = TypeVar("_T")
+
+
+def shared(new: ClusterSnapshot, old: ClusterSnapshot | None) -> ClusterSnapshot:
+    """Returns ``new`` built from the values of ``old`` wherever the two are equal."""
+    if old is None:
+        return new
+    return replace(
+        new,
+        node=old.node if old.node == new.node else new.node,
+        members=_shared(new.members, old.members),
+        origins=_shared(new.origins, old.origins),
+        peers=_shared(new.peers, old.peers),
+        segments=_shared(new.segments, old.segments),
+        events=_shared(new.events, old.events),
+    )
+
+
+def _shared(new: tuple[_T, ...], old: tuple[_T, ...]) -> tuple[_T, ...]:
+    if new == old:
+        return old
+    kept = tuple(before if after == before else after for after, before in zip(new, old, strict=False))
+    return kept + new[len(kept) :]
+
+
+Counter = Callable[[Frame], int]
+Gauge = Callable[[Frame], float]
+
+
+def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
+    """Returns how fast ``counter`` grew between each two frames, per second; a restart or a gap counts as 0."""
+    return [_rate(before, after, counter) for before, after in pairwise(frames)]
+
+
+def _rate(before: Frame, after: Frame, counter: Counter) -> float:
+    same_run = _run(before) == _run(after)
+    seconds = (after.agent_ms - before.agent_ms) / 1000
+    if not (same_run and after.live and seconds > 0):
+        return 0.0
+    return max(counter(after) - counter(before), 0) / seconds
+
+
+def _run(frame: Frame) -> tuple[str, bytes, int]:
+    """Identifies whose counters these are: an agent, from one start to the next."""
+    node = frame.outline.node
+    return node.name, node.origin, node.started_at_ms
+
+
+def rate_now(frames: Sequence[Frame], counter: Counter, seconds: int = 3) -> float:
+    """Returns the growth per second of ``counter`` over the last ``seconds`` frames, smoothed as one interval."""
+    recent = frames[-seconds - 1 :]
+    return _rate(recent[0], recent[-1], counter) if len(recent) > 1 else 0.0
+
+
+def levels(frames: Sequence[Frame], gauge: Gauge) -> list[float]:
+    """Returns ``gauge`` of each frame."""
+    return [gauge(frame) for frame in frames]
+
+
+def appended(frame: Frame) -> int:
+    """Records appended by the agent since it started, copies included."""
+    return frame.outline.log.records_appended
+
+
+def appended_bytes(frame: Frame) -> int:
+    """Bytes appended by the agent since it started, copies included."""
+    return frame.outline.log.bytes_appended
+
+
+def served(frame: Frame) -> int:
+    """Records served to consumers by the agent since it started."""
+    return frame.outline.log.records_served
+
+
+def written_by(member: str) -> Counter:
+    """Returns the counter of the records that originate from a member, as far as the agent holds them."""
+    return lambda frame: frame.written.get(member, 0)
+
+
+def total_lag(frame: Frame) -> float:
+    """Records that peers have and the agent lacks, each origin counted once at its worst."""
+    return float(frame.lag.records)
+
+
+def lag_behind(peer: str) -> Gauge:
+    """Returns the gauge of how many records of a peer the agent lacks."""
+    return lambda frame: float(frame.lag_behind.get(peer, IN_STEP).records)
+
+
+def lag_age_behind(peer: str) -> Gauge:
+    """Returns the gauge of how many seconds the agent is behind a peer, in the origin where that is worst."""
+    return lambda frame: frame.lag_behind.get(peer, IN_STEP).age_ms / 1000

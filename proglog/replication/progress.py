@@ -1,0 +1,46 @@
+"""What two nodes tell each other about how far their logs reach."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from proglog.types import OriginId, SequenceNumber
+
+FIRST_SEQUENCE = SequenceNumber(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far one log durably reaches in one origin."""
+
+    origin: OriginId
+    next_sequence: SequenceNumber
+    """One past the last durable sequence; 1 for nothing."""
+    chain_crc: int = 0
+    """The origin's chain checksum there."""
+    floor_sequence: SequenceNumber = FIRST_SEQUENCE
+    """The lowest sequence still kept."""
+    last_append_ms: int = 0
+    """When the last batch was appended there, milliseconds since 1970 on that node's clock."""
+    bytes: int = 0
+    """Of the origin's batches kept there."""
+    node_name: str = ""
+    """Whose origin it is, as its first batch says."""
+
+
+class RefusalKind(Enum):
+    """Why a source cannot go on with an origin; the names are the wire's."""
+
+    UNKNOWN_ORIGIN = "it has nothing of this origin"
+    BELOW_FLOOR = "retention removed that"
+    FORKED = "its history is another"
+    DAMAGED = "that is damaged there"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A source cannot go on with an origin."""
+
+    origin: OriginId
+    kind: RefusalKind
+    sequence: SequenceNumber
+    """The first that can be had after what is missing; for ``FORKED``: where the histories were compared."""

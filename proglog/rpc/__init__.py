@@ -1,1 +1,0 @@
-"""The gRPC surface: services, interceptors, the error table, the server."""

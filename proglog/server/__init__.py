@@ -1,0 +1,1 @@
+"""The gRPC server: services, interceptors, and how a log is read for consumers and followers."""

@@ -1,0 +1,84 @@
+"""``acks=k``: an answer that waits until a batch is durable on k nodes.
+
+::
+
+    acks   0, 1   this node                          no waiting
+           k      this node and k - 1 followers      refused when the cluster has fewer servers alive
+           ALL    every server alive when the batch arrives
+
+A wait that ends without enough copies is not a failure: the batch is durable here and reaches the others when it can.
+Its outcome is *unknown* to whoever asked, and the answer says on how many nodes it was by then.
+
+A follower that was refused the batch, since damage or retention took it here first, passes over it after a while, and
+then reports as if it had it. So copies count only while the batch is here, where they come from.
+"""
+
+from collections.abc import Callable
+
+from proglog.errors import DeadlineError, InvalidRequestError, TooFewServersError
+from proglog.log.model import Appended
+from proglog.server.followers import Followers
+from proglog.wire.contract import ALL_ACKS
+
+DEFAULT_TIMEOUT_MS = 10_000
+MAX_TIMEOUT_MS = 600_000
+
+
+class Acks:
+    """Waits for copies."""
+
+    def __init__(
+        self, followers: Followers, servers_alive: Callable[[], int], is_here: Callable[[Appended], bool]
+    ) -> None:
+        """Count what followers report.
+
+        Args:
+            followers: Who has how much.
+            servers_alive: How many there are, this node too; asked anew for each batch.
+            is_here: Whether this node's log can still give a batch to others.
+        """
+        self._followers = followers
+        self._servers_alive = servers_alive
+        self._is_here = is_here
+
+    def nodes_for(self, acks: int) -> int:
+        """Return on how many nodes a batch must be durable, this one included.
+
+        Raises:
+            TooFewServersError: There are not so many.
+        """
+        if acks <= 1:
+            return 1
+        alive = max(1, self._servers_alive())
+        if acks == ALL_ACKS:
+            return alive
+        if acks > alive:
+            raise TooFewServersError(acks, alive)
+        return acks
+
+    def nodes_at_most(self, acks: int) -> int:
+        """As :meth:`nodes_for`, but fewer where there are fewer."""
+        return min(max(1, acks), max(1, self._servers_alive()))
+
+    async def wait(self, appended: Appended, nodes: int, timeout_ms: int) -> int:
+        """Return on how many nodes ``appended`` is durable: ``nodes`` of them, or fewer when the time is over."""
+        if nodes <= 1:
+            return 1
+        origin, end = appended.origin, appended.next_sequence
+        try:
+            await self._followers.wait_replicated(origin, end, nodes - 1, timeout_ms / 1000)
+            copies = nodes - 1
+        except DeadlineError:
+            copies = self._followers.copies(origin, end)
+        return 1 + copies if self._is_here(appended) else 1
+
+
+def timeout_ms_of(requested_ms: int) -> int:
+    """Return how long to wait for copies, in milliseconds; 0 asks for the default.
+
+    Raises:
+        InvalidRequestError: Longer than ``MAX_TIMEOUT_MS``.
+    """
+    if requested_ms > MAX_TIMEOUT_MS:
+        raise InvalidRequestError(f"ack_timeout_ms={requested_ms}: expected at most {MAX_TIMEOUT_MS}")
+    return requested_ms or DEFAULT_TIMEOUT_MS

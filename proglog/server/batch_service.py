@@ -1,0 +1,244 @@
+"""The fast path, ``proglog.v1.Batches``: whole batches in, slices of the store out."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from proglog.api.v1 import batches_pb2, batches_pb2_grpc
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
+from proglog.log.log import Log
+from proglog.log.model import LogCursor
+from proglog.record.batch import VerifiedBatch, verify
+from proglog.record.scan import headers
+from proglog.server.acks import Acks, timeout_ms_of
+from proglog.server.commit_log import CommitLog
+from proglog.server.context import Context
+from proglog.server.same_log import check_same_log
+from proglog.server.vector import VectorPass, after_damage, offset_at, positions_at
+from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
+from proglog.wire.contract import LOG_KEY
+from proglog.wire.cursors import cursor_message, positions_of
+
+MAX_IN_FLIGHT = 64
+"""Batches of one stream that wait for their sync."""
+DEFAULT_READ_BYTES = 256 * 1024
+MAX_READ_BYTES = 2 * 1024 * 1024
+NO_END = Offset((1 << 63) - 1)
+
+Waiting = asyncio.Queue[asyncio.Task[batches_pb2.ProduceBatchResponse] | None]
+
+
+class BatchService(batches_pb2_grpc.BatchesServicer):
+    """Batch produce and batch consume."""
+
+    def __init__(self, commit_log: CommitLog, acks: Acks) -> None:
+        """Serve ``commit_log``; ``acks`` waits for copies on other nodes."""
+        self._commit_log = commit_log
+        self._acks = acks
+
+    async def Produce(  # noqa: N802 - gRPC's name
+        self, request_iterator: AsyncIterator[batches_pb2.ProduceBatchRequest], context: Context
+    ) -> AsyncIterator[batches_pb2.ProduceBatchResponse]:
+        """Append each batch; answer in order, each when it is durable on as many nodes as it asks for.
+
+        A copy that is slow holds up answers, not the appends of the batches behind it.
+
+        Raises:
+            MalformedBatchError: What came is not a producer's batch; those before it are answered first.
+            TooFewServersError: A batch asks for more nodes than there are; it is not appended.
+            StorageError: The disk refused.
+        """
+        await context.send_initial_metadata(((LOG_KEY, self._commit_log.log.origin),))
+        waiting: Waiting = asyncio.Queue(MAX_IN_FLIGHT)
+        receiving = asyncio.create_task(self._receive(request_iterator, waiting), name="produce-receive")
+        try:
+            while (answering := await waiting.get()) is not None:
+                yield await answering
+            await receiving  # an error that ended it
+        finally:
+            receiving.cancel()
+            while not waiting.empty():
+                left = waiting.get_nowait()
+                if left is not None:
+                    left.cancel()  # the wait, not the append: that may still happen, and was never answered
+
+    async def _receive(self, requests: AsyncIterator[batches_pb2.ProduceBatchRequest], waiting: Waiting) -> None:
+        try:
+            async for request in requests:
+                nodes = self._acks.nodes_for(request.acks)
+                timeout_ms = timeout_ms_of(request.ack_timeout_ms)
+                answer = self._append(_producers_batch(request.batch), nodes, timeout_ms)
+                await waiting.put(asyncio.create_task(answer))
+        finally:
+            await waiting.put(None)
+
+    async def _append(self, batch: VerifiedBatch, nodes: int, timeout_ms: int) -> batches_pb2.ProduceBatchResponse:
+        appended = await self._commit_log.append(batch)
+        copies = await self._acks.wait(appended, nodes, timeout_ms)
+        return batches_pb2.ProduceBatchResponse(
+            base_offset=appended.base_offset,
+            end_offset=appended.end_offset,
+            origin=appended.origin,
+            base_sequence=appended.base_sequence,
+            copies=copies,
+            unconfirmed=copies < nodes,
+            duplicate=appended.duplicate,
+        )
+
+    async def Consume(  # noqa: N802 - gRPC's name
+        self, request: batches_pb2.ConsumeBatchesRequest, context: Context
+    ) -> AsyncIterator[batches_pb2.ConsumeBatchesResponse]:
+        """Yield the resolved range, then batches up to its end; with ``follow``, wait for what comes.
+
+        Raises:
+            OffsetOutOfRangeError: A place in the request is not in the log.
+            OtherLogError: The offset in the request was read from another log.
+            PositionGoneError: What the cursor wants is not here any more.
+            DataLossError: A damaged range stands in the way.
+        """
+        del context
+        reading = _Reading(self._commit_log, request)
+        yield reading.first_answer()
+        while not reading.over:
+            answer = await reading.next_answer()
+            if answer is not None:
+                yield answer
+
+
+class _Reading:
+    """One consumer's way through its range."""
+
+    def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest) -> None:
+        self._commit_log = commit_log
+        self._log = commit_log.log
+        self._max_bytes = min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES)
+        self._skip_gone = request.skip_gone
+        self._pass: VectorPass | None = None
+        self._cursor: LogCursor
+        self._offset: Offset
+        self._end = _end(self._log, request)
+        if request.HasField("cursor"):
+            self._start_at_cursor(request)
+        else:
+            self._start_at_place(request)
+
+    @property
+    def over(self) -> bool:
+        """Whether everything in the range was sent."""
+        return self._offset >= self._end
+
+    def first_answer(self) -> batches_pb2.ConsumeBatchesResponse:
+        """Return what range it is, of which log."""
+        positions = self._pass.positions if self._pass else positions_at(self._log, self._offset)
+        return batches_pb2.ConsumeBatchesResponse(
+            start_offset=self._offset,
+            end_offset=max(self._offset, self._end),
+            cursor=cursor_message(positions),
+            log=self._log.origin,
+            gone=self._gone(),
+        )
+
+    async def next_answer(self) -> batches_pb2.ConsumeBatchesResponse | None:
+        """Return what comes next, after waiting for it; ``None`` when nothing of it is wanted."""
+        try:
+            data, self._cursor = await self._commit_log.read(self._cursor, self._max_bytes)
+        except DataLossError as exc:
+            if not self._skip_gone:
+                raise
+            self._cursor, self._offset = after_damage(self._log, exc)
+            return None
+        except OffsetOutOfRangeError:
+            if self._pass is None:
+                raise
+            self._begin_pass(self._pass.positions)  # retention has overtaken it: what that took is told
+            return None
+        if not data:
+            await self._commit_log.wait_for_data(self._cursor)
+            return None
+        before = self._offset
+        data, self._offset = _up_to(data, self._offset, self._end)
+        if self._pass is not None:
+            data = self._pass.take(data)
+        gone = self._gone()
+        if not data and not gone:
+            return None
+        self._commit_log.records_served += self._offset - before
+        return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone)
+
+    def _start_at_place(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
+        log = self._log
+        if request.expected_log and request.start.WhichOneof("at") == "offset":
+            check_same_log(log, request.expected_log, Offset(request.start.offset))
+        self._offset = _resolve(log, request.start) if request.HasField("start") else log.start_offset
+        self._cursor = log.seek(self._offset)
+
+    def _start_at_cursor(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
+        if request.HasField("start"):
+            raise InvalidRequestError("a request has a start or a cursor, not both")
+        self._begin_pass(positions_of(request.cursor))
+
+    def _begin_pass(self, positions: Mapping[OriginId, SequenceNumber]) -> None:
+        begun = VectorPass(self._log, positions, skip_gone=self._skip_gone)
+        self._pass = begun
+        try:
+            self._cursor, self._offset = begun.cursor, offset_at(self._log, begun.cursor)
+        except DataLossError as exc:
+            if not self._skip_gone:
+                raise
+            self._cursor, self._offset = after_damage(self._log, exc)
+
+    def _gone(self) -> list[batches_pb2.Gone]:
+        return [
+            batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
+            for each in (self._pass.gone() if self._pass else ())
+        ]
+
+
+def _producers_batch(data: bytes) -> VerifiedBatch:
+    batch = verify(data)
+    header = batch.header
+    if header.batch_bytes != len(data):
+        raise InvalidRequestError(f"one batch a message: it has {header.batch_bytes} bytes, the message {len(data)}")
+    if header.is_control:
+        raise InvalidRequestError("a producer's batch has records; control batches are the server's")
+    if header.origin != NO_ORIGIN or header.base_sequence or header.base_offset:
+        raise InvalidRequestError("a producer's batch has no origin, sequence or offset yet: the server stamps it")
+    return batch
+
+
+def _resolve(log: Log, place: batches_pb2.Place) -> Offset:
+    start, end = log.start_offset, log.end_offset
+    match place.WhichOneof("at"):
+        case "after_start":
+            offset = start + place.after_start
+        case "before_end":
+            return Offset(max(start, end - place.before_end))
+        case "time_ms":
+            return log.seek_time(place.time_ms)
+        case "offset":
+            offset = place.offset
+        case _:
+            raise InvalidRequestError("a place is empty: set offset, after_start, before_end or time_ms")
+    if not start <= offset <= end:
+        raise OffsetOutOfRangeError(offset, start, end)
+    return Offset(offset)
+
+
+def _end(log: Log, request: batches_pb2.ConsumeBatchesRequest) -> Offset:
+    if not request.HasField("end"):
+        return NO_END if request.follow else log.end_offset
+    if request.follow and request.end.WhichOneof("at") == "offset":
+        return Offset(request.end.offset)  # it may still be to come
+    return _resolve(log, request.end)
+
+
+def _up_to(data: bytes, offset: Offset, end: Offset) -> tuple[bytes, Offset]:
+    """Return the batches of ``data`` that start before ``end``, and the offset after them."""
+    if end == NO_END:
+        for _, header in headers(data):
+            offset = max(offset, header.end_offset)
+        return data, offset
+    for position, header in headers(data):
+        if header.base_offset >= end:
+            return data[:position], end
+        offset = max(offset, header.end_offset)
+    return data, offset

@@ -1,0 +1,225 @@
+"""One follower's way through a log: which batches it is sent next, and what it is told when that is not possible.
+
+One pass over the log in its own order serves all origins that a follower wants, since within a log each origin's
+batches stand in sequence. No sockets, no waiting: :mod:`proglog.server.replication_service` brings those. ::
+
+    want(origin, n)     behind the pass  ->  the pass goes back to it; origins already sent are passed over
+                        below the floor  ->  BELOW_FLOOR          chains differ at n  ->  FORKED
+    batch met           its sequence is the next wanted  ->  sent as it is stored
+                        before it        ->  passed over
+                        after it         ->  BELOW_FLOOR or DAMAGED, and the origin is wanted no more: never a hole
+                        its checksums do not agree with it  ->  passed over, as if it were not there
+
+Checksums are looked at once more before bytes leave: they cost a tenth of a millisecond a megabyte, and a follower
+that is sent rot can only hang up, while one that is told of damage asks somebody else.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from struct import Struct
+
+from proglog.errors import (
+    DataLossError,
+    InvalidRequestError,
+    MalformedBatchError,
+    NotFoundError,
+    OffsetOutOfRangeError,
+    StorageError,
+)
+from proglog.log.log import Log
+from proglog.log.model import LogCursor, OriginState
+from proglog.record.batch import HEADER_BYTES, BatchHeader, verify_checksums
+from proglog.replication.progress import Progress, Refusal, RefusalKind
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
+
+MAX_WANTED = 4096
+"""Origins that one follower may want at a time."""
+
+_BATCH_BYTES = Struct("<24xI")
+
+
+class Feed:
+    """Tell it what is wanted, read the log at ``cursor``, and give what was read to :meth:`take`."""
+
+    def __init__(self, log: Log) -> None:
+        """Start at the durable end of ``log``, with nothing wanted."""
+        self.log = log
+        self.cursor = log.end_cursor
+        """Where to read next."""
+        self.sent: dict[OriginId, tuple[SequenceNumber, int]] = {}
+        """Where the last batch sent of each origin ends, and the chain checksum there: what will be reported next."""
+        self._wanted: dict[OriginId, SequenceNumber] = {}
+        self._events: list[Refusal] = []
+        self._left_out = False
+        """The pass went over something unreadable: what ended an origin may have stood there."""
+        self._told: dict[OriginId, OriginState] = {}
+
+    def want(self, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> None:
+        """Send ``origin`` from ``next_sequence`` on; ``chain_crc`` is the follower's, there; 0 if it has none.
+
+        Raises:
+            InvalidRequestError: More than ``MAX_WANTED`` origins.
+        """
+        if origin not in self._wanted and len(self._wanted) >= MAX_WANTED:
+            raise InvalidRequestError(f"one stream may want {MAX_WANTED} origins")
+        state = self.log.origins().get(origin)
+        if state is not None and not self._can_serve(state, origin, next_sequence, chain_crc):
+            self._wanted.pop(origin, None)
+            return
+        self._wanted[origin] = next_sequence  # of an origin that is not here yet, too: it may be on its way
+
+    def unwant(self, origin: OriginId) -> None:
+        """Send no more of ``origin``."""
+        self._wanted.pop(origin, None)
+
+    def take(self, cursor: LogCursor, data: bytes, following: LogCursor) -> bytes:
+        """Return what is wanted of ``data``, read at ``cursor``: all of it, unchanged, in the common case."""
+        if cursor != self.cursor:
+            return b""  # a want moved the pass back while that was being read
+        self.cursor = following
+        runs: list[tuple[int, int]] = []
+        sound_bytes = 0
+        for position, header in sound_batches(data):
+            sound_bytes += header.batch_bytes
+            expected = self._wanted.get(header.origin)
+            if expected is None or header.next_sequence <= expected:
+                continue
+            if header.base_sequence > expected:
+                self._refuse(header.origin, expected, header.base_sequence)
+                continue
+            self._wanted[header.origin] = header.next_sequence
+            self.sent[header.origin] = header.next_sequence, header.chain_crc
+            end = position + header.batch_bytes
+            if runs and runs[-1][1] == position:
+                runs[-1] = (runs[-1][0], end)
+            else:
+                runs.append((position, end))
+        if sound_bytes < len(data):
+            with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
+                self.log.recheck(cursor)
+        if runs == [(0, len(data))]:
+            return data
+        return b"".join(data[start:end] for start, end in runs)
+
+    def skip_unreadable(self, cause: DataLossError | OffsetOutOfRangeError) -> None:
+        """The log could not be read at ``cursor``: go on after what is damaged, or with what retention has left."""
+        before = self.cursor
+        self.cursor = after_damage(self.log, cause) if isinstance(cause, DataLossError) else self._start()
+        if self.cursor <= before:
+            self.cursor = self.log.end_cursor
+        self._left_out = True
+
+    def pass_over_everything(self) -> bool:
+        """Move to the durable end if nothing before it is wanted; return whether that is so."""
+        end = self.log.end_cursor  # before the origins: what is appended between the two is met by the next pass
+        origins = self.log.origins()
+        if any(origin in origins and origins[origin].next_sequence > self._wanted[origin] for origin in self._wanted):
+            return False
+        self.cursor = end
+        return True
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything durable has been passed."""
+        return self.cursor == self.log.end_cursor
+
+    def events(self) -> list[Refusal]:
+        """Return what the follower has to be told, and forget it."""
+        if self._left_out and self.at_end:
+            self._left_out = False
+            self._refuse_the_lost_ends()
+        events, self._events = self._events, []
+        return events
+
+    def has_news(self) -> bool:
+        """Whether :meth:`changed_positions` would return any."""
+        return any(self._told.get(origin) is not state for origin, state in self.log.origins().items())
+
+    def changed_positions(self) -> list[Progress]:
+        """Return the positions that the follower has not been told yet, and count them as told."""
+        changed = []
+        for origin, state in self.log.origins().items():
+            if self._told.get(origin) is not state:
+                self._told[origin] = state
+                changed.append(position_in(origin, state))
+        return changed
+
+    def _can_serve(self, state: OriginState, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> bool:
+        if next_sequence < state.floor_sequence:
+            self._say(origin, RefusalKind.BELOW_FLOOR, state.floor_sequence)
+            return False
+        if chain_crc and next_sequence == state.next_sequence and chain_crc != state.chain_crc:
+            self._say(origin, RefusalKind.FORKED, next_sequence)
+            return False
+        if next_sequence < state.next_sequence:
+            try:
+                self.cursor = min(self.cursor, self.log.seek_sequence(origin, next_sequence))
+            except NotFoundError:
+                # It stands in a damaged range. What follows that range is met by the pass, which then says where.
+                self.cursor = min(self.cursor, self.log.seek_segment(origin, next_sequence) or self._start())
+        return True
+
+    def _start(self) -> LogCursor:
+        return LogCursor(self.log.start_offset, FilePosition(0))
+
+    def _refuse(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
+        del self._wanted[origin]
+        state = self.log.origins().get(origin)
+        removed = state is not None and expected < state.floor_sequence
+        self._say(origin, RefusalKind.BELOW_FLOOR if removed else RefusalKind.DAMAGED, found)
+
+    def _refuse_the_lost_ends(self) -> None:
+        """Of some origins nothing follows what could not be read: without a word, a follower would wait for ever."""
+        states = self.log.origins()
+        for origin, expected in list(self._wanted.items()):
+            state = states.get(origin)
+            if state is not None and expected < state.next_sequence:
+                self._refuse(origin, expected, state.next_sequence)
+
+    def _say(self, origin: OriginId, kind: RefusalKind, sequence: SequenceNumber) -> None:
+        self._events.append(Refusal(origin, kind, sequence))
+
+
+def sound_batches(data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+    """Yield (position, header) of the batches whose checksums agree with them."""
+    position = 0
+    while position < len(data):
+        try:
+            header = verify_checksums(data, position).header
+        except MalformedBatchError:
+            (batch_bytes,) = _BATCH_BYTES.unpack_from(data, position)  # the log cut ``data`` by it: it can be followed
+            position += max(batch_bytes, HEADER_BYTES)
+        else:
+            yield position, header
+            position += header.batch_bytes
+
+
+def after_damage(log: Log, damage: DataLossError) -> LogCursor:
+    """Return the place after a damaged range, and those that follow it at once; the end if there is nothing else."""
+    end = damage.end
+    while end < log.end_offset:
+        try:
+            return log.seek(Offset(end))
+        except DataLossError as exc:
+            end = max(exc.end, end + 1)
+        except OffsetOutOfRangeError:
+            return LogCursor(log.start_offset, FilePosition(0))  # retention was faster
+    return log.end_cursor
+
+
+def position_in(origin: OriginId, state: OriginState) -> Progress:
+    """Return a log's state of an origin as a position."""
+    return Progress(
+        origin,
+        state.next_sequence,
+        state.chain_crc,
+        state.floor_sequence,
+        state.last_append_ms,
+        state.bytes,
+        state.node_name,
+    )
+
+
+def positions_in(log: Log) -> list[Progress]:
+    """Return how far a log reaches, in each origin."""
+    return [position_in(origin, state) for origin, state in log.origins().items()]

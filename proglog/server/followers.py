@@ -1,0 +1,88 @@
+"""Who has how much of what this node serves: followers' durable positions, as they report them.
+
+``acks=k`` counts them: a record is on k nodes once k - 1 followers report its origin beyond its sequence.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from proglog.errors import DeadlineError
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.types import OriginId, SequenceNumber
+
+MAX_FOLLOWERS = 1024
+MAX_ORIGINS = 4096
+
+
+class Followers:
+    """Positions by follower and origin. A follower that goes away keeps its last: durable stays durable."""
+
+    def __init__(self) -> None:
+        self._positions: dict[str, dict[OriginId, Progress]] = {}
+        self._waiting: dict[OriginId, asyncio.Event] = {}
+        self._waiters = 0
+        self.hurried = asyncio.Event()
+        """Set while somebody waits for copies."""
+
+    def begin(self, follower: str) -> None:
+        """``follower`` opened a stream, and will report all it has: its directory may be another than before."""
+        self._positions.pop(follower, None)
+        if len(self._positions) >= MAX_FOLLOWERS:
+            self._positions.pop(next(iter(self._positions)))
+        self._positions[follower] = {}
+
+    def report(self, follower: str, positions: Iterable[Progress]) -> None:
+        """Remember what ``follower`` says is durable there, and wake who waits for it."""
+        held = self._positions.setdefault(follower, {})
+        for position in positions:
+            if position.origin in held or len(held) < MAX_ORIGINS:
+                held[position.origin] = position
+                self._wake(position.origin)
+
+    def positions_of(self, follower: str) -> dict[OriginId, Progress]:
+        """Return what ``follower`` last said."""
+        return dict(self._positions.get(follower, {}))
+
+    def copies(self, origin: OriginId, next_sequence: SequenceNumber) -> int:
+        """Return how many followers hold ``origin`` durably up to ``next_sequence``, that one excluded."""
+        return sum(
+            positions[origin].floor_sequence < next_sequence <= positions[origin].next_sequence
+            for positions in self._positions.values()
+            if origin in positions
+        )
+
+    async def wait_replicated(
+        self, origin: OriginId, next_sequence: SequenceNumber, copies: int, within: float
+    ) -> None:
+        """Return once ``copies`` followers hold ``origin`` durably up to ``next_sequence``, that one excluded.
+
+        Args:
+            origin: Usually this node's.
+            next_sequence: One past the record's sequence.
+            copies: Besides this node's own.
+            within: Seconds.
+
+        Raises:
+            DeadlineError: They do not, yet. The record is durable here, and will reach them when it can.
+        """
+        assert next_sequence > FIRST_SEQUENCE
+        self._waiters += 1
+        self.hurried.set()
+        try:
+            async with asyncio.timeout(within):
+                while self.copies(origin, next_sequence) < copies:
+                    await self._waiting.setdefault(origin, asyncio.Event()).wait()
+        except TimeoutError:
+            there = self.copies(origin, next_sequence)
+            raise DeadlineError(
+                f"durable here and on {there} of {copies} other nodes after {within:g} s; the copies may still arrive"
+            ) from None
+        finally:
+            self._waiters -= 1
+            if not self._waiters:
+                self.hurried.clear()
+
+    def _wake(self, origin: OriginId) -> None:
+        waiting = self._waiting.pop(origin, None)
+        if waiting is not None:
+            waiting.set()

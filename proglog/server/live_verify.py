@@ -1,0 +1,156 @@
+"""Checking a log that is in use: every batch of its segments, and whether the index finds them.
+
+What ``proglog verify`` does to a stopped agent's directory, short of the chain across segments. It reads like any
+reader, half of the time at most, and hashes on another thread: appends and other readers go on. Damage that the log did
+not know of is told to it, so that its repair begins. What the kernel holds in memory is checked as it is there.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from proglog.errors import DataLossError, MalformedBatchError, NotFoundError, OffsetOutOfRangeError, ProglogError
+from proglog.log.log import Log
+from proglog.log.model import LogCursor, SegmentInfo
+from proglog.record import columns
+from proglog.record.batch import HEADER_BYTES, BatchHeader
+from proglog.server.commit_log import CommitLog
+from proglog.server.feed import after_damage, sound_batches
+from proglog.types import FilePosition, Offset
+from proglog.wire.model import DamagedRange, Verified
+
+READ_BYTES = 4 * 2**20
+MAX_PROBLEMS = 1_000
+"""Told of one verification; there is enough to do by then."""
+
+
+async def verify_live(commit_log: CommitLog, base_offset: Offset | None) -> AsyncIterator[Verified]:
+    """Yield how far it is after each portion; the last one is ``finished``.
+
+    Args:
+        commit_log: Whose log.
+        base_offset: Of the segment; ``None``: every segment there is now.
+
+    Raises:
+        NotFoundError: No segment begins there.
+        StorageError: The disk could not be read.
+    """
+    segments = [each for each in commit_log.log.segments() if base_offset in (None, each.base_offset)]
+    if not segments:
+        raise NotFoundError(f"no segment begins at offset {base_offset}: `proglog segments` lists them")
+    run = _Run(commit_log, sum(segment.bytes for segment in segments))
+    for segment in segments:
+        async for done in run.check(segment):
+            yield done
+    yield replace(run.done, bytes_done=run.done.bytes_total, finished=True)
+
+
+@dataclass(slots=True)
+class _Portion:
+    """What was found in one stretch of a store."""
+
+    sound_bytes: int = 0
+    batches: int = 0
+    records: int = 0
+    end_offset: int = 0
+    problems: list[DamagedRange] = field(default_factory=list)
+
+
+class _Run:
+    def __init__(self, commit_log: CommitLog, total: int) -> None:
+        self._commit_log = commit_log
+        self.done = Verified(bytes_done=0, bytes_total=total, batches=0, records=0)
+
+    async def check(self, segment: SegmentInfo) -> AsyncIterator[Verified]:
+        """Check one segment as far as it went when this began."""
+        log = self._commit_log.log
+        cursor = LogCursor(segment.base_offset, FilePosition(0))
+        before = self.done.bytes_done
+        while cursor.segment == segment.base_offset:
+            started = time.monotonic()
+            try:
+                data, following = await self._commit_log.read(cursor, READ_BYTES)
+                if following.segment != segment.base_offset or not data:
+                    break
+                portion = await asyncio.to_thread(_checked, log, cursor, data)
+                if portion.sound_bytes < len(data):
+                    await asyncio.to_thread(log.recheck, cursor)
+                    if await self._is_known(cursor, len(data)):
+                        continue  # the next read says what cannot be read
+                    portion.problems.append(_problem(portion.end_offset, segment.end_offset, "read wrong, once"))
+            except DataLossError as exc:
+                self._add(_Portion(problems=[_problem(exc.start, exc.end, str(exc))]), self.done.bytes_done)
+                yield self.done
+                cursor = after_damage(log, exc)
+                continue
+            except OffsetOutOfRangeError:
+                break  # retention was faster
+            cursor = following
+            self._add(portion, before + following.position)
+            yield self.done
+            if portion.end_offset >= segment.end_offset:
+                break
+            await asyncio.sleep(time.monotonic() - started)  # half of the time is left to others
+        self.done = replace(self.done, bytes_done=before + segment.bytes)
+
+    async def _is_known(self, cursor: LogCursor, size: int) -> bool:
+        """Return whether the log, having looked again, reads less there than it did."""
+        try:
+            data, _ = await self._commit_log.read(cursor, READ_BYTES)
+        except ProglogError:
+            return True
+        return len(data) < size
+
+    def _add(self, portion: _Portion, bytes_done: int) -> None:
+        done = self.done
+        self.done = replace(
+            done,
+            bytes_done=min(bytes_done, done.bytes_total),
+            batches=done.batches + portion.batches,
+            records=done.records + portion.records,
+            problems=(*done.problems, *portion.problems)[:MAX_PROBLEMS],
+        )
+
+
+def _checked(log: Log, cursor: LogCursor, data: bytes) -> _Portion:
+    """Check whole batches that were read at ``cursor``; on a thread of its own."""
+    found = _Portion()
+    for position, header in sound_batches(data):
+        found.sound_bytes += header.batch_bytes
+        found.batches += 1
+        found.records += header.record_count
+        found.end_offset = header.end_offset
+        what = _columns_of(data, position, header)
+        if not what and not position:
+            what = _index_of(log, cursor, header)
+        if what:
+            found.problems.append(_problem(header.base_offset, header.end_offset, what))
+    return found
+
+
+def _columns_of(data: bytes, position: int, header: BatchHeader) -> str:
+    """Return what is wrong inside a batch whose checksums agree."""
+    if header.is_control:
+        return ""
+    payload = memoryview(data)[position + HEADER_BYTES : position + header.batch_bytes]
+    try:
+        columns.check(payload, header.record_count)
+    except MalformedBatchError as exc:
+        return str(exc)
+    return ""
+
+
+def _index_of(log: Log, cursor: LogCursor, header: BatchHeader) -> str:
+    """Return what is wrong with where the index finds a batch that stands at ``cursor``."""
+    if header.is_control:
+        return ""
+    try:
+        found = log.seek(header.base_offset)
+    except ProglogError as exc:
+        return f"the index does not find it: {exc}"
+    return "" if found == cursor else f"the index finds it at byte {found.position}; it stands at {cursor.position}"
+
+
+def _problem(start: int, end: int, detail: str) -> DamagedRange:
+    return DamagedRange(start_offset=start, end_offset=end, detail=detail)

@@ -1,0 +1,114 @@
+"""Named positions, ``proglog.v1.Positions``: how far a consumer is, kept in the cluster under a name.
+
+A commit is a control batch in this node's log: it replicates like a record, and every node makes the same of the
+commits that it has (:mod:`proglog.log.named_positions` has the rule). A consumer that lost its node therefore finds its
+position at another one.
+"""
+
+import time
+
+from proglog.api.v1 import batches_pb2, batches_pb2_grpc
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
+from proglog.log.log import Log
+from proglog.log.named_positions import NamedPosition
+from proglog.record import control
+from proglog.record.batch import BatchHeader, verify
+from proglog.record.scan import headers
+from proglog.replication.progress import FIRST_SEQUENCE
+from proglog.server.acks import Acks, timeout_ms_of
+from proglog.server.commit_log import CommitLog
+from proglog.server.context import Context
+from proglog.server.vector import VectorPass
+from proglog.wire.cursors import cursor_message, positions_of
+
+MAX_EPOCH = (1 << 63) - 1
+COUNTED_SEQUENCES = 2000
+"""Positions closer to the end than this are looked at batch by batch: batches of the log's own are no records."""
+COUNTED_BYTES = 4 * 1024 * 1024
+
+
+class PositionService(batches_pb2_grpc.PositionsServicer):
+    """Commits named positions, and lists them."""
+
+    def __init__(self, commit_log: CommitLog, acks: Acks) -> None:
+        """Keep positions in ``commit_log``; ``acks`` waits for copies on other nodes."""
+        self._commit_log = commit_log
+        self._acks = acks
+
+    async def Commit(  # noqa: N802 - gRPC's name
+        self, request: batches_pb2.CommitPositionRequest, context: Context
+    ) -> batches_pb2.CommitPositionResponse:
+        """Append a commit; answer when it is durable here, and on as many nodes as asked for or the time is over.
+
+        Raises:
+            InvalidRequestError: The name, the epoch or the cursor is out of bounds.
+            PreconditionError: The name has a higher epoch: somebody has started it over.
+            StorageError: The disk refused.
+        """
+        del context
+        if request.epoch > MAX_EPOCH:
+            raise InvalidRequestError(f"epoch {request.epoch}: expected at most {MAX_EPOCH}")
+        held = self._commit_log.log.named_positions().get(request.name)
+        if held is not None and request.epoch < held.epoch:
+            raise PreconditionError(
+                f"position {request.name!r} was started over (epoch {held.epoch}); a commit of epoch {request.epoch}"
+                " is too late: read the position anew"
+            )
+        nodes, timeout_ms = self._acks.nodes_at_most(request.acks), timeout_ms_of(request.ack_timeout_ms)
+        positions = positions_of(request.cursor)
+        commit = control.position_commit(request.name, request.epoch, positions, now_ms=time.time_ns() // 1_000_000)
+        appended = await self._commit_log.append(verify(commit))
+        copies = await self._acks.wait(appended, nodes, timeout_ms)
+        return batches_pb2.CommitPositionResponse(copies=copies, unconfirmed=copies < nodes)
+
+    async def List(  # noqa: N802 - gRPC's name
+        self, request: batches_pb2.ListPositionsRequest, context: Context
+    ) -> batches_pb2.ListPositionsResponse:
+        """Return every named position, or the one of that name, by name."""
+        del context
+        log = self._commit_log.log
+        return batches_pb2.ListPositionsResponse(
+            positions=[
+                batches_pb2.NamedPosition(
+                    name=name,
+                    epoch=held.epoch,
+                    cursor=cursor_message(held.vector),
+                    committed_at_ms=held.at_ms,
+                    records_behind=records_behind(log, held),
+                )
+                for name, held in sorted(log.named_positions().items())
+                if request.name in ("", name)
+            ]
+        )
+
+
+def records_behind(log: Log, held: NamedPosition) -> int:
+    """Return how many records of this log a position has not had; far from the end, at most that many."""
+    sequences = sum(
+        max(0, state.next_sequence - max(held.vector.get(origin, FIRST_SEQUENCE), state.floor_sequence))
+        for origin, state in log.origins().items()
+    )
+    return sequences if sequences > COUNTED_SEQUENCES else min(sequences, _counted(log, held, sequences))
+
+
+def _counted(log: Log, held: NamedPosition, at_most: int) -> int:
+    """Count records, which the log's own batches are not."""
+    records = 0
+    try:
+        walk = VectorPass(log, held.vector, skip_gone=True)
+        cursor, left = walk.cursor, COUNTED_BYTES
+        while left > 0:
+            data, cursor = log.read(cursor, 256 * 1024)
+            if not data:
+                return records
+            records += sum(_records_after(header, held) for _, header in headers(walk.take(data)))
+            left -= len(data)
+    except (DataLossError, OffsetOutOfRangeError):
+        return at_most  # damage, or retention, is in the way of counting
+    return at_most
+
+
+def _records_after(header: BatchHeader, held: NamedPosition) -> int:
+    if header.is_control:
+        return 0
+    return header.next_sequence - max(header.base_sequence, held.vector.get(header.origin, FIRST_SEQUENCE))

@@ -1,0 +1,71 @@
+"""One origin's batches between two sequences, out of a log: what a repair is answered with.
+
+Whole batches as they are stored, each checked on its way out. What retention removed or damage hides is left out without
+a word: whoever asks checks every batch against what stands on both sides of its hole.
+"""
+
+from collections.abc import AsyncIterator
+
+from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, OffsetOutOfRangeError
+from proglog.log.log import Log
+from proglog.log.model import LogCursor
+from proglog.server.commit_log import CommitLog
+from proglog.server.feed import after_damage, sound_batches
+from proglog.types import FilePosition, OriginId, SequenceNumber
+
+READ_BYTES = 256 * 1024
+"""Of the log at a time, and so the most of one message, unless one batch is larger."""
+
+
+async def read_range(
+    commit_log: CommitLog, origin: OriginId, start: SequenceNumber, end: SequenceNumber
+) -> AsyncIterator[bytes]:
+    """Yield the batches of ``origin`` that hold sequences in ``[start, end)``.
+
+    Args:
+        commit_log: Where from.
+        origin: Any that the log has.
+        start: The first sequence.
+        end: One past the last.
+
+    Raises:
+        InvalidRequestError: The range is empty.
+        NotFoundError: Nothing of the origin is here.
+    """
+    if not 1 <= start < end:
+        raise InvalidRequestError(f"sequences {start} to {end - 1}: expected a range that begins at 1 or later")
+    log = commit_log.log
+    cursor = _first(log, origin, start)
+    reached = start
+    while cursor is not None and reached < min(end, log.origins()[origin].next_sequence):
+        try:
+            data, following = await commit_log.read(cursor, READ_BYTES)
+        except DataLossError as exc:
+            cursor = after_damage(log, exc)
+            continue
+        except OffsetOutOfRangeError:
+            cursor = _first(log, origin, reached)  # retention was faster
+            continue
+        wanted = []
+        for position, header in sound_batches(data):
+            if header.origin == origin and header.next_sequence > reached and header.base_sequence < end:
+                reached = header.next_sequence
+                if not header.is_gap:  # what this log lacks itself
+                    wanted.append(data[position : position + header.batch_bytes])
+        if wanted:
+            yield b"".join(wanted)
+        cursor = following if data else None
+
+
+def _first(log: Log, origin: OriginId, start: SequenceNumber) -> LogCursor | None:
+    """Return a place at or before the first batch from ``start`` on that is there; ``None`` if there is none."""
+    state = log.origins().get(origin)
+    if state is None:
+        raise NotFoundError(f"origin {origin.hex()[:8]} is not known here")
+    start = max(start, state.floor_sequence)
+    if start >= state.next_sequence:
+        return None
+    try:
+        return log.seek_sequence(origin, start)
+    except NotFoundError:
+        return LogCursor(log.start_offset, FilePosition(0))  # it stands in a damaged range: walk to what follows that

@@ -1,0 +1,204 @@
+"""The source's end of ``Replicate``: pushes durable batches of the wanted origins down the open stream.
+
+What to send is :mod:`proglog.server.feed`'s; here is the waiting: for the follower's words, for durable data, and for the
+moment at which positions may be told again. Small batches wait a moment for each other. Nothing polls. Flow control is gRPC's: a follower that does not read stops
+the generator at its ``yield``, with one message in memory.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+
+import grpc.aio
+
+from proglog.api.v1 import replication_pb2 as pb
+from proglog.api.v1 import replication_pb2_grpc
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
+from proglog.server.commit_log import CommitLog
+from proglog.server.context import Context
+from proglog.server.feed import Feed
+from proglog.server.followers import Followers
+from proglog.server.own_origin import OwnOrigin
+from proglog.server.range_reader import READ_BYTES, read_range
+from proglog.types import NodeName, SequenceNumber
+from proglog.wire.replication import (
+    Hello,
+    event_message,
+    hello_message,
+    hello_of,
+    origin_of,
+    position_message,
+    position_of,
+)
+
+POSITIONS_INTERVAL = 0.2
+"""Seconds between two reports of positions; one that comes after a quiet time goes at once."""
+COMPANY = 0.004
+"""Seconds after a small message before the next one, if nobody waits for copies: a message a record, and a sync of it at
+each follower, is what followers cost a producer on the same machine. The first after a quiet time goes at once."""
+SMALL_BYTES = 16 * 1024
+
+
+class ReplicationService(replication_pb2_grpc.ReplicationServicer):
+    """Serves every origin that the log holds, not only the node's own: a dead node's records reach late joiners."""
+
+    name = "proglog.v1.Replication"
+
+    def __init__(
+        self, commit_log: CommitLog, followers: Followers, *, node_name: NodeName, own_origin: OwnOrigin | None = None
+    ) -> None:
+        """Serve ``commit_log``; ``own_origin`` is the replicator's, which acts on what followers give away."""
+        self._commit_log = commit_log
+        self._followers = followers
+        self._node_name = node_name
+        self._own_origin = own_origin or OwnOrigin(commit_log.log)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add the service to ``server``."""
+        replication_pb2_grpc.add_ReplicationServicer_to_server(self, server)
+
+    async def Replicate(  # noqa: N802 - gRPC's name
+        self, request_iterator: AsyncIterator[pb.ReplicateRequest], context: Context
+    ) -> AsyncIterator[pb.ReplicateResponse]:
+        """Serve one follower until it goes away."""
+        del context
+        requests = aiter(request_iterator)
+        first = await anext(requests, None)
+        if first is None or not first.HasField("hello"):
+            raise InvalidRequestError("a replication stream begins with a hello")
+        hello = hello_of(first.hello)
+        follower = hello.node_name
+        self._own_origin.meet(follower, hello.origin, hello.instance)
+        self._followers.begin(follower)
+        session = _Session(self._commit_log, self._followers)
+        self._take(first, follower, session)
+        origin = self._commit_log.log.origin
+        answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
+        yield pb.ReplicateResponse(hello=answer, positions=session.positions())
+        listening = asyncio.create_task(self._listen(requests, follower, session), name="replicate-listen")
+        try:
+            while not session.over:
+                response = await session.next_response()
+                if self._commit_log.log.origin != origin:
+                    raise PreconditionError("this node goes on under a new origin: say hello again")
+                if response is not None:
+                    self._own_origin.note_sent(session.feed.sent)
+                    yield response
+            await listening
+        finally:
+            listening.cancel()
+            session.close()
+
+    async def ReadRange(  # noqa: N802 - gRPC's name
+        self, request: pb.ReadRangeRequest, context: Context
+    ) -> AsyncIterator[pb.ReadRangeResponse]:
+        """Send what is here and whole of one origin's range."""
+        del context
+        start, end = SequenceNumber(request.start_sequence), SequenceNumber(request.end_sequence)
+        async for batches in read_range(self._commit_log, origin_of(request.origin), start, end):
+            yield pb.ReadRangeResponse(batches=batches)
+
+    async def _listen(self, requests: AsyncIterator[pb.ReplicateRequest], follower: str, session: "_Session") -> None:
+        try:
+            async for request in requests:
+                self._take(request, follower, session)
+        finally:
+            session.over = True
+            session.said.set()
+
+    def _take(self, request: pb.ReplicateRequest, follower: str, session: "_Session") -> None:
+        durable = [position_of(position) for position in request.durable]
+        self._followers.report(follower, self._own_origin.hear(follower, durable))
+        for origin in request.unwant:
+            session.feed.unwant(origin_of(origin))
+        for want in request.want:
+            session.feed.want(origin_of(want.origin), SequenceNumber(want.next_sequence), want.chain_crc)
+        if request.want or request.unwant:
+            session.said.set()
+
+
+class _Session:
+    """One follower's stream: what to send next, and waiting until there is something."""
+
+    def __init__(self, commit_log: CommitLog, followers: Followers) -> None:
+        self.over = False
+        self.said = asyncio.Event()
+        """Set when the follower wants something else, or waiting for data is over."""
+        self.feed = Feed(commit_log.log)
+        self._commit_log = commit_log
+        self._followers = followers
+        self._told_at = 0.0
+        self._small_until = 0.0
+        self._waiting: asyncio.Task[None] | None = None
+
+    async def next_response(self) -> pb.ReplicateResponse | None:
+        """Return what there is to send, after waiting for it; ``None`` when there may be something else to do."""
+        self.said.clear()
+        data = b""
+        if not self.feed.at_end:
+            await self._keep_company()
+            data = await self._read()
+            if data:
+                small = len(data) < SMALL_BYTES and self.feed.at_end  # not the rest of a stretch
+                self._small_until = time.monotonic() + COMPANY if small else 0.0
+        may_tell = time.monotonic() >= self._told_at + POSITIONS_INTERVAL
+        positions = self.positions() if may_tell else []
+        events = [event_message(event) for event in self.feed.events()]
+        if data or positions or events:
+            return pb.ReplicateResponse(batches=data, positions=positions, events=events)
+        if self.feed.at_end:
+            await self._wait()
+        return None
+
+    def positions(self) -> list[pb.OriginPosition]:
+        """Return the positions that the follower has not been told yet."""
+        changed = [position_message(position) for position in self.feed.changed_positions()]
+        if changed:
+            self._told_at = time.monotonic()
+        return changed
+
+    def close(self) -> None:
+        """Stop waiting."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    async def _keep_company(self) -> None:
+        """Let a moment pass since the last small message, unless somebody waits for copies."""
+        moment = self._small_until - time.monotonic()
+        if moment <= 0 or self._followers.hurried.is_set():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(moment):
+                await self._followers.hurried.wait()
+
+    async def _read(self) -> bytes:
+        """Return wanted batches of the next stretch of the log, and move over it."""
+        feed = self.feed
+        if feed.pass_over_everything():
+            return b""
+        cursor = feed.cursor
+        try:
+            read = await self._commit_log.read(cursor, READ_BYTES)
+        except (DataLossError, OffsetOutOfRangeError) as exc:
+            if feed.cursor == cursor:
+                feed.skip_unreadable(exc)
+            return b""
+        return feed.take(cursor, read.data, read.next)
+
+    async def _wait(self) -> None:
+        """Wait until there is data, or the follower says something, or news may be told again."""
+        # One event for all of them, and no task for each wait: this is what a small record costs most, per follower.
+        if self._waiting is None or self._waiting.done():
+            self._waiting = asyncio.create_task(self._commit_log.wait_for_data(self.feed.cursor), name="replicate-wait")
+            self._waiting.add_done_callback(lambda _: self.said.set())
+        if self.feed.has_news():
+            try:
+                async with asyncio.timeout(max(0.0, self._told_at + POSITIONS_INTERVAL - time.monotonic())):
+                    await self.said.wait()
+            except TimeoutError:
+                return  # positions may be told again
+        else:
+            await self.said.wait()
+        if self._waiting.done():
+            self._waiting.result()  # the log is closing: that ends the stream

@@ -1,0 +1,167 @@
+"""The gRPC server: options, services, health, reflection; started on an address, stopped with grace."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, log_pb2_grpc
+from proglog.errors import ConfigError
+from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.security.authorizer import Authorizer
+from proglog.security.tls import TLSFiles, server_credentials
+from proglog.server.acks import Acks
+from proglog.server.batch_service import BatchService
+from proglog.server.cluster import ClusterView
+from proglog.server.cluster_service import ClusterService
+from proglog.server.commit_log import CommitLog
+from proglog.server.followers import Followers
+from proglog.server.interceptors import Gate
+from proglog.server.log_service import LogService
+from proglog.server.position_service import PositionService
+
+MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + 64 * 1024
+"""A batch, and what is around it."""
+
+OPTIONS = (
+    ("grpc.so_reuseport", 0),  # two agents would share a port without a word
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", 2 * MAX_MESSAGE_BYTES),
+    ("grpc.max_concurrent_streams", 256),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.server_handshake_timeout_ms", 5000),  # the default lets a silent connection hang for two minutes
+    # Left alone, gRPC takes in more ahead the faster producers are: hundreds of MiB while a slow disk holds them back.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1024 * 1024),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # a bandwidth probe that is lost holds keepalives up: by default a minute
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),  # or followers' keepalives are "too many pings"
+    ("grpc.http2.max_ping_strikes", 0),
+)
+
+CONNECTION_AGE = 3600.0
+"""Seconds after which a connection over TLS takes no new calls, so that its certificate is looked at again."""
+
+SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Positions", "proglog.v1.Cluster")
+
+
+class ExtraService(Protocol):
+    """A service that somebody above this package brings along."""
+
+    name: str
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add it to ``server``."""
+        ...
+
+
+class Server:
+    """Serves a commit log. ``await start(addr)``, then ``await stop(grace)``."""
+
+    def __init__(
+        self,
+        *,
+        commit_log: CommitLog,
+        authorizer: Authorizer,
+        tls: TLSFiles | None = None,
+        extra_services: Sequence[ExtraService] = (),
+        on_call_end: Callable[[str, str, float], None] = lambda *_: None,
+        connection_age: float = CONNECTION_AGE,
+        acks: Acks | None = None,
+    ) -> None:
+        """Keep what is to be served; nothing listens yet. ``on_call_end`` gets method, code and seconds of each call.
+
+        Without ``acks`` this server is the only one.
+        """
+        self._logger: structlog.stdlib.BoundLogger = (
+            structlog.get_logger().bind()
+        )  # once: a lazy one binds at each call
+        self._commit_log = commit_log
+        self._authorizer = authorizer
+        self._tls = tls
+        self._extra_services = extra_services
+        self._on_call_end = on_call_end
+        self._connection_age = connection_age
+        self._acks = acks or Acks(Followers(), lambda: 1, commit_log.log.holds)
+        self._log_service = LogService(commit_log)
+        self._cluster_service = ClusterService(commit_log)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Full names of the services, health and reflection left out."""
+        return (*SERVICES, *(extra.name for extra in self._extra_services))
+
+    async def start(self, addr: str) -> int:
+        """Listen on ``addr``, HOST:PORT; return the port.
+
+        Raises:
+            ConfigError: The address cannot be bound, or the TLS files do not load.
+        """
+        server = grpc.aio.server(
+            interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=self._options()
+        )
+        log_pb2_grpc.add_LogServicer_to_server(self._log_service, server)
+        batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log, self._acks), server)
+        batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(self._commit_log, self._acks), server)
+        cluster_pb2_grpc.add_ClusterServicer_to_server(self._cluster_service, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        for extra in self._extra_services:
+            extra.register(server)
+        reflection.enable_server_reflection((*self.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        port = self._bind(server, addr)
+        await server.start()
+        self._server = server
+        await self.set_serving(True)
+        return port
+
+    def set_cluster(self, view: ClusterView) -> None:
+        """Let the cluster calls answer from now on."""
+        self._log_service.cluster = view
+        self._cluster_service.cluster = view
+
+    async def set_serving(self, serving: bool) -> None:
+        """Say over the health service whether appends can succeed."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for service in ("", *self.services):
+            await self._health.set(service, status)
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls, give those under way ``grace`` seconds, then cut them. Idempotent."""
+        if self._server is not None:
+            await self._health.enter_graceful_shutdown()
+            await self._server.stop(grace)
+
+    async def wait_for_termination(self) -> None:
+        """Return when the server has stopped, for whatever reason."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    def _options(self) -> list[tuple[str, int]]:
+        # Without a grace, calls under way go on: a stream that is followed for days is not cut.
+        aging = [("grpc.max_connection_age_ms", int(self._connection_age * 1000))] if self._tls is not None else []
+        return [*OPTIONS, *aging]
+
+    def _bind(self, server: grpc.aio.Server, addr: str) -> int:
+        try:
+            if self._tls is None:
+                port = server.add_insecure_port(addr)
+            else:
+                port = server.add_secure_port(addr, server_credentials(self._tls))
+        except RuntimeError as exc:
+            port = 0
+            cause: RuntimeError | None = exc
+        else:
+            cause = None
+        if not port:
+            raise ConfigError(
+                f"cannot listen on {addr} for gRPC: the port is taken or the address is not this machine's;"
+                " choose another with --rpc-port or --bind-addr"
+            ) from cause
+        return int(port)

@@ -1,0 +1,196 @@
+"""The follower's end of ``Replicate``: between the wire and plain values."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+import grpc.aio
+
+from proglog.api.v1 import replication_pb2 as pb
+from proglog.api.v1 import replication_pb2_grpc
+from proglog.errors import InvalidRequestError
+from proglog.replication.progress import Progress, Refusal, RefusalKind
+from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
+
+PROTOCOL_VERSION = 1
+MAX_NAME_CHARS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who speaks."""
+
+    node_name: str
+    origin: OriginId
+    """Its own."""
+    instance: bytes
+    """Of its process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """One message of a source."""
+
+    batches: bytes
+    positions: tuple[Progress, ...]
+    events: tuple[Refusal, ...]
+    hello: Hello | None
+    """First message only."""
+
+
+class ReplicationStream:
+    """One open stream: ask with the methods, iterate over what comes.
+
+    What is asked and reported between two sends goes out as one message, the last word on each origin: however slow
+    the stream, what waits is bounded by the number of origins.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, hello: Hello) -> None:
+        self._hello = hello_message(hello)
+        self._asked: dict[OriginId, pb.Want | None] = {}
+        self._durable: dict[OriginId, Progress] = {}
+        self._work = asyncio.Event()
+        self._closed = False
+        self._call = replication_pb2_grpc.ReplicationStub(channel).Replicate(self._outgoing())
+
+    def want(self, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> None:
+        """Ask for an origin from ``next_sequence`` on."""
+        self._asked[origin] = pb.Want(origin=origin, next_sequence=next_sequence, chain_crc=chain_crc)
+        self._work.set()
+
+    def unwant(self, origin: OriginId) -> None:
+        """Ask for no more of an origin."""
+        self._asked[origin] = None
+        self._work.set()
+
+    def report(self, positions: Iterable[Progress]) -> None:
+        """Say what is durable here now."""
+        self._durable |= {position.origin: position for position in positions}
+        self._work.set()
+
+    async def __aiter__(self) -> AsyncIterator[Received]:
+        """Yield the source's messages.
+
+        Raises:
+            grpc.aio.AioRpcError: The stream broke.
+            InvalidRequestError: What came cannot be a source's message.
+        """
+        first = True
+        async for response in self._call:
+            if first != response.HasField("hello"):
+                raise InvalidRequestError("a source says hello first, and once")
+            first = False
+            yield _received(response)
+
+    def close(self) -> None:
+        """End the stream; what was still to be asked is not."""
+        self._closed = True
+        self._work.set()  # what feeds the call ends by itself: gRPC would leave it waiting
+        self._call.cancel()
+
+    async def _outgoing(self) -> AsyncIterator[pb.ReplicateRequest]:
+        yield pb.ReplicateRequest(hello=self._hello)
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if self._closed:
+                return
+            asked, self._asked = self._asked, {}
+            durable, self._durable = self._durable, {}
+            yield pb.ReplicateRequest(
+                want=[want for want in asked.values() if want is not None],
+                unwant=[origin for origin, want in asked.items() if want is None],
+                durable=[position_message(position) for position in durable.values()],
+            )
+
+
+async def fetch_range(
+    channel: grpc.aio.Channel, origin: OriginId, start: SequenceNumber, end: SequenceNumber
+) -> AsyncIterator[bytes]:
+    """Yield what a peer has of one origin's sequences in ``[start, end)``: whole batches, not checked yet.
+
+    Raises:
+        grpc.aio.AioRpcError: It cannot be had from there.
+    """
+    request = pb.ReadRangeRequest(origin=origin, start_sequence=start, end_sequence=end)
+    async for response in replication_pb2_grpc.ReplicationStub(channel).ReadRange(request):
+        yield response.batches
+
+
+def _received(response: pb.ReplicateResponse) -> Received:
+    hello = hello_of(response.hello) if response.HasField("hello") else None
+    positions = tuple(position_of(position) for position in response.positions)
+    events = tuple(event for event in map(_event_of, response.events) if event is not None)
+    return Received(response.batches, positions, events, hello)
+
+
+def hello_message(hello: Hello) -> pb.Hello:
+    """Return the message of a hello."""
+    return pb.Hello(
+        node_name=hello.node_name, origin=hello.origin, protocol_version=PROTOCOL_VERSION, instance=hello.instance
+    )
+
+
+def hello_of(message: pb.Hello) -> Hello:
+    """Return a hello from the wire.
+
+    Raises:
+        InvalidRequestError: It is of another protocol, or its origin is none.
+    """
+    if message.protocol_version != PROTOCOL_VERSION:
+        raise InvalidRequestError(f"replication protocol {message.protocol_version} is not known here")
+    return Hello(message.node_name[:MAX_NAME_CHARS], origin_of(message.origin), message.instance)
+
+
+def event_message(event: Refusal) -> pb.OriginEvent:
+    """Return the message of an event."""
+    kind = pb.OriginEvent.Kind.Value(event.kind.name)
+    return pb.OriginEvent(origin=event.origin, kind=kind, sequence=event.sequence)
+
+
+def _event_of(message: pb.OriginEvent) -> Refusal | None:
+    """Return an event from the wire; ``None`` for a kind that a newer version sent."""
+    names = {pb.OriginEvent.Kind.Value(kind.name): kind for kind in RefusalKind}
+    kind = names.get(message.kind)
+    return None if kind is None else Refusal(origin_of(message.origin), kind, SequenceNumber(message.sequence))
+
+
+def origin_of(data: bytes) -> OriginId:
+    """Return an origin from the wire.
+
+    Raises:
+        InvalidRequestError: It does not have 16 bytes.
+    """
+    if len(data) != ORIGIN_BYTES:
+        raise InvalidRequestError(f"an origin has {ORIGIN_BYTES} bytes, not {len(data)}")
+    return OriginId(data)
+
+
+def position_of(message: pb.OriginPosition) -> Progress:
+    """Return a position from the wire.
+
+    Raises:
+        InvalidRequestError: Its origin is none.
+    """
+    return Progress(
+        origin_of(message.origin),
+        SequenceNumber(message.next_sequence),
+        message.chain_crc,
+        SequenceNumber(message.floor_sequence),
+        message.last_append_ms,
+        message.bytes,
+        message.node_name,
+    )
+
+
+def position_message(position: Progress) -> pb.OriginPosition:
+    """Return the message of a position."""
+    return pb.OriginPosition(
+        origin=position.origin,
+        next_sequence=position.next_sequence,
+        chain_crc=position.chain_crc,
+        floor_sequence=position.floor_sequence,
+        last_append_ms=position.last_append_ms,
+        bytes=position.bytes,
+        node_name=position.node_name,
+    )

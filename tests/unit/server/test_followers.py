@@ -1,0 +1,72 @@
+"""Counting copies by what followers report."""
+
+import asyncio
+
+import pytest
+
+from proglog.errors import DeadlineError
+from proglog.replication.progress import Progress
+from proglog.server.followers import Followers
+from proglog.types import OriginId, SequenceNumber
+
+ORIGIN = OriginId(b"o" * 16)
+
+
+def up_to(next_sequence: int, floor: int = 1) -> list[Progress]:
+    return [Progress(ORIGIN, SequenceNumber(next_sequence), floor_sequence=SequenceNumber(floor))]
+
+
+async def test_waiting_ends_when_enough_followers_hold_it() -> None:
+    followers = Followers()
+    waiting = asyncio.create_task(followers.wait_replicated(ORIGIN, SequenceNumber(5), copies=2, within=5))
+    followers.report("b", up_to(9))
+    followers.report("c", up_to(4))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+
+    followers.report("c", up_to(5))
+
+    await waiting
+
+
+async def test_waiting_ends_in_time_and_says_how_many_there_are() -> None:
+    followers = Followers()
+    followers.report("b", up_to(5))
+
+    with pytest.raises(DeadlineError, match="1 of 2"):
+        await followers.wait_replicated(ORIGIN, SequenceNumber(5), copies=2, within=0.01)
+
+
+async def test_copies_are_hurried_while_somebody_waits_for_them() -> None:
+    followers = Followers()
+    waiting = [
+        asyncio.create_task(followers.wait_replicated(ORIGIN, SequenceNumber(end), 1, within=5)) for end in (5, 9)
+    ]
+    assert not followers.hurried.is_set()
+    await asyncio.sleep(0)
+    assert followers.hurried.is_set()
+
+    followers.report("b", up_to(5))
+    await waiting[0]
+    assert followers.hurried.is_set()
+    followers.report("b", up_to(9))
+    await waiting[1]
+
+    assert not followers.hurried.is_set()
+
+
+def test_a_follower_that_begins_anew_counts_only_for_what_it_reports_now() -> None:
+    followers = Followers()
+    followers.report("b", up_to(9))
+    assert followers.copies(ORIGIN, SequenceNumber(5)) == 1
+
+    followers.begin("b")  # its directory may have been wiped
+
+    assert followers.copies(ORIGIN, SequenceNumber(5)) == 0
+
+
+def test_what_a_followers_retention_removed_does_not_count() -> None:
+    followers = Followers()
+    followers.report("b", up_to(9, floor=7))
+
+    assert followers.copies(ORIGIN, SequenceNumber(5)) == 0

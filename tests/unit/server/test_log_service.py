@@ -1,0 +1,66 @@
+"""The book's produce stream: what it takes in before it has appended what came before."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from proglog.agent.writer import LogWriter
+from proglog.api.v1 import log_pb2
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.server.log_service import MAX_GATHERED_BYTES, LogService
+from proglog.types import NodeName
+
+
+class Held(LogWriter):
+    """A writer that lets nothing through until it may."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
+        self.may = asyncio.Event()
+
+    async def append(self, batch):  # type: ignore[no-untyped-def]
+        await self.may.wait()
+        return await super().append(batch)
+
+
+@pytest.fixture
+async def held(tmp_path: Path) -> AsyncIterator[Held]:
+    log = Log.open(tmp_path, LogConfig(ballast_bytes=0), node_name=NodeName("a"))
+    async with Held(log) as writer:
+        yield writer
+    log.close()
+
+
+async def test_a_stream_is_read_no_further_than_one_batch_while_the_disk_is_busy(held: Held) -> None:
+    taken = 0
+
+    async def requests() -> AsyncIterator[log_pb2.ProduceRequest]:
+        nonlocal taken
+        for _ in range(100):
+            taken += 1
+            yield log_pb2.ProduceRequest(record=log_pb2.Record(value=bytes(MAX_GATHERED_BYTES // 4)))
+
+    answers = LogService(held).ProduceStream(requests(), None)  # type: ignore[arg-type]  # the context is not used
+    first = asyncio.ensure_future(anext(aiter(answers)))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert taken <= 10  # one batch is being appended, one waits, one record stands at the door
+    held.may.set()
+    assert (await first).offset == 0
+    assert [answer.offset async for answer in answers] == list(range(1, 100))
+
+
+async def test_a_small_record_and_the_largest_are_two_batches(held: Held) -> None:
+    sizes = [100, MAX_BATCH_BYTES - 200, 100, 100, MAX_BATCH_BYTES - 200]
+
+    async def requests() -> AsyncIterator[log_pb2.ProduceRequest]:
+        for size in sizes:
+            yield log_pb2.ProduceRequest(record=log_pb2.Record(value=bytes(size)))
+
+    held.may.set()
+    answers = LogService(held).ProduceStream(requests(), None)  # type: ignore[arg-type]  # the context is not used
+    assert [answer.offset async for answer in answers] == list(range(5))

@@ -1,0 +1,146 @@
+"""What peers give away of a directory that was rolled back or cloned."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from proglog.errors import PreconditionError
+from proglog.log.config import LogConfig
+from proglog.log.log import Log
+from proglog.log.model import LocalAppend
+from proglog.record import batch, columns
+from proglog.record.batch import verify
+from proglog.replication.progress import Progress
+from proglog.server import own_origin
+from proglog.server.feed import Feed, positions_in
+from proglog.server.own_origin import OwnOrigin
+from proglog.types import NodeName, SequenceNumber
+
+
+def open_log(path: Path) -> Log:
+    return Log.open(path, LogConfig(segment_bytes=4096), node_name=NodeName("a"))
+
+
+def produce(log: Log, *values: bytes) -> None:
+    for value in values:
+        data = batch.encode(columns.from_values([value]), count=1, first_timestamp_ms=1, max_timestamp_ms=1)
+        log.append([LocalAppend(verify(data))])
+
+
+def own_position(log: Log) -> Progress:
+    return next(position for position in positions_in(log) if position.origin == log.origin)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> tuple[OwnOrigin, list[tuple[str, str]]]:
+    """A log with three records, and what was said of its origin."""
+    log, said = open_log(tmp_path / "a"), []
+    produce(log, b"1", b"2", b"3")
+    own = OwnOrigin(log)
+    own.on_lost = lambda event, peer, _: said.append((event, peer))
+    return own, said
+
+
+@pytest.fixture
+def clone(watched: tuple[OwnOrigin, list[tuple[str, str]]], tmp_path: Path) -> Log:
+    """The same directory, as a backup brought it back."""
+    shutil.copytree(tmp_path / "a", tmp_path / "clone")
+    return open_log(tmp_path / "clone")
+
+
+Watched = tuple[OwnOrigin, list[tuple[str, str]]]
+
+
+def test_copies_of_this_history_are_no_news(watched: Watched) -> None:
+    own, said = watched
+    earlier = own_position(own.log)
+    produce(own.log, b"4", b"5")
+
+    assert own.hear("b", [earlier]) == [earlier]
+    assert own.hear("b", [own_position(own.log)]) == [own_position(own.log)]
+    assert said == []
+
+
+def test_a_peer_that_knows_more_shows_that_the_directory_was_rolled_back_and_is_no_copy(
+    watched: Watched, clone: Log
+) -> None:
+    own, said = watched
+    produce(clone, b"4")
+
+    assert own.hear("b", [own_position(clone)]) == []
+    assert said == [("own_origin_ahead", "b")]
+
+
+@pytest.mark.parametrize("more", [0, 3])
+def test_another_history_is_found_at_any_place_and_is_no_copy(watched: Watched, clone: Log, more: int) -> None:
+    own, said = watched
+    produce(clone, b"other")
+    produce(own.log, b"4", *(b"more" for _ in range(more)))
+
+    assert own.hear("b", [own_position(clone)]) == []
+    assert said == [("replication_forked", "b")]
+
+
+def test_a_clone_gives_itself_away_by_its_hello(watched: Watched) -> None:
+    own, said = watched
+
+    own.meet("b", own.log.origin, b"another process!")
+
+    assert said == [("origin_cloned", "b")]
+
+
+def test_it_is_said_once_for_each_origin(watched: Watched, clone: Log) -> None:
+    own, said = watched
+    produce(clone, b"4")
+
+    for _ in range(3):
+        own.hear("b", [own_position(clone)])
+        own.meet("b", own.log.origin, b"another process!")
+
+    assert len(said) == 1
+
+
+def test_a_connection_to_oneself_is_refused_and_is_no_clone(watched: Watched) -> None:
+    own, said = watched
+
+    with pytest.raises(PreconditionError, match="leads back to this node"):
+        own.meet("b", own.log.origin, own.instance)
+
+    assert said == []
+
+
+def test_what_retention_removed_is_not_held_against_anybody(tmp_path: Path) -> None:
+    log = Log.open(tmp_path / "a", LogConfig(segment_bytes=4096, retention_bytes=4096), node_name=NodeName("a"))
+    early = own_position(log)
+    produce(log, *(b"%0100d" % number for number in range(200)))
+    log.retain()
+    own, said = OwnOrigin(log), []
+    own.on_lost = lambda *what: said.append(what)
+
+    assert own_position(log).floor_sequence > early.next_sequence
+    assert own.hear("b", [early]) == [early]
+    assert said == []
+
+
+def test_places_that_were_just_sent_are_not_looked_up_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, said = watched
+    feed = Feed(own.log)
+    feed.want(own.log.origin, SequenceNumber(1), 0)
+    read = own.log.read(feed.cursor, 1 << 20)
+    feed.take(feed.cursor, read.data, read.next)
+    own.note_sent(feed.sent)
+    reported = own_position(own.log)
+    produce(own.log, b"4")
+    monkeypatch.setattr(own_origin, "chain_agrees_at", lambda *_: pytest.fail("it was looked up"))
+
+    assert own.hear("b", [reported]) == [reported]
+    assert said == []
+
+
+def test_what_is_remembered_of_the_places_sent_is_bounded(watched: Watched) -> None:
+    own, _ = watched
+    for number in range(5000):
+        own.note_sent({own.log.origin: (SequenceNumber(number), number)})
+
+    assert len(own._known) == own_origin.MAX_KNOWN
