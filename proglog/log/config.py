@@ -8,6 +8,8 @@ from proglog.record.batch import MAX_BATCH_BYTES
 
 KIB = 1024
 MIB = 1024 * KIB
+MAX_SEGMENT_BYTES = 2048 * MIB
+"""The index of a larger segment could exceed what is read back: it has at most one entry a batch."""
 
 
 class FsyncPolicy(StrEnum):
@@ -48,8 +50,8 @@ class LogConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if not 4 * KIB <= self.segment_bytes <= 1 << 40:
-            raise ConfigError(f"--segment-bytes {self.segment_bytes}: expected {4 * KIB} to {1 << 40}")
+        if not 4 * KIB <= self.segment_bytes <= MAX_SEGMENT_BYTES:
+            raise ConfigError(f"--segment-bytes {self.segment_bytes}: expected 4 KiB to 2 GiB")
         if not 1 <= self.index_interval_bytes <= MAX_BATCH_BYTES:
             raise ConfigError(f"index interval {self.index_interval_bytes}: expected 1 to {MAX_BATCH_BYTES} bytes")
         if not 0.001 <= self.fsync_interval <= 3600:

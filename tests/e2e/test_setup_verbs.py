@@ -117,3 +117,17 @@ def test_bench_writes_to_a_running_agent_only_when_told_so(tmp_path: Path) -> No
 
     assert refused.returncode == 2
     assert "--yes" in refused.stderr
+
+
+@pytest.mark.parametrize("place", ["flag", "environment", "TOML", "TOML number"])
+def test_a_retention_age_without_a_unit_is_refused_wherever_it_is_given(tmp_path: Path, place: str) -> None:
+    quote = "" if place == "TOML number" else '"'
+    (tmp_path / "a.toml").write_text(f"retention-age = {quote}7{quote}\n")
+    arguments = {"flag": ("--retention-age", "7"), "environment": ()}.get(place, ("--config", "a.toml"))
+    variables = {"PROGLOG_RETENTION_AGE": "7"} if place == "environment" else {}
+
+    refused = proglog(tmp_path, "serve", "--data-dir", "data", *arguments, **variables)
+
+    assert refused.returncode == 2
+    assert "--retention-age '7': a duration needs a unit: 7s is seconds, 7d is days" in refused.stderr
+    assert not (tmp_path / "data").exists()

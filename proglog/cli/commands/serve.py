@@ -5,19 +5,22 @@ Prints one line when it is ready; telemetry goes to stderr. A flag stands above 
 """
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from proglog.cli import options, output
 from proglog.cli.config_file import with_file
-from proglog.cli.serve_config import choice, duration, user_data_dir
+from proglog.cli.quantities import duration, size
+from proglog.cli.serve_config import choice, user_data_dir
 
 if TYPE_CHECKING:
     from proglog.agent.agent import Agent
     from proglog.agent.config import AgentConfig
+
+Number = TypeVar("Number", int, float)
 
 BOOK, STORE, SECURITY = "Cluster", "Log", "Security"
 
@@ -91,12 +94,18 @@ def main(
         ),
     ] = "always",
     segment_bytes: Annotated[
-        int, typer.Option("--segment-bytes", envvar="PROGLOG_SEGMENT_BYTES", metavar="N", help="Roll before this size")
-    ] = 128 * 1024 * 1024,
-    retention_bytes: Annotated[
-        int | None,
+        str,
         typer.Option(
-            "--retention-bytes", envvar="PROGLOG_RETENTION_BYTES", metavar="N", help="Remove old segments beyond this"
+            "--segment-bytes", envvar="PROGLOG_SEGMENT_BYTES", metavar="SIZE", help="Roll before 64MiB, 1GiB, ..."
+        ),
+    ] = "128MiB",
+    retention_bytes: Annotated[
+        str | None,
+        typer.Option(
+            "--retention-bytes",
+            envvar="PROGLOG_RETENTION_BYTES",
+            metavar="SIZE",
+            help="Remove old segments beyond 500MB, 20GiB, ...",
         ),
     ] = None,
     retention_age: Annotated[
@@ -162,10 +171,13 @@ def agent_config(flags: Mapping[str, Any]) -> "AgentConfig":
         insecure=flags["insecure"],
         log=LogConfig(
             fsync=FsyncPolicy(choice("--fsync", str(flags["fsync"]), tuple(policy.value for policy in FsyncPolicy))),
-            segment_bytes=flags["segment_bytes"],
-            retention_bytes=flags["retention_bytes"],
-            retention_age=None
-            if flags["retention_age"] is None
-            else duration("--retention-age", flags["retention_age"]),
+            segment_bytes=size("--segment-bytes", flags["segment_bytes"]),
+            retention_bytes=_given(size, "--retention-bytes", flags["retention_bytes"]),
+            retention_age=_given(duration, "--retention-age", flags["retention_age"]),
         ),
     )
+
+
+def _given(parse: Callable[[str, str], Number], flag: str, text: str | None) -> Number | None:
+    """Return what ``parse`` makes of a flag; ``None`` if it was left out."""
+    return None if text is None else parse(flag, text)
