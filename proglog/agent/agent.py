@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.cluster_view import AgentView
-from proglog.agent.config import AgentConfig, join_addr, split_addr
+from proglog.agent.config import AgentConfig
 from proglog.agent.events import Timeline
 from proglog.agent.first_contact import release_when_met
 from proglog.agent.known_members import KnownMembers
@@ -31,6 +32,7 @@ from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
+from proglog.clock import now_ms
 from proglog.errors import ConfigError, ProglogError
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, parse_keys
@@ -56,11 +58,6 @@ LOOK_INTERVAL = 2.0
 CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_INTERVAL = 86_400.0
 """Seconds between two warnings of a certificate that runs out."""
-
-
-def now_ms() -> int:
-    """Return this machine's clock, milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
 
 
 class Agent:
@@ -195,7 +192,7 @@ class Agent:
             MembershipConfig(
                 node_name=config.node_name,
                 bind_addr=config.bind_addr,
-                tags={"rpc_addr": self._rpc_addr},
+                tags={RPC_ADDR_TAG: self._rpc_addr},
                 start_join_addrs=tuple(dict.fromkeys((*config.start_join_addrs, *self._known.addrs))),
                 keyring=load_keyring(config),
             ),

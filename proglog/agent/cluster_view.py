@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proglog import __version__
+from proglog.addr import RPC_ADDR_TAG, join_addr
 from proglog.agent.config import AgentConfig
 from proglog.agent.events import Timeline
 from proglog.agent.membership import Membership
@@ -58,7 +59,8 @@ class AgentView:
     def servers_alive(self) -> int:
         """Return how many members serve gRPC now, this one included."""
         return sum(
-            member.status is Status.ALIVE and bool(member.tags.get("rpc_addr")) for member in self.membership.members()
+            member.status is Status.ALIVE and bool(member.tags.get(RPC_ADDR_TAG))
+            for member in self.membership.members()
         )
 
     def _node(self) -> model.NodeStatus:
@@ -139,7 +141,7 @@ class AgentView:
     def _member(self, member: GossipMember) -> model.Member:
         return model.Member(
             name=member.name,
-            addr=f"{member.addr}:{member.port}",
+            addr=join_addr(member.addr, member.port),
             status=model.MemberStatus(member.status),
             tags=dict(member.tags),
             rtt_ms=member.rtt_ms or 0.0,

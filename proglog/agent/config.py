@@ -1,9 +1,9 @@
 """What an agent is told: the book's ``Config``, field for field, and what its log and gossip need beside it."""
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 
+from proglog.addr import is_loopback, join_addr, split_addr
 from proglog.errors import ConfigError
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
@@ -83,7 +83,7 @@ class AgentConfig:
                 "server TLS needs peer TLS too, or this agent could not replicate from its peers:"
                 " give --peer-tls-cert-file, --peer-tls-key-file and --peer-tls-ca-file"
             )
-        if self.server_tls is None and not self.insecure and not _is_loopback(host):
+        if self.server_tls is None and not self.insecure and not is_loopback(host):
             raise ConfigError(
                 f"--bind-addr {self.bind_addr} can be reached by other machines, and there is no TLS:"
                 " give the --server-tls-*-file flags, bind to 127.0.0.1, or say --insecure"
@@ -98,31 +98,3 @@ class AgentConfig:
     def rpc_addr(self) -> str:
         """HOST:PORT of the gRPC server, as the book's ``RPCAddr``."""
         return join_addr(self.host, self.rpc_port)
-
-
-def split_addr(addr: str, flag: str) -> tuple[str, int]:
-    """Return host and port of ``HOST:PORT`` or ``[V6]:PORT``.
-
-    Raises:
-        ConfigError: It is neither, naming ``flag``.
-    """
-    host, colon, port = addr.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    numeric = port.isascii() and port.isdigit() and int(port) <= 65535
-    if not colon or not bare or not numeric or (":" in bare and not host.startswith("[")) or not bare.isprintable():
-        raise ConfigError(f"{flag} {addr!r}: expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8401")
-    return bare, int(port)
-
-
-def join_addr(host: str, port: int) -> str:
-    """Return ``HOST:PORT``, with brackets around an IPv6 host."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from proglog.agent.config import join_addr, split_addr
+from proglog.addr import join_addr, split_addr
 from proglog.errors import ConfigError, StorageError
 from proglog.gossip.events import MemberEvent, MemberEventKind
 from proglog.log import checkpoint

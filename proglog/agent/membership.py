@@ -17,7 +17,7 @@ from typing import Protocol
 
 import structlog
 
-from proglog.agent.config import join_addr, split_addr
+from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.transport import Transport
 from proglog.errors import ConfigError
 from proglog.gossip.config import GossipConfig
@@ -37,7 +37,6 @@ from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Member, Status
 from proglog.gossip.serf import Serf
 
-RPC_ADDR = "rpc_addr"
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000
 MIN_JOIN_RETRY, MAX_JOIN_RETRY = 0.5, 10.0
@@ -365,7 +364,7 @@ class Membership:
     def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
         serving = self._serving.get(member.name)
         gone = kind in (MemberEventKind.LEAVE, MemberEventKind.FAILED, MemberEventKind.REAP)
-        addr = "" if gone or member.status in (Status.LEFT, Status.FAILED) else member.tags.get(RPC_ADDR, "")
+        addr = "" if gone or member.status in (Status.LEFT, Status.FAILED) else member.tags.get(RPC_ADDR_TAG, "")
         if serving == addr or (not serving and not addr):
             return
         if serving:

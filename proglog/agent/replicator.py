@@ -18,6 +18,7 @@ from random import Random
 import grpc.aio
 import structlog
 
+from proglog import clock
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
 from proglog.errors import (
@@ -299,7 +300,7 @@ class Replicator:
     def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
         held = self._writer.log.origins().get(batch.header.origin)
         next_sequence = held.next_sequence if held else FIRST_SEQUENCE
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = clock.now_ms()
         return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
 
     async def _append_from(self, peer: _Peer, stream: ReplicationStream) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from proglog.addr import split_addr
 from proglog.cli.output import Format
+from proglog.client import connect
 from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,9 +62,6 @@ Output = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Write it again whenever something changes")]
 
-DEFAULT_ADDR = "127.0.0.1:8400"
-DEFAULT_TIMEOUT = 10.0
-
 
 def tls_files(ca: Path | None, cert: Path | None, key: Path | None, prefix: str = "--tls") -> "TLSFiles | None":
     """Return the three files, or ``None`` without any.
@@ -104,9 +103,6 @@ def with_client(
     addr: str, tls: "TLSFiles | None", timeout: float, action: "Callable[[Client], Awaitable[Result]]"
 ) -> Result:
     """Run ``action`` with a client of the agent at ``addr``."""
-    from proglog.agent.config import split_addr
-    from proglog.client import connect
-
     split_addr(addr, "--addr")
     check_timeout(timeout)
 
@@ -121,9 +117,6 @@ def with_clients(
     addrs: str, tls: "TLSFiles | None", timeout: float, action: "Callable[[list[Client]], Awaitable[Result]]"
 ) -> Result:
     """Run ``action`` with a client of each agent at ``addrs``, which commas separate."""
-    from proglog.agent.config import split_addr
-    from proglog.client import connect
-
     for addr in addrs.split(","):
         split_addr(addr, "--addr")
     check_timeout(timeout)

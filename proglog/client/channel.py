@@ -6,6 +6,7 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
+from proglog.addr import split_addr
 from proglog.errors import AccessError, DeadlineError, ProglogError, UnauthenticatedError, UnavailableError
 from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.security.tls import TLSFiles, channel_credentials
@@ -33,11 +34,13 @@ def open_channel(addr: str, tls: TLSFiles | None) -> grpc.aio.Channel:
     """Return a channel to ``addr``; it connects with its first call.
 
     Raises:
-        ConfigError: A TLS file cannot be used.
+        ConfigError: ``addr`` is not HOST:PORT, or a TLS file cannot be used.
     """
+    split_addr(addr, "agent")
+    target = f"dns:///{addr}"  # without a scheme, gRPC takes a host that is called "unix" for one
     if tls is None:
-        return grpc.aio.insecure_channel(addr, options=OPTIONS)
-    return grpc.aio.secure_channel(addr, channel_credentials(tls), options=OPTIONS)
+        return grpc.aio.insecure_channel(target, options=OPTIONS)
+    return grpc.aio.secure_channel(target, channel_credentials(tls), options=OPTIONS)
 
 
 def understood(message: Message | None, addr: str) -> Message:

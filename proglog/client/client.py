@@ -23,12 +23,11 @@ from proglog.client.producer import (
 )
 from proglog.errors import ProglogError, UnavailableError
 from proglog.security.tls import TLSFiles
+from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.convert import SnapshotReader, from_message
 from proglog.wire.cursors import cursor_message
 from proglog.wire.model import ClusterSnapshot, DamagedRange, Verified
 
-MAX_PROBLEMS = 1_000
-"""Kept of one verification."""
 RETRY_INTERVALS = (0.2, 0.2, 0.5, 1.0)
 """Seconds before each further try to watch an agent that went away; the last one stays."""
 

@@ -28,6 +28,7 @@ from typing import Self
 
 import grpc.aio
 
+from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import (
     DeadlineError,
@@ -226,7 +227,7 @@ class Producer:
             RecordTooLargeError: The record does not fit into a batch.
         """
         if not record.timestamp_ms:
-            record.timestamp_ms = _now_ms()
+            record.timestamp_ms = clock.now_ms()
         self._gathered.append(record)
         self._gathered_bytes += len(record.value) + len(record.key or b"") + _RECORD_OVERHEAD_BYTES
         if self._gathered_bytes >= self._batch_bytes:
@@ -244,7 +245,7 @@ class Producer:
         await self._send_gathered()
         self._behind = len(values)
         for part in _parts(values, self._batch_bytes):
-            now_ms = _now_ms()
+            now_ms = clock.now_ms()
             payload = columns.from_values(part)
             self._behind -= len(part)
             await self._dispatch(payload, len(part), now_ms, now_ms)
@@ -439,7 +440,3 @@ def _parts(values: Sequence[bytes], batch_bytes: int) -> list[Sequence[bytes]]:
             start, size = at, 0
         size += len(value) + _RECORD_OVERHEAD_BYTES
     return [*parts, values[start:]]
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -20,8 +20,6 @@ MAX_ITEMS = 65_536
 """Of one map."""
 MAX_LIST = 8192
 """Of one list. The decoder reserves room for a whole list before it reads it: a few hostile bytes reserve this much."""
-MAX_LTIME = (1 << 63) - 1
-"""The last Lamport time that is believed: one more still fits into the wire's 64 bits."""
 
 
 class Type(IntEnum):

@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from proglog import clock
 from proglog.errors import DataDirLockedError, StorageError
 from proglog.log import reading, vector
 from proglog.log.appending import Appender
@@ -78,7 +79,7 @@ class Log:
         *,
         node_name: NodeName,
         files: FileSystem | None = None,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = clock.now_ms,
         monotonic: Callable[[], float] = time.monotonic,
         new_origin: Callable[[], bytes] = lambda: os.urandom(ORIGIN_BYTES),
     ) -> "Log":

@@ -18,11 +18,10 @@ from proglog.record.batch import HEADER_BYTES, BatchHeader
 from proglog.server.commit_log import CommitLog
 from proglog.server.feed import after_damage, sound_batches
 from proglog.types import FilePosition, Offset
+from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.model import DamagedRange, Verified
 
 READ_BYTES = 4 * 2**20
-MAX_PROBLEMS = 1_000
-"""Told of one verification; there is enough to do by then."""
 
 
 async def verify_live(commit_log: CommitLog, base_offset: Offset | None) -> AsyncIterator[Verified]:

@@ -8,9 +8,9 @@ Source: *Distributed Services with Go*, chapters 4 and 7, ``internal/server/serv
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
+from proglog import clock
 from proglog.api.v1 import log_pb2, log_pb2_grpc
 from proglog.errors import InvalidRequestError, OffsetOutOfRangeError, RecordTooLargeError
 from proglog.log.model import Appended
@@ -131,7 +131,7 @@ def _value(request: log_pb2.ProduceRequest) -> bytes:
 
 
 def _batch_of(values: list[bytes]) -> VerifiedBatch:
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = clock.now_ms()
     data = batch.encode(
         columns.from_values(values), count=len(values), first_timestamp_ms=now_ms, max_timestamp_ms=now_ms
     )

@@ -5,8 +5,7 @@ commits that it has (:mod:`proglog.log.named_positions` has the rule). A consume
 position at another one.
 """
 
-import time
-
+from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
 from proglog.log.log import Log
@@ -56,7 +55,7 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
             )
         nodes, timeout_ms = self._acks.nodes_at_most(request.acks), timeout_ms_of(request.ack_timeout_ms)
         positions = positions_of(request.cursor)
-        commit = control.position_commit(request.name, request.epoch, positions, now_ms=time.time_ns() // 1_000_000)
+        commit = control.position_commit(request.name, request.epoch, positions, now_ms=clock.now_ms())
         appended = await self._commit_log.append(verify(commit))
         copies = await self._acks.wait(appended, nodes, timeout_ms)
         return batches_pb2.CommitPositionResponse(copies=copies, unconfirmed=copies < nodes)

@@ -1,15 +1,15 @@
 """Where the dashboard's events and records come from: an agent, or a recording."""
 
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from proglog.addr import split_addr
 from proglog.client import DEFAULT_TIMEOUT, connect
 from proglog.client.place import Place
-from proglog.errors import ConfigError, NotFoundError
+from proglog.errors import NotFoundError
 from proglog.observe.recording import load
 from proglog.record.record import StoredRecord
 from proglog.tui.state import Event, Loaded
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from proglog.record.batch import BatchHeader
     from proglog.security.tls import TLSFiles
     from proglog.wire.model import Verified
-
-_HOST_PORT = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 
 _PAGE_BYTES = 64 * 1024
 """Of the log in one message, when only headers are looked at."""
@@ -131,8 +129,7 @@ class LiveSource:
         Raises:
             ConfigError: ``addr`` is not HOST:PORT. It may come from gossip, and gRPC knows other kinds of targets.
         """
-        if not _HOST_PORT.fullmatch(addr):
-            raise ConfigError(f"{addr!r:.80} is no address of an agent; expected HOST:PORT")
+        split_addr(addr, "agent")
         return LiveSource(addr, self._tls, timeout=self._timeout, clock=self._clock)
 
     async def events(self) -> AsyncIterator[Event]:

@@ -8,3 +8,6 @@ LOG_KEY = "proglog-log-bin"
 
 MAX_CURSOR_ORIGINS = 4096
 """Most origins in one cursor."""
+
+MAX_PROBLEMS = 1_000
+"""Damaged ranges that one verification reports, at most."""

@@ -6,6 +6,8 @@ Times ending in ``_at_ms`` are milliseconds since 1970 on the agent's clock; off
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from proglog.addr import RPC_ADDR_TAG
+
 
 class MemberStatus(StrEnum):
     """A member's status, in Serf's words."""
@@ -95,7 +97,7 @@ class Member:
     @property
     def rpc_addr(self) -> str:
         """Where its gRPC server listens; empty for a member that is no proglog agent."""
-        return self.tags.get("rpc_addr", "")
+        return self.tags.get(RPC_ADDR_TAG, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

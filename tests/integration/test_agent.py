@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import proglog.client
+from proglog.addr import split_addr
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.client import Client
@@ -16,7 +17,7 @@ from proglog.client.place import Place
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
 from proglog.security.devcerts import DevCerts
 from proglog.security.tls import TLSFiles
-from proglog.types import SequenceNumber
+from proglog.types import NodeName, SequenceNumber
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -58,6 +59,30 @@ async def values_of(agent: Agent, tls: TLSFiles) -> list[bytes]:
     async with client_of(agent, tls) as client:
         stream = client.consume(Place.after_start(0))
         return [value async for fetched in stream for value in fetched.values()]
+
+
+async def test_agents_on_ipv6_show_addresses_that_every_command_takes(tmp_path: Path, eventually: Eventually) -> None:
+    first = Agent(AgentConfig(node_name=NodeName("0"), data_dir=tmp_path / "0", bind_addr="[::1]:0", rpc_port=0))
+    await first.start()
+    seeds = (first.membership.addr,)
+    second = Agent(
+        AgentConfig(
+            node_name=NodeName("1"), data_dir=tmp_path / "1", bind_addr="[::1]:0", rpc_port=0, start_join_addrs=seeds
+        )
+    )
+    await second.start()
+    try:
+        await eventually(lambda: len(first.membership.members()) == 2, what="two members")
+        async with proglog.client.connect(first.view.rpc_addr) as client:
+            members = (await client.status()).members
+
+        assert {split_addr(addr, "shown")[0] for m in members for addr in (m.addr, m.rpc_addr)} == {"::1"}
+        for member in members:
+            async with proglog.client.connect(member.rpc_addr) as client:
+                assert (await client.status()).node.name == member.name
+    finally:
+        await second.shutdown()
+        await first.shutdown()
 
 
 async def test_what_is_produced_at_the_first_is_read_from_the_second_and_copied_once_everywhere(

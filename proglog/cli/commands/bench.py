@@ -13,6 +13,7 @@ import typer
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.output import Column, Format, Row
+from proglog.client import DEFAULT_TIMEOUT
 from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def main(
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     for flag, value, most in (
         ("--records", records, 10**9),
@@ -86,7 +87,7 @@ def _measure_own(records: int, value_bytes: int, nodes: int) -> list[Figure]:
         async def action(client: "Client") -> list[Figure]:
             return await _measure(client, records, value_bytes, others, cluster.tls)
 
-        return options.with_client(cluster.nodes[0].rpc_addr, cluster.tls, options.DEFAULT_TIMEOUT, action)
+        return options.with_client(cluster.nodes[0].rpc_addr, cluster.tls, DEFAULT_TIMEOUT, action)
 
 
 async def _measure(

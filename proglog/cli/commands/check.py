@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.verdict import Format, Status, Verdict, lines
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.alerts import Alert, Limits, Severity, evaluate, evaluate_own
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
@@ -76,11 +77,11 @@ def main(
             "--members", metavar="N", help="Fewer members alive are critical; 0: any", rich_help_panel=THRESHOLDS
         ),
     ] = 0,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     files = {"--tls-ca-file": tls_ca_file, "--tls-cert-file": tls_cert_file, "--tls-key-file": tls_key_file}
     flags = tuple(part for flag, path in files.items() if path for part in (flag, str(path)))

@@ -11,14 +11,15 @@ last commit, one that ends in order repeats nothing.
 With several addresses, --addr A,B,C, reading goes on at the next node when one goes away: nothing is missed or repeated.
 """
 
-import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proglog import clock
 from proglog.cli import diagnostics, options, output
 from proglog.cli.ranges import CURSOR, parse_start
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
 
 if TYPE_CHECKING:
@@ -60,15 +61,15 @@ def main(
         ),
     ] = "line",
     raw: Annotated[bool, typer.Option("--raw", help="Send values to a terminal as they are")] = False,
-    addr: options.Addrs = options.DEFAULT_ADDR,
+    addr: options.Addrs = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     from proglog.cli.render import renderer
 
-    start, end = parse_start(range_, time.time_ns() // 1_000_000)
+    start, end = parse_start(range_, clock.now_ms())
     if limit is not None and limit < 0:
         raise ConfigError(f"--limit {limit}: expected 0 or more")
     if reset and as_ is None:

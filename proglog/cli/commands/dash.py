@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from proglog.addr import split_addr
 from proglog.cli import diagnostics, options, output
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -48,13 +50,12 @@ def main(
         Path | None,
         typer.Option("--config", envvar="PROGLOG_CONFIG", metavar="FILE", help="TOML file: these flags, and keys"),
     ] = None,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
-    from proglog.agent.config import split_addr
     from proglog.cli.config_file import DASH, dash_keys, reader_file, with_file
 
     given = {name: value for name, value in locals().items() if name in context.params}

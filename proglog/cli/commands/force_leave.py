@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proglog.cli import diagnostics, options
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 def main(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The member, as `proglog members` lists it")],
     prune: Annotated[bool, typer.Option("--prune", help="Forget it at once; otherwise it is listed for a day")] = False,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
 

@@ -2,6 +2,7 @@
 
 from proglog.cli import options, output, tables
 from proglog.cli.show import At, Replay, show
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 
 
 def main(
@@ -9,11 +10,11 @@ def main(
     watch: options.Watch = False,
     replay: Replay = None,
     at: At = None,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
     show(

@@ -1,12 +1,13 @@
 """List the named positions of consumers (consume --as NAME): how many records each is behind, and since when."""
 
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from proglog import clock
 from proglog.cli import options, output
 from proglog.cli.output import Column, Row
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -24,11 +25,11 @@ COLUMNS = (
 def main(
     name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one")] = "",
     output_: options.Output = output.Format.TABLE,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     async def show(client: "Client") -> None:
         rows = [_row(position) for position in await client.positions(name)]
@@ -43,7 +44,7 @@ def _row(position: "NamedPosition") -> Row:
     cells = {
         "name": position.name,
         "behind": count_words(position.records_behind),
-        "committed": age_words(position.committed_at_ms, time.time_ns() // 1_000_000),
+        "committed": age_words(position.committed_at_ms, clock.now_ms()),
         "epoch": str(position.epoch),
         "cursor": position.cursor.token(),
     }

@@ -17,6 +17,7 @@ import typer
 
 from proglog.cli import diagnostics, options
 from proglog.cli.serve_config import choice
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, InvalidRequestError
 from proglog.wire.contract import ALL_ACKS
 
@@ -56,11 +57,11 @@ def main(
             "--ack-timeout", metavar="SECONDS", help="How long --acks waits; then the outcome is unknown: exit code 4"
         ),
     ] = 10.0,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     choice("--format", format_, FORMATS)
     nodes = _nodes(acks)

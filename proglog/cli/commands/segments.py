@@ -15,6 +15,7 @@ from proglog.cli import diagnostics, options, output, tables
 from proglog.cli.exit_codes import ExitCode
 from proglog.cli.output import Column, Format, Row
 from proglog.cli.show import At, Replay, show
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
@@ -34,11 +35,11 @@ def main(
     ] = None,
     replay: Replay = None,
     at: At = None,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     if verify is not None and (watch or replay or at):
         raise ConfigError("--verify checks an agent's log as it is now: --watch, --replay and --at do not go with it")

@@ -4,6 +4,7 @@ import json
 
 from proglog.cli import options, output, tables
 from proglog.cli.show import At, Replay, show
+from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.wire.model import ClusterSnapshot
 
 
@@ -12,11 +13,11 @@ def main(
     watch: options.Watch = False,
     replay: Replay = None,
     at: At = None,
-    addr: options.Addr = options.DEFAULT_ADDR,
+    addr: options.Addr = DEFAULT_ADDR,
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = options.DEFAULT_TIMEOUT,
+    timeout: options.Timeout = DEFAULT_TIMEOUT,
 ) -> None:
     def write(snapshot: ClusterSnapshot) -> None:
         if output_ in (output.Format.JSON, output.Format.JSONL):

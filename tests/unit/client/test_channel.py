@@ -8,7 +8,7 @@ import pytest
 
 from proglog.client import connect
 from proglog.client.channel import error_of
-from proglog.errors import UnavailableError
+from proglog.errors import ConfigError, UnavailableError
 
 
 async def test_somebody_who_accepts_and_says_nothing_is_out_of_reach_and_wants_no_tls() -> None:
@@ -19,6 +19,11 @@ async def test_somebody_who_accepts_and_says_nothing_is_out_of_reach_and_wants_n
                 UnavailableError, match=f"cannot reach {addr}: the connection is taken, and nothing is said"
             ):
                 await client.status()
+
+
+def test_a_socket_in_place_of_an_address_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^agent 'unix:/run/proglog.sock': expected HOST:PORT"):
+        connect("unix:/run/proglog.sock")
 
 
 async def test_a_port_without_a_server_is_a_refused_connection() -> None:

@@ -1,0 +1,54 @@
+"""Network addresses as people and members write them: ``HOST:PORT``, with brackets around an IPv6 host."""
+
+import ipaddress
+import re
+
+from proglog.errors import ConfigError
+
+RPC_ADDR_TAG = "rpc_addr"
+"""Gossip tag that holds the address of a member's gRPC server; a member without it is no proglog agent."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+
+
+def split_addr(addr: str, source: str) -> tuple[str, int]:
+    """Return the host, without brackets, and the port of ``HOST:PORT`` or ``[IPV6]:PORT``.
+
+    Args:
+        addr: The address; it may come from another member.
+        source: Flag, tag or file that holds it, for the error.
+
+    Raises:
+        ConfigError: It is no address.
+    """
+    host, _, port = addr.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else ""
+    if not (_is_ipv6(bare) if bare else _HOST.fullmatch(host)) or not _PORT.fullmatch(port) or int(port) > 65535:
+        raise ConfigError(
+            f"{source} {addr!r:.80}: expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8401 or [::1]:8401"
+        )
+    return bare or host, int(port)
+
+
+def join_addr(host: str, port: int) -> str:
+    """Return ``HOST:PORT``, with brackets around an IPv6 host: :func:`split_addr` reads it back."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach ``host``."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return host.isprintable()
