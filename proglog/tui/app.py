@@ -1,13 +1,11 @@
 """The dashboard: one event loop, one worker for the stream of events, one state, at most five paints a second."""
 
 import asyncio
-import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
-from datetime import datetime
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,83 +13,36 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from proglog.client import DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, ProglogError
-from proglog.observe import bundle
 from proglog.observe.recording import Recorder, file_name, save
 from proglog.observe.safe_text import safe_text
-from proglog.tui import keymap
+from proglog.tui import incident, keymap, removal
 from proglog.tui.palette import Palette, system_commands
-from proglog.tui.screens.base import Shows
+from proglog.tui.panels.segments.verification import Verifier
+from proglog.tui.screens.base import StateScreen
 from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
-from proglog.tui.source import LiveSource, RecordedSource, Source
+from proglog.tui.source import Source
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
-from proglog.tui.themes import DEFAULT_THEME, THEMES, ascii_terminal
-from proglog.tui.views import alerts, guide
+from proglog.tui.themes import DEFAULT_THEME, THEMES
+from proglog.tui.views import alerts, help_page
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.wire.model import Member, MemberStatus
+from proglog.wire.model import Member
 
 if TYPE_CHECKING:
-    from proglog.security.tls import TLSFiles
+    from proglog.tui.dash import Dash
 
 REFRESH_SECONDS = 0.2
 """Between two paints at least: faster ones are not seen, and cost a slow link dearly."""
 
 _WIDTHS = [(0, "-narrow"), (60, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-tiny"), (8, "-flat"), (16, "-short"), (30, "-tall")]
-
-
-def run_dash(
-    addr: str,
-    tls: "TLSFiles | None" = None,
-    *,
-    timeout: float = DEFAULT_TIMEOUT,
-    replay: Path | None = None,
-    record: Path | None = None,
-    theme: str | None = None,
-    ascii_only: bool | None = None,
-    keys: Mapping[str, object] | None = None,
-    keys_from: str = "[dash.keys]",
-    allow_writes: bool = False,
-) -> None:
-    """Shows the dashboard until the reader leaves it.
-
-    Args:
-        addr: HOST:PORT of an agent's gRPC server. It need not be there yet.
-        tls: Certificate, key and authority; ``None`` speaks plain text.
-        timeout: Seconds that a call may take.
-        replay: A recording to show instead of an agent.
-        record: File that every second is written to.
-        theme: Name of a theme; ``None``: TEXTUAL_THEME, or the dashboard's own.
-        ascii_only: Keep to ASCII; ``None``: what locale and terminal need.
-        keys: The reader's own keys, by binding id.
-        keys_from: Where they were read, for errors.
-        allow_writes: Offer actions that change the cluster.
-
-    Raises:
-        ProglogError: A recording or the TLS files cannot be used.
-        ConfigError: There is no such theme, or the keys cannot be.
-    """
-    chosen, warnings = keymap.checked(keys or {}, keys_from)
-    source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
-    ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes across the screen what it thinks of a connection
-    if not os.environ.get("NO_COLOR"):
-        os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
-    recording = Recorder(record, source.target) if record else nullcontext()
-    with recording as recorder:
-        app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder, allow_writes=allow_writes)
-        app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
-        app.use_keys(chosen, warnings)
-        app.run()
-    if app.failure is not None:
-        raise app.failure
 
 
 class DashApp(App[None]):
@@ -163,6 +114,7 @@ class DashApp(App[None]):
         self.allow_writes = allow_writes
         self._warnings: tuple[str, ...] = ()
         self._dirty = True
+        self.verifier = Verifier(self, self._run_verification)
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
@@ -217,6 +169,9 @@ class DashApp(App[None]):
                 return
             written = fresh[-1].at if fresh else written
 
+    def _run_verification(self, verification: Coroutine[Any, Any, None]) -> None:
+        self.run_worker(verification, group="verify")
+
     def watch_from(self, addr: str) -> None:
         """Watches the agent at ``addr`` from now on."""
         try:
@@ -229,26 +184,18 @@ class DashApp(App[None]):
             self._watch()
 
     def remove_member(self, member: Member) -> None:
-        """Asks for the name of a failed member, and has the cluster know that it is gone for good."""
+        """Ask for the name of a failed member and remove it from the cluster for good."""
         name = safe_text(member.name, 60, ascii_only=self.look.ascii_only)
-        if not self.allow_writes:
-            self.tell("the dashboard only reads: start it with --allow-writes to remove members", severity="warning")
-        elif self.state.recorded or self.state.paused:
-            self.tell("this is the past: members can be removed in the present alone", severity="warning")
-        elif member.status is not MemberStatus.FAILED:
-            self.tell(f"{name} is {member.status.value}: only a member that failed can be removed", severity="warning")
-        else:
-            words = (
-                "It shows as left at once, everywhere. Its records stay.",
-                "If it comes back, it is a member again.",
-            )
-            box = Confirm(f"Remove {name} from the cluster", words, member.name)
+        refusal = removal.refusal(member, self.state, allow_writes=self.allow_writes)
+        if refusal:
+            self.tell(refusal, severity="warning")
+            return
 
-            def answered(sure: bool | None) -> None:
-                if sure:
-                    self._remove(member.name)
+        def answered(sure: bool | None) -> None:
+            if sure:
+                self._remove(member.name)
 
-            self.push_screen(box, answered)
+        self.push_screen(Confirm(f"Remove {name} from the cluster", removal.CONSEQUENCES, member.name), answered)
 
     @work(group="remove")
     async def _remove(self, name: str) -> None:
@@ -276,7 +223,7 @@ class DashApp(App[None]):
 
     def get_key_display(self, binding: Binding) -> str:
         """Names a key in the footer."""
-        return binding.key_display or keymap.shown(binding.key)
+        return binding.key_display or keymap.key_label(binding.key)
 
     def dispatch(self, event: Event) -> None:
         """Takes an event into the state; the screen follows at the next paint."""
@@ -303,8 +250,8 @@ class DashApp(App[None]):
             return
         self._dirty = False
         for screen in self.screen_stack:
-            if isinstance(screen, Shows) and screen.is_mounted:
-                screen.show(self.state)
+            if isinstance(screen, StateScreen) and screen.is_mounted:
+                screen.render_state(self.state)
 
     def _now(self, event: Event) -> None:
         """Takes a key's event into the state and paints at once."""
@@ -329,23 +276,25 @@ class DashApp(App[None]):
         screen = self.screen
         if isinstance(screen, Reader):
             return
-        bindings, asked = dict(screen.active_bindings), self._asked(screen)
-        self.push_screen(Reader("Help", partial(guide.lines, bindings, asked)))
+        bindings = dict(screen.active_bindings)
+        self.push_screen(Reader("Help", partial(help_page.lines, bindings, self._help_topic(screen))))
 
     @staticmethod
-    def _asked(screen: Screen[Any]) -> guide.Asked:
-        """Returns what the cursor is on."""
-        topic, table = getattr(screen, "topic", ""), screen.focused
+    def _help_topic(screen: Screen[Any]) -> help_page.HelpTopic:
+        """Return what the cursor is on."""
+        topic = help_page.HelpTopic()
+        if isinstance(screen, StateScreen):
+            topic = replace(topic, topic=screen.topic, about=screen.about)
+        table = screen.focused
         if not isinstance(table, LiveTable):
-            return guide.Asked(topic=topic)
+            return topic
         row = table.row
         subject = row.name or getattr(row.source, "name", "") if row is not None else ""
-        return guide.Asked(topic=topic, columns=table.columns, column=table.column, subject=subject, value=table.cell)
+        return replace(topic, columns=table.columns, column=table.column, subject=subject, value=table.cell)
 
-    def key_of(self, name: str) -> str:
-        """Returns the first key of the action ``name``, as readers see it."""
-        chosen = self._keymap.get(name)
-        return keymap.shown(chosen.split(",")[0] if chosen else keymap.catalogue()[name].keys[0])
+    def key_of(self, owner: type[DOMNode], name: str) -> str:
+        """Return the first key of the action ``name`` of ``owner``, as readers see it."""
+        return keymap.first_key(owner, name, self._keymap)
 
     def action_command_palette(self) -> None:
         """Shows the palette."""
@@ -358,7 +307,7 @@ class DashApp(App[None]):
 
     def action_pause(self) -> None:
         """Holds the screen, or shows the present again."""
-        if isinstance(self.screen, Shows) and self.screen.pause():
+        if isinstance(self.screen, StateScreen) and self.screen.toggle_pause():
             return
         held = self.state.paused and not self.state.playing
         self._now(Resumed() if held else Paused())
@@ -383,50 +332,12 @@ class DashApp(App[None]):
 
     @work(group="bundle", exclusive=True)
     async def action_bundle(self) -> None:
-        """Writes an incident bundle into the working directory."""
-        shown = self.state.shown
-        if shown is None:
+        """Write an incident bundle into the working directory."""
+        if self.state.shown is None:
             self.tell("nothing to bundle yet: the agent has not spoken", severity="warning")
             return
-        at = self.state.shown_at
-        stem = f"proglog-incident-{bundle.file_stem(shown.node.name)[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}"
-        path = Path.cwd() / f"{stem}.tar.gz"
         screen = self._picture()
-        try:
-            await asyncio.to_thread(self._write_bundle, path, stem, self.state, screen)
-        except ProglogError as error:
-            self.tell(str(error), severity="error")
-        else:
-            self.tell(f"wrote {path}" + ("" if screen else ", without the screen: it shows records"))
-
-    def _picture(self) -> dict[str, str]:
-        """Returns the screen as text and as SVG; nothing where values of records are on it."""
-        if not all(isinstance(screen, MainScreen | Reader) for screen in self.screen_stack[:2]):
-            return {}
-        strips = self.screen._compositor.render_strips()
-        text = "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
-        return {"txt": text + "\n", "svg": self.export_screenshot(title=f"proglog dash {self.state.target}")}
-
-    def _write_bundle(self, path: Path, stem: str, state: DashState, screen: dict[str, str]) -> None:
-        """Does the work that takes a moment; runs beside the event loop."""
-        assert state.shown is not None  # checked by the action
-        moment = datetime.fromtimestamp(state.shown_at).astimezone().isoformat(timespec="seconds")
-        others = [other for name in state.others if (other := state.first_hand(name)) is not None]
-        files = bundle.contents(
-            snapshot=state.shown,
-            others=others,
-            alerts=state.alerts,
-            screen=screen,
-            recording=bundle.recording_of(state.target, state.shown_frames),
-            at=moment,
-            started=self._started(),
-            environ=os.environ,
-        )
-        bundle.write(path, bundle.packed(files, stem, state.shown_at))
-
-    def _started(self) -> dict[str, object]:
-        """Returns how the dashboard was started, in names and paths."""
-        return {
+        started = {
             "target": self.state.target,
             "tls": list(self.source.tls_flags),
             "replay": self.source.replay,
@@ -435,9 +346,27 @@ class DashApp(App[None]):
             "ascii_only": self.look.ascii_only,
             "size": [self.size.width, self.size.height],
         }
+        try:
+            path = await asyncio.to_thread(incident.write, Path.cwd(), self.state, screen, started)
+        except ProglogError as error:
+            self.tell(str(error), severity="error")
+        else:
+            self.tell(f"wrote {path}" + ("" if screen else ", without the screen: it shows records"))
+
+    def _picture(self) -> dict[str, str]:
+        """Return the screen as text and as SVG; nothing where values of records are on it."""
+        if not all(isinstance(screen, MainScreen | Reader) for screen in self.screen_stack[:2]):
+            return {}
+        strips = self.screen._compositor.render_strips()
+        text = "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+        return {"txt": text + "\n", "svg": self.export_screenshot(title=f"proglog dash {self.state.target}")}
 
     def action_step(self, frames: int) -> None:
         """Walks through time."""
-        if isinstance(self.screen, Shows) and self.screen.travel(frames):
+        if isinstance(self.screen, StateScreen) and self.screen.step_time(frames):
             return
         self._now(Stepped(frames))
+
+
+if TYPE_CHECKING:
+    _dash: type[Dash] = DashApp

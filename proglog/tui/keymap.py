@@ -1,23 +1,22 @@
 """Keys that readers choose themselves: binding ids to keys, checked before anything is drawn.
 
 Every binding of the dashboard has an id, such as ``main.zoom``. A reader's table of ids and keys, ``[dash.keys]`` in
-the configuration file, is held against three facts: which ids there are, which keys Textual can tell apart, and which
-bindings work at the same time. Those that do are a *scope*: a screen, the widgets on it and, under all but a box, the
-application. In one scope a key means one thing.
+the configuration file, is checked against three facts: which ids there are, which keys Textual can tell apart, and
+which bindings work at the same time. Those that do are a *scope*: a screen, the widgets on it and, under all but a box,
+the application. In one scope a key means one thing.
+
+The classes of each scope come from :mod:`proglog.tui.bindings`: nothing here knows a screen.
 """
 
 import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from pkgutil import iter_modules
-from typing import Any
+from functools import cached_property
 
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.keys import KEY_TO_UNICODE_NAME, REPLACED_KEYS, Keys, _character_to_key, format_key
-from textual.screen import ModalScreen
 
 from proglog.errors import ConfigError
 
@@ -37,98 +36,104 @@ _TAKEN = {
     "ctrl+h": "is sent as backspace by some terminals",
     "ctrl+left_square_bracket": "is sent as escape by most terminals",
 }
-_WORDS = {each: each for each in ("up", "down", "left", "right", "enter", "backspace")}
+_LABELS = {each: each for each in ("up", "down", "left", "right", "enter", "backspace")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
+class Action:
     """One action that has keys."""
 
     id: str
     keys: tuple[str, ...]
     """As Textual names them."""
-    words: str
-    """What it does."""
+    description: str
 
 
-Scopes = Mapping[str, tuple[str, ...]]
-"""Name of a screen to the ids that work on it."""
+class Keymap:
+    """Every action of the dashboard, and which of them work at the same time."""
 
+    def __init__(self, owners: Mapping[str, Sequence[type[DOMNode]]]) -> None:
+        """Collects the bindings.
 
-def catalogue() -> dict[str, Bound]:
-    """Returns every action of the dashboard by its id, the application's first, with the keys it has by itself."""
-    found: dict[str, Bound] = {}
-    for owners in sorted(_owners().values(), key=len, reverse=True):
-        for binding in (binding for owner in owners for binding in own_bindings(owner)):
-            assert binding.id, f"the binding of {binding.key} has no id"  # a test walks them all
-            before = found[binding.id].keys if binding.id in found else ()
-            words = binding.tooltip or binding.description
-            keys = tuple(dict.fromkeys((*before, binding.key)))
-            found[binding.id] = Bound(id=binding.id, keys=keys, words=words)
-    return found
+        Args:
+            owners: Name of a screen to the classes whose bindings work on it, the outermost first.
+        """
+        self._owners = owners
 
+    @cached_property
+    def actions(self) -> dict[str, Action]:
+        """Every action by its id, in the order of the screens, with its default keys."""
+        found: dict[str, Action] = {}
+        for owners in self._owners.values():
+            for binding in (binding for owner in owners for binding in own_bindings(owner)):
+                assert binding.id, f"the binding of {binding.key} has no id"  # a test walks them all
+                before = found[binding.id].keys if binding.id in found else ()
+                keys = tuple(dict.fromkeys((*before, binding.key)))
+                description = binding.tooltip or binding.description
+                found[binding.id] = Action(id=binding.id, keys=keys, description=description)
+        return found
 
-def scopes() -> Scopes:
-    """Returns for each screen which actions work at the same time on it."""
-    return {
-        name: tuple(dict.fromkeys(binding.id or "" for owner in owners for binding in own_bindings(owner)))
-        for name, owners in _owners().items()
-    }
+    @cached_property
+    def scopes(self) -> dict[str, tuple[str, ...]]:
+        """Name of a screen to the ids of the actions that work on it."""
+        return {
+            name: tuple(dict.fromkeys(binding.id or "" for owner in owners for binding in own_bindings(owner)))
+            for name, owners in self._owners.items()
+        }
+
+    def checked(self, given: Mapping[str, object], where: str = "[dash.keys]") -> tuple[dict[str, str], list[str]]:
+        """Return a keymap for Textual, and warnings about keys that may never arrive.
+
+        Args:
+            given: Binding ids and their keys: a text with commas or a list; or a table of such, for ids with their dots
+                outside of quotes.
+            where: What errors name.
+
+        Raises:
+            ConfigError: An id or a key that does not exist; a value that is no key; one key for two actions of a screen.
+        """
+        chosen = {name: _keys(name, value, where) for name, value in _flat(given) if _known(name, self.actions, where)}
+        self._check_clashes(chosen, where)
+        warnings = [
+            f"{where}: {name} = {key!r}: {key} {_TAKEN[key]}"
+            for name, keys in chosen.items()
+            for key in keys
+            if key in _TAKEN
+        ]
+        return {name: ",".join(keys) for name, keys in chosen.items()}, warnings
+
+    def _check_clashes(self, chosen: Mapping[str, Sequence[str]], where: str) -> None:
+        """Raise ConfigError if a chosen key means two things; that a screen overrides a key by default is intended."""
+        for screen, names in self.scopes.items():
+            owner: dict[str, str] = {}
+            for name in names:
+                for key in chosen.get(name, self.actions[name].keys):
+                    other = owner.setdefault(key, name)
+                    if other != name and (name in chosen or other in chosen):
+                        raise ConfigError(
+                            f"{where}: {key!r} would be both {other} and {name} on {screen}; "
+                            "expected one action for a key: choose another, or move the other one away, too"
+                        )
 
 
 def own_bindings(owner: type[DOMNode]) -> Iterator[Binding]:
-    """Yields what a class of the dashboard binds, its bases in the dashboard included, one binding for each key."""
+    """Yield what a class of the dashboard binds, its bases in the dashboard included, one binding for each key."""
     for base in owner.__mro__:
         if base.__module__.startswith("proglog."):
             yield from Binding.make_bindings(base.__dict__.get("BINDINGS", ()))
 
 
-def _owners() -> dict[str, tuple[type[DOMNode], ...]]:
-    from proglog.tui import screens
-    from proglog.tui.app import DashApp
-    from proglog.tui.palette import Palette
-    from proglog.tui.screens.base import Shows
-
-    for module in iter_modules(screens.__path__, f"{screens.__name__}."):
-        import_module(module.name)
-    found: dict[str, tuple[type[DOMNode], ...]] = {"Palette": (Palette,)}
-    for screen in _leaves(Shows):
-        under = () if issubclass(screen, ModalScreen) else (DashApp,)
-        found[screen.__name__] = (*under, screen, *screen.HOLDS)
-    return found
+def first_key(owner: type[DOMNode], name: str, chosen: Mapping[str, str]) -> str:
+    """Return the first key of the action ``name`` that ``owner`` binds, as readers see it."""
+    default = next(binding.key for binding in own_bindings(owner) if binding.id == name)
+    return key_label(chosen[name].split(",")[0] if name in chosen else default)
 
 
-def _leaves(base: type[Any]) -> Iterator[type[Any]]:
-    """Yields the classes of the dashboard under ``base`` that are opened, in the order of their names."""
-    for each in sorted(base.__subclasses__(), key=lambda each: each.__name__):
-        if not each.__module__.startswith("proglog."):
-            continue
-        if not each.__dict__.get("BASE"):
-            yield each
-        yield from _leaves(each)
-
-
-def checked(given: Mapping[str, object], where: str = "[dash.keys]") -> tuple[dict[str, str], list[str]]:
-    """Returns a keymap for Textual, and warnings about keys that may never arrive.
-
-    Args:
-        given: Binding ids and their keys: a text with commas or a list; or a table of such, for ids with their dots
-            outside of quotes.
-        where: What errors name.
-
-    Raises:
-        ConfigError: An id or a key that does not exist; a value that is no key; one key for two actions of a screen.
-    """
-    known = catalogue()
-    keymap = {name: _keys(name, value, where) for name, value in _flat(given) if _known(name, known, where)}
-    _check_clashes(known, keymap, where)
-    warnings = [
-        f"{where}: {name} = {key!r}: {key} {_TAKEN[key]}"
-        for name, keys in keymap.items()
-        for key in keys
-        if key in _TAKEN
-    ]
-    return {name: ",".join(keys) for name, keys in keymap.items()}, warnings
+def key_label(key: str) -> str:
+    """Return a key as footer and help write it: ``ctrl+e``, ``?``, ``esc``. ASCII, unless the key itself is not."""
+    *modifiers, last = key.split("+")
+    label = _LABELS.get(last) or format_key(last)
+    return "+".join([*modifiers, label])
 
 
 def _flat(given: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
@@ -148,7 +153,7 @@ def _known(name: str, known: Iterable[str], where: str) -> bool:
 
 
 def _keys(name: str, value: object, where: str) -> tuple[str, ...]:
-    """Returns the keys of one entry."""
+    """Return the keys of one entry."""
     listed: Sequence[object] = value.split(",") if isinstance(value, str) and value != "," else [value]
     if isinstance(value, list):
         listed = value
@@ -163,9 +168,9 @@ def _key(name: str, given: object, where: str) -> str:
             f'{where}: {name} = {given!r}: expected a key such as "z", "f2" or "ctrl+e", or a list of them'
         )
     *modifiers, last = given.strip().split("+") if given.strip() != "+" else ["+"]
-    key = _named(last)
-    strange = [modifier for modifier in modifiers if modifier not in _MODIFIERS]
-    if key is None or strange:
+    key = _textual_name(last)
+    unknown = [modifier for modifier in modifiers if modifier not in _MODIFIERS]
+    if key is None or unknown:
         close = difflib.get_close_matches(given, [*_NAMED, *REPLACED_KEYS], 1)
         hint = f"did you mean {close[0]!r}? " if close else ""
         raise ConfigError(
@@ -177,8 +182,8 @@ def _key(name: str, given: object, where: str) -> str:
     return "+".join([*sorted(modifiers), key.lower() if modifiers else key])
 
 
-def _named(key: str) -> str | None:
-    """Returns a key's name as Textual has it; ``None``: there is none."""
+def _textual_name(key: str) -> str | None:
+    """Return a key's name as Textual has it; ``None``: there is none."""
     if len(key) == 1:
         return _character_to_key(key) if key.isprintable() and key != " " else None
     if key in _NAMED or key in REPLACED_KEYS or key in KEY_TO_UNICODE_NAME:
@@ -187,24 +192,3 @@ def _named(key: str) -> str | None:
         return _character_to_key(unicodedata.lookup(key.replace("_", " ").upper()))
     except KeyError:
         return None
-
-
-def _check_clashes(known: Mapping[str, Bound], chosen: Mapping[str, Sequence[str]], where: str) -> None:
-    """Raises ConfigError if a key that was chosen means two things; that a screen takes over a key is its own matter."""
-    for screen, names in scopes().items():
-        owner: dict[str, str] = {}
-        for name in names:
-            for key in chosen.get(name, known[name].keys):
-                other = owner.setdefault(key, name)
-                if other != name and (name in chosen or other in chosen):
-                    raise ConfigError(
-                        f"{where}: {key!r} would be both {other} and {name} on {screen}; "
-                        "expected one action for a key: choose another, or move the other one away, too"
-                    )
-
-
-def shown(key: str) -> str:
-    """Returns a key as footer and help write it: ``ctrl+e``, ``?``, ``esc``. ASCII, unless the key itself is not."""
-    *modifiers, last = key.split("+")
-    words = _WORDS.get(last) or format_key(last)
-    return "+".join([*modifiers, words])

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual.app import SystemCommand
 from textual.await_complete import AwaitComplete
@@ -13,12 +13,10 @@ from textual.content import Content
 from textual.screen import Screen
 
 from proglog.observe.safe_text import safe_text
-from proglog.tui.keymap import shown
-from proglog.tui.views.commands import Equivalent, Scene, equivalents
+from proglog.tui.dash import Dash
+from proglog.tui.keymap import key_label
+from proglog.tui.views.command_lines import Equivalent, Scene, equivalents
 from proglog.tui.widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from proglog.tui.app import DashApp
 
 _COPIED = "In a shell"
 
@@ -41,11 +39,12 @@ class Palette(CommandPalette):
         Binding("ctrl+y", "copy_line", "Copy the command line", show=False, id="palette.copy", priority=True)
     ]
 
-    def __init__(self, app: "DashApp", screen: Screen[Any]) -> None:
+    def __init__(self, dash: Dash, screen: Screen[Any]) -> None:
         """Prepares the palette of a screen."""
-        key = app.key_of("palette.copy")
+        key = dash.key_of(Palette, "palette.copy")
+        self._dash = dash
         super().__init__(placeholder=f"Search; {key} copies the command line", id="--command-palette")
-        self._lines = {entry.title: entry.line for entry in entries(app, screen)}
+        self._lines = {entry.title: entry.line for entry in entries(dash, screen)}
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         """Closes the palette, once: keys and clicks may still reach it when it is gone."""
@@ -62,27 +61,26 @@ class Palette(CommandPalette):
         chosen = self.query_one(CommandList)
         option = chosen.get_option_at_index(chosen.highlighted) if chosen.highlighted is not None else None
         line = self._lines.get(str(option.hit.text), "") if isinstance(option, Command) else ""
-        dash: DashApp = self.app  # type: ignore[assignment]  # there is only one
         self.dismiss()
         if line:
-            dash.copy(line, "the command line")
+            self._dash.copy(line, "the command line")
         else:
-            dash.tell("no command line does this", severity="warning")
+            self._dash.tell("no command line does this", severity="warning")
 
 
-def system_commands(app: "DashApp", screen: Screen[Any]) -> Iterator[SystemCommand]:
+def system_commands(dash: Dash, screen: Screen[Any]) -> Iterator[SystemCommand]:
     """Yields the palette's entries for Textual, foreign text without its markup."""
-    for entry in entries(app, screen):
+    for entry in entries(dash, screen):
         told = f"{entry.words}\n$ {entry.line}" if entry.line else entry.words
         yield SystemCommand(entry.title, Content(told), entry.run)  # type: ignore[arg-type]  # no markup to escape
 
 
-def entries(app: "DashApp", screen: Screen[Any]) -> Iterator[Entry]:
+def entries(dash: Dash, screen: Screen[Any]) -> Iterator[Entry]:
     """Yields an entry for each action that works on a screen, from its bindings: they cannot drift from the keys."""
-    lines = {each.action: each for each in equivalents(scene(app, screen)) if each.action}
+    lines = {each.action: each for each in equivalents(scene(dash, screen)) if each.action}
     keys: dict[str, list[str]] = {}
     for key, active in screen.active_bindings.items():
-        keys.setdefault(active.binding.id or "", []).append(shown(key))
+        keys.setdefault(active.binding.id or "", []).append(key_label(key))
     seen: set[str] = set()
     for active in screen.active_bindings.values():
         binding = active.binding
@@ -92,41 +90,41 @@ def entries(app: "DashApp", screen: Screen[Any]) -> Iterator[Entry]:
             continue
         seen.add(binding.description)
         words = f"{' '.join(keys[name])}: {binding.tooltip or binding.description}"
-        line = _line(lines.get(name), app)
+        line = _line(lines.get(name), dash)
         yield Entry(
-            title=binding.description, words=words, line=line, run=partial(app.run_action, binding.action, active.node)
+            title=binding.description, words=words, line=line, run=partial(dash.run_action, binding.action, active.node)
         )
-    yield from (_copied(app, each) for each in equivalents(scene(app, screen)) if not each.action)
+    yield from (_copied(dash, each) for each in equivalents(scene(dash, screen)) if not each.action)
     words = "Colours: also for colour-blind readers and for high contrast"
-    yield Entry(title="Theme", words=words, line="", run=app.search_themes)
+    yield Entry(title="Theme", words=words, line="", run=dash.search_themes)
 
 
-def _copied(app: "DashApp", equivalent: Equivalent) -> Entry:
+def _copied(dash: Dash, equivalent: Equivalent) -> Entry:
     """Returns an entry that only copies: the dashboard shows it anyway."""
-    line = _line(equivalent, app)
-    run = partial(app.copy, line, "the command line")
+    line = _line(equivalent, dash)
+    run = partial(dash.copy, line, "the command line")
     return Entry(title=f"{_COPIED}: {equivalent.command[0]}", words=equivalent.words, line=line, run=run)
 
 
-def _line(equivalent: Equivalent | None, app: "DashApp") -> str:
+def _line(equivalent: Equivalent | None, dash: Dash) -> str:
     if equivalent is None:
         return ""
     line = equivalent.line
-    return line if line == safe_text(line, ascii_only=app.look.ascii_only) else ""
+    return line if line == safe_text(line, ascii_only=dash.look.ascii_only) else ""
 
 
-def scene(app: "DashApp", screen: Screen[Any]) -> Scene:
+def scene(dash: Dash, screen: Screen[Any]) -> Scene:
     """Returns what is on a screen, as far as a command line can say it."""
     panel = getattr(screen, "topic", "")
     tables = list(screen.query(LiveTable))
     table = next((each for each in tables if each.id == panel), tables[0] if len(tables) == 1 else None)
     row = table.row.source if table is not None and table.row is not None else None
-    state = app.state
+    state = dash.state
     moment = f"+{state.frames[state.cursor].at - state.frames[0].at:.0f}" if state.cursor is not None else ""
     return Scene(
         addr="" if state.recorded else (state.stand_in or state.target),
-        tls=app.source.tls_flags,
-        replay=app.source.replay,
+        tls=dash.source.tls_flags,
+        replay=dash.source.replay,
         at=moment if state.recorded else "",
         panel=panel,
         needle=table.needle if table is not None else "",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proglog.record.record import StoredRecord
-from proglog.tui import keymap
+from proglog.tui.bindings import KEYMAP
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import MemberStatus
@@ -185,11 +185,11 @@ def _log() -> list[StoredRecord]:
 
 
 def test_every_action_has_its_case():
-    assert CASES.keys() == keymap.catalogue().keys()
+    assert CASES.keys() == KEYMAP.actions.keys()
 
 
 @pytest.mark.parametrize(
-    ("name", "key"), [(name, key) for name in CASES for key in keymap.catalogue()[name].keys], ids=lambda part: part
+    ("name", "key"), [(name, key) for name in CASES for key in KEYMAP.actions[name].keys], ids=lambda part: part
 )
 async def test_a_key_does_what_it_says(open_dash, world, tmp_path, monkeypatch, name, key):
     monkeypatch.chdir(tmp_path)

@@ -6,10 +6,13 @@ import pytest
 from textual.color import Color
 
 from proglog.observe.words import member_mark, peer_mark
+from proglog.tui.panels.members import table as members
+from proglog.tui.panels.replication import table as replication
+from proglog.tui.panels.segments import table as segments
 from proglog.tui.spans import Look, Role, plain
 from proglog.tui.state import DashState, Phase, SnapshotArrived, reduce
 from proglog.tui.themes import THEMES
-from proglog.tui.views import header, members, replication, segments
+from proglog.tui.views import header
 from proglog.wire.model import MemberStatus, PeerState
 
 

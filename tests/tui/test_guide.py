@@ -5,21 +5,20 @@ import pkgutil
 
 import pytest
 
-from proglog.tui import screens, views
+import proglog.tui
+from proglog.tui.panels.replication import matrix
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import Column
-from proglog.tui.views import matrix
 from proglog.wire.model import MemberStatus
 
 
 def _tables(world):
-    """Every tuple of columns that a view declares, and those that depend on the cluster."""
-    for package in (views, screens):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            for name, value in vars(importlib.import_module(module.name)).items():
-                if isinstance(value, tuple) and value and all(isinstance(each, Column) for each in value):
-                    yield f"{module.name}.{name}", value
+    """Every tuple of columns that a module declares, and those that depend on the cluster."""
+    for module in pkgutil.walk_packages(proglog.tui.__path__, "proglog.tui."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, tuple) and value and all(isinstance(each, Column) for each in value):
+                yield f"{module.name}.{name}", value
     state = reduce(DashState(target="a", now=0.0), SnapshotArrived(world.snapshot(), 1.0))
     yield "matrix", matrix.columns(state, Look())
 

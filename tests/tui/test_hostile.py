@@ -24,12 +24,18 @@ from proglog.record.record import Record, StoredRecord
 from proglog.security.authorizer import AllowAll
 from proglog.server.server import Server
 from proglog.testing.terminal import ESCAPE, Terminal
+from proglog.tui.panels.events import table as events
+from proglog.tui.panels.members import page as member
+from proglog.tui.panels.members import table as members
+from proglog.tui.panels.replication import matrix
+from proglog.tui.panels.replication import table as replication
+from proglog.tui.panels.segments import table as segments
 from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
-from proglog.tui.views import alerts, events, header, matrix, member, members, records, replication, segments
+from proglog.tui.views import alerts, header, records
 from proglog.types import NodeName, Offset, OriginId, SequenceNumber
 from proglog.wire.model import ClusterSnapshot, DamagedRange, MemberStatus, Verified
 from tests.tui.poison import NASTY, poison_world, poisoned

@@ -12,6 +12,7 @@ from proglog.errors import ConfigError
 from proglog.observe import recording
 from proglog.tui import keymap
 from proglog.tui.app import DashApp
+from proglog.tui.bindings import KEYMAP
 from proglog.tui.source import RecordedSource
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "dashboard.md"
@@ -25,19 +26,19 @@ def _everything_with_keys(base: type[DOMNode] = DOMNode):
 
 
 def test_every_binding_of_every_screen_and_widget_has_an_id_in_the_catalogue():
-    known = keymap.catalogue()
+    known = KEYMAP.actions
     bound = [(owner, binding) for owner in _everything_with_keys() for binding in keymap.own_bindings(owner)]
     assert len(bound) > 60
     for owner, binding in bound:
         assert binding.id in known, f"{owner.__name__}: {binding.key}"
         assert binding.key in known[binding.id].keys
-        assert known[binding.id].words, binding.id
+        assert known[binding.id].description, binding.id
 
 
 def test_by_itself_a_key_means_one_thing_on_a_screen_or_takes_over_one_of_the_application():
-    known = keymap.catalogue()
-    assert set(keymap.scopes()) >= {"MainScreen", "RecordsScreen", "Reader"}
-    for screen, names in keymap.scopes().items():
+    known = KEYMAP.actions
+    assert set(KEYMAP.scopes) >= {"MainScreen", "RecordsScreen", "Reader"}
+    for screen, names in KEYMAP.scopes.items():
         own = [key for name in names if not name.startswith("app.") for key in known[name].keys]
         assert len(own) == len(set(own)), screen
 
@@ -55,7 +56,7 @@ def test_by_itself_a_key_means_one_thing_on_a_screen_or_takes_over_one_of_the_ap
     ],
 )
 def test_keys_are_taken_as_people_write_them(given, keys):
-    assert keymap.checked(given) == (keys, [])
+    assert KEYMAP.checked(given) == (keys, [])
 
 
 @pytest.mark.parametrize(
@@ -74,12 +75,12 @@ def test_keys_are_taken_as_people_write_them(given, keys):
 )
 def test_what_cannot_be_is_refused_with_what_is_expected(given, words):
     with pytest.raises(ConfigError, match="my file: ") as caught:
-        keymap.checked(given, "my file")
+        KEYMAP.checked(given, "my file")
     assert words in str(caught.value)
 
 
 def test_a_key_that_a_multiplexer_takes_is_warned_of():
-    chosen, warnings = keymap.checked({"main.zoom": "ctrl+b", "main.mode": "ctrl+a"})
+    chosen, warnings = KEYMAP.checked({"main.zoom": "ctrl+b", "main.mode": "ctrl+a"})
     assert chosen == {"main.zoom": "ctrl+b", "main.mode": "ctrl+a"}
     assert [warning.split(": ")[-1] for warning in warnings] == [
         "ctrl+b is the prefix of tmux",
@@ -89,7 +90,7 @@ def test_a_key_that_a_multiplexer_takes_is_warned_of():
 
 async def test_a_new_key_works_the_old_one_does_not_and_footer_help_and_palette_say_so(open_dash):
     async with open_dash((140, 40)) as dash:
-        dash.app.use_keys(*keymap.checked({"main.zoom": "f2,ctrl+b", "app.help": "f3"}))
+        dash.app.use_keys(*KEYMAP.checked({"main.zoom": "f2,ctrl+b", "app.help": "f3"}))
         await dash.run()
         assert "f2 Zoom" in dash.text
         await dash.press("z")
@@ -106,7 +107,7 @@ async def test_a_new_key_works_the_old_one_does_not_and_footer_help_and_palette_
 async def test_a_warning_is_told_when_the_screen_is_there(tmp_path):
     recording.save(tmp_path / "empty.sqlite", "nobody", ())
     app = DashApp(RecordedSource(tmp_path / "empty.sqlite"), live=False)
-    app.use_keys(*keymap.checked({"main.zoom": "ctrl+b"}))
+    app.use_keys(*KEYMAP.checked({"main.zoom": "ctrl+b"}))
     async with app.run_test() as pilot:
         await pilot.pause()
         (note,) = app._notifications
@@ -115,7 +116,7 @@ async def test_a_warning_is_told_when_the_screen_is_there(tmp_path):
 
 async def test_a_box_tells_its_own_keys(open_dash):
     async with open_dash((100, 30)) as dash:
-        dash.app.use_keys(keymap.checked({"reader.back": "f4"})[0])
+        dash.app.use_keys(KEYMAP.checked({"reader.back": "f4"})[0])
         await dash.run()
         await dash.press("a")
         assert "f4: back, y: copy" in dash.text
@@ -130,7 +131,7 @@ def test_config_prints_a_file_that_it_can_read_and_where_each_value_comes_from(t
     own = tmp_path / "proglog" / "config.toml"
     own.parent.mkdir()
     own.write_text('node-name = "a"\n' + printed.replace('"main.zoom" = ["z", "f10"]', '"main.zoom" = ["f2"]'))
-    assert set(tomllib.loads(printed)["dash"]["keys"]) == set(keymap.catalogue())
+    assert set(tomllib.loads(printed)["dash"]["keys"]) == set(KEYMAP.actions)
     assert invoke(["config", "dash", "--theme", "proglog-light"]) == 0
     printed = capsys.readouterr().out
     assert f'"main.zoom" = ["f2"]  # {own}' in printed
@@ -156,8 +157,8 @@ def test_a_file_that_says_something_else_is_refused(tmp_path, capsys, text, word
 
 def _table() -> str:
     rows = [
-        f"| `{bound.id}` | {' '.join(f'`{keymap.shown(key)}`' for key in bound.keys)} | {bound.words} |"
-        for bound in keymap.catalogue().values()
+        f"| `{bound.id}` | {' '.join(f'`{keymap.key_label(key)}`' for key in bound.keys)} | {bound.description} |"
+        for bound in KEYMAP.actions.values()
     ]
     return "\n".join(["| id | keys | |", "|---|---|---|", *rows])
 
@@ -171,5 +172,5 @@ def test_the_guide_lists_every_id():
 
 
 def test_the_palette_is_where_two_habits_look_for_it():
-    assert keymap.catalogue()["app.commands"].keys == ("colon", "ctrl+p")
+    assert KEYMAP.actions["app.commands"].keys == ("colon", "ctrl+p")
     assert DashApp.ENABLE_COMMAND_PALETTE

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from proglog.tui.panels.replication import matrix
 from proglog.tui.spans import Look, plain
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
-from proglog.tui.views import matrix
 from proglog.wire.model import ClusterSnapshot
 
 NOW = 1_790_000_000.0

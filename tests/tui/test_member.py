@@ -3,9 +3,9 @@
 from dataclasses import replace
 from datetime import UTC
 
+from proglog.tui.panels.members import page as member
 from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, OtherSpoke, SnapshotArrived, reduce
-from proglog.tui.views import member
 from proglog.wire.model import ClusterSnapshot, DamagedRange
 
 NOW = 1_790_000_000.0

@@ -15,11 +15,11 @@ from proglog.cli.show import frame_at
 from proglog.observe import recording
 from proglog.record.record import StoredRecord
 from proglog.security.tls import TLSFiles
-from proglog.tui import keymap
 from proglog.tui.app import DashApp
+from proglog.tui.bindings import KEYMAP
 from proglog.tui.palette import entries
 from proglog.tui.source import LiveSource, RecordedSource
-from proglog.tui.views.commands import MAKERS, Scene, equivalents
+from proglog.tui.views.command_lines import MAKERS, Scene, equivalents
 from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import Member, MemberStatus
 
@@ -70,7 +70,7 @@ def test_every_maker_makes_something_somewhere():
 
 
 def test_every_maker_belongs_to_an_action_that_has_a_key():
-    assert {action for action, _, _ in MAKERS if action} <= set(keymap.catalogue())
+    assert {action for action, _, _ in MAKERS if action} <= set(KEYMAP.actions)
 
 
 def test_a_line_says_what_is_on_the_screen():

@@ -14,12 +14,12 @@ from proglog.observe.frame import Frame
 from proglog.observe.history import rate_now, rates, shared, total_lag, written_by
 from proglog.observe.recording import file_name
 from proglog.observe.words import member_mark, peer_mark
-from proglog.tui import charts
+from proglog.tui import charts, plots
+from proglog.tui.panels.segments import table as segments
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, width_of, wrap
 from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
 from proglog.tui.themes import THEMES, ascii_terminal
-from proglog.tui.views import plots, segments
 from proglog.wire.model import MemberStatus, PeerState
 
 TEXTS = st.text("ab 日é…", max_size=12)

@@ -7,7 +7,7 @@ import pytest
 
 from proglog.errors import OverloadedError
 from proglog.record.record import StoredRecord
-from proglog.tui.screens import main
+from proglog.tui.panels.segments import verification
 from proglog.tui.screens.browser import KEPT
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.record import RecordReader
@@ -211,7 +211,7 @@ async def test_why_a_verification_stopped_is_told_and_it_may_begin_again(open_da
 
 
 async def test_what_is_repaired_is_verified_once_more(open_dash, world, monkeypatch):
-    monkeypatch.setattr(main, "REPAIR_SECONDS", 0.02)
+    monkeypatch.setattr(verification, "REPAIR_SECONDS", 0.02)
     async with open_dash((120, 30)) as dash:
         await _open(dash)
         log = world.snapshot().log

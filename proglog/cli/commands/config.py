@@ -74,13 +74,15 @@ def _show(
 def _show_keys(path: Path | None) -> None:
     from proglog.cli import diagnostics
     from proglog.cli.config_file import dash_keys
-    from proglog.tui import keymap
+    from proglog.tui.bindings import KEYMAP
 
-    chosen, warnings = keymap.checked(dash_keys(path), f"{path} [dash.keys]")
+    chosen, warnings = KEYMAP.checked(dash_keys(path), f"{path} [dash.keys]")
     output.line("\n[dash.keys]")
-    for bound in keymap.catalogue().values():
+    for bound in KEYMAP.actions.values():
         own = chosen[bound.id].split(",") if bound.id in chosen else None
-        output.line(f"{_toml(bound.id)} = {_toml(own or bound.keys)}  # {path if own else 'default'}; {bound.words}")
+        output.line(
+            f"{_toml(bound.id)} = {_toml(own or bound.keys)}  # {path if own else 'default'}; {bound.description}"
+        )
     for warning in warnings:
         diagnostics.note(warning)
 

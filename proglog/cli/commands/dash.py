@@ -73,7 +73,7 @@ def main(
         if flags["web"]:
             _serve({**flags, "addr": watched}, credentials, path)
             return
-        from proglog.tui.app import run_dash
+        from proglog.tui.run import run_dash
 
         run_dash(
             watched,

@@ -48,7 +48,7 @@ def main(
             outcome = options.run(run(cluster, source))
             _report(outcome)
             if not no_dash and output.is_terminal() and diagnostics.is_terminal():
-                from proglog.tui.app import run_dash
+                from proglog.tui.run import run_dash
 
                 run_dash(cluster.nodes[0].rpc_addr, cluster.tls)
     if not outcome.agrees:

@@ -1,27 +1,21 @@
-"""What every screen of the dashboard can do: show a state."""
+"""What every screen of the dashboard can do: render a state."""
 
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar, cast
 
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
-from textual.widget import Widget
 
+from proglog.tui.dash import Dash
 from proglog.tui.spans import Look
 from proglog.tui.state import DashState
-from proglog.tui.widgets.live_table import LiveTable
-
-if TYPE_CHECKING:
-    from proglog.tui.app import DashApp
 
 Result = TypeVar("Result")
 
 
-class Shows(DOMNode):
-    """A screen that is told the state after every change of it."""
+class StateScreen(DOMNode):
+    """A screen that renders the state after each change."""
 
-    HOLDS: ClassVar[tuple[type[Widget], ...]] = ()
-    """Widgets on it that have keys of their own."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "app.focus_next", "Next", show=False, id="screen.next", tooltip="The next part of the screen"),
         Binding(
@@ -30,53 +24,50 @@ class Shows(DOMNode):
     ]
 
     @property
-    def dash(self) -> "DashApp":
-        """The application, by its own type."""
-        return cast("DashApp", self.app)
+    def dash(self) -> Dash:
+        """The application."""
+        return cast("Dash", self.app)
 
     @property
     def look(self) -> Look:
         """How this terminal is drawn on."""
         return self.dash.look
 
-    def show(self, state: DashState) -> None:
-        """Brings the screen up to date."""
+    @property
+    def topic(self) -> str:
+        """The panel or table that help explains; empty: none."""
+        return ""
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """What the help says about the topic as a whole."""
+        return ()
+
+    def render_state(self, state: DashState) -> None:
+        """Bring the screen up to date."""
         raise NotImplementedError
 
-    def pause(self) -> bool:
-        """Pauses what is shown, or goes on; returns whether the screen has a pause of its own."""
+    def toggle_pause(self) -> bool:
+        """Pause or resume what the screen itself follows; return whether it follows anything."""
         return False
 
-    def travel(self, steps: int) -> bool:
-        """Goes through time; returns whether the screen has a time of its own."""
+    def step_time(self, steps: int) -> bool:
+        """Move in the time of the screen's own content; return whether it has one."""
         del steps
         return False
 
+    def on_mount(self) -> None:
+        """Render the current state."""
+        self.call_after_refresh(lambda: self.render_state(self.dash.state))
 
-class DashScreen(Screen[Result], Shows):
+    def on_resize(self) -> None:
+        """Render the state in the new size."""
+        self.call_after_refresh(lambda: self.render_state(self.dash.state))
+
+
+class DashScreen(Screen[Result], StateScreen):
     """A whole screen, with a table."""
 
-    BASE = True
-    HOLDS = (LiveTable,)
 
-    def on_mount(self) -> None:
-        """Shows the state that there is."""
-        self.call_after_refresh(lambda: self.show(self.dash.state))
-
-    def on_resize(self) -> None:
-        """Shows the state in the new size."""
-        self.call_after_refresh(lambda: self.show(self.dash.state))
-
-
-class DashModal(ModalScreen[Result], Shows):
+class DashModal(ModalScreen[Result], StateScreen):
     """A box over the screen it was opened from."""
-
-    BASE = True
-
-    def on_mount(self) -> None:
-        """Shows the state that there is."""
-        self.call_after_refresh(lambda: self.show(self.dash.state))
-
-    def on_resize(self) -> None:
-        """Shows the state in the new size."""
-        self.call_after_refresh(lambda: self.show(self.dash.state))

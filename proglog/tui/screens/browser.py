@@ -29,6 +29,7 @@ from proglog.tui.screens.base import DashScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, LazyRow, Row
 from proglog.tui.views import header
+from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.painted import Lines
 from proglog.tui.widgets.panel import Panel
 from proglog.tui.widgets.pill import Pill
@@ -49,8 +50,6 @@ Sized = tuple[LazyRow, int]
 class Browser(DashScreen[None]):
     """A screen with a window on something long."""
 
-    BASE = True
-    HOLDS = (WindowTable,)
     COLUMNS: ClassVar[Sequence[Column]] = ()
     EMPTY = ""
     """What stands there without rows."""
@@ -80,7 +79,7 @@ class Browser(DashScreen[None]):
         # Held here, not looked up: keys and messages may come before the screen is built, and after it is taken down.
         self._table = WindowTable(self.COLUMNS, empty=self.EMPTY, id="browser")
         self._header = Lines(id="header")
-        self._box = Input(id="filter", compact=True)
+        self._box = FilterBox()
         self._pill = Pill()
         self._panel = Panel(*self._contents(), number=None, title=" > ".join(self._trail), name="browser")
 
@@ -99,7 +98,6 @@ class Browser(DashScreen[None]):
     def on_mount(self) -> None:
         """Starts to read."""
         super().on_mount()
-        self._box.display = False
         self._table.focus()
 
     def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
@@ -122,7 +120,7 @@ class Browser(DashScreen[None]):
         self._changed = True
         self._table.restart("last" if tail else None)
         self._read(start)
-        self.show(self.dash.state)
+        self.render_state(self.dash.state)
 
     @work(exclusive=True, group="browser")
     async def _read(self, start: Place) -> None:
@@ -183,7 +181,7 @@ class Browser(DashScreen[None]):
         self._changed = True
         self.dash.mark_dirty()
 
-    def show(self, state: DashState) -> None:
+    def render_state(self, state: DashState) -> None:
         """Brings the table up to date."""
         width = self.size.width
         self._header.show([header.header_line(state, self.look, width)])
@@ -217,11 +215,7 @@ class Browser(DashScreen[None]):
     def action_ask(self, what: str) -> None:
         """Asks for a filter or for a place."""
         self._asked = what
-        box = self._box
-        box.placeholder = self.asks(what)
-        box.display = True
-        box.value = self._table.needle if what == "filter" else ""
-        box.focus()
+        self._box.ask(self._table.needle if what == "filter" else "", self.asks(what))
 
     def asks(self, what: str) -> str:
         """Returns what the empty box says."""

@@ -40,11 +40,11 @@ class Confirm(DashModal[bool]):
         """Builds the box."""
         with Container(id="confirm") as box:
             box.border_title = Content(self._title)
-            box.border_subtitle = Content(f"enter: go, {self.dash.key_of('confirm.cancel')}: cancel")
+            box.border_subtitle = Content(f"enter: go, {self.dash.key_of(Confirm, 'confirm.cancel')}: cancel")
             yield Lines()
             yield Input(id="name", compact=True)
 
-    def show(self, state: DashState) -> None:
+    def render_state(self, state: DashState) -> None:
         """Lays the text out anew for the width."""
         del state  # the box asks about one moment
         body = self.query_one(Lines)
@@ -64,4 +64,4 @@ class Confirm(DashModal[bool]):
             self.dismiss(True)
             return
         self._trouble = f"{self.look.pick('✖', 'x')} that is not its name: nothing was done"
-        self.show(self.dash.state)
+        self.render_state(self.dash.state)

@@ -8,7 +8,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 
-from proglog.tui.keymap import shown
+from proglog.tui.keymap import key_label
 from proglog.tui.screens.base import DashModal
 from proglog.tui.spans import Line, Look, plain
 from proglog.tui.state import DashState
@@ -34,7 +34,6 @@ class Page(VerticalScroll, can_focus=True):
 class Reader(DashModal[None]):
     """Shows lines until it is closed."""
 
-    HOLDS = (Page,)
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Back", id="reader.back"),
         Binding("y", "copy", "Copy", id="reader.copy", tooltip="Copy the text"),
@@ -64,11 +63,11 @@ class Reader(DashModal[None]):
     def on_mount(self) -> None:
         """Shows the text, and how to leave it."""
         super().on_mount()
-        keys = {active.binding.id: shown(key) for key, active in reversed(self.active_bindings.items())}
+        keys = {active.binding.id: key_label(key) for key, active in reversed(self.active_bindings.items())}
         hint = f"{keys['reader.back']}: back, {keys['reader.copy']}: copy"
         self.query_one(Page).border_subtitle = Content(hint)
 
-    def show(self, state: DashState) -> None:
+    def render_state(self, state: DashState) -> None:
         """Brings the text up to date."""
         body = self.query_one(Lines)
         width = self.query_one(Page).scrollable_content_region.width

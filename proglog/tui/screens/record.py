@@ -1,19 +1,17 @@
 """One record in full, and from there to the next."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from proglog.record.record import StoredRecord
-from proglog.tui.keymap import shown
+from proglog.tui.dash import Dash
+from proglog.tui.keymap import key_label
 from proglog.tui.screens.reader import Page, Reader
 from proglog.tui.state import DashState
 from proglog.tui.views import records
-
-if TYPE_CHECKING:
-    from proglog.tui.app import DashApp
 
 _HINTED = ("record.next", "record.previous", "reader.copy", "record.copy-json")
 
@@ -48,10 +46,10 @@ class RecordReader(Reader):
     def _words(self) -> str:
         return f"{self._trail}Record {self._record.offset:,}"
 
-    def show(self, state: DashState) -> None:
+    def render_state(self, state: DashState) -> None:
         """Shows the record, and the keys that work."""
-        super().show(state)
-        keys = {active.binding.id: shown(key) for key, active in reversed(self.active_bindings.items())}
+        super().render_state(state)
+        keys = {active.binding.id: key_label(key) for key, active in reversed(self.active_bindings.items())}
         following, previous, value, whole = (keys.get(name, "") for name in _HINTED)
         hint = f"{following}/{previous}: walk, {value}: copy, {whole}: JSON"
         self.query_one(Page).border_subtitle = Content(hint)
@@ -67,7 +65,7 @@ class RecordReader(Reader):
         page = self.query_one(Page)
         page.border_title = Content(self._words())
         page.scroll_home(animate=False)
-        self.show(self.dash.state)
+        self.render_state(self.dash.state)
 
     def action_copy(self) -> None:
         """Copies the value."""
@@ -78,7 +76,7 @@ class RecordReader(Reader):
         copy_json(self.dash, self._record)
 
 
-def copy_json(dash: "DashApp", record: StoredRecord) -> None:
+def copy_json(dash: Dash, record: StoredRecord) -> None:
     """Copies a record as JSON, or says how else it can be had."""
     text = records.as_json(record)
     if text is None:

@@ -120,13 +120,13 @@ class RecordsScreen(Browser):
         row = self._table.row
         return row.source if row is not None and isinstance(row.source, StoredRecord) else None
 
-    def show(self, state: DashState) -> None:
+    def render_state(self, state: DashState) -> None:
         """Brings table and bar up to date."""
         watched = state.latest.node.name if state.latest else ""
         before, self._reads = self._reads, watched or self._reads
         if before and self._reads != before:
             self._change_logs()
-        super().show(state)
+        super().render_state(state)
         new = self._new
         words = f"{self.look.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
         self._pill.say(words)
@@ -181,7 +181,7 @@ class RecordsScreen(Browser):
             if self._tailing:
                 self._hold()
             trail = "".join(f"{level} > " for level in self._trail[1:])
-            self.dash.push_screen(RecordReader(record, self._step, trail))
+            self.app.push_screen(RecordReader(record, self._step, trail))
 
     def _step(self, records_on: int) -> StoredRecord | None:
         """Moves the cursor and returns the record there; ``None`` at the edge of what was read."""
@@ -189,7 +189,7 @@ class RecordsScreen(Browser):
         self._table.shift(records_on)
         return self._record if self._table.cursor != before else None
 
-    def pause(self) -> bool:
+    def toggle_pause(self) -> bool:
         """Holds a tail, or goes on with it: here the pause is that of the records."""
         if not self._tailing:
             self.dash.tell("nothing to hold: t follows the end of the log")
@@ -199,7 +199,7 @@ class RecordsScreen(Browser):
             self._hold()
         return True
 
-    def travel(self, steps: int) -> bool:
+    def step_time(self, steps: int) -> bool:
         """Goes through the time of the records: a minute for a second of the panels, an hour for thirty."""
         self.action_jump(MINUTE_MS * steps if abs(steps) < 30 else HOUR_MS * (1 if steps > 0 else -1))
         return True

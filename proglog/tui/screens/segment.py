@@ -10,12 +10,12 @@ from textual.widget import Widget
 
 from proglog.client.place import Place
 from proglog.record.batch import BatchHeader
-from proglog.tui.checks import Checks, SegmentId
+from proglog.tui.panels.segments import batches, verification_view
+from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.screens.browser import Browser, Sized
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.state import DashState
 from proglog.tui.table import LazyRow, Row
-from proglog.tui.views import batches, checks, segments
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.wire.model import Segment
@@ -40,17 +40,15 @@ class SegmentScreen(Browser):
         ),
     ]
 
-    def __init__(self, segment_id: SegmentId, trail: Sequence[str], told: Checks) -> None:
+    def __init__(self, segment_id: SegmentId, trail: Sequence[str]) -> None:
         """Prepares the screen of a segment.
 
         Args:
             segment_id: Which, and whose.
             trail: Where it is, for the title.
-            told: The verifications, which go on when this screen is left.
         """
         super().__init__(trail)
         self._segment_id = segment_id
-        self._checks = told
         self._news = asyncio.Event()
         """Set when the state has changed."""
 
@@ -83,7 +81,7 @@ class SegmentScreen(Browser):
         """Waits while another node is watched; returns the segment, if it is still there."""
         while (latest := self.dash.state.latest) is None or latest.node.name != self._segment_id.node_name:
             await self._wait_for_news()
-        return segments.named(latest, self._segment_id)
+        return self._segment_id.find(latest)
 
     async def _goes_to(self, offset: int) -> bool:
         """Waits until the agent has said whether a segment that grows goes as far as ``offset``."""
@@ -107,23 +105,23 @@ class SegmentScreen(Browser):
         """Returns the row that stands for offsets that cannot be read."""
         return batches.damaged_row(start, end, self.look)
 
-    def show(self, state: DashState) -> None:
+    def render_state(self, state: DashState) -> None:
         """Brings facts and batches up to date."""
         self._news.set()
-        check = self._checks.of(self._segment_id)
-        found = checks.lines(check, self.look) if check else []
+        verification = self.dash.verifier.of(self._segment_id)
+        found = verification_view.lines(verification, self.look) if verification else []
         if self.size.height < _TALL:
-            told = [*found, *batches.facts(state, self._segment_id, self.look, None)][:_FACTS]
+            shown = [*found, *batches.facts(state, self._segment_id, self.look, None)][:_FACTS]
         else:
             width = self._facts.content_size.width or self.size.width - 8
-            told = [*batches.facts(state, self._segment_id, self.look, width), *found]
-        self._facts.styles.height = len(told)
-        self._facts.show(told)
-        super().show(state)
+            shown = [*batches.facts(state, self._segment_id, self.look, width), *found]
+        self._facts.styles.height = len(shown)
+        self._facts.show(shown)
+        super().render_state(state)
 
     def action_verify(self) -> None:
         """Has the agent read and check every batch."""
-        if not self._checks.begin(self._segment_id):
+        if not self.dash.verifier.begin(self._segment_id):
             self.dash.tell("a verification runs: one at a time", severity="warning")
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
@@ -131,4 +129,4 @@ class SegmentScreen(Browser):
         header = event.row.source
         if isinstance(header, BatchHeader):
             trail = (*self._trail, f"batch {header.base_offset:,}")
-            self.dash.push_screen(RecordsScreen(Place.offset(header.base_offset), trail))
+            self.app.push_screen(RecordsScreen(Place.offset(header.base_offset), trail))

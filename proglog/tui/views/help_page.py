@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from textual.binding import ActiveBinding
 
-from proglog.tui.keymap import shown
+from proglog.tui.keymap import key_label
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.table import Column
@@ -17,30 +17,15 @@ _TITLE_CELLS = 13
 _LABEL_CELLS = 7
 _UNTITLED = "bar"
 
-MEANINGS = {
-    "members": ("The members of the cluster, as the agent that is watched sees them.",),
-    "replication": (
-        "Every node copies from every other what it lacks. There are views by peer, by origin, and as a matrix.",
-    ),
-    "segments": (
-        "The log is a row of segments; appends go to the last one. Offsets are half-open: the end is not in it.",
-    ),
-    "throughput": (
-        "appended: records that became durable here, a second, copies included. served: records sent to consumers.",
-        "lag: records that peers hold and this agent does not yet.",
-        "Each column is the maximum of its time: a spike is never averaged away.",
-        "appended at 0 while producers write: the log is full or its disk hangs; the second line of the screen says so.",
-    ),
-    "events": ("What the agent saw happen in the cluster, newest first.",),
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class HelpTopic:
     """What the cursor is on, when somebody asks for help."""
 
     topic: str = ""
     """The panel."""
+    about: tuple[str, ...] = ()
+    """What there is to say about it as a whole."""
     columns: Sequence[Column] = ()
     """Of the table that has the focus, as far as they are in view."""
     column: int = 0
@@ -51,7 +36,9 @@ class Asked:
     """What stands there. Foreign text, made safe before."""
 
 
-def lines(bindings: Mapping[str, ActiveBinding], asked: Asked, state: DashState, look: Look, width: int) -> list[Line]:
+def lines(
+    bindings: Mapping[str, ActiveBinding], asked: HelpTopic, state: DashState, look: Look, width: int
+) -> list[Line]:
     """Returns the help: the number under the cursor, its panel, the keys.
 
     Args:
@@ -65,7 +52,7 @@ def lines(bindings: Mapping[str, ActiveBinding], asked: Asked, state: DashState,
     return [*told, line(Span("Keys", Role.ACCENT)), *_keys(bindings, width)]
 
 
-def _under_the_cursor(asked: Asked, state: DashState, look: Look, width: int) -> list[Line]:
+def _under_the_cursor(asked: HelpTopic, state: DashState, look: Look, width: int) -> list[Line]:
     """Returns what the column means, how its value is judged, and what needs attention about the row."""
     if not asked.columns or (explained := asked.columns[asked.column].help) is None:
         return []
@@ -88,9 +75,9 @@ def _under_the_cursor(asked: Asked, state: DashState, look: Look, width: int) ->
     return [*told, ()]
 
 
-def _panel(asked: Asked, look: Look, width: int) -> list[Line]:
+def _panel(asked: HelpTopic, look: Look, width: int) -> list[Line]:
     """Returns what there is to say about the panel, and its other columns in a line each."""
-    told = [part for meaning in MEANINGS.get(asked.topic, ()) for part in wrap(line(_plain(meaning, look)), width)]
+    told = [part for meaning in asked.about for part in wrap(line(_plain(meaning, look)), width)]
     for index, column in enumerate(asked.columns):
         if column.help is not None and index != asked.column:
             title = (column.title or _UNTITLED).ljust(_TITLE_CELLS)
@@ -110,7 +97,7 @@ def _keys(bindings: Mapping[str, ActiveBinding], width: int) -> list[Line]:
     for key, active in footer_first:
         words = active.tooltip or active.binding.tooltip or active.binding.description
         if words and active.enabled and not active.binding.system:
-            keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or shown(key))
+            keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or key_label(key))
     told = []
     for (_, words), names in keys.items():
         label = " ".join(dict.fromkeys(names))

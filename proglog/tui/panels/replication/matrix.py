@@ -4,10 +4,10 @@ from itertools import takewhile
 
 from proglog.observe.frame import records_in
 from proglog.observe.words import short_count
+from proglog.tui.panels.replication.table import ON_THE_WAY, missing_role, origin_name
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, Row, column_widths, render_cells
-from proglog.tui.views.replication import ON_THE_WAY, missing_role, origin_name
 from proglog.wire.model import OriginStatus
 
 _COUNTS_UP_TO = 5

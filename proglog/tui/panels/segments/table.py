@@ -3,11 +3,11 @@
 from functools import partial
 
 from proglog.observe.words import bytes_words, count_words, short_duration
-from proglog.tui.checks import Check, Checks, SegmentId
+from proglog.tui.panels.segments import verification_view
+from proglog.tui.panels.segments.verification import SegmentId, Verification, Verifier
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, LazyRow, Row
-from proglog.tui.views import checks
 from proglog.wire.model import ClusterSnapshot, Segment
 
 COLUMNS = (
@@ -88,28 +88,28 @@ _INDEX_ROLES = {"ok": Role.GOOD, "rebuilt": Role.ACCENT, "missing": Role.WARN}
 _INDEX_SHAPES = {"ok": ("✓", "+"), "rebuilt": ("↻", "~"), "missing": ("▲", "!")}
 
 
-def rows(state: DashState, look: Look, told: Checks | None = None) -> list[LazyRow]:
-    """Returns a row for each segment, the newest first; with what a verification told of it in place of its index."""
+def rows(state: DashState, look: Look, verifier: Verifier | None = None) -> list[LazyRow]:
+    """Returns a row for each segment, the newest first; with the result of its verification in place of its index."""
     if state.shown is None:
         return []
     segments = state.shown.segments
     largest = max((segment.bytes for segment in segments), default=0) or 1
     now_ms, node_name = state.agent_now_ms, state.shown.node.name
 
-    def check(segment: Segment) -> Check | None:
-        return told.of(SegmentId(node_name, segment.base_offset)) if told else None
+    def verification(segment: Segment) -> Verification | None:
+        return verifier.of(SegmentId(node_name, segment.base_offset)) if verifier else None
 
     return [
         LazyRow(
             key=str(segment.base_offset),
-            make=partial(_row, segment, segment.bytes / largest, now_ms, look, check(segment)),
+            make=partial(_row, segment, segment.bytes / largest, now_ms, look, verification(segment)),
             source=segment,
         )
         for segment in reversed(segments)
     ]
 
 
-def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check | None) -> Row:
+def _row(segment: Segment, share: float, now_ms: int, look: Look, verification: Verification | None) -> Row:
     age = (now_ms - segment.max_timestamp_ms) / 1000
     spans = max(segment.max_timestamp_ms - segment.first_timestamp_ms, 0) / 1000
     empty = segment.record_count == 0
@@ -124,7 +124,7 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check |
             lambda width: line(look.bar(share, width, role=Role.ACCENT if segment.active else Role.CHART)),
             line(nothing if empty else Span("now" if age < 1 else f"{short_duration(age)} ago", Role.MUTED)),
             line(nothing if empty else Span(short_duration(spans), Role.MUTED)),
-            checks.cell(check, look) if check else _index(segment, look),
+            verification_view.cell(verification, look) if verification else _index(segment, look),
         ),
         sort=(
             segment.base_offset,
@@ -138,19 +138,6 @@ def _row(segment: Segment, share: float, now_ms: int, look: Look, check: Check |
         ),
         source=segment,
     )
-
-
-def named(snapshot: ClusterSnapshot | None, wanted: SegmentId) -> Segment | None:
-    """Returns a segment; ``None``: it is not there any more, or the snapshot is of another node."""
-    if snapshot is None or snapshot.node.name != wanted.node_name:
-        return None
-    return next((segment for segment in snapshot.segments if segment.base_offset == wanted.base_offset), None)
-
-
-def has_damage(snapshot: ClusterSnapshot | None, segment: Segment) -> bool:
-    """Returns whether the agent lists damage in a segment."""
-    damaged = snapshot.log.damaged if snapshot else ()
-    return any(lost.start_offset < segment.end_offset and segment.base_offset < lost.end_offset for lost in damaged)
 
 
 def title(segment: Segment, look: Look) -> str:

@@ -2,12 +2,11 @@
 
 from proglog.observe.words import bytes_words, count_words, origin_id, short_duration
 from proglog.record.batch import CODEC_NONE, BatchHeader
-from proglog.tui.checks import SegmentId
+from proglog.tui.panels.segments.table import offsets
+from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.table import Column, Help, Row
-from proglog.tui.views import segments
-from proglog.tui.views.segments import offsets
 from proglog.wire.model import Segment
 
 COLUMNS = (
@@ -88,7 +87,7 @@ def facts(state: DashState, wanted: SegmentId, look: Look, width: int | None) ->
     if state.shown is not None and state.shown.node.name != wanted.node_name:
         watched, owner = look.safe(state.shown.node.name, 40), look.safe(wanted.node_name, 40)
         return [line(watched, Span(" is watched now; this is a segment of ", Role.WARN), owner)]
-    segment, now_ms = segments.named(state.shown, wanted), state.agent_now_ms
+    segment, now_ms = wanted.find(state.shown), state.agent_now_ms
     if segment is None:
         return [line(Span("this segment is not there any more: retention removed it", Role.WARN))]
     index_role = Role.GOOD if segment.index == "ok" else Role.WARN

@@ -19,10 +19,13 @@ from proglog.observe.words import (
     short_count,
 )
 from proglog.tui import charts
+from proglog.tui.panels.events import table as events
+from proglog.tui.panels.members import table as members
+from proglog.tui.panels.replication import table as replication
 from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.table import render_cells
-from proglog.tui.views import events, header, members, replication
+from proglog.tui.views import header
 from proglog.wire.model import ClusterSnapshot, Member, PeerStatus
 
 _LABEL = 12

@@ -1,4 +1,4 @@
-"""Replication between the agent and each peer: by peer and by origin. The matrix is :mod:`proglog.tui.views.matrix`."""
+"""Replication between the agent and each peer: by peer and by origin. The matrix is :mod:`proglog.tui.panels.replication.matrix`."""
 
 from functools import partial
 
@@ -17,10 +17,10 @@ from proglog.observe.words import (
     short_duration,
     trend_mark,
 )
+from proglog.tui.plots import LEAST_ROWS, Series, stacked
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 from proglog.tui.table import Cell, Column, Help, LazyRow, Row, column_widths
-from proglog.tui.views.plots import LEAST_ROWS, Series, stacked
 from proglog.wire.model import ClusterSnapshot, PeerOrigin, PeerState, PeerStatus
 
 ON_THE_WAY = 1_000

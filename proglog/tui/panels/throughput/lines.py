@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from proglog.observe.history import appended, appended_bytes, levels, rate_now, rates, served, total_lag
 from proglog.observe.words import bytes_words, duration_words, rate_words, short_count
 from proglog.tui import charts
+from proglog.tui.plots import Series, stacked
 from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
-from proglog.tui.views.plots import Series, stacked
 
 _Chart = tuple[Line, Sequence[float], Role]
 

@@ -1,0 +1,1 @@
+"""The members of the cluster: their table, and the page of one."""

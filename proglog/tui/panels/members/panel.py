@@ -1,0 +1,21 @@
+"""The panel of members."""
+
+from collections.abc import Sequence
+
+from proglog.tui.panels.base import TablePanel
+from proglog.tui.panels.members import table
+from proglog.tui.state import DashState
+from proglog.tui.table import AnyRow
+
+
+class MembersPanel(TablePanel):
+    """A row for each member."""
+
+    KEY = "members"
+    ABOUT = ("The members of the cluster, as the agent that is watched sees them.",)
+    COLUMNS = table.COLUMNS
+    EMPTY = "no members yet"
+
+    def rows(self, state: DashState) -> Sequence[AnyRow]:
+        """Return a row for each member."""
+        return table.rows(state, self.look)

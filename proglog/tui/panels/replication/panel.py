@@ -1,0 +1,70 @@
+"""The panel of replication: by peer, by origin, or as a matrix."""
+
+from collections.abc import Sequence
+
+from textual.widget import Widget
+
+from proglog.tui import plots
+from proglog.tui.panels.base import Layout, TablePanel
+from proglog.tui.panels.replication import matrix, table
+from proglog.tui.spans import Line
+from proglog.tui.state import DashState
+from proglog.tui.table import AnyRow
+from proglog.tui.widgets.painted import Lines
+from proglog.wire.model import ClusterSnapshot
+
+_MODES = ("peers", "origins", "matrix")
+
+
+class ReplicationPanel(TablePanel):
+    """A row for each peer, for each origin of each peer, or for each origin."""
+
+    KEY = "replication"
+    ABOUT = ("Every node copies from every other what it lacks. There are views by peer, by origin, and as a matrix.",)
+    COLUMNS = table.PEER_COLUMNS
+    EMPTY = "no peers yet"
+
+    def __init__(self, number: int) -> None:
+        self._mode = _MODES[0]
+        self._below = Lines(id="below-peers")
+        super().__init__(number)
+
+    def contents(self) -> tuple[Widget, ...]:
+        """Return the table, and the room below it."""
+        return (*super().contents(), self._below)
+
+    def next_mode(self) -> None:
+        """Change from peers to origins to the matrix and back."""
+        self._mode = _MODES[(_MODES.index(self._mode) + 1) % len(_MODES)]
+
+    def rows(self, state: DashState) -> Sequence[AnyRow]:
+        """Return the rows of the mode."""
+        if self._mode == "peers":
+            return table.peer_rows(state, self.look)
+        return table.origin_rows(state, self.look) if self._mode == "origins" else matrix.rows(state, self.look)
+
+    def summarize(self, snapshot: ClusterSnapshot) -> str:
+        """Return how many streams run and how much is missing."""
+        return table.summary(snapshot)
+
+    def render_state(self, state: DashState, layout: Layout) -> None:
+        """Bring the table of the mode up to date, and what is below it."""
+        columns = {"peers": table.PEER_COLUMNS, "origins": table.ORIGIN_COLUMNS}.get(self._mode)
+        self._table.show(self.rows(state), matrix.columns(state, self.look) if columns is None else columns)
+        self._render_below(state, layout)
+        self.render_caption(self.summary(state), *([f"by {self._mode}"] if self._mode != "peers" else []))
+
+    def _render_below(self, state: DashState, layout: Layout) -> None:
+        """Use the room below the peers: for the matrix; when zoomed, for the lags over time."""
+        peers = len(state.shown.peers) if state.shown else 0
+        room, width = self.size.height - min(peers, 8) - 2, max(layout.width - 7, 1)
+        lines: list[Line] = []
+        if self._mode == "peers" and layout.zoomed and room >= plots.LEAST_ROWS:
+            lines = table.plots(state, self.look, width, room, layout.plot_seconds)
+        elif self._mode == "peers" and layout.wide:
+            lines = matrix.lines(state, self.look, width, room)
+        self._below.display = bool(lines)
+        if lines:
+            self._below.styles.height = room if layout.zoomed else len(lines)
+            self._below.styles.padding = (0, 0, 0, 3)
+            self._below.show(lines)

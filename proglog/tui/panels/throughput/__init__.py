@@ -1,0 +1,1 @@
+"""How fast the log grows and is read."""

@@ -1,0 +1,65 @@
+"""Running the dashboard: its source, its recording, its terminal."""
+
+import os
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proglog.client import DEFAULT_TIMEOUT
+from proglog.observe.recording import Recorder
+from proglog.tui.app import DashApp
+from proglog.tui.bindings import KEYMAP
+from proglog.tui.source import LiveSource, RecordedSource
+from proglog.tui.spans import Look
+from proglog.tui.themes import DEFAULT_THEME, ascii_terminal
+
+if TYPE_CHECKING:
+    from proglog.security.tls import TLSFiles
+
+
+def run_dash(
+    addr: str,
+    tls: "TLSFiles | None" = None,
+    *,
+    timeout: float = DEFAULT_TIMEOUT,
+    replay: Path | None = None,
+    record: Path | None = None,
+    theme: str | None = None,
+    ascii_only: bool | None = None,
+    keys: Mapping[str, object] | None = None,
+    keys_from: str = "[dash.keys]",
+    allow_writes: bool = False,
+) -> None:
+    """Shows the dashboard until the reader leaves it.
+
+    Args:
+        addr: HOST:PORT of an agent's gRPC server. It need not be there yet.
+        tls: Certificate, key and authority; ``None`` speaks plain text.
+        timeout: Seconds that a call may take.
+        replay: A recording to show instead of an agent.
+        record: File that every second is written to.
+        theme: Name of a theme; ``None``: TEXTUAL_THEME, or the dashboard's own.
+        ascii_only: Keep to ASCII; ``None``: what locale and terminal need.
+        keys: The reader's own keys, by binding id.
+        keys_from: Where they were read, for errors.
+        allow_writes: Offer actions that change the cluster.
+
+    Raises:
+        ProglogError: A recording or the TLS files cannot be used.
+        ConfigError: There is no such theme, or the keys cannot be.
+    """
+    chosen, warnings = KEYMAP.checked(keys or {}, keys_from)
+    source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
+    ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes across the screen what it thinks of a connection
+    if not os.environ.get("NO_COLOR"):
+        os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
+    recording = Recorder(record, source.target) if record else nullcontext()
+    with recording as recorder:
+        app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder, allow_writes=allow_writes)
+        app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
+        app.use_keys(chosen, warnings)
+        app.run()
+    if app.failure is not None:
+        raise app.failure
