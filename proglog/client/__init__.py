@@ -1,24 +1,100 @@
-"""The public Python client: producer, consumer, status.
+"""The public Python client: producers, consumers, positions, status, and the values and errors they deal in.
 
 ::
 
-    async with proglog.client.connect("127.0.0.1:8400") as client:
+    from proglog.client import Record, connect
+
+    async with connect("127.0.0.1:8400") as client:
         async with client.producer() as producer:
             await producer.send(Record(value=b"hello"))
-        async for fetched in client.consume():
-            print(fetched.values())
+        async for batch in client.consume():
+            print(batch.values())
 
-Importing this package is cheap: gRPC is imported with the first client.
+Everything a program needs is exported here, and nothing else is public. Each name is imported when it is first used
+(PEP 562), so importing this package is cheap: gRPC comes with the first client.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from proglog.client.client import Client
+    from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
+    from proglog.client.cursor import Cursor
+    from proglog.client.failover import Consumer
+    from proglog.client.keeper import PositionKeeper
+    from proglog.client.named import NamedPosition
+    from proglog.client.place import Place
+    from proglog.client.producer import Acknowledged, ProduceError, Producer, UnconfirmedError
+    from proglog.errors import (
+        AccessError,
+        ConfigError,
+        DataLossError,
+        DeadlineError,
+        InvalidRequestError,
+        NotFoundError,
+        OffsetOutOfRangeError,
+        OtherLogError,
+        OverloadedError,
+        PermissionDeniedError,
+        PositionGoneError,
+        PreconditionError,
+        ProglogError,
+        RecordTooLargeError,
+        TooFewServersError,
+        UnauthenticatedError,
+        UnavailableError,
+    )
+    from proglog.record.record import Record, StoredRecord
     from proglog.security.tls import TLSFiles
+    from proglog.types import Offset, OriginId, SequenceNumber
+    from proglog.wire.contract import ALL_ACKS
+    from proglog.wire.model import (
+        ClusterEvent,
+        ClusterSnapshot,
+        DamagedRange,
+        LogStatus,
+        Member,
+        MemberStatus,
+        NodeStatus,
+        OriginStatus,
+        PeerOrigin,
+        PeerState,
+        PeerStatus,
+        Segment,
+        Verified,
+    )
+
+_EXPORTS = {
+    "proglog.client.client": ("Client",),
+    "proglog.client.consumer": ("ConsumeStream", "FetchedBatch", "Gone"),
+    "proglog.client.cursor": ("Cursor",),
+    "proglog.client.failover": ("Consumer",),
+    "proglog.client.keeper": ("PositionKeeper",),
+    "proglog.client.named": ("NamedPosition",),
+    "proglog.client.place": ("Place",),
+    "proglog.client.producer": ("Acknowledged", "ProduceError", "Producer", "UnconfirmedError"),
+    "proglog.errors": (
+        "AccessError", "ConfigError", "DataLossError", "DeadlineError", "InvalidRequestError", "NotFoundError",
+        "OffsetOutOfRangeError", "OtherLogError", "OverloadedError", "PermissionDeniedError", "PositionGoneError",
+        "PreconditionError", "ProglogError", "RecordTooLargeError", "TooFewServersError", "UnauthenticatedError",
+        "UnavailableError",
+    ),
+    "proglog.record.record": ("Record", "StoredRecord"),
+    "proglog.security.tls": ("TLSFiles",),
+    "proglog.types": ("Offset", "OriginId", "SequenceNumber"),
+    "proglog.wire.contract": ("ALL_ACKS",),
+    "proglog.wire.model": (
+        "ClusterEvent", "ClusterSnapshot", "DamagedRange", "LogStatus", "Member", "MemberStatus", "NodeStatus",
+        "OriginStatus", "PeerOrigin", "PeerState", "PeerStatus", "Segment", "Verified",
+    ),
+}  # fmt: skip
+"""Public names by the module that defines them; a test holds them to ``__all__`` and to the imports above."""
+_MODULES = {name: module for module, names in _EXPORTS.items() for name in names}
 
 DEFAULT_ADDR = "127.0.0.1:8400"
 DEFAULT_TIMEOUT = 10.0
+"""Seconds."""
 
 
 def connect(addr: str = DEFAULT_ADDR, *, tls: "TLSFiles | None" = None, timeout: float = DEFAULT_TIMEOUT) -> "Client":
@@ -30,7 +106,7 @@ def connect(addr: str = DEFAULT_ADDR, *, tls: "TLSFiles | None" = None, timeout:
         timeout: Seconds that a unary call, or the start of a stream, may take.
 
     Raises:
-        ConfigError: A TLS file cannot be used.
+        ConfigError: ``addr`` is not HOST:PORT, or a TLS file cannot be used.
     """
     from proglog.client.client import Client
 
@@ -38,12 +114,26 @@ def connect(addr: str = DEFAULT_ADDR, *, tls: "TLSFiles | None" = None, timeout:
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``Client`` when somebody asks for it (PEP 562): it brings gRPC, 70 ms, along."""
-    if name == "Client":
-        from proglog.client.client import Client
+    """Import a public name when it is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
 
-        return Client
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)
 
 
-__all__ = ["DEFAULT_ADDR", "DEFAULT_TIMEOUT", "Client", "connect"]
+__all__ = [
+    "ALL_ACKS", "DEFAULT_ADDR", "DEFAULT_TIMEOUT", "AccessError", "Acknowledged", "Client", "ClusterEvent",
+    "ClusterSnapshot", "ConfigError", "ConsumeStream", "Consumer", "Cursor", "DamagedRange", "DataLossError",
+    "DeadlineError", "FetchedBatch", "Gone", "InvalidRequestError", "LogStatus", "Member", "MemberStatus",
+    "NamedPosition", "NodeStatus", "NotFoundError", "Offset", "OffsetOutOfRangeError", "OriginId", "OriginStatus",
+    "OtherLogError", "OverloadedError", "PeerOrigin", "PeerState", "PeerStatus", "PermissionDeniedError", "Place",
+    "PositionGoneError", "PositionKeeper", "PreconditionError", "ProduceError", "Producer", "ProglogError", "Record",
+    "RecordTooLargeError", "Segment", "SequenceNumber", "StoredRecord", "TLSFiles", "TooFewServersError",
+    "UnauthenticatedError", "UnavailableError", "UnconfirmedError", "Verified", "connect",
+]  # fmt: skip

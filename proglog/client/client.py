@@ -1,8 +1,6 @@
 """The client of one agent: a channel, and the calls over it. All failures are ``ProglogError``."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -21,36 +19,14 @@ from proglog.client.producer import (
     Acknowledged,
     Producer,
 )
-from proglog.errors import ProglogError, UnavailableError
+from proglog.errors import ProglogError
 from proglog.security.tls import TLSFiles
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.convert import SnapshotReader, from_message
 from proglog.wire.cursors import cursor_message
 from proglog.wire.model import ClusterSnapshot, DamagedRange, Verified
 
-RETRY_INTERVALS = (0.2, 0.2, 0.5, 1.0)
-"""Seconds before each further try to watch an agent that went away; the last one stays."""
-
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """The watch stream runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reconnecting:
-    """The watch stream broke, and will be tried again."""
-
-    attempt: int
-    """How many tries have failed, from 1."""
-    retry_in: float
-    """Seconds."""
-    error: ProglogError
-
-
-ConnectionState = Live | Reconnecting
 
 
 class Client:
@@ -238,28 +214,6 @@ class Client:
             raise self._error_of(exc) from exc
         finally:
             call.cancel()
-
-    async def watch_forever(
-        self, *, min_interval: float = 0.2, segments: bool = False
-    ) -> AsyncIterator[ClusterSnapshot | ConnectionState]:
-        """As :meth:`watch`, for ever: what happens to the connection is part of what it yields."""
-        attempt = 0
-        while True:
-            try:
-                live = False
-                async for snapshot in self.watch(min_interval=min_interval, segments=segments):
-                    if not live:
-                        live, attempt = True, 0
-                        yield Live()
-                    yield snapshot
-            except ProglogError as exc:
-                error = exc
-            else:
-                error = UnavailableError(f"{self.addr} ended the stream")
-            attempt += 1
-            retry_in = RETRY_INTERVALS[min(attempt, len(RETRY_INTERVALS)) - 1]
-            yield Reconnecting(attempt, retry_in, error)
-            await asyncio.sleep(retry_in)
 
     async def verify(self, base_offset: int | None = None) -> AsyncGenerator[Verified, None]:
         """Have the agent check a segment of its log, or all of it; yield how far it is, the last one ``finished``.
