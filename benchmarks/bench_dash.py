@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import big_cluster
+from kit.terminal import Terminal
 from proglog.testing.processes import AgentProcess
-from proglog.testing.terminal import Terminal
 from proglog.tui.app import DashApp
 from proglog.tui.source import LiveSource
 from proglog.tui.state import SnapshotArrived

@@ -1,1 +1,17 @@
-"""A kit for tests: a virtual network, a faulty disk, clusters, a real serf agent."""
+"""For tests of programs that use proglog: real agents, a cluster, a disk that fails, a network that does.
+
+::
+
+    with LocalCluster(tmp_path) as cluster:
+        async with connect(cluster["a"].rpc_addr) as client:
+            ...
+
+Everything public is exported here; docs/guides/testing.md shows each at work.
+"""
+
+from proglog.testing.cluster import LocalCluster
+from proglog.testing.files import FaultyFiles, SimulatedCrashError
+from proglog.testing.network import VirtualNetwork, VirtualNode
+from proglog.testing.processes import AgentProcess
+
+__all__ = ["AgentProcess", "FaultyFiles", "LocalCluster", "SimulatedCrashError", "VirtualNetwork", "VirtualNode"]

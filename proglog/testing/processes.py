@@ -9,13 +9,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 READY_TIMEOUT = 30.0
 
 
 @dataclass(slots=True)
 class AgentProcess:
-    """``proglog serve``, on loopback unless told otherwise. Free ports at first, the same ones through restarts."""
+    """``proglog serve`` as a process of its own. ``with`` starts it and kills it.
+
+    It listens on loopback unless flags say otherwise: on free ports at first, and on the same ones after a restart.
+    """
 
     name: str
     directory: Path
@@ -28,6 +33,17 @@ class AgentProcess:
     command: tuple[str, ...] = ()
     """What stands in front of the command line: where it is to run."""
     process: "subprocess.Popen[str] | None" = None
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill it if it runs. Its data stays."""
+        self.kill()
 
     def start(self) -> None:
         """Start it and wait until it is ready.

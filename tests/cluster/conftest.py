@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kit import netns
+from kit.cluster import Cluster
 from proglog.security.devcerts import DevCerts
-from proglog.testing import netns
-from proglog.testing.cluster import Cluster
 
 LONG = os.environ.get("PROGLOG_LONG") == "1"
 

@@ -4,9 +4,9 @@ import asyncio
 import shutil
 from contextlib import AsyncExitStack
 
+from kit.load import History, Load
 from proglog.client.failover import Consumer
 from proglog.client.producer import UnconfirmedError
-from proglog.testing.load import History, Load
 
 CONVERGED_WITHIN = 10.0
 

@@ -3,8 +3,8 @@
 import asyncio
 import shutil
 
-from proglog.testing.cluster import Cluster, Node
-from proglog.testing.load import History, Load
+from kit.cluster import Cluster, Node
+from kit.load import History, Load
 
 CONVERGED_WITHIN = 10.0
 

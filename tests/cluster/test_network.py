@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from proglog.testing.netns import Host, Switch
+from kit.netns import Host, Switch
 
 DIAL = """
 import socket, sys

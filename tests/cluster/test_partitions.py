@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from proglog.testing.load import History, Load
+from kit.load import History, Load
 from proglog.wire.model import PeerState
 
 HEALED_WITHIN = 10.0

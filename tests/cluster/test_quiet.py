@@ -2,8 +2,8 @@
 
 import asyncio
 
-from proglog.testing.cluster import Cluster
-from proglog.testing.load import History, Load
+from kit.cluster import Cluster
+from kit.load import History, Load
 
 
 async def copies(cluster: Cluster) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from proglog.testing.load import History, Load
+from kit.load import History, Load
 
 CONVERGED_WITHIN = 10.0
 

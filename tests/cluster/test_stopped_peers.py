@@ -4,7 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from proglog.testing.load import History, Load
+from kit.load import History, Load
 
 CONVERGED_WITHIN = 10.0
 MAX_BUFFERED_BYTES = 64 * 1024 * 1024

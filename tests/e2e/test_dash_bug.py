@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from proglog.testing.terminal import Terminal
+from kit.terminal import Terminal
 
 SCRIPT = """
 from proglog.cli.app import run

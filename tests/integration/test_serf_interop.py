@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
+from kit.serf import SerfAgent
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring
-from proglog.testing.serf import SerfAgent
 
 Eventually = Callable[..., Awaitable[None]]
 

@@ -12,13 +12,13 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from kit.checker import Outcome
 from proglog.errors import OffsetOutOfRangeError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, ImportAppend
 from proglog.record import scan
 from proglog.record.batch import verify
-from proglog.testing.checker import Outcome
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
 from proglog.types import Offset, SequenceNumber
 from tests.storage.kit import Witness

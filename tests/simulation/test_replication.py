@@ -4,11 +4,11 @@ import os
 
 import pytest
 
+from kit.simulation.membership import Gossip
+from kit.simulation.rules import Rules, Violation
+from kit.simulation.world import World
 from proglog.gossip.events import MemberEventKind
 from proglog.replication.planner import Patience
-from proglog.testing.simulation.membership import Gossip
-from proglog.testing.simulation.rules import Rules, Violation
-from proglog.testing.simulation.world import World
 
 LONG = bool(os.environ.get("PROGLOG_LONG"))
 SEEDS = 50_000 if LONG else 200

@@ -11,8 +11,8 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from kit.checker import Attempt, Outcome, Reading, Seen
 from proglog.api.v1 import log_pb2, log_pb2_grpc
-from proglog.testing.checker import Attempt, Outcome, Reading, Seen
 from proglog.testing.processes import AgentProcess
 
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+from kit.checker import Attempt, Flaw, Outcome, Reading, Seen, check
 from proglog.errors import DataLossError, ProglogError
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem
 from proglog.log.log import Log
 from proglog.log.model import Appended, LogCursor
 from proglog.record import scan
-from proglog.testing.checker import Attempt, Flaw, Outcome, Reading, Seen, check
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, Offset
 from tests.unit.log.kit import DIR, local, open_log

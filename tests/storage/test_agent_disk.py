@@ -9,8 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+from kit.checker import check
 from proglog.api.v1 import log_pb2
-from proglog.testing.checker import check
 from proglog.testing.processes import AgentProcess
 from tests.storage.agents import (
     NOT_SERVING,

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from proglog.testing.checker import Attempt, Outcome, Reading, Seen, check
+from kit.checker import Attempt, Outcome, Reading, Seen, check
 
 ORIGIN = b"o" * 16
 KINDS = (

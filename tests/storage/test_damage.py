@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
+from kit.checker import check
 from proglog.log.config import LogConfig
 from proglog.record import scan
-from proglog.testing.checker import check
 from proglog.testing.files import SECTOR_BYTES, FaultyFiles
 from tests.storage.kit import LONG, Image, Witness, open_log, reading_of
 from tests.unit.log.kit import batch_of, local

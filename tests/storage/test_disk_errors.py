@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
+from kit.checker import Outcome
 from proglog.errors import LogPoisonedError, StorageError
-from proglog.testing.checker import Outcome
 from proglog.testing.files import FaultyFiles
 from tests.storage.kit import DIR, ROLLING, Image, Witness, live, open_log, reading_of, reopen
 from tests.unit.log.kit import append, local

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proglog.testing.checker import Attempt, Outcome, check
+from kit.checker import Attempt, Outcome, check
 from tests.storage.kit import ROLLING, open_log, reading_of
 from tests.storage.life import BATCHES, payload
 

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from proglog.testing.checker import Attempt, Outcome, check
+from kit.checker import Attempt, Outcome, check
 from tests.storage.kit import LONG, ROLLING, open_log, reading_of
 from tests.storage.life import BATCHES, payload
 

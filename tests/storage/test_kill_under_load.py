@@ -9,8 +9,8 @@ from random import Random
 
 import pytest
 
+from kit.checker import Attempt, Outcome, check
 from proglog.log.log import Log
-from proglog.testing.checker import Attempt, Outcome, check
 from proglog.types import NodeName
 from tests.storage.kit import LONG, reading_of
 from tests.storage.nursery import CONFIG, PRODUCERS, Nursery, payload

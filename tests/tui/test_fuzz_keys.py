@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import proglog.client
+from kit.terminal import Terminal
 from proglog.record.record import Record
 from proglog.testing.processes import AgentProcess
-from proglog.testing.terminal import Terminal
 
 LONG = bool(os.environ.get("PROGLOG_LONG"))
 KEYS = 5_000 if LONG else 300

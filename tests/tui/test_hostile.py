@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import proglog.client
+from kit.terminal import ESCAPE, Terminal
 from proglog.agent.writer import LogWriter
 from proglog.errors import OverloadedError
 from proglog.log.config import LogConfig
@@ -23,7 +24,6 @@ from proglog.log.log import Log
 from proglog.record.record import Record, StoredRecord
 from proglog.security.authorizer import AllowAll
 from proglog.server.server import Server
-from proglog.testing.terminal import ESCAPE, Terminal
 from proglog.tui.panels.events import table as events
 from proglog.tui.panels.members import page as member
 from proglog.tui.panels.members import table as members

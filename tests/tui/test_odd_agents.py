@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import grpc.aio
 import pytest
 
+from kit.terminal import Terminal
 from proglog.api.v1 import cluster_pb2
 from proglog.errors import PermissionDeniedError, UnavailableError
-from proglog.testing.terminal import Terminal
 from proglog.tui import failover, watcher
 from proglog.tui.source import LiveSource
 from proglog.tui.state import ConnectionLost, DashState, SnapshotArrived, reduce

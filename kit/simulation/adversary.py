@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from proglog.testing.simulation.cluster import Cluster
-from proglog.testing.simulation.consumer import Consumer
-from proglog.testing.simulation.disk import PowerLossError
-from proglog.testing.simulation.node import DATA_DIR, Node
+from kit.simulation.cluster import Cluster
+from kit.simulation.consumer import Consumer
+from kit.simulation.disk import PowerLossError
+from kit.simulation.node import DATA_DIR, Node
 from proglog.types import OriginId
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from proglog.testing.checker import Reading, Seen
-from proglog.testing.load import History
+from kit.checker import Reading, Seen
+from kit.load import History
 
 ORIGIN = bytes(16)
 

@@ -25,6 +25,8 @@ I5, I6, I8, I9, I12, I14 and I15 are checked where they happen: in ``copies.py``
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kit.simulation.node import Node
+from kit.simulation.rules import Violation
 from proglog.errors import DataLossError, NotFoundError
 from proglog.log.log import Log
 from proglog.log.model import LogCursor
@@ -32,8 +34,6 @@ from proglog.record import scan
 from proglog.record.batch import VerifiedBatch, verify_checksums
 from proglog.server.feed import positions_in
 from proglog.server.own_origin import chain_agrees_at
-from proglog.testing.simulation.node import Node
-from proglog.testing.simulation.rules import Violation
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 Identity = tuple[int, int]

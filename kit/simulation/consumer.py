@@ -1,8 +1,8 @@
 """A consumer with a position vector that moves between nodes (invariant I12)."""
 
+from kit.simulation.invariants import Truth, records_in
+from kit.simulation.rules import Violation
 from proglog.log.log import Log
-from proglog.testing.simulation.invariants import Truth, records_in
-from proglog.testing.simulation.rules import Violation
 from proglog.types import OriginId
 
 

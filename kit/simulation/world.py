@@ -1,15 +1,15 @@
 """One run: random steps of the adversary, then everything is healed, and fair rounds must bring all logs together.
 
-It runs on a seed, not on a clock: what failed once fails again. What must hold is in :mod:`proglog.testing.simulation.invariants`.
+It runs on a seed, not on a clock: what failed once fails again. What must hold is in :mod:`kit.simulation.invariants`.
 """
 
 from random import Random
 
-from proglog.testing.simulation.adversary import Adversary
-from proglog.testing.simulation.cluster import Cluster
-from proglog.testing.simulation.consumer import Consumer
-from proglog.testing.simulation.membership import Everybody, Gossip
-from proglog.testing.simulation.rules import Rules, Violation
+from kit.simulation.adversary import Adversary
+from kit.simulation.cluster import Cluster
+from kit.simulation.consumer import Consumer
+from kit.simulation.membership import Everybody, Gossip
+from kit.simulation.rules import Rules, Violation
 
 FAIR_ROUNDS = 2000
 """Of ``ROUND_SECONDS``: time for gaps, each decided after half a minute, to pass from node to node."""

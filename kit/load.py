@@ -1,7 +1,7 @@
 """Clients that go on writing whatever happens, and the history of what they were told.
 
 Every payload is sent once and is unlike every other. What was acknowledged has to be in every log, once; what was sent
-and not answered may be there, once; nothing else may be; and :mod:`proglog.testing.checker` holds each log to the
+and not answered may be there, once; nothing else may be; and :mod:`kit.checker` holds each log to the
 offsets that it told.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
+from kit.checker import Attempt, Outcome, Reading, check
+from kit.cluster import Node
 from proglog.client.producer import Acknowledged
 from proglog.errors import ProglogError
-from proglog.testing.checker import Attempt, Outcome, Reading, check
-from proglog.testing.cluster import Node
 
 _PAUSE = 0.1
 _PATIENCE = 2.0

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from kit.simulation.disk import SimDisk
+from kit.simulation.rules import Rules, Violation
 from proglog.errors import ForkedOriginError, ProglogError
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.log import Log
@@ -22,8 +24,6 @@ from proglog.replication.repair import RepairPlan
 from proglog.server.feed import positions_in
 from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin
-from proglog.testing.simulation.disk import SimDisk
-from proglog.testing.simulation.rules import Rules, Violation
 from proglog.types import NodeName, OriginId, SequenceNumber
 
 DATA_DIR = Path("/data")

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kit.simulation.invariants import Truth, batch_with
+from kit.simulation.node import Node
+from kit.simulation.rules import Violation
 from proglog.log.model import Appended
-from proglog.testing.simulation.invariants import Truth, batch_with
-from proglog.testing.simulation.node import Node
-from proglog.testing.simulation.rules import Violation
 
 MAX_PENDING = 8
 """Records of one node whose acks are waited for."""

@@ -1,6 +1,6 @@
 """A simulated cluster: nodes, the streams between them, and what each does when it is its turn.
 
-Nothing happens by itself: :mod:`proglog.testing.simulation.world` decides whose turn it is, and for what.
+Nothing happens by itself: :mod:`kit.simulation.world` decides whose turn it is, and for what.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -8,6 +8,12 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar, cast
 
+from kit.simulation.copies import Copies
+from kit.simulation.invariants import Truth, batch_with, batches_in, check_level, check_logs
+from kit.simulation.membership import Membership
+from kit.simulation.node import Node
+from kit.simulation.rules import Rules, Violation
+from kit.simulation.stream import MAX_IN_FLIGHT, Report, Response, Stream
 from proglog.errors import DataLossError, ForkedOriginError, OffsetOutOfRangeError
 from proglog.log.log import Log
 from proglog.log.model import LogCursor, LogRead
@@ -18,12 +24,6 @@ from proglog.replication.repair import SequenceRange
 from proglog.server.commit_log import CommitLog
 from proglog.server.feed import Feed, positions_in
 from proglog.server.range_reader import read_range
-from proglog.testing.simulation.copies import Copies
-from proglog.testing.simulation.invariants import Truth, batch_with, batches_in, check_level, check_logs
-from proglog.testing.simulation.membership import Membership
-from proglog.testing.simulation.node import Node
-from proglog.testing.simulation.rules import Rules, Violation
-from proglog.testing.simulation.stream import MAX_IN_FLIGHT, Report, Response, Stream
 from proglog.types import OriginId
 from proglog.wire.replication import Hello
 
