@@ -150,6 +150,10 @@ class MemberView:
         """What it says."""
         return self._cluster.told_by(self._index, segments=segments)
 
+    def servers_alive(self) -> int:
+        """Return how many there are."""
+        return len(self._cluster.rpc_addrs)
+
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Nobody leaves."""
         del name, prune
@@ -167,9 +171,9 @@ async def serve(members: int, segments: int) -> None:
     with tempfile.TemporaryDirectory(prefix="proglog-bench-") as scratch:
         async with LogWriter(Log.open(Path(scratch), LogConfig(), node_name=NodeName("bench"))) as writer:
             servers = [Server(commit_log=writer, authorizer=AllowAll()) for _ in range(members)]
-            cluster.rpc_addrs = tuple([f"127.0.0.1:{await server.start('127.0.0.1:0')}" for server in servers])
+            cluster.rpc_addrs = tuple([f"127.0.0.1:{server.bind('127.0.0.1:0')}" for server in servers])
             for index, server in enumerate(servers):
-                server.set_cluster(MemberView(cluster, index))
+                await server.serve(MemberView(cluster, index))
             print(cluster.rpc_addrs[0], flush=True)
             while True:
                 await asyncio.sleep(1 / UPDATES_PER_SECOND)

@@ -28,8 +28,10 @@
     +-- UnavailableError            the server cannot be reached, or is stopping: try again
     +-- DeadlineError               no answer in time; the outcome is unknown
     +-- OverloadedError             a bounded queue is full: try again later
+    +-- TaskFailedError             a task of the agent met a bug: the agent shut down
 
-Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``, and nothing catches those.
+Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``. Nothing handles those: a call that
+meets one fails, and so does an agent.
 ``proglog.wire.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.diagnostics`` the only
 one from errors to exit codes.
 """
@@ -240,3 +242,20 @@ class DeadlineError(ProglogError):
 
 class OverloadedError(ProglogError):
     """A bounded queue is full: try again later."""
+
+
+class TaskFailedError(ProglogError):
+    """A task of the agent ended that should not have: a bug, and the end of the agent.
+
+    Attributes:
+        task: Its name.
+        error: What ended it.
+    """
+
+    def __init__(self, task: str, error: BaseException) -> None:
+        super().__init__(
+            f"this is a bug in proglog: the task {task} failed: {error!r}; the agent shut down, and its telemetry has"
+            " the traceback (event task_failed)"
+        )
+        self.task = task
+        self.error = error

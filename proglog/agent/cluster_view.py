@@ -10,8 +10,10 @@ from proglog.agent.events import Timeline
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
+from proglog.errors import UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
+from proglog.security.tls import CertificateExpiry
 from proglog.wire import model
 
 
@@ -28,7 +30,7 @@ class AgentView:
     started_at_ms: int
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
-    certificate_expires_at_ms: Callable[[], int]
+    certificate_expiry: CertificateExpiry | None
 
     @property
     def version(self) -> int:
@@ -40,7 +42,12 @@ class AgentView:
         return await self.timeline.wait_changed(version)
 
     def snapshot(self, *, segments: bool) -> model.ClusterSnapshot:
-        """Return everything, with the list of segments if asked."""
+        """Return everything, with the list of segments if asked.
+
+        Raises:
+            UnavailableError: The agent is starting.
+        """
+        self._check_started()
         return model.ClusterSnapshot(
             node=self._node(),
             log=self._log(),
@@ -53,7 +60,8 @@ class AgentView:
         )
 
     def force_leave(self, name: str, *, prune: bool) -> None:
-        """Say that a member that failed has left for good; errors as those of the membership."""
+        """Say that a member that failed has left for good; errors as those of the membership, and of :meth:`snapshot`."""
+        self._check_started()
         self.membership.force_leave(name, prune=prune)
 
     def servers_alive(self) -> int:
@@ -62,6 +70,15 @@ class AgentView:
             member.status is Status.ALIVE and bool(member.tags.get(RPC_ADDR_TAG))
             for member in self.membership.members()
         )
+
+    def certificate_expires_at_ms(self) -> int:
+        """Return when the server certificate ends, milliseconds since 1970; 0 without one."""
+        expiry = self.certificate_expiry
+        return 0 if expiry is None else int(expiry.not_after().timestamp() * 1000)
+
+    def _check_started(self) -> None:
+        if not self.membership.started:
+            raise UnavailableError("the agent is starting: its membership is not up yet")
 
     def _node(self) -> model.NodeStatus:
         config = self.config

@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from proglog.addr import join_addr, split_addr
+from proglog.agent.supervisor import Supervisor
 from proglog.errors import ConfigError, StorageError
 from proglog.gossip.events import MemberEvent, MemberEventKind
 from proglog.log import checkpoint
@@ -23,8 +24,9 @@ _GONE = (MemberEventKind.LEAVE, MemberEventKind.REAP)
 class KnownMembers:
     """Addresses by name. Members that failed stay: they may be what is there at the next start."""
 
-    def __init__(self, data_dir: Path, node_name: str) -> None:
-        """Read what the last life left in ``data_dir``."""
+    def __init__(self, data_dir: Path, node_name: str, tasks: Supervisor | None = None) -> None:
+        """Read what the last life left in ``data_dir``; ``tasks`` owns the saving, ``None``: an owner that only reports."""
+        self._tasks = tasks or Supervisor(node_name=node_name)
         self._path = data_dir / "members"
         self._node_name = node_name
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=node_name)
@@ -48,7 +50,7 @@ class KnownMembers:
             self._addrs[member.name] = join_addr(member.addr, member.port)
         self._dirty = self._dirty or self._addrs != before
         if self._dirty and (self._saving is None or self._saving.done()):
-            self._saving = asyncio.create_task(self._save(), name="known-members-save")
+            self._saving = self._tasks.start(self._save(), name="known-members-save", may_end=True)
 
     async def close(self) -> None:
         """Return when everything is saved."""

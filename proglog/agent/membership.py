@@ -18,6 +18,7 @@ from typing import Protocol
 import structlog
 
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
+from proglog.agent.supervisor import Supervisor
 from proglog.agent.transport import Transport
 from proglog.errors import ConfigError
 from proglog.gossip.config import GossipConfig
@@ -36,6 +37,7 @@ from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Member, Status
 from proglog.gossip.serf import Serf
+from proglog.tasks import cancel_and_wait
 
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000
@@ -84,6 +86,7 @@ class Membership:
         observer: Callable[[MemberEvent], None] = lambda event: None,  # noqa: ARG005 - nobody watches
         random: Random | None = None,
         logger: structlog.stdlib.BoundLogger | None = None,
+        tasks: Supervisor | None = None,
     ) -> None:
         """Keep what is needed; nothing is bound yet.
 
@@ -93,8 +96,11 @@ class Membership:
             observer: Told of every change of membership, this node's own included.
             random: All chance; the system's unless a test gives its own.
             logger: Of the diagnostics.
+            tasks: Owns this object's tasks; ``None``: an owner that only reports.
         """
         self.config = config
+        self._tasks = tasks or Supervisor(node_name=config.node_name)
+        self._parts = contextlib.AsyncExitStack()
         self._handler = handler
         self._observer = observer
         self._random = random or SystemRandom()
@@ -108,6 +114,11 @@ class Membership:
         self._serving: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], None] = {}
         self._closed = False
+
+    @property
+    def started(self) -> bool:
+        """Whether gossip is bound, so that :attr:`addr` is known."""
+        return self._transport is not None
 
     @property
     def addr(self) -> str:
@@ -131,8 +142,7 @@ class Membership:
             on_datagram=self._received,
             answer=self._answer,
         )
-        await transport.__aenter__()
-        self._transport = transport
+        self._transport = await self._parts.enter_async_context(transport)
         bound_host, bound_port = transport.address
         try:
             self._serf = Serf(
@@ -150,7 +160,7 @@ class Membership:
         self._serf.start(time.monotonic())
         self._pump()
         if config.start_join_addrs:
-            self._joining = asyncio.create_task(self._join_seeds(), name="gossip-join")
+            self._joining = self._tasks.start(self._join_seeds(), name="gossip-join")
 
     def members(self) -> list[Member]:
         """Return the members, by name, this node included."""
@@ -196,15 +206,11 @@ class Membership:
         """Let go of the sockets. Idempotent."""
         self._closed = True
         if self._joining is not None:
-            self._joining.cancel()
-            await asyncio.wait([self._joining])
+            await cancel_and_wait(self._joining)
         if self._timer is not None:
             self._timer.cancel()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            await transport.__aexit__(None, None, None)
-            self._transport = transport  # its address stays known
         self._serf = None
+        await self._parts.aclose()
 
     async def _join_seeds(self) -> None:
         """Join; then call, from time to time, on a seed that nobody here has heard of.

@@ -29,7 +29,7 @@ GROUP_BYTES = 4 * 1024 * 1024
 
 
 class Repairer:
-    """One task that watches the log. ``start()``, then ``await close()``."""
+    """Watches the log while :meth:`run` runs."""
 
     def __init__(
         self,
@@ -53,26 +53,9 @@ class Repairer:
         self._on_event = on_event
         self._plan = RepairPlan()
         self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
-        self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
-        """Begin to watch."""
-        self._task = asyncio.create_task(self._watch(), name="repair")
-        self._task.add_done_callback(self._notice_end)
-
-    async def close(self) -> None:
-        """Watch no more. Idempotent."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def _notice_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
-            self._logger.error(
-                "range_refill_failed", error=f"this is a bug: {task.exception()!r}", exc_info=task.exception()
-            )
-
-    async def _watch(self) -> None:
+    async def run(self) -> None:
+        """Watch until the log is closed."""
         while True:
             attempt = self._next_attempt()
             if attempt is None:

@@ -19,6 +19,7 @@ import grpc.aio
 import structlog
 
 from proglog import clock
+from proglog.agent.supervisor import Supervisor
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
 from proglog.errors import (
@@ -38,6 +39,7 @@ from proglog.replication.planner import Patience, Planner, Verdict, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.feed import positions_in
 from proglog.server.own_origin import OwnOrigin
+from proglog.tasks import TaskScope, cancel_and_wait
 from proglog.types import NodeName, OriginId
 from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
 from proglog.wire.replication import Hello, Received, ReplicationStream
@@ -90,6 +92,7 @@ class Replicator:
         random: Random | None = None,
         patience: Patience | None = None,
         own_origin: OwnOrigin | None = None,
+        tasks: Supervisor | None = None,
     ) -> None:
         """Keep what is needed; nothing runs before the first join.
 
@@ -101,9 +104,11 @@ class Replicator:
             random: Of the jitter.
             patience: How long to wait for a source, and before a gap.
             own_origin: What the serving side has, too, so that either finds out when the origin is lost.
+            tasks: Owns this object's tasks; ``None``: an owner that only reports.
         """
         self._writer = writer
         self._node_name = node_name
+        self._tasks = tasks or Supervisor(node_name=node_name)
         self._open_channel = channel_factory
         self._on_event = on_event
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
@@ -133,8 +138,7 @@ class Replicator:
             return
         self.leave(name)
         peer = self._peers[name] = _Peer(name, addr)
-        peer.task = asyncio.create_task(self._follow(peer), name=f"replicate-{name}")
-        peer.task.add_done_callback(lambda task: self._notice_end(peer, task))
+        peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
         self._logger.info("replication_started", peer=name, addr=addr)
         self._on_event("replication-started", name, addr)
 
@@ -150,15 +154,6 @@ class Replicator:
         self._logger.info("replication_stopped", peer=name)
         self._on_event("replication-stopped", name, "")
 
-    def _notice_end(self, peer: _Peer, task: asyncio.Task[None]) -> None:
-        """Show that a server is no longer followed, though nobody asked for that: a bug is not to look like silence."""
-        peer.state = PeerState.STOPPED
-        if task.cancelled() or task.exception() is None:
-            return
-        peer.error = f"this is a bug: {task.exception()!r}"
-        self._logger.error("replication_error", peer=peer.name, error=peer.error, exc_info=task.exception())
-        self._on_event("replication-error", peer.name, peer.error)
-
     async def close(self) -> None:
         """Follow nobody, and nobody who joins later. Idempotent."""
         self._closed = True
@@ -167,10 +162,8 @@ class Replicator:
         for handle in (self._timer, self._reporting):
             if handle is not None:
                 handle.cancel()
-        if self._beginning is not None:
-            self._beginning.cancel()
-            self._ending.add(self._beginning)
-        await asyncio.gather(*self._ending, return_exceptions=True)
+        beginning = [] if self._beginning is None else [self._beginning]
+        await cancel_and_wait(*self._ending, *beginning)
 
     def peers(self) -> tuple[PeerStatus, ...]:
         """Return how replication from each server is going, by name."""
@@ -225,19 +218,17 @@ class Replicator:
         async with self._open_channel(peer.addr) as channel:
             hello = Hello(self._node_name, self._writer.log.origin, self._own_origin.instance)
             peer.stream = stream = ReplicationStream(channel, hello)
-            appending = asyncio.create_task(self._append_from(peer, stream), name=f"append-from-{peer.name}")
-            reading = asyncio.create_task(self._read_from(peer, stream), name=f"read-from-{peer.name}")
             try:
-                await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
-                for task in (appending, reading):
-                    if task.done():
-                        task.result()
+                async with TaskScope() as scope:
+                    appending = scope.start(self._append_from(peer, stream), name=f"append-from-{peer.name}")
+                    reading = scope.start(self._read_from(peer, stream), name=f"read-from-{peer.name}")
+                    await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
+                    for task in (appending, reading):
+                        if task.done():
+                            task.result()
             finally:
                 peer.stream = None
                 stream.close()
-                for task in (reading, appending):
-                    task.cancel()
-                await asyncio.gather(reading, appending, return_exceptions=True)
 
     async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
         stream.report(positions_in(self._writer.log))
@@ -337,7 +328,7 @@ class Replicator:
         """Let every server know, a moment later: whoever counts copies need not be who they came from."""
         self._to_report |= origins
         if self._reporting is None and not self._closed:
-            self._reporting = asyncio.get_running_loop().call_later(REPORT_INTERVAL, self._report)
+            self._reporting = self._tasks.call_later(REPORT_INTERVAL, self._report, name="replication-report")
 
     def _report(self) -> None:
         self._reporting = None
@@ -354,7 +345,7 @@ class Replicator:
         origin = self._writer.log.origin.hex()[:8]
         self._logger.error(event, peer=peer, origin=origin, detail=detail)
         self._on_event(event.replace("_", "-"), peer, f"origin {origin}: {detail}")
-        self._beginning = asyncio.create_task(self._begin_origin(peer, detail), name="begin-origin")
+        self._beginning = self._tasks.start(self._begin_origin(peer, detail), name="begin-origin", may_end=True)
 
     async def _begin_origin(self, peer: str, detail: str) -> None:
         """Go on under a new origin, as soon as the disk takes it; a peer that lies cannot cause them by the second."""
@@ -412,7 +403,7 @@ class Replicator:
         if deadline is not None and not self._closed:
             # A millisecond late is on time: loops round timers, and one that fires early would fire again and again.
             delay = max(0.0, deadline - time.monotonic()) + 0.001
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake_planner)
+            self._timer = self._tasks.call_later(delay, self._wake_planner, name="replication-planner")
 
     def _wake_planner(self) -> None:
         self._timer = None

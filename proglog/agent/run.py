@@ -1,51 +1,60 @@
 """Run an agent until a signal says stop: the whole of ``proglog serve`` below the flags."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
 
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
+from proglog.agent.threads import started_pool
+from proglog.tasks import TaskScope, cancel_and_wait
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HELPER_THREADS = 4
+"""For what may block and is neither an append nor a read: opening the log, saving the known members, verifying."""
 
 
 async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> None:
     """Start an agent, call ``ready`` once it serves, and shut it down on SIGINT or SIGTERM.
 
     Raises:
+        TaskFailedError: A task of it failed; it was shut down.
         ProglogError: It could not start.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    agent = Agent(config)
-    try:
-        starting = asyncio.create_task(agent.start())
-        stopping = asyncio.create_task(stop.wait())
+    loop.set_default_executor(started_pool(HELPER_THREADS, "agent"))
+    async with TaskScope() as scope:
+        stopping = scope.start(stop.wait(), name="stop-signal")
+        starting = scope.start(Agent.start(config), name="agent-start")
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if starting.done():
-            await starting
+        if not starting.done():
+            await cancel_and_wait(starting)
+        if starting.cancelled():
+            return
+        agent = starting.result()
+        try:
             ready(agent)
-            ended = asyncio.create_task(agent.stopped.wait())
+            ended = scope.start(agent.stopped.wait(), name="agent-end")
             await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
-            ended.cancel()
-        else:
-            starting.cancel()
-            await asyncio.wait((starting,))
-        stopping.cancel()
-    finally:
-        await agent.shutdown()
+        finally:
+            await agent.shutdown()
+    if agent.failure is not None:
+        raise agent.failure
 
 
 def run(config: AgentConfig, *, ready: Callable[[Agent], None]) -> None:
     """As :func:`run_agent`, with an event loop of its own, uvloop's.
 
     Raises:
-        ProglogError: It could not start.
+        ProglogError: As those.
     """
     from uvloop import new_event_loop
 
+    if os.getpid() == 1:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans come to process 1: the kernel reaps them, then
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run_agent(config, ready=ready))

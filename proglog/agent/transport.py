@@ -2,15 +2,18 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
+
+import structlog
 
 from proglog.errors import ConfigError
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, StreamReader
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
+from proglog.tasks import TaskScope, cancel_and_wait
 
 RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """As agents ask for: the kernel's default holds only some 250 packets of a burst."""
@@ -47,7 +50,9 @@ class Transport:
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._streams = asyncio.Semaphore(MAX_STREAMS)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._exchanges = TaskScope()
+        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
     async def __aenter__(self) -> Self:
         """Bind.
@@ -84,9 +89,8 @@ class Transport:
         self._close_udp()
         if self._server is not None:
             self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(*self._serving)
+        await self._exchanges.close()
 
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram; what the kernel refuses counts as lost, as gossip expects."""
@@ -122,10 +126,13 @@ class Transport:
                 done(None, f"no answer within {min(timeout, self._timeout):g} s")
             except (OSError, MalformedMessageError) as exc:
                 done(None, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
+            except Exception as exc:  # somebody waits for the end of this exchange, and the membership goes on
+                self._logger.exception("gossip_step_failed")
+                done(None, f"this is a bug: {exc!r}")
             else:
                 done(message, "")
 
-        self._spawn(run())
+        self._exchanges.start(run(), name="gossip-exchange")
 
     async def _exchange(self, data: bytes, address: Address) -> StreamMessage:
         reader, writer = await asyncio.open_connection(*address)
@@ -139,8 +146,8 @@ class Transport:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         try:
             if not self._streams.locked():  # more at once than anybody honest opens: refused
                 async with self._streams, asyncio.timeout(self._timeout):
@@ -168,11 +175,6 @@ class Transport:
             if message is not None:
                 return message
         raise MalformedMessageError("the stream ended before its message did")
-
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     def _close_udp(self) -> None:
         if self._udp is not None:

@@ -2,7 +2,7 @@
 
 Appends queue up while a group is being written; the writer then takes all that wait, writes them with one call, syncs
 once on its own thread, and answers each. That is group commit: the cost of the disk is shared by whoever came
-together, and **an answer means durable**.
+together, and **an answer means durable**. A bug on the way poisons the log, and everybody who waits is told.
 
 ::
 
@@ -13,12 +13,13 @@ together, and **an answer means durable**.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
-from proglog.errors import LogClosedError, ProglogError
+from proglog.agent.supervisor import Supervisor
+from proglog.agent.threads import started_pool
+from proglog.errors import LogClosedError, LogPoisonedError, ProglogError, StorageError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
 from proglog.log.model import (
@@ -33,6 +34,7 @@ from proglog.log.model import (
     Outcome,
 )
 from proglog.record.batch import VerifiedBatch
+from proglog.tasks import cancel_and_wait
 from proglog.types import OriginId
 
 Result = TypeVar("Result")
@@ -45,6 +47,9 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
 INLINE_READ_BYTES = 1024 * 1024
 """Reads of the active segment up to this size stay on the loop: its pages were written a moment ago."""
+
+READER_THREADS = 2
+"""For reads that may wait for a cold disk."""
 
 HOUSEKEEPING_INTERVAL = 2.5
 """Seconds between two looks at retention, and at a full disk."""
@@ -59,8 +64,16 @@ class _Pending:
 class LogWriter:
     """A :class:`Log` for the coroutines of one event loop. ``async with`` starts and drains it."""
 
-    def __init__(self, log: Log) -> None:
-        """Take over ``log``: nobody else may append to it from now on. Closing it stays the caller's job."""
+    def __init__(self, log: Log, tasks: Supervisor | None = None) -> None:
+        """Take over ``log``: nobody else may append to it from now on. Closing it stays the caller's job.
+
+        Args:
+            log: Open.
+            tasks: Owns this object's tasks; ``None``: an owner that only reports.
+
+        Raises:
+            ConfigError: The operating system refuses the threads.
+        """
         self.log = log
         self.records_appended = 0
         """Records made durable since the start, copies included."""
@@ -68,7 +81,9 @@ class LogWriter:
         """Bytes of their batches."""
         self.records_served = 0
         """Records sent to consumers, as far as services count them here."""
+        self._tasks = tasks or Supervisor()
         self._queue: deque[_Pending] = deque()
+        self._group: list[_Pending] = []
         self._queued_bytes = 0
         self._turn = asyncio.Lock()
         self._producers_turn = asyncio.Lock()
@@ -79,19 +94,23 @@ class LogWriter:
         self._advanced = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._closing = False
-        self._disk = ThreadPoolExecutor(1, thread_name_prefix="log-writer")
-        self._readers = ThreadPoolExecutor(2, thread_name_prefix="log-reader")
-        self._tasks: list[asyncio.Task[None]] = []
+        self._broken = False
+        self._writing: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.Task[None]] = []
+        self._disk = started_pool(1, "log-writer")
+        self._readers = started_pool(READER_THREADS, "log-reader")
 
     async def __aenter__(self) -> Self:
-        """Start the writer task."""
-        self._room.set()
-        self._tasks = [
-            asyncio.create_task(self._write_groups(), name="log-writer"),
-            asyncio.create_task(self._keep_house(), name="log-housekeeping"),
-            asyncio.create_task(self._sync_by_timer(), name="log-sync-timer"),
-        ]
+        """Start."""
+        self.start()
         return self
+
+    def start(self) -> None:
+        """Start the tasks; :meth:`close` ends them."""
+        self._writing = self._tasks.start(self._write_groups(), name="log-writer", may_end=True)
+        self._timers.append(self._tasks.start(self._keep_house(), name="log-housekeeping"))
+        if self.log.config.fsync is FsyncPolicy.INTERVAL:
+            self._timers.append(self._tasks.start(self._sync_by_timer(), name="log-sync-timer"))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -147,13 +166,35 @@ class LogWriter:
 
     async def _on_disk_thread(self, work: Callable[[], Result]) -> Result:
         """Do what changes the log between two groups, and tell whoever watches it."""
-        if self._closing:
-            raise LogClosedError
+        refusal = self._refusal()
+        if refusal is not None:
+            raise refusal
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._disk, work)
+            return await self._on_disk(work)
         finally:
             self._wake_readers()
             self._tell_listeners()
+
+    async def _on_disk(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` on the disk thread; listeners hear of whatever it did to state or start of the log."""
+        before = self.log.state, self.log.start_offset
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._disk, self._poisoning, work)
+        finally:
+            if before != (self.log.state, self.log.start_offset):
+                self._tell_listeners()
+
+    def _poisoning(self, work: Callable[[], Result]) -> Result:
+        """Do ``work`` on the disk thread; whatever a bug leaves half done there is never built upon."""
+        try:
+            return work()
+        except ProglogError:
+            raise
+        except BaseException as exc:
+            self.log.poison()
+            if isinstance(exc, StopIteration):  # a future does not take it, and whoever waits would wait for ever
+                raise RuntimeError("StopIteration") from exc  # noqa: TRY004 - no type was wrong
+            raise
 
     async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
         """Return whole batches from ``cursor`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
@@ -187,22 +228,27 @@ class LogWriter:
         self._producers_may_go.set()
         self._work.set()
         self._room.set()
-        if self._tasks:
-            _, *timers = self._tasks
-            for timer in timers:
-                timer.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(*self._timers)
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         self._wake_readers()
         self._disk.shutdown()
         self._readers.shutdown()
 
+    def _refusal(self) -> StorageError | None:
+        """Return why nothing is taken any more, if so."""
+        if self._broken:
+            return LogPoisonedError("the agent met a bug while it wrote: nothing is acknowledged until it is restarted")
+        return LogClosedError() if self._closing else None
+
     async def _append(self, appends: Sequence[Append]) -> list[Outcome]:
         async with self._turn:  # first come, first queued: a producer's batches keep their order
-            while self._queued_bytes >= MAX_QUEUED_BYTES and not self._closing:
+            while self._queued_bytes >= MAX_QUEUED_BYTES and self._refusal() is None:
                 self._room.clear()
                 await self._room.wait()
-            if self._closing:
-                raise LogClosedError
+            refusal = self._refusal()
+            if refusal is not None:
+                raise refusal
             create_future = asyncio.get_running_loop().create_future
             pending = [_Pending(append, create_future()) for append in appends]
             self._queue.extend(pending)
@@ -211,20 +257,41 @@ class LogWriter:
         return [await each.answer for each in pending]
 
     async def _write_groups(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            if not self._queue:
-                if self._closing:
-                    return
-                self._work.clear()
-                await self._work.wait()
-                continue
-            group = self._take_group()
-            try:
-                outcomes = await loop.run_in_executor(self._disk, self.log.append, [each.append for each in group])
-            except ProglogError as exc:
-                outcomes = [exc] * len(group)
-            self._answer(group, outcomes)
+        try:
+            while await self._wait_for_work():
+                self._group = self._take_group()
+                self._answer(self._group, await self._write([each.append for each in self._group]))
+        except BaseException:
+            self._break()
+            raise
+
+    async def _wait_for_work(self) -> bool:
+        """Return true once something is queued; false when the queue is empty and nothing more is taken."""
+        while not self._queue and not self._closing:
+            self._work.clear()
+            await self._work.wait()
+        return bool(self._queue)
+
+    async def _write(self, appends: list[Append]) -> Sequence[Outcome]:
+        try:
+            return await self._on_disk(lambda: self.log.append(appends))
+        except ProglogError as exc:
+            return [exc] * len(appends)
+
+    def _break(self) -> None:
+        """The writer ends by a bug: take nothing more, and answer everybody who waits."""
+        self.log.poison()
+        self._broken = True
+        refusal = self._refusal()
+        assert refusal is not None
+        for each in (*self._group, *self._queue):
+            if not each.answer.done():
+                each.answer.set_result(refusal)
+        self._group, self._queued_bytes = [], 0
+        self._queue.clear()
+        self._room.set()
+        self._wake_readers()
+        self._tell_listeners()
 
     def _take_group(self) -> list[_Pending]:
         group: list[_Pending] = []
@@ -256,17 +323,13 @@ class LogWriter:
         self._advanced = asyncio.Event()
 
     async def _sync_by_timer(self) -> None:
-        """Sync as the interval policy says; under the others there is nothing to do."""
-        config = self.log.config
-        while config.fsync is FsyncPolicy.INTERVAL:
-            await asyncio.sleep(config.fsync_interval)
-            await asyncio.get_running_loop().run_in_executor(self._disk, self.log.sync)
+        """Sync as the interval policy says."""
+        while True:
+            await asyncio.sleep(self.log.config.fsync_interval)
+            await self._on_disk(self.log.sync)
 
     async def _keep_house(self) -> None:
         """Apply retention, see whether a full disk has room again, and mark how far the log is durable."""
         while True:
             await asyncio.sleep(HOUSEKEEPING_INTERVAL)
-            before = self.log.state, self.log.start_offset
-            await asyncio.get_running_loop().run_in_executor(self._disk, self.log.retain)
-            if before != (self.log.state, self.log.start_offset):
-                self._tell_listeners()
+            await self._on_disk(self.log.retain)

@@ -44,6 +44,7 @@ _CODES: tuple[tuple[type[ProglogError], ExitCode], ...] = (
     (errors.NotFoundError, ExitCode.NOT_FOUND),
     (errors.DeadlineError, ExitCode.TIMED_OUT),
     (errors.UnavailableError, ExitCode.CANNOT_CONNECT),
+    (errors.TaskFailedError, ExitCode.BUG),
 )
 
 

@@ -357,6 +357,11 @@ class Log:
         """
         return self._housekeeper.retain()
 
+    def poison(self) -> None:
+        """Take nothing more: a bug has left the writer's work half done. A restart finds out what is on disk."""
+        if self._state.working:
+            self._state.poison()
+
     def close(self) -> None:
         """Sync, write the index of the active segment and the mark of an orderly end, and let go. Idempotent."""
         state = self._state

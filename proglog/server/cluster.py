@@ -17,6 +17,10 @@ class ClusterView(Protocol):
         """Return everything, with the list of segments if asked."""
         ...
 
+    def servers_alive(self) -> int:
+        """Return how many members serve gRPC now, this one included."""
+        ...
+
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
 

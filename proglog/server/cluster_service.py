@@ -22,11 +22,11 @@ REFRESH_INTERVAL = 1.0
 class ClusterService(cluster_pb2_grpc.ClusterServicer):
     """Serves a :class:`ClusterView`, and looks after the log."""
 
-    def __init__(self, commit_log: CommitLog) -> None:
+    def __init__(self, commit_log: CommitLog, cluster: ClusterView | None) -> None:
+        """Serve ``cluster``; without one, only verify ``commit_log``."""
         self._commit_log = commit_log
+        self._cluster = cluster
         self._verifying = False
-        self.cluster: ClusterView | None = None
-        """Known once membership runs."""
 
     async def GetStatus(self, request: cluster_pb2.GetStatusRequest, context: Context) -> cluster_pb2.Status:  # noqa: N802 - gRPC's name
         """Return a snapshot."""
@@ -84,6 +84,6 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         return cluster_pb2.ForceLeaveResponse()
 
     def _view(self) -> ClusterView:
-        if self.cluster is None:
-            raise UnavailableError("the agent is starting: its membership is not up yet")
-        return self.cluster
+        if self._cluster is None:
+            raise UnavailableError("this server is no member of a cluster")
+        return self._cluster

@@ -34,10 +34,10 @@ _END = object()
 class LogService(log_pb2_grpc.LogServicer):
     """Answers the book's calls out of a commit log."""
 
-    def __init__(self, commit_log: CommitLog) -> None:
+    def __init__(self, commit_log: CommitLog, cluster: ClusterView | None = None) -> None:
+        """Serve ``commit_log``; without ``cluster``, this server knows no other."""
         self._commit_log = commit_log
-        self.cluster: ClusterView | None = None
-        """Known once membership runs."""
+        self._cluster = cluster
 
     async def Produce(self, request: log_pb2.ProduceRequest, context: Context) -> log_pb2.ProduceResponse:  # noqa: N802 - gRPC's name
         """Append one record; answer with its offset once it is durable."""
@@ -105,7 +105,7 @@ class LogService(log_pb2_grpc.LogServicer):
     async def GetServers(self, request: log_pb2.GetServersRequest, context: Context) -> log_pb2.GetServersResponse:  # noqa: N802 - gRPC's name
         """Return the members that serve gRPC and are alive."""
         del request, context
-        members = self.cluster.snapshot(segments=False).members if self.cluster else ()
+        members = self._cluster.snapshot(segments=False).members if self._cluster else ()
         return log_pb2.GetServersResponse(
             servers=[
                 log_pb2.Server(id=member.name, rpc_addr=member.rpc_addr, is_leader=False)

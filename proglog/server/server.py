@@ -61,7 +61,7 @@ class ExtraService(Protocol):
 
 
 class Server:
-    """Serves a commit log. ``await start(addr)``, then ``await stop(grace)``."""
+    """Serves a commit log. ``bind(addr)`` and ``await serve(cluster)``, then ``await stop(grace)``."""
 
     def __init__(
         self,
@@ -72,11 +72,18 @@ class Server:
         extra_services: Sequence[ExtraService] = (),
         on_call_end: Callable[[str, str, float], None] = lambda *_: None,
         connection_age: float = CONNECTION_AGE,
-        acks: Acks | None = None,
+        followers: Followers | None = None,
     ) -> None:
-        """Keep what is to be served; nothing listens yet. ``on_call_end`` gets method, code and seconds of each call.
+        """Keep what is to be served; nothing listens yet.
 
-        Without ``acks`` this server is the only one.
+        Args:
+            commit_log: What is served.
+            authorizer: Decides who may do what.
+            tls: Of the server; ``None``: plain text.
+            extra_services: Besides those of this package.
+            on_call_end: Gets method, code and seconds of each call.
+            connection_age: Seconds after which a connection over TLS takes no new calls.
+            followers: Who has how much of what; ``None``: nobody follows.
         """
         self._logger: structlog.stdlib.BoundLogger = (
             structlog.get_logger().bind()
@@ -87,9 +94,7 @@ class Server:
         self._extra_services = extra_services
         self._on_call_end = on_call_end
         self._connection_age = connection_age
-        self._acks = acks or Acks(Followers(), lambda: 1, commit_log.log.holds)
-        self._log_service = LogService(commit_log)
-        self._cluster_service = ClusterService(commit_log)
+        self._followers = followers or Followers()
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
@@ -98,33 +103,38 @@ class Server:
         """Full names of the services, health and reflection left out."""
         return (*SERVICES, *(extra.name for extra in self._extra_services))
 
-    async def start(self, addr: str) -> int:
-        """Listen on ``addr``, HOST:PORT; return the port.
+    def bind(self, addr: str) -> int:
+        """Take ``addr``, HOST:PORT; return the port. Calls are answered from :meth:`serve` on.
 
         Raises:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
-        server = grpc.aio.server(
+        self._server = grpc.aio.server(
             interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=self._options()
         )
-        log_pb2_grpc.add_LogServicer_to_server(self._log_service, server)
-        batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(self._commit_log, self._acks), server)
-        batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(self._commit_log, self._acks), server)
-        cluster_pb2_grpc.add_ClusterServicer_to_server(self._cluster_service, server)
+        return self._bind(self._server, addr)
+
+    async def serve(self, cluster: ClusterView | None = None) -> None:
+        """Answer calls from now on; without ``cluster`` this server is the only one."""
+        server, log = self._server, self._commit_log
+        assert server is not None, "bind comes first"
+        acks = Acks(self._followers, cluster.servers_alive if cluster else lambda: 1, log.log.holds)
+        log_pb2_grpc.add_LogServicer_to_server(LogService(log, cluster), server)
+        batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(log, acks), server)
+        batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(log, acks), server)
+        cluster_pb2_grpc.add_ClusterServicer_to_server(ClusterService(log, cluster), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for extra in self._extra_services:
             extra.register(server)
         reflection.enable_server_reflection((*self.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        port = self._bind(server, addr)
         await server.start()
-        self._server = server
         await self.set_serving(True)
-        return port
 
-    def set_cluster(self, view: ClusterView) -> None:
-        """Let the cluster calls answer from now on."""
-        self._log_service.cluster = view
-        self._cluster_service.cluster = view
+    async def start(self, addr: str, cluster: ClusterView | None = None) -> int:
+        """Bind, and serve; return the port. Errors as those of :meth:`bind`."""
+        port = self.bind(addr)
+        await self.serve(cluster)
+        return port
 
     async def set_serving(self, serving: bool) -> None:
         """Say over the health service whether appends can succeed."""

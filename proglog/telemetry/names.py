@@ -19,12 +19,14 @@ def _event(name: str, meaning: str) -> str:
 
 
 AGENT_STARTED = _event("agent_started", "The agent serves and gossips. Keys: rpc, gossip, metrics.")
-AGENT_STOPPING = _event("agent_stopping", "The agent was told to stop, or its server failed.")
+AGENT_STOPPING = _event("agent_stopping", "The agent was told to stop, or a task of it failed.")
 AGENT_STOPPED = _event("agent_stopped", "All parts of the agent have ended.")
 AGENT_STOP_STEP_FAILED = _event(
     "agent_stop_step_failed", "A part did not end cleanly; the rest went on. Keys: step, error."
 )
-SERVER_FAILED = _event("server_failed", "The gRPC server ended by itself; the agent shuts down.")
+TASK_FAILED = _event(
+    "task_failed", "A task met a bug; the agent shuts down with exit code 70. Keys: task, error, exception."
+)
 LEAVE_TIMED_OUT = _event("leave_timed_out", "The others were not told in time; they will see a failure. Keys: seconds.")
 
 LOG_OPENED = _event("log_opened", "The log is ready. Keys: end_offset.")

@@ -15,6 +15,7 @@ from proglog.client import Client
 from proglog.client.cursor import Cursor
 from proglog.client.place import Place
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
+from proglog.log.log import Log
 from proglog.security.devcerts import DevCerts
 from proglog.security.tls import TLSFiles
 from proglog.types import NodeName, SequenceNumber
@@ -29,8 +30,8 @@ async def cluster(size: int, data_dir: Path, certs: DevCerts, acl: tuple[Path, P
     try:
         for index in range(size):
             seeds = (agents[0].membership.addr,) if agents else ()
-            agents.append(Agent(config(str(index), data_dir / str(index), certs, acl, start_join_addrs=seeds)))
-            await agents[-1].start()
+            started = config(str(index), data_dir / str(index), certs, acl, start_join_addrs=seeds)
+            agents.append(await Agent.start(started))
         yield agents
     finally:
         for agent in reversed(agents):
@@ -62,15 +63,15 @@ async def values_of(agent: Agent, tls: TLSFiles) -> list[bytes]:
 
 
 async def test_agents_on_ipv6_show_addresses_that_every_command_takes(tmp_path: Path, eventually: Eventually) -> None:
-    first = Agent(AgentConfig(node_name=NodeName("0"), data_dir=tmp_path / "0", bind_addr="[::1]:0", rpc_port=0))
-    await first.start()
+    first = await Agent.start(
+        AgentConfig(node_name=NodeName("0"), data_dir=tmp_path / "0", bind_addr="[::1]:0", rpc_port=0)
+    )
     seeds = (first.membership.addr,)
-    second = Agent(
+    second = await Agent.start(
         AgentConfig(
             node_name=NodeName("1"), data_dir=tmp_path / "1", bind_addr="[::1]:0", rpc_port=0, start_join_addrs=seeds
         )
     )
-    await second.start()
     try:
         await eventually(lambda: len(first.membership.members()) == 2, what="two members")
         async with proglog.client.connect(first.view.rpc_addr) as client:
@@ -192,22 +193,22 @@ async def test_a_taken_port_is_named_and_leaves_nothing_running(
 ) -> None:
     async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
         port = int(agents[0].view.rpc_addr.rpartition(":")[2])
-        second = Agent(AgentConfig(node_name="b", data_dir=tmp_path / "b", bind_addr="127.0.0.1:0", rpc_port=port))
+        second = AgentConfig(node_name="b", data_dir=tmp_path / "b", bind_addr="127.0.0.1:0", rpc_port=port)
 
         with pytest.raises(ConfigError, match=str(port)):
-            await second.start()
+            await Agent.start(second)
 
-        assert second.log.state == "closed"
+        log = Log.open(second.data_dir, node_name=NodeName("b"))
+        assert log.recovery.clean, "it was not closed in order"
+        log.close()
 
 
 async def test_a_data_directory_has_one_agent(
     tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
 ) -> None:
     async with cluster(1, tmp_path, dev_certs, acl_files):
-        second = Agent(config("b", tmp_path / "0", dev_certs, acl_files))
-
         with pytest.raises(DataDirLockedError, match="locked"):
-            await second.start()
+            await Agent.start(config("b", tmp_path / "0", dev_certs, acl_files))
 
 
 async def test_a_restarted_agent_keeps_its_records_and_is_copied_from_where_it_was(
@@ -221,8 +222,7 @@ async def test_a_restarted_agent_keeps_its_records_and_is_copied_from_where_it_w
         await agents[1].shutdown()
 
         seeds = (agents[0].membership.addr,)
-        agents[1] = Agent(config("1", tmp_path / "1", dev_certs, acl_files, start_join_addrs=seeds))
-        await agents[1].start()
+        agents[1] = await Agent.start(config("1", tmp_path / "1", dev_certs, acl_files, start_join_addrs=seeds))
         async with client_of(agents[1], root) as client:
             await client.produce_value(b"after")
 
@@ -241,8 +241,7 @@ async def test_a_joiner_gets_the_records_of_a_node_that_is_gone(
         await agents[1].shutdown()
 
         seeds = (agents[0].membership.addr,)
-        agents.append(Agent(config("2", tmp_path / "2", dev_certs, acl_files, start_join_addrs=seeds)))
-        await agents[2].start()
+        agents.append(await Agent.start(config("2", tmp_path / "2", dev_certs, acl_files, start_join_addrs=seeds)))
 
         await eventually(lambda: agents[2].log.end_offset == 1, what="the dead node's record on the joiner")
         assert await values_of(agents[2], root) == [b"legacy"]

@@ -23,7 +23,7 @@ Eventually = Callable[..., Awaitable[None]]
 @asynccontextmanager
 async def an_agent(data_dir: Path, name: str, *others: Agent) -> AsyncGenerator[Agent]:
     """An agent on ``data_dir / name``, joined to ``others``."""
-    agent = Agent(
+    agent = await Agent.start(
         AgentConfig(
             node_name=name,
             data_dir=data_dir / name,
@@ -33,7 +33,6 @@ async def an_agent(data_dir: Path, name: str, *others: Agent) -> AsyncGenerator[
             log=LogConfig(segment_bytes=16 * 1024),
         )
     )
-    await agent.start()
     try:
         yield agent
     finally:

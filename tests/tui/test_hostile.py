@@ -235,6 +235,9 @@ class _View:
     def snapshot(self, *, segments: bool) -> ClusterSnapshot:
         return self._snapshot if segments else dataclasses.replace(self._snapshot, segments=())
 
+    def servers_alive(self) -> int:
+        return 1
+
     async def wait_changed(self, version: int) -> int:
         await asyncio.Event().wait()
         return version
@@ -245,8 +248,7 @@ async def _serving(snapshot: ClusterSnapshot, values: Sequence[bytes], directory
     """The real services on a log with these values, and an agent that says this."""
     async with LogWriter(Log.open(directory, LogConfig(), node_name=NodeName("x"))) as writer:
         server = Server(commit_log=writer, authorizer=AllowAll())
-        addr = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
-        server.set_cluster(_View(snapshot))
+        addr = f"127.0.0.1:{await server.start('127.0.0.1:0', _View(snapshot))}"
         async with proglog.client.connect(addr) as client, client.producer() as producer:
             for value in values:
                 await producer.send(Record(value=value, key=value[:1000], headers=(("h", value[:1000]),)))

@@ -34,9 +34,8 @@ def _free_port() -> int:
 
 
 async def _agent(data_dir: Path, port: int) -> Agent:
-    agent = Agent(AgentConfig(node_name="solo", data_dir=data_dir, bind_addr="127.0.0.1:0", rpc_port=port))
-    await agent.start()
-    return agent
+    config = AgentConfig(node_name="solo", data_dir=data_dir, bind_addr="127.0.0.1:0", rpc_port=port)
+    return await Agent.start(config)
 
 
 def _text(app: DashApp) -> str:

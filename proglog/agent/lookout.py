@@ -1,0 +1,84 @@
+"""The lookout: what an operator should hear of the log and of this node's certificate, told as it happens."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from proglog.agent.events import Timeline
+from proglog.agent.log_watch import BAD, LogChange, LogWatch
+from proglog.log.log import Log
+from proglog.telemetry import names
+
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks for damage."""
+CERTIFICATE_WARNING_DAYS = 14
+CERTIFICATE_INTERVAL = 86_400.0
+"""Seconds between two warnings of a certificate that runs out."""
+
+
+class Lookout:
+    """Looks at the log whenever it has changed, and from time to time, while :meth:`run` runs."""
+
+    def __init__(
+        self,
+        log: Log,
+        timeline: Timeline,
+        *,
+        node_name: str,
+        certificate_expires_at_ms: Callable[[], int],
+        on_poisoned: Callable[[], object],
+        now_ms: Callable[[], int],
+    ) -> None:
+        """Tell what opening the log found.
+
+        Args:
+            log: What is watched.
+            timeline: Takes the events.
+            node_name: Their subject.
+            certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
+            on_poisoned: Called when the log takes no more appends until a restart.
+            now_ms: This machine's clock, milliseconds since 1970.
+        """
+        self._timeline = timeline
+        self._node_name = node_name
+        self._certificate_expires_at_ms = certificate_expires_at_ms
+        self._on_poisoned = on_poisoned
+        self._now_ms = now_ms
+        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=node_name)
+        self._watch = LogWatch(log)
+        self._tell(self._watch.opened())
+
+    def log_advanced(self) -> None:
+        """Show what was appended; tell what else became of the log."""
+        self._timeline.touch()
+        self._tell(self._watch.look())
+
+    async def run(self) -> None:
+        """Look for what comes without anybody's doing: damage on the disk, a certificate that runs out."""
+        warned_at = float("-inf")
+        while True:
+            self._tell(self._watch.look_for_damage())
+            if time.monotonic() >= warned_at + CERTIFICATE_INTERVAL:
+                warned_at = time.monotonic()
+                self._warn_of_expiry()
+            await asyncio.sleep(LOOK_INTERVAL)
+
+    def _tell(self, changes: list[LogChange]) -> None:
+        for change in changes:
+            tell = self._logger.warning if change.event in BAD else self._logger.info
+            tell(change.event, **({"detail": change.detail} if change.detail else {}))
+            self._timeline.record(change.event.replace("_", "-"), self._node_name, change.detail)
+            if change.event == names.LOG_POISONED:
+                self._on_poisoned()
+
+    def _warn_of_expiry(self) -> None:
+        expires_at_ms = self._certificate_expires_at_ms()
+        days = (expires_at_ms - self._now_ms()) / 86_400_000
+        if not expires_at_ms or days > CERTIFICATE_WARNING_DAYS:
+            return
+        not_after = datetime.fromtimestamp(expires_at_ms / 1000, UTC).isoformat()
+        self._logger.warning("certificate_expires", not_after=not_after, days=round(days, 1))
+        self._timeline.record("certificate-expires", self._node_name, f"at {not_after}, in {days:.1f} days")

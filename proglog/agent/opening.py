@@ -1,0 +1,264 @@
+"""How an agent is set up: in phases, each of complete objects, and each with the step that ends it again."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+import grpc.aio
+import structlog
+
+from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
+from proglog.agent.cluster_view import AgentView
+from proglog.agent.config import AgentConfig
+from proglog.agent.events import Timeline
+from proglog.agent.first_contact import release_when_met
+from proglog.agent.known_members import KnownMembers
+from proglog.agent.lookout import Lookout
+from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.repair import Repairer
+from proglog.agent.replicator import Replicator
+from proglog.agent.supervisor import Supervisor
+from proglog.agent.writer import LogWriter
+from proglog.client.channel import open_channel
+from proglog.clock import now_ms
+from proglog.errors import ConfigError, ProglogError
+from proglog.gossip.events import MemberEvent
+from proglog.gossip.keyring import Keyring, parse_keys
+from proglog.log.log import Log
+from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
+from proglog.security.tls import CertificateExpiry
+from proglog.server.followers import Followers
+from proglog.server.own_origin import OwnOrigin
+from proglog.server.replication_service import ReplicationService
+from proglog.server.server import Server
+from proglog.tasks import cancel_and_wait
+
+LEAVE_TIMEOUT = 2.5
+"""Seconds for telling the others; with the grace below, a stop stays under five."""
+SERVER_GRACE = 1.0
+"""Seconds for calls under way."""
+
+
+class Steps:
+    """What ends an agent: steps, run in reverse order. One that fails is reported; the others run all the same."""
+
+    def __init__(self, logger: structlog.stdlib.BoundLogger) -> None:
+        """Start with none."""
+        self._logger = logger
+        self._stack = AsyncExitStack()
+
+    def add(self, name: str, end: Callable[[], Awaitable[object]]) -> None:
+        """Run ``end`` before the steps that were added earlier."""
+        self._stack.push_async_callback(self._run, name, end)
+
+    async def aclose(self) -> None:
+        """Run them all."""
+        self._logger.info("agent_stopping")
+        await self._stack.aclose()
+        self._logger.info("agent_stopped")
+
+    async def _run(self, name: str, end: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await end()
+        except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the steps after this one have to run
+            self._logger.warning("agent_stop_step_failed", step=name, error=str(exc) or repr(exc))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """An agent's, all of them running."""
+
+    config: AgentConfig
+    log: Log
+    writer: LogWriter
+    server: Server
+    replicator: Replicator
+    membership: Membership
+    view: AgentView
+
+
+async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Parts:
+    """Set up log, server and membership, in the book's order.
+
+    Args:
+        config: Of the agent.
+        tasks: Owns every task.
+        steps: Takes the step that ends each part, also of those set up before one that fails.
+
+    Raises:
+        ProglogError: A part cannot be set up, in one line.
+    """
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=config.node_name)
+    steps.add("tasks", tasks.close)
+    expiry = None if config.server_tls is None else CertificateExpiry(config.server_tls)
+    timeline = Timeline(now_ms)
+
+    log = await _open_log(config)
+    steps.add("log", lambda: asyncio.to_thread(log.close))
+    writer = LogWriter(log, tasks)
+    steps.add("log writer", writer.close)
+    writer.start()
+    logger.info("log_opened", end_offset=log.end_offset)
+    known = KnownMembers(config.data_dir, config.node_name, tasks)
+    steps.add("known members", known.close)
+    if log.end_offset and (config.start_join_addrs or known.addrs):
+        writer.hold_producers()
+
+    metrics = None
+    if config.metrics_addr is not None:
+        from proglog.telemetry.metrics import Metrics  # 20 ms that an agent without metrics need not pay
+
+        endpoint = ExitStack()
+        metrics = endpoint.enter_context(Metrics(*split_addr(config.metrics_addr, "--metrics-addr")))
+        steps.add("metrics", lambda: asyncio.to_thread(endpoint.close))
+    own_origin, followers = OwnOrigin(log), Followers()
+    service = ReplicationService(writer, followers, node_name=config.node_name, own_origin=own_origin)
+    server = Server(
+        commit_log=writer,
+        authorizer=_authorizer(config, logger),
+        tls=config.server_tls,
+        on_call_end=metrics.call_ended if metrics else lambda *_: None,
+        extra_services=(service,),
+        followers=followers,
+    )
+    rpc_addr = join_addr(config.host, server.bind(config.rpc_addr))
+    steps.add("server", lambda: server.stop(SERVER_GRACE))
+
+    dial = partial(_dial, config)
+    replicator = Replicator(
+        writer,
+        node_name=config.node_name,
+        channel_factory=dial,
+        on_event=timeline.record,
+        own_origin=own_origin,
+        tasks=tasks,
+    )
+    steps.add("replicator", replicator.close)
+
+    def member_changed(event: MemberEvent) -> None:
+        timeline.record(event.kind, event.member.name)
+        known.changed(event)
+
+    membership = Membership(
+        MembershipConfig(
+            node_name=config.node_name,
+            bind_addr=config.bind_addr,
+            tags={RPC_ADDR_TAG: rpc_addr},
+            start_join_addrs=tuple(dict.fromkeys((*config.start_join_addrs, *known.addrs))),
+            keyring=load_keyring(config),
+        ),
+        replicator,
+        observer=member_changed,
+        tasks=tasks,
+    )
+    view = AgentView(
+        config=config,
+        writer=writer,
+        timeline=timeline,
+        membership=membership,
+        replicator=replicator,
+        rpc_addr=rpc_addr,
+        started_at_ms=now_ms(),
+        now_ms=now_ms,
+        monotonic=time.monotonic,
+        certificate_expiry=expiry,
+    )
+    if metrics is not None:
+        from proglog.agent.metrics import ClusterCollector
+
+        metrics.add(ClusterCollector(view, asyncio.get_running_loop()))
+    await server.serve(view)
+
+    def run(name: str, task: asyncio.Task[None]) -> None:
+        steps.add(name, partial(cancel_and_wait, task))
+
+    run("server watch", tasks.start(server.wait_for_termination(), name="agent-server-watch"))
+    lookout = Lookout(
+        log,
+        timeline,
+        node_name=config.node_name,
+        certificate_expires_at_ms=view.certificate_expires_at_ms,
+        on_poisoned=lambda: tasks.start(server.set_serving(False), name="agent-unhealthy", may_end=True),
+        now_ms=now_ms,
+    )
+    writer.add_listener(lookout.log_advanced)
+    run("looking around", tasks.start(lookout.run(), name="agent-look-around"))
+    repairer = Repairer(writer, replicator, channel_factory=dial, on_event=timeline.record)
+    run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
+    steps.add("membership", partial(_leave, membership, logger))
+    await membership.start()
+    meeting = _meet_the_others(writer, membership, replicator, logger)
+    run("first contact", tasks.start(meeting, name="agent-first-contact", may_end=True))
+    addrs = {"metrics": join_addr(metrics.host, metrics.port)} if metrics else {}
+    logger.info("agent_started", rpc=rpc_addr, gossip=membership.addr, **addrs)
+    return Parts(
+        config=config,
+        log=log,
+        writer=writer,
+        server=server,
+        replicator=replicator,
+        membership=membership,
+        view=view,
+    )
+
+
+async def _open_log(config: AgentConfig) -> Log:
+    """Open the log on a thread; where the start is called off meanwhile, close it again."""
+    opening = asyncio.get_running_loop().run_in_executor(
+        None, partial(Log.open, config.data_dir, config.log, node_name=config.node_name, now_ms=now_ms)
+    )
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        (await opening).close()
+        raise
+
+
+async def _meet_the_others(
+    writer: LogWriter, membership: Membership, replicator: Replicator, logger: structlog.stdlib.BoundLogger
+) -> None:
+    if writer.producers_held and not await release_when_met(writer, membership, replicator):
+        logger.warning("first_contact_missed")
+
+
+async def _leave(membership: Membership, logger: structlog.stdlib.BoundLogger) -> None:
+    try:
+        async with asyncio.timeout(LEAVE_TIMEOUT):
+            await membership.leave()
+    except TimeoutError:
+        logger.warning("leave_timed_out", seconds=LEAVE_TIMEOUT)
+    finally:
+        await membership.close()
+
+
+def _dial(config: AgentConfig, addr: str) -> grpc.aio.Channel:
+    return open_channel(addr, config.peer_tls)
+
+
+def _authorizer(config: AgentConfig, logger: structlog.stdlib.BoundLogger) -> Authorizer:
+    if config.acl_model_file is None or config.acl_policy_file is None:
+        return AllowAll()
+    return CasbinAuthorizer(
+        config.acl_model_file,
+        config.acl_policy_file,
+        on_error=lambda message: logger.error("policy_rejected", error=message),
+    )
+
+
+def load_keyring(config: AgentConfig) -> Keyring | None:
+    """Return the gossip keys of ``--encrypt-file``; ``None`` without one.
+
+    Raises:
+        ConfigError: The file cannot be read, or holds no keys.
+    """
+    if config.encrypt_file is None:
+        return None
+    try:
+        return parse_keys(config.encrypt_file.read_bytes())
+    except OSError as exc:
+        raise ConfigError(f"--encrypt-file {config.encrypt_file}: {exc.strerror}") from exc
+    except ProglogError as exc:
+        raise ConfigError(f"--encrypt-file {config.encrypt_file}: {exc}") from exc

@@ -1,0 +1,88 @@
+"""The supervisor: owns every long-lived task of an agent, and notices when one ends that should not.
+
+::
+
+    task  --- cancelled by its owner, or done (may_end) --->  nothing
+      |
+      +--- any exception, or an end nobody asked for ------>  one event, ``task_failed``, with the traceback
+                                                              the agent shuts down; ``serve`` exits with 70
+
+An agent that goes on without one of its tasks looks healthy and is not: it has to end, so that whatever started it
+starts it again.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import structlog
+
+from proglog.errors import TaskFailedError
+from proglog.tasks import TaskScope
+
+
+class Supervisor:
+    """The root of an agent's tasks. ``failure`` is the first task that failed."""
+
+    def __init__(self, *, node_name: str = "", on_failure: Callable[[TaskFailedError], None] = lambda _: None) -> None:
+        """Start without tasks.
+
+        Args:
+            node_name: For telemetry.
+            on_failure: Called once, with the first failure.
+        """
+        self.failure: TaskFailedError | None = None
+        self._on_failure = on_failure
+        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=node_name)
+        self._scope = TaskScope()
+
+    def start(self, work: Coroutine[Any, Any, None], *, name: str, may_end: bool = False) -> asyncio.Task[None]:
+        """Run ``work`` until whoever calls this cancels the task.
+
+        Args:
+            work: The task.
+            name: In telemetry.
+            may_end: It may return; otherwise that is a failure, too.
+        """
+        task = self._scope.start(self._watch(work, name, may_end=may_end), name=name)
+        task.add_done_callback(lambda _: work.close())  # cancelled before its first step, it was never awaited
+        return task
+
+    def call_later(self, delay: float, callback: Callable[[], None], *, name: str) -> asyncio.TimerHandle:
+        """Call ``callback`` in ``delay`` seconds; an exception of it is a failure as that of a task."""
+        return asyncio.get_running_loop().call_later(delay, partial(self._call, callback, name))
+
+    async def close(self) -> None:
+        """End the tasks that still run. Idempotent."""
+        await self._scope.close()
+
+    async def _watch(self, work: Coroutine[Any, Any, None], name: str, *, may_end: bool) -> None:
+        try:
+            await work
+        except GeneratorExit:
+            raise
+        except asyncio.CancelledError as exc:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            self._fail(name, exc)  # it came from inside: nobody cancelled this task
+        except BaseException as exc:  # noqa: BLE001 - a SystemExit is no reason to end silently, either
+            self._fail(name, exc)
+        else:
+            if not may_end:
+                self._fail(name, RuntimeError("it returned"))
+
+    def _call(self, callback: Callable[[], None], name: str) -> None:
+        try:
+            callback()
+        except BaseException as exc:  # noqa: BLE001 - as for tasks
+            self._fail(name, exc)
+
+    def _fail(self, name: str, error: BaseException) -> None:
+        try:
+            self._logger.critical("task_failed", task=name, error=repr(error), exc_info=error)
+        finally:
+            if self.failure is None:
+                self.failure = TaskFailedError(name, error)
+                self._on_failure(self.failure)

@@ -1,0 +1,32 @@
+"""Thread pools whose threads run from the start.
+
+A pool of the standard library starts its threads when work comes. Where a limit on threads is met, that is long after
+the agent said that it is ready, and in the middle of something. Here it is met at open, by whoever can say so.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from proglog.errors import ConfigError
+
+
+def started_pool(threads: int, name: str) -> ThreadPoolExecutor:
+    """Return a pool of ``threads`` threads that all run.
+
+    Raises:
+        ConfigError: The operating system refuses another thread.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    go = threading.Event()
+    try:
+        for _ in range(threads):
+            pool.submit(go.wait)  # none is idle before the last one runs: each of them needs a thread of its own
+    except RuntimeError as exc:
+        go.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise ConfigError(
+            f"cannot start the threads of {name!r}: {exc}; raise the limit on processes and threads (ulimit -u, a"
+            " container's pids limit)"
+        ) from exc
+    go.set()
+    return pool

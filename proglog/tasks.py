@@ -1,0 +1,51 @@
+"""Owners of tasks: the only module of this package that calls ``asyncio.create_task``.
+
+A task that nobody owns outlives what it works for, and its exception is lost. So every task belongs to a
+:class:`TaskScope`: one call's in the block that serves the call, an agent's in its
+:class:`~proglog.agent.supervisor.Supervisor`.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+Result = TypeVar("Result")
+
+
+class TaskScope:
+    """Tasks that live no longer than an ``async with`` block: at its end they are cancelled and awaited.
+
+    The block awaits those whose result it needs. An exception that it never asked for is reported by the event loop,
+    through ``logging``, like that of any task.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """Cancel the tasks that still run, and wait for them."""
+        await self.close()
+
+    def start(self, work: Coroutine[Any, Any, Result], *, name: str) -> asyncio.Task[Result]:
+        """Run ``work`` beside the block."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel the tasks that still run, and wait for them. Idempotent."""
+        await cancel_and_wait(*self._tasks)
+
+
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel ``tasks``, and return when all of them have ended, however they did."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
