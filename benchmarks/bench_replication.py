@@ -166,13 +166,13 @@ async def lags_of(source: AgentProcess, target: AgentProcess, seconds: float) ->
     seen: dict[bytes, float] = {}
     end = (await status_of(target)).log.end_offset
 
-    async def look() -> None:
+    async def locale() -> None:
         async with proglog.client.connect(target.rpc_addr) as client:
             async for fetched in client.consume(Place.offset(end), follow=True):
                 now = time.monotonic()
                 seen.update((value, now) for value in fetched.values()[::GROUP])
 
-    looking = asyncio.create_task(look())
+    looking = asyncio.create_task(locale())
     await write_evenly(source, seconds, lambda first, _, now: acknowledged.__setitem__(first, now))
 
     async def all_seen() -> bool:

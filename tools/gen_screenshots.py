@@ -14,9 +14,9 @@ os.environ["TEXTUAL_ANIMATIONS"] = "none"  # read when Textual is imported
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from proglog.observe.spans import Locale  # noqa: E402
 from proglog.record.record import StoredRecord  # noqa: E402
 from proglog.tui.app import DashApp  # noqa: E402
-from proglog.tui.spans import Look  # noqa: E402
 from proglog.types import (  # noqa: E402
     Offset,
     OriginId,
@@ -98,7 +98,7 @@ async def draw(name: str) -> str:
     scene, theme = PICTURES[name]
     world, source = World(), Script()
     source.log = _log()
-    app = DashApp(source, look=Look(timezone=UTC), clock=lambda: NOW + world.second, live=False)
+    app = DashApp(source, locale=Locale(timezone=UTC), clock=lambda: NOW + world.second, live=False)
     async with app.run_test(size=SIZE) as pilot:
         app.use_theme(theme)
         dash = Dash(app, pilot, world)

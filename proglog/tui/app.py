@@ -20,6 +20,7 @@ from textual.screen import Screen
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.recording import Recorder, file_name, save
 from proglog.observe.safe_text import safe_text
+from proglog.observe.spans import Locale
 from proglog.tui import incident, keymap, removal
 from proglog.tui.palette import Palette, system_commands
 from proglog.tui.panels.segments.verification import Verifier
@@ -28,7 +29,6 @@ from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import Source
-from proglog.tui.spans import Look
 from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
 from proglog.tui.themes import DEFAULT_THEME, THEMES
 from proglog.tui.views import alerts, help_page
@@ -86,7 +86,7 @@ class DashApp(App[None]):
         self,
         source: Source,
         *,
-        look: Look | None = None,
+        locale: Locale | None = None,
         clock: Callable[[], float] = time.time,
         recorder: Recorder | None = None,
         live: bool = True,
@@ -96,14 +96,14 @@ class DashApp(App[None]):
 
         Args:
             source: Where events come from.
-            look: How to draw on this terminal.
+            locale: What the terminal can show, and in which time zone.
             clock: Seconds since 1970.
             recorder: Where every frame is written.
             live: Read the source and paint by itself; False: events come through :meth:`dispatch` alone, for tests.
             allow_writes: Offer actions that change the cluster; False: every one says which flag it needs.
         """
         super().__init__()
-        self.look = look or Look()
+        self.locale = locale or Locale()
         self.source = source
         self.clock = clock
         self.state = DashState(target=source.target, now=clock())
@@ -118,7 +118,7 @@ class DashApp(App[None]):
         for theme in THEMES:
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
-        self.set_class(self.look.ascii_only, "-ascii")
+        self.set_class(self.locale.ascii_only, "-ascii")
 
     def _handle_exception(self, error: Exception) -> None:
         """Remembers the bug that ends the dashboard: it is told like that of any other verb."""
@@ -185,7 +185,7 @@ class DashApp(App[None]):
 
     def remove_member(self, member: Member) -> None:
         """Ask for the name of a failed member and remove it from the cluster for good."""
-        name = safe_text(member.name, 60, ascii_only=self.look.ascii_only)
+        name = safe_text(member.name, 60, ascii_only=self.locale.ascii_only)
         refusal = removal.refusal(member, self.state, allow_writes=self.allow_writes)
         if refusal:
             self.tell(refusal, severity="warning")
@@ -265,7 +265,9 @@ class DashApp(App[None]):
 
     def tell(self, words: str, *, severity: SeverityLevel = "information") -> None:
         """Shows a short message. Foreign text may be in it."""
-        self.notify(safe_text(words, 300, ascii_only=self.look.ascii_only), markup=False, severity=severity, timeout=3)
+        self.notify(
+            safe_text(words, 300, ascii_only=self.locale.ascii_only), markup=False, severity=severity, timeout=3
+        )
 
     def action_alerts(self) -> None:
         """Shows what needs attention and what to do."""
@@ -343,7 +345,7 @@ class DashApp(App[None]):
             "replay": self.source.replay,
             "theme": self.theme,
             "keys": dict(self._keymap),
-            "ascii_only": self.look.ascii_only,
+            "ascii_only": self.locale.ascii_only,
             "size": [self.size.width, self.size.height],
         }
         try:

@@ -6,9 +6,9 @@ from typing import Any, Protocol
 from textual.dom import DOMNode
 from textual.notifications import SeverityLevel
 
+from proglog.observe.spans import Locale
 from proglog.tui.panels.segments.verification import Verifier
 from proglog.tui.source import Source
-from proglog.tui.spans import Look
 from proglog.tui.state import DashState
 from proglog.wire.model import Member
 
@@ -17,7 +17,7 @@ class Dash(Protocol):
     """The dashboard, as its parts see it."""
 
     @property
-    def look(self) -> Look:
+    def locale(self) -> Locale:
         """How to draw on this terminal."""
         ...
 

@@ -110,7 +110,7 @@ def _line(equivalent: Equivalent | None, dash: Dash) -> str:
     if equivalent is None:
         return ""
     line = equivalent.line
-    return line if line == safe_text(line, ascii_only=dash.look.ascii_only) else ""
+    return line if line == safe_text(line, ascii_only=dash.locale.ascii_only) else ""
 
 
 def scene(dash: Dash, screen: Screen[Any]) -> Scene:

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from proglog.observe import charts
+from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import duration_words
-from proglog.tui import charts
-from proglog.tui.spans import Line, Look, Role, Span, line
 
 WINDOWS = (60, 120, 300, 600)
 """Seconds that a plot can cover."""
@@ -43,7 +43,7 @@ class Series:
     """The top of the scale at least: what is small for this quantity looks small."""
 
 
-def plot(series: Series, seconds: int, look: Look, width: int, height: int) -> list[Line]:
+def plot(series: Series, seconds: int, locale: Locale, width: int, height: int) -> list[Line]:
     """Returns ``height`` lines: title, area with a scale, axis, times; what has no room for a scale is its title alone."""
     recent = series.values[-seconds:]
     if height < LEAST_ROWS or width < _SCALE + 12:
@@ -51,13 +51,13 @@ def plot(series: Series, seconds: int, look: Look, width: int, height: int) -> l
     rows, cells = height - 3, width - _SCALE - 1
     top = charts.rounded_up(max([*recent, series.least]))
     drawn = charts.area(
-        charts.spread_out(series.values, seconds, cells), cells, rows, top=top, ascii_only=look.ascii_only
+        charts.spread_out(series.values, seconds, cells), cells, rows, top=top, ascii_only=locale.ascii_only
     )
     labels = {rows // 2: series.words(top * (rows - rows // 2) / rows)[: _SCALE - 1]} if rows > 3 else {}
     labels[0] = series.words(top)[: _SCALE - 1]
     if labels.get(rows // 2) == labels[0]:
         labels = {0: labels[0]}
-    bar, corner, flat = look.pick("│", "|"), look.pick("└", "+"), look.pick("─", "-")
+    bar, corner, flat = locale.pick("│", "|"), locale.pick("└", "+"), locale.pick("─", "-")
     area = [
         line(Span(labels.get(row, "").rjust(_SCALE - 1) + bar, Role.MUTED), Span(text, series.role))
         for row, text in enumerate(drawn)
@@ -80,7 +80,7 @@ def _times(seconds: int, cells: int) -> Line:
     return line(Span(" " * _SCALE + left[: cells - 3].ljust(cells - 3) + "now", Role.MUTED))
 
 
-def stacked(series: Sequence[Series], seconds: int, look: Look, width: int, height: int) -> list[Line]:
+def stacked(series: Sequence[Series], seconds: int, locale: Locale, width: int, height: int) -> list[Line]:
     """Returns as many plots, one below the other, as ``height`` has room for.
 
     Those without a plot, since nothing but 0 is in it or there is no room, are their titles alone.
@@ -92,7 +92,7 @@ def stacked(series: Sequence[Series], seconds: int, look: Look, width: int, heig
     for each in series:
         if each in full:
             place = full.index(each)
-            drawn += plot(each, seconds, look, width, room // len(full) + (place < room % len(full)))
+            drawn += plot(each, seconds, locale, width, room // len(full) + (place < room % len(full)))
         else:
-            drawn += plot(each, seconds, look, width, 1)
+            drawn += plot(each, seconds, locale, width, 1)
     return drawn[:height]

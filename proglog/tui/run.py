@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from proglog.client import DEFAULT_TIMEOUT
 from proglog.observe.recording import Recorder
+from proglog.observe.spans import Locale
 from proglog.tui.app import DashApp
 from proglog.tui.bindings import KEYMAP
 from proglog.tui.source import LiveSource, RecordedSource
-from proglog.tui.spans import Look
 from proglog.tui.themes import DEFAULT_THEME, ascii_terminal
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def run_dash(
         os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
     recording = Recorder(record, source.target) if record else nullcontext()
     with recording as recorder:
-        app = DashApp(source, look=Look(ascii_only=ascii_needed), recorder=recorder, allow_writes=allow_writes)
+        app = DashApp(source, locale=Locale(ascii_only=ascii_needed), recorder=recorder, allow_writes=allow_writes)
         app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
         app.use_keys(chosen, warnings)
         app.run()

@@ -1,111 +1,19 @@
-"""Tables without a terminal: columns that give way, rows that sort and filter, cells that are lines of spans."""
+"""Tables without a terminal: columns that give way, rows that sort and filter, cells that become lines of spans."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
-from proglog.tui.spans import Line, Role, Span, fit_line, plain
+from proglog.observe.columns import AnyRow, Cell, Column, SortValue
+from proglog.observe.spans import Line, Role, Span, fit_line
 
 GAP = 2
 """Blank cells between columns."""
 
-SortValue = str | float
-Cell = Line | Callable[[int], Line]
-"""What a cell shows; a function of the width that the column gets, for charts."""
+Columns = Sequence[Column[Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Help:
-    """What a number means: shown for the one under the cursor."""
-
-    means: str
-    """What it is."""
-    judge: str = ""
-    """How to tell whether its value is well."""
-    act: str = ""
-    """What to do when it is not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """One column."""
-
-    title: str
-    width: int
-    """Cells it needs at least."""
-    flex: int = 0
-    """Its share of the room that is left over; 0: it never grows."""
-    right: bool = False
-    """Numbers align at their last digit."""
-    rank: int = 0
-    """Columns with a higher rank give way first; 0 stays."""
-    limit: int = 1_000
-    """Cells it takes at most."""
-    help: Help | None = None
-    """What the help says about it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row: a cell and a sort value for each column."""
-
-    key: str
-    """Its identity from one snapshot to the next: the cursor follows it. Never shown."""
-    cells: tuple[Cell, ...]
-    sort: tuple[SortValue, ...]
-    name: str = ""
-    """What is copied for it: a member's name, an offset. Foreign text. Empty: its key."""
-    source: object = None
-    """The value that it shows, for copying as JSON and for drill-down."""
-
-    @cached_property
-    def text(self) -> str:
-        """What a filter looks at."""
-        return " ".join(plain(cell) for cell in self.cells if not callable(cell)).casefold()
-
-
-@dataclass(kw_only=True, eq=False)
-class LazyRow:
-    """A row that is made when somebody looks at it: of thousands a second, few are ever seen.
-
-    Not frozen, since that would take most of the time that it takes to make one. Nobody changes it.
-    """
-
-    key: str
-    make: Callable[[], Row]
-    """Makes the row; called once."""
-    source: object = None
-
-    @cached_property
-    def made(self) -> Row:
-        """The row."""
-        return self.make()
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """As of the row."""
-        return self.made.cells
-
-    @property
-    def sort(self) -> tuple[SortValue, ...]:
-        """As of the row."""
-        return self.made.sort
-
-    @property
-    def text(self) -> str:
-        """As of the row."""
-        return self.made.text
-
-    @property
-    def name(self) -> str:
-        """As of the row."""
-        return self.made.name
-
-
-AnyRow = Row | LazyRow
-
-
-def column_widths(columns: Sequence[Column], total: int) -> dict[int, int]:
+def column_widths(columns: Columns, total: int) -> dict[int, int]:
     """Returns the width of each column that fits into ``total`` cells, by index.
 
     Columns are dropped by rank until the rest fits; what is left over goes to the flexible ones. The columns of
@@ -122,7 +30,7 @@ def column_widths(columns: Sequence[Column], total: int) -> dict[int, int]:
     return _grown(kept, widths, spare) if spare >= 0 else _cut(widths, -spare)
 
 
-def _grown(columns: dict[int, Column], widths: dict[int, int], spare: int) -> dict[int, int]:
+def _grown(columns: dict[int, Column[Any]], widths: dict[int, int], spare: int) -> dict[int, int]:
     flexible = sorted((index for index in widths if columns[index].flex), key=lambda index: columns[index].limit)
     for place, index in enumerate(flexible):
         shares = sum(columns[other].flex for other in flexible[place:])
@@ -140,9 +48,7 @@ def _cut(widths: dict[int, int], missing: int) -> dict[int, int]:
     return widths
 
 
-def render_cells(
-    cells: Sequence[Cell], columns: Sequence[Column], widths: dict[int, int], *, role: Role | None = None
-) -> Line:
+def render_cells(cells: Sequence[Cell], columns: Columns, widths: dict[int, int], *, role: Role | None = None) -> Line:
     """Returns the cells of one row as one line; ``role`` overrides theirs."""
     spans: list[Span] = []
     for index, width in widths.items():
@@ -185,5 +91,8 @@ def matches(text: str, needle: str) -> bool:
     return wanted in text
 
 
-def _sort_key(value: SortValue) -> tuple[int, float, str]:
+def _sort_key(value: SortValue | None) -> tuple[int, float, str]:
+    """Return a key by which what is unknown comes first, then numbers, then texts in any case."""
+    if value is None:
+        return (-1, 0.0, "")
     return (1, 0.0, value.casefold()) if isinstance(value, str) else (0, float(value), "")

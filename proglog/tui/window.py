@@ -10,7 +10,8 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from proglog.tui.table import LazyRow, matches
+from proglog.observe.columns import AnyRow
+from proglog.tui.table import matches
 
 
 class Window:
@@ -25,14 +26,14 @@ class Window:
         """
         self._kept = kept
         self._kept_bytes = kept_bytes
-        self._rows: deque[tuple[LazyRow, int]] = deque()
+        self._rows: deque[tuple[AnyRow, int]] = deque()
         self._bytes = 0
-        self._held: list[LazyRow] | None = None
+        self._held: list[AnyRow] | None = None
         self.new = 0
         """Rows that came since it was held."""
 
     @property
-    def rows(self) -> list[LazyRow]:
+    def rows(self) -> list[AnyRow]:
         """What is shown."""
         return [row for row, _ in self._rows] if self._held is None else self._held
 
@@ -51,7 +52,7 @@ class Window:
         self._held = None
         self.new = 0
 
-    def take(self, rows: Iterable[tuple[LazyRow, int]], needle: str = "") -> None:
+    def take(self, rows: Iterable[tuple[AnyRow, int]], needle: str = "") -> None:
         """Takes rows and their sizes; while held, those that match ``needle`` count as new."""
         for row, size in rows:
             self._rows.append((row, size))
@@ -71,7 +72,7 @@ class Window:
         self._held = None
         self.new = 0
 
-    def remake(self, make: Callable[[LazyRow], LazyRow]) -> None:
+    def remake(self, make: Callable[[AnyRow], AnyRow]) -> None:
         """Makes every row anew, to look otherwise."""
         self._rows = deque((make(row), size) for row, size in self._rows)
         if self._held is not None:

@@ -16,10 +16,10 @@ from textual.pilot import Pilot
 
 from proglog.client.place import Place, PlaceKind
 from proglog.errors import DataLossError, ProglogError
+from proglog.observe.spans import Locale
 from proglog.record.batch import BatchHeader, encode, parse_header
 from proglog.record.record import StoredRecord
 from proglog.tui.app import DashApp
-from proglog.tui.spans import Look
 from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived, Tick
 from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import (
@@ -344,8 +344,8 @@ def open_dash(world: World, monkeypatch: pytest.MonkeyPatch):
 
     @asynccontextmanager
     async def opened(size: tuple[int, int] = (140, 40), *, ascii_only: bool = False) -> AsyncIterator[Dash]:
-        look = Look(ascii_only=ascii_only, timezone=UTC)
-        app = DashApp(Script(), look=look, clock=lambda: NOW + world.second, live=False)
+        locale = Locale(ascii_only=ascii_only, timezone=UTC)
+        app = DashApp(Script(), locale=locale, clock=lambda: NOW + world.second, live=False)
         async with app.run_test(size=size) as pilot:
             dash = Dash(app, pilot, world)
             await dash.settle()

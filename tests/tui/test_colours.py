@@ -5,11 +5,11 @@ from itertools import combinations
 import pytest
 from textual.color import Color
 
+from proglog.observe.spans import Locale, Role, plain
 from proglog.observe.words import member_mark, peer_mark
 from proglog.tui.panels.members import table as members
 from proglog.tui.panels.replication import table as replication
-from proglog.tui.panels.segments import table as segments
-from proglog.tui.spans import Look, Role, plain
+from proglog.tui.panels.segments import columns
 from proglog.tui.state import DashState, Phase, SnapshotArrived, reduce
 from proglog.tui.themes import THEMES
 from proglog.tui.views import header
@@ -48,12 +48,12 @@ def test_every_state_has_a_word_and_a_shape_of_its_own(marks):
 
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_without_colours_the_rows_of_different_states_still_differ(world, ascii_only):
-    look = Look(ascii_only=ascii_only)
+    locale = Locale(ascii_only=ascii_only)
     told = {}
     for status in MemberStatus:
         world.status["node-b"] = status
         state = reduce(DashState(target="a", now=0.0), SnapshotArrived(world.snapshot(), 1.0))
-        row = next(row for row in members.rows(state, look) if row.key == "node-b")
+        row = next(row for row in members.rows(state, locale) if row.key == "node-b")
         told[status] = plain(row.cells[1])
     assert len(set(told.values())) == len(MemberStatus)
     assert len({text.split()[0] for text in told.values()}) == len(MemberStatus), "shapes"
@@ -61,7 +61,7 @@ def test_without_colours_the_rows_of_different_states_still_differ(world, ascii_
 
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_without_colours_a_lag_an_alert_and_a_lost_agent_are_still_told(world, ascii_only):
-    look = Look(ascii_only=ascii_only)
+    locale = Locale(ascii_only=ascii_only)
     first = reduce(DashState(target="a", now=0.0), SnapshotArrived(world.snapshot(), 1.0))
     world.lag["node-b"] = 20_000
     world.status["node-c"] = MemberStatus.FAILED
@@ -69,27 +69,27 @@ def test_without_colours_a_lag_an_alert_and_a_lost_agent_are_still_told(world, a
 
     def row(state: DashState) -> str:
         cells = next(
-            row for row in replication.peer_rows(state, look) if row.name == "node-b" or row.key == "node-b"
+            row for row in replication.peer_rows(state, locale) if row.name == "node-b" or row.key == "node-b"
         ).cells
         return " ".join(plain(cell(40) if callable(cell) else cell) for cell in cells)
 
     def said(state: DashState) -> str:
-        return plain(header.health_line(state, look, 100))
+        return plain(header.health_line(state, locale, 100))
 
     assert "in step" in row(first)
     assert "20,000 records" in row(second)
     assert said(first) != said(second)
     assert "failed" in said(second)
     connections = {
-        phase: plain(header.connection_line(DashState(target="a", now=0.0, phase=phase), look))
+        phase: plain(header.connection_line(DashState(target="a", now=0.0, phase=phase), locale))
         for phase in (Phase.CONNECTING, Phase.LIVE, Phase.RECONNECTING)
     }
     assert len(set(connections.values())) == 3
 
 
 def test_the_states_of_an_index_differ_without_colours(world):
-    shapes = {segments._INDEX_SHAPES[state] for state in segments._INDEX_ROLES}
-    assert len(shapes) == len(segments._INDEX_ROLES)
+    shapes = {columns._INDEX_SHAPES[state] for state in columns._INDEX_ROLES}
+    assert len(shapes) == len(columns._INDEX_ROLES)
 
 
 def test_the_theme_for_colour_blind_readers_has_no_red_against_green():

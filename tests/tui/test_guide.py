@@ -6,10 +6,10 @@ import pkgutil
 import pytest
 
 import proglog.tui
+from proglog.observe.columns import Column
+from proglog.observe.spans import Locale
 from proglog.tui.panels.replication import matrix
-from proglog.tui.spans import Look
 from proglog.tui.state import DashState, SnapshotArrived, reduce
-from proglog.tui.table import Column
 from proglog.wire.model import MemberStatus
 
 
@@ -20,7 +20,7 @@ def _tables(world):
             if isinstance(value, tuple) and value and all(isinstance(each, Column) for each in value):
                 yield f"{module.name}.{name}", value
     state = reduce(DashState(target="a", now=0.0), SnapshotArrived(world.snapshot(), 1.0))
-    yield "matrix", matrix.columns(state, Look())
+    yield "matrix", matrix.columns(state, Locale())
 
 
 def test_every_column_of_every_table_is_explained(world):

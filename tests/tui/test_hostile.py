@@ -21,18 +21,22 @@ from proglog.agent.writer import LogWriter
 from proglog.errors import OverloadedError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
+from proglog.observe.spans import Locale, plain, width_of
 from proglog.record.record import Record, StoredRecord
 from proglog.security.authorizer import AllowAll
 from proglog.server.server import Server
+from proglog.tui.panels.events import columns as event_columns
 from proglog.tui.panels.events import table as events
+from proglog.tui.panels.members import columns as member_columns
 from proglog.tui.panels.members import page as member
 from proglog.tui.panels.members import table as members
+from proglog.tui.panels.replication import columns as replication_columns
 from proglog.tui.panels.replication import matrix
 from proglog.tui.panels.replication import table as replication
+from proglog.tui.panels.segments import columns as segment_columns
 from proglog.tui.panels.segments import table as segments
 from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
-from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
 from proglog.tui.views import alerts, header, records
@@ -162,24 +166,24 @@ def _state(snapshot: ClusterSnapshot) -> DashState:
 @given(texts=TEXTS, seed=st.integers(0, 999), width=st.integers(1, 160), ascii_only=st.booleans())
 def test_whatever_is_said_fits_and_is_printable(world, texts: list[str], seed: int, width: int, ascii_only: bool):
     snapshot = poisoned(world.snapshot(), seed, texts=texts)
-    state, look = _state(snapshot), Look(ascii_only=ascii_only)
+    state, locale = _state(snapshot), Locale(ascii_only=ascii_only)
     tables = [
-        (members.COLUMNS, members.rows(state, look)),
-        (replication.PEER_COLUMNS, replication.peer_rows(state, look)),
-        (replication.ORIGIN_COLUMNS, replication.origin_rows(state, look)),
-        (matrix.columns(state, look), matrix.rows(state, look)),
-        (segments.COLUMNS, segments.rows(state, look)),
-        (events.COLUMNS, events.rows(state, look)),
+        (member_columns.COLUMNS, members.rows(state, locale)),
+        (replication_columns.PEER_COLUMNS, replication.peer_rows(state, locale)),
+        (replication_columns.ORIGIN_COLUMNS, replication.origin_rows(state, locale)),
+        (matrix.columns(state, locale), matrix.rows(state, locale)),
+        (segment_columns.COLUMNS, segments.rows(state, locale)),
+        (event_columns.COLUMNS, events.rows(state, locale)),
     ]
-    lines = [header.header_line(state, look, width), header.health_line(state, look, width)]
+    lines = [header.header_line(state, locale, width), header.health_line(state, locale, width)]
     assert all(width_of(line) == width for line in lines)
     for columns, rows in tables:
         widths = column_widths(columns, width)
         for row in rows:
             lines.append(render_cells(row.cells, columns, widths))
             assert width_of(lines[-1]) == sum(widths.values()) + 2 * (len(widths) - 1)
-    lines += alerts.lines(state, look, width)
-    lines += [line for name in texts for line in member.lines(name, state, look, width)]
+    lines += alerts.lines(state, locale, width)
+    lines += [line for name in texts for line in member.lines(name, state, locale, width)]
     for char in "".join(map(plain, lines)):
         assert unicodedata.category(char) not in INVISIBLE
         assert not ascii_only or char.isascii() or char == "…"  # whoever paints a line that was cut replaces that
@@ -189,8 +193,8 @@ def test_whatever_is_said_fits_and_is_printable(world, texts: list[str], seed: i
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_everything_about_a_record_is_printable(text: str, ascii_only: bool):
     record = _record(7, text.encode("utf-8", "surrogatepass"))
-    look = Look(ascii_only=ascii_only)
-    shown = "".join(map(plain, records.lines(record, look, 40)))
+    locale = Locale(ascii_only=ascii_only)
+    shown = "".join(map(plain, records.lines(record, locale, 40)))
     for char in shown + records.copied(record):
         assert unicodedata.category(char) not in INVISIBLE
     assert not ascii_only or shown.isascii()

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from proglog.observe.spans import Locale, plain
 from proglog.tui.panels.replication import matrix
-from proglog.tui.spans import Look, plain
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.table import column_widths, render_cells
 from proglog.wire.model import ClusterSnapshot
@@ -45,8 +45,8 @@ def _cluster(world, nodes: int, missing: dict[tuple[str, int], int]) -> DashStat
 
 
 def _drawn(state: DashState, width: int) -> list[str]:
-    columns = matrix.columns(state, Look())
-    rows = matrix.rows(state, Look())
+    columns = matrix.columns(state, Locale())
+    rows = matrix.rows(state, Locale())
     assert all(len(row.cells) == len(row.sort) == len(columns) for row in rows)
     return [plain(render_cells(row.cells, columns, column_widths(columns, width))) for row in rows]
 
@@ -59,7 +59,7 @@ def test_few_nodes_have_counts_and_shares(world):
 
 def test_a_dozen_nodes_have_shares_under_short_names(world):
     state = _cluster(world, 12, {("node-07", 4): 1, ("node-08", 4): 999})
-    assert [column.title for column in matrix.columns(state, Look())][2:5] == ["00", "01", "02"]
+    assert [column.title for column in matrix.columns(state, Locale())][2:5] == ["00", "01", "02"]
     assert _drawn(state, 134)[4].split()[2:] == ["10", "of", "12", "✓", *["~✓"] * 6, "~99%", "~1%", *["~✓"] * 3]
 
 

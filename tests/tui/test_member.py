@@ -3,13 +3,13 @@
 from dataclasses import replace
 from datetime import UTC
 
+from proglog.observe.spans import Locale, plain, width_of
 from proglog.tui.panels.members import page as member
-from proglog.tui.spans import Look, plain, width_of
 from proglog.tui.state import DashState, OtherSpoke, SnapshotArrived, reduce
 from proglog.wire.model import ClusterSnapshot, DamagedRange
 
 NOW = 1_790_000_000.0
-LOOK = Look(timezone=UTC)
+LOCALE = Locale(timezone=UTC)
 
 
 def _state(world, own: ClusterSnapshot | None = None) -> DashState:
@@ -18,7 +18,7 @@ def _state(world, own: ClusterSnapshot | None = None) -> DashState:
 
 
 def _told(state: DashState, width: int = 120) -> str:
-    return "\n".join(map(plain, member.lines("node-b", state, LOOK, width)))
+    return "\n".join(map(plain, member.lines("node-b", state, LOCALE, width)))
 
 
 def test_a_member_that_is_silent_is_known_by_hearsay(world):
@@ -60,6 +60,6 @@ def test_earlier_directories_of_a_member_are_named(world):
 
 
 def test_facts_are_wrapped_into_narrow_boxes(world):
-    lines = member.lines("node-b", _state(world, world.told_by("node-b")), LOOK, 36)
+    lines = member.lines("node-b", _state(world, world.told_by("node-b")), LOCALE, 36)
     facts = lines[: [plain(each) for each in lines].index("writes, as they arrive here")]
     assert all(width_of(each) <= 36 for each in facts if " " in plain(each).strip())

@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from textual.color import Color
 
+from proglog.observe import charts
+from proglog.observe.columns import Column, FixedRow
 from proglog.observe.frame import Frame
 from proglog.observe.history import rate_now, rates, shared, total_lag, written_by
 from proglog.observe.recording import file_name
+from proglog.observe.spans import Locale, Role, Span, fit_line, line, plain, spread, width_of, wrap
 from proglog.observe.words import member_mark, peer_mark
-from proglog.tui import charts, plots
+from proglog.tui import plots
 from proglog.tui.panels.segments import table as segments
 from proglog.tui.screens.main import MainScreen
-from proglog.tui.spans import Look, Role, Span, fit_line, line, plain, spread, width_of, wrap
-from proglog.tui.table import GAP, Column, Order, Row, arranged, column_widths, matches, render_cells
+from proglog.tui.table import GAP, Order, arranged, column_widths, matches, render_cells
 from proglog.tui.themes import THEMES, ascii_terminal
 from proglog.wire.model import MemberStatus, PeerState
 
@@ -81,21 +83,21 @@ def _series(values):
 
 @given(st.lists(st.integers(0, 10**9), max_size=80), st.integers(1, 150), st.integers(1, 30), st.booleans())
 def test_plots_have_exactly_their_room(values, width, height, ascii_only):
-    drawn = plots.plot(_series(values), 60, Look(ascii_only=ascii_only), width, height)
+    drawn = plots.plot(_series(values), 60, Locale(ascii_only=ascii_only), width, height)
     assert len(drawn) in (1, height)
     assert all(width_of(each) <= width for each in drawn[1:])
     assert not ascii_only or "".join(map(plain, drawn)).isascii()
 
 
 def test_a_plot_tells_the_least_the_middle_and_the_most():
-    drawn = [plain(each) for each in plots.plot(_series([1, 2, 90]), 60, Look(), 80, 8)]
+    drawn = [plain(each) for each in plots.plot(_series([1, 2, 90]), 60, Locale(), 80, 8)]
     assert drawn[0].split() == ["lag", "now", "min", "1", "median", "2", "max", "90"]
     assert drawn[1].startswith("  100.0│")
     assert drawn[-1].split() == ["-1", "min", "-30", "s", "now"]
 
 
 def test_a_series_of_nothing_takes_one_line_and_leaves_the_room_to_the_others():
-    drawn = plots.stacked([_series([0, 0]), _series([1, 5])], 60, Look(), 60, 12)
+    drawn = plots.stacked([_series([0, 0]), _series([1, 5])], 60, Locale(), 60, 12)
     assert len(drawn) == 12
     assert [plain(each).startswith("lag now") for each in drawn[:3]] == [True, True, False]
 
@@ -108,10 +110,10 @@ def test_more_than_nothing_is_always_visible():
 
 
 COLUMNS = (
-    Column(title="NAME", width=6, flex=1, limit=10),
-    Column(title="A", width=4, rank=2),
-    Column(title="B", width=4, rank=1, right=True),
-    Column(title="TEXT", width=5, flex=3),
+    Column(title="NAME", value=str, width=6, flex=1, limit=10),
+    Column(title="A", value=str, width=4, rank=2),
+    Column(title="B", value=str, width=4, rank=1, right=True),
+    Column(title="TEXT", value=str, width=5, flex=3),
 )
 
 
@@ -135,8 +137,8 @@ def test_a_cell_may_depend_on_its_width():
     assert plain(render_cells(cells, COLUMNS, column_widths(COLUMNS, 30))).endswith("z  " + "#" * 9)
 
 
-def _row(key: str, number: float) -> Row:
-    return Row(key=key, cells=(line(key), line(str(number))), sort=(key, number))
+def _row(key: str, number: float) -> FixedRow:
+    return FixedRow(key=key, cells=(line(key), line(str(number))), sort=(key, number))
 
 
 def test_rows_are_sorted_by_value_not_by_text():
@@ -195,9 +197,9 @@ def test_every_state_is_readable_in_every_theme(theme):
 
 def test_states_are_told_apart_without_colour():
     for ascii_only in (False, True):
-        look = Look(ascii_only=ascii_only)
-        assert len({look.shape(member_mark(status)) for status in MemberStatus}) == len(MemberStatus)
-        assert len({look.shape(peer_mark(state)) for state in PeerState}) == len(PeerState)
+        locale = Locale(ascii_only=ascii_only)
+        assert len({locale.shape(member_mark(status)) for status in MemberStatus}) == len(MemberStatus)
+        assert len({locale.shape(peer_mark(state)) for state in PeerState}) == len(PeerState)
 
 
 def test_every_binding_has_an_id_so_that_it_can_be_remapped():
@@ -208,7 +210,7 @@ def test_every_binding_has_an_id_so_that_it_can_be_remapped():
 
 
 def test_a_moment_that_no_calendar_holds_is_still_shown():
-    assert Look().clock(1e30) == Look().clock(float("inf")) == Look().clock(float("nan")) == "--:--:--"
+    assert Locale().clock(1e30) == Locale().clock(float("inf")) == Locale().clock(float("nan")) == "--:--:--"
 
 
 @pytest.mark.parametrize(
@@ -262,11 +264,11 @@ def test_equal_values_are_kept_once(world):
 @pytest.mark.parametrize("records", [1, 3_999, 4_001, 400_000])
 def test_the_segment_map_fits(world, width, records):
     snapshot = replace(world.snapshot(), segments=world._segments(records, 0))
-    assert width_of(segments.segment_map(snapshot, Look(), width)) <= width
+    assert width_of(segments.segment_map(snapshot, Locale(), width)) <= width
 
 
 def test_the_active_segment_is_marked_in_the_map(world):
-    drawn = segments.segment_map(world.snapshot(), Look(), 60)
+    drawn = segments.segment_map(world.snapshot(), Locale(), 60)
     assert [span.role for span in drawn if span.role is not Role.MUTED][-1] is Role.ACCENT
 
 

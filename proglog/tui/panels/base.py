@@ -6,12 +6,13 @@ from typing import ClassVar, cast
 
 from textual.widget import Widget
 
+from proglog.observe.columns import AnyRow
 from proglog.observe.frame import Frame
 from proglog.observe.safe_text import safe_text
+from proglog.observe.spans import Locale
 from proglog.tui.dash import Dash
-from proglog.tui.spans import Look
 from proglog.tui.state import DashState
-from proglog.tui.table import AnyRow, Column
+from proglog.tui.table import Columns
 from proglog.tui.widgets.live_table import Edge, LiveTable
 from proglog.tui.widgets.panel import Panel
 from proglog.wire.model import ClusterSnapshot
@@ -48,9 +49,9 @@ class DashPanel(Panel):
         return cast("Dash", self.app)
 
     @property
-    def look(self) -> Look:
+    def locale(self) -> Locale:
         """How this terminal is drawn on."""
-        return self.dash.look
+        return self.dash.locale
 
     @property
     def table(self) -> LiveTable | None:
@@ -70,7 +71,7 @@ class DashPanel(Panel):
 class TablePanel(DashPanel):
     """A panel around a table, with a caption about its rows."""
 
-    COLUMNS: ClassVar[Sequence[Column]]
+    COLUMNS: ClassVar[Columns]
     EMPTY: ClassVar[str]
     """What the table says without rows."""
     STICKY: ClassVar[Edge | None] = None
@@ -116,7 +117,7 @@ class TablePanel(DashPanel):
 
     def render_caption(self, summary: str, *notes: str) -> None:
         """Show a summary, the filter and the position in the panel's edges."""
-        table, ascii_only = self._table, self.look.ascii_only
+        table, ascii_only = self._table, self.locale.ascii_only
         if table.needle:
             notes = (*notes, f"/{safe_text(table.needle, 20, ascii_only=ascii_only)}")
         parts = [summary] if summary else []

@@ -6,8 +6,8 @@ from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 
+from proglog.observe.spans import Locale
 from proglog.tui.dash import Dash
-from proglog.tui.spans import Look
 from proglog.tui.state import DashState
 
 Result = TypeVar("Result")
@@ -29,9 +29,9 @@ class StateScreen(DOMNode):
         return cast("Dash", self.app)
 
     @property
-    def look(self) -> Look:
+    def locale(self) -> Locale:
         """How this terminal is drawn on."""
-        return self.dash.look
+        return self.dash.locale
 
     @property
     def topic(self) -> str:

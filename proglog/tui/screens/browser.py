@@ -11,7 +11,6 @@ A browser that follows the end never waits for room; what is kept is bounded eit
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual import work
@@ -23,11 +22,12 @@ from textual.widgets import Footer, Input
 
 from proglog.client.place import Place
 from proglog.errors import DataLossError, OffsetOutOfRangeError, OtherLogError, ProglogError, UnavailableError
+from proglog.observe.columns import AnyRow, FixedRow
 from proglog.observe.safe_text import safe_text
 from proglog.observe.words import count_words
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, LazyRow, Row
+from proglog.tui.table import Columns
 from proglog.tui.views import header
 from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.painted import Lines
@@ -43,14 +43,14 @@ _AHEAD = 200
 """Rows read beyond the cursor."""
 _RETRY_SECONDS = 1.0
 
-Sized = tuple[LazyRow, int]
+Sized = tuple[AnyRow, int]
 """A row and the bytes that it keeps in memory."""
 
 
 class Browser(DashScreen[None]):
     """A screen with a window on something long."""
 
-    COLUMNS: ClassVar[Sequence[Column]] = ()
+    COLUMNS: ClassVar[Columns] = ()
     EMPTY = ""
     """What stands there without rows."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -133,7 +133,7 @@ class Browser(DashScreen[None]):
                     await self._wait_for_room()
             except DataLossError as damage:
                 place = Place.offset(damage.end)
-                self._take([(self._damaged(damage), 0)], damage.end)
+                self._take([(self.damaged_row(damage.start, damage.end), 0)], damage.end)
             except OffsetOutOfRangeError as error:
                 self._say(str(error))
                 if error.offset >= error.start:
@@ -148,11 +148,7 @@ class Browser(DashScreen[None]):
             else:
                 return
 
-    def _damaged(self, damage: DataLossError) -> LazyRow:
-        make = partial(self.damaged_row, damage.start, damage.end)
-        return LazyRow(key=f"damaged-{damage.start}", make=make)
-
-    def damaged_row(self, start: int, end: int) -> Row:
+    def damaged_row(self, start: int, end: int) -> FixedRow:
         """Returns the row that stands for offsets that cannot be read."""
         raise NotImplementedError
 
@@ -184,7 +180,7 @@ class Browser(DashScreen[None]):
     def render_state(self, state: DashState) -> None:
         """Brings the table up to date."""
         width = self.size.width
-        self._header.show([header.header_line(state, self.look, width)])
+        self._header.show([header.header_line(state, self.locale, width)])
         if self._changed and self._awaited < max(self._reached, 0):
             self._changed = False
             self._table.show(self._window.rows)
@@ -196,14 +192,14 @@ class Browser(DashScreen[None]):
     def _notes(self) -> list[str]:
         """Returns what stands beside the title."""
         needle = self._table.needle
-        return [f"/{safe_text(needle, 20, ascii_only=self.look.ascii_only)}"] if needle else []
+        return [f"/{safe_text(needle, 20, ascii_only=self.locale.ascii_only)}"] if needle else []
 
     def _caption(self) -> None:
-        table, look = self._table, self.look
+        table, locale = self._table, self.locale
         if self._trouble:
-            words = safe_text(self._trouble, max(self.size.width - 10, 10), ascii_only=look.ascii_only)
+            words = safe_text(self._trouble, max(self.size.width - 10, 10), ascii_only=locale.ascii_only)
         else:
-            more = f"{look.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
+            more = f"{locale.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
             words = f"{more}{table.position}"
         self._panel.caption(words, note=" ".join(filter(None, self._notes())))
 

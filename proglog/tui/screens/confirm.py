@@ -9,8 +9,8 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input
 
+from proglog.observe.spans import Line, Role, Span, line, wrap
 from proglog.tui.screens.base import DashModal
-from proglog.tui.spans import Line, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.widgets.painted import Lines
 
@@ -54,7 +54,7 @@ class Confirm(DashModal[bool]):
 
     def _lines(self, width: int) -> list[Line]:
         told = [part for words in self._words for part in wrap(line(words), width)]
-        asked = line("Type its name, ", self.look.safe(self._wanted, 80, role=Role.STRONG), ", to go on:")
+        asked = line("Type its name, ", self.locale.safe(self._wanted, 80, role=Role.STRONG), ", to go on:")
         trouble = wrap(line(Span(self._trouble, Role.BAD)), width) if self._trouble else []
         return [*told, (), *wrap(asked, width), *trouble]
 
@@ -63,5 +63,5 @@ class Confirm(DashModal[bool]):
         if event.value == self._wanted:
             self.dismiss(True)
             return
-        self._trouble = f"{self.look.pick('✖', 'x')} that is not its name: nothing was done"
+        self._trouble = f"{self.locale.pick('✖', 'x')} that is not its name: nothing was done"
         self.render_state(self.dash.state)

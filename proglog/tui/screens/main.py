@@ -18,7 +18,7 @@ from proglog.tui.panels.events.panel import EventsPanel
 from proglog.tui.panels.members import page
 from proglog.tui.panels.members.panel import MembersPanel
 from proglog.tui.panels.replication.panel import ReplicationPanel
-from proglog.tui.panels.segments import table as segments
+from proglog.tui.panels.segments import columns as segments
 from proglog.tui.panels.segments.panel import SegmentsPanel
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.panels.throughput.panel import ThroughputPanel
@@ -110,11 +110,11 @@ class MainScreen(DashScreen[None]):
 
     def render_state(self, state: DashState) -> None:
         """Bring header and panels up to date."""
-        width, look = self.size.width, self.look
+        width, locale = self.size.width, self.locale
         self.set_class(state.stale, "-stale")
         self.set_class(state.paused, "-paused")
-        self._header.show([header.header_line(state, look, width)])
-        self._health.show([header.health_line(state, look, width)])
+        self._header.show([header.header_line(state, locale, width)])
+        self._health.show([header.health_line(state, locale, width)])
         layout = Layout(width=width, wide=self.has_class("-wide"), zoomed=self._zoomed, plot_seconds=self._plot_seconds)
         for panel in self._panels.values():
             if panel.display:
@@ -197,15 +197,15 @@ class MainScreen(DashScreen[None]):
         source = event.row.source
         if isinstance(source, Member | PeerStatus):
             name = source.name
-            title = safe_text(name, 60, ascii_only=self.look.ascii_only)
-            self.app.push_screen(Reader(title, lambda state, look, width: page.lines(name, state, look, width)))
+            title = safe_text(name, 60, ascii_only=self.locale.ascii_only)
+            self.app.push_screen(Reader(title, lambda state, locale, width: page.lines(name, state, locale, width)))
         elif isinstance(source, Segment):
             self._open_segment(source)
 
     def _open_segment(self, segment: Segment) -> None:
         from proglog.tui.screens.segment import SegmentScreen  # needs the format of batches, which takes its time
 
-        self.app.push_screen(SegmentScreen(self._id_of(segment), ("Segments", segments.title(segment, self.look))))
+        self.app.push_screen(SegmentScreen(self._id_of(segment), ("Segments", segments.title(segment, self.locale))))
 
     def _id_of(self, segment: Segment) -> SegmentId:
         shown = self.dash.state.shown

@@ -8,13 +8,13 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 
+from proglog.observe.spans import Line, Locale, plain
 from proglog.tui.keymap import key_label
 from proglog.tui.screens.base import DashModal
-from proglog.tui.spans import Line, Look, plain
 from proglog.tui.state import DashState
 from proglog.tui.widgets.painted import Lines
 
-Text = Callable[[DashState, Look, int], Sequence[Line]]
+Text = Callable[[DashState, Locale, int], Sequence[Line]]
 """Lines for a state, a look and a width in cells."""
 
 
@@ -74,7 +74,7 @@ class Reader(DashModal[None]):
         if not self._live and width == self._width:
             return
         self._width = width
-        self._lines = list(self._text(state, self.look, width))
+        self._lines = list(self._text(state, self.locale, width))
         body.styles.height = max(len(self._lines), 1)
         body.show(self._lines)
 

@@ -40,7 +40,7 @@ class RecordReader(Reader):
         self._step = step
         self._trail = trail
         super().__init__(
-            self._words(), lambda _state, look, width: records.lines(self._record, look, width), live=False
+            self._words(), lambda _state, locale, width: records.lines(self._record, locale, width), live=False
         )
 
     def _words(self) -> str:

@@ -5,19 +5,18 @@ the pause, the tail is *held*: what is shown stays, what comes is counted in a b
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
 from proglog.client.place import DAY_MS, HOUR_MS, MINUTE_MS, Place, PlaceKind, parse_place
 from proglog.errors import ConfigError
+from proglog.observe.columns import FixedRow, Row
 from proglog.observe.words import count_words
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.browser import Browser, Sized
 from proglog.tui.screens.record import RecordReader, copy_json
 from proglog.tui.state import DashState
-from proglog.tui.table import LazyRow, Row
 from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.window_table import WindowTable
@@ -106,13 +105,12 @@ class RecordsScreen(Browser):
                 after = Place.offset(page[-1].offset + 1, following.log)
                 yield [(self._row(record), len(record.value)) for record in page], after
 
-    def damaged_row(self, start: int, end: int) -> Row:
+    def damaged_row(self, start: int, end: int) -> FixedRow:
         """Returns the row that stands for offsets that cannot be read."""
-        return records.damaged_row(start, end, self.look)
+        return records.damaged_row(start, end, self.locale)
 
-    def _row(self, record: StoredRecord) -> LazyRow:
-        make = partial(records.row, record, self.look, self._mode)
-        return LazyRow(key=str(record.offset), make=make, source=record)
+    def _row(self, record: StoredRecord) -> Row[records.ShownRecord]:
+        return records.row(record, self.locale, self._mode)
 
     @property
     def _record(self) -> StoredRecord | None:
@@ -128,7 +126,7 @@ class RecordsScreen(Browser):
             self._change_logs()
         super().render_state(state)
         new = self._new
-        words = f"{self.look.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
+        words = f"{self.locale.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
         self._pill.say(words)
 
     def _change_logs(self) -> None:
@@ -149,7 +147,7 @@ class RecordsScreen(Browser):
         return max(self._log_end - max(self._end_seen, last.offset + 1), 0) if last else 0
 
     def _notes(self) -> list[str]:
-        held = self.look.pick("‖ held", "|| held") if self._window.held else "tail"
+        held = self.locale.pick("‖ held", "|| held") if self._window.held else "tail"
         mode = "" if self._mode is records.Mode.TEXT else self._mode.value
         return [held if self._tailing else "", mode, *super()._notes()]
 
@@ -258,7 +256,7 @@ class RecordsScreen(Browser):
     def answered(self, text: str) -> None:
         """Goes to a place."""
         try:
-            place = parse_place(text.replace(",", ""), round(self.dash.clock() * 1000), self.look.timezone)
+            place = parse_place(text.replace(",", ""), round(self.dash.clock() * 1000), self.locale.timezone)
         except ConfigError as error:
             self.dash.tell(str(error), severity="warning")
         else:
@@ -269,6 +267,6 @@ class RecordsScreen(Browser):
         newest = max((segment.max_timestamp_ms for segment in latest.segments), default=0) if latest else 0
         if place == Place.before_end(0) or (place.kind is PlaceKind.TIME_MS and place.value > newest > 0):
             if place.kind is PlaceKind.TIME_MS:
-                self.dash.tell(f"the log ends at {self.look.clock(newest / 1000)}")
+                self.dash.tell(f"the log ends at {self.locale.clock(newest / 1000)}")
             place = Place.before_end(TAIL)
         self._go(place)

@@ -2,20 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from functools import partial
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from proglog.client.place import Place
+from proglog.observe.columns import FixedRow
 from proglog.record.batch import BatchHeader
 from proglog.tui.panels.segments import batches, verification_view
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.screens.browser import Browser, Sized
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.state import DashState
-from proglog.tui.table import LazyRow, Row
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.painted import Lines
 from proglog.wire.model import Segment
@@ -75,7 +74,7 @@ class SegmentScreen(Browser):
         async for header, following in self.dash.source.batches(place, end):
             if end is None and not await self._goes_to(header.end_offset):
                 return
-            yield [(self._row(header), _HEADER_BYTES)], following
+            yield [(batches.row(header, self.locale), _HEADER_BYTES)], following
 
     async def _segment(self) -> Segment | None:
         """Waits while another node is watched; returns the segment, if it is still there."""
@@ -97,24 +96,20 @@ class SegmentScreen(Browser):
         self._news.clear()
         await self._news.wait()
 
-    def _row(self, header: BatchHeader) -> LazyRow:
-        make = partial(batches.row, header, self.look)
-        return LazyRow(key=str(header.base_offset), make=make, source=header)
-
-    def damaged_row(self, start: int, end: int) -> Row:
+    def damaged_row(self, start: int, end: int) -> FixedRow:
         """Returns the row that stands for offsets that cannot be read."""
-        return batches.damaged_row(start, end, self.look)
+        return batches.damaged_row(start, end, self.locale)
 
     def render_state(self, state: DashState) -> None:
         """Brings facts and batches up to date."""
         self._news.set()
         verification = self.dash.verifier.of(self._segment_id)
-        found = verification_view.lines(verification, self.look) if verification else []
+        found = verification_view.lines(verification, self.locale) if verification else []
         if self.size.height < _TALL:
-            shown = [*found, *batches.facts(state, self._segment_id, self.look, None)][:_FACTS]
+            shown = [*found, *batches.facts(state, self._segment_id, self.locale, None)][:_FACTS]
         else:
             width = self._facts.content_size.width or self.size.width - 8
-            shown = [*batches.facts(state, self._segment_id, self.look, width), *found]
+            shown = [*batches.facts(state, self._segment_id, self.locale, width), *found]
         self._facts.styles.height = len(shown)
         self._facts.show(shown)
         super().render_state(state)

@@ -1,15 +1,15 @@
 """Everything that needs attention, and what to do about it."""
 
-from proglog.tui.spans import Line, Look, Role, Span, line, wrap
+from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.tui.state import DashState
 from proglog.tui.views.header import advice_words, alert_words
 
 
-def lines(state: DashState, look: Look, width: int) -> list[Line]:
+def lines(state: DashState, locale: Locale, width: int) -> list[Line]:
     """Returns each alert with its advice, the worst first."""
     if not state.alerts:
         return [line(Span("Nothing needs attention.", Role.GOOD))]
     told: list[Line] = []
     for alert in state.alerts[:50]:
-        told += [*wrap(alert_words(alert, look), width), *wrap(advice_words(alert, look), width), ()]
+        told += [*wrap(alert_words(alert, locale), width), *wrap(advice_words(alert, locale), width), ()]
     return told[:-1]

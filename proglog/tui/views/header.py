@@ -3,38 +3,38 @@
 from proglog.observe.alerts import Alert, Severity
 from proglog.observe.lag import of_node
 from proglog.observe.safe_text import cells
+from proglog.observe.spans import Line, Locale, Role, Span, line, spread, width_of
 from proglog.observe.words import bytes_words, count_words, duration_words, lag_amounts, lag_words, trend_mark
-from proglog.tui.spans import Line, Look, Role, Span, line, spread, width_of
 from proglog.tui.state import DashState, Phase
 from proglog.wire.model import MemberStatus
 
 _ALERT_ROLES = {Severity.INFO: Role.ACCENT, Severity.WARNING: Role.WARN, Severity.CRITICAL: Role.BAD}
 
 
-def header_line(state: DashState, look: Look, width: int) -> Line:
+def header_line(state: DashState, locale: Locale, width: int) -> Line:
     """Returns name and address at the left, the connection at the right."""
-    connection = connection_line(state, look, brief=width < 76)
+    connection = connection_line(state, locale, brief=width < 76)
     left = [Span(" proglog " if width >= 60 else " ", Role.ACCENT)]
     if state.shown:
-        left += [look.safe(state.shown.node.name, 40, role=Role.STRONG), Span(" ")]
-    left += _address(state, look)
-    middle = _totals(state, look)
+        left += [locale.safe(state.shown.node.name, 40, role=Role.STRONG), Span(" ")]
+    left += _address(state, locale)
+    middle = _totals(state, locale)
     roomy = width_of(left) + width_of(middle) + width_of(connection) + 8 <= width
     return spread([*left, *middle] if roomy else left, [Span(" "), *connection, Span(" ")], width)
 
 
-def _address(state: DashState, look: Look) -> Line:
+def _address(state: DashState, locale: Locale) -> Line:
     if not state.stand_in or state.paused:
-        return line(look.safe(state.target, 60, role=Role.MUTED))
-    instead = Span(f"instead of {look.safe(state.home or state.target, 40).text} ", Role.WARN)
-    return line(instead, look.safe(state.stand_in, 60, role=Role.MUTED))
+        return line(locale.safe(state.target, 60, role=Role.MUTED))
+    instead = Span(f"instead of {locale.safe(state.home or state.target, 40).text} ", Role.WARN)
+    return line(instead, locale.safe(state.stand_in, 60, role=Role.MUTED))
 
 
-def _totals(state: DashState, look: Look) -> Line:
+def _totals(state: DashState, locale: Locale) -> Line:
     snapshot = state.shown
     if snapshot is None:
         return ()
-    log, dot = snapshot.log, look.pick(" · ", " | ")
+    log, dot = snapshot.log, locale.pick(" · ", " | ")
     alive = sum(member.status is MemberStatus.ALIVE for member in snapshot.members)
     records = count_words(log.end_offset - log.start_offset)
     words = [f"{alive} of {len(snapshot.members)} alive", f"{records} records", bytes_words(log.bytes)]
@@ -43,16 +43,16 @@ def _totals(state: DashState, look: Look) -> Line:
     return line(Span("   " + dot.join(words), Role.MUTED))
 
 
-def connection_line(state: DashState, look: Look, *, brief: bool = False) -> Line:
+def connection_line(state: DashState, locale: Locale, *, brief: bool = False) -> Line:
     """Returns the state of the connection, or the moment of the past that is shown."""
     if state.paused:
-        return _past(state, look, brief=brief)
-    half = look.pick("◐", "~")
+        return _past(state, locale, brief=brief)
+    half = locale.pick("◐", "~")
     if state.silent:
         return line(Span(f"{half} silent", Role.WARN), Span(f", data {_data_age(state)} old", Role.MUTED))
     if state.phase is Phase.LIVE:
-        clock = "" if brief else " " + look.clock(state.now)
-        return line(Span(look.pick("● ", "+ ") + "live", Role.GOOD), Span(clock, Role.MUTED))
+        clock = "" if brief else " " + locale.clock(state.now)
+        return line(Span(locale.pick("● ", "+ ") + "live", Role.GOOD), Span(clock, Role.MUTED))
     if state.phase is Phase.CONNECTING:
         return line(Span(f"{half} connecting", Role.WARN))
     return _lost(state, half, brief=brief)
@@ -71,10 +71,10 @@ def _data_age(state: DashState) -> str:
     return duration_words(state.now - state.received_at)
 
 
-def _past(state: DashState, look: Look, *, brief: bool) -> Line:
+def _past(state: DashState, locale: Locale, *, brief: bool) -> Line:
     word = "playing" if state.playing else "paused"
-    at = look.clock(state.shown_at)
-    bars = look.pick("▸", ">") if state.playing else look.pick("‖", "=")
+    at = locale.clock(state.shown_at)
+    bars = locale.pick("▸", ">") if state.playing else locale.pick("‖", "=")
     if brief:
         return line(Span(f"{bars} {word} {at}", Role.ACCENT))
     assert state.cursor is not None
@@ -83,53 +83,55 @@ def _past(state: DashState, look: Look, *, brief: bool) -> Line:
     return line(Span(f"{bars} {word} at {at}", Role.ACCENT), Span(f", {back}{place}", Role.MUTED))
 
 
-def health_line(state: DashState, look: Look, width: int) -> Line:
+def health_line(state: DashState, locale: Locale, width: int) -> Line:
     """Returns what needs attention in one line: the worst first, as many as fit."""
     if state.shown is None:
-        return _waiting(state, look, width)
+        return _waiting(state, locale, width)
     serious = [alert for alert in state.alerts if alert.severity > Severity.INFO]
     if not serious:
-        well = Span(look.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)
-        return spread([well, *_replication(state, look, width - cells(well.text))], [], width)
+        well = Span(locale.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)
+        return spread([well, *_replication(state, locale, width - cells(well.text))], [], width)
     role = _ALERT_ROLES[serious[0].severity]
-    count = f"{look.pick(' ▲', ' !')} {len(serious)} need{'s' if len(serious) == 1 else ''} attention "
-    told = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, look))]
+    count = f"{locale.pick(' ▲', ' !')} {len(serious)} need{'s' if len(serious) == 1 else ''} attention "
+    told = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, locale))]
     more = [Span(" a: why ", Role.MUTED)] if width >= 60 else []
     return spread([Span(count, role), *told], more, width)
 
 
-def _replication(state: DashState, look: Look, room: int) -> Line:
+def _replication(state: DashState, locale: Locale, room: int) -> Line:
     """Returns how far the agent trails its cluster, in as many words as fit; nothing when there are no copies to make."""
     if state.shown is None or not state.shown.peers:
         return ()
-    behind, dot = of_node(state.shown), look.pick(" · ", " | ")
+    behind, dot = of_node(state.shown), locale.pick(" · ", " | ")
     if not behind.records:
         return line(Span(f"{dot}all {lag_words(behind)}", Role.MUTED))
-    name, amounts = look.safe(state.shown.node.name, 40).text, lag_amounts(behind)
+    name, amounts = locale.safe(state.shown.node.name, 40).text, lag_amounts(behind)
     told = [*(f"{name} trails by {words}" for words in amounts), f"trails by {amounts[-1]}", f"lag {amounts[-1]}"]
-    arrow = f"{dot}{look.shape(trend_mark(behind.trend))} "
+    arrow = f"{dot}{locale.shape(trend_mark(behind.trend))} "
     fitting = next((words for words in told if cells(words) + len(arrow) <= room), told[-1])
     return line(Span(arrow + fitting, Role.MUTED))
 
 
-def _waiting(state: DashState, look: Look, width: int) -> Line:
+def _waiting(state: DashState, locale: Locale, width: int) -> Line:
     if state.error:
-        return spread([Span(" "), look.safe(state.error, 300, role=Role.WARN)], [], width)
+        return spread([Span(" "), locale.safe(state.error, 300, role=Role.WARN)], [], width)
     return spread([Span(" waiting for the agent's first word", Role.MUTED)], [], width)
 
 
-def alert_words(alert: Alert, look: Look) -> Line:
+def alert_words(alert: Alert, locale: Locale) -> Line:
     """Returns an alert as a sentence with its shape."""
     role = _ALERT_ROLES[alert.severity]
-    return line(Span(f"{alert_shape(alert.severity, look)} ", role), look.safe(f"{alert.subject} {alert.what}", 160))
+    return line(
+        Span(f"{alert_shape(alert.severity, locale)} ", role), locale.safe(f"{alert.subject} {alert.what}", 160)
+    )
 
 
-def advice_words(alert: Alert, look: Look) -> Line:
+def advice_words(alert: Alert, locale: Locale) -> Line:
     """Returns what to do about an alert."""
-    return line(Span("  "), look.safe(alert.advice, 300, role=Role.MUTED))
+    return line(Span("  "), locale.safe(alert.advice, 300, role=Role.MUTED))
 
 
-def alert_shape(severity: Severity, look: Look) -> str:
+def alert_shape(severity: Severity, locale: Locale) -> str:
     """Returns the shape of a severity, one cell."""
     shapes = {Severity.INFO: ("·", "."), Severity.WARNING: ("▲", "!"), Severity.CRITICAL: ("✖", "x")}
-    return look.pick(*shapes[severity])
+    return locale.pick(*shapes[severity])

@@ -1,14 +1,14 @@
 """The help: what the number under the cursor means, and the keys that work right now, from the bindings themselves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import ActiveBinding
 
+from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.tui.keymap import key_label
-from proglog.tui.spans import Line, Look, Role, Span, line, wrap
 from proglog.tui.state import DashState
-from proglog.tui.table import Column
+from proglog.tui.table import Columns
 from proglog.tui.views.header import advice_words, alert_words
 
 _KEY_CELLS = 16
@@ -26,7 +26,7 @@ class HelpTopic:
     """The panel."""
     about: tuple[str, ...] = ()
     """What there is to say about it as a whole."""
-    columns: Sequence[Column] = ()
+    columns: Columns = ()
     """Of the table that has the focus, as far as they are in view."""
     column: int = 0
     """The one that the cursor is in."""
@@ -37,7 +37,7 @@ class HelpTopic:
 
 
 def lines(
-    bindings: Mapping[str, ActiveBinding], asked: HelpTopic, state: DashState, look: Look, width: int
+    bindings: Mapping[str, ActiveBinding], asked: HelpTopic, state: DashState, locale: Locale, width: int
 ) -> list[Line]:
     """Returns the help: the number under the cursor, its panel, the keys.
 
@@ -45,21 +45,21 @@ def lines(
         bindings: What is bound on the screen that asked.
         asked: What the cursor was on.
         state: What needs attention about it.
-        look: How to draw.
+        locale: What the terminal can show.
         width: In cells.
     """
-    told = [*_under_the_cursor(asked, state, look, width), *_panel(asked, look, width)]
+    told = [*_under_the_cursor(asked, state, locale, width), *_panel(asked, locale, width)]
     return [*told, line(Span("Keys", Role.ACCENT)), *_keys(bindings, width)]
 
 
-def _under_the_cursor(asked: HelpTopic, state: DashState, look: Look, width: int) -> list[Line]:
+def _under_the_cursor(asked: HelpTopic, state: DashState, locale: Locale, width: int) -> list[Line]:
     """Returns what the column means, how its value is judged, and what needs attention about the row."""
     if not asked.columns or (explained := asked.columns[asked.column].help) is None:
         return []
     title = asked.columns[asked.column].title or _UNTITLED
-    value = [look.safe(" ".join(asked.value.split()), 60, role=Role.STRONG)] if asked.value else []
+    value = [locale.safe(" ".join(asked.value.split()), 60, role=Role.STRONG)] if asked.value else []
     whose = (
-        [Span(" of ", Role.MUTED), look.safe(asked.subject, 40)]
+        [Span(" of ", Role.MUTED), locale.safe(asked.subject, 40)]
         if asked.subject and asked.value.strip() != asked.subject
         else []
     )
@@ -67,27 +67,27 @@ def _under_the_cursor(asked: HelpTopic, state: DashState, look: Look, width: int
     for label, text in (("is", explained.means), ("well?", explained.judge), ("do", explained.act)):
         if text:
             told += wrap(
-                line(Span(label.ljust(_LABEL_CELLS), Role.MUTED), _plain(text, look)), width, indent=_LABEL_CELLS
+                line(Span(label.ljust(_LABEL_CELLS), Role.MUTED), _plain(text, locale)), width, indent=_LABEL_CELLS
             )
     for alert in state.alerts:
         if asked.subject and alert.subject == asked.subject:
-            told += [*wrap(alert_words(alert, look), width), *wrap(advice_words(alert, look), width)]
+            told += [*wrap(alert_words(alert, locale), width), *wrap(advice_words(alert, locale), width)]
     return [*told, ()]
 
 
-def _panel(asked: HelpTopic, look: Look, width: int) -> list[Line]:
+def _panel(asked: HelpTopic, locale: Locale, width: int) -> list[Line]:
     """Returns what there is to say about the panel, and its other columns in a line each."""
-    told = [part for meaning in asked.about for part in wrap(line(_plain(meaning, look)), width)]
+    told = [part for meaning in asked.about for part in wrap(line(_plain(meaning, locale)), width)]
     for index, column in enumerate(asked.columns):
         if column.help is not None and index != asked.column:
             title = (column.title or _UNTITLED).ljust(_TITLE_CELLS)
-            told += wrap(line(Span(title, Role.STRONG), _plain(column.help.means, look)), width, indent=_TITLE_CELLS)
+            told += wrap(line(Span(title, Role.STRONG), _plain(column.help.means, locale)), width, indent=_TITLE_CELLS)
     return [line(Span(asked.topic.capitalize(), Role.ACCENT)), *told, ()] if told and asked.topic else []
 
 
-def _plain(text: str, look: Look) -> Span:
+def _plain(text: str, locale: Locale) -> Span:
     ascii_shapes = str.maketrans("✖○↗↘▸↻▲◂●◐✓", "x-/\\>~!<+~=")
-    return Span(text.translate(ascii_shapes) if look.ascii_only else text)
+    return Span(text.translate(ascii_shapes) if locale.ascii_only else text)
 
 
 def _keys(bindings: Mapping[str, ActiveBinding], width: int) -> list[Line]:

@@ -2,67 +2,17 @@
 
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from proglog.client import jsonl
+from proglog.observe.columns import Column, FixedRow, Help, Row, unknown
 from proglog.observe.safe_text import safe_text
+from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.observe.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
-from proglog.tui.spans import Line, Look, Role, Span, line, wrap
-from proglog.tui.table import Column, Help, Row
 
-COLUMNS = (
-    Column(
-        title="OFFSET",
-        width=9,
-        right=True,
-        flex=1,
-        limit=14,
-        help=Help(
-            means="Its place in this agent's log. Other nodes have the same record at another offset.",
-            act="Name a record by ORIGIN and SEQUENCE when you speak of it across nodes.",
-        ),
-    ),
-    Column(
-        title="TIME",
-        width=8,
-        rank=1,
-        help=Help(
-            means="What the producer said the time was.",
-            judge="Out of order where producers' clocks differ, or copies arrive late.",
-        ),
-    ),
-    Column(
-        title="ORIGIN",
-        width=8,
-        rank=4,
-        help=Help(means="The node that took the record from its producer: the id of its directory."),
-    ),
-    Column(
-        title="SEQUENCE",
-        width=12,
-        right=True,
-        rank=5,
-        help=Help(
-            means="Its number among the records of its origin, from 1 on, without gaps; the same on every node.",
-            judge="A gap is a record that retention removed, or that no node holds any more.",
-            act="The cluster fills gaps by itself from any node that has them.",
-        ),
-    ),
-    Column(
-        title="KEY", width=8, flex=2, rank=3, limit=24, help=Help(means="What the producer named it by; may be absent.")
-    ),
-    Column(title="SIZE", width=6, right=True, rank=2, help=Help(means="Bytes of the value.")),
-    Column(
-        title="VALUE",
-        width=12,
-        flex=20,
-        help=Help(
-            means="The beginning of the value; control characters as visible glyphs.",
-            act="Open it for all of it, as JSON, text and bytes.",
-        ),
-    ),
-)
 _PREVIEW_CELLS = 240
 _SHOWN_BYTES = 64 * 1024
 _HEX_BYTES = 4 * 1024
@@ -84,41 +34,127 @@ class Mode(StrEnum):
         return modes[(modes.index(self) + 1) % len(modes)]
 
 
-def row(record: StoredRecord, look: Look, mode: Mode = Mode.TEXT) -> Row:
-    """Returns the row of a record."""
-    key = "" if record.key is None else record.key
-    return Row(
-        key=str(record.offset),
-        cells=(
-            line(Span(count_words(record.offset), Role.ACCENT)),
-            line(Span(look.clock(record.timestamp_ms / 1000), Role.MUTED)),
-            line(Span(origin_id(record.origin), Role.MUTED)),
-            line(Span(count_words(record.sequence), Role.MUTED)),
-            line(look.safe(key, 40, role=Role.STRONG)),
-            line(Span(bytes_words(len(record.value)), Role.MUTED)),
-            _preview(record.value, look, mode),
-        ),
-        sort=(
-            record.offset,
-            record.timestamp_ms,
-            origin_id(record.origin),
-            record.sequence,
-            safe_text(key, 40),
-            len(record.value),
-            safe_text(record.value[:200], 40),
-        ),
-        source=record,
-    )
+@dataclass(kw_only=True, eq=False)
+class ShownRecord:
+    """A record, and how its value is shown."""
+
+    record: StoredRecord
+    mode: Mode
+
+    @property
+    def key(self) -> str:
+        """The key as text; empty without one."""
+        return safe_text(self.record.key or b"", 40)
 
 
-def _preview(value: bytes, look: Look, mode: Mode) -> Line:
+def _draw_time(shown: ShownRecord, locale: Locale) -> Line:
+    return line(Span(locale.clock(shown.record.timestamp_ms / 1000), Role.MUTED))
+
+
+def _draw_key(shown: ShownRecord, locale: Locale) -> Line:
+    return line(locale.safe(shown.record.key or b"", 40, role=Role.STRONG))
+
+
+def _draw_value(shown: ShownRecord, locale: Locale) -> Line:
+    return _preview(shown.record.value, locale, shown.mode)
+
+
+COLUMNS: Sequence[Column[ShownRecord]] = (
+    Column(
+        title="OFFSET",
+        value=lambda shown: shown.record.offset,
+        words=count_words,
+        role=Role.ACCENT,
+        width=9,
+        right=True,
+        flex=1,
+        limit=14,
+        help=Help(
+            means="Its place in this agent's log. Other nodes have the same record at another offset.",
+            act="Name a record by ORIGIN and SEQUENCE when you speak of it across nodes.",
+        ),
+    ),
+    Column(
+        title="TIME",
+        value=lambda shown: shown.record.timestamp_ms,
+        draw=_draw_time,
+        width=8,
+        rank=1,
+        help=Help(
+            means="What the producer said the time was.",
+            judge="Out of order where producers' clocks differ, or copies arrive late.",
+        ),
+    ),
+    Column(
+        title="ORIGIN",
+        value=lambda shown: origin_id(shown.record.origin),
+        role=Role.MUTED,
+        width=8,
+        rank=4,
+        help=Help(means="The node that took the record from its producer: the id of its directory."),
+    ),
+    Column(
+        title="SEQUENCE",
+        value=lambda shown: shown.record.sequence,
+        words=count_words,
+        role=Role.MUTED,
+        width=12,
+        right=True,
+        rank=5,
+        help=Help(
+            means="Its number among the records of its origin, from 1 on, without gaps; the same on every node.",
+            judge="A gap is a record that retention removed, or that no node holds any more.",
+            act="The cluster fills gaps by itself from any node that has them.",
+        ),
+    ),
+    Column(
+        title="KEY",
+        value=lambda shown: shown.key,
+        draw=_draw_key,
+        width=8,
+        flex=2,
+        rank=3,
+        limit=24,
+        help=Help(means="What the producer named it by; may be absent."),
+    ),
+    Column(
+        title="SIZE",
+        value=lambda shown: len(shown.record.value),
+        words=bytes_words,
+        role=Role.MUTED,
+        width=6,
+        right=True,
+        rank=2,
+        help=Help(means="Bytes of the value."),
+    ),
+    Column(
+        title="VALUE",
+        value=lambda shown: safe_text(shown.record.value[:200], 40),
+        draw=_draw_value,
+        width=12,
+        flex=20,
+        help=Help(
+            means="The beginning of the value; control characters as visible glyphs.",
+            act="Open it for all of it, as JSON, text and bytes.",
+        ),
+    ),
+)
+
+
+def row(record: StoredRecord, locale: Locale, mode: Mode = Mode.TEXT) -> Row[ShownRecord]:
+    """Return the row of a record."""
+    shown = ShownRecord(record=record, mode=mode)
+    return Row(key=str(record.offset), item=shown, columns=COLUMNS, locale=locale, source=record)
+
+
+def _preview(value: bytes, locale: Locale, mode: Mode) -> Line:
     """Returns what of a value has room in its column."""
     if mode is Mode.HEX:
         return line(value[: _PREVIEW_CELLS // 3].hex(" "))
     compact = _json_text(value) if mode is Mode.JSON else None
     if compact is None:
-        return line(look.safe(value, _PREVIEW_CELLS, role=Role.MUTED if mode is Mode.JSON else Role.TEXT))
-    return _painted_json(look.safe(compact, _PREVIEW_CELLS).text)
+        return line(locale.safe(value, _PREVIEW_CELLS, role=Role.MUTED if mode is Mode.JSON else Role.TEXT))
+    return _painted_json(locale.safe(compact, _PREVIEW_CELLS).text)
 
 
 def _painted_json(text: str) -> Line:
@@ -131,14 +167,14 @@ def _painted_json(text: str) -> Line:
     return (*spans, Span(text[end:]))
 
 
-def damaged_row(start: int, end: int, look: Look) -> Row:
-    """Returns the row that stands for offsets that could not be read."""
-    nothing = line(Span(look.pick("·", "-"), Role.MUTED))
-    words = f"{look.pick('✖', 'x')} damaged, up to {count_words(end)}"
-    return Row(
+def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
+    """Return the row that stands for offsets that could not be read."""
+    words = f"{locale.pick('✖', 'x')} damaged, up to {count_words(end)}"
+    between = len(COLUMNS) - 2
+    return FixedRow(
         key=f"damaged-{start}",
-        cells=(line(Span(count_words(start), Role.BAD)), *([nothing] * 5), line(Span(words, Role.BAD))),
-        sort=(start, 0, "", 0, "", 0, ""),
+        cells=(line(Span(count_words(start), Role.BAD)), *([unknown(locale)] * between), line(Span(words, Role.BAD))),
+        sort=(start, *([None] * (between + 1))),
     )
 
 
@@ -152,26 +188,26 @@ def copied(record: StoredRecord) -> str:
     return safe_text(record.value, _SHOWN_BYTES)
 
 
-def lines(record: StoredRecord, look: Look, width: int) -> list[Line]:
+def lines(record: StoredRecord, locale: Locale, width: int) -> list[Line]:
     """Returns everything about a record; of a long value the beginning."""
     value = record.value[:_SHOWN_BYTES]
     cut = len(record.value) - len(value)
     facts = [
         _fact("offset", Span(count_words(record.offset), Role.ACCENT)),
-        _fact("timestamp", look.clock(record.timestamp_ms / 1000), Span(f"  {record.timestamp_ms} ms", Role.MUTED)),
+        _fact("timestamp", locale.clock(record.timestamp_ms / 1000), Span(f"  {record.timestamp_ms} ms", Role.MUTED)),
         _fact(
             "origin",
             record.origin.hex() if width >= 60 else origin_id(record.origin),
             Span("  sequence ", Role.MUTED),
             count_words(record.sequence),
         ),
-        _fact("key", Span("none", Role.MUTED) if record.key is None else look.safe(record.key, 4_000)),
+        _fact("key", Span("none", Role.MUTED) if record.key is None else locale.safe(record.key, 4_000)),
         _fact("value", bytes_words(len(record.value)), Span(f"  {cut:,} bytes not shown" if cut else "", Role.WARN)),
     ]
     for name, content in record.headers[:100]:
-        facts.append(_fact("header", look.safe(name, 80), Span(" = ", Role.MUTED), look.safe(content, 1_000)))
+        facts.append(_fact("header", locale.safe(name, 80), Span(" = ", Role.MUTED), locale.safe(content, 1_000)))
     wrapped = [part for fact in facts for part in wrap(fact, width, indent=_LABEL)]
-    return [*wrapped, (), *_value(value, look, width), (), *_hex_dump(record.value[:_HEX_BYTES], look, width)]
+    return [*wrapped, (), *_value(value, locale, width), (), *_hex_dump(record.value[:_HEX_BYTES], locale, width)]
 
 
 _LABEL = 11
@@ -181,13 +217,13 @@ def _fact(label: str, *parts: Span | str) -> Line:
     return line(Span(label.ljust(_LABEL), Role.MUTED), *parts)
 
 
-def _value(value: bytes, look: Look, width: int) -> list[Line]:
+def _value(value: bytes, locale: Locale, width: int) -> list[Line]:
     pretty = _json_text(value, 2)
     if pretty is None:
-        shown = [look.safe(part, None) for part in value.split(b"\n")]
+        shown = [locale.safe(part, None) for part in value.split(b"\n")]
         title = "as text"
     else:
-        shown = [look.safe(part, None) for part in pretty.split("\n")]
+        shown = [locale.safe(part, None) for part in pretty.split("\n")]
         title = "as JSON"
     return [line(Span(title, Role.ACCENT)), *(part for span in shown[:5_000] for part in _chopped(span, width))]
 
@@ -209,13 +245,13 @@ def _json_text(value: bytes, indent: int | None = None) -> str | None:
         return None
 
 
-def _hex_dump(value: bytes, look: Look, width: int) -> list[Line]:
+def _hex_dump(value: bytes, locale: Locale, width: int) -> list[Line]:
     """Returns rows of offset, hex digits and printable ASCII: as many bytes in a row as fit."""
     per_row = max(min(_HEX_ROW, (width - 9) // 4), 1)
     rows = [line(Span("as bytes", Role.ACCENT))]
     for start in range(0, len(value), per_row):
         part = value[start : start + per_row]
-        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else look.pick("·", ".") for byte in part)
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else locale.pick("·", ".") for byte in part)
         digits = part.hex(" ").ljust(per_row * 3)
         rows.append(line(Span(f"{start:06x}  ", Role.MUTED), digits, Span(text, Role.CHART)))
     return rows

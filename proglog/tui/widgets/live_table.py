@@ -6,7 +6,7 @@ painted again, and columns give way when the terminal is narrow.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -14,8 +14,9 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from proglog.tui.spans import Line, Role, Span, plain
-from proglog.tui.table import GAP, AnyRow, Column, Order, arranged, column_widths, render_cells
+from proglog.observe.columns import AnyRow, Column
+from proglog.observe.spans import Line, Role, Span, plain
+from proglog.tui.table import GAP, Columns, Order, arranged, column_widths, render_cells
 from proglog.tui.widgets.painted import Painted
 
 Edge = Literal["first", "last"]
@@ -63,7 +64,7 @@ class LiveTable(Painted, can_focus=True):
 
     def __init__(
         self,
-        columns: Sequence[Column],
+        columns: Columns,
         *,
         empty: str,
         sticky: Edge | None = None,
@@ -103,7 +104,7 @@ class LiveTable(Painted, can_focus=True):
         return self._cursor
 
     @property
-    def columns(self) -> tuple[Column, ...]:
+    def columns(self) -> tuple[Column[Any], ...]:
         """What it shows of a row, as far as there is room."""
         return tuple(self._columns[index] for index in self._in_view())
 
@@ -147,7 +148,7 @@ class LiveTable(Painted, can_focus=True):
         """Whether there are rows out of view."""
         return len(self._arranged) > self._body_height
 
-    def show(self, rows: Sequence[AnyRow], columns: Sequence[Column] | None = None) -> None:
+    def show(self, rows: Sequence[AnyRow], columns: Columns | None = None) -> None:
         """Shows ``rows``; the cursor stays on the row that it was on.
 
         Args:

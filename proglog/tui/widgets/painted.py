@@ -1,7 +1,7 @@
 """The base of every widget that shows spans: roles become the styles of the current theme, and nothing else does.
 
 Lines go to the screen through Textual's line API as segments, so no text is ever parsed as markup; control characters
-were replaced where the text came in (:mod:`proglog.tui.spans`).
+were replaced where the text came in (:mod:`proglog.observe.spans`).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
-from proglog.tui.spans import Line, Role, Span, fit_line
+from proglog.observe.spans import Line, Role, Span, fit_line
 
 
 class Painted(Widget):

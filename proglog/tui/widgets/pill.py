@@ -3,7 +3,7 @@
 from textual import events
 from textual.message import Message
 
-from proglog.tui.spans import Role, Span
+from proglog.observe.spans import Role, Span
 from proglog.tui.widgets.painted import Lines
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from proglog.observe.columns import AnyRow
 from proglog.tui.panels.base import TablePanel
-from proglog.tui.panels.events import table
+from proglog.tui.panels.events import columns, table
 from proglog.tui.state import DashState
-from proglog.tui.table import AnyRow
 
 
 class EventsPanel(TablePanel):
@@ -13,10 +13,10 @@ class EventsPanel(TablePanel):
 
     KEY = "events"
     ABOUT = ("What the agent saw happen in the cluster, newest first.",)
-    COLUMNS = table.COLUMNS
+    COLUMNS = columns.COLUMNS
     EMPTY = "nothing has happened yet"
     STICKY = "first"
 
     def rows(self, state: DashState) -> Sequence[AnyRow]:
         """Return a row for each event."""
-        return table.rows(state, self.look)
+        return table.rows(state, self.locale)

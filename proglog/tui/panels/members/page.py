@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 
+from proglog.observe import charts
 from proglog.observe.alerts import Limits
 from proglog.observe.frame import records_in
 from proglog.observe.happenings import happenings
 from proglog.observe.history import lag_behind, levels, rate_now, rates, written_by
 from proglog.observe.lag import of_peer
+from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.observe.words import (
     age_words,
     bytes_words,
@@ -18,13 +20,14 @@ from proglog.observe.words import (
     rate_words,
     short_count,
 )
-from proglog.tui import charts
-from proglog.tui.panels.events import table as events
-from proglog.tui.panels.members import table as members
-from proglog.tui.panels.replication import table as replication
-from proglog.tui.spans import Line, Look, Role, Span, line, wrap
+from proglog.tui.panels.events import columns as events
+from proglog.tui.panels.members.columns import status_role
+from proglog.tui.panels.members.table import status_seconds
+from proglog.tui.panels.replication.columns import ORIGIN_COLUMNS, stream_role
+from proglog.tui.panels.replication.lag_cells import lag_line, origin_name
+from proglog.tui.panels.replication.table import origin_row
 from proglog.tui.state import DashState
-from proglog.tui.table import render_cells
+from proglog.tui.table import column_widths, render_cells
 from proglog.tui.views import header
 from proglog.wire.model import ClusterSnapshot, Member, PeerStatus
 
@@ -39,19 +42,19 @@ _SKEW_SECONDS = 2.0
 _LIMITS = Limits()
 
 
-def lines(name: str, state: DashState, look: Look, width: int) -> list[Line]:
+def lines(name: str, state: DashState, locale: Locale, width: int) -> list[Line]:
     """Returns everything that is known about the member ``name``."""
     snapshot = state.shown
     member = next((member for member in snapshot.members if member.name == name), None) if snapshot else None
     if snapshot is None or member is None:
         return [line(Span("no longer a member", Role.MUTED))]
     return [
-        *_wrapped(_identity(member, state, look), width, _LABEL),
-        *_wrapped(_alerts(name, state, look), width, 2),
-        *_wrapped(_own_word(member, snapshot, state, look), width, _LABEL),
-        *_writes(name, state, look, width),
-        *_replication(name, snapshot, state, look, width),
-        *_events(name, state, snapshot, look),
+        *_wrapped(_identity(member, state, locale), width, _LABEL),
+        *_wrapped(_alerts(name, state, locale), width, 2),
+        *_wrapped(_own_word(member, snapshot, state, locale), width, _LABEL),
+        *_writes(name, state, locale, width),
+        *_replication(name, snapshot, state, locale, width),
+        *_events(name, state, snapshot, locale),
     ]
 
 
@@ -69,46 +72,48 @@ def heading(title: str) -> list[Line]:
     return [(), line(Span(title, Role.ACCENT))]
 
 
-def _identity(member: Member, state: DashState, look: Look) -> list[Line]:
+def _identity(member: Member, state: DashState, locale: Locale) -> list[Line]:
     mark = member_mark(member.status)
-    since = duration_words(members.status_seconds(member, state))
+    since = duration_words(status_seconds(member, state))
     rtt = f"{member.rtt_ms:.1f} ms round trip, " if member.rtt_ms else ""
     facts = [
-        _fact("status", Span(f"{look.shape(mark)} {mark.word}", members.status_role(member.status)), f" for {since}"),
-        _fact("gossip", look.safe(member.addr), f", {rtt}incarnation {member.incarnation}"),
+        _fact("status", Span(f"{locale.shape(mark)} {mark.word}", status_role(member.status)), f" for {since}"),
+        _fact("gossip", locale.safe(member.addr), f", {rtt}incarnation {member.incarnation}"),
     ]
     for key, value in sorted(member.tags.items())[:40]:
-        facts.append(_fact("tag", look.safe(key, 40), Span(" = ", Role.MUTED), look.safe(value)))
+        facts.append(_fact("tag", locale.safe(key, 40), Span(" = ", Role.MUTED), locale.safe(value)))
     return facts
 
 
-def _own_word(member: Member, snapshot: ClusterSnapshot, state: DashState, look: Look) -> list[Line]:
+def _own_word(member: Member, snapshot: ClusterSnapshot, state: DashState, locale: Locale) -> list[Line]:
     """Returns what the member says of itself; that it says nothing, if so."""
     own = snapshot if member.local else state.first_hand(member.name)
     if own is None:
-        speaker = look.safe(snapshot.node.name, 40).text
-        hearsay = f"{look.pick('◌', '~')} it does not speak for itself now: what follows is what {speaker} knows of it"
+        speaker = locale.safe(snapshot.node.name, 40).text
+        hearsay = (
+            f"{locale.pick('◌', '~')} it does not speak for itself now: what follows is what {speaker} knows of it"
+        )
         return [*heading("by its own word"), line(Span(hearsay, Role.WARN))]
     return [
         *heading("by its own word"),
-        *_runs(own, snapshot, look),
+        *_runs(own, snapshot, locale),
         *_clock(member, own, state),
-        *_log(own, look),
-        *_holds(member, own, look),
+        *_log(own, locale),
+        *_holds(member, own, locale),
     ]
 
 
-def _runs(own: ClusterSnapshot, shown: ClusterSnapshot, look: Look) -> list[Line]:
+def _runs(own: ClusterSnapshot, shown: ClusterSnapshot, locale: Locale) -> list[Line]:
     node, log = own.node, own.log
     up = duration_words((own.taken_at_ms - node.started_at_ms) / 1000)
     watched = shown.node
     differs = node.version != watched.version
-    other = f"; {look.safe(watched.name, 40).text} runs {look.safe(watched.version, 20).text}" if differs else ""
+    other = f"; {locale.safe(watched.name, 40).text} runs {locale.safe(watched.version, 20).text}" if differs else ""
     served, appended = short_count(log.records_served), short_count(log.records_appended)
     gossip = "encrypted" if node.gossip_encrypted else "in clear"
     return [
-        _fact("runs", "proglog ", look.safe(node.version, 40), f" for {up}", Span(other, Role.WARN)),
-        _fact("listens", look.safe(node.rpc_addr), " for gRPC, ", look.safe(node.bind_addr), " for gossip"),
+        _fact("runs", "proglog ", locale.safe(node.version, 40), f" for {up}", Span(other, Role.WARN)),
+        _fact("listens", locale.safe(node.rpc_addr), " for gRPC, ", locale.safe(node.bind_addr), " for gossip"),
         _fact("security", f"{'TLS' if node.tls else 'no TLS'}, {'ACL' if node.acl else 'no ACL'}, gossip {gossip}"),
         *_certificate(own),
         _fact("since start", f"{appended} records appended, {served} served"),
@@ -138,50 +143,50 @@ def _clock(member: Member, own: ClusterSnapshot, state: DashState) -> list[Line]
     return [_fact("clock", Span(words, Role.WARN))]
 
 
-def _log(own: ClusterSnapshot, look: Look) -> list[Line]:
+def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
     log = own.log
     records = count_words(log.end_offset - log.start_offset)
     facts = [
         _fact(
             "log",
             Span(f"{records} records, {bytes_words(log.bytes)} in {log.segment_count} segments, fsync "),
-            look.safe(log.fsync, 20),
+            locale.safe(log.fsync, 20),
             Span(", "),
-            look.safe(log.state, 20, role=Role.GOOD if log.state == "ok" else Role.BAD),
+            locale.safe(log.state, 20, role=Role.GOOD if log.state == "ok" else Role.BAD),
         ),
-        _fact("directory", look.safe(own.node.data_dir)),
+        _fact("directory", locale.safe(own.node.data_dir)),
     ]
     if log.disk_total_bytes > 0:
         share = log.disk_free_bytes / log.disk_total_bytes
         role = Role.WARN if share < _LIMITS.disk_free_ratio else Role.CHART
         free = f"  {share:.0%} free, {bytes_words(log.disk_free_bytes)} of {bytes_words(log.disk_total_bytes)}"
-        facts.append(_fact("disk", look.bar(1 - share, 20, role=role), free))
+        facts.append(_fact("disk", locale.bar(1 - share, 20, role=role), free))
     for lost in log.damaged[:_DAMAGED]:
-        where = f"{look.pick('✖', 'x')} offsets {lost.start_offset:,} to {lost.end_offset - 1:,} cannot be read: "
-        facts.append(_fact("damaged", Span(where, Role.BAD), look.safe(lost.detail)))
+        where = f"{locale.pick('✖', 'x')} offsets {lost.start_offset:,} to {lost.end_offset - 1:,} cannot be read: "
+        facts.append(_fact("damaged", Span(where, Role.BAD), locale.safe(lost.detail)))
     if len(log.damaged) > _DAMAGED:
         facts.append(_fact("", f"and {len(log.damaged) - _DAMAGED:,} more ranges"))
     if log.recovery:
-        facts.append(_fact("repaired", look.safe(log.recovery, 300)))
+        facts.append(_fact("repaired", locale.safe(log.recovery, 300)))
     return facts
 
 
-def _holds(member: Member, own: ClusterSnapshot, look: Look) -> list[Line]:
+def _holds(member: Member, own: ClusterSnapshot, locale: Locale) -> list[Line]:
     """Returns how much the member has of whose records, and which directories of its own there have been."""
     facts = [_fact("origin", f"{own.node.origin.hex()}")]
     if own.node.origin_reason:
-        facts.append(_fact("", "new because ", look.safe(own.node.origin_reason, 300, role=Role.WARN)))
+        facts.append(_fact("", "new because ", locale.safe(own.node.origin_reason, 300, role=Role.WARN)))
     earlier = [each for each in own.origins if each.node_name == member.name and each.origin != own.node.origin]
     facts += [
         _fact("earlier", f"{origin_id(each.origin)}, {count_words(records_in(each.next_sequence))} records")
         for each in earlier[:_EARLIER]
     ]
     for each in sorted(own.origins, key=lambda origin: (origin.node_name, origin.origin))[:_HOLDS]:
-        source = ("  pulled from ", look.safe(each.source, 40)) if each.source else ()
+        source = ("  pulled from ", locale.safe(each.source, 40)) if each.source else ()
         facts.append(
             _fact(
                 "has of",
-                *replication.origin_name(each.node_name, each.origin, look),
+                *origin_name(each.node_name, each.origin, locale),
                 f"  {count_words(records_in(each.next_sequence))} records, {bytes_words(each.bytes)}",
                 *source,
             )
@@ -191,15 +196,15 @@ def _holds(member: Member, own: ClusterSnapshot, look: Look) -> list[Line]:
     return facts
 
 
-def _alerts(name: str, state: DashState, look: Look) -> list[Line]:
+def _alerts(name: str, state: DashState, locale: Locale) -> list[Line]:
     about = [alert for alert in state.alerts if alert.subject == name]
     if not about:
         return []
-    told = [(header.alert_words(alert, look), header.advice_words(alert, look)) for alert in about]
+    told = [(header.alert_words(alert, locale), header.advice_words(alert, locale)) for alert in about]
     return [*heading("needs attention"), *(spans for pair in told for spans in pair)]
 
 
-def _writes(name: str, state: DashState, look: Look, width: int) -> list[Line]:
+def _writes(name: str, state: DashState, locale: Locale, width: int) -> list[Line]:
     counter = written_by(name)
     series = rates(state.shown_frames, counter)
     now = rate_words(rate_now(state.shown_frames, counter))
@@ -207,18 +212,18 @@ def _writes(name: str, state: DashState, look: Look, width: int) -> list[Line]:
     return [
         *heading("writes, as they arrive here"),
         line(Span(now, Role.STRONG), Span(f"  peak {peak}", Role.MUTED)),
-        *_chart(series, Role.CHART, look, width),
+        *_chart(series, Role.CHART, locale, width),
     ]
 
 
-def _chart(values: list[float], role: Role, look: Look, width: int) -> list[Line]:
+def _chart(values: list[float], role: Role, locale: Locale, width: int) -> list[Line]:
     """Returns an area, or nothing when there is nothing to see."""
     if not any(values):
         return []
-    return [line(Span(text, role)) for text in charts.area(values, width, _CHART_ROWS, ascii_only=look.ascii_only)]
+    return [line(Span(text, role)) for text in charts.area(values, width, _CHART_ROWS, ascii_only=locale.ascii_only)]
 
 
-def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, look: Look, width: int) -> list[Line]:
+def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, locale: Locale, width: int) -> list[Line]:
     peer = next((peer for peer in snapshot.peers if peer.name == name), None)
     if peer is None:
         return []
@@ -226,36 +231,36 @@ def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, look: L
     peak = short_count(max(lags, default=0.0))
     return [
         *heading("replication from it"),
-        *_stream(peer, look),
-        line(*replication.lag_line(of_peer(peer), look, width), Span(f"  peak {peak}", Role.MUTED)),
-        *_chart(lags, Role.WARN, look, width),
-        *_origins(peer, look, width),
+        *_stream(peer, locale),
+        line(*lag_line(of_peer(peer), locale, width), Span(f"  peak {peak}", Role.MUTED)),
+        *_chart(lags, Role.WARN, locale, width),
+        *_origins(peer, locale, width),
     ]
 
 
-def _stream(peer: PeerStatus, look: Look) -> list[Line]:
+def _stream(peer: PeerStatus, locale: Locale) -> list[Line]:
     mark = peer_mark(peer.state)
     copied = f"{count_words(peer.records_copied)} records, {bytes_words(peer.bytes_copied)}"
     facts = [
-        _fact("stream", Span(f"{look.shape(mark)} {mark.word}", replication.stream_role(peer.state))),
-        _fact("from", look.safe(peer.rpc_addr)),
+        _fact("stream", Span(f"{locale.shape(mark)} {mark.word}", stream_role(peer.state))),
+        _fact("from", locale.safe(peer.rpc_addr)),
         _fact("copied", f"{copied}; {count_words(peer.records_dropped)} were here already"),
     ]
     if peer.error:
-        facts.append(_fact("error", look.safe(peer.error, 300, role=Role.WARN)))
+        facts.append(_fact("error", locale.safe(peer.error, 300, role=Role.WARN)))
     return facts
 
 
-def _origins(peer: PeerStatus, look: Look, width: int) -> list[Line]:
-    rows = [replication.origin_row(peer, origin, look) for origin in peer.origins]
-    columns = replication.ORIGIN_COLUMNS[1:]
+def _origins(peer: PeerStatus, locale: Locale, width: int) -> list[Line]:
+    rows = [origin_row(peer, origin, locale) for origin in peer.origins]
+    columns = ORIGIN_COLUMNS[1:]
     titles = [line(Span(column.title, Role.MUTED)) for column in columns]
     cells = [titles, *(row.cells[1:] for row in rows)]
-    widths = replication.origin_widths(width)
+    widths = column_widths(columns, width)
     return [(), *(render_cells(row, columns, widths) for row in cells)]
 
 
-def _events(name: str, state: DashState, snapshot: ClusterSnapshot, look: Look) -> list[Line]:
+def _events(name: str, state: DashState, snapshot: ClusterSnapshot, locale: Locale) -> list[Line]:
     now_ms = state.agent_now_ms
     about = [told for told in happenings(snapshot.events, now_ms) if told.event.subject == name][:_EVENTS]
     if not about:
@@ -265,11 +270,11 @@ def _events(name: str, state: DashState, snapshot: ClusterSnapshot, look: Look) 
         lasted = events.lasted_words(told)
         lines.append(
             line(
-                Span(look.clock(told.event.at_ms / 1000) + " ", Role.MUTED),
-                *events.happening(told, look),
+                Span(locale.clock(told.event.at_ms / 1000) + " ", Role.MUTED),
+                *events.happening_line(told, locale),
                 Span(f"  for {lasted}" if lasted else "", Role.MUTED),
                 Span("  "),
-                look.safe(told.event.detail),
+                locale.safe(told.event.detail),
                 Span(f"  {age_words(told.event.at_ms, now_ms)}", Role.MUTED),
             )
         )

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from proglog.observe.columns import AnyRow
 from proglog.tui.panels.base import TablePanel
-from proglog.tui.panels.members import table
+from proglog.tui.panels.members import columns, table
 from proglog.tui.state import DashState
-from proglog.tui.table import AnyRow
 
 
 class MembersPanel(TablePanel):
@@ -13,9 +13,9 @@ class MembersPanel(TablePanel):
 
     KEY = "members"
     ABOUT = ("The members of the cluster, as the agent that is watched sees them.",)
-    COLUMNS = table.COLUMNS
+    COLUMNS = columns.COLUMNS
     EMPTY = "no members yet"
 
     def rows(self, state: DashState) -> Sequence[AnyRow]:
         """Return a row for each member."""
-        return table.rows(state, self.look)
+        return table.rows(state, self.locale)

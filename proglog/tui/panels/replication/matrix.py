@@ -1,13 +1,16 @@
 """Who holds how much of whose records: a row for each origin, a column for each node that is known of it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 
+from proglog.observe.columns import Column, Help, Row
 from proglog.observe.frame import records_in
+from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import short_count
-from proglog.tui.panels.replication.table import ON_THE_WAY, missing_role, origin_name
-from proglog.tui.spans import Line, Look, Role, Span, line
+from proglog.tui.panels.replication.lag_cells import ON_THE_WAY, missing_role, origin_name
 from proglog.tui.state import DashState
-from proglog.tui.table import Column, Help, Row, column_widths, render_cells
+from proglog.tui.table import column_widths, render_cells
 from proglog.wire.model import OriginStatus
 
 _COUNTS_UP_TO = 5
@@ -36,27 +39,90 @@ _MISSING_AT = Help(
 )
 
 
-def columns(state: DashState, look: Look) -> tuple[Column, ...]:
-    """Returns the columns of the matrix: the fewer nodes, the more is said of each.
+@dataclass(kw_only=True, eq=False)
+class OriginHoldings:
+    """How many records of one origin each node holds."""
+
+    origin: OriginStatus
+    names: Sequence[str]
+    held: Sequence[int]
+    """In the order of the names."""
+    first_hand: Sequence[bool]
+    """Whether each node says so itself; otherwise it is hearsay."""
+
+    @property
+    def most(self) -> int:
+        """Records at the node that has most."""
+        return max(self.held)
+
+    @property
+    def whole(self) -> int:
+        """Nodes that hold all that is known of."""
+        return sum(count >= self.most for count in self.held)
+
+    @property
+    def whole_role(self) -> Role:
+        """Role of that number."""
+        if self.whole == len(self.held):
+            return Role.GOOD
+        second = sorted(self.held)[-2] if len(self.held) > 1 else self.most
+        alone = Role.BAD if self.most - second >= ON_THE_WAY else Role.WARN
+        return alone if self.most - min(self.held) >= ON_THE_WAY else Role.TEXT
+
+
+def columns(state: DashState, locale: Locale) -> tuple[Column[OriginHoldings], ...]:
+    """Return the columns of the matrix: the fewer nodes, the more is said of each.
 
     Up to five have counts, up to twelve the share that they hold; of more, those that miss something are named.
     """
     names = _holders(state)
-    first = (
-        Column(title="ORIGIN", width=14, flex=1, limit=30, help=_ORIGIN),
-        Column(title="WHOLE ON", width=8, right=True, help=_WHOLE_ON),
+    first: tuple[Column[OriginHoldings], ...] = (
+        Column(
+            title="ORIGIN",
+            value=lambda row: row.origin.node_name,
+            draw=lambda row, locale: origin_name(row.origin.node_name, row.origin.origin, locale),
+            width=14,
+            flex=1,
+            limit=30,
+            help=_ORIGIN,
+        ),
+        Column(
+            title="WHOLE ON",
+            value=lambda row: row.whole,
+            draw=lambda row, _: line(Span(f"{row.whole} of {len(row.held)}", row.whole_role)),
+            width=8,
+            right=True,
+            help=_WHOLE_ON,
+        ),
     )
     if len(names) > _SHARES_UP_TO:
-        return (*first, Column(title="MISSING AT", width=12, flex=6, help=_MISSING_AT))
-    counts = len(names) <= _COUNTS_UP_TO
-    width, limit, cut = (10, 16, 0) if counts else (5, 8, len(_common_start(names)))
-    titles = [look.safe(name[cut:] or name, limit).text for name in names]
-    return (
-        *first,
-        *(
-            Column(title=title, width=width, flex=1, right=True, rank=rank, limit=limit, help=_HOLDER)
-            for rank, title in enumerate(titles, 1)
-        ),
+        missing: Column[OriginHoldings] = Column(
+            title="MISSING AT",
+            value=lambda row: row.most - min(row.held),
+            draw=_missing_at,
+            width=12,
+            flex=6,
+            help=_MISSING_AT,
+        )
+        return (*first, missing)
+    cut = 0 if len(names) <= _COUNTS_UP_TO else len(_common_start(names))
+    return (*first, *(_node_column(name[cut:] or name, index, len(names), locale) for index, name in enumerate(names)))
+
+
+def _node_column(name: str, index: int, nodes: int, locale: Locale) -> Column[OriginHoldings]:
+    """Return the column of one node."""
+    counts = nodes <= _COUNTS_UP_TO
+    width, limit = (10, 16) if counts else (5, 8)
+    return Column(
+        title=locale.safe(name, limit).text,
+        value=lambda row: row.held[index],
+        draw=lambda row, locale: _cell(row.held[index], row.most, row.first_hand[index], counts, locale),
+        width=width,
+        flex=1,
+        right=True,
+        rank=index + 1,
+        limit=limit,
+        help=_HOLDER,
     )
 
 
@@ -67,20 +133,30 @@ def _common_start(names: list[str]) -> str:
     return start[: max(start.rfind("-"), start.rfind(".")) + 1]
 
 
-def rows(state: DashState, look: Look) -> list[Row]:
-    """Returns a row for each origin: how many of its records each node holds, and how far that is behind the most.
+def rows(state: DashState, locale: Locale) -> list[Row[OriginHoldings]]:
+    """Return a row for each origin: how many of its records each node holds, and how far that is behind the most.
 
     What a node says itself counts, or what the watched agent knows of it if that is newer: sequences only grow. A cell
     of a node that does not speak for itself is marked as hearsay.
     """
-    names = _holders(state)
-    told = {name: _told_by(name, state) for name in names}
+    names, shown = _holders(state), columns(state, locale)
+    known = [_known_of(name, state) for name in names]
     first_hand = [state.first_hand(name) is not None for name in names]
-    found: list[Row] = []
-    for origin in _all_origins(state):
-        held = [records_in(told[name].get(origin.origin, 0)) for name in names]
-        found.append(_row(origin, names, held, first_hand, look))
-    return found
+    return [
+        Row(
+            key=origin.origin.hex(),
+            item=OriginHoldings(
+                origin=origin,
+                names=names,
+                held=[records_in(sequences.get(origin.origin, 0)) for sequences in known],
+                first_hand=first_hand,
+            ),
+            columns=shown,
+            locale=locale,
+            source=origin,
+        )
+        for origin in _all_origins(state)
+    ]
 
 
 def _holders(state: DashState) -> list[str]:
@@ -102,45 +178,23 @@ def _all_origins(state: DashState) -> list[OriginStatus]:
     return [known[origin] for origin in dict.fromkeys([*own, *sorted(known)])]
 
 
-def _told_by(name: str, state: DashState) -> dict[bytes, int]:
-    """Returns the next sequence of each origin at a node, from the best word there is."""
+def _known_of(name: str, state: DashState) -> dict[bytes, int]:
+    """Returns the next sequence of each origin at a node, from the best source there is."""
     assert state.shown is not None  # it has holders
-    told: dict[bytes, int] = {}
+    known: dict[bytes, int] = {}
     for peer in state.shown.peers:
         if peer.name == name:
-            told = {origin.origin: origin.peer_next_sequence for origin in peer.origins}
+            known = {origin.origin: origin.peer_next_sequence for origin in peer.origins}
     own = state.shown if state.shown.node.name == name else state.first_hand(name)
     for origin in own.origins if own else ():
-        told[origin.origin] = max(told.get(origin.origin, 0), origin.next_sequence)
-    return told
+        known[origin.origin] = max(known.get(origin.origin, 0), origin.next_sequence)
+    return known
 
 
-def _row(origin: OriginStatus, names: list[str], held: list[int], first_hand: list[bool], look: Look) -> Row:
-    most = max(held)
-    whole = sum(count >= most for count in held)
-    cells = [_cell(count, most, own, len(names), look) for count, own in zip(held, first_hand, strict=True)]
-    if len(names) > _SHARES_UP_TO:
-        cells = [_missing_at(names, held, first_hand, look)]
-    second = sorted(held)[-2] if len(held) > 1 else most
-    alone = Role.BAD if most - second >= ON_THE_WAY else Role.WARN
-    role = Role.GOOD if whole == len(held) else alone if most - min(held) >= ON_THE_WAY else Role.TEXT
-    return Row(
-        key=origin.origin.hex(),
-        cells=(
-            origin_name(origin.node_name, origin.origin, look),
-            line(Span(f"{whole} of {len(held)}", role)),
-            *cells,
-        ),
-        sort=(origin.node_name, whole, *(held if len(names) <= _SHARES_UP_TO else [most - min(held)])),
-        source=origin,
-    )
-
-
-def _cell(count: int, most: int, first_hand: bool, nodes: int, look: Look) -> Line:
+def _cell(count: int, most: int, first_hand: bool, counts: bool, locale: Locale) -> Line:
     """Returns a count, or what is missing; ``~`` and dimmed when another node says so."""
-    counts = nodes <= _COUNTS_UP_TO
     if count >= most:
-        text, role = look.pick("✓", "=") + (f" {short_count(count)}" if counts else ""), Role.GOOD
+        text, role = locale.pick("✓", "=") + (f" {short_count(count)}" if counts else ""), Role.GOOD
     else:
         text, role = (
             (f"-{short_count(most - count)} " if counts else "") + _share(count, most),
@@ -154,30 +208,28 @@ def _share(count: int, most: int) -> str:
     return f"{min(max(100 * count // most, 1 if count else 0), 99)}%"
 
 
-def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
+def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Line]:
     """Returns the whole matrix below a blank line, for where there is room to spare; nothing where it does not fit."""
     origins = len(state.shown.origins) if state.shown else 0
     if not 2 <= origins <= height - 2:
         return []
-    chosen = columns(state, look)
+    chosen = columns(state, locale)
     widths = column_widths(chosen, width)
     titles = render_cells([line(column.title) for column in chosen], chosen, widths, role=Role.MUTED)
-    return [(), titles, *(render_cells(row.cells, chosen, widths) for row in rows(state, look))][:height]
+    return [(), titles, *(render_cells(row.cells, chosen, widths) for row in rows(state, locale))][:height]
 
 
-def _missing_at(names: list[str], held: list[int], first_hand: list[bool], look: Look) -> Line:
-    most = max(held)
-    missing = sorted(
-        (count, name, own) for name, count, own in zip(names, held, first_hand, strict=True) if count < most
-    )
+def _missing_at(row: OriginHoldings, locale: Locale) -> Line:
+    most, nodes = row.most, zip(row.names, row.held, row.first_hand, strict=True)
+    missing = sorted((count, name, own) for name, count, own in nodes if count < most)
     if not missing:
         return line(Span("nobody", Role.GOOD))
-    told: list[Span] = []
+    named: list[Span] = []
     for count, name, own in missing[:_NAMED]:
-        told += [
-            Span(", " if told else ""),
-            look.safe(name, 24, role=Role.WARN),
+        named += [
+            Span(", " if named else ""),
+            locale.safe(name, 24, role=Role.WARN),
             Span(f" {'' if own else '~'}{_share(count, most)}", Role.MUTED),
         ]
     more = len(missing) - _NAMED
-    return line(*told, Span(f" and {more} more" if more > 0 else "", Role.MUTED))
+    return line(*named, Span(f" and {more} more" if more > 0 else "", Role.MUTED))

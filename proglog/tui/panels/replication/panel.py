@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from textual.widget import Widget
 
+from proglog.observe.columns import AnyRow
+from proglog.observe.spans import Line
 from proglog.tui import plots
 from proglog.tui.panels.base import Layout, TablePanel
-from proglog.tui.panels.replication import matrix, table
-from proglog.tui.spans import Line
+from proglog.tui.panels.replication import columns, lag_plots, matrix, table
 from proglog.tui.state import DashState
-from proglog.tui.table import AnyRow
+from proglog.tui.table import Columns
 from proglog.tui.widgets.painted import Lines
 from proglog.wire.model import ClusterSnapshot
 
@@ -21,7 +22,7 @@ class ReplicationPanel(TablePanel):
 
     KEY = "replication"
     ABOUT = ("Every node copies from every other what it lacks. There are views by peer, by origin, and as a matrix.",)
-    COLUMNS = table.PEER_COLUMNS
+    COLUMNS = columns.PEER_COLUMNS
     EMPTY = "no peers yet"
 
     def __init__(self, number: int) -> None:
@@ -40,8 +41,8 @@ class ReplicationPanel(TablePanel):
     def rows(self, state: DashState) -> Sequence[AnyRow]:
         """Return the rows of the mode."""
         if self._mode == "peers":
-            return table.peer_rows(state, self.look)
-        return table.origin_rows(state, self.look) if self._mode == "origins" else matrix.rows(state, self.look)
+            return table.peer_rows(state, self.locale)
+        return table.origin_rows(state, self.locale) if self._mode == "origins" else matrix.rows(state, self.locale)
 
     def summarize(self, snapshot: ClusterSnapshot) -> str:
         """Return how many streams run and how much is missing."""
@@ -49,8 +50,9 @@ class ReplicationPanel(TablePanel):
 
     def render_state(self, state: DashState, layout: Layout) -> None:
         """Bring the table of the mode up to date, and what is below it."""
-        columns = {"peers": table.PEER_COLUMNS, "origins": table.ORIGIN_COLUMNS}.get(self._mode)
-        self._table.show(self.rows(state), matrix.columns(state, self.look) if columns is None else columns)
+        tables: dict[str, Columns] = {"peers": columns.PEER_COLUMNS, "origins": columns.ORIGIN_COLUMNS}
+        shown = tables.get(self._mode)
+        self._table.show(self.rows(state), matrix.columns(state, self.locale) if shown is None else shown)
         self._render_below(state, layout)
         self.render_caption(self.summary(state), *([f"by {self._mode}"] if self._mode != "peers" else []))
 
@@ -60,9 +62,9 @@ class ReplicationPanel(TablePanel):
         room, width = self.size.height - min(peers, 8) - 2, max(layout.width - 7, 1)
         lines: list[Line] = []
         if self._mode == "peers" and layout.zoomed and room >= plots.LEAST_ROWS:
-            lines = table.plots(state, self.look, width, room, layout.plot_seconds)
+            lines = lag_plots.plots(state, self.locale, width, room, layout.plot_seconds)
         elif self._mode == "peers" and layout.wide:
-            lines = matrix.lines(state, self.look, width, room)
+            lines = matrix.lines(state, self.locale, width, room)
         self._below.display = bool(lines)
         if lines:
             self._below.styles.height = room if layout.zoomed else len(lines)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from textual.widget import Widget
 
+from proglog.observe.columns import AnyRow
+from proglog.observe.spans import plain
 from proglog.tui.panels.base import Layout, TablePanel
-from proglog.tui.panels.segments import table, verification_view
+from proglog.tui.panels.segments import columns, table, verification_view
 from proglog.tui.panels.segments.verification import SegmentId
-from proglog.tui.spans import plain
 from proglog.tui.state import DashState
-from proglog.tui.table import AnyRow
 from proglog.tui.widgets.painted import Lines
 from proglog.wire.model import ClusterSnapshot, Segment
 
@@ -19,7 +19,7 @@ class SegmentsPanel(TablePanel):
 
     KEY = "segments"
     ABOUT = ("The log is a row of segments; appends go to the last one. Offsets are half-open: the end is not in it.",)
-    COLUMNS = table.COLUMNS
+    COLUMNS = columns.COLUMNS
     EMPTY = "no segments yet"
     STICKY = "first"
 
@@ -33,7 +33,7 @@ class SegmentsPanel(TablePanel):
 
     def rows(self, state: DashState) -> Sequence[AnyRow]:
         """Return a row for each segment."""
-        return table.rows(state, self.look, self.dash.verifier)
+        return table.rows(state, self.locale, self.dash.verifier)
 
     def summarize(self, snapshot: ClusterSnapshot) -> str:
         """Return how many segments there are and how large they are."""
@@ -42,9 +42,9 @@ class SegmentsPanel(TablePanel):
     def render_state(self, state: DashState, layout: Layout) -> None:
         """Bring map and table up to date; the caption is about the verification under the cursor, if there is one."""
         super().render_state(state, layout)
-        self._map.show([table.segment_map(state.shown, self.look, self._map.size.width)] if state.shown else [])
+        self._map.show([table.segment_map(state.shown, self.locale, self._map.size.width)] if state.shown else [])
         source = self.row.source if self.row else None
         if state.shown is not None and isinstance(source, Segment):
             verification = self.dash.verifier.of(SegmentId(state.shown.node.name, source.base_offset))
             if verification is not None:
-                self.render_caption(plain(verification_view.summary(verification, self.look)))
+                self.render_caption(plain(verification_view.summary(verification, self.locale)))

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
+from proglog.observe import charts
 from proglog.observe.history import appended, appended_bytes, levels, rate_now, rates, served, total_lag
+from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import bytes_words, duration_words, rate_words, short_count
-from proglog.tui import charts
 from proglog.tui.plots import Series, stacked
-from proglog.tui.spans import Line, Look, Role, Span, line
 from proglog.tui.state import DashState
 
 _Chart = tuple[Line, Sequence[float], Role]
 
 
-def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
+def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Line]:
     """Returns the charts that fit into ``width`` x ``height``: appends first, then lag, then reads."""
     frames = state.shown_frames
     if not frames or width < 8 or height < 1:
@@ -28,11 +28,11 @@ def lines(state: DashState, look: Look, width: int, height: int) -> list[Line]:
     drawn: list[Line] = []
     for (title, values, role), rows in zip(charted, _rows(charted, height), strict=True):
         drawn.append(title)
-        drawn += [line(Span(text, role)) for text in _area(values, width, rows, look)]
+        drawn += [line(Span(text, role)) for text in _area(values, width, rows, locale)]
     return drawn
 
 
-def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -> list[Line]:
+def plots(state: DashState, locale: Locale, width: int, height: int, seconds: int) -> list[Line]:
     """Returns the same with scales, spread and time axis: for a panel that has the whole screen."""
     frames = state.shown_frames
     if not frames:
@@ -54,7 +54,7 @@ def plots(state: DashState, look: Look, width: int, height: int, seconds: int) -
             name="served", now=rate_words(rate_now(frames, served)), values=read, words=rate_words, role=Role.ACCENT
         ),
     )
-    return stacked(series, seconds, look, width, height)
+    return stacked(series, seconds, locale, width, height)
 
 
 def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
@@ -73,8 +73,8 @@ def axis(state: DashState) -> str:
     return f"last {duration_words(frames[-1].at - frames[0].at)}" if len(frames) > 1 else ""
 
 
-def _area(values: Sequence[float], width: int, height: int, look: Look) -> list[str]:
-    return charts.area(values, width, height, ascii_only=look.ascii_only) if height > 0 else []
+def _area(values: Sequence[float], width: int, height: int, locale: Locale) -> list[str]:
+    return charts.area(values, width, height, ascii_only=locale.ascii_only) if height > 0 else []
 
 
 def _title(name: str, now: float, values: Sequence[float], extra: str) -> Line:

@@ -1,7 +1,7 @@
-"""Text with a meaning instead of a colour: what views return and widgets paint.
+"""Text with a meaning instead of a colour: what views return, widgets paint and tables print.
 
 A view builds lines of spans; a span is plain text and a :class:`Role`. Only the widgets know which style a role has
-in the current theme, and nothing on the way parses markup. Foreign text enters through :class:`Look` alone, whose
+in the current theme, and nothing on the way parses markup. Foreign text enters through :class:`Locale` alone, whose
 ``safe`` leaves no control character in it.
 """
 
@@ -11,9 +11,9 @@ from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
 
+from proglog.observe import charts
 from proglog.observe.safe_text import cells, fit, safe_text
 from proglog.observe.words import Mark
-from proglog.tui import charts
 
 
 class Role(StrEnum):
@@ -100,8 +100,8 @@ def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
-    """How this terminal is drawn on."""
+class Locale:
+    """What a terminal can show, and in which time zone."""
 
     ascii_only: bool = False
     """Keep to ASCII: shapes, charts and foreign text."""
