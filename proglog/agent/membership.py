@@ -174,7 +174,7 @@ class Membership:
         """
         assert self._serf is not None, "the membership has not been started"
         try:
-            self._serf.set_tags(tags)
+            self._serf.set_tags(tags, time.monotonic())
         except MalformedMessageError as exc:
             raise ConfigError(f"this node's tags: {exc}") from exc
         self._pump()
@@ -187,7 +187,7 @@ class Membership:
             PreconditionError: It is this node, or not gone.
         """
         assert self._serf is not None, "the membership has not been started"
-        self._serf.force_leave(name, prune=prune)
+        self._serf.force_leave(name, time.monotonic(), prune=prune)
         self._pump()
 
     async def leave(self) -> None:
@@ -196,7 +196,7 @@ class Membership:
             return
         if self._joining is not None:
             self._joining.cancel()
-        self._serf.leave()
+        self._serf.leave(time.monotonic())
         self._pump()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT):
@@ -262,7 +262,7 @@ class Membership:
         if join_addr(*address) == self.addr and len(self.config.start_join_addrs) > 1:
             return "this node itself"  # the same list on every node is fine: another one has to answer
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._joins[self._serf.join(address)] = answer
+        self._joins[self._serf.join(address, time.monotonic())] = answer
         self._pump()
         return await answer
 

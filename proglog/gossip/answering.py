@@ -9,15 +9,14 @@ from random import Random
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.member import Status, address_of
+from proglog.gossip.member import Status
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
-from proglog.gossip.queries import KEY_OPERATIONS, MAX_RESPONSE_BYTES, answer_keys, passes
+from proglog.gossip.queries import answer_keys, passes
 from proglog.gossip.roster import Roster
-from proglog.gossip.wire import Fields, SerfType, decode_tags, encode, split_map
+from proglog.gossip.serf_messages import KEY_OPERATIONS, MAX_DETOURS, Query, QueryResponse, Relay
+from proglog.gossip.wire import SerfType, decode_tags, encode
 
-MAX_EVENT_BYTES = 9 * 1024
-"""Name or payload of a query or a user event."""
 FLAG_ACK = 1
 FLAG_NO_BROADCAST = 2
 _STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
@@ -55,58 +54,52 @@ class Answering:
         self._outbox = outbox
         self._on_keys = on_keys
 
-    def answer(self, query: Fields, tags: Mapping[str, str]) -> None:
+    def answer(self, query: Query, tags: Mapping[str, str]) -> None:
         """Answer a query, if it is for this node, which has ``tags``.
 
         Raises:
-            MalformedMessageError: It makes no sense.
+            MalformedMessageError: A filter is not understood, or the asker is no member: nobody else is answered.
         """
-        if not passes(query.each("Filters"), self._name, tags):
+        if not passes(query.filters, self._name, tags):
             return
-        if query.uint("Flags") & FLAG_ACK:
+        if self._nodes.member_at(query.asker) is None:
+            raise MalformedMessageError("a query that wants its answer where no member is")
+        if query.flags & FLAG_ACK:
             self._respond(query, FLAG_ACK, None)
-        answer = self._content(query.text("Name", MAX_EVENT_BYTES), query.raw("Payload", MAX_EVENT_BYTES))
+        answer = self._content(query)
         if answer is not None:
             self._respond(query, 0, answer)
 
     def relay(self, body: bytes) -> None:
-        """Pass on somebody's response, to whom it names.
+        """Pass on somebody's response to the member that it is for.
 
         Raises:
-            MalformedMessageError: It is none.
+            MalformedMessageError: It is none, or for nobody here.
         """
-        head, response = split_map(body)
-        if response[:1] != bytes((SerfType.QUERY_RESPONSE,)) or len(response) > MAX_RESPONSE_BYTES:
-            raise MalformedMessageError("only a query's response is relayed")
-        to = Fields(head.map("DestAddr"))
-        self._outbox.send_user(response, address_of(to.raw("IP", 16), to.uint("Port", 16)))
+        relay = Relay.read(body)
+        if self._nodes.member_at(relay.address) is None:
+            raise MalformedMessageError("an answer to be passed on to where no member is")
+        self._outbox.send_user(relay.response.encode(), relay.address)
 
-    def _respond(self, query: Fields, flags: int, payload: bytes | None) -> None:
+    def _respond(self, query: Query, flags: int, payload: bytes | None) -> None:
         """Answer straight to the asker and, if the query wants detours, through random others too."""
-        ip, port = query.raw("Addr", 16), query.uint("Port", 16)
-        ltime, number = query.ltime("LTime"), query.uint("ID")
-        fields = {"LTime": ltime, "ID": number, "From": self._name, "Flags": flags, "Payload": payload}
-        response = encode(SerfType.QUERY_RESPONSE, fields)
-        if len(response) > MAX_RESPONSE_BYTES:
-            raise MalformedMessageError(f"the answer has {len(response)} bytes; the limit is {MAX_RESPONSE_BYTES}")
-        self._outbox.send_user(response, address_of(ip, port))
-        detours, relays = query.uint("RelayFactor", 8), self._nodes.others_alive()
-        if not detours or len(relays) <= detours:
+        response = QueryResponse(query.ltime, query.number, self._name, flags, payload)
+        self._outbox.send_user(response.encode(), query.asker)
+        relays = self._nodes.others_alive()
+        if not query.detours or len(relays) <= query.detours:
             return
-        destination = {"DestAddr": {"IP": ip, "Port": port, "Zone": ""}, "DestName": query.text("SourceNode")}
-        relayed = encode(SerfType.RELAY, destination) + response
-        for node in self._random.sample(relays, detours):
+        relayed = Relay(query.ip, query.port, query.source, response).encode()
+        for node in self._random.sample(relays, min(query.detours, MAX_DETOURS)):
             self._outbox.send_user(relayed, node.address)
 
-    def _content(self, name: str, payload: bytes) -> bytes | None:
-        if name == "_serf_conflict":
-            return self._answer_conflict(payload.decode("utf-8", "surrogateescape"))
-        operation = name.removeprefix("_serf_")
-        if operation == name or operation not in KEY_OPERATIONS:
+    def _content(self, query: Query) -> bytes | None:
+        if query.internal == "conflict":
+            return self._answer_conflict(query.payload.decode("utf-8", "surrogateescape"))
+        if query.internal not in KEY_OPERATIONS:
             return None
-        answer, changed = answer_keys(self._keyring, operation, payload)
+        answer, changed = answer_keys(self._keyring, query.internal, query.key)
         if changed:
-            self._on_keys(operation)
+            self._on_keys(query.internal)
         return answer
 
     def _answer_conflict(self, name: str) -> bytes | None:
@@ -116,12 +109,12 @@ class Answering:
         if member is None:
             return bytes((SerfType.CONFLICT_RESPONSE,)) + b"\xc0"
         keys = ("ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur")
-        versions = dict(zip(keys, member.node.versions.ljust(6, b"\0"), strict=True))
+        versions = dict(zip(keys, member.versions.ljust(6, b"\0"), strict=True))
         record = {
             "Name": name,
-            "Addr": member.node.ip,
-            "Port": member.node.port,
-            "Tags": decode_tags(member.node.meta),
+            "Addr": member.ip,
+            "Port": member.port,
+            "Tags": decode_tags(member.meta),
             "Status": _STATUS_NUMBERS[member.status],
         }
         return encode(SerfType.CONFLICT_RESPONSE, record | versions)

@@ -9,7 +9,10 @@
     dead       its incarnation is not lower, and it is not     dead; left, if it says so itself; told on
 
 Whatever is said of this node that it does not say itself is refuted: alive, under a higher incarnation. Nobody else
-raises an incarnation.
+raises an incarnation. One that is implausibly far above the known was not reached by counting, and is not believed.
+
+A name has one address. Who is gone may return at another one at once, as a container does. While the old address is
+still believed to live, another one is a conflict; the claimant waits, and gets the name when the old one is found dead.
 
 Source: SWIM, section 4.2; memberlist ``state.go`` (``aliveNode``, ``suspectNode``, ``deadNode``, ``refute``).
 """
@@ -21,7 +24,9 @@ from proglog.gossip import messages
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.delegate import Delegate
-from proglog.gossip.member import VERSIONS, Address, Node, State, address_of
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.member import VERSIONS, Former, Node, State, address_of
+from proglog.gossip.messages import AliveClaim
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
 from proglog.gossip.suspicion import Suspicion
@@ -29,22 +34,12 @@ from proglog.gossip.timers import Timer, Timers
 from proglog.gossip.wire import Type
 
 MAX_INCARNATION = (1 << 32) - 1
+MAX_INCARNATION_STEP = 1 << 20
+"""A node that refuted once a second needs twelve days for so many."""
+MAX_CLAIMANTS = 1024
+CLAIM_SECONDS = 120.0
+"""How long a claim to the address of a living member is remembered: longer than any suspicion in a cluster of 1,000."""
 _NEVER = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AliveClaim:
-    """Somebody says that a node lives."""
-
-    name: str
-    ip: bytes
-    """4 or 16 bytes."""
-    port: int
-    meta: bytes
-    """Encoded tags."""
-    versions: bytes
-    """As in :data:`proglog.gossip.member.VERSIONS`; may be empty."""
-    incarnation: int
 
 
 @dataclass(slots=True)
@@ -54,7 +49,7 @@ class _Suspect:
 
 
 class Beliefs:
-    """Takes claims in, keeps the table of nodes, tells on what is news."""
+    """Takes claims in, keeps the states in the table of nodes, tells on what is news."""
 
     def __init__(
         self,
@@ -75,6 +70,7 @@ class Beliefs:
         self._timers = timers
         self._delegate = delegate
         self._suspects: dict[str, _Suspect] = {}
+        self._claimants: dict[str, tuple[AliveClaim, float]] = {}
 
     # Of this node
 
@@ -115,34 +111,45 @@ class Beliefs:
         """Take in that a node lives.
 
         Raises:
-            MalformedMessageError: Its address is none.
+            MalformedMessageError: Its address is none, or its incarnation implausible.
         """
-        name, versions = claim.name, claim.versions
-        is_own = name == self._nodes.own_name
-        if not name or (self.leaving and is_own):
-            return
-        if len(versions) >= 3 and (not versions[0] or not versions[1] or versions[0] > versions[1]):
-            return
         address = address_of(claim.ip, claim.port)
-        node = self._nodes.get(name)
-        if node is None:
-            if self._may_be_new(claim, address):
-                self._believe(claim, None)
+        is_own = claim.name == self._nodes.own_name
+        if self.leaving and is_own:
             return
-        moved = node.ip != claim.ip or node.port != claim.port
-        if moved and node.state is not State.LEFT:
-            self._delegate.node_conflict(name, address)
+        node = self._nodes.get(claim.name)
+        if node is None or not self._nodes.is_in_ring(node):
+            if self._may_be_new(claim, node):
+                self._believe(claim, node)
+            return
+        _check_step(claim.name, node.incarnation, claim.incarnation)
+        moved = (node.ip, node.port) != (claim.ip, claim.port)
+        if moved and self._is_old_news(node.former, claim):
+            return
+        if moved and not node.gone:
+            self._delegate.node_conflict(claim.name, address)
+            if not is_own and (claim.name in self._claimants or len(self._claimants) < MAX_CLAIMANTS):
+                self._claimants[claim.name] = claim, self._timers.now
         elif is_own:
             self._take_alive_of_own(node, claim)
         elif moved or claim.incarnation > node.incarnation:
             self._believe(claim, node)
 
-    def _may_be_new(self, claim: AliveClaim, address: Address) -> bool:
+    def _is_old_news(self, former: Former | None, claim: AliveClaim) -> bool:
+        """Return whether ``claim`` is of the time before the node moved."""
+        if former is None or self._timers.now > former.until or claim.incarnation > former.incarnation:
+            return False
+        return (claim.ip, claim.port) == (former.ip, former.port)
+
+    def _may_be_new(self, claim: AliveClaim, known: Node | None) -> bool:
         if not claim.incarnation:
             return False  # nobody announces itself with less than 1
-        if self._nodes.is_full:
+        _check_step(claim.name, 0, claim.incarnation)
+        if known is None and not self._nodes.has_room():
             limit = self._config.max_nodes
-            self._delegate.ignored(f"{claim.name!r} is one node too many: the limit is {limit}", address)
+            self._delegate.ignored(
+                f"{claim.name!r} is one node too many: the limit is {limit:,}", address_of(claim.ip, claim.port)
+            )
             return False
         return True
 
@@ -152,23 +159,23 @@ class Beliefs:
             self._refute(claim.incarnation)  # of another life of this node
 
     def _believe(self, claim: AliveClaim, known: Node | None) -> None:
-        node = known
-        if node is None:
-            node = Node(
-                name=claim.name,
-                ip=claim.ip,
-                port=claim.port,
-                meta=b"",
-                versions=claim.versions,
-                incarnation=0,
-                state=State.DEAD,
-                changed_at=_NEVER,
-            )
-            self._nodes.add(node)
+        node = known or Node(
+            name=claim.name,
+            ip=claim.ip,
+            port=claim.port,
+            meta=b"",
+            versions=claim.versions,
+            incarnation=0,
+            state=State.DEAD,
+            changed_at=_NEVER,
+        )
+        self._nodes.add(node)
         self._unsuspect(node.name)
+        self._claimants.pop(node.name, None)
         was_gone, old_meta = node.gone, node.meta
-        node.ip, node.port, node.meta = claim.ip, claim.port, claim.meta
-        node.versions, node.incarnation = claim.versions, claim.incarnation
+        if (node.ip, node.port) != (claim.ip, claim.port):
+            self._nodes.move(node, claim.ip, claim.port)
+        node.meta, node.versions, node.incarnation = claim.meta, claim.versions, claim.incarnation
         if node.state is not State.ALIVE:
             node.state, node.changed_at = State.ALIVE, self._timers.now
         self._tell_alive(node)
@@ -178,15 +185,20 @@ class Beliefs:
             self._delegate.node_updated(node)
 
     def accuse(self, name: str, incarnation: int, accuser: str) -> None:
-        """Take a suspicion in, this node's own or another's."""
+        """Take a suspicion in, this node's own or another's.
+
+        Raises:
+            MalformedMessageError: The incarnation is implausible.
+        """
         node = self._nodes.get(name)
         if node is None or incarnation < node.incarnation:
             return
         suspect = self._suspects.get(name)
+        if suspect is None and node.state is not State.ALIVE:
+            return
+        _check_step(name, node.incarnation, incarnation)
         if suspect is not None:
             self._confirm(suspect, name, incarnation, accuser)
-            return
-        if node.state is not State.ALIVE:
             return
         if name == self._nodes.own_name:
             if not self.leaving:
@@ -212,10 +224,18 @@ class Beliefs:
             self.take_dead(name, node.incarnation, self._nodes.own_name)
 
     def take_dead(self, name: str, incarnation: int, accuser: str) -> None:
-        """Take in that a node is dead; that it left, if it says so itself."""
+        """Take in that a node is dead; that it left, if it says so itself.
+
+        Raises:
+            MalformedMessageError: The incarnation is implausible.
+        """
         node = self._nodes.get(name)
-        if node is None or incarnation < node.incarnation or node.gone:
+        says_so_itself = name == accuser
+        if node is None or incarnation < node.incarnation or not self._nodes.is_in_ring(node):
             return
+        if node.state is State.LEFT or (node.state is State.DEAD and not says_so_itself):
+            return
+        _check_step(name, node.incarnation, incarnation)
         if name == self._nodes.own_name:
             if not self.leaving:
                 self._refute(incarnation)
@@ -223,9 +243,12 @@ class Beliefs:
         self._unsuspect(name)
         self._tell(Type.DEAD, incarnation, name, accuser)
         node.incarnation = incarnation
-        node.state = State.LEFT if name == accuser else State.DEAD
+        node.state = State.LEFT if says_so_itself else State.DEAD
         node.changed_at = self._timers.now
         self._delegate.node_left(node)
+        claim, at = self._claimants.pop(name, (None, _NEVER))
+        if claim is not None and self._timers.now - at <= CLAIM_SECONDS:
+            self._believe(claim, node)
 
     def _unsuspect(self, name: str) -> None:
         suspect = self._suspects.pop(name, None)
@@ -239,3 +262,8 @@ class Beliefs:
 
     def _tell(self, kind: Type, incarnation: int, name: str, accuser: str) -> None:
         self._outbox.broadcasts.add(messages.accusation(kind, incarnation, name, accuser), key=name)
+
+
+def _check_step(name: str, known: int, said: int) -> None:
+    if said > known + MAX_INCARNATION_STEP:
+        raise MalformedMessageError(f"the incarnation {said} of {name!r} is implausibly far above {known}")

@@ -1,16 +1,20 @@
 """Transmit-limited broadcasts: every message leaves a bounded number of times, the news before the well-worn.
 
 A queue picks, as long as they fit: the message sent least often, of those the longest, of those the newest. With a key
-(a node's name), a new message replaces the one before about the same subject.
+(a node's name), a new message replaces the one before about the same subject. A message that fits no packet is refused.
 
 Source: Das, Gupta, Motivala 2002, "SWIM", section 4.1; memberlist ``queue.go``.
 """
 
+import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MAX_QUEUED = 4096
 """Beyond this, what was sent most often is given up: gossip is best effort, memory is not."""
+_GIVEN_UP_AT_ONCE = MAX_QUEUED // 8
+_MAX_PASSED_OVER = 64
+"""Messages too long for what is left of a packet that are looked at before the packet counts as full."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +24,7 @@ class _Item:
     order: int
     finished: Callable[[], None] | None
     transmits: int = field(default=0)
+    gone: bool = field(default=False)
 
     @property
     def rank(self) -> tuple[int, int, int]:
@@ -29,25 +34,54 @@ class _Item:
 class BroadcastQueue:
     """Messages that still have transmits left."""
 
-    def __init__(self, added: Callable[[], None]) -> None:
-        """Start empty; ``added`` is called when there is something to send."""
+    def __init__(self, added: Callable[[], None], max_bytes: int) -> None:
+        """Start empty.
+
+        Args:
+            added: Called when there is something to send.
+            max_bytes: What one packet holds of one message.
+        """
         self._added = added
-        self._items: list[_Item] = []
+        self._max_bytes = max_bytes
+        self._heap: list[tuple[tuple[int, int, int], _Item]] = []
+        self._by_key: dict[str, _Item] = {}
         self._order = 0
+        self._size = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._size
 
-    def add(self, message: bytes, *, key: str | None = None, finished: Callable[[], None] | None = None) -> None:
-        """Queue ``message``; ``finished`` is called when it was sent often enough or was replaced."""
+    def add(self, message: bytes, *, key: str | None = None, finished: Callable[[], None] | None = None) -> bool:
+        """Queue ``message``; return whether it fits a packet, and can be.
+
+        Args:
+            message: Not empty.
+            key: Replaces the message with the same one.
+            finished: Called when it was sent often enough, was replaced, given up or refused.
+        """
         assert message, "an empty part makes older agents exit"
-        if key is not None:
-            self._remove([item for item in self._items if item.key == key])
-        self._items.append(_Item(message, key, self._order, finished))
+        if len(message) > self._max_bytes:
+            _finish([] if finished is None else [_Item(message, key, 0, finished)])
+            return False
+        replaced = self._by_key.get(key) if key is not None else None
+        item = _Item(message, key, self._order, finished)
         self._order += 1
-        if len(self._items) > MAX_QUEUED:
-            self._remove([max(self._items, key=lambda item: item.rank)])
+        if key is not None:
+            self._by_key[key] = item
+        self._push(item)
+        self._size += 1
+        gone = [] if replaced is None else [replaced]
+        self._drop(gone)
+        if self._size > MAX_QUEUED:
+            worn = sorted((item for _, item in self._heap if not item.gone), key=lambda item: item.rank)
+            gone += worn[-_GIVEN_UP_AT_ONCE:]
+            self._drop(worn[-_GIVEN_UP_AT_ONCE:])
+        if len(self._heap) > 2 * self._size + 64:
+            self._heap = [entry for entry in self._heap if not entry[1].gone]
+            heapq.heapify(self._heap)
         self._added()
+        _finish(gone)
+        return True
 
     def take(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]:
         """Return messages for one packet and count one transmit for each.
@@ -58,17 +92,37 @@ class BroadcastQueue:
             transmit_limit: A message sent this often is done.
         """
         taken: list[_Item] = []
-        for item in sorted(self._items, key=lambda item: item.rank):
-            if len(item.message) + overhead_bytes <= limit_bytes:
-                limit_bytes -= len(item.message) + overhead_bytes
-                item.transmits += 1
-                taken.append(item)
-        self._remove([item for item in taken if item.transmits >= transmit_limit])
+        passed_over: list[_Item] = []
+        while self._heap and limit_bytes > overhead_bytes and len(passed_over) < _MAX_PASSED_OVER:
+            item = heapq.heappop(self._heap)[1]
+            if item.gone:
+                continue
+            if len(item.message) + overhead_bytes > limit_bytes:
+                passed_over.append(item)
+                continue
+            limit_bytes -= len(item.message) + overhead_bytes
+            item.transmits += 1
+            taken.append(item)
+        done = [item for item in taken if item.transmits >= transmit_limit]
+        self._drop(done)
+        for item in taken + passed_over:
+            if not item.gone:
+                self._push(item)
+        _finish(done)
         return [item.message for item in taken]
 
-    def _remove(self, gone: list[_Item]) -> None:
+    def _push(self, item: _Item) -> None:
+        heapq.heappush(self._heap, (item.rank, item))  # ranks are unique: items are never compared
+
+    def _drop(self, gone: list[_Item]) -> None:
         for item in gone:
-            self._items.remove(item)
-        for item in gone:
-            if item.finished is not None:
-                item.finished()
+            item.gone = True
+            self._size -= 1
+            if item.key is not None and self._by_key.get(item.key) is item:
+                del self._by_key[item.key]
+
+
+def _finish(gone: list[_Item]) -> None:
+    for item in gone:
+        if item.finished is not None:
+            item.finished()

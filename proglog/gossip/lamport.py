@@ -3,8 +3,12 @@
 Source: Lamport 1978, "Time, Clocks, and the Ordering of Events in a Distributed System"; serf ``lamport.go``.
 """
 
+from proglog.gossip.errors import MalformedMessageError
+
 MAX_LTIME = 2**63 - 1
-"""A clock stops here: a hostile time cannot make it overflow the wire's 64 bits."""
+"""What every implementation can count."""
+MAX_AHEAD = 2**32
+"""A time this far above the own clock was not reached by counting: it is not believed."""
 
 
 class LamportClock:
@@ -21,10 +25,19 @@ class LamportClock:
 
     def increment(self) -> int:
         """Advance by one and return the new time."""
-        self._time = min(self._time + 1, MAX_LTIME)
+        self._time += 1
         return self._time
 
+    def believes(self, other: int) -> bool:
+        """Return whether ``other`` can be a time of the same cluster."""
+        return other <= min(self._time + MAX_AHEAD, MAX_LTIME - MAX_AHEAD)
+
     def witness(self, other: int) -> None:
-        """Be later than ``other``, the time of something received."""
-        if other >= self._time:
-            self._time = min(other + 1, MAX_LTIME)
+        """Be later than ``other``, the time of something received.
+
+        Raises:
+            MalformedMessageError: It is implausibly far ahead.
+        """
+        if not self.believes(other):
+            raise MalformedMessageError(f"the Lamport time {other} is implausibly far ahead of {self._time}")
+        self._time = max(self._time, other + 1)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.wire import decode_tags, printable
 
 Address = tuple[str, int]
 """An IP address as text, and a port."""
@@ -46,9 +47,23 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, slots=True)
+class Former:
+    """An address that a node had: claims from there, not above ``incarnation``, are old news until ``until``."""
+
+    ip: bytes
+    port: int
+    incarnation: int
+    until: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """What the failure detector knows about a name."""
+    """All that is known about a name: one row of the one table.
+
+    The failure detector keeps its state, intents keep theirs; the status that operators see is derived from both and
+    stored nowhere.
+    """
 
     name: str
     """The identity."""
@@ -65,9 +80,22 @@ class Node:
     state: State
     """As last heard."""
     changed_at: float
-    """When the state became so, on this node's clock."""
+    """When the state became so, on the core's own clock."""
     rtt: float | None = None
     """The last direct round trip, seconds."""
+    former: "Former | None" = None
+    """Where it was before it moved here."""
+
+    ltime: int = 0
+    """Lamport time of the last intent about it."""
+    leaving: bool = False
+    """Whether that intent says that it leaves."""
+    prune: bool = False
+    """Whether it is to be forgotten once it is gone."""
+    listed: bool = False
+    """Whether it is a member that operators see; one that was pruned is not."""
+    since: float = 0.0
+    """When the status became so, on the driver's clock."""
 
     @property
     def address(self) -> Address:
@@ -79,9 +107,31 @@ class Node:
         """Dead or left."""
         return self.state in (State.DEAD, State.LEFT)
 
+    @property
+    def status(self) -> Status:
+        """What operators see."""
+        if not self.gone:
+            return Status.LEAVING if self.leaving else Status.ALIVE
+        return Status.LEFT if self.leaving or self.state is State.LEFT else Status.FAILED
+
     def speaks(self, protocol: int) -> bool:
         """Return whether it understands memberlist's ``protocol``."""
         return len(self.versions) >= 2 and self.versions[1] >= protocol
+
+    def snapshot(self) -> "Member":
+        """Return the member as others are shown it."""
+        host, port = self.address
+        return Member(
+            name=printable(self.name),
+            addr=host,
+            port=port,
+            tags={printable(name): printable(value) for name, value in decode_tags(self.meta).items()},
+            status=self.status,
+            incarnation=self.incarnation,
+            status_ltime=self.ltime,
+            rtt_ms=None if self.rtt is None else self.rtt * 1000,
+            since=self.since,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,10 +3,56 @@
 Source: memberlist ``net.go`` (``ping``, ``indirectPingReq``, ``ackResp``, ``nackResp``, ``suspect``, ``alive``, ``dead``).
 """
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
-from proglog.gossip.member import Address, Node, address_of, packed_ip
-from proglog.gossip.wire import Fields, Type, encode
+from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.member import VERSIONS, Address, Node, address_of, packed_ip
+from proglog.gossip.nodes import Nodes
+from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliveClaim:
+    """Somebody says that a node lives."""
+
+    name: str
+    ip: bytes
+    """4 or 16 bytes."""
+    port: int
+    meta: bytes
+    """Encoded tags."""
+    versions: bytes
+    """As in :data:`proglog.gossip.member.VERSIONS`; may be empty."""
+    incarnation: int
+
+    @classmethod
+    def read(cls, fields: Fields, *, name: str, default_port: int) -> Self:
+        """Read it from a message or a record of a full exchange.
+
+        Args:
+            fields: What came.
+            name: Of the field that holds the node's name.
+            default_port: Of a node that tells none.
+
+        Raises:
+            MalformedMessageError: A field is missing its type, out of bounds, or a version that this node cannot speak.
+        """
+        claim = cls(
+            name=fields.text(name),
+            ip=fields.raw("Addr", 16),
+            port=fields.uint("Port", 16) or default_port,
+            meta=fields.raw("Meta", MAX_META_BYTES),
+            versions=fields.raw("Vsn", len(VERSIONS)),
+            incarnation=fields.uint("Incarnation"),
+        )
+        if not claim.name:
+            raise MalformedMessageError("a node without a name")
+        if not _understood(claim.versions):
+            raise MalformedMessageError(
+                f"node {claim.name!r}: its versions {claim.versions.hex(' ')} are not spoken here"
+            )
+        return claim
 
 
 class Sender:
@@ -65,11 +111,31 @@ def accusation(kind: Type, incarnation: int, name: str, accuser: str) -> bytes:
     return encode(kind, {"Incarnation": incarnation, "Node": name, "From": accuser})
 
 
-def reply_address(fields: Fields, source: Address) -> Address:
-    """Return where a ping wants its answer: what it says itself, else where it came from.
+def reply_address(fields: Fields, source: Address, nodes: Nodes) -> Address:
+    """Return where a ping is answered: at the member's address that it gives, else where it came from.
+
+    A stranger cannot have a third party answered to.
 
     Raises:
-        MalformedMessageError: It says an address that is none.
+        MalformedMessageError: It gives an address that is none.
     """
     ip = fields.raw("SourceAddr", 16)
-    return address_of(ip, fields.uint("SourcePort", 16)) if ip else source
+    given = address_of(ip, fields.uint("SourcePort", 16)) if ip else source
+    return given if nodes.member_at(given) else source
+
+
+def _understood(versions: bytes) -> bool:
+    """Return whether a node of ``versions`` and this one understand each other; an old node tells none.
+
+    Passed on, others would make every full exchange fail between all stock agents that heard of it, or end them.
+    """
+    if not versions:
+        return True
+    if len(versions) != len(VERSIONS):
+        return False
+    return all(
+        0 < versions[low] <= min(versions[current], VERSIONS[current])
+        and max(versions[current], VERSIONS[current]) <= versions[high]
+        and VERSIONS[low] <= versions[current] <= VERSIONS[high]
+        for low, high, current in ((0, 1, 2), (3, 4, 5))
+    )

@@ -1,8 +1,9 @@
-"""The nodes that are known, and the ring along which they are probed.
+"""The one table: who is known, at which addresses, and the ring along which they are probed.
 
 A new node takes a random place in the ring, and each round has another order: every node is probed once a round, so that
 a failure is noticed within a bounded time, and neighbours do not stay neighbours. At the end of a round, nodes that are
-gone for so long that everybody has heard it are forgotten.
+gone for so long that everybody has heard it leave the ring: the failure detector knows them no more, and any claim about
+them is news. They stay in the table as members that failed or left until these are reaped.
 
 Source: SWIM, section 4.3; memberlist ``state.go`` (``resetNodes``).
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from proglog.gossip.config import GossipConfig, retransmit_limit
-from proglog.gossip.member import Node
+from proglog.gossip.member import Address, Former, Node
 from proglog.gossip.timers import Timers
 
 MAX_TOLD_IN_PERSON = 64
@@ -20,21 +21,32 @@ MAX_TOLD_IN_PERSON = 64
 class Nodes:
     """One node's table of all nodes, itself included."""
 
-    def __init__(self, own_name: str, config: GossipConfig, random: Random, timers: Timers) -> None:
-        """Start empty."""
+    def __init__(
+        self, own_name: str, config: GossipConfig, random: Random, timers: Timers, forgotten: Callable[[Node], None]
+    ) -> None:
+        """Start empty; ``forgotten`` is called with a member that had to make room for another."""
         self.own_name = own_name
         self._config = config
         self._random = random
         self._timers = timers
+        self._forgotten = forgotten
         self._by_name: dict[str, Node] = {}
+        self._by_address: dict[Address, dict[str, None]] = {}
         self._ring: list[str] = []
+        self._in_ring: dict[str, None] = {}
         self._next = 0
 
     def __len__(self) -> int:
-        return len(self._by_name)
+        """How many the failure detector knows: what its formulas count."""
+        return len(self._in_ring)
 
     def __iter__(self) -> Iterator[Node]:
-        return iter(self._by_name.values())
+        """Those that the failure detector knows."""
+        return iter([self._by_name[name] for name in self._in_ring])
+
+    def members(self) -> list[Node]:
+        """Return the nodes that operators see, by name."""
+        return sorted((node for node in self._by_name.values() if node.listed), key=lambda node: node.name)
 
     @property
     def own(self) -> Node:
@@ -42,23 +54,63 @@ class Nodes:
         return self._by_name[self.own_name]
 
     @property
-    def is_full(self) -> bool:
-        """Whether one more would be one too many."""
-        return len(self._by_name) >= self._config.max_nodes
-
-    @property
     def transmit_limit(self) -> int:
         """How often a message is sent among so many."""
-        return retransmit_limit(self._config.retransmit_mult, len(self._by_name))
+        return retransmit_limit(self._config.retransmit_mult, len(self))
 
     def get(self, name: str) -> Node | None:
-        """Return the node of that name, if it is known."""
+        """Return the node of that name, if there ever was one and it was not forgotten."""
         return self._by_name.get(name)
+
+    def is_in_ring(self, node: Node) -> bool:
+        """Return whether the failure detector knows it."""
+        return node.name in self._in_ring
+
+    def member_at(self, address: Address) -> Node | None:
+        """Return a node at ``address`` that is not gone."""
+        names = self._by_address.get(address, ())
+        return next((self._by_name[name] for name in names if not self._by_name[name].gone), None)
+
+    def has_room(self) -> bool:
+        """Return whether one more name can be known; whoever is gone longest makes room."""
+        if len(self._by_name) < self._config.max_nodes:
+            return True
+        old = [node for name, node in self._by_name.items() if name not in self._in_ring]
+        if not old:
+            return False
+        node = min(old, key=lambda node: node.changed_at)
+        self.remove(node)
+        self._forgotten(node)
+        return True
 
     def add(self, node: Node) -> None:
         """Know ``node`` from now on, and probe it."""
         self._by_name[node.name] = node
-        self._ring.insert(self._random.randint(0, len(self._ring)), node.name)
+        self._by_address.setdefault(node.address, {})[node.name] = None
+        if node.name not in self._in_ring:
+            self._in_ring[node.name] = None
+            self._ring.insert(self._random.randint(0, len(self._ring)), node.name)
+
+    def move(self, node: Node, ip: bytes, port: int) -> None:
+        """Take in that ``node`` is at another address."""
+        self._leave_address(node)
+        until = self._timers.now + self._config.gossip_to_the_dead
+        node.former = Former(node.ip, node.port, node.incarnation, until)
+        node.ip, node.port = ip, port
+        self._by_address.setdefault(node.address, {})[node.name] = None
+
+    def unlist(self, node: Node) -> None:
+        """Show it to nobody any more; the failure detector may go on knowing that it is gone."""
+        node.listed = False
+        if node.name not in self._in_ring:
+            self.remove(node)
+
+    def remove(self, node: Node) -> None:
+        """Forget that it ever was."""
+        del self._by_name[node.name]
+        self._leave_address(node)
+        if self._in_ring.pop(node.name, self) is not self:
+            self._ring.remove(node.name)
 
     def others_alive(self) -> list[Node]:
         """Return the nodes that are not this one, and not gone."""
@@ -89,9 +141,18 @@ class Nodes:
         return None
 
     def _wrap(self) -> None:
-        """Forget those long gone, and go round in another order."""
-        for name in [node.name for node in self if node.name != self.own_name and self.is_long_gone(node)]:
-            del self._by_name[name]
-            self._ring.remove(name)
+        """Let go of those long gone, and go round in another order."""
+        for node in [node for node in self if node.name != self.own_name and self.is_long_gone(node)]:
+            del self._in_ring[node.name]
+            node.incarnation, node.former = 0, None
+            if not node.listed:
+                self.remove(node)
+        self._ring = list(self._in_ring)
         self._random.shuffle(self._ring)
         self._next = 0
+
+    def _leave_address(self, node: Node) -> None:
+        names = self._by_address.get(node.address, {})
+        names.pop(node.name, None)
+        if not names:
+            self._by_address.pop(node.address, None)

@@ -18,12 +18,16 @@ from proglog.gossip.keyring import NONCE_BYTES, OVERHEAD_BYTES, Keyring
 from proglog.gossip.member import Address, Node, State
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.timers import Timer, Timers
-from proglog.gossip.wire import Type
+from proglog.gossip.wire import Type, printable
 
 MAX_SEQUENCE = (1 << 32) - 1
+MAX_ERROR_BYTES = 64 * 1024
+MAX_ERROR_CHARS = 300
+"""Of what a peer says was wrong: the rest is left out."""
 _MAX_PARTS = 254
 _PART_OVERHEAD = 2
 _COMPOUND_OVERHEAD = 2
+_USER_OVERHEAD = _PART_OVERHEAD + 1
 
 Replied = Callable[[StreamMessage | None, str], None]
 """Gets the reply on a stream, or why there is none."""
@@ -52,11 +56,11 @@ class Outbox:
         delegate: Delegate,
     ) -> None:
         """Start empty. ``random`` makes nonces: the system's in production."""
-        self.broadcasts = BroadcastQueue(self.arm_gossip)
-        """What everybody is to hear about nodes; the layer above keeps queues of its own."""
         self._nodes = nodes
         self._config = config
         self._keyring = keyring
+        self.broadcasts = BroadcastQueue(self.arm_gossip, self._room([]) - _PART_OVERHEAD)
+        """What everybody is to hear about nodes; the layer above keeps queues of its own."""
         self._random = random
         self._timers = timers
         self._delegate = delegate
@@ -72,6 +76,10 @@ class Outbox:
         self._sequence = self._sequence % MAX_SEQUENCE + 1
         return self._sequence
 
+    def user_queue(self) -> BroadcastQueue:
+        """Return a queue for messages of the layer above: no longer than a packet holds."""
+        return BroadcastQueue(self.arm_gossip, self._room([]) - _USER_OVERHEAD)
+
     # Datagrams
 
     def send(self, messages: list[bytes], node: Node) -> None:
@@ -79,8 +87,12 @@ class Outbox:
         self._pack(messages, node.address, crc=node.speaks(5))
 
     def send_with_gossip(self, messages: list[bytes], address: Address) -> None:
-        """Send, and fill what is left of the packet with broadcasts."""
-        self._pack(messages + self._take_gossip(self._room(messages)), address, crc=False)
+        """Send, and fill what is left of the packet with broadcasts, if a member is at ``address``.
+
+        A stranger gets no gossip: its pings would use up what members are to hear.
+        """
+        gossip = self._take_gossip(self._room(messages)) if self._nodes.member_at(address) else []
+        self._pack(messages + gossip, address, crc=False)
 
     def send_plain(self, message: bytes, address: Address) -> None:
         """Send one message to an address of which nothing else is known."""
@@ -118,7 +130,7 @@ class Outbox:
         limit = self._nodes.transmit_limit
         messages = self.broadcasts.take(room, _PART_OVERHEAD, limit)
         room -= sum(len(message) + _PART_OVERHEAD for message in messages)
-        user = self._delegate.take_broadcasts(room, _PART_OVERHEAD + 1, limit)
+        user = self._delegate.take_broadcasts(room, _USER_OVERHEAD, limit)
         return (messages + [bytes((Type.USER,)) + message for message in user])[:_MAX_PARTS]
 
     def _room(self, messages: list[bytes]) -> int:
@@ -153,13 +165,14 @@ class Outbox:
         reply = self._replies.pop(stream_id, None)
         if reply is None:
             return
-        if message.kind == Type.ERROR:
-            reply(None, message.fields.text("Error"))
-            return
         try:
-            reply(message, "")
+            error = message.fields.text("Error", MAX_ERROR_BYTES)[:MAX_ERROR_CHARS]
+            if message.kind == Type.ERROR:
+                reply(None, f"refused: {printable(error)}")
+            else:
+                reply(message, "")
         except MalformedMessageError as exc:
-            reply(None, f"full exchange refused: {exc}")
+            reply(None, f"the reply makes no sense: {exc}")
 
     def stream_failed(self, stream_id: int, reason: str) -> None:
         """Tell who asked that the stream came to nothing."""

@@ -14,13 +14,14 @@ Source: SWIM, section 3.1; Lifeguard, section 4.1; memberlist ``state.go`` (``pr
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proglog.gossip import messages
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.delegate import Delegate
+from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.member import Address, Node, State, address_of
 from proglog.gossip.messages import Sender
@@ -32,18 +33,22 @@ from proglog.gossip.wire import Fields, Type
 MAX_FORWARDED = 256
 """Pings sent for others and not answered yet."""
 _MIN_TCP_TIMEOUT = 0.1
+_NACK_AFTER = 0.8
+"""Of the probe timeout: at the whole of it, a nack would come as the asker's round ends, and count for nothing."""
 
 
 @dataclass(slots=True, eq=False)
 class _Round:
     sequence: int
     node: Node
+    incarnation: int
+    """Of the node when it was pinged: that one did not answer, not one that it raised since."""
     started: float
     ends: float
     asked_others: bool = False
     tcp_answered: bool = False
     nacks_expected: int = 0
-    nacks: int = 0
+    nacks: dict[Address, None] = field(default_factory=dict)
 
 
 class Prober:
@@ -77,7 +82,7 @@ class Prober:
         if node is None:
             return
         budget, now = self._awareness.scale(self._config.probe_interval), self._timers.now
-        round_ = self._round = _Round(self._outbox.next_sequence(), node, now, now + budget)
+        round_ = self._round = _Round(self._outbox.next_sequence(), node, node.incarnation, now, now + budget)
         ping = self._sender.ping(round_.sequence, node.name)
         if node.state is State.SUSPECT:
             # The suspect hears of it together with the ping, and can refute at once.
@@ -98,10 +103,10 @@ class Prober:
             round_.node.rtt = self._timers.now - round_.started
             self._delegate.measured(round_.node, round_.node.rtt, payload)
 
-    def take_nack(self, sequence: int) -> None:
-        """Count a helper that is there."""
+    def take_nack(self, sequence: int, source: Address) -> None:
+        """Count a helper that is there, once."""
         if self._round is not None and self._round.sequence == sequence:
-            self._round.nacks += 1
+            self._round.nacks[source] = None
 
     def _ask_others(self, round_: _Round) -> None:
         if self._round is not round_:
@@ -134,31 +139,35 @@ class Prober:
         if round_.tcp_answered:
             self._delegate.ignored(f"{node.name!r} answers over TCP but not over UDP", node.address)
             return
-        self._awareness.apply(round_.nacks_expected - round_.nacks if round_.nacks_expected else 1)
-        self._beliefs.accuse(node.name, node.incarnation, self._sender.name)
+        missing = max(0, round_.nacks_expected - len(round_.nacks))
+        self._awareness.apply(missing if round_.nacks_expected else 1)
+        self._beliefs.accuse(node.name, round_.incarnation, self._sender.name)
 
 
 class Helper:
     """Pings nodes for others that get no answer from them, and passes the answer on."""
 
-    def __init__(self, sender: Sender, outbox: Outbox, config: GossipConfig, timers: Timers) -> None:
+    def __init__(self, sender: Sender, nodes: Nodes, outbox: Outbox, config: GossipConfig, timers: Timers) -> None:
         """Nobody has asked yet."""
         self._sender = sender
+        self._nodes = nodes
         self._outbox = outbox
         self._config = config
         self._timers = timers
         self._forwarded: dict[int, Callable[[], None]] = {}
 
     def take_request(self, request: Fields, source: Address) -> None:
-        """Ping whom the request names.
+        """Ping the member whom the request names.
 
         Raises:
-            MalformedMessageError: It makes no sense.
+            MalformedMessageError: It makes no sense, or asks to ping where no member is.
         """
+        asked, reply_to = request.uint("SeqNo"), messages.reply_address(request, source, self._nodes)
+        target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
+        if self._nodes.member_at(target) is None:
+            raise MalformedMessageError("an indirect ping of an address at which no member is known")
         if len(self._forwarded) >= MAX_FORWARDED:
             return
-        asked, reply_to = request.uint("SeqNo"), messages.reply_address(request, source)
-        target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
         sequence = self._outbox.next_sequence()
 
         def answered() -> None:
@@ -170,7 +179,7 @@ class Helper:
                 self._outbox.send_with_gossip([messages.nack(asked)], reply_to)
 
         self._forwarded[sequence] = answered
-        silence = self._timers.after(self._config.probe_timeout, silent)
+        silence = self._timers.after(self._config.probe_timeout * _NACK_AFTER, silent)
         self._outbox.send_plain(self._sender.ping(sequence, request.text("Node")), target)
 
     def take_ack(self, sequence: int) -> bool:

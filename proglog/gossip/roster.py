@@ -1,175 +1,167 @@
-"""Who is in the cluster as Serf sees it: each member's status, and the intents that decide between *left* and *failed*.
+"""What intents make of the table of nodes: who leaves, who left, who only failed.
 
 ::
 
                  leave intent                gone
       alive -----------------> leaving -----------------> left
         |  ^                      |                         ^
-        |  '----- join intent ----'                         | leave intent
+        |  '----- join intent ----'                         | leave intent, or a list that says so
         |                      gone                         |
         '-------------------------------------------------> failed
 
-An intent counts when its Lamport time is above the member's. One about a node that is not known yet waits for it.
-A pure table: times are given, changes are told. Source: serf ``serf.go``.
+An intent counts when its Lamport time is above the member's; of two with the same time the join, so that all decide
+alike. One about a node that is not known yet waits for it. The statuses are not stored: a node's follows from its state
+and its last intent. What others list in a full exchange is hearsay: it makes *left* of *failed*, and nothing else, since
+who is alive speaks for itself. Source: serf ``serf.go``.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEventKind
 from proglog.gossip.lamport import LamportClock
-from proglog.gossip.member import Member, Node, Status
-from proglog.gossip.wire import SerfType, decode_tags, printable
+from proglog.gossip.member import Node, Status
+from proglog.gossip.nodes import Nodes
+from proglog.gossip.serf_messages import Intent
+from proglog.gossip.timers import Timers
 
 MAX_INTENTS = 4096
 """Intents about nodes that are not known yet."""
 
 
-@dataclass(slots=True)
-class Entry:
-    """A member."""
-
-    node: Node
-    status: Status
-    ltime: int
-    """Lamport time of the last intent about it."""
-    since: float
-    """When it got its status."""
-
-    def snapshot(self) -> Member:
-        """Return the member as others are shown it."""
-        node = self.node
-        host, port = node.address
-        return Member(
-            name=printable(node.name),
-            addr=host,
-            port=port,
-            tags={printable(name): printable(value) for name, value in decode_tags(node.meta).items()},
-            status=self.status,
-            incarnation=node.incarnation,
-            status_ltime=self.ltime,
-            rtt_ms=None if node.rtt is None else node.rtt * 1000,
-            since=self.since,
-        )
-
-
 class Roster:
-    """The members by name."""
+    """Takes intents in, and tells what becomes of members."""
 
-    def __init__(self, name: str, clock: LamportClock, tell: Callable[[MemberEventKind, Entry], None]) -> None:
-        """Start with nobody.
+    def __init__(
+        self, nodes: Nodes, clock: LamportClock, timers: Timers, tell: Callable[[MemberEventKind, Node], None]
+    ) -> None:
+        """Know of no intent.
 
         Args:
-            name: This node's.
+            nodes: The table.
             clock: Of intents: it witnesses every one.
+            timers: The clock.
             tell: Called for each change that others should hear of.
         """
-        self._name = name
+        self._nodes = nodes
         self._clock = clock
+        self._timers = timers
         self._tell = tell
-        self._entries: dict[str, Entry] = {}
-        self._intents: dict[str, tuple[SerfType, int, float]] = {}
+        self._intents: dict[str, tuple[Intent, float]] = {}
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[Node]:
         """All members, by name."""
-        return iter([self._entries[name] for name in sorted(self._entries)])
+        return iter(self._nodes.members())
 
-    def get(self, name: str) -> Entry | None:
+    def get(self, name: str) -> Node | None:
         """Return a member by the name it goes by on the wire."""
-        return self._entries.get(name)
+        node = self._nodes.get(name)
+        return node if node is not None and node.listed else None
 
     # What SWIM found
 
-    def joined(self, node: Node, now: float) -> None:
-        """A node is alive that was not."""
-        entry = self._entries.get(node.name)
-        if entry is None:
-            entry = self._entries[node.name] = Entry(node, Status.ALIVE, 0, now)
-        entry.node, entry.status, entry.since = node, Status.ALIVE, now
-        kind, ltime, _ = self._intents.pop(node.name, (SerfType.JOIN, 0, 0.0))
-        if ltime > entry.ltime:
-            entry.ltime = ltime
-            if kind is SerfType.LEAVE:
-                entry.status = Status.LEAVING
-        self._tell(MemberEventKind.JOIN, entry)
+    def joined(self, node: Node) -> None:
+        """A node is alive that was not: whatever was said of its earlier life is over."""
+        node.leaving = node.prune = False
+        node.listed, node.since = True, self._timers.outside
+        intent, _ = self._intents.pop(node.name, (None, 0.0))
+        if intent is not None and intent.ltime > node.ltime:
+            self._apply(intent, node)
+        self._tell(MemberEventKind.JOIN, node)
 
-    def gone(self, node: Node, now: float) -> None:
+    def gone(self, node: Node) -> None:
         """A node is dead, or says that it is gone."""
-        entry = self._entries.get(node.name)
-        if entry is None:
+        if not node.listed:
             return
-        entry.node, entry.since = node, now
-        if entry.status is Status.LEAVING:
-            entry.status = Status.LEFT
-            self._tell(MemberEventKind.LEAVE, entry)
-        elif entry.status is Status.ALIVE:
-            entry.status = Status.FAILED
-            self._tell(MemberEventKind.FAILED, entry)
+        node.since = self._timers.outside
+        self._tell(MemberEventKind.LEAVE if node.status is Status.LEFT else MemberEventKind.FAILED, node)
+        if node.prune and node.status is Status.LEFT:
+            self.forget(node)
 
     def updated(self, node: Node) -> None:
         """A node changed its tags."""
-        entry = self._entries.get(node.name)
-        if entry is not None:
-            entry.node = node
-            self._tell(MemberEventKind.UPDATE, entry)
+        self._tell(MemberEventKind.UPDATE, node)
 
     # What is said
 
-    def is_news(self, name: str, ltime: int) -> bool:
-        """Return whether an intent of ``ltime`` about a member that is known would count."""
-        entry = self._entries.get(name)
-        return entry is not None and ltime > entry.ltime
-
-    def hear_join(self, name: str, ltime: int, now: float) -> bool:
-        """Take in a join intent; return whether it was news."""
-        self._clock.witness(ltime)
-        entry = self._entries.get(name)
-        if entry is None:
-            return self._keep(SerfType.JOIN, name, ltime, now)
-        if ltime <= entry.ltime:
+    def is_news(self, intent: Intent) -> bool:
+        """Return whether an intent about a member that is known would count."""
+        node = self._nodes.get(intent.name)
+        if node is None:
             return False
-        entry.ltime = ltime
-        if entry.status is Status.LEAVING and name != self._name:
-            entry.status, entry.since = Status.ALIVE, now
+        return intent.ltime > node.ltime or (intent.ltime == node.ltime and node.leaving and not intent.leaving)
+
+    def hear(self, intent: Intent) -> bool:
+        """Take in an intent; return whether it was news.
+
+        Raises:
+            MalformedMessageError: Its time is implausible.
+        """
+        self._clock.witness(intent.ltime)
+        node = self._nodes.get(intent.name)
+        if node is None:
+            return self._keep(intent)
+        if not self.is_news(intent):
+            return False
+        before = node.status
+        self._apply(intent, node)
+        if node.status is not before:
+            node.since = self._timers.outside
+            if node.status is Status.LEFT and node.listed:
+                self._tell(MemberEventKind.LEAVE, node)
+        if node.prune and node.status is Status.LEFT and node.listed:
+            self.forget(node)
         return True
 
-    def hear_leave(self, name: str, ltime: int, now: float, *, prune: bool) -> bool:
-        """Take in a leave intent; return whether it was news."""
-        self._clock.witness(ltime)
-        entry = self._entries.get(name)
-        if entry is None:
-            return self._keep(SerfType.LEAVE, name, ltime, now)
-        if ltime <= entry.ltime:
-            return False
-        entry.ltime = ltime
-        if entry.status is Status.ALIVE:
-            entry.status, entry.since = Status.LEAVING, now
-        elif entry.status is Status.FAILED:
-            entry.status, entry.since = Status.LEFT, now
-            self._tell(MemberEventKind.LEAVE, entry)
-        if prune and name != self._name and entry.status in (Status.LEFT, Status.FAILED):
-            self._forget(entry)
-        return True
+    def hear_list(self, ltimes: Mapping[str, int], left: tuple[str, ...]) -> None:
+        """Take in the times and departures of a full exchange, but for this node's own."""
+        for name, ltime in ltimes.items():
+            node = self._nodes.get(name)
+            # One below: the intent of that time is still news, and older ones are not.
+            if node is not None and not node.leaving and name != self._nodes.own_name and self._clock.believes(ltime):
+                node.ltime = max(node.ltime, ltime - 1)
+        for name in left:
+            node, ltime = self.get(name), ltimes.get(name, 0)
+            if (
+                node is None
+                or node.status is not Status.FAILED
+                or ltime < node.ltime
+                or not self._clock.believes(ltime)
+            ):
+                continue
+            node.ltime, node.leaving, node.since = ltime, True, self._timers.outside
+            self._tell(MemberEventKind.LEAVE, node)
 
-    def _keep(self, kind: SerfType, name: str, ltime: int, now: float) -> bool:
-        known = self._intents.get(name)
-        if (known is not None and known[1] >= ltime) or len(self._intents) >= MAX_INTENTS:
+    def _apply(self, intent: Intent, node: Node) -> None:
+        node.ltime = intent.ltime
+        if intent.leaving:
+            node.leaving = True
+            node.prune = node.prune or (intent.prune and node.name != self._nodes.own_name)
+        elif not node.gone:
+            node.leaving = node.prune = False
+
+    def _keep(self, intent: Intent) -> bool:
+        known, _ = self._intents.get(intent.name, (None, 0.0))
+        if known is None and len(self._intents) >= MAX_INTENTS:
             return False
-        self._intents[name] = (kind, ltime, now)
+        if known is not None and (known.ltime, not known.leaving) >= (intent.ltime, not intent.leaving):
+            return False
+        self._intents[intent.name] = intent, self._timers.now
         return True
 
     # What is forgotten
 
-    def reap(self, config: GossipConfig, now: float) -> None:
+    def reap(self, config: GossipConfig) -> None:
         """Forget who failed or left long ago, and intents that nobody came for."""
-        for entry in list(self._entries.values()):
-            limit = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}.get(entry.status)
-            if limit is not None and now - entry.since > limit and entry.node.name != self._name:
-                self._forget(entry)
-        horizon = now - config.recent_intent_timeout
-        self._intents = {name: intent for name, intent in self._intents.items() if intent[2] > horizon}
+        limits = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}
+        for node in self:
+            limit = limits.get(node.status)
+            if limit is not None and self._timers.outside - node.since > limit and node.name != self._nodes.own_name:
+                self.forget(node)
+        horizon = self._timers.now - config.recent_intent_timeout
+        self._intents = {name: kept for name, kept in self._intents.items() if kept[1] > horizon}
 
-    def _forget(self, entry: Entry) -> None:
-        del self._entries[entry.node.name]
-        self._tell(MemberEventKind.REAP, entry)
+    def forget(self, node: Node) -> None:
+        """Show a member no more."""
+        self._nodes.unlist(node)
+        self._tell(MemberEventKind.REAP, node)

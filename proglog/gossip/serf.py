@@ -1,20 +1,20 @@
 """Serf above SWIM: members with tags and a status, graceful leaving, user events, queries, forgetting.
 
-What turns a departure into *left* is an intent, gossiped before the node goes; without one it is *failed*. Intents and
-events carry Lamport times, so that old news is known as such::
+What turns a departure into *left* is an intent, gossiped before the node goes, or its own word that it is gone; without
+both it is *failed*. Intents and events carry Lamport times, so that old news is known as such::
 
-    Serf.join, leave, set_tags, receive_datagram, answer_stream, handle_timer  -->  datagrams, streams, events
+    receive_datagram, answer_stream, stream_answered, handle_timer, join, leave, ...  -->  datagrams, streams, events
 
-A pure state machine, as :mod:`proglog.gossip.swim` below it. Source: serf ``serf.go``, ``delegate.go``; the tables of
-docs/concepts/gossip.md.
+Every entry takes ``now`` and begins with the clock, which finds out whether this process stood still; nothing in here
+can be reached around it. A pure state machine, as :mod:`proglog.gossip.swim` below it. Source: serf ``serf.go``,
+``delegate.go``; the tables of docs/concepts/gossip.md.
 """
 
 from collections.abc import Mapping
 from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
-from proglog.gossip.answering import FLAG_NO_BROADCAST, MAX_EVENT_BYTES, Answering
-from proglog.gossip.broadcasts import BroadcastQueue
+from proglog.gossip.answering import FLAG_NO_BROADCAST, Answering
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
@@ -34,19 +34,10 @@ from proglog.gossip.lamport import LamportClock
 from proglog.gossip.member import Address, Member, Node, Status
 from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.recent import Recent
-from proglog.gossip.roster import Entry, Roster
+from proglog.gossip.roster import Roster
+from proglog.gossip.serf_messages import Intent, Query, SerfState, UserEvent
 from proglog.gossip.swim import Swim
-from proglog.gossip.wire import (
-    Fields,
-    SerfType,
-    Type,
-    decode,
-    encode,
-    encode_map,
-    encode_tags,
-    names_in,
-    printable,
-)
+from proglog.gossip.wire import SerfType, Type, decode, encode, encode_map, encode_tags, printable
 
 MAX_EVENTS = 4096
 """Undelivered events; beyond, diagnostics are dropped first."""
@@ -83,7 +74,6 @@ class Serf:
         self._config = config
         self._random = random
         self._clock, self._event_clock, self._query_clock = LamportClock(), LamportClock(), LamportClock()
-        self._roster = Roster(name, self._clock, self._tell_member)
         self._events: list[Event] = []
         self._recent_events, self._recent_queries = Recent(), Recent()
         self._calls = 0
@@ -99,6 +89,7 @@ class Serf:
             now=now,
         )
         self._timers = self._swim.timers
+        self._roster = Roster(self._swim.nodes, self._clock, self._timers, self._tell_member)
         self._answering = Answering(
             name,
             self._roster,
@@ -108,21 +99,21 @@ class Serf:
             self._swim.outbox,
             lambda operation: self._tell(KeyringChanged(operation=operation)),
         )
-        self._intent_queue, self._query_queue, self._event_queue = (
-            BroadcastQueue(self._swim.outbox.arm_gossip) for _ in range(3)
-        )
+        self._intent_queue, self._query_queue, self._event_queue = (self._swim.outbox.user_queue() for _ in range(3))
 
     # Driving
 
     def start(self, now: float) -> None:
         """Announce this node, and begin to probe and gossip."""
-        self._swim.start(now)
+        self._timers.advance(now)
+        self._swim.start()
         self._timers.after(self._config.reap_interval, self._reap)
         self._timers.after(self._random.uniform(0, self._config.reconnect_interval), self._reconnect)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram in; never raises."""
-        self._swim.receive_datagram(data, source, now)
+        self._timers.advance(now)
+        self._swim.receive_datagram(data, source)
 
     def answer_stream(self, message: StreamMessage, now: float) -> bytes | None:
         """Return the reply to a request on a stream; ``None``: close it.
@@ -130,19 +121,23 @@ class Serf:
         Raises:
             MalformedMessageError: The request makes no sense.
         """
-        return self._swim.answer_stream(message, now)
+        self._timers.advance(now)
+        return self._swim.answer_stream(message)
 
     def stream_answered(self, stream_id: int, message: StreamMessage, now: float) -> None:
         """Take in the reply on a stream of :meth:`streams_to_open`."""
-        self._swim.stream_answered(stream_id, message, now)
+        self._timers.advance(now)
+        self._swim.outbox.stream_answered(stream_id, message)
 
     def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
         """A stream of :meth:`streams_to_open` came to nothing."""
-        self._swim.stream_failed(stream_id, reason, now)
+        self._timers.advance(now)
+        self._swim.outbox.stream_failed(stream_id, reason)
 
     def handle_timer(self, now: float) -> None:
         """Run what is due, after all datagrams that had arrived were taken in."""
-        self._swim.handle_timer(now)
+        self._timers.advance(now)
+        self._timers.run_due()
 
     def next_deadline(self) -> float | None:
         """Return when :meth:`handle_timer` wants to be called."""
@@ -167,8 +162,9 @@ class Serf:
 
     # Acting
 
-    def join(self, address: Address) -> int:
+    def join(self, address: Address, now: float) -> int:
         """Exchange states with the node at ``address``; a :class:`JoinFinished` with the returned number says how."""
+        self._timers.advance(now)
         self._calls += 1
         call_id = self._calls
 
@@ -180,24 +176,25 @@ class Serf:
         self._swim.exchange.join(address, finished)
         return call_id
 
-    def set_tags(self, tags: Mapping[str, str]) -> None:
+    def set_tags(self, tags: Mapping[str, str], now: float) -> None:
         """Tell everybody this node's new tags.
 
         Raises:
             MalformedMessageError: They need more than 512 bytes.
         """
+        self._timers.advance(now)
         meta = encode_tags(tags)
         self.tags = dict(tags)
         self._swim.beliefs.update_meta(meta)
 
-    def leave(self) -> None:
+    def leave(self, now: float) -> None:
         """Leave on purpose; a :class:`LeaveFinished` says when everybody had time to hear it. Idempotent."""
+        self._timers.advance(now)
         if self._leaving:
             return
         self._leaving = True
-        ltime = self._clock.time
-        self._clock.increment()
-        self._take_leave_intent(self.name, ltime, prune=False)
+        intent = Intent(self.name, self._clock.increment(), leaving=True)
+        self._take_intent(intent)
         self._swim.beliefs.leaving = True
         steps = {"intent": False}
 
@@ -211,13 +208,13 @@ class Serf:
         if not self._swim.nodes.others_alive():
             said_intent()
             return
-        message = encode(SerfType.LEAVE, {"LTime": ltime, "Node": self.name, "Prune": False})
+        message = intent.encode()
         # Overtaken by the departure that follows, the intent would let it pass for a failure for a moment.
         for node in self._swim.nodes.told_in_person():
             self._swim.outbox.send_user(message, node.address)
-        self._intent_queue.add(message, finished=said_intent)
+        self._intent_queue.add(message, key=self.name, finished=said_intent)
 
-    def force_leave(self, name: str, *, prune: bool) -> None:
+    def force_leave(self, name: str, now: float, *, prune: bool) -> None:
         """Tell everybody that a member that failed has left for good; with ``prune``, to forget it at once.
 
         A member that hears it and lives says so: it stays.
@@ -226,17 +223,17 @@ class Serf:
             NotFoundError: Nobody of that name is known.
             PreconditionError: It is this node, or not gone.
         """
-        entry = next((entry for entry in self._roster if printable(entry.node.name) == name), None)
-        if entry is None:
+        self._timers.advance(now)
+        node = next((node for node in self._roster if printable(node.name) == name), None)
+        if node is None:
             raise NotFoundError(f"there is no member {name!r}: `members` lists those that are known")
-        if entry.node.name == self.name or entry.status not in (Status.FAILED, Status.LEFT):
+        if node.name == self.name or node.status not in (Status.FAILED, Status.LEFT):
             raise PreconditionError(
-                f"{name!r} is {entry.status.value}: only a member that failed or left can be removed; stop it first"
+                f"{name!r} is {node.status.value}: only a member that failed or left can be removed; stop it first"
             )
-        ltime = self._clock.time
-        self._clock.increment()
-        self._roster.hear_leave(entry.node.name, ltime, self._timers.now, prune=prune)
-        self._intent_queue.add(encode(SerfType.LEAVE, {"LTime": ltime, "Node": entry.node.name, "Prune": prune}))
+        intent = Intent(node.name, self._clock.increment(), leaving=True, prune=prune)
+        self._roster.hear(intent)
+        self._intent_queue.add(intent.encode(), key=intent.name)
 
     def _say_dead(self) -> None:
         alone = not self._swim.nodes.others_alive()
@@ -255,27 +252,31 @@ class Serf:
 
     def members(self) -> list[Member]:
         """Return the members at this moment, this node included, by name."""
-        return [entry.snapshot() for entry in self._roster]
+        return [node.snapshot() for node in self._roster]
 
     # What SWIM tells
 
     def node_joined(self, node: Node) -> None:
         """A node is alive that was not."""
-        self._roster.joined(node, self._timers.now)
+        self._roster.joined(node)
 
     def node_left(self, node: Node) -> None:
         """A node is dead, or says that it is gone."""
-        self._roster.gone(node, self._timers.now)
+        self._roster.gone(node)
 
     def node_updated(self, node: Node) -> None:
         """A node changed its tags."""
         self._roster.updated(node)
 
+    def node_forgotten(self, node: Node) -> None:
+        """A member that was gone made room for another."""
+        self._tell_member(MemberEventKind.REAP, node)
+
     def node_conflict(self, name: str, address: Address) -> None:
         """Somebody claims a known name at another address."""
         self._tell(NameConflict(name=printable(name), address=address, local=name == self.name))
 
-    def user_message(self, data: bytes) -> None:
+    def user_message(self, data: bytes, source: Address | None) -> None:
         """Take in a Serf message.
 
         Raises:
@@ -284,27 +285,22 @@ class Serf:
         if not data:
             raise MalformedMessageError("an empty user message")
         kind, body = data[0], data[1:]
-        if kind == SerfType.RELAY:
-            self._answering.relay(body)
-            return
-        if kind == SerfType.QUERY_RESPONSE:
-            return  # this node asks no queries
-        fields = decode(body)
         match kind:
-            case SerfType.JOIN:
-                if self._roster.hear_join(fields.text("Node"), fields.ltime("LTime"), self._timers.now):
-                    self._intent_queue.add(data)
-            case SerfType.LEAVE:
-                name, ltime = fields.text("Node"), fields.ltime("LTime")
-                if self._take_leave_intent(name, ltime, prune=fields.flag("Prune")):
-                    self._intent_queue.add(data)
+            case SerfType.RELAY:
+                self._answering.relay(body)
+            case SerfType.QUERY_RESPONSE:
+                return  # this node asks no queries
+            case SerfType.JOIN | SerfType.LEAVE:
+                intent = Intent.read(body, leaving=kind == SerfType.LEAVE)
+                if self._take_intent(intent):
+                    self._intent_queue.add(intent.encode(), key=intent.name)
             case SerfType.USER_EVENT:
-                if self._take_user_event(
-                    fields.ltime("LTime"), fields.text("Name", MAX_EVENT_BYTES), fields.raw("Payload", MAX_EVENT_BYTES)
-                ):
-                    self._event_queue.add(data)
+                fields = decode(body)
+                event = UserEvent.read(fields, fields.ltime("LTime"))
+                if self._take_user_event(event) and not self._event_queue.add(event.encode()):
+                    self.ignored(f"a user event of {len(data):,} bytes fits no packet: it is not passed on", source)
             case SerfType.QUERY:
-                self._take_query(fields, data)
+                self._take_query(Query.read(body), source)
             case _:
                 raise MalformedMessageError(f"Serf message type {kind} is not known here")
 
@@ -323,47 +319,44 @@ class Serf:
 
     def local_state(self) -> bytes:
         """Return Serf's part of a full exchange."""
-        return encode(
-            SerfType.PUSH_PULL,
-            {
-                "LTime": self._clock.time,
-                "StatusLTimes": {entry.node.name: entry.ltime for entry in self._roster},
-                "LeftMembers": [entry.node.name for entry in self._roster if entry.status is Status.LEFT],
-                "EventLTime": self._event_clock.time,
-                "Events": [],
-                "QueryLTime": self._query_clock.time,
-            },
+        members = list(self._roster)
+        state = SerfState(
+            ltime=self._clock.time,
+            event_ltime=self._event_clock.time,
+            query_ltime=self._query_clock.time,
+            status_ltimes={node.name: node.ltime for node in members},
+            left=tuple(node.name for node in members if node.status is Status.LEFT),
         )
+        return state.encode()
 
-    def merge_state(self, state: bytes, *, join: bool) -> None:
-        """Take in Serf's part of a full exchange.
+    def merge_state(self, data: bytes) -> None:
+        """Take in Serf's part of a full exchange: what makes no sense of it costs itself alone.
 
         Raises:
-            MalformedMessageError: It makes no sense.
+            MalformedMessageError: It is none.
         """
-        del join
-        if state[0] != SerfType.PUSH_PULL:
-            raise MalformedMessageError(f"a state of Serf type {state[0]} is not known here")
-        fields = decode(state[1:])
-        for clock, name in (
-            (self._clock, "LTime"),
-            (self._event_clock, "EventLTime"),
-            (self._query_clock, "QueryLTime"),
+        state, wrong = SerfState.read(data)
+        for clock, ltime in (
+            (self._clock, state.ltime),
+            (self._event_clock, state.event_ltime),
+            (self._query_clock, state.query_ltime),
         ):
-            time = fields.ltime(name)
-            if time > 0:
-                clock.witness(time - 1)
-        left = dict.fromkeys(names_in(fields.each("LeftMembers")))
-        status_ltimes = Fields(fields.map("StatusLTimes"))
-        times = {name: status_ltimes.ltime(name) for name in names_in(fields.map("StatusLTimes"))}
-        for name in left:
-            self._take_leave_intent(name, times.get(name, 0) + 1, prune=False)
-        for name, ltime in times.items():
-            if name not in left:
-                self._roster.hear_join(name, ltime, self._timers.now)
-        for slot in fields.each("Events"):
-            if isinstance(slot, dict):
-                self._take_old_events(Fields(slot))
+            if ltime > 0 and clock.believes(ltime - 1):
+                clock.witness(ltime - 1)
+            elif ltime > 0:
+                wrong.append(f"the Lamport time {ltime} is implausibly far ahead of {clock.time}")
+        own = self._swim.nodes.own
+        said_of_own = state.status_ltimes.get(self.name, 0)
+        if said_of_own > own.ltime and not self._leaving and self._clock.believes(said_of_own):
+            # An intent about this node that it never heard: perhaps that it leaves.
+            self._clock.witness(said_of_own)
+            self._announce_join()
+        self._roster.hear_list(state.status_ltimes, state.left)
+        for event in state.events:
+            if self._event_clock.believes(event.ltime):
+                self._take_user_event(event)
+        for reason in dict.fromkeys(wrong):
+            self.ignored(f"in a full exchange: {reason}", None)
 
     def ack_payload(self) -> bytes:
         """Return this node's coordinate: the origin, with a large error, so that others do not rely on it."""
@@ -380,63 +373,55 @@ class Serf:
     # Intents
 
     def _announce_join(self) -> None:
-        ltime = self._clock.time
-        self._roster.hear_join(self.name, ltime, self._timers.now)
-        self._intent_queue.add(encode(SerfType.JOIN, {"LTime": ltime, "Node": self.name}))
+        intent = Intent(self.name, self._clock.time, leaving=False)
+        self._roster.hear(intent)
+        self._intent_queue.add(intent.encode(), key=self.name)
 
-    def _take_leave_intent(self, name: str, ltime: int, *, prune: bool) -> bool:
-        if name == self.name and not self._leaving and self._roster.is_news(name, ltime):
-            self._clock.witness(ltime)
+    def _take_intent(self, intent: Intent) -> bool:
+        if intent.name == self.name and intent.leaving and not self._leaving and self._roster.is_news(intent):
+            self._clock.witness(intent.ltime)
             self._announce_join()  # somebody says that this node leaves: it does not
             return False
-        return self._roster.hear_leave(name, ltime, self._timers.now, prune=prune)
+        return self._roster.hear(intent)
 
     # User events
 
-    def _take_user_event(self, ltime: int, name: str, payload: bytes) -> bool:
-        self._event_clock.witness(ltime)
-        content = name.encode("utf-8", "surrogateescape") + b"\0" + payload
-        if not self._recent_events.is_news(ltime, self._event_clock.time, content):
+    def _take_user_event(self, event: UserEvent) -> bool:
+        self._event_clock.witness(event.ltime)
+        content = event.name.encode("utf-8", "surrogateescape") + b"\0" + event.payload
+        if not self._recent_events.is_news(event.ltime, self._event_clock.time, content):
             return False
-        self._tell(UserEventReceived(name=printable(name), payload=payload, ltime=ltime))
+        self._tell(UserEventReceived(name=printable(event.name), payload=event.payload, ltime=event.ltime))
         return True
-
-    def _take_old_events(self, slot: Fields) -> None:
-        for event in slot.each("Events"):
-            if isinstance(event, dict):
-                fields = Fields(event)
-                self._take_user_event(
-                    slot.ltime("LTime"), fields.text("Name", MAX_EVENT_BYTES), fields.raw("Payload", MAX_EVENT_BYTES)
-                )
 
     # Queries
 
-    def _take_query(self, fields: Fields, data: bytes) -> None:
-        ltime, number, flags = fields.ltime("LTime"), fields.uint("ID"), fields.uint("Flags")
-        self._query_clock.witness(ltime)
-        if not self._recent_queries.is_news(ltime, self._query_clock.time, number.to_bytes(4, "big")):
+    def _take_query(self, query: Query, source: Address | None) -> None:
+        self._query_clock.witness(query.ltime)
+        if not self._recent_queries.is_news(query.ltime, self._query_clock.time, query.number.to_bytes(4, "big")):
             return
-        if not flags & FLAG_NO_BROADCAST:
-            self._query_queue.add(data)
-        self._answering.answer(fields, self.tags)
+        data = query.encode()
+        if not query.flags & FLAG_NO_BROADCAST and not self._query_queue.add(data):
+            self.ignored(f"a query of {len(data):,} bytes fits no packet: it is not passed on", source)
+        self._answering.answer(query, self.tags)
 
     # Background
 
     def _reap(self) -> None:
         self._timers.after(self._config.reap_interval, self._reap)
-        self._roster.reap(self._config, self._timers.now)
+        self._roster.reap(self._config)
 
     def _reconnect(self) -> None:
         self._timers.after(self._config.reconnect_interval, self._reconnect)
-        failed = [entry for entry in self._roster if entry.status is Status.FAILED]
+        failed = [node for node in self._roster if node.status is Status.FAILED]
         alive = len(self._swim.nodes.others_alive())
         if not failed or self._leaving or self._random.random() > len(failed) / max(1, alive):
             return
-        node = self._random.choice(failed).node
+        node = self._random.choice(failed)
         self._swim.exchange.join(node.address, lambda _error: None)
 
-    def _tell_member(self, kind: MemberEventKind, entry: Entry) -> None:
-        self._tell(MemberEvent(kind=kind, member=entry.snapshot()))
+    def _tell_member(self, kind: MemberEventKind, node: Node) -> None:
+        self._tell(MemberEvent(kind=kind, member=node.snapshot()))
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)

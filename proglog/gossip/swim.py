@@ -16,20 +16,20 @@ from random import Random
 
 from proglog.gossip import messages
 from proglog.gossip.awareness import Awareness
-from proglog.gossip.beliefs import AliveClaim, Beliefs
+from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, unpack
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
-from proglog.gossip.messages import Sender
+from proglog.gossip.messages import AliveClaim, Sender
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
 from proglog.gossip.probe import Helper, Prober
 from proglog.gossip.sync import Exchange
 from proglog.gossip.timers import Timers
-from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, decode
+from proglog.gossip.wire import Fields, Type, decode
 
 MAX_COORDINATE_BYTES = 1024
 
@@ -51,8 +51,8 @@ class Swim:
     ) -> None:
         """Make a node that has not announced itself yet; the arguments are :class:`proglog.gossip.serf.Serf`'s."""
         self.awareness = Awareness(config.awareness_max)
-        self.timers = Timers(now)
-        self.nodes = Nodes(name, config, random, self.timers)
+        self.timers = Timers(now, config.probe_timeout)
+        self.nodes = Nodes(name, config, random, self.timers, delegate.node_forgotten)
         self.outbox = Outbox(self.nodes, config, keyring, random, self.timers, delegate)
         self.beliefs = Beliefs(self.nodes, self.outbox, self.awareness, config, self.timers, delegate)
         self.exchange = Exchange(
@@ -62,7 +62,7 @@ class Swim:
         self._prober = Prober(
             self._sender, self.nodes, self.beliefs, self.outbox, self.awareness, config, self.timers, delegate
         )
-        self._helper = Helper(self._sender, self.outbox, config, self.timers)
+        self._helper = Helper(self._sender, self.nodes, self.outbox, config, self.timers)
         self._meta = meta
         self._config = config
         self._keyring = keyring
@@ -71,34 +71,28 @@ class Swim:
 
     # Driving
 
-    def start(self, now: float) -> None:
+    def start(self) -> None:
         """Announce this node and begin to probe and gossip."""
-        self.timers.advance(now)
         self.beliefs.announce(self._sender.ip, self._sender.port, self._meta)
         interval = self._config.probe_interval
         self.timers.repeat(interval, self._prober.tick, first=self._random.uniform(0, interval))
         self.exchange.start(self._random)
 
-    def handle_timer(self, now: float) -> None:
-        """Run what is due. The driver has read every datagram that had arrived before it calls."""
-        deadline = self.timers.next_deadline()
-        late = now - deadline if deadline is not None else 0.0
-        if late > self._config.probe_timeout:
-            self.timers.postpone(late)  # this process stood still: nobody can have answered it
-        self.timers.advance(now)
-        self.timers.run_due()
-
     # Datagrams
 
-    def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
+    def receive_datagram(self, data: bytes, source: Address) -> None:
         """Take a datagram in; what is wrong with it is a diagnostic, never an error."""
-        self.timers.advance(now)
         try:
             parts = unpack(data, self._keyring)
         except MalformedMessageError as exc:
             self._delegate.ignored(str(exc), source)
             return
+        pings = 0
         for part in parts:
+            pings += part[0] in (Type.PING, Type.INDIRECT_PING)
+            if part[0] in (Type.PING, Type.INDIRECT_PING) and pings > 1:
+                self._delegate.ignored("more than one ping in a datagram", source)
+                continue
             try:
                 self._take_message(part, source)
             except MalformedMessageError as exc:
@@ -107,7 +101,7 @@ class Swim:
     def _take_message(self, message: bytes, source: Address) -> None:
         kind, body = message[0], message[1:]
         if kind == Type.USER:
-            self._delegate.user_message(body)
+            self._delegate.user_message(body, source)
             return
         fields = decode(body)
         match kind:
@@ -120,9 +114,9 @@ class Swim:
                 if not self._helper.take_ack(sequence):
                     self._prober.take_ack(sequence, fields.raw("Payload", MAX_COORDINATE_BYTES))
             case Type.NACK:
-                self._prober.take_nack(fields.uint("SeqNo"))
+                self._prober.take_nack(fields.uint("SeqNo"), source)
             case Type.ALIVE:
-                self.beliefs.take_alive(self._alive_claim(fields))
+                self.beliefs.take_alive(AliveClaim.read(fields, name="Node", default_port=self._sender.port))
             case Type.SUSPECT:
                 self.beliefs.accuse(fields.text("Node"), fields.uint("Incarnation"), fields.text("From"))
             case Type.DEAD:
@@ -135,45 +129,27 @@ class Swim:
             self._delegate.ignored(f"a ping for {ping.text('Node')!r}: this is {self._sender.name!r}", source)
             return
         ack = messages.ack(ping.uint("SeqNo"), self._delegate.ack_payload())
-        self.outbox.send_with_gossip([ack], messages.reply_address(ping, source))
+        self.outbox.send_with_gossip([ack], messages.reply_address(ping, source, self.nodes))
 
     def _is_for_another(self, ping: Fields) -> bool:
         return ping.text("Node") not in ("", self._sender.name)
 
-    def _alive_claim(self, fields: Fields) -> AliveClaim:
-        return AliveClaim(
-            name=fields.text("Node"),
-            ip=fields.raw("Addr", 16),
-            port=fields.uint("Port", 16) or self._sender.port,
-            meta=fields.raw("Meta", MAX_META_BYTES),
-            versions=fields.raw("Vsn", 6),
-            incarnation=fields.uint("Incarnation"),
-        )
-
     # Streams
 
-    def answer_stream(self, message: StreamMessage, now: float) -> bytes | None:
+    def answer_stream(self, message: StreamMessage) -> bytes | None:
         """Return the reply to a request that came on a stream; ``None``: there is none.
 
         Raises:
             MalformedMessageError: The request makes no sense.
         """
-        self.timers.advance(now)
         match message.kind:
             case Type.PUSH_PULL:
                 return self.outbox.framed(self.exchange.answer(message))
             case Type.PING if not self._is_for_another(message.fields):
                 return self.outbox.framed(messages.ack(message.fields.uint("SeqNo")))
+            case Type.PING:
+                return None
             case Type.USER:
-                self._delegate.user_message(message.state)
-        return None
-
-    def stream_answered(self, stream_id: int, message: StreamMessage, now: float) -> None:
-        """Take in the reply on a stream that this node opened."""
-        self.timers.advance(now)
-        self.outbox.stream_answered(stream_id, message)
-
-    def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
-        """A stream that this node opened came to nothing."""
-        self.timers.advance(now)
-        self.outbox.stream_failed(stream_id, reason)
+                self._delegate.user_message(message.state, None)
+                return None
+        raise MalformedMessageError(f"message type {message.kind} is not known on a stream")

@@ -1,61 +1,45 @@
-"""The full exchange: all that one node knows, checked before any of it is believed.
+"""The full exchange: all that one node knows, record by record.
 
-The version check is memberlist's: over the alive nodes of both sides, the ranges that all understand; then every node of
-both sides, dead ones included, must speak within them. A single bad vector would stop the exchanges of a whole cluster,
-so what a node says of itself is fixed (:data:`proglog.gossip.member.VERSIONS`), and a list that fails is refused whole.
+A record that is beyond a limit, or of a node whose versions are not spoken here, costs itself and nothing else: one bad
+record at one stock agent must not end the exchanges of a cluster. Large states are merged some records at a time, so
+that ten thousand of them do not keep this process from answering.
 
-Source: memberlist ``state.go`` (``pushPullNode``, ``mergeState``), ``memberlist.go`` (``verifyProtocol``).
+Source: memberlist ``state.go`` (``pushPullNode``, ``mergeState``).
 """
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from proglog.gossip.beliefs import AliveClaim, Beliefs
+from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig, push_pull_period
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, push_pull
 from proglog.gossip.member import Address, Node, State
+from proglog.gossip.messages import AliveClaim
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
 from proglog.gossip.timers import Timers
-from proglog.gossip.wire import MAX_META_BYTES, Fields, Type
+from proglog.gossip.wire import Fields, Type
 
-_VERSIONS_BYTES = 6
+MERGED_AT_ONCE = 256
+"""Records merged before others get their turn: some 5 ms."""
+MAX_WAITING = 16
+"""States that wait to be merged; more are not taken in."""
 
 
-class RemoteNode:
-    """A node in somebody's state."""
-
-    def __init__(self, fields: Fields) -> None:
-        """Read it.
-
-        Raises:
-            MalformedMessageError: A field is missing its type, or out of bounds.
-        """
-        self.name = fields.text("Name")
-        self.ip = fields.raw("Addr", 16)
-        self.port = fields.uint("Port", 16)
-        self.meta = fields.raw("Meta", MAX_META_BYTES)
-        self.incarnation = fields.uint("Incarnation")
-        self.state = fields.uint("State")
-        self.versions = fields.raw("Vsn", _VERSIONS_BYTES)
-
-    def claim(self, default_port: int) -> AliveClaim:
-        """Return what is said of it if it lives."""
-        return AliveClaim(
-            name=self.name,
-            ip=self.ip,
-            port=self.port or default_port,
-            meta=self.meta,
-            versions=self.versions,
-            incarnation=self.incarnation,
-        )
+@dataclass(slots=True)
+class _Merge:
+    records: Iterator[Fields]
+    message: StreamMessage
+    finished: Callable[[], None]
 
 
 class Exchange:
-    """Exchanges full states: with a random member from time to time, and with whoever is joined."""
+    """Exchanges full states: with a random member from time to time, and with whoever is called."""
 
     def __init__(
         self,
@@ -76,33 +60,28 @@ class Exchange:
         self._timers = timers
         self._delegate = delegate
         self._default_port = default_port
+        self._waiting: deque[_Merge] = deque()
 
     def start(self, random: Random) -> None:
-        """Exchange with somebody from time to time; the first time at a random moment, as not all nodes at once."""
-        self._timers.after(random.uniform(0, self._config.push_pull_interval), self._tick)
+        """Exchange with somebody from time to time, first after a random share of it."""
+        period = push_pull_period(self._config.push_pull_interval, 1)
+        self._timers.after(random.uniform(0, period), self._tick)
 
     def join(self, address: Address, finished: Callable[[str], None]) -> None:
-        """Exchange with the node at ``address``; ``finished`` gets an error, or nothing."""
+        """Exchange with the node at ``address``; ``finished`` gets an error, or nothing once its state is merged."""
 
         def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
-                self._merge(message)
-                finished("")
+                self._merge(message, lambda: finished(""))
             else:
                 finished(error or "it did not answer with its state")
 
         self._outbox.open_stream(address, self.local_state(join=True), self._config.tcp_timeout, replied)
 
     def answer(self, request: StreamMessage) -> bytes:
-        """Merge what a peer sent, and return this node's state.
-
-        The peer gets it even if its own is refused, as from a stock agent.
-        """
+        """Merge what a peer sent, and return this node's state."""
         reply = self.local_state(join=request.fields.flag("Join"))
-        try:
-            self._merge(request)
-        except MalformedMessageError as exc:
-            self._delegate.ignored(f"full exchange refused: {exc}", None)
+        self._merge(request, lambda: None)
         return reply
 
     def local_state(self, *, join: bool) -> bytes:
@@ -117,32 +96,58 @@ class Exchange:
     def _exchange_with(self, node: Node) -> None:
         def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
-                self._merge(message)
+                self._merge(message, lambda: None)
             elif error:
                 self._delegate.ignored(f"full exchange with {node.name!r}: {error}", node.address)
 
         self._outbox.open_stream(node.address, self.local_state(join=False), self._config.tcp_timeout, replied)
 
-    def _merge(self, message: StreamMessage) -> None:
-        remote = [RemoteNode(fields) for fields in message.nodes]
-        check_versions([*self._nodes, *remote])
-        for node in remote:
-            try:
-                self._merge_node(node)
-            except MalformedMessageError as exc:
-                self._delegate.ignored(str(exc), None)
-        if message.state:
-            self._delegate.merge_state(message.state, join=message.fields.flag("Join"))
+    def _merge(self, message: StreamMessage, finished: Callable[[], None]) -> None:
+        if len(self._waiting) >= MAX_WAITING:
+            self._delegate.ignored(f"a full exchange: {MAX_WAITING} others are being merged", None)
+            finished()
+            return
+        self._waiting.append(_Merge(iter(message.nodes), message, finished))
+        if len(self._waiting) == 1:
+            self._go_on()
 
-    def _merge_node(self, node: RemoteNode) -> None:
-        match node.state:
+    def _go_on(self) -> None:
+        merge = self._waiting[0]
+        for _ in range(MERGED_AT_ONCE):
+            record = next(merge.records, None)
+            if record is None:
+                self._waiting.popleft()
+                self._tried(lambda: self._merge_state(merge.message))
+                if self._waiting:
+                    self._timers.after(0, self._go_on)
+                merge.finished()
+                return
+            self._tried(lambda record=record: self._merge_record(record))  # type: ignore[misc]
+        self._timers.after(0, self._go_on)
+
+    def _tried(self, merge: Callable[[], None]) -> None:
+        try:
+            merge()
+        except MalformedMessageError as exc:
+            self._delegate.ignored(f"in a full exchange: {exc}", None)
+
+    def _merge_state(self, message: StreamMessage) -> None:
+        if message.state:
+            self._delegate.merge_state(message.state)
+
+    def _merge_record(self, record: Fields) -> None:
+        state = record.uint("State")
+        claim = AliveClaim.read(record, name="Name", default_port=self._default_port)
+        match state:
             case State.ALIVE:
-                self._beliefs.take_alive(node.claim(self._default_port))
+                self._beliefs.take_alive(claim)
             case State.LEFT:
-                self._beliefs.take_dead(node.name, node.incarnation, node.name)
+                self._beliefs.take_dead(claim.name, claim.incarnation, claim.name)
             case State.DEAD | State.SUSPECT:
                 # A third party's word is never taken at once: the node may be back, and refutes.
-                self._beliefs.accuse(node.name, node.incarnation, self._nodes.own_name)
+                self._beliefs.accuse(claim.name, claim.incarnation, self._nodes.own_name)
+            case _:
+                raise MalformedMessageError(f"node {claim.name!r}: state {state} is not known here")
 
 
 def record_of(node: Node) -> dict[str, Any]:
@@ -156,22 +161,3 @@ def record_of(node: Node) -> dict[str, Any]:
         "State": int(node.state),
         "Vsn": node.versions,
     }
-
-
-def check_versions(nodes: Sequence[Node | RemoteNode]) -> None:
-    """Check all nodes of both sides against what the alive ones understand.
-
-    Raises:
-        MalformedMessageError: Some node speaks a version that an alive one does not understand.
-    """
-    known = [node for node in nodes if len(node.versions) == _VERSIONS_BYTES]
-    alive = [node.versions for node in known if node.state == State.ALIVE]
-    if not alive:
-        return
-    for what, (low, high, current) in (("protocol", (0, 1, 2)), ("delegate protocol", (3, 4, 5))):
-        lowest, highest = max(versions[low] for versions in alive), min(versions[high] for versions in alive)
-        for node in known:
-            if not lowest <= node.versions[current] <= highest:
-                raise MalformedMessageError(
-                    f"node {node.name!r}: {what} version {node.versions[current]} is outside [{lowest}, {highest}]"
-                )

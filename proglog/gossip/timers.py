@@ -1,4 +1,10 @@
-"""A clock, and timers as values on a heap: one deadline for the driver, and no time passes while the process is stopped."""
+"""The clock of one node, and timers on a heap: one deadline for the driver.
+
+The clock counts the time that the process *ran*. Every entry into the core begins with :meth:`Timers.advance`: if a
+deadline was missed by more than the tolerance, the process stood still, and its clock stands at that deadline. So a
+stall shortens nobody's time to answer, whichever input comes first after it, and what is begun while the sockets are
+drained is due as long from then as it says.
+"""
 
 import heapq
 from collections.abc import Callable
@@ -24,15 +30,35 @@ class Timer:
 class Timers:
     """All timers of one node, run in order of their deadlines; equal deadlines in order of creation."""
 
-    def __init__(self, now: float) -> None:
-        """Start without any, at ``now``: seconds on any monotonic clock."""
+    def __init__(self, now: float, tolerance: float) -> None:
+        """Start without any, at ``now``.
+
+        Args:
+            now: Seconds on the driver's monotonic clock.
+            tolerance: Seconds by which a busy process may be late without having stood still.
+        """
         self.now = now
+        """Seconds that this node ran, on a clock of its own. Durations are differences of it."""
+        self.outside = now
+        """The driver's clock at the last entry: what people are shown."""
+        self._stood_still = 0.0
+        self._tolerance = tolerance
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
 
     def advance(self, now: float) -> None:
-        """It is ``now``, or later: time does not go back."""
-        self.now = max(self.now, now)
+        """Take in that it is ``now`` on the driver's clock; time does not go back."""
+        self.outside = max(self.outside, now)
+        due = self.next_deadline()
+        if due is None:
+            self.now = max(self.now, now - self._stood_still)
+            return
+        if now - due > self._tolerance:
+            self._stood_still += now - due
+        running = now - self._stood_still
+        deadline = self._heap[0][0]
+        # The driver comes at the deadline that it was given: rounding must not make it come in vain.
+        self.now = max(self.now, deadline if now >= due else running, running)
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` in ``delay`` seconds."""
@@ -42,31 +68,25 @@ class Timers:
         """Run ``callback`` in ``first`` seconds, and every ``interval`` from then on."""
 
         def tick() -> None:
+            callback()  # first: what it begins for one interval ends before the next tick
             self.after(interval, tick)
-            callback()
 
         self.after(first, tick)
 
     def at(self, deadline: float, callback: Callable[[], None]) -> Timer:
-        """Run ``callback`` at ``deadline``."""
+        """Run ``callback`` at ``deadline`` on this node's clock."""
         timer = Timer(deadline, callback)
         heapq.heappush(self._heap, (deadline, next(self._order), timer))
         return timer
 
     def next_deadline(self) -> float | None:
-        """Return when the next timer is due; ``None`` without any."""
+        """Return when the next timer is due on the driver's clock; ``None`` without any."""
         while self._heap and self._heap[0][2].cancelled:
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._heap[0][0] + self._stood_still if self._heap else None
 
     def run_due(self) -> None:
-        """Run what is due now, including what becomes due meanwhile at an earlier time."""
-        while (deadline := self.next_deadline()) is not None and deadline <= self.now:
+        """Run what is due now, each timer once: what it begins with no delay waits for the next call."""
+        last = next(self._order)
+        while self.next_deadline() is not None and self._heap[0][:2] <= (self.now, last):
             heapq.heappop(self._heap)[2].callback()
-
-    def postpone(self, seconds: float) -> None:
-        """Move every deadline: this node was not running for that long, so nobody could have answered it."""
-        for _, _, timer in self._heap:
-            timer.deadline += seconds
-        self._heap = [(deadline + seconds, order, timer) for deadline, order, timer in self._heap]
-        heapq.heapify(self._heap)

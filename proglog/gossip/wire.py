@@ -60,11 +60,12 @@ class Fields:
     """The fields of one received map."""
 
     def __init__(self, content: Mapping[Any, Any]) -> None:
-        self._content = content
+        self.content = content
+        """As it came."""
 
     def uint(self, name: str, bits: int = 32) -> int:
         """Return an unsigned integer of at most ``bits``; 0 when missing."""
-        value = self._content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return 0
         if not isinstance(value, int) or not 0 <= value < 1 << bits:
@@ -77,11 +78,11 @@ class Fields:
 
     def flag(self, name: str) -> bool:
         """Return a boolean; a number is true unless it is 0."""
-        return bool(self._content.get(name.encode("utf-8", "surrogateescape")))
+        return bool(self.content.get(name.encode("utf-8", "surrogateescape")))
 
     def raw(self, name: str, limit: int = 1 << 20) -> bytes:
         """Return bytes; empty when missing or nil."""
-        value = self._content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return b""
         if not isinstance(value, bytes) or len(value) > limit:
@@ -94,7 +95,7 @@ class Fields:
 
     def each(self, name: str) -> list[Any]:
         """Return a list; empty when missing or nil."""
-        value = self._content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return []
         if not isinstance(value, list):
@@ -103,7 +104,7 @@ class Fields:
 
     def map(self, name: str) -> dict[Any, Any]:
         """Return a map; empty when missing or nil."""
-        value = self._content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -118,9 +119,16 @@ def encode(kind: int, fields: Mapping[str, Any]) -> bytes:
 
 def encode_map(fields: Mapping[str, Any]) -> bytes:
     """Return a map, its keys sorted as Go sorts them."""
-    packed: bytes = msgpack.packb(
-        {key: fields[key] for key in sorted(fields)}, use_bin_type=False, unicode_errors="surrogateescape"
-    )
+    return _pack({key: fields[key] for key in sorted(fields)})
+
+
+def encode_list(values: Iterable[str]) -> bytes:
+    """Return a list of strings."""
+    return _pack(list(values))
+
+
+def _pack(value: object) -> bytes:
+    packed: bytes = msgpack.packb(value, use_bin_type=False, unicode_errors="surrogateescape")
     return packed
 
 

@@ -95,11 +95,17 @@ class VirtualNetwork:
 
     # ---- nodes
 
-    def add(self, name: str, tags: Mapping[str, str] | None = None) -> Serf:
-        """Start a node; with the name of one that crashed or left, start that one again at its address."""
+    def add(self, name: str, tags: Mapping[str, str] | None = None, *, move: bool = False) -> Serf:
+        """Start a node; with the name of one that crashed or left, start that one again.
+
+        Args:
+            name: Of the node.
+            tags: What it says about itself.
+            move: Start it at a new address, as a container; else it keeps the one that it had.
+        """
         old = self.nodes.get(name)
-        number = len(self.nodes) + 1
-        address = old.address if old else (f"10.0.{number >> 8}.{number & 255}", PORT)
+        number = len(self._addresses) + 1
+        address = old.address if old and not move else (f"10.0.{number >> 8}.{number & 255}", PORT)
         keyring = Keyring(self.keys) if self.keys else None
         serf = Serf(
             name=name,
@@ -120,7 +126,7 @@ class VirtualNetwork:
     def join(self, name: str, through: str) -> None:
         """Let ``name`` join through another node."""
         node = self.nodes[name]
-        node.serf.join(self.nodes[through].address)
+        node.serf.join(self.nodes[through].address, self.now)
         self._pump(node)
 
     def join_all(self, timeout: float = 120.0) -> float:
@@ -133,7 +139,13 @@ class VirtualNetwork:
     def leave(self, name: str) -> None:
         """Let ``name`` leave gracefully; crash it afterwards, as the end of its process."""
         node = self.nodes[name]
-        node.serf.leave()
+        node.serf.leave(self.now)
+        self._pump(node)
+
+    def force_leave(self, observer: str, name: str, *, prune: bool = False) -> None:
+        """Let ``observer`` say that ``name``, which failed, is gone for good."""
+        node = self.nodes[observer]
+        node.serf.force_leave(name, self.now, prune=prune)
         self._pump(node)
 
     def crash(self, name: str) -> None:
@@ -260,9 +272,14 @@ class VirtualNetwork:
         names = self._addresses[source.address], self._addresses[target.address]
         return names not in self._cut
 
+    def _at(self, address: Address) -> VirtualNode | None:
+        """Return who listens at ``address``; a node that moved does no more."""
+        node = self.nodes.get(self._addresses.get(address, ""))
+        return node if node is not None and node.address == address else None
+
     def _send(self, source: VirtualNode, data: bytes, address: Address) -> None:
         self.datagrams += 1
-        target = self.nodes.get(self._addresses.get(address, ""))
+        target = self._at(address)
         if target is None or self.random.random() < self.loss:
             return
         copies = 2 if self.random.random() < self.duplication else 1
@@ -290,7 +307,7 @@ class VirtualNetwork:
         self._pump(node)
 
     def _open(self, source: VirtualNode, stream: StreamToOpen) -> None:
-        target = self.nodes.get(self._addresses.get(stream.address, ""))
+        target = self._at(stream.address)
         ended = {"yet": False}
 
         def end(action: Callable[[], None]) -> None:

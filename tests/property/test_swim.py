@@ -151,9 +151,9 @@ def apply(serf: Serf, keyring: Keyring | None, step: tuple[str, Any], now: float
                 serf.handle_timer(now)
             return end
         case ("leave", _):
-            serf.leave()
+            serf.leave(now)
         case ("tags", _):
-            serf.set_tags({"at": str(int(now))})
+            serf.set_tags({"at": str(int(now))}, now)
     return now
 
 

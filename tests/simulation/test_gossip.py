@@ -163,7 +163,7 @@ def test_a_node_that_was_stopped_accuses_nobody_and_is_alive_again_at_once(seed:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_new_tags_reach_everybody(seed: int) -> None:
     network = cluster(seed, 5)
-    network.nodes["n1"].serf.set_tags({"rpc_addr": "10.0.0.2:8400"})
+    network.nodes["n1"].serf.set_tags({"rpc_addr": "10.0.0.2:8400"}, network.now)
 
     def everywhere() -> bool:
         return all(

@@ -69,6 +69,15 @@ class Bench:
         assert request is not None
         return self.serf.answer_stream(request, self.now)
 
+    def leave(self) -> None:
+        self.serf.leave(self.now)
+
+    def force_leave(self, name: str, *, prune: bool) -> None:
+        self.serf.force_leave(name, self.now, prune=prune)
+
+    def set_tags(self, tags: dict[str, str]) -> None:
+        self.serf.set_tags(tags, self.now)
+
     def run(self, seconds: float) -> None:
         """Let time pass; nobody answers."""
         end = self.now + seconds
@@ -80,7 +89,8 @@ class Bench:
     def state(self, name: str) -> str:
         """What the failure detector thinks, such as ``suspect 3``; empty when unknown."""
         node = self.serf._swim.nodes.get(name)
-        return f"{node.state.name.lower()} {node.incarnation}" if node else ""
+        known = node is not None and self.serf._swim.nodes.is_in_ring(node)
+        return f"{node.state.name.lower()} {node.incarnation}" if known else ""
 
     def status(self, name: str) -> str:
         return next((str(member.status) for member in self.serf.members() if member.name == name), "")

@@ -8,7 +8,7 @@ import pytest
 from proglog.errors import NotFoundError, PreconditionError
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
-from proglog.gossip.events import LeaveFinished, UserEventReceived
+from proglog.gossip.events import Ignored, LeaveFinished, UserEventReceived
 from proglog.gossip.framing import StreamReader
 from proglog.gossip.wire import SerfType, Type, decode, encode
 
@@ -34,12 +34,23 @@ def resent(bench: Any, kind: SerfType) -> list[str]:
     return [fields.text("Node") for type_, fields, _ in bench.take_sent_serf() if type_ == kind]
 
 
-def test_a_departure_without_an_intent_is_a_failure(bench: Any) -> None:
+def test_who_is_found_dead_without_an_intent_has_failed(bench: Any) -> None:
     bench.alive("a")
     bench.events()
-    bench.dead("a", "a")
+    bench.dead("a", "b")
     assert bench.status("a") == "failed"
     assert bench.events() == ["member-failed a"]
+
+
+def test_who_says_itself_that_it_is_gone_has_left_though_its_intent_was_lost(bench: Any) -> None:
+    bench.alive("a")
+    bench.alive("b")
+    bench.events()
+    bench.dead("a", "a")
+    bench.dead("b", "a")
+    bench.dead("b", "b")
+    assert (bench.status("a"), bench.status("b")) == ("left", "left")
+    assert bench.events() == ["member-leave a", "member-failed b", "member-leave b"]
 
 
 def test_a_departure_after_an_intent_is_a_leave(bench: Any) -> None:
@@ -143,7 +154,7 @@ def test_a_failed_member_is_made_to_leave_and_everybody_is_told(
     bench.alive("b")
     bench.dead("a", "b")
     bench.events()
-    bench.serf.force_leave("a", prune=prune)
+    bench.force_leave("a", prune=prune)
     assert (bench.status("a"), bench.events()) == (status, told)
     bench.run(0.3)
     sent = [(type_, fields.text("Node"), fields.flag("Prune")) for type_, fields, _ in bench.take_sent_serf()]
@@ -154,14 +165,14 @@ def test_a_failed_member_is_made_to_leave_and_everybody_is_told(
 def test_who_is_alive_is_not_made_to_leave(bench: Any, name: str) -> None:
     bench.alive("a")
     with pytest.raises(PreconditionError, match="is alive: only a member that failed"):
-        bench.serf.force_leave(name, prune=True)
+        bench.force_leave(name, prune=True)
     assert bench.status(name) == "alive"
     assert bench.take_sent_serf() == []
 
 
 def test_nobody_is_made_to_leave_who_is_not_there(bench: Any) -> None:
     with pytest.raises(NotFoundError, match="no member 'x'"):
-        bench.serf.force_leave("x", prune=False)
+        bench.force_leave("x", prune=False)
 
 
 def test_a_failed_member_that_returns_joins_again(bench: Any) -> None:
@@ -173,14 +184,98 @@ def test_a_failed_member_that_returns_joins_again(bench: Any) -> None:
     assert bench.status("a") == "alive"
 
 
-def test_a_state_brings_clocks_departures_and_times(bench: Any) -> None:
+def test_a_state_brings_clocks(bench: Any) -> None:
+    bench.exchange(state=state(LTime=40, EventLTime=9, QueryLTime=5))
+    reply = decode(StreamReader(None).feed(bench.exchange()).state[1:])
+    assert [reply.uint(name) for name in ("LTime", "EventLTime", "QueryLTime")] == [40, 9, 5]
+
+
+def test_a_list_of_departures_makes_left_of_failed_and_nothing_else(bench: Any) -> None:
+    for name in "abc":
+        bench.alive(name)
+    bench.dead("a", "c")
+    bench.events()
+    bench.exchange(state=state(StatusLTimes={"a": 20, "b": 20}, LeftMembers=["a", "b", "d"]))
+    assert [bench.status(name) for name in "abcd"] == ["left", "alive", "alive", ""]
+    assert bench.events() == ["member-leave a"]
+    bench.alive("d")
+    assert bench.status("d") == "alive"
+
+
+def test_a_list_of_an_earlier_departure_leaves_a_later_failure_alone(bench: Any) -> None:
+    bench.alive("a")
+    join(bench, "a", 30)
+    bench.dead("a", "b")
+    bench.exchange(state=state(StatusLTimes={"a": 20}, LeftMembers=["a"]))
+    assert bench.status("a") == "failed"
+
+
+def test_a_list_makes_intents_older_than_its_times_no_news(bench: Any) -> None:
     for name in "ab":
         bench.alive(name)
-    bench.exchange(state=state(LTime=40, StatusLTimes={"a": 30, "b": 20}, LeftMembers=["b"], EventLTime=9))
-    assert (bench.status("a"), bench.ltime("a")) == ("alive", 30)
-    assert (bench.status("b"), bench.ltime("b")) == ("leaving", 21)
-    reply = decode(StreamReader(None).feed(bench.exchange()).state[1:])
-    assert (reply.uint("LTime"), reply.uint("EventLTime")) == (40, 9)
+    bench.exchange(state=state(StatusLTimes={"a": 30, "b": 30}))
+    leave(bench, "a", 29)
+    leave(bench, "b", 30)
+    assert (bench.status("a"), bench.status("b")) == ("alive", "leaving")
+
+
+def test_of_two_intents_with_one_time_the_join_counts_in_either_order(bench: Any) -> None:
+    for name in "ab":
+        bench.alive(name)
+    leave(bench, "a", 9)
+    join(bench, "a", 9)
+    join(bench, "b", 9)
+    leave(bench, "b", 9)
+    assert (bench.status("a"), bench.status("b")) == ("alive", "alive")
+
+
+def test_an_intent_about_this_node_that_it_never_heard_is_contradicted_when_a_list_shows_it(bench: Any) -> None:
+    bench.alive("a")
+    bench.take_sent_serf()
+    bench.exchange(state=state(StatusLTimes={"me": 70}))
+    bench.run(0.3)
+    sent = [(type_, fields.text("Node")) for type_, fields, _ in bench.take_sent_serf()]
+    assert (SerfType.JOIN, "me") in sent
+    assert bench.ltime("me") > 70
+
+
+def test_a_member_that_returns_is_not_leaving_whatever_was_said_before(bench: Any) -> None:
+    bench.alive("a")
+    leave(bench, "a", 5, prune=True)
+    bench.alive("b")
+    leave(bench, "b", 5)
+    bench.dead("b", "b")
+    bench.alive("b", 2)
+    assert bench.status("b") == "alive"
+
+
+def test_pruning_waits_for_a_member_that_is_not_gone_yet(bench: Any) -> None:
+    bench.alive("a")
+    leave(bench, "a", 5, prune=True)
+    assert bench.status("a") == "leaving"
+    bench.events()
+    bench.dead("a", "b")
+    assert bench.status("a") == ""
+    assert bench.events() == ["member-leave a", "member-reap a"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"LTime": 2**63 + 5},
+        {"EventLTime": 2**63 + 5},
+        {"StatusLTimes": {"a": 2**63 + 5, "x" * 600: 3, "b": 21}},
+        {"Events": [{"LTime": 2**63 + 5, "Events": [{"Name": "e", "Payload": b""}]}]},
+        {"Events": [{"LTime": 3, "Events": [{"Name": 7}]}]},
+        {"LeftMembers": 7},
+    ],
+)
+def test_a_part_of_a_state_that_makes_no_sense_costs_itself_alone(bench: Any, wrong: dict[str, Any]) -> None:
+    bench.alive("b")
+    bench.exchange(state=state(**({"QueryLTime": 9, "StatusLTimes": {"b": 21}} | wrong)))
+    assert (bench.ltime("b"), bench.serf._query_clock.time) == (20, 9)
+    assert bench.ignored() != []
+    assert bench.serf._clock.time < 100
 
 
 def test_nil_slots_among_the_events_are_none(bench: Any) -> None:
@@ -229,7 +324,7 @@ def test_leaving_says_the_intent_before_the_departure_and_waits_before_it_ends(b
     bench.alive("a")
     bench.run(0.01)
     bench.serf.events()
-    bench.serf.leave()
+    bench.leave()
     assert bench.status("me") == "leaving"
     order: list[str] = []
     ended = 0.0
@@ -249,14 +344,14 @@ def test_leaving_says_the_intent_before_the_departure_and_waits_before_it_ends(b
 
 
 def test_leaving_alone_ends_at_once(bench: Any) -> None:
-    bench.serf.leave()
+    bench.leave()
     bench.run(0.0)
     assert LeaveFinished() in bench.serf.events()
 
 
 def test_while_leaving_nothing_said_about_this_node_is_contradicted_and_pings_are_answered(bench: Any) -> None:
     bench.alive("a")
-    bench.serf.leave()
+    bench.leave()
     bench.suspect("me", "a", 5)
     bench.dead("me", "a", 5)
     assert bench.serf._swim.nodes.own.incarnation == 1
@@ -267,7 +362,7 @@ def test_while_leaving_nothing_said_about_this_node_is_contradicted_and_pings_ar
 
 def test_tags_beyond_the_limit_are_refused(bench: Any) -> None:
     with pytest.raises(MalformedMessageError, match="512"):
-        bench.serf.set_tags({"long": "x" * 600})
+        bench.set_tags({"long": "x" * 600})
     assert bench.serf.tags == {"role": "test"}
 
 
@@ -283,11 +378,36 @@ def test_of_an_old_agent_the_meta_is_its_role(bench: Any) -> None:
     assert {member.name: member.tags for member in bench.serf.members()}["a"] == {"role": "web"}
 
 
-@pytest.mark.parametrize("ltime", [2**63 - 1, 2**63, 2**64 - 1])
-def test_a_hostile_time_does_not_make_the_own_state_unsayable(bench: Any, ltime: int) -> None:
+@pytest.mark.parametrize("ltime", [2**34, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_time_that_nobody_counted_to_is_neither_believed_nor_passed_on(bench: Any, ltime: int) -> None:
     bench.alive("a")
     leave(bench, "a", ltime)
+    leave(bench, "not here yet", ltime)
     for _ in range(3):
-        bench.exchange(state=state(StatusLTimes={"a": ltime}, LeftMembers=["a"], LTime=ltime))
-    bench.serf.leave()
+        bench.exchange(state=state(StatusLTimes={"a": ltime, "me": ltime}, LeftMembers=["a"], LTime=ltime))
+    assert (bench.status("a"), bench.ltime("a"), bench.serf._clock.time < 100) == ("alive", 0, True)
+    assert resent(bench, SerfType.LEAVE) == []
+    bench.leave()
     assert bench.exchange() is not None
+
+
+def test_a_user_event_that_fits_no_packet_is_told_here_and_counted(bench: Any) -> None:
+    bench.alive("a")
+    bench.send_serf(SerfType.USER_EVENT, LTime=3, Name="deploy", Payload=b"x" * 1400, CC=False)
+    events = bench.serf.events()
+    assert [len(event.payload) for event in events if isinstance(event, UserEventReceived)] == [1400]
+    assert any("fits no packet" in event.reason for event in events if isinstance(event, Ignored))
+    assert not bench.serf.has_broadcasts()
+
+
+def test_a_full_table_makes_room_by_forgetting_who_is_gone_longest(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench(config=GossipConfig(max_nodes=4))
+    for name in "abc":
+        bench.alive(name)
+    bench.dead("a", "b")
+    bench.run(1.0)
+    bench.dead("b", "c")
+    bench.run(70)  # the failure detector has let go of both
+    bench.events()
+    bench.alive("d")
+    assert bench.events() == ["member-reap a", "member-join d"]

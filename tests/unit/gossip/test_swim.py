@@ -7,8 +7,9 @@ import pytest
 
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameConflict
-from proglog.gossip.framing import StreamReader
+from proglog.gossip.framing import StreamReader, pack
 from proglog.gossip.member import VERSIONS
+from proglog.gossip.sync import MERGED_AT_ONCE
 from proglog.gossip.wire import Type, decode, encode
 
 
@@ -48,7 +49,9 @@ def test_an_alive_claim_needs_a_higher_incarnation(bench: Any) -> None:
     assert bench.state("a") == "alive 3"
 
 
-@pytest.mark.parametrize("versions", [bytes((0, 5, 2)), bytes((1, 0, 2)), bytes((5, 1, 2, 2, 5, 5))])
+@pytest.mark.parametrize(
+    "versions", [bytes((1, 5, 2)), bytes((0, 5, 2, 2, 5, 5)), bytes((5, 1, 2, 2, 5, 5)), bytes((1, 5, 2, 3, 5, 2))]
+)
 def test_versions_that_make_no_sense_are_not_taken_in(bench: Any, versions: bytes) -> None:
     bench.alive("a", Vsn=versions)
     assert bench.state("a") == ""
@@ -70,11 +73,36 @@ def test_an_alive_name_at_another_address_is_a_conflict(bench: Any) -> None:
     assert bench.state("a") == "alive 1"
 
 
-def test_a_dead_name_does_not_return_at_another_address(bench: Any) -> None:
-    bench.alive("a")
+def test_a_dead_name_returns_at_another_address_at_once(bench: Any) -> None:
+    bench.alive("a", 7)
+    bench.dead("a", "b", 7)
+    bench.events()
+    bench.alive("a", 1, Addr=bytes((10, 9, 9, 9)))
+    assert bench.state("a") == "alive 1"
+    assert bench.events() == ["member-join a"]
+
+
+def test_a_name_claimed_elsewhere_while_it_seems_to_live_moves_when_it_is_found_dead(bench: Any) -> None:
+    bench.alive("a", 7)
+    bench.alive("a", 1, Addr=bytes((10, 9, 9, 9)))
+    assert bench.state("a") == "alive 7"
+    bench.events()
+    bench.dead("a", "b", 7)
+    assert bench.state("a") == "alive 1"
+    assert bench.serf._swim.nodes.get("a").address == ("10.9.9.9", 7946)
+    assert bench.events() == ["member-failed a", "member-join a"]
+
+
+def test_what_is_said_of_the_address_that_a_node_had_before_is_old_news(bench: Any) -> None:
+    bench.alive("a", 7)
+    bench.dead("a", "b", 7)
+    bench.alive("a", 1, Addr=bytes((10, 9, 9, 9)))
+    bench.serf.events()
+    bench.alive("a", 6)
     bench.dead("a", "b")
-    bench.alive("a", 9, Addr=bytes((10, 9, 9, 9)))
+    bench.alive("a", 7)
     assert bench.state("a") == "dead 1"
+    assert [event for event in bench.serf.events() if isinstance(event, NameConflict)] == []
 
 
 def test_a_name_that_left_may_return_at_another_address_with_any_incarnation(bench: Any) -> None:
@@ -195,11 +223,36 @@ def test_a_port_of_zero_is_the_own_port(bench: Any) -> None:
     assert bench.serf._swim.nodes.get("a").address == ("10.0.0.2", 7946)
 
 
-def test_one_node_with_a_bad_version_has_the_whole_exchange_refused_but_answered(bench: Any) -> None:
-    reply = bench.exchange(record("a", A_IP, 0), record("b", B_IP, 3, versions=bytes((1, 5, 2, 2, 5, 1))))
-    assert bench.state("a") == ""
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"Name": "x" * 600},
+        {"Meta": b"x" * 601},
+        {"Vsn": bytes((1, 5, 2, 2, 5, 1))},
+        {"Vsn": bytes((1, 5, 2))},
+        {"Addr": b"abc"},
+        {"Incarnation": 2**32 - 1},
+        {"Port": "x"},
+        {"State": 9},
+        {"Name": ""},
+    ],
+)
+def test_a_record_beyond_a_limit_costs_itself_alone(bench: Any, bad: dict[str, Any]) -> None:
+    reply = bench.exchange(record("b", B_IP, 0) | bad, record("a", A_IP, 0))
     assert reply is not None
-    assert any("delegate protocol version 1 is outside [2, 5]" in reason for reason in bench.ignored())
+    assert (bench.state("a"), bench.state("b")) == ("alive 1", "")
+    assert len(bench.ignored()) == 1
+
+
+def test_a_large_exchange_is_merged_some_records_at_a_time(bench: Any) -> None:
+    records = [record(f"n{number}", bytes((10, 1, number >> 8, number & 255)), 0) for number in range(2000)]
+    bench.exchange(*records)
+    assert len(bench.serf.members()) == 1 + MERGED_AT_ONCE
+    bench.serf.handle_timer(bench.now)
+    assert len(bench.serf.members()) == 1 + 2 * MERGED_AT_ONCE
+    for _ in range(10):
+        bench.serf.handle_timer(bench.now)
+    assert len(bench.serf.members()) == 2001
 
 
 def test_the_reply_to_an_exchange_holds_every_node_with_the_fixed_versions(bench: Any) -> None:
@@ -211,6 +264,8 @@ def test_the_reply_to_an_exchange_holds_every_node_with_the_fixed_versions(bench
 
 
 def test_a_ping_is_answered_to_its_source_with_a_coordinate(bench: Any) -> None:
+    bench.alive("a", Port=1234)
+    bench.take_sent()
     bench.send(Type.PING, SeqNo=7, Node="me", SourceAddr=A_IP, SourcePort=1234, SourceNode="a")
     ((type_, ack, address),) = [sent for sent in bench.take_sent() if sent[0] == Type.ACK]
     assert (type_, ack.uint("SeqNo"), address) == (Type.ACK, 7, ("10.0.0.2", 1234))
@@ -220,6 +275,25 @@ def test_a_ping_is_answered_to_its_source_with_a_coordinate(bench: Any) -> None:
 def test_a_ping_without_a_source_is_answered_to_the_sender(bench: Any) -> None:
     bench.send(Type.PING, SeqNo=7, Node="")
     assert [address for type_, _, address in bench.take_sent() if type_ == Type.ACK] == [("10.0.0.99", 7946)]
+
+
+def test_a_strangers_ping_is_answered_to_where_it_came_from_and_without_gossip(bench: Any) -> None:
+    bench.alive("a")
+    bench.send(Type.PING, SeqNo=7, Node="me", SourceAddr=bytes((10, 7, 7, 7)), SourcePort=53)
+    assert [(type_, to) for type_, _, to in bench.take_sent()] == [(Type.ACK, ("10.0.0.99", 7946))]
+
+
+def test_a_datagram_full_of_pings_gets_one_answer(bench: Any) -> None:
+    ping = encode(Type.PING, {"SeqNo": 7, "Node": "me"})
+    bench.datagram(pack([ping] * 200, crc=False, keyring=None, nonce=b""))
+    assert len(bench.serf.datagrams_to_send()) == 1
+
+
+def test_a_node_helps_to_ping_members_and_nobody_else(bench: Any) -> None:
+    request = {"Target": bytes((10, 7, 7, 7)), "Port": 53, "Node": "b", "Nack": True}
+    bench.send(Type.INDIRECT_PING, SeqNo=40, **request, SourceAddr=A_IP, SourcePort=7946)
+    bench.run(1.0)
+    assert bench.take_sent() == []
 
 
 def test_a_ping_for_somebody_else_is_not_answered(bench: Any) -> None:
@@ -233,6 +307,9 @@ def test_a_ping_over_tcp_is_answered_without_a_payload(bench: Any) -> None:
 
 
 def test_an_indirect_ping_is_passed_on_and_its_ack_passed_back(bench: Any) -> None:
+    for name in "ab":
+        bench.alive(name)
+    bench.take_sent()
     bench.send(
         Type.INDIRECT_PING, SeqNo=40, Target=B_IP, Port=7946, Node="b", Nack=True, SourceAddr=A_IP, SourcePort=7946
     )
@@ -245,6 +322,8 @@ def test_an_indirect_ping_is_passed_on_and_its_ack_passed_back(bench: Any) -> No
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_an_indirect_ping_without_an_ack_ends_with_a_nack_if_one_is_wanted(bench: Any, wanted: bool) -> None:
+    bench.alive("b")
+    bench.take_sent()
     bench.send(
         Type.INDIRECT_PING, SeqNo=40, Target=B_IP, Port=7946, Node="b", Nack=wanted, SourceAddr=A_IP, SourcePort=1
     )
@@ -271,9 +350,18 @@ def test_there_is_a_bound_on_names(make_bench: Callable[..., Any]) -> None:
     assert any("one node too many" in reason for reason in bench.ignored())
 
 
+@pytest.mark.parametrize("say", ["alive", "suspect", "dead"])
+def test_an_incarnation_that_nobody_counted_to_is_not_believed(bench: Any, say: str) -> None:
+    bench.alive("a")
+    tell = getattr(bench, say)
+    for name in ("me", "a"):
+        tell(name, 2**32 - 1) if say == "alive" else tell(name, "b", 2**32 - 1)
+    assert (bench.state("me"), bench.state("a")) == ("alive 1", "alive 1")
+
+
 def test_an_incarnation_at_the_end_of_its_range_stays_there(bench: Any) -> None:
-    bench.suspect("me", "a", 2**32 - 1)
-    bench.serf.set_tags({"x": "y"})
+    bench.serf._swim.nodes.own.incarnation = 2**32 - 1
+    bench.set_tags({"x": "y"})
     assert bench.state("me") == f"alive {2**32 - 1}"
 
 
