@@ -36,6 +36,7 @@ class Terminal:
         lines: int = 40,
         env: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        clogged: bool = False,
     ) -> None:
         """Start it.
 
@@ -45,13 +46,17 @@ class Terminal:
             lines: Of the screen.
             env: Its environment; ``None``: this one. ``TERM``, and a size in it, are replaced.
             directory: Where it runs; ``None``: here.
+            clogged: Whether the terminal takes nothing from the start, as after :meth:`clog`.
         """
         self.output = bytearray()
         """Everything that was written since the start."""
         self._master, slave = pty.openpty()
+        self._name = os.ttyname(slave)
         self._set_size(columns, lines)
         given = {**(os.environ if env is None else env), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         environment = {name: value for name, value in given.items() if name not in {"COLUMNS", "LINES"}}
+        if clogged:
+            self.clog()
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True, cwd=directory
@@ -68,7 +73,8 @@ class Terminal:
         """Kill it, if it still runs."""
         self.process.kill()
         self.process.wait()
-        os.close(self._master)
+        if self._master >= 0:
+            os.close(self._master)
 
     @property
     def text(self) -> str:
@@ -115,6 +121,25 @@ class Terminal:
             if ready:
                 left = left[os.write(self._master, left[:_TYPED]) :]
             self.read(0 if ready else 0.01)
+
+    def clog(self) -> None:
+        """Fill what the terminal holds for a reader: nothing more can be written to it until something is read."""
+        writer = os.open(self._name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            while True:
+                os.write(writer, b" " * 64)
+        except BlockingIOError:
+            os.close(writer)
+
+    def hang_up(self) -> None:
+        """Take the terminal away: its session gets SIGHUP, its input ends."""
+        os.close(self._master)
+        self._master = -1
+
+    @property
+    def raw(self) -> bool:
+        """Whether keys go to the program at once and unseen, as a full-screen program has it."""
+        return not termios.tcgetattr(self._master)[3] & (termios.ICANON | termios.ECHO)
 
     def resize(self, columns: int, lines: int) -> None:
         """Change the size of the screen and say so."""

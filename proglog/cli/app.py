@@ -71,6 +71,7 @@ Exit codes: {
             ExitCode.BUG: "bug",
             ExitCode.INTERRUPTED: "interrupted",
             ExitCode.BROKEN_PIPE: "broken pipe",
+            ExitCode.TERMINATED: "terminated",
         }.items()
     )
 }."""

@@ -3,6 +3,7 @@
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import Protocol
 
 from proglog.errors import ProglogError
 from proglog.observe.safe_text import safe_text
+
+_REDRAW_SECONDS = 0.1
 
 
 def error(message: str, hint: str = "") -> None:
@@ -72,12 +75,18 @@ class _Bar:
 
         counts = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), counts, TimeRemainingColumn())
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        # Drawn by whoever advances it: a thread of its own would hold up the end on a terminal that nobody reads.
+        console = Console(stderr=True)
+        self._progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
         self._task = self._progress.add_task(label, total=total)
         self._progress.start()
+        self._drawn = 0.0
 
     def advance(self, amount: int) -> None:
         self._progress.advance(self._task, amount)
+        if time.monotonic() - self._drawn > _REDRAW_SECONDS:
+            self._progress.refresh()
+            self._drawn = time.monotonic()
 
     def stop(self) -> None:
         self._progress.stop()

@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     BUG = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
 
 MEANINGS: dict[ExitCode, str] = {
@@ -35,6 +36,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.BUG: "bug; a report was written",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.BROKEN_PIPE: "broken pipe",
+    ExitCode.TERMINATED: "ended by SIGTERM before there was anything to stop",
 }
 
 # The most specific class first.

@@ -130,6 +130,11 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def is_interactive() -> bool:
+    """Return whether a dashboard has what it needs: keys from a terminal, and both outputs to one."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
 def clear_screen() -> None:
     """Start a terminal's screen anew, for a table that is written again and again."""
     if is_terminal():

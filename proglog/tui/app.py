@@ -1,8 +1,7 @@
 """The dashboard: one event loop, one worker for the stream of events, one state, at most five paints a second."""
 
 import asyncio
-import signal
-import threading
+import os
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,7 @@ from textual import work
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
@@ -30,6 +30,7 @@ from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import Source
 from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
+from proglog.tui.terminal import TerminalDriver
 from proglog.tui.themes import DEFAULT_THEME, THEMES
 from proglog.tui.views import alerts, help_page
 from proglog.tui.widgets.live_table import LiveTable
@@ -120,6 +121,10 @@ class DashApp(App[None]):
         self.theme = DEFAULT_THEME
         self.set_class(self.locale.ascii_only, "-ascii")
 
+    def get_driver_class(self) -> type[Driver]:
+        """Returns what draws: this module's own terminal, unless a browser does."""
+        return super().get_driver_class() if "TEXTUAL_DRIVER" in os.environ else TerminalDriver
+
     def _handle_exception(self, error: Exception) -> None:
         """Remembers the bug that ends the dashboard: it is told like that of any other verb."""
         self.failure = self.failure or error
@@ -141,8 +146,6 @@ class DashApp(App[None]):
             self._watch()
             self.set_interval(1.0, lambda: self.dispatch(Tick(self.clock())))
             self.set_interval(REFRESH_SECONDS, self.flush)
-            if threading.current_thread() is threading.main_thread():
-                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)  # the terminal is put back
             if self._recorder is not None:
                 self._record(self._recorder)
 

@@ -337,22 +337,6 @@ def test_the_demo_sends_a_file_through_three_agents_and_leaves_nothing(tmp_path:
     assert demo_processes(str(scratch)) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("delay", [0.3, 1.2, 2.5])
-def test_the_demo_interrupted_at_any_moment_leaves_nothing(
-    tmp_path: Path, number: signal.Signals, delay: float
-) -> None:
-    process = demo(tmp_path)
-    time.sleep(delay)  # the moment is what is tested
-    process.send_signal(number)
-    out, errors = process.communicate(timeout=30)
-
-    assert process.returncode in (130, 0), (out, errors)
-    assert b"Traceback" not in errors
-    assert list(tmp_path.iterdir()) == []
-    assert demo_processes(str(tmp_path)) == []
-
-
 def test_a_kept_demo_can_be_verified(tmp_path: Path) -> None:
     source, kept = tmp_path / "lines", tmp_path / "kept"
     source.write_bytes(b"one\ntwo\n")

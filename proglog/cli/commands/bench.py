@@ -79,9 +79,10 @@ def main(
 
 def _measure_own(records: int, value_bytes: int, nodes: int) -> list[Figure]:
     from proglog.cli.demo.cluster import DemoCluster
+    from proglog.cli.interruption import interruptible
 
     diagnostics.note(f"starting {nodes} agent{'s' if nodes > 1 else ''} with TLS in a temporary directory")
-    with DemoCluster(size=nodes) as cluster:
+    with interruptible(), DemoCluster(size=nodes) as cluster:
         others = [node.rpc_addr for node in cluster.nodes[1:]]
 
         async def action(client: "Client") -> list[Figure]:

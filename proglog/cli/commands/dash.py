@@ -7,7 +7,6 @@ Flags and keys may stand in a file, ~/.config/proglog/config.toml or --config: `
 """
 
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -90,8 +89,10 @@ def main(
 
 def _check_terminal() -> None:
     in_a_browser = "TEXTUAL_DRIVER" in os.environ  # as textual-serve starts it
-    if not in_a_browser and not (output.is_terminal() and diagnostics.is_terminal()):
-        raise ConfigError("the dashboard needs a terminal; `proglog status --watch` writes lines instead")
+    if not in_a_browser and not output.is_interactive():
+        raise ConfigError(
+            "the dashboard needs a terminal for input and output; `proglog status --watch` writes lines instead"
+        )
 
 
 @contextmanager
@@ -102,15 +103,12 @@ def _agents(flags: Mapping[str, Any], tls: "TLSFiles | None") -> "Iterator[tuple
         return
     from proglog.cli.demo import traffic
     from proglog.cli.demo.cluster import DemoCluster
+    from proglog.cli.interruption import interruptible
 
-    signal.signal(signal.SIGTERM, _interrupt)
-    diagnostics.note("starting three agents, with TLS and access control")
-    with DemoCluster(flags={"segment-bytes": DEMO_SEGMENT_BYTES}) as cluster, traffic.running(cluster):
-        yield cluster.nodes[0].rpc_addr, cluster.tls
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
+    with interruptible():
+        diagnostics.note("starting three agents, with TLS and access control")
+        with DemoCluster(flags={"segment-bytes": DEMO_SEGMENT_BYTES}) as cluster, traffic.running(cluster):
+            yield cluster.nodes[0].rpc_addr, cluster.tls
 
 
 def _serve(flags: Mapping[str, Any], tls: "TLSFiles | None", config: Path | None) -> None:

@@ -5,8 +5,8 @@ or --input - goes to the first, a record a line, and is read back from the third
 it prints what it saw and stops. Nothing stays behind, unless --keep says where.
 """
 
-import signal
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,32 +32,30 @@ def main(
     from proglog.cli.demo.cluster import DemoCluster
     from proglog.cli.demo.corpus import write_standard_library
     from proglog.cli.demo.run import run
+    from proglog.cli.interruption import held, interruptible
 
     if input_ is not None and not input_.is_file():
         raise ConfigError(f"--input {input_}: no such file")
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise ConfigError(f"--keep {keep}: expected a directory that is empty or not there yet")
-    signal.signal(signal.SIGTERM, _interrupt)
-    with tempfile.TemporaryDirectory(prefix="proglog-corpus-") as scratch:
+    with interruptible(), ExitStack() as undo:
         source = input_
         if source is None:
+            with held():
+                scratch = undo.enter_context(tempfile.TemporaryDirectory(prefix="proglog-corpus-"))
             source = Path(scratch) / "standard-library.txt"
             write_standard_library(source)
         diagnostics.note("starting three agents, with TLS and access control")
-        with DemoCluster(keep=keep) as cluster:
-            outcome = options.run(run(cluster, source))
-            _report(outcome)
-            if not no_dash and output.is_terminal() and diagnostics.is_terminal():
-                from proglog.tui.run import run_dash
+        cluster = undo.enter_context(DemoCluster(keep=keep))
+        outcome = options.run(run(cluster, source))
+        _report(outcome)
+        if not no_dash and output.is_interactive():
+            from proglog.tui.run import run_dash
 
-                run_dash(cluster.nodes[0].rpc_addr, cluster.tls)
+            run_dash(cluster.nodes[0].rpc_addr, cluster.tls)
     if not outcome.agrees:
         diagnostics.error("what came back is not what was sent", "please report this, with the data: --keep DIR")
         raise typer.Exit(ExitCode.REFUSED)
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _report(outcome: "Outcome") -> None:

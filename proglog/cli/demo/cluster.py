@@ -4,9 +4,9 @@ Every agent is a child that the kernel ends with its parent (``PR_SET_PDEATHSIG`
 demonstration leaves one behind.
 """
 
+import atexit
 import ctypes
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,13 +18,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from proglog.cli.interruption import held
 from proglog.errors import ProglogError, UnavailableError
 from proglog.security.devcerts import create_dev_certs
 from proglog.security.devrules import create_gossip_key, create_rules
 from proglog.security.tls import TLSFiles
 
 READY_TIMEOUT = 30.0
-STOP_TIMEOUT = 6.0
+STOP_TIMEOUT = 2.5
+"""Seconds for all agents to leave in order: a demonstration ends within five."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -52,6 +54,7 @@ class DemoCluster:
     nodes: list[Node] = field(default_factory=list)
     tls: TLSFiles = field(init=False)
     directory: Path = field(init=False)
+    _scratch: "tempfile.TemporaryDirectory[str] | None" = None
 
     def __enter__(self) -> Self:
         """Start the agents, one after the other.
@@ -59,15 +62,18 @@ class DemoCluster:
         Raises:
             ProglogError: One did not become ready; none is left.
         """
-        self.directory = self.keep.absolute() if self.keep else Path(tempfile.mkdtemp(prefix="proglog-demo-"))
         try:
+            with held():
+                atexit.register(self.close)  # an interruption may come before the block is entered
+                self.directory = self.keep.absolute() if self.keep else self._make_scratch()
             self.directory.mkdir(parents=True, exist_ok=True)
             certs = create_dev_certs(self.directory / "certs")
             self.tls = certs.clients["root"]
             create_rules(self.directory, ("root",))
             create_gossip_key(self.directory)
             for number in range(self.size):
-                self.nodes.append(self._start(f"node-{number + 1}", certs.server, certs.peer))
+                with held():
+                    self.nodes.append(self._start(f"node-{number + 1}", certs.server, certs.peer))
             for node in self.nodes:
                 _wait_ready(node)
         except BaseException:
@@ -82,9 +88,8 @@ class DemoCluster:
         self.close()
 
     def close(self) -> None:
-        """Stop every agent, gracefully and then for certain, and remove the data. Not interrupted by further Ctrl-C."""
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
+        """Stop every agent, gracefully and then for certain, and remove the data. A second time does nothing."""
+        with held():
             for node in self.nodes:
                 node.process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + STOP_TIMEOUT
@@ -95,11 +100,13 @@ class DemoCluster:
                     node.process.kill()
                     node.process.wait()
             self.nodes.clear()
-            if self.keep is None:
-                shutil.rmtree(self.directory, ignore_errors=True)
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            if self._scratch is not None:
+                self._scratch.cleanup()
+            atexit.unregister(self.close)
+
+    def _make_scratch(self) -> Path:
+        self._scratch = tempfile.TemporaryDirectory(prefix="proglog-demo-", ignore_cleanup_errors=True)
+        return Path(self._scratch.name)
 
     def _start(self, name: str, server: TLSFiles, peer: TLSFiles) -> Node:
         gossip_port, rpc_port = _free_ports()

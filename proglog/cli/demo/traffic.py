@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from proglog.cli.demo.cluster import DemoCluster, die_with_parent
+from proglog.cli.interruption import held
 from proglog.client import connect
 from proglog.errors import ProglogError
 from proglog.record.record import Record
@@ -31,20 +32,23 @@ def running(cluster: DemoCluster) -> Iterator[None]:
     """Has traffic flow through a cluster."""
     files = (cluster.tls.ca_file, cluster.tls.cert_file, cluster.tls.key_file)
     arguments = [*map(str, files), *(node.rpc_addr for node in cluster.nodes)]
-    with (cluster.directory / "traffic.telemetry").open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "proglog.cli.demo.traffic", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            process_group=0,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
-        )
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with held(), (cluster.directory / "traffic.telemetry").open("w") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "proglog.cli.demo.traffic", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                process_group=0,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
+            )
         yield
     finally:
-        process.terminate()
-        process.wait()
+        with held():
+            if process is not None:
+                process.kill()  # it holds nothing that could be lost
+                process.wait()
 
 
 def orders(shop: int, step: int, rng: random.Random) -> list[Record]:

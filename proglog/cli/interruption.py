@@ -1,0 +1,83 @@
+"""How a verb ends that starts processes and makes directories: a signal interrupts it once, and it takes all back.
+
+The first SIGINT, SIGTERM or SIGHUP raises SystemExit with 128 and its number; the following ones change nothing, so that
+what is undone is not cut short. Output that nobody takes (a terminal after Ctrl-S, a pipe whose reader waits) does not
+hold the end up: after PATIENCE it is given up.
+"""
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+PATIENCE = 1.0
+"""Seconds from the signal until output that is stuck is given up."""
+_AGAIN = 0.2
+
+
+class _Interruption:
+    """One for the process: signals are the process's."""
+
+    def __init__(self) -> None:
+        self.came = 0
+        """The first signal; 0: none."""
+        self.held = 0
+        """How many blocks want to end first."""
+        self._told = False
+
+    def take(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.came:
+            return
+        self.came = number
+        signal.signal(signal.SIGALRM, _give_up_output)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE, _AGAIN)
+        self.check()
+
+    def check(self) -> None:
+        """Ends the program, once: what undoes things on the way out may hold interruptions back, too."""
+        if self.came and not self.held and not self._told:
+            self._told = True
+            raise SystemExit(128 + self.came)
+
+
+_interruption = _Interruption()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Have signals interrupt the block; one that is ignored, as by nohup, stays ignored."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, _interruption.take)
+    try:
+        yield
+    finally:
+        if not _interruption.came:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Hold an interruption back until the block has ended: it makes something, or takes it back."""
+    _interruption.held += 1
+    try:
+        yield
+    finally:
+        _interruption.held -= 1
+    _interruption.check()
+
+
+def _give_up_output(number: int, frame: FrameType | None) -> None:
+    """Sends to nowhere what a descriptor does not take now. What waits for it in the kernel stays there."""
+    del number, frame
+    for descriptor in (1, 2):
+        if not select.select([], [descriptor], [], 0)[1]:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
