@@ -1,12 +1,15 @@
 # Two commands do all the set-up on a machine with git, python3 and make: `make demo` and `make test`.
 PYTHON ?= python3
-VENV   := .venv
+# Each interpreter has an environment of its own: `make test PYTHON=python3.13` leaves that of python3 alone.
+VENV   := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
-PYTEST := $(BIN)/python -m pytest
+# Tests wait more than they compute: two workers a core.
+WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
+.PHONY: help setup demo test test-rest test-all test-long matrix check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,13 +30,21 @@ demo: $(STAMP)  ## Three agents, a real file through them, then the dashboard
 tools:
 	@sh tools/test-tools.sh
 
-test: $(STAMP) tools  ## Every test (about ten minutes on two cores)
-	$(PYTEST)
+test: $(STAMP) tools  ## The quick tests: every package, real agents, a real terminal (minutes)
+	$(PYTEST) -m "not full"
+
+test-rest: $(STAMP) tools
+	$(PYTEST) -m full
+
+test-all: test test-rest  ## Every test
 
 test-long: $(STAMP) tools  ## The long variants too (hours)
 	PROGLOG_LONG=1 $(PYTEST) --timeout 7200 --session-timeout 86400
 
-check: $(STAMP) lint types imports test  ## What CI runs
+matrix:  ## The quick tests under every Python that is here
+	@sh tools/matrix.sh
+
+check: lint types imports test-all  ## What CI runs
 
 lint: $(STAMP)  ## ruff: style and formatting
 	$(BIN)/ruff check .
@@ -72,4 +83,4 @@ bench-full: $(STAMP)  ## The benchmarks at their full size (minutes)
 	$(BIN)/python -m benchmarks --full
 
 clean:  ## Remove what was built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .durations.json build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -17,7 +17,6 @@ import base64
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -28,6 +27,7 @@ from types import TracebackType
 from typing import Self
 
 from proglog.errors import ConfigError, ProglogError
+from proglog.testing.ports import free_port
 
 START_TIMEOUT = 15.0
 COMMAND_TIMEOUT = 30.0
@@ -59,8 +59,8 @@ class SerfAgent:
             tags: What it says about itself.
         """
         self.name = name
-        self.addr = f"127.0.0.1:{_free_port()}"
-        self._rpc_addr = f"127.0.0.1:{_free_port()}"
+        self.addr = f"127.0.0.1:{free_port()}"
+        self._rpc_addr = f"127.0.0.1:{free_port()}"
         self._key = key
         self._tags = dict(tags or {})
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -184,12 +184,3 @@ def _run(command: list[str]) -> "subprocess.CompletedProcess[str]":
         timeout=COMMAND_TIMEOUT,
         check=False,
     )
-
-
-def _free_port() -> int:
-    """Return a port that was free for TCP and UDP a moment ago."""
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind(("127.0.0.1", port))
-        return port

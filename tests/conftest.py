@@ -1,4 +1,4 @@
-"""What every test may use: free ports, certificates made once, and waiting for a condition."""
+"""What every test may use: free ports, certificates made once, and waiting for a condition. And its tier, by its path."""
 
 import asyncio
 import faulthandler
@@ -6,10 +6,9 @@ import functools
 import inspect
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,47 @@ import pytest
 import uvloop
 
 from proglog.security.devcerts import DevCerts, create_dev_certs
+from proglog.testing import ports
 
+pytest_plugins = ["tests.durations"]
+
+TESTS = Path(__file__).parent
+FULL = (
+    "cluster",
+    "e2e",
+    "simulation",
+    "storage",
+    "integration/test_acks.py",
+    "integration/test_connection_age.py",
+    "integration/test_cursors.py",
+    "integration/test_live_verify.py",
+    "integration/test_positions.py",
+    "integration/test_replication_recovery.py",
+    "repo/test_benchmarks.py",
+    "repo/test_screenshots.py",
+    "tui/test_bindings.py",
+    "tui/test_browser_goldens.py",
+    "tui/test_failover.py",
+    "tui/test_fuzz_keys.py",
+    "tui/test_goldens.py",
+    "tui/test_hostile.py",
+    "tui/test_records.py",
+    "tui/test_segment.py",
+)
+"""Folders and files that ``make test`` leaves to ``make test-all``: what takes long."""
+QUICK = (
+    "cluster/test_network.py",
+    "cluster/test_quiet.py",
+    "e2e/test_check.py",
+    "e2e/test_dash_tmux.py",
+    "e2e/test_force_leave.py",
+    "e2e/test_rejoin.py",
+    "simulation/test_gossip.py",
+    "storage/test_checker.py",
+    "storage/test_damage.py",
+    "storage/test_torn_tails.py",
+)
+"""Files in those folders that it does run: one of each kind."""
 BACKSTOP = 60.0
 """Seconds past a test's own limit, which cannot end one that hangs in C or swallows what is thrown at it."""
 _STDERR = pytest.StashKey[int]()
@@ -41,6 +80,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what is not of the quick tier; limit coroutines."""
+    path = item.path.relative_to(TESTS)
+    if _is_in(path, FULL) and not _is_in(path, QUICK):
+        item.add_marker("full")
+    _limit_coroutine(item)
+
+
+def _is_in(path: Path, places: Sequence[str]) -> bool:
+    return any(path.is_relative_to(place) for place in places)
+
+
+def _limit_coroutine(item: pytest.Item) -> None:
     """Give coroutines their limit from inside the loop: uvloop swallows what pytest-timeout's signal throws."""
     if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
         test, limit = item.obj, _limit(item) - 1
@@ -78,16 +129,8 @@ def acl_files() -> tuple[Path, Path]:
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """Ports that were free for TCP and UDP a moment ago."""
-
-    def find() -> int:
-        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            udp.bind(("127.0.0.1", port))
-            return int(port)
-
-    return find
+    """Ports of loopback that nothing else takes, in this run or beside it."""
+    return ports.free_port
 
 
 Condition = Callable[[], Awaitable[bool] | bool]
@@ -107,5 +150,18 @@ def eventually() -> Callable[..., Awaitable[None]]:
                 return
             assert time.monotonic() < deadline, f"{what} did not hold within {timeout} s"
             await asyncio.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def eventually_sync() -> Callable[..., None]:
+    """As ``eventually``, for tests without a loop."""
+
+    def wait(condition: Callable[[], bool], *, timeout: float = 10.0, what: str = "the condition") -> None:
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"{what} did not hold within {timeout} s"
+            time.sleep(0.005)
 
     return wait

@@ -12,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from proglog.testing.ports import free_port
+
 READY_TIMEOUT = 30.0
 
 
@@ -29,7 +31,7 @@ class AgentProcess:
     flags: Mapping[str, str] = field(default_factory=dict)
     """Further flags, without the dashes; one with an empty value is a switch."""
     rpc_addr: str = ""
-    gossip_addr: str = "127.0.0.1:0"
+    gossip_addr: str = ""
     command: tuple[str, ...] = ()
     """What stands in front of the command line: where it is to run."""
     process: "subprocess.Popen[str] | None" = None
@@ -51,11 +53,13 @@ class AgentProcess:
         Raises:
             AssertionError: It ended, or was not ready in time; the message has its telemetry.
         """
+        self.rpc_addr = self.rpc_addr or f"127.0.0.1:{free_port()}"
+        self.gossip_addr = self.gossip_addr or f"127.0.0.1:{free_port()}"
         flags = {
             "node-name": self.name,
             "data-dir": str(self.directory / self.name),
             "bind-addr": self.gossip_addr,
-            "rpc-port": self.rpc_addr.rpartition(":")[2] or "0",
+            "rpc-port": self.rpc_addr.rpartition(":")[2],
             **({"start-join-addrs": ",".join(self.seeds)} if self.seeds else {}),
             **self.flags,
         }

@@ -1,0 +1,76 @@
+"""Ports of loopback that no other process takes, neither now nor while the agent that had one is restarted.
+
+The kernel picks ports for outgoing connections, and for port 0, from its ephemeral range: a port that was free a moment
+ago may be anybody's by the time it is bound again. These ports lie below that range. Processes share them in blocks: a
+block belongs to the process that holds an abstract Unix socket with its number, until that process ends.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from proglog.errors import ProglogError
+
+FIRST_PORT = 10_240
+BLOCK_PORTS = 64
+_EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_USUAL_EPHEMERAL = 32_768
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that is free for TCP and UDP, and that no other caller of this function gets.
+
+    Raises:
+        ProglogError: Every port below the ephemeral range is taken.
+    """
+    with _LOCK:
+        return next(_PORTS)
+
+
+def _ports() -> Iterator[int]:
+    """Yields free ports, round and round; a block more whenever a round found none."""
+    owned: list[range] = []
+    while True:
+        found = 0
+        for port in (port for block in owned for port in block):
+            if _is_free(port):
+                found += 1
+                yield port
+        if not found:
+            owned.append(_claim())
+
+
+def _claim() -> range:
+    """Returns a block that belongs to this process from now on."""
+    for start in range(FIRST_PORT, _ephemeral_start() - BLOCK_PORTS, BLOCK_PORTS):
+        guard = socket.socket(socket.AF_UNIX)
+        try:
+            guard.bind(f"\0proglog-ports-{start}")
+        except OSError:  # another process's
+            guard.close()
+        else:
+            _GUARDS.append(guard)
+            return range(start, start + BLOCK_PORTS)
+    raise ProglogError("no free ports below the ephemeral range")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        try:
+            tcp.bind(("127.0.0.1", port))
+            udp.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _ephemeral_start() -> int:
+    """Returns where the kernel's own range begins; the usual value where it leaves no room below."""
+    start = int(_EPHEMERAL.read_text().split()[0])
+    return start if start > FIRST_PORT + BLOCK_PORTS else _USUAL_EPHEMERAL
+
+
+_LOCK = threading.Lock()
+_GUARDS: list[socket.socket] = []
+_PORTS = _ports()
