@@ -5,6 +5,7 @@ an index costs in memory, and how long opening takes after an orderly end and af
 the yardstick, for a disk has moods: appends one by one, all else three times.
 """
 
+import json
 import os
 import subprocess
 import tempfile
@@ -22,7 +23,8 @@ from proglog.log.scan import scan_store
 from proglog.log.store import store_name
 from proglog.record import columns
 from proglog.record.batch import encode, verify
-from proglog.types import FilePosition, NodeName, Offset
+from proglog.record.place import Places
+from proglog.types import FilePosition, LogId, NodeName, Offset
 
 KIB, MIB = 1024, 1024 * 1024
 RUNS = 3
@@ -127,8 +129,11 @@ def _opening(directory: Path, size: int) -> Iterator[str]:
     yield f"open {total // MIB} MiB after a kill: {median(killed) * 1000:.0f} ms, {scanned // MIB} MiB scanned"
     store = directory / store_name(0)
     file, length = OsFiles().open(store), store.stat().st_size
+    places = Places(
+        LogId(bytes.fromhex(json.loads((directory / "identity").read_text().split("\n")[0])["log"])), Offset(0)
+    )
     scan = median(
-        _seconds(lambda: scan_store(file, Offset(0), 4096, length=length, durable=(length, Offset(0))))
+        _seconds(lambda: scan_store(file, places, Offset(0), 4096, length=length, durable=(length, Offset(0))))
         for _ in range(RUNS)
     )
     yield f"scan of a store, warm: {_rate(length, scan)}"

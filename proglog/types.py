@@ -18,9 +18,13 @@ SequenceNumber = NewType("SequenceNumber", int)
 OriginId = NewType("OriginId", bytes)
 """One incarnation of one data directory: 16 random bytes, the only writer of its own sequence."""
 
+LogId = NewType("LogId", bytes)
+"""One data directory: 16 random bytes that it keeps for life, and that never leave it."""
+
 NodeName = NewType("NodeName", str)
 """What operators and gossip call a node. A label: identity is the origin."""
 
 ORIGIN_BYTES = 16
+LOG_ID_BYTES = 16
 NO_ORIGIN = OriginId(bytes(ORIGIN_BYTES))
 """What a producer's batch carries before a node has stamped it."""

@@ -14,7 +14,7 @@ from proglog.log.files import write_all
 from proglog.log.group import Group
 from proglog.log.model import Append, Appended, Duplicate, Outcome
 from proglog.log.recovery import create_segment, remove_files, seal
-from proglog.log.segment import Segment
+from proglog.log.segment import Extent, Segment
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import FULL, LogState
 from proglog.log.store import store_name
@@ -65,6 +65,8 @@ class Appender:
         return Group(
             local_origin=state.origin,
             origins=state.origins,
+            places=state.active.places,
+            position=state.active.size,
             end_offset=state.active.end_offset,
             append_time_ms=max(state.now_ms(), state.last_append_ms),  # never goes back within a log
             producers=state.derived.producers,
@@ -136,7 +138,7 @@ class Appender:
                 segment.index.add(each.header, position, each.node_name)
                 position = FilePosition(position + each.header.batch_bytes)
             segment.checked = (start if end == segment.size else segment.size, position)
-            segment.size = position
+            segment.extent = Extent(position, group.stamped[-1].header.end_offset)
             state.origins.update(group.origins())
             self._derive(group, segment, position)
         state.last_append_ms = group.append_time_ms

@@ -79,7 +79,7 @@ class DurableMark:
             "base_offset": self.base_offset,
             "store_bytes": self.store_bytes,
             "end_offset": self.end_offset,
-            "clean": self.clean,
+            "closed_in_order": self.clean,  # an earlier release misses "clean", and stops before it harms anything
             "origin": self.origin.hex(),
         }
 
@@ -90,7 +90,7 @@ class DurableMark:
             base_offset=Offset(content["base_offset"]),
             store_bytes=content["store_bytes"],
             end_offset=Offset(content["end_offset"]),
-            clean=content["clean"],
+            clean=content["clean"] if "clean" in content else content["closed_in_order"],
             origin=_origin(content),
         )
 

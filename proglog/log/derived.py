@@ -84,6 +84,9 @@ def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset
             _walk(derived, segment, start, own)
         except StorageError as exc:
             unreadable = str(exc)
+        damaged = next((hole for hole in segment.holes if hole.end_position > start), None)
+        if damaged is not None:
+            unreadable = damaged.describe()
     return Walk(derived, walked_bytes, unreadable)
 
 

@@ -20,7 +20,8 @@ from proglog.record.batch import (
     stamp_local,
 )
 from proglog.record.columns_pb2 import OriginStart
-from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.record.place import Places
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
 class Stamped(NamedTuple):
@@ -58,11 +59,13 @@ class Group:
         *,
         local_origin: OriginId,
         origins: Mapping[OriginId, OriginState],
+        places: Places,
+        position: FilePosition,
         end_offset: Offset,
         append_time_ms: int,
         producers: Producers | None = None,
     ) -> None:
-        """Start after ``end_offset``, with what is durable of each origin and each producer."""
+        """Start at ``position`` of a segment, after ``end_offset``, with what is durable of each origin and producer."""
         self.stamped: list[Stamped] = []
         self.telling: list[Stamped] = []
         """Those from which something is derived: control batches, and batches of producers that have an id."""
@@ -70,6 +73,8 @@ class Group:
         self.append_time_ms = append_time_ms
         self._local_origin = local_origin
         self._durable = origins
+        self._places = places
+        self._position = position
         self._end_offset = end_offset
         self._tails: dict[OriginId, _Tail] = {}
         self._producers = Producers() if producers is None else producers
@@ -114,6 +119,7 @@ class Group:
             base_offset=self._end_offset,
             append_time_ms=self.append_time_ms,
             group_at=self.bytes,
+            mark=self._places.mark(self._position + self.bytes),
         )
 
     def _import(self, batch: VerifiedBatch) -> Outcome:
@@ -129,7 +135,11 @@ class Group:
         if not header.is_gap and not chain_agrees(batch, tail.chain_crc):
             return ForkedOriginError(header.origin, expected)
         stamped = stamp_import(
-            batch, base_offset=self._end_offset, append_time_ms=self.append_time_ms, group_at=self.bytes
+            batch,
+            base_offset=self._end_offset,
+            append_time_ms=self.append_time_ms,
+            group_at=self.bytes,
+            mark=self._places.mark(self._position + self.bytes),
         )
         return self._stamp(stamped, batch)
 

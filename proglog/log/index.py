@@ -21,7 +21,7 @@ never more than an entry a batch. All sealed segments of a log together keep at 
     | columns of the entries: base_offset, position, max_timestamp_ms, base_sequence, origin number      |
     +----------------------------------------------------------------------------------------------------+
 
-``crc`` covers the rest of the first two rows and the origins: the summary stays in memory, the entries of a sealed
+``crc`` covers the rest of the first two rows and the origins, and starts from a hash of the log's id: the summary stays in memory, the entries of a sealed
 segment are read when somebody looks for something in it, and let go again.
 """
 
@@ -226,8 +226,8 @@ class SegmentIndex:
         self.end_offset = header.end_offset
         self.store_bytes = position + header.batch_bytes
 
-    def encode(self) -> bytes:
-        """Return the file; from then on the entries can be let go, if it is kept."""
+    def encode(self, key: int) -> bytes:
+        """Return the file, for the log that ``key`` is of; from then on the entries can be let go, if it is kept."""
         assert self.entries is not None  # what is only in the file need not be written
         entries = self.entries.encode()
         origins = b"".join(_encode_origin(origin, span) for origin, span in self.origins.items())
@@ -235,10 +235,12 @@ class SegmentIndex:
         checked = head[_CHECKED_FROM:] + origins
         self.entries_at = _CHECKED_FROM + len(checked)
         self._entry_count, self._entries_crc = len(self.entries), crc(entries)
-        return head[:_CRC_AT] + crc(checked).to_bytes(4, "little") + checked + entries
+        return head[:_CRC_AT] + crc(checked, key).to_bytes(4, "little") + checked + entries
 
     @classmethod
-    def decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int | None) -> "SegmentIndex":
+    def decode(
+        cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int | None, key: int
+    ) -> "SegmentIndex":
         """Return the index in a file, without its entries, if it is that of the store of ``store_bytes`` bytes.
 
         Args:
@@ -246,17 +248,20 @@ class SegmentIndex:
             base_offset: Of the store, from its name.
             interval_bytes: For what is added later.
             store_bytes: Of the store as it is now; ``None`` for any.
+            key: Of the log.
 
         Raises:
-            MalformedBatchError: It is damaged, cut short, of another version, or of another store.
+            MalformedBatchError: It is damaged, cut short, of another version, or of another store or log.
         """
         try:
-            return cls._decode(data, base_offset, interval_bytes, store_bytes)
+            return cls._decode(data, base_offset, interval_bytes, store_bytes, key)
         except (struct.error, ValueError, IndexError) as exc:
             raise MalformedBatchError(f"the index file is damaged: {exc}") from exc
 
     @classmethod
-    def _decode(cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int | None) -> "SegmentIndex":
+    def _decode(
+        cls, data: bytes, base_offset: Offset, interval_bytes: int, store_bytes: int | None, key: int
+    ) -> "SegmentIndex":
         magic, version, checksum, *numbers, origin_count, entry_count, entries_crc = _HEAD.unpack_from(data)
         if magic != MAGIC or version != VERSION:
             raise MalformedBatchError("this is no index file of a version known here")
@@ -270,7 +275,7 @@ class SegmentIndex:
             at += length
             index.origins[OriginId(origin)] = OriginSpan(first, following, chain, size, last_append_ms, name)
             index._numbers[OriginId(origin)] = number
-        if at > len(data) or crc(memoryview(data)[_CHECKED_FROM:at]) != checksum:
+        if at > len(data) or crc(memoryview(data)[_CHECKED_FROM:at], key) != checksum:
             raise MalformedBatchError("the index file's summary does not agree with its checksum")
         if summary.base_offset != base_offset or store_bytes not in (None, summary.store_bytes):
             raise MalformedBatchError("the index file belongs to another store, or to this one at another time")

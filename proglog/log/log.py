@@ -4,7 +4,8 @@
 
     data directory
       LOCK                          flock; holds the owner's process id
-      origin  durable  retired      small files, see checkpoint.py
+      identity  origin              small files, see checkpoint.py
+      durable  retired
       derived                       a hint, see derived.py
       ballast                       room to work in when the disk is full
       00000000000000000000.log      batches back to back
@@ -24,7 +25,7 @@ Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from proglog import clock
@@ -35,6 +36,7 @@ from proglog.log.claim import Claim
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem, Lock, OsFiles, read_all
 from proglog.log.housekeeping import Housekeeper
+from proglog.log.identity import identify
 from proglog.log.model import (
     Append,
     Appended,
@@ -53,8 +55,8 @@ from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
-from proglog.record.batch import VerifiedBatch
-from proglog.types import ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
+from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 
 
 class Log:
@@ -82,6 +84,7 @@ class Log:
         now_ms: Callable[[], int] = clock.now_ms,
         monotonic: Callable[[], float] = time.monotonic,
         new_origin: Callable[[], bytes] = lambda: os.urandom(ORIGIN_BYTES),
+        new_log_id: Callable[[], bytes] = lambda: os.urandom(LOG_ID_BYTES),
     ) -> "Log":
         """Open the log in ``data_dir``, made if missing, and repair what a crash left; ``recovery`` says what that was.
 
@@ -94,7 +97,9 @@ class Log:
             state.files.make_dir(data_dir)
             lock = _take_lock(state)
             try:
-                return cls._recover(state, lock, node_name, new_origin)
+                identified = identify(state.files, data_dir, new_log_id)
+                state.log_id = identified.log_id
+                return cls._recover(state, lock, node_name, new_origin, identified.bound_stores)
             except BaseException:
                 for segment in state.segments:
                     segment.let_go()
@@ -104,9 +109,13 @@ class Log:
             raise StorageError(f"data directory {data_dir}: {exc.strerror or exc}") from exc
 
     @classmethod
-    def _recover(cls, state: LogState, lock: Lock, node_name: NodeName, new_origin: Callable[[], bytes]) -> "Log":
-        recovery = Recovery(state.files, state.data_dir, state.config.index_interval_bytes)
+    def _recover(
+        cls, state: LogState, lock: Lock, node_name: NodeName, new_origin: Callable[[], bytes], bound_stores: int
+    ) -> "Log":
+        recovery = Recovery(state.files, state.data_dir, state.log_id, state.config.index_interval_bytes)
         state.recovery, state.retired = recovery.report, recovery.retired
+        if bound_stores:
+            state.recovery.notes.append(f"{bound_stores} segments of an earlier release were carried over to format 2")
         for segment in recovery.open_segments():
             state.add_segment(segment)
         state.collect_origins()
@@ -233,8 +242,20 @@ class Log:
         """
         return reading.read(self._state, cursor, max_bytes)
 
-    def recheck(self, cursor: LogCursor) -> None:
-        """Look again at the segment of ``cursor``: bytes that were read there did not check out.
+    def sound_batches(self, start: LogCursor, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+        """Yield (index, header) of the batches of ``data`` that are whole and stand where they belong.
+
+        Args:
+            start: Where ``data`` was read.
+            data: As :meth:`read` gave it.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed the segment.
+        """
+        return self._state.segment_at(start.segment).sound_batches(start.position, data)
+
+    def recheck(self, cursor: LogCursor, size: int) -> None:
+        """Look again at ``size`` bytes from ``cursor`` on, which were read and did not check out.
 
         A read trusts what this process wrote or checked before. Disks rot all the same: who checks what it reads says so
         here, and :meth:`damaged` knows it from then on.
@@ -243,7 +264,7 @@ class Log:
             OffsetOutOfRangeError: Retention removed the segment.
             StorageError: The disk could not be read.
         """
-        reading.recheck(self._state, cursor)
+        reading.recheck(self._state, cursor, size)
 
     def seek(self, offset: Offset) -> LogCursor:
         """Return the place of the batch that holds ``offset``; the end for ``end_offset``.

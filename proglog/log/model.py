@@ -21,6 +21,11 @@ class LogRead(NamedTuple):
     data: bytes
     next: LogCursor
 
+    @property
+    def start(self) -> LogCursor:
+        """Where the batches stand: a read at the end of a segment goes on in the next one."""
+        return LogCursor(self.next.segment, FilePosition(self.next.position - len(self.data)))
+
 
 @dataclass(frozen=True, slots=True)
 class LocalAppend:

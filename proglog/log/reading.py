@@ -39,11 +39,11 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             cursor = LogCursor(following.base_offset, FilePosition(0))
 
 
-def recheck(state: LogState, cursor: LogCursor) -> None:
+def recheck(state: LogState, cursor: LogCursor, size: int) -> None:
     """See :meth:`proglog.log.log.Log.recheck`."""
     segment = state.segment_at(cursor.segment)
     with unless_removed(state, segment):
-        segment.recheck()
+        segment.recheck(cursor.position, FilePosition(cursor.position + size))
 
 
 @contextmanager

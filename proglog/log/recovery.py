@@ -9,16 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from proglog.errors import MalformedBatchError, StorageError
+from proglog.errors import StorageError
 from proglog.log import checkpoint
 from proglog.log.checkpoint import DurableMark, Retired
 from proglog.log.files import File, FileSystem
+from proglog.log.identity import is_tied
 from proglog.log.index import SegmentIndex
 from proglog.log.scan import Hole, ScannedStore, scan_store
-from proglog.log.segment import Segment, load_index
+from proglog.log.segment import Extent, Segment, load_index
 from proglog.log.store import Stores, base_offsets, index_name, store_name
-from proglog.record.batch import HEADER_BYTES, parse_header
-from proglog.types import NO_ORIGIN, FilePosition, Offset
+from proglog.types import FilePosition, LogId, Offset
 
 
 @dataclass(slots=True)
@@ -58,17 +58,17 @@ class RecoveryReport:
 class Recovery:
     """One opening of the log in ``directory``. Nothing is written but what has to be repaired."""
 
-    def __init__(self, files: FileSystem, directory: Path, interval_bytes: int) -> None:
+    def __init__(self, files: FileSystem, directory: Path, log_id: LogId, interval_bytes: int) -> None:
         """Look at ``directory``, which this process has locked."""
         self.files = files
         self.directory = directory
         self.interval_bytes = interval_bytes
-        self.stores = Stores(files, directory)
+        self.stores = Stores(files, directory, log_id)
         self.report = RecoveryReport()
         mark = self._load("durable")
         self.mark = DurableMark.from_json(mark) if mark else DurableMark()
         retired = self._load("retired")
-        self.retired = self._own(Retired.from_json(retired)) if retired else Retired()
+        self.retired = Retired.from_json(retired) if retired else Retired()
 
     def open_segments(self) -> list[Segment]:
         """Return the segments in order, the last one active.
@@ -92,23 +92,14 @@ class Recovery:
 
     def _load(self, name: str) -> dict[str, Any] | None:
         try:
-            return checkpoint.load(self.files, self.directory / name)
+            content = checkpoint.load(self.files, self.directory / name)
         except StorageError:
             self.report.notes.append(f"the file {name!r} was damaged and is made anew from the log")
             return None
-
-    def _own(self, retired: Retired) -> Retired:
-        """Believe what retention recorded only if it was in this log: what it says is removed."""
-        try:
-            content = checkpoint.load(self.files, self.directory / "origin")
-        except StorageError:
-            content = None
-        origin, former = checkpoint.read_origins(content) if content else (NO_ORIGIN, ())
-        known = {origin, self.mark.origin, *former} - {NO_ORIGIN}
-        if retired.origin == NO_ORIGIN or not known or retired.origin in known:
-            return retired
-        self.report.notes.append("the file 'retired' is of another log: nothing is removed by it")
-        return Retired()
+        if content is not None and not is_tied(content, self.stores.log_id):
+            self.report.notes.append(f"the file {name!r} is of another log: it is not believed")
+            return None
+        return content
 
     def _finish_retention(self, bases: list[Offset]) -> list[Offset]:
         """Remove what retention had already recorded as removed when the process ended."""
@@ -123,18 +114,17 @@ class Recovery:
         store = self.stores.get(base_offset)
         size = FilePosition(store.size())
         index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
-        if index is not None and not _is_of(store, index):
-            index = None
         if index is not None and index.end_offset == following and index.store_bytes >= size:
             if index.store_bytes == size:
-                return Segment(self.stores, base_offset, index, size)
+                return Segment(self.stores, base_offset, index, Extent(size, following))
             # The store was cut: the index still knows what was in it, and how much.
             size = FilePosition(index.store_bytes)
             holes = self._scan(store, base_offset, size, (size, following)).holes
-            return Segment(self.stores, base_offset, index, size, holes=holes)
+            return Segment(self.stores, base_offset, index, Extent(size, following), holes=tuple(holes))
         scanned = self._scan(store, base_offset, size, (size, following))
-        segment = Segment(self.stores, base_offset, scanned.index, size, holes=scanned.holes, checked=(0, size))
-        segment.index_state = "rebuilt"
+        extent = Extent(size, scanned.index.end_offset)
+        segment = Segment(self.stores, base_offset, scanned.index, extent, holes=tuple(scanned.holes))
+        segment.checked, segment.index_state = (0, size), "rebuilt"
         self.report.rebuilt_indexes += 1
         segment.save_index()
         return segment
@@ -146,8 +136,8 @@ class Recovery:
         durable = (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
         if mark.clean and durable[0] == size:
             index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=size)
-            if index is not None and _is_of(store, index):
-                segment = Segment(self.stores, base_offset, index, size, file=store)
+            if index is not None:
+                segment = Segment(self.stores, base_offset, index, Extent(size, index.end_offset), file=store)
                 segment.entries()
                 return segment
             self.report.rebuilt_indexes += 1
@@ -164,25 +154,17 @@ class Recovery:
         self.report.end_lost = ends_in_hole or scanned.size < durable[0]
         if not self.report.clean:
             store.sync()  # a killed process leaves whole batches that were never synced: they count from now on
-        segment = Segment(self.stores, base_offset, scanned.index, scanned.size, file=store, holes=scanned.holes)
+        extent = Extent(scanned.size, scanned.index.end_offset)
+        segment = Segment(self.stores, base_offset, scanned.index, extent, file=store, holes=tuple(scanned.holes))
         segment.checked = (0, scanned.size)
         return segment
 
     def _scan(self, store: File, base_offset: Offset, length: int, durable: tuple[int, Offset]) -> ScannedStore:
-        scanned = scan_store(store, base_offset, self.interval_bytes, length=length, durable=durable)
+        places = self.stores.places(base_offset)
+        scanned = scan_store(store, places, base_offset, self.interval_bytes, length=length, durable=durable)
         self.report.scanned_bytes += length
         self.report.holes.extend(scanned.holes)
         return scanned
-
-
-def _is_of(store: File, index: SegmentIndex) -> bool:
-    """Return whether an index knows the first batch of a store: of another log's, base, end and size may agree."""
-    try:
-        header = parse_header(store.pread(HEADER_BYTES, 0))
-    except (OSError, MalformedBatchError):
-        return True  # damaged: no reason to do without the index
-    span = index.origins.get(header.origin)
-    return span is not None and span.first_sequence == header.base_sequence
 
 
 def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> Segment:
@@ -194,7 +176,8 @@ def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> 
     file = stores.files.open(stores.directory / store_name(base_offset), write=True, create=True)
     file.truncate(0)  # a file of this name can only be left from a roll that failed
     stores.files.sync_dir(stores.directory)
-    return Segment(stores, base_offset, SegmentIndex(base_offset, interval_bytes), FilePosition(0), file=file)
+    index, extent = SegmentIndex(base_offset, interval_bytes), Extent(FilePosition(0), base_offset)
+    return Segment(stores, base_offset, index, extent, file=file)
 
 
 def seal(segment: Segment) -> None:

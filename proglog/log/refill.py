@@ -109,9 +109,9 @@ class Refiller:
         marks = signature(self._state)
         if not marks:
             return Survey()
-        if self._surveyed[0] != marks:
-            found = survey(self._state)
-            self._surveyed = (marks, found)
+        while self._surveyed[0] != marks:
+            self._surveyed = (marks, survey(self._state))
+            marks = signature(self._state)  # the survey itself may come upon more
         return self._surveyed[1]
 
     # Taking candidates
@@ -232,12 +232,14 @@ class Refiller:
         """Write batches over the damage, durably."""
         state, damage, segment = self._state, filling.damage, filling.damage.segment
         parts: list[Buffer] = []
-        offset = damage.start_offset
+        position, offset = int(damage.start_position), damage.start_offset
         for batch in filling.batches:
-            stamped = stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms)
+            mark = segment.places.mark(position)
+            stamped = stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms, mark=mark)
             parts += [stamped, batch.payload]
             filling.headers.append(parse_header(stamped))
             offset = filling.headers[-1].end_offset
+            position += batch.header.batch_bytes
         try:
             file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
             try:

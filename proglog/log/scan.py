@@ -1,22 +1,27 @@
 """Reading a store from end to end after whatever happened: what is whole, what is torn, what is damaged.
 
-A batch that does not check out is one of two things, and batches say which by ``group_at``, the start of the write
-group that they were in. Groups are synced one after the other::
+A batch counts only in its own place (:mod:`proglog.record.place`): neither a block of an earlier life, nor a write that
+went elsewhere, nor a piece of a log inside a record is one. So after damage every byte may be searched for what follows.
+
+What does not check out is one of two things, and batches say which by ``group_at``, the start of the write group that
+they were in. Groups are synced one after the other::
 
     ...whole | ##### | whole     the whole one began its group after the damage: the damage had been synced: CORRUPT.
                                  Never cut: the range is a hole, and what follows is served.
     ...whole | ##### | whole     the whole one is of the damage's own group, or there is none: it was never synced, so
                                  never acknowledged: TORN. Cut to the last whole batch before.
 
-Below the durable mark (a sealed segment is all below it) damage is always corruption.
+Below the durable mark (a sealed segment is all below it) damage is always corruption. So is a block that the disk does
+not give: nobody knows what it holds.
 
 Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to tell.
 """
 
-from bisect import bisect_right
-from collections import deque
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from errno import EIO
+from typing import NamedTuple
 
 from proglog.errors import DataLossError, MalformedBatchError, StorageError
 from proglog.log.files import File
@@ -24,19 +29,24 @@ from proglog.log.group import node_name_in
 from proglog.log.index import SegmentIndex
 from proglog.log.store import store_name
 from proglog.record.batch import (
+    FIRST_VERSION,
     HEADER_BYTES,
-    MAGIC,
     MAX_BATCH_BYTES,
-    BatchHeader,
+    VERSION,
     VerifiedBatch,
-    parse_header,
     unknown_format,
     verify_checksums,
 )
+from proglog.record.place import MARK_BYTES, Places
 from proglog.types import FilePosition, Offset
 
 _SCAN_BYTES = 8 * 1024 * 1024
 assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherever that starts
+_BLOCK_BYTES = 4096
+"""What is left out around a byte that the disk cannot read."""
+_VERSION_AT = 36
+_LIKE_A_VERSION = re.compile(b"[%c-%c]\\0[\\0\\1\\3]\\0" % (FIRST_VERSION, VERSION))
+"""Version, codec and flags: what every header has alike, and where a search looks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class Hole:
     start_offset: Offset
     end_offset: Offset
     detail: str
+    unreadable: bool = False
+    """The disk did not give the bytes."""
 
     def describe(self) -> str:
         """Return what is damaged, in words."""
@@ -58,6 +70,13 @@ class Hole:
     def error(self) -> DataLossError:
         """Return what a reader of it is told."""
         return DataLossError(self.start_offset, self.end_offset, self.detail)
+
+
+class Placed(NamedTuple):
+    """A whole batch in its place."""
+
+    position: FilePosition
+    batch: VerifiedBatch
 
 
 @dataclass(slots=True)
@@ -74,6 +93,7 @@ class ScannedStore:
 
 def scan_store(
     file: File,
+    places: Places,
     base_offset: Offset,
     interval_bytes: int,
     *,
@@ -85,6 +105,7 @@ def scan_store(
 
     Args:
         file: The store.
+        places: Its marks.
         base_offset: From its name.
         interval_bytes: Of the index.
         length: Bytes that the store should have; what it lacks of them is damage.
@@ -92,57 +113,86 @@ def scan_store(
         visit: Called with every whole batch in order; what it is given is valid during the call only.
 
     Raises:
-        OSError: The store could not be read.
+        OSError: The store could not be read, for another reason than damage.
         StorageError: A later version wrote it: nothing in it may be called damaged, let alone cut.
     """
     index = SegmentIndex(base_offset, interval_bytes)
     holes: list[Hole] = []
-    position = FilePosition(0)
-    window = _Window(file, min(length, file.size()))
-    ahead: deque[tuple[FilePosition, Offset]] | None = None
-    while position < length:
-        batch = window.batch_at(position)
-        if batch is not None and _continues(index, batch.header, position):
-            index.add(batch.header, position, node_name_in(batch))
+    synced = durable[0]
+    for item in walk_store(file, places, FilePosition(0), base_offset, length=length, end_offset=durable[1]):
+        if isinstance(item, Placed):
+            index.add(item.batch.header, item.position, node_name_in(item.batch))
             if visit is not None:
-                visit(batch)
-            position = FilePosition(position + batch.header.batch_bytes)
+                visit(item.batch)
             continue
-        unknown = unknown_format(*window.bytes_at(position, HEADER_BYTES))
-        if unknown:
-            where = f"{store_name(base_offset)}, byte {position}"
-            raise StorageError(f"{where}: {unknown} is not known here; a later version wrote this log: use that")
-        after = _after_damage(window, index, position)
-        if ahead is None:
-            ahead = _in_their_place(window, after, index.end_offset)
-        while ahead and (ahead[0][0] < after or ahead[0][1] < index.end_offset):
-            ahead.popleft()
-        following = _next_batch(window, ahead[0][0], index.end_offset) if ahead else None
-        if position >= durable[0] and (following is None or not _synced_before(window, position, following)):
-            return ScannedStore(index, position, holes, length)
-        if following is None:
-            end, end_offset = FilePosition(min(length, durable[0])), max(index.end_offset, durable[1])
-        else:
-            end, end_offset = following[0], following[1].base_offset
-        detail = f"{store_name(base_offset)}, bytes {position} to {end - 1}"
-        holes.append(Hole(position, end, index.end_offset, end_offset, detail))
-        index.end_offset = end_offset
-        index.store_bytes = end
-        position = end
+        hole = item
+        if hole.start_position >= synced and not hole.unreadable:
+            synced = _synced_until(file, places, hole, length)
+            if hole.start_position >= synced:
+                return ScannedStore(index, hole.start_position, holes, length)
+        holes.append(hole)
+        index.end_offset, index.store_bytes = hole.end_offset, hole.end_position
     return ScannedStore(index, FilePosition(length), holes, length)
 
 
-class _Window:
-    """A store through one moving buffer: each byte is read about once."""
+def walk_store(
+    file: File, places: Places, position: FilePosition, offset: Offset, *, length: int, end_offset: Offset
+) -> Iterator[Placed | Hole]:
+    """Yield what stands in a store from ``position`` on, in order: whole batches in their place, and what lies between.
+
+    Args:
+        file: The store.
+        places: Its marks.
+        position: Where a batch begins, or began.
+        offset: That batch's base offset.
+        length: Bytes that the store should have; what it lacks of them is damage.
+        end_offset: At the end of them: how far damage that nothing follows goes.
+
+    Raises:
+        OSError: The store could not be read, for another reason than damage.
+        StorageError: A later version wrote it.
+    """
+    window = Window(file, min(length, file.size()))
+    while position < length:
+        batch = _placed_at(window, places, position)
+        if batch is not None and batch.header.base_offset == offset:
+            yield Placed(position, batch)
+            position, offset = FilePosition(position + batch.header.batch_bytes), batch.header.end_offset
+            continue
+        _refuse_later_version(window, places, position)
+        following = _following(window, places, position + 1, offset)
+        if following is None:
+            end, after = FilePosition(length), max(offset, end_offset)
+        else:
+            end, after = following.position, following.batch.header.base_offset
+        unreadable = window.lacks(position, end)
+        detail = f"{store_name(places.base_offset)}, bytes {position} to {end - 1}"
+        detail += ": the disk cannot read them" if unreadable else ""
+        yield Hole(position, end, offset, after, detail, unreadable)
+        position, offset = end, after
+
+
+def _synced_until(file: File, places: Places, hole: Hole, length: int) -> int:
+    """Return the start of a group that a whole batch behind ``hole`` says it is of, if that is behind it, too; else 0."""
+    for item in walk_store(file, places, hole.end_position, hole.end_offset, length=length, end_offset=hole.end_offset):
+        if isinstance(item, Placed) and item.position - item.batch.header.group_at > hole.start_position:
+            return item.position - item.batch.header.group_at
+    return 0
+
+
+class Window:
+    """A store through one moving buffer: each byte is read about once. Blocks that the disk does not give are zeros."""
 
     def __init__(self, file: File, length: int) -> None:
+        """Look at the first ``length`` bytes of ``file``."""
         self.length = length
         self._file = file
         self._start = 0
         self._data = b""
+        self._unreadable: list[int] = []
 
     def batch_at(self, position: int) -> VerifiedBatch | None:
-        """Return the batch at ``position`` if there is a whole, undamaged one."""
+        """Return the batch at ``position`` if there is a whole one, whatever its mark."""
         data, at = self.bytes_at(position, MAX_BATCH_BYTES)
         try:
             return verify_checksums(data, at)
@@ -154,82 +204,64 @@ class _Window:
         wanted = min(position + size, self.length)
         if not self._start <= position or wanted > self._start + len(self._data):
             self._start = position
-            self._data = self._file.pread(min(_SCAN_BYTES, self.length - position), position)
+            self._data = self._read(min(_SCAN_BYTES, self.length - position), position)
         return self._data, position - self._start
 
-    def find_magic(self, position: int) -> int | None:
-        """Return the next position at or after ``position`` where the magic stands."""
-        while position + len(MAGIC) <= self.length:
-            data, at = self.bytes_at(position, len(MAGIC))
-            found = data.find(MAGIC, at)
-            if found >= 0:
-                return position + found - at
-            position += max(1, len(data) - at - len(MAGIC) + 1)
+    def header_from(self, position: int) -> int | None:
+        """Return the next position at or after ``position`` where a header could begin."""
+        while position + HEADER_BYTES <= self.length:
+            data, at = self.bytes_at(position, HEADER_BYTES)
+            found = _LIKE_A_VERSION.search(data, at + _VERSION_AT)
+            if found is not None:
+                return position + found.start() - _VERSION_AT - at
+            position += max(1, len(data) - at - HEADER_BYTES + 1)
         return None
 
+    def lacks(self, start: int, end: int) -> bool:
+        """Return whether the disk did not give some of the bytes that were looked at."""
+        return any(start < block + _BLOCK_BYTES and block < end for block in self._unreadable)
 
-def _continues(index: SegmentIndex, header: BatchHeader, position: FilePosition) -> bool:
-    """Return whether a whole batch belongs here: a stale or misdirected one is damage, too."""
-    return header.base_offset == index.end_offset and header.group_at <= position
+    def _read(self, size: int, start: int) -> bytes:
+        try:
+            return self._file.pread(size, start)
+        except OSError as exc:
+            if exc.errno != EIO:
+                raise
+        parts, position = [], start
+        while position < start + size:
+            following = min(start + size, (position // _BLOCK_BYTES + 1) * _BLOCK_BYTES)
+            try:
+                parts.append(self._file.pread(following - position, position))
+            except OSError as exc:
+                if exc.errno != EIO:
+                    raise
+                parts.append(bytes(following - position))
+                self._unreadable.append(position // _BLOCK_BYTES * _BLOCK_BYTES)
+            position = following
+        return b"".join(parts)
 
 
-def _after_damage(window: _Window, index: SegmentIndex, damaged: FilePosition) -> int:
-    """Return where to look for what follows: a header that is whole says how long its payload is.
-
-    Payloads are any bytes, whole batches among them: they are not searched where that can be helped.
-    """
-    try:
-        header = parse_header(*window.bytes_at(damaged, HEADER_BYTES))
-    except MalformedBatchError:
-        return damaged + 1
-    return damaged + (header.batch_bytes if _continues(index, header, damaged) else 1)
+def _placed_at(window: Window, places: Places, position: int) -> VerifiedBatch | None:
+    """Return the batch at ``position`` if there is a whole one that belongs there."""
+    data, at = window.bytes_at(position, MARK_BYTES)
+    return window.batch_at(position) if data[at : at + MARK_BYTES] == places.mark(position) else None
 
 
-def _next_batch(window: _Window, start: int, end_offset: Offset) -> tuple[FilePosition, BatchHeader] | None:
-    position: int | None = start
+def _following(window: Window, places: Places, start: int, offset: Offset) -> Placed | None:
+    """Return the next whole batch from ``start`` on that belongs where it is, with ``offset`` or a later one."""
+    position = window.header_from(start)
     while position is not None:
-        position = window.find_magic(position)
-        if position is None:
-            return None
-        batch = window.batch_at(position)
-        if batch is not None and batch.header.base_offset >= end_offset and batch.header.group_at <= position:
-            return FilePosition(position), batch.header
-        position += 1
+        batch = _placed_at(window, places, position)
+        if batch is not None and batch.header.base_offset >= offset:
+            return Placed(FilePosition(position), batch)
+        position = window.header_from(position + 1)
     return None
 
 
-def _in_their_place(window: _Window, start: int, end_offset: Offset) -> deque[tuple[FilePosition, Offset]]:
-    """Return (position, base offset) of the whole batches from ``start`` on that are in their own place.
-
-    Sectors that reached each other's place hold whole batches, too. In their place are those of the longest run whose
-    offsets ascend: a batch of further ahead would have all behind it out of order.
-    """
-    found: list[tuple[FilePosition, Offset, int]] = []  # and the number of the one before it in the longest run so far
-    run_ends: list[Offset] = []  # the lowest end offset of a run of each length
-    last: list[int] = []  # and which batch that is the end of
-    ahead = _next_batch(window, start, end_offset)
-    while ahead is not None:
-        position, header = ahead
-        length = bisect_right(run_ends, header.base_offset)
-        found.append((position, header.base_offset, last[length - 1] if length else -1))
-        if length == len(run_ends) or header.end_offset < run_ends[length]:
-            run_ends[length : length + 1] = [header.end_offset]
-            last[length : length + 1] = [len(found) - 1]
-        ahead = _next_batch(window, position + header.batch_bytes, end_offset)
-    run: deque[tuple[FilePosition, Offset]] = deque()
-    number = last[-1] if last else -1
-    while number >= 0:
-        position, base_offset, number = found[number]
-        run.appendleft((position, base_offset))
-    return run
-
-
-def _synced_before(window: _Window, damaged: FilePosition, following: tuple[FilePosition, BatchHeader]) -> bool:
-    """Return whether any whole batch after ``damaged`` began its group after it: then it had been synced."""
-    ahead: tuple[FilePosition, BatchHeader] | None = following
-    while ahead is not None:
-        position, header = ahead
-        if position - header.group_at > damaged:
-            return True
-        ahead = _next_batch(window, position + header.batch_bytes, header.end_offset)
-    return False
+def _refuse_later_version(window: Window, places: Places, position: int) -> None:
+    """Raise ``StorageError`` if what stands at ``position`` is of a version that is not known here."""
+    data, at = window.bytes_at(position, HEADER_BYTES)
+    unknown = unknown_format(data, at)
+    if unknown and data[at : at + MARK_BYTES] == places.mark(position):
+        where = f"{store_name(places.base_offset)}, byte {position}"
+        raise StorageError(f"{where}: {unknown} is not known here; a later version wrote this log: use that")

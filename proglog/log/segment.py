@@ -4,25 +4,48 @@ The store, ``%020d.log``, is batches back to back and nothing else; the index, `
 
 A read answers with bytes as they stand in the store, each checked once: what this process wrote or scanned is known to
 be whole, and a sealed store is checked as far as it is read. What does not check out becomes a *hole*: a range that
-answers :class:`DataLossError` while everything before and after it is served.
+answers :class:`DataLossError` while everything before and after it is served. How far it goes is found by reading from
+the index entry before it to the first whole batch after it, however large the segment.
 """
 
-from collections.abc import Collection, Iterator
+import threading
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from errno import EIO
 from struct import Struct
+from typing import NamedTuple
 
-from proglog.errors import DataLossError, MalformedBatchError, ProglogError, StorageError
+from proglog.errors import DataLossError, MalformedBatchError, StorageError
 from proglog.log.files import File, read_all, replace
 from proglog.log.index import Entries, SegmentIndex
-from proglog.log.scan import Hole, ScannedStore, scan_store
+from proglog.log.scan import Hole, ScannedStore, scan_store, walk_store
 from proglog.log.store import Stores, index_name, store_name
-from proglog.record.batch import HEADER_BYTES, MAGIC, MAX_BATCH_BYTES, BatchHeader, parse_header, verify_checksums
+from proglog.record.batch import (
+    FIRST_VERSION,
+    HEADER_BYTES,
+    MAX_BATCH_BYTES,
+    VERSION,
+    BatchHeader,
+    parse_header,
+    verify_checksums,
+)
+from proglog.record.place import MARK_BYTES, Places
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 _WALK_BYTES = 64 * 1024
 _SUMMARY_BYTES = 16 * 1024
 MAX_INDEX_BYTES = 1 << 30
-_LENGTH = Struct("<4s20xI")  # magic, then batch_bytes at byte 24
+_LENGTH = Struct("<24xI8xB")  # batch_bytes, version
+
+
+class Extent(NamedTuple):
+    """How far a segment may be read. Published with one assignment: no reader sees one without the other."""
+
+    size: FilePosition
+    """Bytes of the store that are durable."""
+    end_offset: Offset
+    """One past the last record in them."""
 
 
 @dataclass(slots=True)
@@ -32,15 +55,21 @@ class Segment:
     stores: Stores
     base_offset: Offset
     index: SegmentIndex
-    size: FilePosition
-    """Bytes of the store that are durable and may be served."""
+    extent: Extent
     file: File | None = None
     """The store open for writing, while the segment is active."""
     index_state: str = "ok"
     """``ok``, ``rebuilt`` or ``missing``."""
-    holes: list[Hole] = field(default_factory=list)
+    holes: tuple[Hole, ...] = ()
+    """What is known to be damaged, in order; replaced, never changed."""
     checked: tuple[int, int] = (0, 0)
     """The positions between which every byte is known to be whole: written by this process, scanned, or read before."""
+    places: Places = field(init=False)
+    _mutex: threading.Lock = field(init=False, default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Know the marks of the store."""
+        self.places = self.stores.places(self.base_offset)
 
     @property
     def active(self) -> bool:
@@ -48,9 +77,14 @@ class Segment:
         return self.file is not None
 
     @property
+    def size(self) -> FilePosition:
+        """Bytes of the store that are durable and may be served."""
+        return self.extent.size
+
+    @property
     def end_offset(self) -> Offset:
         """One past the last record."""
-        return self.index.end_offset
+        return self.extent.end_offset
 
     @property
     def store(self) -> File:
@@ -67,13 +101,12 @@ class Segment:
         limit = self._readable_until(position)
         data = self._pread(min(max(max_bytes, HEADER_BYTES), limit - position), position)
         whole = self._whole_batches(data, position)
-        if not whole:
-            data = self._pread(min(self._first_batch_bytes(data), limit - position), position)
+        if not whole and len(data) >= HEADER_BYTES:
+            batch_bytes, _ = _LENGTH.unpack_from(data)
+            data = self._pread(min(batch_bytes, MAX_BATCH_BYTES, limit - position), position)
             whole = self._whole_batches(data, position)
         if not whole:
-            error = self._damaged(position)
-            if error is not None:
-                raise error
+            self._find_damage(position, FilePosition(min(limit, position + max(max_bytes, HEADER_BYTES))))
             return self.read(position, max_bytes)
         return data[:whole] if whole < len(data) else data
 
@@ -83,37 +116,38 @@ class Segment:
         Raises:
             StorageError: The disk could not be read.
         """
-        expected = self._offset_at(position)
-        led_astray: Hole | None = None
         while position < self.size:
             hole = self.hole_at(position)
             if hole is not None:
-                position, expected = hole.end_position, hole.end_offset
+                position = hole.end_position
                 continue
-            data = self._pread(min(_WALK_BYTES, self.size - position), position)
+            limit = self._readable_until(position)
+            data = self._pread(min(_WALK_BYTES, limit - position), position)
             at = 0
-            while len(data) - at >= HEADER_BYTES and self.hole_at(FilePosition(position + at)) is None:
+            while len(data) - at >= HEADER_BYTES:
                 try:
-                    header = parse_header(data, at)
+                    header = self._header(data, at, position + at)
                 except MalformedBatchError:
                     break
-                if expected not in (None, header.base_offset):
-                    break  # whole, but not the one that belongs here
-                expected = header.end_offset
                 yield FilePosition(position + at), header
                 at += header.batch_bytes
             position = FilePosition(position + at)
-            if position < self.size and (not at or at + HEADER_BYTES <= len(data)) and self.hole_at(position) is None:
-                error = self._damaged(position)
-                if error is not None and self.hole_at(position) is None:
-                    # Damage further back led here, to the middle of a batch that is whole: go on after that damage.
-                    before = [hole for hole in self.holes if hole.start_position < position]
-                    if not before or before[-1] == led_astray:
-                        raise error
-                    led_astray = before[-1]
-                    position, expected = led_astray.end_position, led_astray.end_offset
-                    continue
-                expected = self._offset_at(position)
+            if position < limit and (not at or at + HEADER_BYTES <= len(data)):
+                self._find_damage(position, FilePosition(position + 1))
+
+    def sound_batches(self, start: FilePosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+        """Yield (index, header) of the batches of ``data``, read at ``start``, that are whole and belong there."""
+        at = 0
+        while at < len(data):
+            try:
+                header = self._header(data, at, start + at)
+                verify_checksums(data, at)
+            except MalformedBatchError:
+                batch_bytes, _ = _LENGTH.unpack_from(data, at)  # ``data`` was cut by it: it can be followed
+                at += max(batch_bytes, HEADER_BYTES)
+            else:
+                yield at, header
+                at += header.batch_bytes
 
     def find_offset(self, offset: Offset) -> FilePosition:
         """Return the position of the batch that holds ``offset``.
@@ -122,13 +156,11 @@ class Segment:
             DataLossError: It is damaged.
         """
         if self.hole_in(offset, Offset(offset + 1)) is None:
-            # An index that is older than the rot can lead past a batch that landed elsewhere: then from the start.
-            for start in (self.entries().before_offset(offset), FilePosition(0)):
-                for position, header in self.walk(start):
-                    if header.base_offset <= offset < header.end_offset:
-                        return position
-                    if header.base_offset > offset:
-                        break
+            for position, header in self.walk(self.entries().before_offset(offset)):
+                if header.base_offset <= offset < header.end_offset:
+                    return position
+                if header.base_offset > offset:
+                    break
         hole = self.hole_in(offset, Offset(offset + 1))
         raise hole.error() if hole else DataLossError(offset, offset + 1, store_name(self.base_offset))
 
@@ -169,7 +201,7 @@ class Segment:
             StorageError: The store cannot be read.
         """
         scanned = self._scan()
-        self.index, self.holes, self.index_state = scanned.index, scanned.holes, "rebuilt"
+        self.index, self.holes, self.index_state = scanned.index, tuple(scanned.holes), "rebuilt"
         self.checked = (0, self.size)
         entries = scanned.index.entries
         assert entries is not None  # a scan makes them
@@ -194,8 +226,8 @@ class Segment:
         if scanned.index.end_offset != end_offset or any(hole.start_position in healed for hole in scanned.holes):
             return False
         # The hole goes last: until then readers keep away from what is behind it.
-        self.index, self.checked, self.size = scanned.index, (0, size), size
-        self.holes = scanned.holes
+        self.index, self.checked, self.extent = scanned.index, (0, size), Extent(size, end_offset)
+        self.holes = tuple(scanned.holes)
         if not self.active:
             self.index_state = "rebuilt"
             self.save_index()
@@ -207,18 +239,19 @@ class Segment:
             return  # a segment with holes is scanned at every start, so that they are found again
         directory = self.stores.directory
         try:
-            replace(self.stores.files, directory / index_name(self.base_offset), self.index.encode())
+            replace(
+                self.stores.files, directory / index_name(self.base_offset), self.index.encode(self.stores.index_key)
+            )
         except OSError:
             self.index_state = "missing"
         else:
             self.index_state = "ok" if self.index_state == "missing" else self.index_state
 
-    def hole_at(self, position: int) -> Hole | None:
+    def hole_at(self, position: FilePosition) -> Hole | None:
         """Return the hole that ``position`` is in."""
-        for hole in self.holes:
-            if hole.start_position <= position < hole.end_position:
-                return hole
-        return None
+        holes = self.holes
+        number = bisect_right(holes, position, key=_start) - 1
+        return holes[number] if number >= 0 and position < holes[number].end_position else None
 
     def hole_in(self, start: Offset, end: Offset) -> Hole | None:
         """Return the first hole with any of the offsets from ``start`` up to ``end``, that one excluded."""
@@ -229,117 +262,133 @@ class Segment:
         self.file = None
         self.stores.clear()
 
+    def recheck(self, start: FilePosition, end: FilePosition) -> bool:
+        """Read a stretch again, what was known to be whole included; return whether anything in it is damaged.
+
+        Args:
+            start: Where a batch begins, or began.
+            end: How far to look.
+
+        Raises:
+            StorageError: The disk could not be read.
+        """
+        extent = self.extent
+        at, offset = self._place_before(start)
+        try:
+            found = list(self._holes_between(at, offset, end, extent))
+            if found and found[0].start_position == at != start:
+                # The index is of another time than the store: what lies before its entry tells where batches begin.
+                found = list(self._holes_between(FilePosition(0), self.base_offset, end, extent))
+        except OSError as exc:
+            raise self._unreadable(start, exc) from exc
+        self._add_holes(found)
+        return any(hole.end_position > start for hole in found)
+
+    def _place_before(self, start: FilePosition) -> tuple[FilePosition, Offset]:
+        """Return a place at or before ``start`` where a batch begins, and that batch's base offset."""
+        at, offset = self.entries().place_before(start, self.base_offset)
+        holes = self.holes
+        number = bisect_right(holes, start, key=_start)
+        hole = holes[number - 1] if number else None
+        if hole is not None and at < hole.end_position <= start:
+            return hole.end_position, hole.end_offset
+        if hole is not None and hole.start_position <= at < hole.end_position:
+            return hole.start_position, hole.start_offset
+        return at, offset
+
+    def _holes_between(self, at: FilePosition, offset: Offset, end: FilePosition, extent: Extent) -> Iterator[Hole]:
+        """Yield the damage from ``at``, where the batch of ``offset`` begins, to the first whole batch behind ``end``."""
+        size, end_offset = extent
+        for item in walk_store(self.store, self.places, at, offset, length=size, end_offset=end_offset):
+            if isinstance(item, Hole):
+                yield item
+            elif item.position >= end:
+                return
+
+    def _find_damage(self, position: FilePosition, end: FilePosition) -> None:
+        """Remember what is damaged between two positions, where something did not check out.
+
+        Raises:
+            StorageError: Read again, it is whole; or the disk could not be read.
+        """
+        if not self.recheck(position, end):
+            where = f"{store_name(self.base_offset)} at byte {position}"
+            raise StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
+
+    def _add_holes(self, found: Iterable[Hole]) -> None:
+        """Take in damage; of two that overlap, what was found now counts."""
+        with self._mutex:
+            for hole in found:
+                start, end = hole.start_position, hole.end_position
+                kept = [each for each in self.holes if each.end_position <= start or end <= each.start_position]
+                self.holes = tuple(sorted([*kept, hole], key=_start))
+
     def _readable_until(self, position: FilePosition) -> FilePosition:
-        limit = self.size
-        for hole in self.holes:
-            if hole.start_position <= position < hole.end_position:
-                raise hole.error()
-            if position < hole.start_position < limit:
-                limit = hole.start_position
-        return limit
+        """Return where the damage behind ``position`` begins, or the durable end.
+
+        Raises:
+            DataLossError: ``position`` is in it.
+        """
+        holes = self.holes
+        number = bisect_right(holes, position, key=_start)
+        if number and position < holes[number - 1].end_position:
+            raise holes[number - 1].error()
+        return min(self.size, holes[number].start_position) if number < len(holes) else self.size
 
     def _whole_batches(self, data: bytes, position: FilePosition) -> int:
         """Return how many bytes of ``data`` are whole batches, each checked now or before; 0 at damage."""
         start, end = self.checked
         at = 0
-        expected: Offset | None = None
         while len(data) - at >= HEADER_BYTES:
-            magic, batch_bytes = _LENGTH.unpack_from(data, at)
-            if magic != MAGIC or not HEADER_BYTES <= batch_bytes <= len(data) - at:
+            batch_bytes, version = _LENGTH.unpack_from(data, at)
+            if not HEADER_BYTES <= batch_bytes <= len(data) - at or not FIRST_VERSION <= version <= VERSION:
                 break
             if not start <= position + at < end:
-                if expected is None:
-                    expected = self._offset_at(FilePosition(position + at))
-                following = _offset_after(data, at, expected, position + at)
-                if following is None:
+                try:
+                    self._header(data, at, position + at)
+                    verify_checksums(data, at)
+                except MalformedBatchError:
                     break
-                expected = following
             at += batch_bytes
         if at and position + at > end:
             self.checked = (start if start <= position <= end else position, position + at)
         return at
 
-    def _offset_at(self, position: FilePosition) -> Offset | None:
-        """Return the base offset of the batch that belongs at ``position``, told by those before; ``None``: none does."""
-        at, expected = FilePosition(0), self.base_offset
-        if position:
-            at, expected = self.entries().place_before(position, self.base_offset)
-        while at < position:
-            hole = self.hole_at(at)
-            if hole is not None:
-                at, expected = hole.end_position, hole.end_offset
-                continue
-            header = _header_in(self._pread(HEADER_BYTES, at))
-            if header is not None and header.base_offset == expected:
-                at, expected = FilePosition(at + header.batch_bytes), header.end_offset
-                continue
-            if self._damaged(at) is not None and self.hole_at(at) is None:
-                return None
-        return expected if at == position else None
-
-    def _first_batch_bytes(self, data: bytes) -> int:
-        magic, batch_bytes = _LENGTH.unpack_from(data) if len(data) >= HEADER_BYTES else (b"", 0)
-        return int(batch_bytes) if magic == MAGIC and batch_bytes <= MAX_BATCH_BYTES else 0
-
-    def recheck(self) -> None:
-        """Read the store again, what was known to be whole included, and remember what is not.
+    def _header(self, data: bytes, at: int, position: int) -> BatchHeader:
+        """Return the header at ``at``, which was read at ``position``.
 
         Raises:
-            StorageError: The disk could not be read.
+            MalformedBatchError: It is damaged, or does not belong there.
         """
-        self.holes = self._scan().holes
-
-    def _damaged(self, position: FilePosition) -> ProglogError | None:
-        """Find out how far the damage at ``position`` goes and remember it: what is not damaged stays readable.
-
-        Returns:
-            What to tell the reader. ``None`` where the store alone makes sense, but in another way than the index knew,
-            as when batches reached each other's place: the index is made anew, and the reader may try again.
-        """
-        scanned = self._scan()
-        self.holes = scanned.holes
-        hole = self.hole_at(position)
-        if hole is not None:
-            return hole.error()
-        if not self.active and scanned.index.summary != self.index.summary:
-            self.index, self.index_state = scanned.index, "rebuilt"
-            return None
-        where = f"{store_name(self.base_offset)} at byte {position}"
-        return StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
+        if data[at : at + MARK_BYTES] != self.places.mark(position):
+            raise MalformedBatchError("this batch was not written here")
+        return parse_header(data, at)
 
     def _scan(self, size: FilePosition | None = None, end_offset: Offset | None = None) -> ScannedStore:
-        length = self.size if size is None else size
-        durable = (length, self.end_offset if end_offset is None else end_offset)
+        extent = self.extent
+        length = extent.size if size is None else size
+        durable = (length, extent.end_offset if end_offset is None else end_offset)
+        interval = self.index.interval_bytes
         try:
-            return scan_store(self.store, self.base_offset, self.index.interval_bytes, length=length, durable=durable)
+            return scan_store(self.store, self.places, self.base_offset, interval, length=length, durable=durable)
         except OSError as exc:
             raise self._unreadable(FilePosition(0), exc) from exc
 
     def _pread(self, size: int, position: FilePosition) -> bytes:
-        """Return up to ``size`` bytes; fewer where the store was cut, which its reader takes for damage."""
+        """Return up to ``size`` bytes; fewer where the store was cut or cannot be read, which readers take for damage."""
         try:
             return self.store.pread(size, position)
         except OSError as exc:
+            if exc.errno == EIO:
+                return b""
             raise self._unreadable(position, exc) from exc
 
     def _unreadable(self, position: FilePosition, cause: OSError) -> StorageError:
         return StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {cause.strerror or cause}")
 
 
-def _header_in(data: bytes) -> BatchHeader | None:
-    try:
-        return parse_header(data)
-    except MalformedBatchError:
-        return None
-
-
-def _offset_after(data: bytes, at: int, expected: Offset | None, position: int) -> Offset | None:
-    """Return the offset after the batch in ``data``, if it is whole and the one that belongs at ``position``."""
-    try:
-        header = verify_checksums(data, at).header
-    except MalformedBatchError:
-        return None
-    return header.end_offset if header.base_offset == expected and header.group_at <= position else None
+def _start(hole: Hole) -> FilePosition:
+    return hole.start_position
 
 
 def load_index(
@@ -352,7 +401,8 @@ def load_index(
     path = stores.directory / index_name(base_offset)
     for limit in (_SUMMARY_BYTES, MAX_INDEX_BYTES):
         try:
-            return SegmentIndex.decode(read_all(stores.files, path, limit), base_offset, interval_bytes, store_bytes)
+            data = read_all(stores.files, path, limit)
+            return SegmentIndex.decode(data, base_offset, interval_bytes, store_bytes, stores.index_key)
         except OSError:
             return None
         except MalformedBatchError:

@@ -28,6 +28,7 @@ class SmallFiles:
             OSError: It could not be written, even without the ballast.
         """
         files, path = self.state.files, self.state.data_dir / name
+        content = {"log": self.state.log_id.hex(), **content}
         try:
             checkpoint.save(files, path, content)
         except OSError as exc:

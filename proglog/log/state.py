@@ -30,7 +30,7 @@ from proglog.log.index_cache import IndexCache
 from proglog.log.model import DamagedRange, LogCursor, OriginState
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment
-from proglog.types import NO_ORIGIN, FilePosition, Offset, OriginId
+from proglog.types import NO_ORIGIN, FilePosition, LogId, Offset, OriginId
 
 FULL = (ENOSPC, EDQUOT, EFBIG)
 """What a disk without room fails with."""
@@ -58,6 +58,8 @@ class LogState:
         self.condition = "ok"
         """``ok``, ``full``, ``poisoned`` or ``closed``."""
         self.recovery = RecoveryReport()
+        self.log_id = LogId(b"")
+        """Of the directory, for life."""
         self.origin = NO_ORIGIN
         """Who writes here."""
         self.former_origins: tuple[OriginId, ...] = ()

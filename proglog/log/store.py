@@ -9,7 +9,9 @@ from collections import OrderedDict
 from pathlib import Path
 
 from proglog.log.files import File, FileSystem
-from proglog.types import Offset
+from proglog.record.crc import crc
+from proglog.record.place import Places
+from proglog.types import LogId, Offset
 
 STORE_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -35,13 +37,20 @@ def base_offsets(names: list[str]) -> list[Offset]:
 class Stores:
     """Sealed stores by base offset, opened when they are read; the least recently used goes first."""
 
-    def __init__(self, files: FileSystem, directory: Path, limit: int = MAX_OPEN_STORES) -> None:
-        """Of the log in ``directory``."""
+    def __init__(self, files: FileSystem, directory: Path, log_id: LogId, limit: int = MAX_OPEN_STORES) -> None:
+        """Of the log of that id in ``directory``."""
         self.files = files
         self.directory = directory
+        self.log_id = log_id
+        self.index_key = crc(log_id)
+        """What checksums of this log's index files start from: another's are no good here."""
         self._limit = limit
         self._open: OrderedDict[Offset, File] = OrderedDict()
         self._mutex = threading.Lock()
+
+    def places(self, base_offset: Offset) -> Places:
+        """Return the marks of a store."""
+        return Places(self.log_id, base_offset)
 
     def __len__(self) -> int:
         return len(self._open)

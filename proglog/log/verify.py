@@ -13,12 +13,15 @@ from proglog.errors import MalformedBatchError, NotFoundError, StorageError
 from proglog.log import checkpoint
 from proglog.log.checkpoint import DurableMark, Retired
 from proglog.log.files import FileSystem, OsFiles, read_all
+from proglog.log.identity import TIED, is_tied, look_up
 from proglog.log.scan import ScannedStore, scan_store
 from proglog.log.segment import MAX_INDEX_BYTES
 from proglog.log.store import base_offsets, index_name, store_name
 from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, chain_agrees, chain_start
-from proglog.types import Offset, OriginId, SequenceNumber
+from proglog.record.crc import crc
+from proglog.record.place import Places
+from proglog.types import LogId, Offset, OriginId, SequenceNumber
 
 DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
 
@@ -98,13 +101,21 @@ class _Verification:
         self._sequences: dict[OriginId, tuple[SequenceNumber, int]] = {}
         self._last_append_ms = 0
         self._file = ""
+        self._log_id: LogId
 
     def run(self) -> VerifyReport:
         try:
             names = self._files.names(self._directory)
             if self._files.is_locked(self._directory / "LOCK"):
                 raise StorageError(f"an agent has {self._directory} open: stop it, then verify")
-            self._verify(base_offsets(names))
+            bases = base_offsets(names)
+            log_id = look_up(self._files, self._directory)
+            if log_id is None and bases:
+                raise StorageError(
+                    f"{self._directory} was written by an earlier release: start an agent on it once, which carries it over"
+                )
+            self._log_id = log_id or LogId(b"")
+            self._verify(bases)
         except FileNotFoundError as exc:
             raise NotFoundError(f"there is no data directory {self._directory}") from exc
         except OSError as exc:
@@ -140,9 +151,12 @@ class _Verification:
 
     def _check_small_files(self, *, has_stores: bool) -> tuple[DurableMark, Retired]:
         held = {}
-        for name in ("origin", "durable", "retired", "derived"):
+        for name in (*TIED, "derived"):
             try:
-                held[name] = checkpoint.load(self._files, self._directory / name)
+                content = checkpoint.load(self._files, self._directory / name)
+                held[name] = content if content is None or is_tied(content, self._log_id) else None
+                if held[name] is not content:
+                    self._find(REPAIRED, name, "it is of another log", "nothing: a start makes it anew")
             except StorageError:
                 held[name] = None
                 self._find(REPAIRED, name, "its checksum does not agree with it", "nothing: a start makes it anew")
@@ -159,7 +173,10 @@ class _Verification:
         file = self._files.open(self._directory / self._file)
         try:
             # Any interval does: what the index file holds is compared as to what it says, not how densely.
-            scanned = scan_store(file, base_offset, 1 << 30, length=size, durable=durable, visit=self._check_batch)
+            places = Places(self._log_id, base_offset)
+            scanned = scan_store(
+                file, places, base_offset, 1 << 30, length=size, durable=durable, visit=self._check_batch
+            )
         finally:
             file.close()
         for hole in scanned.holes:
@@ -195,7 +212,8 @@ class _Verification:
         rebuilt = "nothing: it is a hint, and made anew from the store"
         try:
             data = read_all(self._files, self._directory / name, MAX_INDEX_BYTES)
-            index = type(scanned.index).decode(data, base_offset, 1, scanned.index.store_bytes)
+            key = crc(self._log_id)
+            index = type(scanned.index).decode(data, base_offset, 1, scanned.index.store_bytes, key)
             index.attach(data[index.entries_at :])
         except FileNotFoundError:
             return  # as an unclean end leaves it

@@ -4,7 +4,7 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
 
      0        4            8             16              24            28         32
     +--------+------------+-------------+---------------+-------------+----------+
-    | magic  | header_crc | base_offset | append_time_ms| batch_bytes | group_at |    LOCAL: each node stamps its own
+    | mark   | header_crc | base_offset | append_time_ms| batch_bytes | group_at |    LOCAL: each node stamps its own
     +--------+------------+-------------+---------------+-------------+----------+
      32             36        37      38      40         56              64
     +--------------+---------+-------+-------+----------+---------------+-----------
@@ -19,12 +19,16 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
     | first_timestamp_ms | max_timestamp_ms | producer_id | producer_sequence | payload ...
     +--------------------+------------------+-------------+-------------------+---------
 
+* ``mark`` says where in which log the batch was written: see :mod:`proglog.record.place`. It is checked where batches are
+  stored, and by nobody else: on the wire, and in a batch that no node has stored, it means nothing.
 * ``group_at`` is how many bytes before this batch its write group starts. What was written before a group was synced
   before the group was: recovery tells an unsynced tail from damage by it.
 * ``header_crc`` covers bytes 8..128: a damaged length is known before it is followed.
 * ``portable_crc`` covers **the payload first, then bytes 36..128**. A node that stamps origin, sequence and chain
   continues the payload's checksum, which it has from verifying, over 92 bytes: the payload is hashed once.
-* ``chain_crc`` hashes every batch of an origin up to this one: two histories of one origin cannot look alike.
+* ``chain_crc`` hashes every batch of an origin up to this one, all that a reader sees of it: two histories of one origin
+  cannot look alike. ``version`` says how: in version 1 a link was sequence, span and payload only. A batch without a
+  chain, as producers send it, says 1.
 * A *data* batch holds ``record_count >= 1`` records and ``sequence_span == record_count``. A *control* batch holds
   none: it takes sequences but no offsets, so consumers never meet it. ``batch_bytes`` includes the header.
 * Checksums are CRC-32C from a non-zero seed: a run of zeros is never a batch.
@@ -41,8 +45,11 @@ from proglog.record import columns
 from proglog.record.crc import crc
 from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 
-MAGIC = b"\xa7PLB"
-VERSION = 1
+UNPLACED = b"\xa7PLB"
+"""The mark of a batch that no log holds yet, and of all batches in logs of version 1."""
+VERSION = 2
+"""Of a batch that has a chain. Those of version 1 that other nodes or earlier releases wrote keep theirs."""
+FIRST_VERSION = 1
 HEADER_BYTES = 128
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """Most bytes of one batch, header included."""
@@ -59,14 +66,15 @@ _LOCAL_AND_PORTABLE = Struct("<4sIQQIIIBBH16sQQIIIIqq16sQ")
 _LOCAL_TAIL = Struct("<QQII")  # base_offset, append_time_ms, batch_bytes, group_at
 _PORTABLE_TAIL = Struct("<BBH16sQQIIIIqq16sQ")  # what portable_crc covers of the header
 _U32 = Struct("<I")
-_CHAIN_LINK = Struct("<QQI")  # base_sequence, sequence_span, crc of the payload
+_CHAIN_AT = 76
+_CHAIN_LINK_1 = Struct("<QQI")  # of version 1: base_sequence, sequence_span, crc of the payload
 assert _LOCAL_AND_PORTABLE.size == HEADER_BYTES  # the diagram is the contract
 
 
 class BatchHeader(NamedTuple):
     """The fields of a header whose own checksum agrees, in the order of the diagram."""
 
-    magic: bytes
+    mark: bytes
     header_crc: int
     base_offset: Offset
     append_time_ms: int
@@ -164,7 +172,7 @@ def encode(
         if not -(1 << 63) <= timestamp_ms < 1 << 63:
             raise InvalidRequestError(f"timestamp {timestamp_ms} ms does not fit into 64 bits")
     portable = _PORTABLE_TAIL.pack(
-        VERSION,
+        FIRST_VERSION,
         CODEC_NONE,
         flags,
         NO_ORIGIN,
@@ -179,26 +187,26 @@ def encode(
         producer_id,
         producer_sequence,
     )
-    return _seal(_LOCAL_TAIL.pack(0, 0, batch_bytes, 0), portable, crc(payload)) + payload
+    return _seal(UNPLACED, _LOCAL_TAIL.pack(0, 0, batch_bytes, 0), portable, crc(payload)) + payload
 
 
 def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> BatchHeader:
     """Return the header at ``position`` after checking its own checksum and the sense of its fields.
 
-    The payload is not looked at: it may be damaged, or not there.
+    The payload is not looked at: it may be damaged, or not there. Nor is the mark: only a store knows what it has to be.
 
     Raises:
-        MalformedBatchError: Too short, no magic, a wrong checksum, or fields that contradict each other.
+        MalformedBatchError: Too short, a wrong checksum, or fields that contradict each other.
     """
     if len(data) - position < HEADER_BYTES:
         raise MalformedBatchError(f"a batch header has {HEADER_BYTES} bytes; {len(data) - position} are left")
     header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
-    if header.magic != MAGIC:
-        raise MalformedBatchError(f"no batch here: expected the magic {MAGIC.hex()}, found {header.magic.hex()}")
-    if crc(memoryview(data)[position + 8 : position + HEADER_BYTES]) != header.header_crc:
+    if crc(data[position + 8 : position + HEADER_BYTES]) != header.header_crc:
         raise MalformedBatchError("the batch header's checksum does not agree with it")
-    if header.version != VERSION:
-        raise MalformedBatchError(f"batch format version {header.version} is not known here; expected {VERSION}")
+    if not FIRST_VERSION <= header.version <= VERSION:
+        raise MalformedBatchError(
+            f"batch format version {header.version} is not known here; expected {FIRST_VERSION} to {VERSION}"
+        )
     if header.codec != CODEC_NONE or header.flags & ~(FLAG_CONTROL | FLAG_GAP):
         raise MalformedBatchError("the batch uses a codec or flag that is not known here")
     if not HEADER_BYTES <= header.batch_bytes <= MAX_BATCH_BYTES:
@@ -223,9 +231,9 @@ def unknown_format(data: bytes | bytearray | memoryview, position: int = 0) -> s
     if len(data) - position < HEADER_BYTES:
         return ""
     header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
-    if header.magic != MAGIC or crc(memoryview(data)[position + 8 : position + HEADER_BYTES]) != header.header_crc:
+    if crc(data[position + 8 : position + HEADER_BYTES]) != header.header_crc:
         return ""
-    if header.version != VERSION:
+    if not FIRST_VERSION <= header.version <= VERSION:
         return f"batch format version {header.version}"
     if header.codec != CODEC_NONE:
         return f"batch codec {header.codec}"
@@ -278,6 +286,7 @@ def stamp_local(
     base_offset: Offset,
     append_time_ms: int,
     group_at: int = 0,
+    mark: bytes = UNPLACED,
 ) -> bytes:
     """Return the header of ``batch`` as the next one of ``origin``: what a local produce appends.
 
@@ -289,36 +298,33 @@ def stamp_local(
         base_offset: This log's end.
         append_time_ms: This node's clock, milliseconds since 1970.
         group_at: Bytes between the start of its write group and this batch.
+        mark: Of the place at which it is written.
 
     Returns:
         ``HEADER_BYTES`` bytes, to be followed by the unchanged payload.
     """
-    header = batch.header
-    portable = _PORTABLE_TAIL.pack(
-        header.version,
-        header.codec,
-        header.flags,
-        origin,
-        base_sequence,
-        header.sequence_span,
-        header.record_count,
-        chain_next(previous_chain, base_sequence, header.sequence_span, batch.payload_crc),
-        0,
-        header.producer_epoch,
-        header.first_timestamp_ms,
-        header.max_timestamp_ms,
-        header.producer_id,
-        header.producer_sequence,
-    )
-    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, header.batch_bytes, group_at)
-    return _seal(local, portable, batch.payload_crc)
+    tail = _stamped_tail(batch, origin, base_sequence)
+    chain_crc = crc(tail + _U32.pack(batch.payload_crc), previous_chain)
+    local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, group_at)
+    return _seal(mark, local, _with_chain(tail, chain_crc), batch.payload_crc)
 
 
-def stamp_import(batch: VerifiedBatch, *, base_offset: Offset, append_time_ms: int, group_at: int = 0) -> bytes:
-    """Return the header of ``batch`` with this node's offset and time; the portable part stays as it is."""
+def stamp_gap(
+    gap: VerifiedBatch, *, origin: OriginId, base_sequence: SequenceNumber, chain_crc: int, append_time_ms: int
+) -> bytes:
+    """Return the header of a gap batch whose chain checksum is that of the history behind it."""
+    local = _LOCAL_TAIL.pack(0, append_time_ms, gap.header.batch_bytes, 0)
+    tail = _with_chain(_stamped_tail(gap, origin, base_sequence), chain_crc)
+    return _seal(UNPLACED, local, tail, gap.payload_crc)
+
+
+def stamp_import(
+    batch: VerifiedBatch, *, base_offset: Offset, append_time_ms: int, group_at: int = 0, mark: bytes = UNPLACED
+) -> bytes:
+    """Return the header of ``batch`` with this node's offset, time and mark; the portable part stays as it is."""
     local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, group_at)
     portable = batch.data[32:HEADER_BYTES]
-    return b"".join((MAGIC, _U32.pack(crc(portable, crc(local))), local, portable))
+    return b"".join((mark, _U32.pack(crc(portable, crc(local))), local, portable))
 
 
 def chain_start(origin: OriginId) -> int:
@@ -326,18 +332,45 @@ def chain_start(origin: OriginId) -> int:
     return crc(origin)
 
 
-def chain_next(previous_chain: int, base_sequence: int, sequence_span: int, payload_crc: int) -> int:
-    """Return the chain checksum after a batch."""
-    return crc(_CHAIN_LINK.pack(base_sequence, sequence_span, payload_crc), previous_chain)
+def chain_link(batch: VerifiedBatch) -> bytes:
+    """Return what the chain hashes of a stamped batch: the portable part without its checksums, and the payload's."""
+    header = batch.header
+    if header.version == FIRST_VERSION:
+        return _CHAIN_LINK_1.pack(header.base_sequence, header.sequence_span, batch.payload_crc)
+    return _with_chain(bytes(batch.data[36:HEADER_BYTES]), 0) + _U32.pack(batch.payload_crc)
 
 
 def chain_agrees(batch: VerifiedBatch, previous_chain: int) -> bool:
     """Return whether ``batch`` continues the history whose chain checksum is ``previous_chain``."""
+    return batch.header.chain_crc == crc(chain_link(batch), previous_chain)
+
+
+def _stamped_tail(batch: VerifiedBatch, origin: OriginId, base_sequence: SequenceNumber) -> bytes:
+    """Return what ``portable_crc`` covers of a header, without its chain checksum."""
     header = batch.header
-    expected = chain_next(previous_chain, header.base_sequence, header.sequence_span, batch.payload_crc)
-    return header.chain_crc == expected
+    return _PORTABLE_TAIL.pack(
+        VERSION,
+        header.codec,
+        header.flags,
+        origin,
+        base_sequence,
+        header.sequence_span,
+        header.record_count,
+        0,
+        0,
+        header.producer_epoch,
+        header.first_timestamp_ms,
+        header.max_timestamp_ms,
+        header.producer_id,
+        header.producer_sequence,
+    )
 
 
-def _seal(local: bytes, portable_tail: bytes, payload_crc: int) -> bytes:
+def _with_chain(tail: bytes, chain_crc: int) -> bytes:
+    at = _CHAIN_AT - 36
+    return b"".join((tail[:at], _U32.pack(chain_crc), tail[at + 4 :]))
+
+
+def _seal(mark: bytes, local: bytes, portable_tail: bytes, payload_crc: int) -> bytes:
     portable = _U32.pack(crc(portable_tail, payload_crc)) + portable_tail
-    return b"".join((MAGIC, _U32.pack(crc(portable, crc(local))), local, portable))
+    return b"".join((mark, _U32.pack(crc(portable, crc(local))), local, portable))

@@ -14,28 +14,22 @@ Checksums are looked at once more before bytes leave: they cost a tenth of a mil
 that is sent rot can only hang up, while one that is told of damage asks somebody else.
 """
 
-from collections.abc import Iterator
 from contextlib import suppress
-from struct import Struct
 
 from proglog.errors import (
     DataLossError,
     InvalidRequestError,
-    MalformedBatchError,
     NotFoundError,
     OffsetOutOfRangeError,
     StorageError,
 )
 from proglog.log.log import Log
-from proglog.log.model import LogCursor, OriginState
-from proglog.record.batch import HEADER_BYTES, BatchHeader, verify_checksums
+from proglog.log.model import LogCursor, LogRead, OriginState
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 MAX_WANTED = 4096
 """Origins that one follower may want at a time."""
-
-_BATCH_BYTES = Struct("<24xI")
 
 
 class Feed:
@@ -76,10 +70,15 @@ class Feed:
         """Return what is wanted of ``data``, read at ``cursor``: all of it, unchanged, in the common case."""
         if cursor != self.cursor:
             return b""  # a want moved the pass back while that was being read
+        stood_at = LogRead(data, following).start
+        try:
+            batches = self.log.sound_batches(stood_at, data)
+        except OffsetOutOfRangeError:
+            return b""  # retention was faster: the next read says so
         self.cursor = following
         runs: list[tuple[int, int]] = []
         sound_bytes = 0
-        for position, header in sound_batches(data):
+        for position, header in batches:
             sound_bytes += header.batch_bytes
             expected = self._wanted.get(header.origin)
             if expected is None or header.next_sequence <= expected:
@@ -96,7 +95,7 @@ class Feed:
                 runs.append((position, end))
         if sound_bytes < len(data):
             with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
-                self.log.recheck(cursor)
+                self.log.recheck(stood_at, len(data))
         if runs == [(0, len(data))]:
             return data
         return b"".join(data[start:end] for start, end in runs)
@@ -178,20 +177,6 @@ class Feed:
 
     def _say(self, origin: OriginId, kind: RefusalKind, sequence: SequenceNumber) -> None:
         self._events.append(Refusal(origin, kind, sequence))
-
-
-def sound_batches(data: bytes) -> Iterator[tuple[int, BatchHeader]]:
-    """Yield (position, header) of the batches whose checksums agree with them."""
-    position = 0
-    while position < len(data):
-        try:
-            header = verify_checksums(data, position).header
-        except MalformedBatchError:
-            (batch_bytes,) = _BATCH_BYTES.unpack_from(data, position)  # the log cut ``data`` by it: it can be followed
-            position += max(batch_bytes, HEADER_BYTES)
-        else:
-            yield position, header
-            position += header.batch_bytes
 
 
 def after_damage(log: Log, damage: DataLossError) -> LogCursor:

@@ -16,7 +16,7 @@ from proglog.log.model import LogCursor, SegmentInfo
 from proglog.record import columns
 from proglog.record.batch import HEADER_BYTES, BatchHeader
 from proglog.server.commit_log import CommitLog
-from proglog.server.feed import after_damage, sound_batches
+from proglog.server.feed import after_damage
 from proglog.types import FilePosition, Offset
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.model import DamagedRange, Verified
@@ -66,7 +66,7 @@ class _Run:
         log = self._commit_log.log
         cursor = LogCursor(segment.base_offset, FilePosition(0))
         before = self.done.bytes_done
-        while cursor.segment == segment.base_offset:
+        while cursor < LogCursor(segment.base_offset, FilePosition(segment.bytes)):
             started = time.monotonic()
             try:
                 data, following = await self._commit_log.read(cursor, READ_BYTES)
@@ -74,7 +74,7 @@ class _Run:
                     break
                 portion = await asyncio.to_thread(_checked, log, cursor, data)
                 if portion.sound_bytes < len(data):
-                    await asyncio.to_thread(log.recheck, cursor)
+                    await asyncio.to_thread(log.recheck, cursor, len(data))
                     if await self._is_known(cursor, len(data)):
                         continue  # the next read says what cannot be read
                     portion.problems.append(_problem(portion.end_offset, segment.end_offset, "read wrong, once"))
@@ -88,8 +88,6 @@ class _Run:
             cursor = following
             self._add(portion, before + following.position)
             yield self.done
-            if portion.end_offset >= segment.end_offset:
-                break
             await asyncio.sleep(time.monotonic() - started)  # half of the time is left to others
         self.done = replace(self.done, bytes_done=before + segment.bytes)
 
@@ -115,7 +113,7 @@ class _Run:
 def _checked(log: Log, cursor: LogCursor, data: bytes) -> _Portion:
     """Check whole batches that were read at ``cursor``; on a thread of its own."""
     found = _Portion()
-    for position, header in sound_batches(data):
+    for position, header in log.sound_batches(cursor, data):
         found.sound_bytes += header.batch_bytes
         found.batches += 1
         found.records += header.record_count

@@ -10,7 +10,7 @@ from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, Of
 from proglog.log.log import Log
 from proglog.log.model import LogCursor
 from proglog.server.commit_log import CommitLog
-from proglog.server.feed import after_damage, sound_batches
+from proglog.server.feed import after_damage
 from proglog.types import FilePosition, OriginId, SequenceNumber
 
 READ_BYTES = 256 * 1024
@@ -39,7 +39,8 @@ async def read_range(
     reached = start
     while cursor is not None and reached < min(end, log.origins()[origin].next_sequence):
         try:
-            data, following = await commit_log.read(cursor, READ_BYTES)
+            read = await commit_log.read(cursor, READ_BYTES)
+            batches = log.sound_batches(read.start, read.data)
         except DataLossError as exc:
             cursor = after_damage(log, exc)
             continue
@@ -47,14 +48,14 @@ async def read_range(
             cursor = _first(log, origin, reached)  # retention was faster
             continue
         wanted = []
-        for position, header in sound_batches(data):
+        for position, header in batches:
             if header.origin == origin and header.next_sequence > reached and header.base_sequence < end:
                 reached = header.next_sequence
                 if not header.is_gap:  # what this log lacks itself
-                    wanted.append(data[position : position + header.batch_bytes])
+                    wanted.append(read.data[position : position + header.batch_bytes])
         if wanted:
             yield b"".join(wanted)
-        cursor = following if data else None
+        cursor = read.next if read.data else None
 
 
 def _first(log: Log, origin: OriginId, start: SequenceNumber) -> LogCursor | None:

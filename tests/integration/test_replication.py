@@ -507,7 +507,7 @@ HELLO = pb.ReplicateResponse(hello=pb.Hello(node_name="evil", origin=EVIL, proto
             [pb.ReplicateResponse(hello=pb.Hello(origin=EVIL, protocol_version=9))], "protocol 9", id="version"
         ),
         pytest.param([pb.ReplicateResponse(hello=pb.Hello(origin=b"e", protocol_version=1))], "16 bytes", id="origin"),
-        pytest.param([HELLO, pb.ReplicateResponse(batches=b"\0" * 500)], "magic", id="no batch"),
+        pytest.param([HELLO, pb.ReplicateResponse(batches=b"\0" * 500)], "checksum", id="no batch"),
         pytest.param([HELLO, pb.ReplicateResponse(batches=b"x")], "128 bytes", id="a torn batch"),
         pytest.param([HELLO, pb.ReplicateResponse(positions=[pb.OriginPosition()])], "16 bytes", id="position"),
     ],

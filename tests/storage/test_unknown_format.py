@@ -17,7 +17,7 @@ from tests.storage.kit import Image, Witness, open_log
 
 CONFIG = LogConfig(segment_bytes=4096, index_interval_bytes=512, ballast_bytes=0)
 _U32 = Struct("<I")
-FIELDS = {"version": (36, 2), "codec": (37, 1), "flag": (38, 8)}
+FIELDS = {"version": (36, 3), "codec": (37, 1), "flag": (38, 8)}
 
 
 def of_later(batch: bytes, field: str) -> bytes:

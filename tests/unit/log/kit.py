@@ -61,6 +61,7 @@ def open_log(
         now_ms=lambda: clock.wall_ms,
         monotonic=lambda: clock.monotonic,
         new_origin=lambda: random.randbytes(16),
+        new_log_id=lambda: Random(f"log {name} {seed}").randbytes(16),
     )
 
 

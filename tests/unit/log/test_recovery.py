@@ -11,8 +11,10 @@ from proglog.errors import DataLossError
 from proglog.log.checkpoint import load
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.files import OsFiles
+from proglog.log.index import SegmentIndex
 from proglog.log.log import Log
 from proglog.record.batch import HEADER_BYTES
+from proglog.record.crc import crc
 from proglog.testing.files import FaultyFiles
 from proglog.types import Offset
 from tests.unit.log.kit import DIR, SMALL, History, append, batches_of, local, open_log, stored, values_of
@@ -190,7 +192,7 @@ def test_an_index_that_is_no_good_is_made_again_with_the_same_answers(damage: st
             case "another segment's":
                 content[:] = kept[indexes[indexes.index(path) - 1]]
             case "stale":
-                content[:] = killed_index(path)
+                content[:] = shorter_index(files, path)
     log = reopened(files, SMALL)
     assert _answers(log) == expected
     log.close()
@@ -200,11 +202,11 @@ def test_an_index_that_is_no_good_is_made_again_with_the_same_answers(damage: st
     assert log.recovery.rebuilt_indexes == 0
 
 
-def killed_index(path: Path) -> bytes:
+def shorter_index(files: FaultyFiles, path: Path) -> bytes:
     """The index of a segment of the same name with less in it."""
-    from proglog.log.index import SegmentIndex
-
-    return SegmentIndex(Offset(int(path.stem)), 512).encode()
+    identity = load(files, DIR / "identity")
+    assert identity is not None
+    return SegmentIndex(Offset(int(path.stem)), 512).encode(crc(bytes.fromhex(identity["log"])))
 
 
 def test_a_damaged_bit_is_never_served_and_never_costs_another_record() -> None:
@@ -327,7 +329,7 @@ def test_the_marks_are_readable_by_an_operator(tmp_path: Path) -> None:
     append(log, b"x")
     log.close()
     line, _ = (tmp_path / "durable").read_text().splitlines()
-    assert json.loads(line)["clean"] is True
+    assert json.loads(line)["closed_in_order"] is True
     assert load(OsFiles(), tmp_path / "origin") is not None
 
 

@@ -20,7 +20,8 @@ from proglog.record.batch import (
     verify_checksums,
 )
 from proglog.record.columns_pb2 import OriginStart
-from proglog.types import NO_ORIGIN, NodeName, Offset, OriginId, SequenceNumber
+from proglog.record.place import Places
+from proglog.types import NO_ORIGIN, LogId, NodeName, Offset, OriginId, SequenceNumber
 
 ORIGIN = OriginId(b"o" * 16)
 
@@ -29,7 +30,9 @@ def plain(*values: bytes) -> bytes:
     return encode(columns.from_values(list(values)), count=len(values), first_timestamp_ms=5, max_timestamp_ms=9)
 
 
-def stamped(*values: bytes, sequence: int = 1, chain: int | None = None, offset: int = 0) -> bytes:
+def stamped(
+    *values: bytes, sequence: int = 1, chain: int | None = None, offset: int = 0, mark: bytes = batch.UNPLACED
+) -> bytes:
     before = verify(plain(*values))
     header = stamp_local(
         before,
@@ -38,6 +41,7 @@ def stamped(*values: bytes, sequence: int = 1, chain: int | None = None, offset:
         previous_chain=chain_start(ORIGIN) if chain is None else chain,
         base_offset=Offset(offset),
         append_time_ms=77,
+        mark=mark,
     )
     return header + bytes(before.payload)
 
@@ -75,9 +79,9 @@ def test_the_chain_ties_a_batch_to_all_before_it() -> None:
     assert not chain_agrees(second, chain_start(ORIGIN))
 
 
-def test_every_flipped_bit_is_noticed() -> None:
+def test_every_flipped_bit_is_noticed_but_for_the_mark_which_a_store_checks() -> None:
     data = bytearray(stamped(b"some value", b"another"))
-    for position in range(len(data)):
+    for position in range(4, len(data)):
         for bit in range(8):
             data[position] ^= 1 << bit
             with pytest.raises(MalformedBatchError):
@@ -112,13 +116,14 @@ def resealed(**changes: int) -> bytes:
     header = before.header._replace(**changes)
     local = batch._LOCAL_TAIL.pack(header.base_offset, header.append_time_ms, header.batch_bytes, header.group_at)
     portable = batch._PORTABLE_TAIL.pack(*header[7:])
-    return batch._seal(local, portable, before.payload_crc) + bytes(before.payload)
+    return batch._seal(batch.UNPLACED, local, portable, before.payload_crc) + bytes(before.payload)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"version": 2},
+        {"version": 0},
+        {"version": 3},
         {"codec": 1},
         {"flags": 4},
         {"flags": 2},
@@ -232,5 +237,6 @@ def test_the_diagram_in_the_module_is_the_one_in_the_document() -> None:
 def test_the_header_in_the_document_is_what_the_code_writes() -> None:
     (example,) = re.findall(r"```hex\n(.*?)```", FORMATS.read_text(), re.DOTALL)
     data = bytes.fromhex(re.sub(r"^[0-9]+:", "", example, flags=re.MULTILINE))
-    assert data == stamped(b"hello")
+    mark = Places(LogId(bytes(range(16))), Offset(40)).mark(4096)
+    assert data == stamped(b"hello", offset=40, mark=mark)
     assert parse_header(data).batch_bytes == len(data)

@@ -1,0 +1,32 @@
+"""Where a batch belongs: a mark of four bytes that no other place gives.
+
+A batch that is sound in itself can still be in the wrong place: a block of an earlier life, a write that reached
+another's place, a file of another log, a piece of a log inside a record's value. So each log has a random id, and the
+mark of a batch is a keyed hash of where it was written::
+
+    mark = BLAKE2b-32(key = log id, base offset of the segment, position in its store)
+
+Who does not know the id, which never leaves the data directory, cannot make the mark of another place from any number
+of marks he has seen: a checksum, which is linear, would give that away.
+"""
+
+from hashlib import blake2b
+
+from proglog.types import FilePosition, LogId, Offset
+
+MARK_BYTES = 4
+
+
+class Places:
+    """The marks of one segment's store."""
+
+    def __init__(self, log_id: LogId, base_offset: Offset) -> None:
+        """Of the segment of that name, in the log of that id."""
+        self.base_offset = base_offset
+        self._start = blake2b(base_offset.to_bytes(8, "little"), key=log_id, digest_size=MARK_BYTES).copy
+
+    def mark(self, position: FilePosition | int) -> bytes:
+        """Return the mark of a batch that begins at ``position``."""
+        state = self._start()
+        state.update(position.to_bytes(8, "little"))
+        return state.digest()
