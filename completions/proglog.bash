@@ -33,7 +33,7 @@ _proglog() {
         certs) flags='--host --client --output -o --help' ;;
         acl) flags='--acl-model-file --acl-policy-file --output -o --help' ;;
         config) flags=' --help' ;;
-        bench) flags='--records --value-bytes --nodes --output -o --addr --yes --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
+        bench) flags='--records --value-bytes --nodes --output -o --yes --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         completion) flags=' --help' ;;
     esac
     case $current in

@@ -98,12 +98,14 @@ class Verbs(TyperGroup):
 
 def verb(name: str) -> Any:
     """Return the command of a verb, whose module is imported now."""
+    from proglog.cli.options import expanded
+
     module = importlib.import_module(f"proglog.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     # A range such as -3 is an argument, though it looks like a flag; and config hands flags on.
     settings = CONTEXT | {"ignore_unknown_options": name in ("consume", "config")}
     own_class = getattr(module, "Command", None)
-    app.command(name, cls=own_class, help=module.__doc__, context_settings=settings)(module.main)
+    app.command(name, cls=own_class, help=module.__doc__, context_settings=settings)(expanded(module.main))
     return typer.main.get_command(app)
 
 

@@ -2,13 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic
 
+from proglog.observe.columns import Column, Item
 from proglog.observe.safe_text import cells, fit, safe_text
+from proglog.observe.spans import Role
 
 TERMINAL_WIDTH_WHEN_PIPED = 1000
 
@@ -18,7 +20,7 @@ class ReaderGoneError(Exception):
 
 
 class Format(StrEnum):
-    """How rows are written."""
+    """How items are written."""
 
     TABLE = "table"
     JSON = "json"
@@ -26,79 +28,83 @@ class Format(StrEnum):
     PLAIN = "plain"
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: the key of its value in JSON, its heading, and how it stands."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table(Generic[Item]):
+    """What is printed of items: columns for people, an object each for programs."""
 
-    key: str
-    heading: str
-    right: bool = False
-    max_cells: int = 40
-    drop: int = 0
-    """On a narrow terminal columns go, the highest first; 0 never goes."""
-    shorter: str = ""
-    """Key of a cell in fewer words, which takes its place when no column is left to go; empty: there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: what people read, and what programs read."""
-
-    cells: Mapping[str, str]
-    data: Mapping[str, Any]
-    style: str = ""
-    """``good``, ``warn``, ``bad`` or empty: colour beside the words, never instead."""
+    columns: Sequence[Column[Item]]
+    data: Callable[[Item], Mapping[str, Any]]
+    """The item as a JSON object."""
+    empty: str = ""
+    """What is printed when there are no items."""
+    role: Callable[[Item], Role] = lambda _: Role.TEXT
+    """What the line means: a colour beside the words, never instead."""
 
 
-_STYLES = {"good": "\x1b[32m", "warn": "\x1b[33m", "bad": "\x1b[31m"}
+_COLOURS = {Role.GOOD: "\x1b[32m", Role.WARN: "\x1b[33m", Role.BAD: "\x1b[31m"}
 
 
-def rows(rows: Sequence[Row], columns: Sequence[Column], format_: Format, *, empty: str = "") -> None:
-    """Write rows in a format; ``empty`` is what a table of none says."""
+def items(items: Sequence[Item], table: Table[Item], format_: Format) -> None:
+    """Write items in a format."""
     match format_:
         case Format.JSON:
-            line(json.dumps([dict(row.data) for row in rows], indent=2, ensure_ascii=True))
+            line(json.dumps([dict(table.data(item)) for item in items], indent=2, ensure_ascii=True))
         case Format.JSONL:
-            for row in rows:
-                line(json.dumps(dict(row.data), ensure_ascii=True))
+            for item in items:
+                line(json.dumps(dict(table.data(item)), ensure_ascii=True))
         case Format.PLAIN:
-            for row in rows:
-                line("\t".join(safe_text(row.cells.get(column.key, "")) for column in columns))
+            for item in items:
+                line("\t".join(safe_text(column.printed(item)) for column in table.columns))
         case Format.TABLE:
-            table(rows, columns, empty=empty)
+            as_table(items, table)
     flush()
 
 
-def table(rows: Sequence[Row], columns: Sequence[Column], *, empty: str = "") -> None:
-    """Write rows under headings, as wide as the terminal allows; nothing in a cell is ever interpreted."""
-    if not rows:
-        line(empty)
+def as_table(items: Sequence[Item], table: Table[Item]) -> None:
+    """Write items under headings, as wide as the terminal allows; nothing in a cell is ever interpreted."""
+    if not items:
+        line(table.empty)
         return
-    width = terminal_width()
-    shown = list(columns)
-    texts = [{column.key: _cell(row, column.key, column) for column in shown} for row in rows]
-
-    def widths() -> list[int]:
-        return [max(cells(column.heading), *(cells(text[column.key]) for text in texts)) for column in shown]
-
-    while sum(widths()) + 2 * (len(shown) - 1) > width and any(column.drop for column in shown):
-        shown.remove(max(shown, key=lambda column: column.drop))
-    if sum(widths()) + 2 * (len(shown) - 1) > width:
-        texts = [{column.key: _cell(row, column.shorter or column.key, column) for column in shown} for row in rows]
-    sizes = widths()
+    columns, texts = _fitted(items, list(table.columns), terminal_width())
+    widths = _widths(columns, texts)
     colour = sys.stdout.isatty() and not _no_colour()
-    heading = "  ".join(
-        fit(column.heading, size, right=column.right) for column, size in zip(shown, sizes, strict=True)
-    )
-    line(f"\x1b[1m{heading.rstrip()}\x1b[0m" if colour else heading.rstrip())
-    for row, text in zip(rows, texts, strict=True):
-        parts = (fit(text[column.key], size, right=column.right) for column, size in zip(shown, sizes, strict=True))
+    titles = (fit(column.title, width, right=column.right) for column, width in zip(columns, widths, strict=True))
+    heading = "  ".join(titles).rstrip()
+    line(f"\x1b[1m{heading}\x1b[0m" if colour else heading)
+    for item, cells_ in zip(items, texts, strict=True):
+        parts = (
+            fit(text, width, right=column.right) for text, column, width in zip(cells_, columns, widths, strict=True)
+        )
         written = "  ".join(parts).rstrip()
-        line(f"{_STYLES[row.style]}{written}\x1b[0m" if colour and row.style else written)
+        start = _COLOURS.get(table.role(item), "") if colour else ""
+        line(f"{start}{written}\x1b[0m" if start else written)
 
 
-def _cell(row: Row, key: str, column: Column) -> str:
-    return safe_text(row.cells.get(key, row.cells.get(column.key, "")), column.max_cells)
+def _fitted(
+    items: Sequence[Item], columns: list[Column[Item]], room: int
+) -> tuple[list[Column[Item]], list[list[str]]]:
+    """Return the columns that have room, and their cells: by rank columns give way, then words become fewer."""
+    texts = [[safe_text(column.printed(item), column.limit) for column in columns] for item in items]
+    while _total(columns, texts) > room and any(column.rank for column in columns):
+        worst = max(range(len(columns)), key=lambda index: columns[index].rank)
+        del columns[worst]
+        for cells_ in texts:
+            del cells_[worst]
+    if _total(columns, texts) > room:
+        texts = [
+            [safe_text((column.brief or column.printed)(item), column.limit) for column in columns] for item in items
+        ]
+    return columns, texts
+
+
+def _widths(columns: Sequence[Column[Item]], texts: Sequence[Sequence[str]]) -> list[int]:
+    return [
+        max(cells(column.title), *(cells(cells_[index]) for cells_ in texts)) for index, column in enumerate(columns)
+    ]
+
+
+def _total(columns: Sequence[Column[Item]], texts: Sequence[Sequence[str]]) -> int:
+    return sum(_widths(columns, texts)) + 2 * (len(columns) - 1)
 
 
 def line(text: str) -> None:

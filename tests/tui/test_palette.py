@@ -11,7 +11,7 @@ import typer
 
 from proglog.cli.app import app as command_line
 from proglog.cli.ranges import parse_start
-from proglog.cli.show import frame_at
+from proglog.cli.snapshots import frame_at
 from proglog.observe import recording
 from proglog.record.record import StoredRecord
 from proglog.security.tls import TLSFiles

@@ -4,19 +4,39 @@ Exits 1 when it may not. Rules that an agent would refuse are refused here, with
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from proglog.cli import output
 from proglog.cli.exit_codes import ExitCode
-from proglog.cli.output import Column, Format, Row
+from proglog.cli.output import Format, Table
 from proglog.errors import ConfigError, PermissionDeniedError
+from proglog.observe.columns import Column
+from proglog.observe.spans import Role
 
 if TYPE_CHECKING:
     from proglog.security.authorizer import Authorizer
 
-COLUMNS = (Column("subject", "SUBJECT"), Column("action", "ACTION"), Column("allowed", "ALLOWED"))
+
+class Answer(NamedTuple):
+    """Whether a subject may do an action."""
+
+    subject: str
+    action: str
+    allowed: bool
+
+
+ANSWERS: Table[Answer] = Table(
+    columns=(
+        Column(title="SUBJECT", value=lambda answer: answer.subject, limit=40),
+        Column(title="ACTION", value=lambda answer: answer.action, limit=40),
+        Column(title="ALLOWED", value=lambda answer: "yes" if answer.allowed else "no"),
+    ),
+    data=Answer._asdict,
+    empty="no subject has a rule",
+    role=lambda answer: Role.TEXT if answer.allowed else Role.WARN,
+)
 
 
 def main(
@@ -45,9 +65,9 @@ def main(
     rules = CasbinAuthorizer(acl_model_file, acl_policy_file)
     subjects = [subject] if subject is not None else rules.subjects()
     asked = [choice("ACTION", action, actions)] if action is not None else actions
-    answers = [(each, what, _allowed(rules, each, what)) for each in subjects for what in asked]
-    output.rows([_row(*answer) for answer in answers], COLUMNS, output_, empty="no subject has a rule")
-    if subject is not None and not all(allowed for *_, allowed in answers):
+    answers = [Answer(each, what, _allowed(rules, each, what)) for each in subjects for what in asked]
+    output.items(answers, ANSWERS, output_)
+    if subject is not None and not all(answer.allowed for answer in answers):
         raise typer.Exit(ExitCode.REFUSED)
 
 
@@ -57,8 +77,3 @@ def _allowed(rules: "Authorizer", subject: str, action: str) -> bool:
     except PermissionDeniedError:
         return False
     return True
-
-
-def _row(subject: str, action: str, allowed: bool) -> Row:
-    facts = {"subject": subject, "action": action}
-    return Row(facts | {"allowed": "yes" if allowed else "no"}, facts | {"allowed": allowed}, "" if allowed else "warn")

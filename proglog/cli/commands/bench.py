@@ -6,24 +6,20 @@ others of the same run only.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from proglog.cli import diagnostics, options, output
-from proglog.cli.output import Column, Format, Row
+from proglog.cli.output import Format, Table
 from proglog.client import DEFAULT_TIMEOUT
 from proglog.errors import ConfigError
+from proglog.observe.columns import Column
 
 if TYPE_CHECKING:
     from proglog.client import Client
 
-COLUMNS = (
-    Column("what", "WHAT"),
-    Column("figure", "FIGURE", right=True),
-    Column("detail", "DETAIL", max_cells=80),
-)
 LATENCY_SAMPLES = 200
 CHUNK_RECORDS = 10_000
 WATCH_INTERVAL = 0.02
@@ -38,11 +34,30 @@ class Figure:
     unit: str
     detail: str
 
-    def row(self) -> Row:
-        """Return it for people and for programs."""
-        facts = {"what": self.what, "value": self.value, "unit": self.unit, "detail": self.detail}
-        shown = f"{self.value:,.0f}" if self.value >= 100 else f"{self.value:,.2f}"
-        return Row({"what": self.what, "figure": f"{shown} {self.unit}", "detail": self.detail}, facts)
+
+def _figure_words(figure: Figure) -> str:
+    number = f"{figure.value:,.0f}" if figure.value >= 100 else f"{figure.value:,.2f}"
+    return f"{number} {figure.unit}"
+
+
+FIGURES: Table[Figure] = Table(
+    columns=(
+        Column(title="WHAT", value=lambda figure: figure.what, limit=40),
+        Column(title="FIGURE", value=_figure_words, right=True),
+        Column(title="DETAIL", value=lambda figure: figure.detail, limit=80),
+    ),
+    data=asdict,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchFlags(options.AgentFlags):
+    """The agent is measured only where it is named."""
+
+    addr: Annotated[
+        str | None,
+        typer.Option("--addr", metavar="HOST:PORT", help="Measure this agent; leaves the records in its log"),
+    ] = None  # type: ignore[assignment]  # left out, agents are started
 
 
 def main(
@@ -50,15 +65,9 @@ def main(
     value_bytes: Annotated[int, typer.Option("--value-bytes", metavar="N", help="Size of each")] = 100,
     nodes: Annotated[int, typer.Option("--nodes", metavar="N", help="Agents to start, without --addr")] = 1,
     output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the figures")] = Format.TABLE,
-    addr: Annotated[
-        str | None,
-        typer.Option("--addr", metavar="HOST:PORT", help="Measure this agent; leaves the records in its log"),
-    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do write to the agent at --addr")] = False,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
+    *,
+    agent: BenchFlags,
 ) -> None:
     for flag, value, most in (
         ("--records", records, 10**9),
@@ -67,14 +76,13 @@ def main(
     ):
         if not 1 <= value <= most:
             raise ConfigError(f"{flag} {value}: expected 1 to {most:,}")
-    if addr is not None and not yes:
-        raise ConfigError(f"this leaves {records:,} records in the log of {addr}: say --yes, or leave --addr out")
-    if addr is not None:
-        tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
-        figures = options.with_client(addr, tls, timeout, lambda client: _measure(client, records, value_bytes))
+    if agent.addr is not None and not yes:
+        raise ConfigError(f"this leaves {records:,} records in the log of {agent.addr}: say --yes, or leave --addr out")
+    if agent.addr is not None:
+        figures = agent.with_client(lambda client: _measure(client, records, value_bytes))
     else:
         figures = _measure_own(records, value_bytes, nodes)
-    output.rows([figure.row() for figure in figures], COLUMNS, output_)
+    output.items(figures, FIGURES, output_)
 
 
 def _measure_own(records: int, value_bytes: int, nodes: int) -> list[Figure]:
@@ -85,10 +93,10 @@ def _measure_own(records: int, value_bytes: int, nodes: int) -> list[Figure]:
     with interruptible(), DemoCluster(size=nodes) as cluster:
         others = [node.rpc_addr for node in cluster.nodes[1:]]
 
-        async def action(client: "Client") -> list[Figure]:
-            return await _measure(client, records, value_bytes, others, cluster.tls)
+        async def measure(clients: "list[Client]") -> list[Figure]:
+            return await _measure(clients[0], records, value_bytes, others, cluster.tls)
 
-        return options.with_client(cluster.nodes[0].rpc_addr, cluster.tls, DEFAULT_TIMEOUT, action)
+        return options.with_clients([cluster.nodes[0].rpc_addr], cluster.tls, DEFAULT_TIMEOUT, measure)
 
 
 async def _measure(

@@ -7,21 +7,37 @@ the certificates that it signs: for a cluster that others reach, use an authorit
 
 import json
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from proglog.cli import output
-from proglog.cli.output import Column, Format, Row
+from proglog.cli.output import Format, Table
 from proglog.errors import ConfigError
+from proglog.observe.columns import Column
 
-COLUMNS = (
-    Column("file", "FILE"),
-    Column("subject", "SUBJECT"),
-    Column("names", "GOOD FOR", max_cells=60),
-    Column("expires", "EXPIRES"),
+
+class MadeCertificate(NamedTuple):
+    """A certificate that was made."""
+
+    file: str
+    subject: str
+    names: Sequence[str]
+    """DNS names and addresses that it is good for."""
+    expires: str
+    """ISO 8601."""
+
+
+CERTIFICATES: Table[MadeCertificate] = Table(
+    columns=(
+        Column(title="FILE", value=lambda made: made.file, limit=40),
+        Column(title="SUBJECT", value=lambda made: made.subject, limit=40),
+        Column(title="GOOD FOR", value=lambda made: ", ".join(made.names), limit=60),
+        Column(title="EXPIRES", value=lambda made: made.expires[:10]),
+    ),
+    data=MadeCertificate._asdict,
 )
 
 
@@ -47,7 +63,7 @@ def main(
     key = create_gossip_key(directory)
     made = [certs.ca_file, certs.server.cert_file, certs.peer.cert_file]
     made += [files.cert_file for files in certs.clients.values()]
-    output.rows([_row(path) for path in made], COLUMNS, output_)
+    output.items([_certificate(path) for path in made], CERTIFICATES, output_)
     serve = {"acl-model-file": model, "acl-policy-file": policy, "encrypt-file": key}
     for side, files in (("server", certs.server), ("peer", certs.peer)):
         serve |= {f"{side}-tls-cert-file": files.cert_file, f"{side}-tls-key-file": files.key_file}
@@ -73,12 +89,8 @@ def _write(path: Path, lines: Iterable[str]) -> None:
         raise ConfigError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
-def _row(path: Path) -> Row:
+def _certificate(path: Path) -> MadeCertificate:
     from proglog.security.tls import certificate_summary
 
     summary = certificate_summary(path.read_bytes())
-    expires = summary.not_after.isoformat()
-    facts = {"file": str(path), "subject": summary.subject, "expires": expires}
-    return Row(
-        facts | {"names": ", ".join(summary.names), "expires": expires[:10]}, facts | {"names": list(summary.names)}
-    )
+    return MadeCertificate(str(path), summary.subject, list(summary.names), summary.not_after.isoformat())

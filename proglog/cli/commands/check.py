@@ -15,7 +15,6 @@ from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.verdict import Format, Status, Verdict, lines
-from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.alerts import Alert, Limits, Severity, evaluate, evaluate_own
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
@@ -77,28 +76,19 @@ def main(
             "--members", metavar="N", help="Fewer members alive are critical; 0: any", rich_help_panel=THRESHOLDS
         ),
     ] = 0,
-    addr: options.Addr = DEFAULT_ADDR,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
+    *,
+    agent: options.AgentFlags,
 ) -> None:
-    files = {"--tls-ca-file": tls_ca_file, "--tls-cert-file": tls_cert_file, "--tls-key-file": tls_key_file}
-    flags = tuple(part for flag, path in files.items() if path for part in (flag, str(path)))
     try:
         limits = replace(thresholds(lag_records, lag_seconds, disk_free, certificate_days), members_alive=members)
-        tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
-        verdict = options.with_client(
-            addr,
-            tls,
-            timeout,
-            lambda client: _ask(client, Verdict(addr=addr, limits=limits, flags=flags), tls, each=each),
-        )
+        verdict = Verdict(addr=agent.addr, limits=limits, flags=agent.tls_words)
+        tls = agent.tls
+        verdict = agent.with_client(lambda client: _ask(client, verdict, tls, each=each))
     except ConfigError as exc:
         diagnostics.error(str(exc))
         raise typer.Exit(Status.UNKNOWN) from exc
     except ProglogError as exc:
-        verdict = Verdict(addr=addr, limits=limits, flags=flags, error=str(exc))
+        verdict = replace(verdict, error=str(exc))
     for line in lines(verdict, output_, explain=explain):
         output.line(line)
     output.flush()

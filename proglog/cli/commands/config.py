@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proglog.cli import output
+from proglog.cli import options, output
 from proglog.errors import ConfigError
 
 _SOURCES = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT": "default", "DEFAULT_MAP": "default"}
@@ -25,7 +25,7 @@ def main(
         typer.Argument(metavar="[dash] [FLAGS]", help="As for serve, or for dash", show_default=False),
     ] = None,
 ) -> None:
-    from proglog.cli.commands.serve import agent_config
+    from proglog.cli.commands.serve import ServeFlags, agent_config
     from proglog.cli.config_file import DASH, reader_file
 
     arguments = [*(flags or []), *context.args]
@@ -38,7 +38,12 @@ def main(
         return
     given, parsed = _parsed("serve", arguments)
     # The agent's configuration says what cannot be, as serve would.
-    _show(parsed, given, given["config"], more=lambda values: {"data_dir": agent_config(values).data_dir})
+    _show(
+        parsed,
+        given,
+        given["config"],
+        more=lambda values: {"data_dir": agent_config(options.from_values(ServeFlags, values)).data_dir},
+    )
 
 
 def _parsed(name: str, arguments: list[str]) -> tuple[dict[str, Any], Any]:

@@ -19,7 +19,6 @@ import typer
 from proglog import clock
 from proglog.cli import diagnostics, options, output
 from proglog.cli.ranges import CURSOR, parse_start
-from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
 
 if TYPE_CHECKING:
@@ -61,11 +60,8 @@ def main(
         ),
     ] = "line",
     raw: Annotated[bool, typer.Option("--raw", help="Send values to a terminal as they are")] = False,
-    addr: options.Addrs = DEFAULT_ADDR,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
+    *,
+    agent: options.FailoverFlags,
 ) -> None:
     from proglog.cli.render import renderer
 
@@ -107,7 +103,7 @@ def main(
                 if print_cursor and writer.written is not None:
                     diagnostics.note(f"{CURSOR}{writer.written}")
 
-    options.with_clients(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, read)
+    agent.with_clients(read)
 
 
 def _check_name(name: str) -> None:

@@ -8,16 +8,16 @@ Flags and keys may stand in a file, ~/.config/proglog/config.toml or --config: `
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proglog.addr import split_addr
 from proglog.cli import diagnostics, options, output
-from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,64 +26,63 @@ if TYPE_CHECKING:
 DEMO_SEGMENT_BYTES = 1024 * 1024
 
 
-def main(
-    context: typer.Context,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashFlags:
+    """What the dashboard shows, and how."""
+
     demo: Annotated[
         bool, typer.Option("--demo", help="Watch three agents of its own, with traffic; nothing stays behind")
-    ] = False,
+    ] = False
     web: Annotated[
         bool, typer.Option("--web", help='In a browser on this machine; needs pip install "proglog[web]"')
-    ] = False,
-    port: Annotated[int, typer.Option("--port", metavar="N", help="For --web, on 127.0.0.1; 0: any")] = 8080,
-    replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="FILE", help="Show a recording, not an agent")
-    ] = None,
+    ] = False
+    port: Annotated[int, typer.Option("--port", metavar="N", help="For --web, on 127.0.0.1; 0: any")] = 8080
+    replay: Annotated[Path | None, typer.Option("--replay", metavar="FILE", help="Show a recording, not an agent")] = (
+        None
+    )
     record: Annotated[
         Path | None, typer.Option("--record", metavar="FILE", help="Keep everything that is shown, for --replay")
-    ] = None,
+    ] = None
     allow_writes: Annotated[
         bool, typer.Option("--allow-writes", help="Offer actions that change the cluster; each asks first")
-    ] = False,
-    theme: Annotated[str | None, typer.Option("--theme", help="Colours; the palette inside lists them")] = None,
+    ] = False
+    theme: Annotated[str | None, typer.Option("--theme", help="Colours; the palette inside lists them")] = None
     config: Annotated[
         Path | None,
         typer.Option("--config", envvar="PROGLOG_CONFIG", metavar="FILE", help="TOML file: these flags, and keys"),
-    ] = None,
-    addr: options.Addr = DEFAULT_ADDR,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
-) -> None:
+    ] = None
+
+
+def main(context: typer.Context, *, dash: DashFlags, agent: options.AgentFlags) -> None:
     from proglog.cli.config_file import DASH, dash_keys, reader_file, with_file
 
-    given = {name: value for name, value in locals().items() if name in context.params}
-    path = reader_file(config)
-    flags = with_file(context, path, given, table=DASH)
+    path = reader_file(dash.config)
+    values = with_file(context, path, options.values(dash) | options.values(agent), table=DASH)
+    dash, agent = options.from_values(DashFlags, values), options.from_values(options.AgentFlags, values)
     keys = dash_keys(path)
-    split_addr(flags["addr"], "--addr")
-    options.check_timeout(flags["timeout"])
-    tls = options.tls_files(flags["tls_ca_file"], flags["tls_cert_file"], flags["tls_key_file"])
-    if flags["demo"] and flags["replay"]:
+    split_addr(agent.addr, "--addr")
+    options.check_timeout(agent.timeout)
+    tls = agent.tls
+    if dash.demo and dash.replay:
         raise ConfigError("--demo and --replay do not go together: one shows agents of its own, the other a file")
-    if not flags["web"]:
+    if not dash.web:
         _check_terminal()
-    with _agents(flags, tls) as (watched, credentials):
-        if flags["web"]:
-            _serve({**flags, "addr": watched}, credentials, path)
+    with _agents(agent.addr, tls, demo=dash.demo) as (watched, credentials):
+        if dash.web:
+            _serve(dash, watched, credentials, agent.timeout, path)
             return
         from proglog.tui.run import run_dash
 
         run_dash(
             watched,
             credentials,
-            timeout=flags["timeout"],
-            replay=flags["replay"],
-            record=flags["record"],
-            theme=flags["theme"],
+            timeout=agent.timeout,
+            replay=dash.replay,
+            record=dash.record,
+            theme=dash.theme,
             keys=keys,
             keys_from=f"{path} [dash.keys]",
-            allow_writes=flags["allow_writes"],
+            allow_writes=dash.allow_writes,
         )
 
 
@@ -96,10 +95,10 @@ def _check_terminal() -> None:
 
 
 @contextmanager
-def _agents(flags: Mapping[str, Any], tls: "TLSFiles | None") -> "Iterator[tuple[str, TLSFiles | None]]":
-    """Yields the agent to watch and how to reach it: the one that was named, or one of a demonstration."""
-    if not flags["demo"]:
-        yield flags["addr"], tls
+def _agents(addr: str, tls: "TLSFiles | None", *, demo: bool) -> "Iterator[tuple[str, TLSFiles | None]]":
+    """Yield the agent to watch and how to reach it: the one that was named, or one of a demonstration."""
+    if not demo:
+        yield addr, tls
         return
     from proglog.cli.demo import traffic
     from proglog.cli.demo.cluster import DemoCluster
@@ -111,22 +110,22 @@ def _agents(flags: Mapping[str, Any], tls: "TLSFiles | None") -> "Iterator[tuple
             yield cluster.nodes[0].rpc_addr, cluster.tls
 
 
-def _serve(flags: Mapping[str, Any], tls: "TLSFiles | None", config: Path | None) -> None:
-    """Serves dashboards to a browser: each page runs this verb again, with the same flags."""
-    if not 0 <= flags["port"] < 65_536:
-        raise ConfigError(f"--port {flags['port']}: expected 0 to 65535")
+def _serve(dash: DashFlags, addr: str, tls: "TLSFiles | None", timeout: float, config: Path | None) -> None:
+    """Serve dashboards to a browser: each page runs this verb again, with the same flags."""
+    if not 0 <= dash.port < 65_536:
+        raise ConfigError(f"--port {dash.port}: expected 0 to 65535")
     from proglog.cli import web
 
     given = {
-        "--addr": flags["addr"],
-        "--timeout": flags["timeout"],
-        "--replay": flags["replay"],
-        "--theme": flags["theme"],
+        "--addr": addr,
+        "--timeout": timeout,
+        "--replay": dash.replay,
+        "--theme": dash.theme,
         "--config": config,
         "--tls-ca-file": tls and tls.ca_file,
         "--tls-cert-file": tls and tls.cert_file,
         "--tls-key-file": tls and tls.key_file,
     }
     parts = [part for flag, value in given.items() if value is not None for part in (flag, str(value))]
-    parts += ["--allow-writes"] if flags["allow_writes"] else []
-    web.serve([sys.executable, "-m", "proglog", "dash", *parts], flags["port"])
+    parts += ["--allow-writes"] if dash.allow_writes else []
+    web.serve([sys.executable, "-m", "proglog", "dash", *parts], dash.port)

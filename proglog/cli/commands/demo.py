@@ -66,11 +66,11 @@ def _report(outcome: "Outcome") -> None:
         output.line(f"\n{text}")
 
     heading(f"Members, as {outcome.first.node.name} sees them")
-    output.table(tables.members(outcome.first), tables.MEMBERS)
+    output.as_table(tables.members(outcome.first), tables.MEMBERS)
     heading(f"Replication, as {outcome.last.node.name} sees it")
-    output.table(tables.lag(outcome.last), tables.LAG)
+    output.as_table(tables.lag(outcome.last), tables.LAG)
     heading(f"Segments of {outcome.last.node.name}")
-    output.table(tables.segments(outcome.last), tables.SEGMENTS)
+    output.as_table(tables.segments(outcome.last), tables.SEGMENTS)
     heading("Summary")
     size = bytes_words(outcome.sent_bytes)
     output.line(

@@ -1,54 +1,23 @@
 """List the named positions of consumers (consume --as NAME): how many records each is behind, and since when."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proglog import clock
 from proglog.cli import options, output
-from proglog.cli.output import Column, Row
-from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
+from proglog.cli.output import Table
+from proglog.observe.columns import Column
+from proglog.observe.words import age_words, count_words
 
 if TYPE_CHECKING:
     from proglog.client import Client
     from proglog.client.named import NamedPosition
 
-COLUMNS = (
-    Column("name", "NAME", max_cells=60),
-    Column("behind", "RECORDS BEHIND", right=True),
-    Column("committed", "LAST COMMIT", right=True),
-    Column("epoch", "EPOCH", right=True, drop=2),
-    Column("cursor", "CURSOR", drop=1, max_cells=60),
-)
 
-
-def main(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one")] = "",
-    output_: options.Output = output.Format.TABLE,
-    addr: options.Addr = DEFAULT_ADDR,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
-) -> None:
-    async def show(client: "Client") -> None:
-        rows = [_row(position) for position in await client.positions(name)]
-        output.rows(rows, COLUMNS, output_, empty="no named positions: `proglog consume --as NAME` makes one")
-
-    options.with_client(addr, options.tls_files(tls_ca_file, tls_cert_file, tls_key_file), timeout, show)
-
-
-def _row(position: "NamedPosition") -> Row:
-    from proglog.observe.words import age_words, count_words
-
-    cells = {
-        "name": position.name,
-        "behind": count_words(position.records_behind),
-        "committed": age_words(position.committed_at_ms, clock.now_ms()),
-        "epoch": str(position.epoch),
-        "cursor": position.cursor.token(),
-    }
-    facts = {
+def _data(position: "NamedPosition") -> Mapping[str, object]:
+    return {
         "name": position.name,
         "records_behind": position.records_behind,
         "committed_at_ms": position.committed_at_ms,
@@ -56,4 +25,33 @@ def _row(position: "NamedPosition") -> Row:
         "cursor": position.cursor.token(),
         "origins": {origin.hex(): sequence for origin, sequence in position.cursor.positions.items()},
     }
-    return Row(cells, facts)
+
+
+POSITIONS: Table["NamedPosition"] = Table(
+    columns=(
+        Column(title="NAME", value=lambda position: position.name, limit=60),
+        Column(title="RECORDS BEHIND", value=lambda position: position.records_behind, words=count_words, right=True),
+        Column(
+            title="LAST COMMIT",
+            value=lambda position: position.committed_at_ms,
+            words=lambda at_ms: age_words(at_ms, clock.now_ms()),
+            right=True,
+        ),
+        Column(title="EPOCH", value=lambda position: position.epoch, right=True, rank=2),
+        Column(title="CURSOR", value=lambda position: position.cursor.token(), rank=1, limit=60),
+    ),
+    data=_data,
+    empty="no named positions: `proglog consume --as NAME` makes one",
+)
+
+
+def main(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one")] = "",
+    output_: options.Output = output.Format.TABLE,
+    *,
+    agent: options.AgentFlags,
+) -> None:
+    async def positions(client: "Client") -> "list[NamedPosition]":
+        return list(await client.positions(name))
+
+    output.items(agent.with_client(positions), POSITIONS, output_)

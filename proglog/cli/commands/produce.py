@@ -17,7 +17,6 @@ import typer
 
 from proglog.cli import diagnostics, options
 from proglog.cli.serve_config import choice
-from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
 from proglog.errors import ConfigError, InvalidRequestError
 from proglog.wire.contract import ALL_ACKS
 
@@ -57,11 +56,8 @@ def main(
             "--ack-timeout", metavar="SECONDS", help="How long --acks waits; then the outcome is unknown: exit code 4"
         ),
     ] = 10.0,
-    addr: options.Addr = DEFAULT_ADDR,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
+    *,
+    agent: options.AgentFlags,
 ) -> None:
     choice("--format", format_, FORMATS)
     nodes = _nodes(acks)
@@ -73,9 +69,8 @@ def main(
     for path in sources:
         if str(path) != "-" and not path.is_file():
             raise ConfigError(f"{path}: no such file")
-    tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
     job = _Job(sources, b"\0" if format_ == "null" else b"\n", format_ == "json", key_sep.encode(), nodes, ack_timeout)
-    options.with_client(addr, tls, timeout, job.run)
+    agent.with_client(job.run)
 
 
 def _nodes(acks: str) -> int:

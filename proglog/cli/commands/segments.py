@@ -6,23 +6,32 @@ on; it changes nothing, and exits 1 if something is wrong. `proglog verify DIR` 
 
 import json
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proglog.cli import diagnostics, options, output, tables
 from proglog.cli.exit_codes import ExitCode
-from proglog.cli.output import Column, Format, Row
-from proglog.cli.show import At, Replay, show
-from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT
+from proglog.cli.output import Format, Table
+from proglog.cli.snapshots import PastFlags, run
 from proglog.errors import ConfigError, UnavailableError
+from proglog.observe.columns import Column
+from proglog.observe.spans import Role
+from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.wire.model import Verified
+    from proglog.wire.model import DamagedRange, Verified
 
-PROBLEMS = (Column("offsets", "OFFSETS"), Column("what", "WHAT", max_cells=200))
+PROBLEMS: Table["DamagedRange"] = Table(
+    columns=(
+        Column(title="OFFSETS", value=lambda problem: f"{problem.start_offset} to {problem.end_offset}", limit=40),
+        Column(title="WHAT", value=lambda problem: problem.detail, limit=200),
+    ),
+    data=lambda _: {},
+    role=lambda _: Role.BAD,
+)
 _ALL = "all"
 
 
@@ -33,34 +42,24 @@ def main(
         str | None,
         typer.Option("--verify", metavar="OFFSET|all", help="Check the segment that begins at OFFSET, or all"),
     ] = None,
-    replay: Replay = None,
-    at: At = None,
-    addr: options.Addr = DEFAULT_ADDR,
-    tls_ca_file: options.TLSCa = None,
-    tls_cert_file: options.TLSCert = None,
-    tls_key_file: options.TLSKey = None,
-    timeout: options.Timeout = DEFAULT_TIMEOUT,
+    *,
+    past: PastFlags,
+    agent: options.AgentFlags,
 ) -> None:
-    if verify is not None and (watch or replay or at):
+    if verify is not None and (watch or past.replay or past.at):
         raise ConfigError("--verify checks an agent's log as it is now: --watch, --replay and --at do not go with it")
     base_offset = _base_offset(verify) if verify is not None else None
-    tls = options.tls_files(tls_ca_file, tls_cert_file, tls_key_file)
     if verify is not None:
-        done = options.with_client(addr, tls, timeout, lambda client: _verify(client, base_offset))
+        done = agent.with_client(lambda client: _verify(client, base_offset))
         _write(done, output_)
         if done.problems:
             raise typer.Exit(ExitCode.REFUSED)
         return
-    show(
-        addr,
-        tls,
-        timeout,
-        lambda snapshot: output.rows(tables.segments(snapshot), tables.SEGMENTS, output_, empty="no segments"),
-        watch=watch,
-        replay=replay,
-        at=at,
-        segments=True,
-    )
+
+    def write(snapshot: ClusterSnapshot) -> None:
+        output.items(tables.segments(snapshot), tables.SEGMENTS, output_)
+
+    run(write, agent, past, watch=watch, segments=True)
 
 
 def _base_offset(text: str) -> int | None:
@@ -89,9 +88,5 @@ def _write(done: "Verified", format_: Format) -> None:
     if format_ in (Format.JSON, Format.JSONL):
         output.line(json.dumps(asdict(done), indent=2 if format_ is Format.JSON else None))
         return
-    rows = [
-        Row({"offsets": f"{problem.start_offset} to {problem.end_offset}", "what": problem.detail}, {}, "bad")
-        for problem in done.problems
-    ]
     whole = f"{done.batches:,} batches, {done.records:,} records: every batch is whole, and the index finds them"
-    output.rows(rows, PROBLEMS, format_, empty=whole)
+    output.items(done.problems, replace(PROBLEMS, empty=whole), format_)

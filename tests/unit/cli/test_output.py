@@ -6,7 +6,7 @@ import pytest
 
 from proglog.cli import output
 from proglog.cli.exit_codes import MEANINGS, ExitCode, exit_code_of
-from proglog.cli.output import Column, Format, Row
+from proglog.cli.output import Format, Table
 from proglog.errors import (
     ConfigError,
     DeadlineError,
@@ -17,18 +17,23 @@ from proglog.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from proglog.observe.columns import Column
 
-COLUMNS = (Column("name", "NAME"), Column("size", "SIZE", right=True, drop=1))
 HOSTILE = "[/][red]x\x1b]52;c;eA==\x07\u202eevil\r\n"
-ROWS = [
-    Row({"name": "a", "size": "1"}, {"name": "a", "size": 1}),
-    Row({"name": HOSTILE, "size": "22"}, {"name": HOSTILE, "size": 22}),
-]
+ITEMS = [("a", 1), (HOSTILE, 22)]
+TABLE: Table[tuple[str, int]] = Table(
+    columns=(
+        Column(title="NAME", value=lambda item: item[0], limit=40),
+        Column(title="SIZE", value=lambda item: item[1], right=True, rank=1),
+    ),
+    data=lambda item: {"name": item[0], "size": item[1]},
+    empty="nothing here",
+)
 
 
 @pytest.mark.parametrize("format_", [Format.TABLE, Format.PLAIN])
 def test_a_hostile_cell_is_shown_and_does_nothing(format_: Format, capsys: pytest.CaptureFixture[str]) -> None:
-    output.rows(ROWS, COLUMNS, format_)
+    output.items(ITEMS, TABLE, format_)
 
     out = capsys.readouterr().out
     assert "[/][red]x" in out
@@ -37,10 +42,10 @@ def test_a_hostile_cell_is_shown_and_does_nothing(format_: Format, capsys: pytes
 
 
 def test_json_holds_what_programs_want(capsys: pytest.CaptureFixture[str]) -> None:
-    output.rows(ROWS, COLUMNS, Format.JSON)
+    output.items(ITEMS, TABLE, Format.JSON)
     assert json.loads(capsys.readouterr().out) == [{"name": "a", "size": 1}, {"name": HOSTILE, "size": 22}]
 
-    output.rows(ROWS, COLUMNS, Format.JSONL)
+    output.items(ITEMS, TABLE, Format.JSONL)
     assert [json.loads(line)["size"] for line in capsys.readouterr().out.splitlines()] == [1, 22]
 
 
@@ -49,13 +54,13 @@ def test_a_narrow_terminal_drops_columns_not_lines(
 ) -> None:
     monkeypatch.setattr(output, "terminal_width", lambda: 4)
 
-    output.table(ROWS[:1], COLUMNS)
+    output.as_table(ITEMS[:1], TABLE)
 
     assert capsys.readouterr().out.splitlines() == ["NAME", "a"]
 
 
 def test_no_rows_say_so(capsys: pytest.CaptureFixture[str]) -> None:
-    output.rows([], COLUMNS, Format.TABLE, empty="nothing here")
+    output.items([], TABLE, Format.TABLE)
 
     assert capsys.readouterr().out == "nothing here\n"
 

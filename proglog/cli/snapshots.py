@@ -1,4 +1,4 @@
-"""What members, status, lag and segments share: ask once and write, or again whenever something changes, or look back.
+"""Verbs that print a snapshot - members, status, lag, segments - now, again on every change, or from a recording.
 
 The past comes from a recording of the dashboard, ``--replay FILE``, at a moment of it, ``--at T``::
 
@@ -7,8 +7,10 @@ The past comes from a recording of the dashboard, ``--replay FILE``, at a moment
     2026-09-21T14:13:20Z     a moment; without a zone, where the reader is
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,12 +19,12 @@ import typer
 
 from proglog.cli import diagnostics, options, output
 from proglog.errors import ConfigError, InvalidRequestError
+from proglog.observe.columns import Item
 from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
     from proglog.client import Client
     from proglog.observe.frame import Frame
-    from proglog.security.tls import TLSFiles
 
 WATCH_INTERVAL = 0.5
 PAST = "The past"
@@ -47,16 +49,53 @@ _DAY_SECONDS = 86_400
 _EXPECTED = "expected +90, -30, @14:13:20 or 2026-09-21T14:13:20Z"
 
 
-def show(
-    addr: str,
-    tls: "TLSFiles | None",
-    timeout: float,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastFlags:
+    """The flags that read a recording instead of an agent."""
+
+    replay: Replay = None
+    at: At = None
+
+
+def verb(
+    items: Callable[[ClusterSnapshot], Sequence[Item]],
+    table: output.Table[Item],
+    *,
+    whole: Callable[[ClusterSnapshot], object] | None = None,
+) -> Callable[..., None]:
+    """Return a verb that prints a table of a snapshot.
+
+    Args:
+        items: What the lines of the table are.
+        table: How they are printed.
+        whole: Makes the one JSON object of a verb whose JSON is not a list of the lines.
+    """
+
+    def write(snapshot: ClusterSnapshot, format_: output.Format) -> None:
+        if whole is not None and format_ in (output.Format.JSON, output.Format.JSONL):
+            output.line(json.dumps(whole(snapshot), indent=2 if format_ is output.Format.JSON else None))
+        else:
+            output.items(items(snapshot), table, format_)
+
+    def main(
+        output_: options.Output = output.Format.TABLE,
+        watch: options.Watch = False,
+        *,
+        past: PastFlags,
+        agent: options.AgentFlags,
+    ) -> None:
+        run(lambda snapshot: write(snapshot, output_), agent, past, watch=watch)
+
+    return main
+
+
+def run(
     write: Callable[[ClusterSnapshot], None],
+    agent: options.AgentFlags,
+    past: PastFlags,
     *,
     watch: bool,
     segments: bool = False,
-    replay: Path | None = None,
-    at: str | None = None,
 ) -> None:
     """Write a snapshot, or with ``watch`` every one; ends when the agent does, or when interrupted.
 
@@ -64,15 +103,15 @@ def show(
         ConfigError: Flags that do not go together, or ``at`` is no moment.
         ProglogError: Agent or recording cannot be used.
     """
-    if replay is None and at is not None:
+    if past.replay is None and past.at is not None:
         raise ConfigError("--at needs --replay FILE: an agent only knows the present")
-    if replay is not None:
+    if past.replay is not None:
         if watch:
             raise ConfigError("--watch and --replay do not go together: nothing changes in a recording")
-        write(_past(replay, at))
+        write(_past(past.replay, past.at))
         return
 
-    async def main(client: "Client") -> None:
+    async def ask(client: "Client") -> None:
         if not watch:
             write(await client.status(segments=segments))
             return
@@ -81,7 +120,7 @@ def show(
             write(snapshot)
             output.flush()
 
-    options.with_client(addr, tls, timeout, main)
+    agent.with_client(ask)
 
 
 def _past(path: Path, at: str | None) -> ClusterSnapshot:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from proglog.cli.show import frame_at
+from proglog.cli.snapshots import frame_at
 from proglog.errors import ConfigError
 from proglog.observe.frame import Frame
 from proglog.wire.model import ClusterSnapshot, LogStatus, NodeStatus
