@@ -72,6 +72,7 @@ completions: $(STAMP)  ## Regenerate the shell completions
 docs: $(STAMP)  ## Regenerate the reference pages
 	$(BIN)/python tools/gen_api_docs.py
 	$(BIN)/python tools/gen_cli_docs.py
+	$(BIN)/python tools/gen_event_docs.py
 
 screenshots: $(STAMP)  ## Draw the pictures of the dashboard anew
 	$(BIN)/python tools/gen_screenshots.py

@@ -24,6 +24,7 @@ from proglog.replication.repair import RepairPlan
 from proglog.server.feed import positions_in
 from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin
+from proglog.telemetry.events import EventKind
 from proglog.types import NodeName, OriginId, SequenceNumber
 
 DATA_DIR = Path("/data")
@@ -193,10 +194,10 @@ class Node:
             self.queue.append((peer, gap))
         self.queue.append((peer, received))
 
-    def _origin_lost(self, event: str, peer: str, detail: str) -> None:
+    def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
         assert self.log is not None
-        self.lost = f"{event}: {peer}: {detail}"
-        self.notices.append((event, self.log.origin))
+        self.lost = f"{event.name}: {peer}: {detail}"
+        self.notices.append((event.name, self.log.origin))
 
     def _from_cursor(self, held: dict[OriginId, Progress]) -> dict[OriginId, Progress]:
         """Without rule 5: believe the saved cursor rather than the log."""

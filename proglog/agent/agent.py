@@ -15,13 +15,12 @@ Source: *Distributed Services with Go*, chapter 7, ``internal/agent/agent.go``.
 import asyncio
 from typing import Self
 
-import structlog
-
 from proglog.agent.config import AgentConfig
 from proglog.agent.opening import Parts, Steps, open_parts
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import TaskFailedError
 from proglog.tasks import TaskScope
+from proglog.telemetry.events import emitter
 
 
 class Agent:
@@ -52,7 +51,7 @@ class Agent:
         """
         over = asyncio.Event()
         tasks = Supervisor(node_name=config.node_name, on_failure=lambda _: over.set())
-        steps = Steps(structlog.get_logger().bind(node=config.node_name))
+        steps = Steps(emitter(node=config.node_name))
         try:
             parts = await open_parts(config, tasks, steps)
         except BaseException:

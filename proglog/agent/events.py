@@ -1,9 +1,11 @@
-"""What happened lately on this node: a bounded timeline for status and dashboard, and the signal that wakes them."""
+"""The latest events of this node: logged as they happen, kept for status and dashboard, and the signal that wakes those."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
+from proglog.telemetry.events import EventKind, emitter
 from proglog.wire.model import ClusterEvent
 
 MAX_EVENTS = 256
@@ -14,9 +16,16 @@ MAX_DETAIL_CHARS = 500
 class Timeline:
     """The newest events, and a version that grows with each change worth showing."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
-        """Start empty; ``now_ms`` is milliseconds since 1970."""
+    def __init__(self, now_ms: Callable[[], int], node_name: str) -> None:
+        """Start empty.
+
+        Args:
+            now_ms: The wall clock, milliseconds since 1970.
+            node_name: Subject of events about the node itself.
+        """
         self._now_ms = now_ms
+        self._node_name = node_name
+        self._log = emitter(node=node_name)
         self._events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
         self._version = 0
         self._changed = asyncio.Event()
@@ -31,10 +40,28 @@ class Timeline:
         """Grows with every event and every :meth:`touch`."""
         return self._version
 
-    def record(self, kind: str, subject: str, detail: str = "") -> None:
-        """Remember that ``kind`` happened to ``subject``."""
+    def emit(
+        self,
+        kind: EventKind,
+        subject: str = "",
+        detail: str = "",
+        /,
+        *,
+        exc_info: BaseException | None = None,
+        **facts: Any,
+    ) -> None:
+        """Log an event, and keep it if its kind is shown; see :class:`proglog.telemetry.events.Emit`."""
+        self._log(kind, subject, detail, exc_info=exc_info, **facts)
+        if not kind.words:
+            return
+        shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
         self._events.append(
-            ClusterEvent(at_ms=self._now_ms(), kind=kind, subject=subject, detail=detail[:MAX_DETAIL_CHARS])
+            ClusterEvent(
+                at_ms=self._now_ms(),
+                kind=kind.status_name,
+                subject=subject or self._node_name,
+                detail=shown[:MAX_DETAIL_CHARS],
+            )
         )
         self.touch()
 

@@ -7,14 +7,14 @@ lost or damaged, the node is back to its seeds. Serf has the same in its snapsho
 import asyncio
 from pathlib import Path
 
-import structlog
-
 from proglog.addr import join_addr, split_addr
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import ConfigError, StorageError
 from proglog.gossip.events import MemberEvent, MemberEventKind
 from proglog.log import checkpoint
 from proglog.log.files import OsFiles
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit, log_event
 
 MAX_KNOWN = 64
 """Addresses that are kept: one that answers is enough."""
@@ -24,12 +24,12 @@ _GONE = (MemberEventKind.LEAVE, MemberEventKind.REAP)
 class KnownMembers:
     """Addresses by name. Members that failed stay: they may be what is there at the next start."""
 
-    def __init__(self, data_dir: Path, node_name: str, tasks: Supervisor | None = None) -> None:
+    def __init__(self, data_dir: Path, node_name: str, tasks: Supervisor | None = None, emit: Emit = log_event) -> None:
         """Read what the last life left in ``data_dir``; ``tasks`` owns the saving, ``None``: an owner that only reports."""
         self._tasks = tasks or Supervisor(node_name=node_name)
         self._path = data_dir / "members"
         self._node_name = node_name
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=node_name)
+        self._emit = emit
         self._addrs = self._load()
         self._saving: asyncio.Task[None] | None = None
         self._dirty = False
@@ -61,7 +61,7 @@ class KnownMembers:
         try:
             content = checkpoint.load(OsFiles(), self._path) or {}
         except (OSError, StorageError) as exc:
-            self._logger.warning("known_members_lost", error=str(exc))
+            self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
             return {}
         return {
             str(name): addr for name, addr in list(content.get("members", {}).items())[:MAX_KNOWN] if _is_addr(addr)
@@ -74,7 +74,7 @@ class KnownMembers:
             try:
                 await asyncio.to_thread(checkpoint.save, OsFiles(), self._path, content)
             except OSError as exc:
-                self._logger.warning("known_members_lost", error=str(exc))
+                self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
 
 
 def _is_addr(addr: object) -> bool:

@@ -1,4 +1,4 @@
-"""What became of the log since the last look: the changes that an operator should hear of, as telemetry's events.
+"""What became of the log since the last look: the changes that an operator should hear of as events.
 
 The hot path looks too, so a look at an unchanged log compares four values. Damage is looked for apart, more seldom:
 that asks every segment.
@@ -8,18 +8,16 @@ from typing import NamedTuple
 
 from proglog.log.log import Log
 from proglog.log.model import DamagedRange, SegmentInfo
-from proglog.telemetry import names
+from proglog.telemetry import events
+from proglog.telemetry.events import EventKind
 
-_STATES = {"full": names.LOG_FULL, "poisoned": names.LOG_POISONED, "ok": names.LOG_RESUMED}
-BAD = (names.LOG_FULL, names.LOG_POISONED, names.LOG_DAMAGED, names.LOG_RECOVERED)
-"""What somebody should look at."""
+_STATES = {"full": events.LOG_FULL, "poisoned": events.LOG_POISONED, "ok": events.LOG_RESUMED}
 
 
 class LogChange(NamedTuple):
     """One thing that happened."""
 
-    event: str
-    """Of :mod:`proglog.telemetry.names`."""
+    event: EventKind
     detail: str
     """In words."""
 
@@ -40,9 +38,9 @@ class LogWatch:
         recovery, changes = self._log.recovery, []
         repaired = recovery.describe()
         if repaired:
-            changes.append(LogChange(names.LOG_RECOVERED, repaired))
+            changes.append(LogChange(events.LOG_RECOVERED, repaired))
         if recovery.new_origin_reason:
-            changes.append(LogChange(names.ORIGIN_STARTED, recovery.new_origin_reason))
+            changes.append(LogChange(events.ORIGIN_STARTED, recovery.new_origin_reason))
         return changes
 
     def look(self) -> list[LogChange]:
@@ -54,10 +52,10 @@ class LogWatch:
             changes.append(LogChange(_STATES[state], ""))
         if active != self._active:
             rolled = (segment for segment in log.segments() if self._active <= segment.base_offset < active)
-            changes += [LogChange(names.SEGMENT_ROLLED, _sealed(segment)) for segment in rolled]
+            changes += [LogChange(events.SEGMENT_ROLLED, _sealed(segment)) for segment in rolled]
         if start != self._start:
             detail = f"offsets before {start} are gone: {start - self._start:,} records"
-            changes.append(LogChange(names.SEGMENTS_REMOVED, detail))
+            changes.append(LogChange(events.SEGMENTS_REMOVED, detail))
         self._state, self._active, self._start = state, active, start
         return changes
 
@@ -65,7 +63,7 @@ class LogWatch:
         """Return the ranges that were found to be damaged since the last look."""
         damaged = set(self._log.damaged())
         found, self._damaged = sorted(damaged - self._damaged, key=lambda lost: lost.start), damaged
-        return [LogChange(names.LOG_DAMAGED, _lost(each)) for each in found]
+        return [LogChange(events.LOG_DAMAGED, _lost(each)) for each in found]
 
 
 def _sealed(segment: SegmentInfo) -> str:

@@ -5,12 +5,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import structlog
-
 from proglog.agent.events import Timeline
-from proglog.agent.log_watch import BAD, LogChange, LogWatch
+from proglog.agent.log_watch import LogChange, LogWatch
 from proglog.log.log import Log
-from proglog.telemetry import names
+from proglog.telemetry import events
 
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for damage."""
@@ -27,7 +25,6 @@ class Lookout:
         log: Log,
         timeline: Timeline,
         *,
-        node_name: str,
         certificate_expires_at_ms: Callable[[], int],
         on_poisoned: Callable[[], object],
         now_ms: Callable[[], int],
@@ -37,17 +34,14 @@ class Lookout:
         Args:
             log: What is watched.
             timeline: Takes the events.
-            node_name: Their subject.
             certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
             on_poisoned: Called when the log takes no more appends until a restart.
             now_ms: This machine's clock, milliseconds since 1970.
         """
         self._timeline = timeline
-        self._node_name = node_name
         self._certificate_expires_at_ms = certificate_expires_at_ms
         self._on_poisoned = on_poisoned
         self._now_ms = now_ms
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=node_name)
         self._watch = LogWatch(log)
         self._tell(self._watch.opened())
 
@@ -68,10 +62,8 @@ class Lookout:
 
     def _tell(self, changes: list[LogChange]) -> None:
         for change in changes:
-            tell = self._logger.warning if change.event in BAD else self._logger.info
-            tell(change.event, **({"detail": change.detail} if change.detail else {}))
-            self._timeline.record(change.event.replace("_", "-"), self._node_name, change.detail)
-            if change.event == names.LOG_POISONED:
+            self._timeline.emit(change.event, "", change.detail)
+            if change.event is events.LOG_POISONED:
                 self._on_poisoned()
 
     def _warn_of_expiry(self) -> None:
@@ -80,5 +72,4 @@ class Lookout:
         if not expires_at_ms or days > CERTIFICATE_WARNING_DAYS:
             return
         not_after = datetime.fromtimestamp(expires_at_ms / 1000, UTC).isoformat()
-        self._logger.warning("certificate_expires", not_after=not_after, days=round(days, 1))
-        self._timeline.record("certificate-expires", self._node_name, f"at {not_after}, in {days:.1f} days")
+        self._timeline.emit(events.CERTIFICATE_EXPIRES, "", f"at {not_after}, in {days:.1f} days")

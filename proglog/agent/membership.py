@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Protocol
 
-import structlog
-
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.transport import Transport
@@ -38,6 +36,8 @@ from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Member, Status
 from proglog.gossip.serf import Serf
 from proglog.tasks import cancel_and_wait
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit, log_event
 
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000
@@ -85,7 +85,7 @@ class Membership:
         *,
         observer: Callable[[MemberEvent], None] = lambda event: None,  # noqa: ARG005 - nobody watches
         random: Random | None = None,
-        logger: structlog.stdlib.BoundLogger | None = None,
+        emit: Emit = log_event,
         tasks: Supervisor | None = None,
     ) -> None:
         """Keep what is needed; nothing is bound yet.
@@ -95,7 +95,7 @@ class Membership:
             handler: Told of other members' servers.
             observer: Told of every change of membership, this node's own included.
             random: All chance; the system's unless a test gives its own.
-            logger: Of the diagnostics.
+            emit: Reports its events.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
         """
         self.config = config
@@ -104,7 +104,7 @@ class Membership:
         self._handler = handler
         self._observer = observer
         self._random = random or SystemRandom()
-        self._logger: structlog.stdlib.BoundLogger = logger or structlog.get_logger().bind(node=config.node_name)
+        self._emit = emit
         self._serf: Serf | None = None
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -226,7 +226,7 @@ class Membership:
                 addr = self._random.choice(unheard_of)
                 error = await self._join(addr)
                 if error:
-                    self._logger.debug("join_failed", addrs=[addr], error=error)
+                    self._emit(events.JOIN_ATTEMPT_FAILED, "", error, addr=addr)
 
     async def _unheard_of(self) -> list[str]:
         """Return the seeds at whose address no member is known, in whatever state."""
@@ -246,7 +246,7 @@ class Membership:
             results = await asyncio.gather(*(self._join(addr) for addr in self.config.start_join_addrs))
             if not all(results):
                 return
-            self._logger.warning("join_failed", addrs=list(self.config.start_join_addrs), error=results[0])
+            self._emit(events.JOIN_FAILED, "", results[0], addrs=list(self.config.start_join_addrs))
             await asyncio.sleep(delay * self._random.uniform(0.8, 1.2))
             delay = min(delay * 2, MAX_JOIN_RETRY)
 
@@ -279,7 +279,7 @@ class Membership:
                 raise request
             return self._serf.answer_stream(request, time.monotonic())
         except MalformedMessageError as exc:
-            self._logger.warning("gossip_ignored", reason=str(exc))
+            self._emit(events.GOSSIP_IGNORED, "", str(exc))
             return self._serf.error_reply(str(exc))
         finally:
             self._pump()
@@ -297,8 +297,8 @@ class Membership:
         """Run a step of the core, then send what it wants sent: a fault in one must not end the membership."""
         try:
             step()
-        except Exception:
-            self._logger.exception("gossip_step_failed")
+        except Exception as exc:  # noqa: BLE001 - a bug in one step must not end the membership
+            self._emit(events.GOSSIP_STEP_FAILED, exc_info=exc)
         self._pump()
 
     def _pump(self) -> None:
@@ -346,26 +346,26 @@ class Membership:
             case NameConflict(name=name, address=address, local=local):
                 self._report_conflict(name, join_addr(*address), local=local)
             case KeyringChanged(operation=operation):
-                self._logger.info("keyring_changed", operation=operation)
+                self._emit(events.KEYRING_CHANGED, "", operation)
             case Ignored(reason=reason, source=source):
-                self._logger.debug("gossip_ignored", reason=reason, source=source and join_addr(*source))
+                self._emit(events.GOSSIP_IGNORED, "", reason, source=source and join_addr(*source))
 
     def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
         """Say it once: the claim comes again with every exchange."""
         if (name, claimed_by) not in self._conflicts and len(self._conflicts) < MAX_CONFLICTS:
             self._conflicts[name, claimed_by] = None
-            self._logger.error("member_name_conflict", name=name, claimed_by=claimed_by, local=local)
+            self._emit(events.MEMBER_NAME_CONFLICT, name, claimed_by, local=local)
 
     def _member_changed(self, event: MemberEvent) -> None:
         member = event.member
-        self._logger.info(event.kind.value.replace("-", "_"), member=member.name, status=member.status.value)
+        kind = events.EVENTS[event.kind.value.replace("-", "_")]
+        self._emit(kind, member.name, status=member.status.value)
         try:
             self._observer(event)
             if member.name != self.config.node_name:
                 self._tell_handler(event.kind, member)
-        except Exception:
-            # Somebody else's fault must not end the membership.
-            self._logger.exception("member_handler_failed", member=member.name)
+        except Exception as exc:  # noqa: BLE001 - somebody else's fault must not end the membership
+            self._emit(events.MEMBER_HANDLER_FAILED, member.name, exc_info=exc)
 
     def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
         serving = self._serving.get(member.name)

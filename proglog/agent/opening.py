@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import grpc.aio
-import structlog
 
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.cluster_view import AgentView
@@ -25,7 +25,6 @@ from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.clock import now_ms
 from proglog.errors import ConfigError, ProglogError
-from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
@@ -35,6 +34,8 @@ from proglog.server.own_origin import OwnOrigin
 from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
 from proglog.tasks import cancel_and_wait
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit
 
 LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""
@@ -45,9 +46,9 @@ SERVER_GRACE = 1.0
 class Steps:
     """What ends an agent: steps, run in reverse order. One that fails is reported; the others run all the same."""
 
-    def __init__(self, logger: structlog.stdlib.BoundLogger) -> None:
+    def __init__(self, emit: Emit) -> None:
         """Start with none."""
-        self._logger = logger
+        self._emit = emit
         self._stack = AsyncExitStack()
 
     def add(self, name: str, end: Callable[[], Awaitable[object]]) -> None:
@@ -56,15 +57,15 @@ class Steps:
 
     async def aclose(self) -> None:
         """Run them all."""
-        self._logger.info("agent_stopping")
+        self._emit(events.AGENT_STOPPING)
         await self._stack.aclose()
-        self._logger.info("agent_stopped")
+        self._emit(events.AGENT_STOPPED)
 
     async def _run(self, name: str, end: Callable[[], Awaitable[object]]) -> None:
         try:
             await end()
         except (Exception, asyncio.CancelledError) as exc:  # noqa: BLE001 - the steps after this one have to run
-            self._logger.warning("agent_stop_step_failed", step=name, error=str(exc) or repr(exc))
+            self._emit(events.AGENT_STOP_STEP_FAILED, name, str(exc) or repr(exc))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +92,18 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     Raises:
         ProglogError: A part cannot be set up, in one line.
     """
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=config.node_name)
     steps.add("tasks", tasks.close)
     expiry = None if config.server_tls is None else CertificateExpiry(config.server_tls)
-    timeline = Timeline(now_ms)
+    timeline = Timeline(now_ms, config.node_name)
+    emit = timeline.emit
 
     log = await _open_log(config)
     steps.add("log", lambda: asyncio.to_thread(log.close))
     writer = LogWriter(log, tasks)
     steps.add("log writer", writer.close)
     writer.start()
-    logger.info("log_opened", end_offset=log.end_offset)
-    known = KnownMembers(config.data_dir, config.node_name, tasks)
+    emit(events.LOG_OPENED, end_offset=log.end_offset)
+    known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
     steps.add("known members", known.close)
     if log.end_offset and (config.start_join_addrs or known.addrs):
         writer.hold_producers()
@@ -118,7 +119,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     service = ReplicationService(writer, followers, node_name=config.node_name, own_origin=own_origin)
     server = Server(
         commit_log=writer,
-        authorizer=_authorizer(config, logger),
+        authorizer=_authorizer(config, emit),
+        emit=emit,
         tls=config.server_tls,
         on_call_end=metrics.call_ended if metrics else lambda *_: None,
         extra_services=(service,),
@@ -132,15 +134,11 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         writer,
         node_name=config.node_name,
         channel_factory=dial,
-        on_event=timeline.record,
+        emit=emit,
         own_origin=own_origin,
         tasks=tasks,
     )
     steps.add("replicator", replicator.close)
-
-    def member_changed(event: MemberEvent) -> None:
-        timeline.record(event.kind, event.member.name)
-        known.changed(event)
 
     membership = Membership(
         MembershipConfig(
@@ -151,7 +149,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
             keyring=load_keyring(config),
         ),
         replicator,
-        observer=member_changed,
+        observer=known.changed,
+        emit=emit,
         tasks=tasks,
     )
     view = AgentView(
@@ -179,21 +178,20 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     lookout = Lookout(
         log,
         timeline,
-        node_name=config.node_name,
         certificate_expires_at_ms=view.certificate_expires_at_ms,
         on_poisoned=lambda: tasks.start(server.set_serving(False), name="agent-unhealthy", may_end=True),
         now_ms=now_ms,
     )
     writer.add_listener(lookout.log_advanced)
     run("looking around", tasks.start(lookout.run(), name="agent-look-around"))
-    repairer = Repairer(writer, replicator, channel_factory=dial, on_event=timeline.record)
+    repairer = Repairer(writer, replicator, channel_factory=dial, emit=emit)
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
-    steps.add("membership", partial(_leave, membership, logger))
+    steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
-    meeting = _meet_the_others(writer, membership, replicator, logger)
+    meeting = _meet_the_others(writer, membership, replicator, emit)
     run("first contact", tasks.start(meeting, name="agent-first-contact", may_end=True))
-    addrs = {"metrics": join_addr(metrics.host, metrics.port)} if metrics else {}
-    logger.info("agent_started", rpc=rpc_addr, gossip=membership.addr, **addrs)
+    addrs: dict[str, Any] = {"metrics": join_addr(metrics.host, metrics.port)} if metrics else {}
+    emit(events.AGENT_STARTED, rpc=rpc_addr, gossip=membership.addr, **addrs)
     return Parts(
         config=config,
         log=log,
@@ -217,19 +215,17 @@ async def _open_log(config: AgentConfig) -> Log:
         raise
 
 
-async def _meet_the_others(
-    writer: LogWriter, membership: Membership, replicator: Replicator, logger: structlog.stdlib.BoundLogger
-) -> None:
+async def _meet_the_others(writer: LogWriter, membership: Membership, replicator: Replicator, emit: Emit) -> None:
     if writer.producers_held and not await release_when_met(writer, membership, replicator):
-        logger.warning("first_contact_missed")
+        emit(events.FIRST_CONTACT_MISSED)
 
 
-async def _leave(membership: Membership, logger: structlog.stdlib.BoundLogger) -> None:
+async def _leave(membership: Membership, emit: Emit) -> None:
     try:
         async with asyncio.timeout(LEAVE_TIMEOUT):
             await membership.leave()
     except TimeoutError:
-        logger.warning("leave_timed_out", seconds=LEAVE_TIMEOUT)
+        emit(events.LEAVE_TIMED_OUT, seconds=LEAVE_TIMEOUT)
     finally:
         await membership.close()
 
@@ -238,13 +234,14 @@ def _dial(config: AgentConfig, addr: str) -> grpc.aio.Channel:
     return open_channel(addr, config.peer_tls)
 
 
-def _authorizer(config: AgentConfig, logger: structlog.stdlib.BoundLogger) -> Authorizer:
+def _authorizer(config: AgentConfig, emit: Emit) -> Authorizer:
     if config.acl_model_file is None or config.acl_policy_file is None:
         return AllowAll()
     return CasbinAuthorizer(
         config.acl_model_file,
         config.acl_policy_file,
-        on_error=lambda message: logger.error("policy_rejected", error=message),
+        on_error=lambda message: emit(events.POLICY_REJECTED, "", message),
+        on_reload=lambda count: emit(events.POLICY_RELOADED, "", f"{count} rules"),
     )
 
 

@@ -9,15 +9,16 @@ import time
 from collections.abc import AsyncIterator, Callable
 
 import grpc.aio
-import structlog
 
-from proglog.agent.replicator import EventHook, Replicator
+from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
 from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, UnavailableError
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit, log_event
 from proglog.wire.replication import fetch_range
 
 LOOK_INTERVAL = 1.0
@@ -37,7 +38,7 @@ class Repairer:
         replicator: Replicator,
         *,
         channel_factory: Callable[[str], grpc.aio.Channel],
-        on_event: EventHook = lambda *_: None,
+        emit: Emit = log_event,
     ) -> None:
         """Keep what is needed.
 
@@ -45,14 +46,13 @@ class Repairer:
             writer: Of the log that is watched.
             replicator: Knows who can be reached, and how far their logs go.
             channel_factory: Opens a channel to an address.
-            on_event: Told of kind, subject and detail of what an operator should see.
+            emit: Reports its events.
         """
         self._writer = writer
         self._replicator = replicator
         self._open_channel = channel_factory
-        self._on_event = on_event
+        self._emit = emit
         self._plan = RepairPlan()
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
     async def run(self) -> None:
         """Watch until the log is closed."""
@@ -67,7 +67,7 @@ class Repairer:
                 return
             except ForkedOriginError as exc:
                 self._say_failed(attempt, exc)
-                self._on_event("replication-forked", attempt.peer, str(exc))
+                self._emit(events.REPLICATION_FORKED, attempt.peer, str(exc), origin=attempt.part.origin.hex()[:8])
             except ProglogError as exc:
                 self._say_failed(attempt, exc)
             if attempt.missing in self._missing():
@@ -118,13 +118,10 @@ class Repairer:
 
     def _say_failed(self, attempt: Attempt, error: ProglogError) -> None:
         origin, start, end = attempt.part
-        self._logger.warning(
-            "range_refill_failed", peer=attempt.peer, origin=origin.hex()[:8], start=start, end=end, error=str(error)
-        )
+        self._emit(events.RANGE_REFILL_FAILED, attempt.peer, str(error), origin=origin.hex()[:8], start=start, end=end)
 
     def _tell(self, attempt: Attempt, healed: list[DamagedRange]) -> None:
         for each in healed:
             what = f"offsets {each.start} to {each.end - 1}" if each.end > each.start else "a control batch"
             detail = f"{what} are whole again, from {attempt.peer}"
-            self._logger.info("range_refilled", peer=attempt.peer, detail=detail)
-            self._on_event("range-refilled", attempt.peer, detail)
+            self._emit(events.RANGE_REFILLED, attempt.peer, detail)

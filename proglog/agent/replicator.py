@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from random import Random
 
 import grpc.aio
-import structlog
 
 from proglog import clock
 from proglog.agent.supervisor import Supervisor
@@ -40,6 +39,8 @@ from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.feed import positions_in
 from proglog.server.own_origin import OwnOrigin
 from proglog.tasks import TaskScope, cancel_and_wait
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit, EventKind, log_event
 from proglog.types import NodeName, OriginId
 from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
 from proglog.wire.replication import Hello, Received, ReplicationStream
@@ -56,8 +57,6 @@ HELLO_TIMEOUT = 10.0
 """Seconds from opening a stream to the source's first word."""
 REPORT_INTERVAL = 0.1
 """Seconds in which reports to servers other than the source are gathered."""
-
-EventHook = Callable[[str, str, str], None]
 
 
 @dataclass(slots=True)
@@ -88,7 +87,7 @@ class Replicator:
         *,
         node_name: NodeName,
         channel_factory: Callable[[str], grpc.aio.Channel],
-        on_event: EventHook = lambda *_: None,
+        emit: Emit = log_event,
         random: Random | None = None,
         patience: Patience | None = None,
         own_origin: OwnOrigin | None = None,
@@ -100,7 +99,7 @@ class Replicator:
             writer: Where copies go.
             node_name: Of this node.
             channel_factory: Opens a channel to an address.
-            on_event: Told of kind, subject and detail of what an operator should see.
+            emit: Reports its events.
             random: Of the jitter.
             patience: How long to wait for a source, and before a gap.
             own_origin: What the serving side has, too, so that either finds out when the origin is lost.
@@ -110,10 +109,9 @@ class Replicator:
         self._node_name = node_name
         self._tasks = tasks or Supervisor(node_name=node_name)
         self._open_channel = channel_factory
-        self._on_event = on_event
+        self._emit = emit
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
         self._patience = patience
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
         self.origin_reason = writer.log.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
         self._peers: dict[str, _Peer] = {}
@@ -139,8 +137,7 @@ class Replicator:
         self.leave(name)
         peer = self._peers[name] = _Peer(name, addr)
         peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
-        self._logger.info("replication_started", peer=name, addr=addr)
-        self._on_event("replication-started", name, addr)
+        self._emit(events.REPLICATION_STARTED, name, addr)
 
     def leave(self, name: str) -> None:
         """Follow the server ``name`` no more. Nothing happens if it is not followed."""
@@ -151,8 +148,7 @@ class Replicator:
         self._ending.add(peer.task)
         peer.task.add_done_callback(self._ending.discard)
         self._plan_with(lambda planner, now: planner.stream_closed(name, now))
-        self._logger.info("replication_stopped", peer=name)
-        self._on_event("replication-stopped", name, "")
+        self._emit(events.REPLICATION_STOPPED, name)
 
     async def close(self) -> None:
         """Follow nobody, and nobody who joins later. Idempotent."""
@@ -208,8 +204,7 @@ class Replicator:
             delay = backoff * self._random.uniform(0.8, 1.2)
             backoff = min(backoff * 2, MAX_BACKOFF)
             peer.state, peer.retry_at = PeerState.BACKING_OFF, time.monotonic() + delay
-            self._logger.warning("replication_error", peer=peer.name, error=peer.error, retry_in=round(delay, 1))
-            self._on_event("replication-error", peer.name, peer.error)
+            self._emit(events.REPLICATION_ERROR, peer.name, peer.error, retry_in=round(delay, 1))
             await asyncio.sleep(delay)
 
     async def _stream_from(self, peer: _Peer) -> None:
@@ -252,8 +247,7 @@ class Replicator:
 
     def _opened(self, peer: _Peer, origin: OriginId) -> None:
         if peer.error:
-            self._logger.info("replication_resumed", peer=peer.name)
-            self._on_event("replication-resumed", peer.name, peer.addr)
+            self._emit(events.REPLICATION_RESUMED, peer.name, peer.addr)
         peer.state, peer.error = PeerState.STREAMING, ""
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 
@@ -338,13 +332,12 @@ class Replicator:
             if peer.stream is not None:
                 peer.stream.report(positions)
 
-    def _origin_lost(self, event: str, peer: str, detail: str) -> None:
+    def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
         """Somebody proved that the directory was rolled back or cloned: what is written from now on needs a new name."""
         if self._closed:
             return
         origin = self._writer.log.origin.hex()[:8]
-        self._logger.error(event, peer=peer, origin=origin, detail=detail)
-        self._on_event(event.replace("_", "-"), peer, f"origin {origin}: {detail}")
+        self._emit(event, peer, detail, origin=origin)
         self._beginning = self._tasks.start(self._begin_origin(peer, detail), name="begin-origin", may_end=True)
 
     async def _begin_origin(self, peer: str, detail: str) -> None:
@@ -358,11 +351,10 @@ class Replicator:
             except (LogClosedError, LogPoisonedError):
                 return  # nothing more is written under the lost origin either
             except StorageError as exc:
-                self._logger.warning("replication_error", peer=peer, error=str(exc), retry_in=ORIGIN_INTERVAL)
+                self._emit(events.REPLICATION_ERROR, peer, str(exc), retry_in=ORIGIN_INTERVAL)
                 await asyncio.sleep(ORIGIN_INTERVAL)
         self._begun_at = time.monotonic()
-        self._logger.warning("origin_started", detail=self.origin_reason)
-        self._on_event("origin-started", self._node_name, self.origin_reason)
+        self._emit(events.ORIGIN_STARTED, "", self.origin_reason)
         self._plan_with(lambda planner, now: planner.local_origin_changed(origin, now))
 
     def _current_planner(self) -> Planner:
@@ -394,8 +386,7 @@ class Replicator:
                 peer.stream.unwant(command.origin)
         for notice in planner.notices():
             origin = notice.origin.hex()[:8]
-            self._logger.warning(notice.kind, peer=notice.peer, origin=origin, detail=notice.detail)
-            self._on_event(notice.kind.replace("_", "-"), notice.peer, f"origin {origin}: {notice.detail}")
+            self._emit(events.EVENTS[notice.kind], notice.peer, notice.detail, origin=origin)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -16,10 +16,10 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-import structlog
-
 from proglog.errors import TaskFailedError
 from proglog.tasks import TaskScope
+from proglog.telemetry import events
+from proglog.telemetry.events import emitter
 
 
 class Supervisor:
@@ -34,7 +34,7 @@ class Supervisor:
         """
         self.failure: TaskFailedError | None = None
         self._on_failure = on_failure
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(node=node_name)
+        self._emit = emitter(node=node_name)
         self._scope = TaskScope()
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str, may_end: bool = False) -> asyncio.Task[None]:
@@ -81,7 +81,7 @@ class Supervisor:
 
     def _fail(self, name: str, error: BaseException) -> None:
         try:
-            self._logger.critical("task_failed", task=name, error=repr(error), exc_info=error)
+            self._emit(events.TASK_FAILED, name, repr(error), exc_info=error)
         finally:
             if self.failure is None:
                 self.failure = TaskFailedError(name, error)

@@ -6,14 +6,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from proglog.errors import ConfigError
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, StreamReader
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
 from proglog.tasks import TaskScope, cancel_and_wait
+from proglog.telemetry.events import GOSSIP_STEP_FAILED, log_event
 
 RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """As agents ask for: the kernel's default holds only some 250 packets of a burst."""
@@ -52,7 +51,6 @@ class Transport:
         self._streams = asyncio.Semaphore(MAX_STREAMS)
         self._serving: set[asyncio.Task[None]] = set()
         self._exchanges = TaskScope()
-        self._logger: structlog.stdlib.BoundLogger = structlog.get_logger()
 
     async def __aenter__(self) -> Self:
         """Bind.
@@ -126,8 +124,8 @@ class Transport:
                 done(None, f"no answer within {min(timeout, self._timeout):g} s")
             except (OSError, MalformedMessageError) as exc:
                 done(None, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
-            except Exception as exc:  # somebody waits for the end of this exchange, and the membership goes on
-                self._logger.exception("gossip_step_failed")
+            except Exception as exc:  # noqa: BLE001 - the exchange has to end for its caller, and the membership goes on
+                log_event(GOSSIP_STEP_FAILED, exc_info=exc)
                 done(None, f"this is a bug: {exc!r}")
             else:
                 done(message, "")

@@ -74,8 +74,8 @@ class CasbinAuthorizer:
         model_file: Path,
         policy_file: Path,
         *,
-        on_error: Callable[[str], None] | None = None,
-        on_reload: Callable[[int], None] | None = None,
+        on_error: Callable[[str], None] = lambda _: None,
+        on_reload: Callable[[int], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the rules.
@@ -83,8 +83,8 @@ class CasbinAuthorizer:
         Args:
             model_file: Casbin model of requests ``sub, obj, act``.
             policy_file: Rules, one a line.
-            on_error: Told why changed files were refused, or a rule failed. ``None``: telemetry.
-            on_reload: Told how many rules were taken. ``None``: telemetry.
+            on_error: Told why changed files were refused, or a rule failed.
+            on_reload: Told how many rules were taken.
             clock: Monotonic seconds.
 
         Raises:
@@ -92,8 +92,8 @@ class CasbinAuthorizer:
         """
         self._model_file = model_file
         self._policy_file = policy_file
-        self._on_error = on_error or _log_error
-        self._on_reload = on_reload or _log_reload
+        self._on_error = on_error
+        self._on_reload = on_reload
         self._clock = clock
         self._seen = self._versions()  # before reading: a change while reading is seen the next time
         self._next_check = clock() + CHECK_INTERVAL
@@ -252,15 +252,3 @@ def _silence_casbin() -> None:
 def _describe(exc: Exception) -> str:
     """Return one line: Casbin's errors may have several, or none."""
     return " ".join(str(exc).split())[:200] or type(exc).__name__
-
-
-def _log_error(message: str) -> None:
-    import structlog
-
-    structlog.get_logger().error("policy_rejected", error=message)
-
-
-def _log_reload(rule_count: int) -> None:
-    import structlog
-
-    structlog.get_logger().info("policy_reloaded", rules=rule_count)

@@ -187,22 +187,22 @@ class CertificateExpiry:
 def server_credentials(
     files: TLSFiles,
     *,
-    on_reload: Callable[[CertificateSummary], None] | None = None,
-    on_error: Callable[[str], None] | None = None,
+    on_reload: Callable[[CertificateSummary], None] = lambda _: None,
+    on_error: Callable[[str], None] = lambda _: None,
 ) -> "grpc.ServerCredentials":
     """Return credentials that demand a client certificate and follow the files without a restart.
 
     Args:
         files: The server's certificate and key, and the authorities of its clients.
-        on_reload: Told of each new certificate, on a thread of gRPC. ``None``: telemetry.
-        on_error: Told why new files were refused, on a thread of gRPC. ``None``: telemetry.
+        on_reload: Told of each new certificate, on a thread of gRPC.
+        on_error: Told why new files were refused, on a thread of gRPC.
 
     Raises:
         ConfigError: The files are not good now.
     """
     import grpc
 
-    material = RotatingMaterial(files, on_reload=on_reload or _log_reload, on_error=on_error or _log_error)
+    material = RotatingMaterial(files, on_reload=on_reload, on_error=on_error)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         changed = material.poll()
@@ -248,17 +248,3 @@ def _check_authorities(pem: bytes, ca_file: Path, now: datetime) -> None:
             refused = exc
     assert refused is not None, "parsing returns at least one certificate"
     raise refused
-
-
-def _log_reload(summary: CertificateSummary) -> None:
-    import structlog
-
-    structlog.get_logger().info(
-        "certificate_reloaded", subject=summary.subject, not_after=summary.not_after.isoformat()
-    )
-
-
-def _log_error(message: str) -> None:
-    import structlog
-
-    structlog.get_logger().error("certificate_rejected", error=message)

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
-import structlog
 
 from proglog.errors import PermissionDeniedError, ProglogError
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit
 from proglog.wire.status import to_status
 
 ANY_OBJECT = "*"
@@ -57,11 +58,11 @@ class Gate(grpc.aio.ServerInterceptor):
     def __init__(
         self,
         authorizer: Authorizer,
-        logger: structlog.stdlib.BoundLogger,
+        emit: Emit,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
     ) -> None:
         self._authorizer = authorizer
-        self._logger = logger
+        self._emit = emit
         self._on_end = on_end
 
     async def intercept_service(
@@ -126,7 +127,7 @@ class _Call:
 
     def __init__(self, gate: Gate, method: str, context: Context) -> None:
         self._authorizer = gate._authorizer
-        self._logger = gate._logger
+        self._emit = gate._emit
         self._on_end = gate._on_end
         self._method = method
         self._context = context
@@ -165,19 +166,19 @@ class _Call:
                 return
 
     def finish(self) -> None:
-        self._logger.debug("rpc_finished", **self._end("OK"))
+        self._emit(events.RPC_FINISHED, **self._end("OK"))
 
     async def fail(self, exc: BaseException) -> None:
         if isinstance(exc, asyncio.CancelledError) and self._denied is not None:
             exc = self._denied
         if isinstance(exc, ProglogError):
             code, details, metadata = to_status(exc)
-            self._logger.info("rpc_finished", **self._end(code.name), error=details)
+            self._emit(events.RPC_REFUSED, "", details, **self._end(code.name))
             await self._context.abort(code, details, metadata)
         if isinstance(exc, grpc.aio.AbortError) or not isinstance(exc, Exception):
             raise exc
         number = secrets.token_hex(4)
-        self._logger.error("rpc_failed", **self._end("INTERNAL"), number=number, exc_info=exc)
+        self._emit(events.RPC_FAILED, **self._end("INTERNAL"), number=number, exc_info=exc)
         await self._context.abort(grpc.StatusCode.INTERNAL, f"internal error {number}; the agent's telemetry has it")
 
     def _end(self, code: str) -> dict[str, Any]:

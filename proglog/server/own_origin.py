@@ -18,14 +18,15 @@ from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, 
 from proglog.log.log import Log
 from proglog.record.batch import HEADER_BYTES, chain_start, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.telemetry import names
+from proglog.telemetry import events
+from proglog.telemetry.events import EventKind
 from proglog.types import OriginId, SequenceNumber
 
 INSTANCE_BYTES = 16
 MAX_KNOWN = 1024
 """Places remembered: looking one up in the log takes a fifth of a millisecond."""
 
-LostHook = Callable[[str, str, str], None]
+LostHook = Callable[[EventKind, str, str], None]
 """Told of event, peer, and detail."""
 
 
@@ -53,7 +54,7 @@ class OwnOrigin:
             raise PreconditionError(f"the address of {peer!r} leads back to this node: give it one of its own")
         if origin == self.log.origin:
             self._lose(
-                names.ORIGIN_CLONED, peer, "it writes under this node's origin: one directory is the other's copy"
+                events.ORIGIN_CLONED, peer, "it writes under this node's origin: one directory is the other's copy"
             )
 
     def note_sent(self, sent: Mapping[OriginId, tuple[SequenceNumber, int]]) -> None:
@@ -79,17 +80,17 @@ class OwnOrigin:
             detail = (
                 f"it has this node's origin up to {told.next_sequence - 1}, this node up to {state.next_sequence - 1}"
             )
-            event = names.OWN_ORIGIN_AHEAD
+            event = events.OWN_ORIGIN_AHEAD
         elif self._known.get(told.next_sequence) == (told.origin, told.chain_crc) or chain_agrees_at(self.log, told):
             return False
         else:
             detail = f"its history of this node's origin parts from this node's before sequence {told.next_sequence}"
-            event = names.REPLICATION_FORKED
+            event = events.REPLICATION_FORKED
         if told.origin == self.log.origin:
             self._lose(event, peer, detail)
         return True
 
-    def _lose(self, event: str, peer: str, detail: str) -> None:
+    def _lose(self, event: EventKind, peer: str, detail: str) -> None:
         if self._lost != self.log.origin and self.on_lost is not None:
             self._lost = self.log.origin
             self.on_lost(event, peer, detail)

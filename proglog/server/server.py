@@ -1,10 +1,10 @@
 """The gRPC server: options, services, health, reflection; started on an address, stopped with grace."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import grpc
-import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -22,6 +22,8 @@ from proglog.server.followers import Followers
 from proglog.server.interceptors import Gate
 from proglog.server.log_service import LogService
 from proglog.server.position_service import PositionService
+from proglog.telemetry import events
+from proglog.telemetry.events import Emit, EventKind, emitter
 
 MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + 64 * 1024
 """A batch, and what is around it."""
@@ -73,6 +75,7 @@ class Server:
         on_call_end: Callable[[str, str, float], None] = lambda *_: None,
         connection_age: float = CONNECTION_AGE,
         followers: Followers | None = None,
+        emit: Emit | None = None,
     ) -> None:
         """Keep what is to be served; nothing listens yet.
 
@@ -84,10 +87,9 @@ class Server:
             on_call_end: Gets method, code and seconds of each call.
             connection_age: Seconds after which a connection over TLS takes no new calls.
             followers: Who has how much of what; ``None``: nobody follows.
+            emit: Reports its events; ``None``: to telemetry only.
         """
-        self._logger: structlog.stdlib.BoundLogger = (
-            structlog.get_logger().bind()
-        )  # once: a lazy one binds at each call
+        self._emit = emit or emitter()  # bound once: a lazy logger binds at each call
         self._commit_log = commit_log
         self._authorizer = authorizer
         self._tls = tls
@@ -110,7 +112,7 @@ class Server:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
         self._server = grpc.aio.server(
-            interceptors=(Gate(self._authorizer, self._logger, self._on_call_end),), options=self._options()
+            interceptors=(Gate(self._authorizer, self._emit, self._on_call_end),), options=self._options()
         )
         return self._bind(self._server, addr)
 
@@ -158,12 +160,27 @@ class Server:
         aging = [("grpc.max_connection_age_ms", int(self._connection_age * 1000))] if self._tls is not None else []
         return [*OPTIONS, *aging]
 
+    def _credentials(self, tls: TLSFiles) -> grpc.ServerCredentials:
+        """Return credentials that report their changes, which come on a thread of gRPC."""
+        loop = asyncio.get_running_loop()
+
+        def report(kind: EventKind, detail: str) -> None:
+            loop.call_soon_threadsafe(self._emit, kind, "", detail)
+
+        return server_credentials(
+            tls,
+            on_reload=lambda new: report(
+                events.CERTIFICATE_RELOADED, f"{new.subject}, valid until {new.not_after.isoformat()}"
+            ),
+            on_error=lambda problem: report(events.CERTIFICATE_REJECTED, problem),
+        )
+
     def _bind(self, server: grpc.aio.Server, addr: str) -> int:
         try:
             if self._tls is None:
                 port = server.add_insecure_port(addr)
             else:
-                port = server.add_secure_port(addr, server_credentials(self._tls))
+                port = server.add_secure_port(addr, self._credentials(self._tls))
         except RuntimeError as exc:
             port = 0
             cause: RuntimeError | None = exc

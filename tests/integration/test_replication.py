@@ -79,7 +79,7 @@ async def node(name: str, data_dir: Path, port: int = 0, patience: Patience | No
             writer,
             node_name=name,
             channel_factory=lambda addr: open_channel(addr, None),
-            on_event=lambda kind, *_: events.append(kind),
+            emit=lambda kind, *_, **__: events.append(kind.status_name),
             patience=patience,
         )
         try:

@@ -42,7 +42,7 @@ def test_every_segment_that_was_sealed_since_the_last_look_is_told(tmp_path: Pat
         append(log, bytes(3900))
 
     changes = watch.look()
-    assert [change.event for change in changes] == ["segment_rolled"] * (log.segment_count - 1)
+    assert [change.event.name for change in changes] == ["segment_rolled"] * (log.segment_count - 1)
     assert changes[0].detail.startswith("offsets 0 to ")
     assert watch.look() == []
     log.close()
@@ -57,7 +57,7 @@ def test_what_retention_removed_is_told(tmp_path: Path) -> None:
     log.retain()
 
     (change,) = watch.look()
-    assert change.event == "segments_removed"
+    assert change.event.name == "segments_removed"
     assert f"offsets before {log.start_offset} are gone" in change.detail
     log.close()
 
@@ -68,7 +68,7 @@ def test_an_origin_begun_for_a_reason_is_told(tmp_path: Path) -> None:
 
     log = open_log(tmp_path)
 
-    assert "origin_started" in [change.event for change in LogWatch(log).opened()]
+    assert "origin_started" in [change.event.name for change in LogWatch(log).opened()]
     log.close()
 
 
@@ -90,7 +90,7 @@ def test_damage_is_told_once(tmp_path: Path) -> None:
         log.read(log.seek(Offset(0)), 1)
     except DataLossError:
         (change,) = watch.look_for_damage()
-    assert change.event == "log_damaged"
+    assert change.event.name == "log_damaged"
     assert "offsets 0 to 0 cannot be read" in change.detail
     assert watch.look_for_damage() == []
     log.close()

@@ -48,7 +48,7 @@ async def a_replicator(data_dir: Path, port: int) -> AsyncGenerator[Followed]:
             writer,
             node_name=NodeName("here"),
             channel_factory=dial,
-            on_event=lambda *event: events.append(event),
+            emit=lambda kind, subject="", detail="", **_: events.append((kind.status_name, subject, detail)),
             random=Random(1),
         )
         try:

@@ -38,7 +38,7 @@ def watched(tmp_path: Path) -> tuple[OwnOrigin, list[tuple[str, str]]]:
     log, said = open_log(tmp_path / "a"), []
     produce(log, b"1", b"2", b"3")
     own = OwnOrigin(log)
-    own.on_lost = lambda event, peer, _: said.append((event, peer))
+    own.on_lost = lambda event, peer, _: said.append((event.name, peer))
     return own, said
 
 

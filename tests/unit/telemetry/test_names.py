@@ -2,70 +2,89 @@
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 import proglog
+from proglog.agent.events import Timeline
 from proglog.gossip.events import MemberEventKind
-from proglog.telemetry import names
-from proglog.telemetry.names import EVENTS, METRICS, MetricKind
+from proglog.telemetry import events
+from proglog.telemetry.events import EVENTS, emitter, log_event
+from proglog.telemetry.names import METRICS, MetricKind
 
 SOURCE = Path(proglog.__file__).parent
-LOGGER = re.compile(r"(^|\.|_)logger$|get_logger\(.*\)$")
-LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
-
-
-def logged_events() -> Iterator[tuple[str, str]]:
-    """Where each event with a literal name is logged, and that name."""
-    for path in sorted(SOURCE.rglob("*.py")):
-        if path.name.endswith(("_pb2.py", "_pb2_grpc.py")):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in LEVELS
-                and LOGGER.search(ast.unparse(node.func.value))
-                and node.args
-                and isinstance(node.args[0], ast.Constant)
-                and isinstance(node.args[0].value, str)
-            ):
-                yield f"{path.relative_to(SOURCE)}:{node.lineno}", node.args[0].value
+MODULES = [
+    path
+    for path in sorted(SOURCE.rglob("*.py"))
+    if not path.stem.endswith(("_pb2", "_pb2_grpc")) and path.name != "events.py"
+]
+MEMBER_EVENTS = {kind.value.replace("-", "_") for kind in MemberEventKind}
+LOGGING = re.compile(r"(^|\.|_)logger\.(debug|info|warning|error|exception|critical)$")
 
 
 def test_event_names_are_snake_case_and_say_what_they_mean() -> None:
     assert EVENTS
     assert [name for name in EVENTS if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
-    assert [name for name, meaning in EVENTS.items() if not re.match(r"[A-Z].*\.$", meaning)] == []
+    assert [kind.name for kind in EVENTS.values() if not re.match(r"[A-Z].*\.$", kind.meaning)] == []
+    assert {kind.level for kind in EVENTS.values()} == {"debug", "info", "warning", "error"}
+    assert {ender for kind in EVENTS.values() for ender in kind.ended_by} <= EVENTS.keys()
 
 
-def test_what_the_source_logs_is_declared() -> None:
-    found = list(logged_events())
-
-    assert any(name == "policy_rejected" for _, name in found)
-    assert [(place, name) for place, name in found if name not in EVENTS] == [], "declare it in telemetry/names.py"
-
-
-def test_what_is_declared_is_told_by_somebody() -> None:
-    source = [path.read_text() for path in SOURCE.rglob("*.py") if path.name != "names.py"]
-    by_constant = {
-        getattr(names, constant): constant
-        for constant in vars(names)
-        if constant.isupper() and isinstance(getattr(names, constant), str)
-    }
-    members = {f"member_{kind.value.removeprefix('member-')}" for kind in MemberEventKind}
-
-    silent = [
-        event
-        for event in EVENTS.keys() - members
-        if not any(f'"{event}"' in text or f"names.{by_constant[event]}" in text for text in source)
+def test_every_event_is_reported_by_the_emitter_and_no_other_way() -> None:
+    direct = [
+        f"{path.relative_to(SOURCE)}:{node.lineno}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and LOGGING.search(ast.unparse(node.func))
     ]
 
-    assert silent == [], "nobody tells these: log them, or do not declare them"
+    assert direct == [], "declare it in telemetry/events.py and emit it"
 
 
-def test_changes_of_members_are_logged_under_serfs_names() -> None:
-    assert {kind.value.replace("-", "_") for kind in MemberEventKind} <= EVENTS.keys()
+def test_every_declared_event_is_emitted_somewhere() -> None:
+    source = "\n".join(path.read_text() for path in MODULES)
+    constants = {value.name: name for name, value in vars(events).items() if isinstance(value, events.EventKind)}
+
+    assert constants.keys() == EVENTS.keys()
+    silent = [
+        name for name in EVENTS.keys() - MEMBER_EVENTS if not re.search(rf'\b{constants[name]}\b|"{name}"', source)
+    ]
+    assert silent == [], "emit these, or do not declare them"
+
+
+def test_changes_of_members_are_reported_under_serfs_names() -> None:
+    assert EVENTS.keys() >= MEMBER_EVENTS
+
+
+def test_one_call_both_logs_an_event_and_shows_it() -> None:
+    timeline = Timeline(lambda: 7, "a")
+
+    with capture_logs() as logs:
+        timeline.emit(events.REPLICATION_FORKED, "b", "two histories", origin="00ff")
+        timeline.emit(events.LOG_FULL)
+        timeline.emit(events.RPC_FINISHED, subject="root", code="OK")
+
+    assert [(each.at_ms, each.kind, each.subject, each.detail) for each in timeline.events] == [
+        (7, "replication-forked", "b", "origin 00ff: two histories"),
+        (7, "log-full", "a", ""),
+    ]
+    assert logs[0] == {
+        "event": "replication_forked", "log_level": "error", "node": "a", "peer": "b", "detail": "two histories",
+        "origin": "00ff",
+    }  # fmt: skip
+    assert [(log["event"], log["log_level"]) for log in logs[1:]] == [("log_full", "error"), ("rpc_finished", "debug")]
+    assert logs[2]["subject"] == "root"
+
+
+def test_a_bug_is_logged_with_its_exception() -> None:
+    bug = KeyError("x")
+    with capture_logs() as logs:
+        emitter(node="a")(events.GOSSIP_STEP_FAILED, exc_info=bug)
+        log_event(events.MEMBER_HANDLER_FAILED, "b", exc_info=bug)
+
+    assert [log["exc_info"] for log in logs] == [bug, bug]
+    assert logs[1]["member"] == "b"
 
 
 def test_metric_names_follow_the_conventions() -> None:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proglog.observe.columns import Column, Help
-from proglog.observe.happenings import Happening, Weight
+from proglog.observe.events import ShownEvent
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import short_duration
+from proglog.telemetry.events import Weight
 from proglog.wire.model import ClusterEvent
 
 
@@ -14,14 +15,14 @@ from proglog.wire.model import ClusterEvent
 class EventFacts:
     """An event, and how long ago it was."""
 
-    happening: Happening
+    shown: ShownEvent
     now_ms: int
     """The agent's clock."""
 
     @property
     def event(self) -> ClusterEvent:
         """The event itself."""
-        return self.happening.event
+        return self.shown.event
 
     @property
     def ago_seconds(self) -> float:
@@ -32,22 +33,22 @@ class EventFacts:
 _ROLES = {Weight.GOOD: Role.GOOD, Weight.NEWS: Role.TEXT, Weight.WARN: Role.WARN, Weight.BAD: Role.BAD}
 
 
-def happening_line(happening: Happening, locale: Locale) -> Line:
+def event_line(shown: ShownEvent, locale: Locale) -> Line:
     """Return shape and words of an event."""
-    mark, role = happening.mark, _ROLES[happening.weight]
+    mark, role = shown.mark, _ROLES[shown.weight]
     return line(Span(locale.shape(mark) + " ", role), locale.safe(mark.word, 40, role=role))
 
 
-def lasted_words(happening: Happening) -> str:
+def lasted_words(shown: ShownEvent) -> str:
     """Return how long what began with an event went on; nothing for one that begins nothing."""
-    if happening.lasted_ms is None:
+    if shown.lasted_ms is None:
         return ""
-    return short_duration(happening.lasted_ms / 1000) + (" +" if happening.still else "")
+    return short_duration(shown.lasted_ms / 1000) + (" +" if shown.still else "")
 
 
 def _draw_lasted(row: EventFacts, locale: Locale) -> Line:
     del locale  # numbers and units alone
-    return line(Span(lasted_words(row.happening), Role.WARN if row.happening.still else Role.MUTED))
+    return line(Span(lasted_words(row.shown), Role.WARN if row.shown.still else Role.MUTED))
 
 
 COLUMNS: Sequence[Column[EventFacts]] = (
@@ -70,8 +71,8 @@ COLUMNS: Sequence[Column[EventFacts]] = (
     ),
     Column(
         title="EVENT",
-        value=lambda row: row.happening.mark.word,
-        draw=lambda row, locale: happening_line(row.happening, locale),
+        value=lambda row: row.shown.mark.word,
+        draw=lambda row, locale: event_line(row.shown, locale),
         width=16,
         flex=1,
         limit=24,
@@ -92,7 +93,7 @@ COLUMNS: Sequence[Column[EventFacts]] = (
     ),
     Column(
         title="LASTED",
-        value=lambda row: row.happening.lasted_ms,
+        value=lambda row: row.shown.lasted_ms,
         draw=_draw_lasted,
         width=8,
         right=True,

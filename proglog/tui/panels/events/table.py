@@ -1,7 +1,7 @@
 """The rows of the panel of events: what happened in the cluster, newest first."""
 
 from proglog.observe.columns import Row
-from proglog.observe.happenings import happenings
+from proglog.observe.events import shown_events
 from proglog.observe.spans import Locale
 from proglog.tui.panels.events.columns import COLUMNS, EventFacts
 from proglog.tui.state import DashState
@@ -15,12 +15,12 @@ def rows(state: DashState, locale: Locale) -> list[Row[EventFacts]]:
     return [
         Row(
             key=f"{event.at_ms}/{event.kind}/{event.subject}",
-            item=EventFacts(happening=happening, now_ms=now_ms),
+            item=EventFacts(shown=shown, now_ms=now_ms),
             columns=COLUMNS,
             locale=locale,
             name=f"{event.kind} {event.subject} {event.detail}",
             source=event,
         )
-        for happening in happenings(state.shown.events, now_ms)
-        for event in (happening.event,)
+        for shown in shown_events(state.shown.events, now_ms)
+        for event in (shown.event,)
     ]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from proglog.observe import charts
 from proglog.observe.alerts import Limits
+from proglog.observe.events import shown_events
 from proglog.observe.frame import records_in
-from proglog.observe.happenings import happenings
 from proglog.observe.history import lag_behind, levels, rate_now, rates, written_by
 from proglog.observe.lag import of_peer
 from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
@@ -262,7 +262,7 @@ def _origins(peer: PeerStatus, locale: Locale, width: int) -> list[Line]:
 
 def _events(name: str, state: DashState, snapshot: ClusterSnapshot, locale: Locale) -> list[Line]:
     now_ms = state.agent_now_ms
-    about = [told for told in happenings(snapshot.events, now_ms) if told.event.subject == name][:_EVENTS]
+    about = [told for told in shown_events(snapshot.events, now_ms) if told.event.subject == name][:_EVENTS]
     if not about:
         return []
     lines = []
@@ -271,7 +271,7 @@ def _events(name: str, state: DashState, snapshot: ClusterSnapshot, locale: Loca
         lines.append(
             line(
                 Span(locale.clock(told.event.at_ms / 1000) + " ", Role.MUTED),
-                *events.happening_line(told, locale),
+                *events.event_line(told, locale),
                 Span(f"  for {lasted}" if lasted else "", Role.MUTED),
                 Span("  "),
                 locale.safe(told.event.detail),

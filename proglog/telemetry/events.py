@@ -1,0 +1,451 @@
+"""Every event of an agent: its name, its level, what it says and what it means, in one place.
+
+An event is one line of telemetry; those with words are also entries of the status and the dashboard, under the same
+name with hyphens. ``docs/reference/events.md`` is made from this table. Metrics are in
+:mod:`proglog.telemetry.names`.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any, Protocol
+
+import structlog
+
+
+class Weight(Enum):
+    """How much an event asks of its reader."""
+
+    GOOD = "good"
+    NEWS = "news"
+    WARN = "warn"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventKind:
+    """What one kind of event is called and how it is reported."""
+
+    name: str
+    """In telemetry: snake_case; it says what happened."""
+
+    level: str
+    """``debug``, ``info``, ``warning`` or ``error``."""
+
+    meaning: str
+    """A sentence or two for operators."""
+
+    subject: str
+    """Key of whom or what it happened to; empty: the node itself, which every line names."""
+
+    detail: str
+    """Key of the text about it; empty: there is none."""
+
+    keys: tuple[str, ...]
+    """Further keys of the line."""
+
+    words: str
+    """In the dashboard; empty: the event is not part of the status."""
+
+    weight: Weight
+    """How the dashboard marks it."""
+
+    ended_by: tuple[str, ...]
+    """What began with it ends with one of these kinds of the same subject."""
+
+    @property
+    def status_name(self) -> str:
+        """Its kind in the status: the name with hyphens, as Serf writes its own."""
+        return self.name.replace("_", "-")
+
+
+EVENTS: dict[str, EventKind] = {}
+"""Each kind by its name."""
+
+_LEVELS = {Weight.GOOD: "info", Weight.NEWS: "info", Weight.WARN: "warning", Weight.BAD: "error"}
+
+
+def _event(
+    name: str,
+    weight: Weight,
+    meaning: str,
+    *,
+    level: str = "",
+    words: str = "",
+    subject: str = "",
+    detail: str = "",
+    keys: tuple[str, ...] = (),
+    ended_by: tuple[str, ...] = (),
+) -> EventKind:
+    assert name not in EVENTS, f"event {name} is declared twice"
+    EVENTS[name] = EventKind(
+        name=name,
+        level=level or _LEVELS[weight],
+        meaning=meaning,
+        subject=subject,
+        detail=detail,
+        keys=keys,
+        words=words,
+        weight=weight,
+        ended_by=ended_by,
+    )
+    return EVENTS[name]
+
+
+class Emit(Protocol):
+    """Reports an event: :func:`log_event`, or an agent's timeline, which shows it as well."""
+
+    def __call__(
+        self,
+        kind: EventKind,
+        subject: str = "",
+        detail: str = "",
+        /,
+        *,
+        exc_info: BaseException | None = None,
+        **facts: Any,
+    ) -> None:
+        """Report one event.
+
+        Args:
+            kind: One of this module.
+            subject: What it happened to; written under the kind's key. Empty: the node.
+            detail: Text about it; written under the kind's key.
+            exc_info: An exception whose traceback belongs to it.
+            **facts: Values of the kind's further keys.
+        """
+
+
+def emitter(**bound: Any) -> Emit:
+    """Return what writes each event as one line of telemetry, with ``bound`` in it."""
+    return partial(_write, structlog.get_logger().bind(**bound))
+
+
+def log_event(kind: EventKind, subject: str = "", detail: str = "", /, **facts: Any) -> None:
+    """Write an event as one line of telemetry; see :class:`Emit`."""
+    _write(structlog.get_logger(), kind, subject, detail, **facts)
+
+
+def _write(
+    logger: Any,
+    kind: EventKind,
+    subject: str = "",
+    detail: str = "",
+    /,
+    *,
+    exc_info: BaseException | None = None,
+    **facts: Any,
+) -> None:
+    line = {**({kind.subject: subject} if subject else {}), **({kind.detail: detail} if detail else {}), **facts}
+    if exc_info is not None:
+        line["exc_info"] = exc_info
+    getattr(logger, kind.level)(kind.name, **line)
+
+
+_GOOD, _NEWS, _WARN, _BAD = Weight
+
+AGENT_STARTED = _event("agent_started", _NEWS, "The agent serves and gossips.", keys=("rpc", "gossip", "metrics"))
+AGENT_STOPPING = _event("agent_stopping", _NEWS, "The agent was told to stop, or a task of it failed.")
+AGENT_STOPPED = _event("agent_stopped", _NEWS, "All parts of the agent have ended.")
+AGENT_STOP_STEP_FAILED = _event(
+    "agent_stop_step_failed",
+    _WARN,
+    "A part did not end cleanly; the others were still stopped.",
+    subject="step",
+    detail="error",
+)
+TASK_FAILED = _event(
+    "task_failed",
+    _BAD,
+    "A task met a bug; the agent shuts down with exit code 70.",
+    subject="task",
+    detail="error",
+    keys=("exception",),
+)
+LEAVE_TIMED_OUT = _event(
+    "leave_timed_out",
+    _WARN,
+    "The other members did not hear of the leave in time; they report a failure.",
+    keys=("seconds",),
+)
+
+LOG_OPENED = _event("log_opened", _NEWS, "The log is ready.", words="log opened", detail="detail", keys=("end_offset",))
+LOG_RECOVERED = _event(
+    "log_recovered",
+    _WARN,
+    "At the start, a torn tail was cut or a damaged range set aside.",
+    words="log repaired",
+    detail="detail",
+)
+LOG_FULL = _event(
+    "log_full",
+    _BAD,
+    "No space is left: reads continue, appends are refused until space returns.",
+    words="disk full",
+    ended_by=("log_resumed", "log_opened"),
+)
+LOG_RESUMED = _event("log_resumed", _GOOD, "Space returned, and appends with it.", words="appends resumed")
+LOG_POISONED = _event(
+    "log_poisoned",
+    _BAD,
+    "A write or sync failed: nothing is acknowledged until a restart.",
+    words="disk write failed",
+    detail="detail",
+)
+LOG_DAMAGED = _event(
+    "log_damaged",
+    _BAD,
+    "A stored range fails its checksums: it is refilled from a peer that has it.",
+    words="range quarantined",
+    detail="detail",
+)
+RANGE_REFILLED = _event(
+    "range_refilled",
+    _GOOD,
+    "Damaged offsets are whole again, byte for byte.",
+    words="range refilled",
+    subject="peer",
+    detail="detail",
+)
+RANGE_REFILL_FAILED = _event(
+    "range_refill_failed",
+    _WARN,
+    "A peer could not give what damage took; others are asked.",
+    subject="peer",
+    detail="error",
+    keys=("origin", "start", "end"),
+)
+SEGMENT_ROLLED = _event(
+    "segment_rolled", _NEWS, "A segment was sealed, and a new one began.", words="segment sealed", detail="detail"
+)
+SEGMENTS_REMOVED = _event(
+    "segments_removed", _NEWS, "Retention removed the oldest segments.", words="segments removed", detail="detail"
+)
+
+ORIGIN_STARTED = _event(
+    "origin_started", _NEWS, "This data directory began a new history.", words="new history", detail="detail"
+)
+OWN_ORIGIN_AHEAD = _event(
+    "own_origin_ahead",
+    _BAD,
+    "A peer knows more of this directory than the directory does: it was rolled back or cloned.",
+    words="peers know more",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
+ORIGIN_CLONED = _event(
+    "origin_cloned",
+    _BAD,
+    "Another node writes under this directory's origin.",
+    words="directory cloned",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
+FIRST_CONTACT_MISSED = _event(
+    "first_contact_missed",
+    _WARN,
+    "Not every known member answered at the start: producers are admitted, and a restored backup may be found late.",
+    words="some not heard",
+)
+
+REPLICATION_STARTED = _event(
+    "replication_started", _NEWS, "Copying from a peer began.", words="copying began", subject="peer", detail="addr"
+)
+REPLICATION_STOPPED = _event(
+    "replication_stopped",
+    _NEWS,
+    "Copying from a peer ended: it left, or this agent stops.",
+    words="copying ended",
+    subject="peer",
+)
+REPLICATION_ERROR = _event(
+    "replication_error",
+    _WARN,
+    "Copying from a peer failed; it is retried.",
+    words="copying failed",
+    subject="peer",
+    detail="error",
+    keys=("retry_in",),
+    ended_by=("replication_resumed", "replication_started", "replication_stopped", "replication_error"),
+)
+REPLICATION_RESUMED = _event(
+    "replication_resumed",
+    _GOOD,
+    "Copying from a peer works again after errors.",
+    words="copying resumed",
+    subject="peer",
+    detail="addr",
+)
+REPLICATION_SOURCE_SET_ASIDE = _event(
+    "replication_source_set_aside",
+    _WARN,
+    "A peer cannot give an origin now; another is asked.",
+    words="another source",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
+REPLICATION_FORKED = _event(
+    "replication_forked",
+    _BAD,
+    "Two histories exist under one origin: no more of it is copied.",
+    words="history forked",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
+REPLICATION_GAP = _event(
+    "replication_gap",
+    _BAD,
+    "Sequences that no node could give were passed over, and the gap was recorded in the log.",
+    words="gap recorded",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
+
+MEMBER_JOIN = _event(
+    "member_join",
+    _GOOD,
+    "A member joined or came back.",
+    words="member joined",
+    subject="member",
+    keys=("status",),
+)
+MEMBER_LEAVE = _event(
+    "member_leave",
+    _WARN,
+    "A member left on purpose.",
+    level="info",
+    words="member left",
+    subject="member",
+    keys=("status",),
+    ended_by=("member_join", "member_reap"),
+)
+MEMBER_FAILED = _event(
+    "member_failed",
+    _BAD,
+    "A member stopped answering.",
+    level="info",
+    words="member failed",
+    subject="member",
+    keys=("status",),
+    ended_by=("member_join", "member_leave", "member_reap"),
+)
+MEMBER_UPDATE = _event(
+    "member_update", _NEWS, "A member changed its tags.", words="tags changed", subject="member", keys=("status",)
+)
+MEMBER_REAP = _event(
+    "member_reap",
+    _NEWS,
+    "A member was gone for so long that it was forgotten.",
+    words="member forgotten",
+    subject="member",
+    keys=("status",),
+)
+MEMBER_NAME_CONFLICT = _event(
+    "member_name_conflict",
+    _BAD,
+    "Two members claim one name; local: it is this node's.",
+    words="two with one name",
+    subject="name",
+    detail="claimed_by",
+    keys=("local",),
+)
+MEMBER_HANDLER_FAILED = _event(
+    "member_handler_failed",
+    _BAD,
+    "Reacting to a change of members met a bug.",
+    subject="member",
+    keys=("exception",),
+)
+KNOWN_MEMBERS_LOST = _event(
+    "known_members_lost",
+    _WARN,
+    "The file of members' addresses could not be read or saved; the next start needs seeds.",
+    detail="error",
+)
+JOIN_FAILED = _event(
+    "join_failed", _WARN, "No address to join by has answered; they are retried.", detail="error", keys=("addrs",)
+)
+JOIN_ATTEMPT_FAILED = _event(
+    "join_attempt_failed",
+    _NEWS,
+    "One address to join by did not answer.",
+    level="debug",
+    detail="error",
+    keys=("addr",),
+)
+KEYRING_CHANGED = _event(
+    "keyring_changed",
+    _NEWS,
+    "The gossip keys of the cluster were changed.",
+    words="gossip keys changed",
+    detail="operation",
+)
+GOSSIP_STEP_FAILED = _event(
+    "gossip_step_failed", _BAD, "A step of the gossip met a bug; membership continued.", keys=("exception",)
+)
+GOSSIP_IGNORED = _event(
+    "gossip_ignored",
+    _NEWS,
+    "A gossip message was not understood or not allowed.",
+    level="debug",
+    detail="reason",
+    keys=("source",),
+)
+
+RPC_FINISHED = _event(
+    "rpc_finished",
+    _NEWS,
+    "A call succeeded.",
+    level="debug",
+    keys=("method", "subject", "peer", "code", "elapsed_ms"),
+)
+RPC_REFUSED = _event(
+    "rpc_refused",
+    _NEWS,
+    "A call ended with an error that its caller was told.",
+    detail="error",
+    keys=("method", "subject", "peer", "code", "elapsed_ms"),
+)
+RPC_FAILED = _event(
+    "rpc_failed",
+    _BAD,
+    "A call met a bug; its caller was given the number.",
+    keys=("method", "subject", "peer", "code", "elapsed_ms", "number", "exception"),
+)
+
+POLICY_RELOADED = _event(
+    "policy_reloaded", _NEWS, "Changed access rules are in force.", words="rules changed", detail="detail"
+)
+POLICY_REJECTED = _event(
+    "policy_rejected",
+    _BAD,
+    "Changed access rules were refused; the last good ones stay.",
+    words="rules refused",
+    detail="error",
+)
+CERTIFICATE_RELOADED = _event(
+    "certificate_reloaded",
+    _GOOD,
+    "New connections see a new server certificate.",
+    words="new certificate",
+    detail="detail",
+)
+CERTIFICATE_EXPIRES = _event(
+    "certificate_expires",
+    _WARN,
+    "The server certificate expires within two weeks.",
+    words="certificate ends",
+    detail="detail",
+)
+CERTIFICATE_REJECTED = _event(
+    "certificate_rejected",
+    _BAD,
+    "Changed TLS files were refused; the last good ones stay.",
+    words="certificate refused",
+    detail="error",
+)

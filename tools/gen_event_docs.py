@@ -1,0 +1,50 @@
+"""Write docs/reference/events.md from the tables of events and metrics: `make docs`."""
+
+from pathlib import Path
+
+from proglog.observe.events import mark_of
+from proglog.telemetry.events import EVENTS, EventKind
+from proglog.telemetry.names import METRICS
+
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "events.md"
+HEAD = """# Events and metrics
+
+Generated from `proglog/telemetry/events.py` and `proglog/telemetry/names.py` by `make docs`.
+
+## Events
+
+An event is one line of telemetry on the agent's stderr: its name, its level, the node, and the keys below. One with
+words under *dashboard* is also an entry of the agent's status, its name with hyphens; the agent keeps the last 256. The
+dashboard shows it in its events panel and on the page of the member that it concerns.
+
+| event | level | keys | dashboard | meaning |
+|---|---|---|---|---|
+"""
+METRICS_HEAD = """
+## Metrics
+
+Served by `--metrics-addr` at `/metrics`, in the text format of Prometheus.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    events = "".join(_row(kind) for kind in EVENTS.values())
+    metrics = "".join(
+        f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.meaning} |\n" for each in METRICS.values()
+    )
+    return HEAD + events + METRICS_HEAD + metrics
+
+
+def _row(kind: EventKind) -> str:
+    keys = ", ".join(key for key in (kind.subject, *kind.keys, kind.detail) if key)
+    mark, _ = mark_of(kind.status_name)
+    shown = f"{mark.shape} {kind.words}" if kind.words else ""
+    return f"| `{kind.name}` | {kind.level} | {keys} | {shown} | {kind.meaning} |\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())
