@@ -28,6 +28,8 @@
     +-- UnavailableError            the server cannot be reached, or is stopping: try again
     +-- DeadlineError               no answer in time; the outcome is unknown
     +-- OverloadedError             a bounded queue is full: try again later
+    |   +-- TooManyCallsError       the server has as many calls as it takes: nothing was done
+    +-- InternalError               the server met a bug: its telemetry has the number
     +-- TaskFailedError             a task of the agent met a bug: the agent shut down
 
 Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``. Nothing handles those: a call that
@@ -259,3 +261,23 @@ class TaskFailedError(ProglogError):
         )
         self.task = task
         self.error = error
+
+
+class TooManyCallsError(OverloadedError):
+    """The server has as many calls, or bytes of requests, as it takes. Nothing was done: clients wait and try again."""
+
+
+class InternalError(ProglogError):
+    """The server met a bug. The sentence has a number, under which the agent's telemetry has the rest."""
+
+
+def is_out_of_reach(error: ProglogError) -> bool:
+    """Return whether a server that failed like this could not be reached: later, it or another one may answer.
+
+    The one class of a broken transport: nobody listens, the connection broke or was closed, no answer came in time,
+    the server is stopping. A server that refuses is there.
+    """
+    if isinstance(error, UnauthenticatedError | PermissionDeniedError):
+        return False
+    # Over TLS, a connection that was closed is an AccessError: it may have been for the certificate.
+    return isinstance(error, UnavailableError | LogClosedError | DeadlineError | AccessError)

@@ -34,6 +34,7 @@ from proglog.log.model import (
     Outcome,
 )
 from proglog.record.batch import VerifiedBatch
+from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait
 from proglog.types import OriginId
 
@@ -59,6 +60,7 @@ HOUSEKEEPING_INTERVAL = 2.5
 class _Pending:
     append: Append
     answer: asyncio.Future[Outcome]
+    fence: Fence | None
 
 
 class LogWriter:
@@ -118,8 +120,10 @@ class LogWriter:
         """Drain and stop."""
         await self.close()
 
-    async def append(self, batch: VerifiedBatch) -> Appended:
+    async def append(self, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
         """Append a producer's batch as this node's own; durable on return.
+
+        With a ``fence``, it is not appended if one before it with the same fence has failed: it fails like that one.
 
         Cancelling the wait does not take the batch back: it may be appended all the same. A batch that its producer
         sent before is not appended again: the answer is that of the first time, with ``duplicate``.
@@ -131,7 +135,7 @@ class LogWriter:
         """
         async with self._producers_turn:  # who waits keeps the order
             await self._producers_may_go.wait()
-        (outcome,) = await self._append([LocalAppend(batch)])
+        (outcome,) = await self._append([LocalAppend(batch)], fence)
         if isinstance(outcome, ProglogError):
             raise outcome
         if isinstance(outcome, Duplicate):
@@ -241,7 +245,7 @@ class LogWriter:
             return LogPoisonedError("the agent met a bug while it wrote: nothing is acknowledged until it is restarted")
         return LogClosedError() if self._closing else None
 
-    async def _append(self, appends: Sequence[Append]) -> list[Outcome]:
+    async def _append(self, appends: Sequence[Append], fence: Fence | None = None) -> list[Outcome]:
         async with self._turn:  # first come, first queued: a producer's batches keep their order
             while self._queued_bytes >= MAX_QUEUED_BYTES and self._refusal() is None:
                 self._room.clear()
@@ -250,7 +254,7 @@ class LogWriter:
             if refusal is not None:
                 raise refusal
             create_future = asyncio.get_running_loop().create_future
-            pending = [_Pending(append, create_future()) for append in appends]
+            pending = [_Pending(append, create_future(), fence) for append in appends]
             self._queue.extend(pending)
             self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
             self._work.set()
@@ -273,6 +277,8 @@ class LogWriter:
         return bool(self._queue)
 
     async def _write(self, appends: list[Append]) -> Sequence[Outcome]:
+        if not appends:
+            return []
         try:
             return await self._on_disk(lambda: self.log.append(appends))
         except ProglogError as exc:
@@ -297,8 +303,12 @@ class LogWriter:
         group: list[_Pending] = []
         group_bytes = 0
         while self._queue and (not group or group_bytes < MAX_GROUP_BYTES):
-            group.append(self._queue.popleft())
-            group_bytes += group[-1].append.batch.header.batch_bytes
+            each = self._queue.popleft()
+            group_bytes += each.append.batch.header.batch_bytes
+            if each.fence is None or each.fence.failure is None:
+                group.append(each)
+            elif not each.answer.done():
+                each.answer.set_result(each.fence.failure)
         self._queued_bytes -= group_bytes
         if self._queued_bytes < MAX_QUEUED_BYTES:
             self._room.set()
@@ -309,6 +319,8 @@ class LogWriter:
             if isinstance(outcome, Appended):
                 self.records_appended += outcome.end_offset - outcome.base_offset
                 self.bytes_appended += outcome.batch_bytes
+            elif each.fence is not None and isinstance(outcome, ProglogError):
+                each.fence.failure = outcome
             if not each.answer.done():  # done: whoever asked was cancelled
                 each.answer.set_result(outcome)
         self._wake_readers()

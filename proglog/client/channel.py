@@ -1,10 +1,13 @@
 """A channel to an agent, and what its failures mean."""
 
+import errno
+import os
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
 from proglog.addr import split_addr
 from proglog.errors import AccessError, DeadlineError, ProglogError, UnauthenticatedError, UnavailableError
@@ -30,6 +33,10 @@ OPTIONS = (
 )
 
 
+BUSY_INTERVAL = 0.1
+"""Seconds before a server is called again that had too many calls under way."""
+
+
 def open_channel(addr: str, tls: TLSFiles | None) -> grpc.aio.Channel:
     """Return a channel to ``addr``; it connects with its first call.
 
@@ -52,6 +59,19 @@ def understood(message: Message | None, addr: str) -> Message:
     if message is None:
         raise UnavailableError(f"{addr} speaks another language: what it sent is no message of this version")
     return message
+
+
+async def send(call: grpc.aio.StreamStreamCall[Any, Any], message: bytes) -> bool:
+    """Write one message; return whether that was possible. If not, the call is over: reading says how it ended.
+
+    ``call.write`` would put an error of gRPC's own, "Internal error from Core", in the place of the status that the
+    server ended the call with. Nothing may be written before the server's initial metadata has come.
+    """
+    try:
+        await call._cython_call.send_serialized_message(message)  # type: ignore[attr-defined]
+    except cygrpc.InternalError:
+        return False
+    return True
 
 
 def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> ProglogError:
@@ -79,7 +99,11 @@ def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
                 f"{addr} closed the connection: it may want TLS (--tls-ca-file, ...), or be stopping"
             )
         return AccessError(f"{addr} closed the connection: it may not trust this certificate, or be stopping")
-    return UnavailableError(f"cannot reach {addr}: {_short(details)}")
+    if reason := _reason(said):
+        return UnavailableError(f"cannot reach {addr}: {reason}")
+    return UnavailableError(
+        f"cannot reach {addr}" if "failed to connect" in said else f"the connection to {addr} broke"
+    )
 
 
 _KNOWN = (
@@ -87,12 +111,23 @@ _KNOWN = (
     ("settings frame", "the connection is taken, and nothing is said"),
     ("errors resolving", "no such host"),
     ("host lookup", "no such host"),
-)
-"""What gRPC's details contain, and what that means."""
+    ("keepalive", "it stopped answering"),
+    ("ping timeout", "it stopped answering"),
+    *(
+        (os.strerror(code).lower(), os.strerror(code))
+        for code in (
+            errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH,
+            errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
+        )
+    ),
+)  # fmt: skip
+"""What gRPC's details contain, and what that means. Its own words for what happens inside it are not passed on."""
 _LAST_ERROR = re.compile(r"^last error: \w+: (ip\w*:\S+: )?")
 
 
+def _reason(said: str) -> str:
+    return next((words for part, words in _KNOWN if part in said), "")
+
+
 def _short(details: str) -> str:
-    said = details.lower()
-    known = next((words for part, words in _KNOWN if part in said), "")
-    return known or _LAST_ERROR.sub("", details.rsplit("; ", 1)[-1]).replace("\n", " ")[:200]
+    return _reason(details.lower()) or _LAST_ERROR.sub("", details.rsplit("; ", 1)[-1]).replace("\n", " ")[:200]

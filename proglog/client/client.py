@@ -1,5 +1,7 @@
 """The client of one agent: a channel, and the calls over it. All failures are ``ProglogError``."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self, TypeVar
@@ -7,7 +9,7 @@ from typing import Self, TypeVar
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
-from proglog.client.channel import error_of, open_channel, understood
+from proglog.client.channel import BUSY_INTERVAL, error_of, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
 from proglog.client.named import NamedPosition, named_position_of
@@ -19,7 +21,7 @@ from proglog.client.producer import (
     Acknowledged,
     Producer,
 )
-from proglog.errors import ProglogError
+from proglog.errors import ProglogError, TooManyCallsError
 from proglog.security.tls import TLSFiles
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.convert import SnapshotReader, from_message
@@ -61,7 +63,7 @@ class Client:
     async def produce_value(self, value: bytes) -> int:
         """Append one record by the book's call; return its offset once it is durable."""
         request = log_pb2.ProduceRequest(record=log_pb2.Record(value=value))
-        response = await self._answer(self._log.Produce(request, timeout=self.timeout))
+        response = await self._answer(self._log.Produce, request)
         return response.offset
 
     async def consume_value(self, offset: int) -> bytes:
@@ -71,7 +73,7 @@ class Client:
             OffsetOutOfRangeError: There is no record at ``offset``.
         """
         request = log_pb2.ConsumeRequest(offset=offset)
-        response = await self._answer(self._log.Consume(request, timeout=self.timeout))
+        response = await self._answer(self._log.Consume, request)
         return response.record.value
 
     def producer(
@@ -146,8 +148,14 @@ class Client:
         elif start is not None:
             request.start.CopyFrom(batches_pb2.Place(**{start.kind.value: start.value}))
             request.expected_log = start.log or self._read_from
-        call = self._batches.Consume(request)
-        return ConsumeStream(call, self._error_of, limit=limit, on_gone=on_gone, on_log=self._remember_log)
+        return ConsumeStream(
+            lambda: self._batches.Consume(request),
+            self._error_of,
+            limit=limit,
+            timeout=self.timeout,
+            on_gone=on_gone,
+            on_log=self._remember_log,
+        )
 
     def _remember_log(self, log: bytes) -> None:
         self._read_from = log
@@ -176,19 +184,19 @@ class Client:
             acks=acks,
             ack_timeout_ms=round(ack_timeout * 1000),
         )
-        response = await self._answer(self._positions.Commit(request, timeout=self.timeout + ack_timeout))
+        response = await self._answer(self._positions.Commit, request, ack_timeout)
         return response.copies
 
     async def positions(self, name: str = "") -> list[NamedPosition]:
         """Return the named positions that the agent knows; only that of ``name`` if one is given."""
         request = batches_pb2.ListPositionsRequest(name=name)
-        response = await self._answer(self._positions.List(request, timeout=self.timeout))
+        response = await self._answer(self._positions.List, request)
         return [named_position_of(each) for each in response.positions]
 
     async def status(self, *, segments: bool = False) -> ClusterSnapshot:
         """Return what the agent says about itself and its cluster."""
         request = cluster_pb2.GetStatusRequest(segments=segments)
-        return from_message(await self._answer(self._cluster.GetStatus(request, timeout=self.timeout)))
+        return from_message(await self._answer(self._cluster.GetStatus, request))
 
     async def watch(
         self, *, min_interval: float = 0.2, segments: bool = False, of_itself: bool = False
@@ -255,13 +263,21 @@ class Client:
             PreconditionError: It is the agent itself, or not gone.
         """
         request = cluster_pb2.ForceLeaveRequest(name=name, prune=prune)
-        await self._answer(self._cluster.ForceLeave(request, timeout=self.timeout))
+        await self._answer(self._cluster.ForceLeave, request)
 
-    async def _answer(self, call: Awaitable[Answer]) -> Answer:
-        try:
-            return understood(await call, self.addr)
-        except grpc.aio.AioRpcError as exc:
-            raise self._error_of(exc) from exc
+    async def _answer(
+        self, method: Callable[..., Awaitable[Answer]], request: object, ack_timeout: float = 0.0
+    ) -> Answer:
+        """Call, and call again while the server has too many calls under way, within the timeout."""
+        until = time.monotonic() + self.timeout + ack_timeout
+        while True:
+            try:
+                return understood(await method(request, timeout=max(until - time.monotonic(), 0.001)), self.addr)
+            except grpc.aio.AioRpcError as exc:
+                error = self._error_of(exc)
+                if not isinstance(error, TooManyCallsError) or time.monotonic() + BUSY_INTERVAL >= until:
+                    raise error from exc
+            await asyncio.sleep(BUSY_INTERVAL)
 
     def _error_of(self, exc: grpc.aio.AioRpcError) -> ProglogError:
         return error_of(exc, self.addr, self.tls)

@@ -1,14 +1,16 @@
 """The consumer: a range of a log as a stream of checked batches."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2
-from proglog.client.channel import understood
+from proglog.client.channel import BUSY_INTERVAL, understood
 from proglog.client.cursor import Cursor
-from proglog.errors import ProglogError, UnavailableError
+from proglog.errors import ProglogError, TooManyCallsError, UnavailableError
 from proglog.record import control, scan
 from proglog.record.batch import VerifiedBatch
 from proglog.record.columns_pb2 import OriginStart
@@ -16,6 +18,8 @@ from proglog.record.record import StoredRecord
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.types import OriginId, SequenceNumber
 from proglog.wire.cursors import positions_of
+
+Call: TypeAlias = "grpc.aio.UnaryStreamCall[batches_pb2.ConsumeBatchesRequest, batches_pb2.ConsumeBatchesResponse]"
 
 
 class FetchedBatch(NamedTuple):
@@ -62,10 +66,11 @@ class ConsumeStream:
 
     def __init__(
         self,
-        call: "grpc.aio.UnaryStreamCall[batches_pb2.ConsumeBatchesRequest, batches_pb2.ConsumeBatchesResponse]",
+        open_call: Callable[[], Call],
         error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
         *,
         limit: int | None = None,
+        timeout: float = 10.0,
         on_gone: Callable[[Gone], None] = lambda _: None,
         on_log: Callable[[bytes], None] = lambda _: None,
     ) -> None:
@@ -76,8 +81,10 @@ class ConsumeStream:
         """One past the last offset of the range; 2^63 - 1 when there is no end."""
         self.log = b""
         """The log that is read: what :meth:`Place.offset` takes, so that an offset is not used in another one."""
-        self._call = call
-        self._responses = aiter(call)
+        self._open_call = open_call
+        self._call = open_call()
+        self._responses = aiter(self._call)
+        self._timeout = timeout
         self._error_of = error_of
         self._left = limit
         self._on_gone = on_gone
@@ -102,18 +109,29 @@ class ConsumeStream:
             ProglogError: The server refused it, or cannot be reached.
         """
         if not self._resolved:
-            try:
-                first = understood(await anext(self._responses), "the agent")
-            except grpc.aio.AioRpcError as exc:
-                raise self._error_of(exc) from exc
-            except StopAsyncIteration as exc:
-                raise UnavailableError("the agent ended the stream before it said what the range is") from exc
+            first = await self._first()
             self.start_offset, self.end_offset = first.start_offset, first.end_offset
             self._positions = positions_of(first.cursor)
             self._go_on_in(first.log)
             self._resolved = True
             self._tell_gone(first.gone)
         return self.start_offset, self.end_offset
+
+    async def _first(self) -> batches_pb2.ConsumeBatchesResponse:
+        """Return the first response; a server that has too many calls under way is asked again, within the timeout."""
+        until = time.monotonic() + self._timeout
+        while True:
+            try:
+                return understood(await anext(self._responses), "the agent")
+            except grpc.aio.AioRpcError as exc:
+                error = self._error_of(exc)
+                if not isinstance(error, TooManyCallsError) or time.monotonic() + BUSY_INTERVAL >= until:
+                    raise error from exc
+            except StopAsyncIteration as exc:
+                raise UnavailableError("the agent ended the stream before it said what the range is") from exc
+            await asyncio.sleep(BUSY_INTERVAL)
+            self._call = self._open_call()
+            self._responses = aiter(self._call)
 
     async def __aiter__(self) -> AsyncIterator[FetchedBatch]:
         """Yield the batches of the range, in order.

@@ -16,25 +16,18 @@ from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
 from proglog.client.cursor import Cursor
 from proglog.client.place import Place, PlaceKind
 from proglog.errors import (
-    AccessError,
     DataLossError,
-    DeadlineError,
-    LogClosedError,
-    PermissionDeniedError,
     PositionGoneError,
     ProglogError,
-    UnauthenticatedError,
-    UnavailableError,
+    TooManyCallsError,
+    is_out_of_reach,
 )
 
 ROUND_INTERVAL = 0.2
 """Seconds between two rounds through agents that all failed."""
 
-_AWAY = (UnavailableError, LogClosedError, DeadlineError, AccessError)
-"""Another agent may answer, and so may this one later. Over TLS a lost connection is an ``AccessError``."""
 _NOT_HERE = (PositionGoneError, DataLossError)
 """Another agent may have it."""
-_REFUSED = (UnauthenticatedError, PermissionDeniedError)
 
 
 class Consumer:
@@ -99,7 +92,7 @@ class Consumer:
                     if self._left is not None:
                         self._left -= fetched.end_offset - fetched.start_offset
                     yield fetched
-            except (*_AWAY, *_NOT_HERE) as exc:
+            except ProglogError as exc:
                 await self._move(exc)
             else:
                 return
@@ -133,7 +126,8 @@ class Consumer:
             self._on_move(self._clients[self._at], cause)
 
     def _can_move(self, cause: ProglogError, cursor: Cursor | None) -> bool:
-        if len(self._clients) == 1 or isinstance(cause, _REFUSED):
+        elsewhere = is_out_of_reach(cause) or isinstance(cause, (*_NOT_HERE, TooManyCallsError))
+        if len(self._clients) == 1 or not elsewhere:
             return False
         if _is_of_one_log(self._end) or (cursor is None and _is_of_one_log(self._start)):
             return False

@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 from proglog.client.client import Client
 from proglog.client.cursor import Cursor
 from proglog.client.named import NamedPosition, check_name
-from proglog.errors import AccessError, DeadlineError, LogClosedError, ProglogError, UnavailableError
+from proglog.errors import ProglogError, TooManyCallsError, is_out_of_reach
 from proglog.wire.contract import ALL_ACKS
 
 Answer = TypeVar("Answer")
@@ -29,8 +29,6 @@ Answer = TypeVar("Answer")
 DEFAULT_INTERVAL = 5.0
 COPY_TIMEOUT = 1.0
 """Seconds that a commit waits for other nodes: beyond that it is durable on one and on its way."""
-
-_ELSEWHERE = (UnavailableError, DeadlineError, LogClosedError, AccessError)
 
 
 class PositionKeeper:
@@ -154,7 +152,9 @@ class PositionKeeper:
         for client in self._clients:
             try:
                 return await ask(client)
-            except _ELSEWHERE as exc:
+            except ProglogError as exc:
+                if not is_out_of_reach(exc) and not isinstance(exc, TooManyCallsError):
+                    raise
                 failure = failure or exc
         assert failure is not None  # there is a client
         raise failure

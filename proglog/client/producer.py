@@ -21,24 +21,28 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeAlias
 
 import grpc.aio
 
 from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
+from proglog.client.channel import send
 from proglog.errors import (
     DeadlineError,
     InvalidRequestError,
     LogClosedError,
+    LogFullError,
     OtherLogError,
     PreconditionError,
     ProglogError,
     RecordTooLargeError,
+    TooManyCallsError,
     UnavailableError,
+    is_out_of_reach,
 )
 from proglog.record import batch, columns
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, NO_PRODUCER
@@ -52,8 +56,13 @@ MAX_REMEMBERED = 5
 DEFAULT_LINGER = 0.005
 RETRY_INTERVAL = 0.1
 """Seconds between two tries to reach an agent that went away; gRPC has its own intervals below that."""
+_REFUSALS = (InvalidRequestError, PreconditionError, LogFullError, LogClosedError)
+"""After these nothing of a batch is in the log."""
 _RECORD_OVERHEAD_BYTES = 8
 """About what a column costs beside a value."""
+
+
+Stream: TypeAlias = "grpc.aio.StreamStreamCall[batches_pb2.ProduceBatchRequest, batches_pb2.ProduceBatchResponse]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,22 +319,25 @@ class Producer:
         while True:
             try:
                 await self._converse()
-            except grpc.aio.AioRpcError as exc:
-                error = self._error_of(exc)
-                gone = exc.code() is grpc.StatusCode.UNAVAILABLE
             except ProglogError as exc:
-                error, gone = exc, isinstance(exc, UnavailableError)
-            else:
+                if not self._may_try_again(exc):
+                    self._fail(exc)
+                    return
+            except (grpc.aio.UsageError, asyncio.CancelledError):
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                self._fail(UnavailableError("the client was closed"))  # gRPC cancels the calls of a closed channel
                 return
-            if not self._may_try_again(error, gone=gone):
-                self._fail(error)
+            else:
                 return
             await asyncio.sleep(RETRY_INTERVAL)
 
     async def _converse(self) -> None:
         """Hold one call: learn which log this is, then send everything that has no answer yet, in order."""
         mine = self._call = _Call()
-        call = self._stub.Produce(self._requests(mine))
+        call = self._stub.Produce()
+        sending = asyncio.create_task(self._send_to(call, mine), name="producer-send")
         try:
             async with asyncio.timeout(self._timeout):
                 log = dict(await call.initial_metadata() or ()).get(LOG_KEY)
@@ -335,12 +347,15 @@ class Producer:
                 self._meet(log)
                 mine.met = True
             mine.may_send.set()
-            async for response in call:
+            while isinstance(response := await call.read(), batches_pb2.ProduceBatchResponse):
                 self._acknowledge(response)
+        except grpc.aio.AioRpcError as exc:
+            raise self._error_of(exc) from exc
         except TimeoutError:
             raise DeadlineError(f"the agent did not answer within {self._timeout:g} s; nothing was sent") from None
         finally:
             mine.end()
+            sending.cancel()
             call.cancel()
         if self._unanswered:
             raise UnavailableError("the agent ended the stream before it had answered everything")
@@ -354,17 +369,22 @@ class Producer:
             )
         self._log = log
 
-    async def _requests(self, call: _Call) -> AsyncIterator[batches_pb2.ProduceBatchRequest]:
+    async def _send_to(self, stream: Stream, call: _Call) -> None:
         while True:
             await call.may_send.wait()
             while call.met and not call.over and call.next < len(self._unanswered):
                 each = self._unanswered[call.next]
                 each.sent = True
                 call.next += 1
-                yield batches_pb2.ProduceBatchRequest(
+                request = batches_pb2.ProduceBatchRequest(
                     batch=each.data, acks=self._acks, ack_timeout_ms=self._ack_timeout_ms
                 )
-            if call.over or self._ending:
+                if not await send(stream, request.SerializeToString()):
+                    return
+            if call.over:
+                return
+            if self._ending:
+                await stream.done_writing()
                 return
             call.may_send.clear()
 
@@ -382,9 +402,11 @@ class Producer:
         if not self._unanswered and not self._waiting:
             self._idle.set()
 
-    def _may_try_again(self, error: ProglogError, *, gone: bool) -> bool:
-        """Return whether the agent, which was there once, may be back in time."""
-        if not self._idempotent or self._log is None or not (gone or isinstance(error, LogClosedError)):
+    def _may_try_again(self, error: ProglogError) -> bool:
+        """Return whether the agent, which was there once, may be back in time; or has room for one more then."""
+        if isinstance(error, TooManyCallsError):
+            pass  # nothing was sent, whatever kind of producer this is
+        elif not self._idempotent or self._log is None or not is_out_of_reach(error):
             return False
         now = time.monotonic()
         if self._broken_at is None:
@@ -396,8 +418,10 @@ class Producer:
     def _fail(self, cause: ProglogError) -> None:
         """Wake whoever waits: from now on every call raises."""
         self._failure = cause
-        if isinstance(cause, InvalidRequestError | PreconditionError) and not self._retries:
-            for each in self._unanswered:  # what was answered came before: these were refused
+        # A log with room or without it knows what an idempotent producer has sent before: that is no refusal.
+        refused = isinstance(cause, LogFullError) and self._idempotent
+        if refused or (isinstance(cause, _REFUSALS) and not self._retries):
+            for each in self._unanswered:  # what was answered came before: a stream's appends end at the first refusal
                 each.sent = False
         self._idle.set()
         for _ in range(1024):

@@ -10,7 +10,7 @@ from proglog.log.model import LogCursor
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.record.scan import headers
 from proglog.server.acks import Acks, timeout_ms_of
-from proglog.server.commit_log import CommitLog
+from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
 from proglog.server.same_log import check_same_log
 from proglog.server.vector import VectorPass, after_damage, offset_at, positions_at
@@ -40,7 +40,8 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
     ) -> AsyncIterator[batches_pb2.ProduceBatchResponse]:
         """Append each batch; answer in order, each when it is durable on as many nodes as it asks for.
 
-        A copy that is slow holds up answers, not the appends of the batches behind it.
+        A copy that is slow holds up answers, not the appends of the batches behind it. The stream ends with the first
+        batch that fails: none behind it is appended.
 
         Raises:
             MalformedBatchError: What came is not a producer's batch; those before it are answered first.
@@ -62,17 +63,20 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
                     left.cancel()  # the wait, not the append: that may still happen, and was never answered
 
     async def _receive(self, requests: AsyncIterator[batches_pb2.ProduceBatchRequest], waiting: Waiting) -> None:
+        fence = Fence()
         try:
             async for request in requests:
                 nodes = self._acks.nodes_for(request.acks)
                 timeout_ms = timeout_ms_of(request.ack_timeout_ms)
-                answer = self._append(_producers_batch(request.batch), nodes, timeout_ms)
+                answer = self._append(_producers_batch(request.batch), nodes, timeout_ms, fence)
                 await waiting.put(asyncio.create_task(answer))
         finally:
             await waiting.put(None)
 
-    async def _append(self, batch: VerifiedBatch, nodes: int, timeout_ms: int) -> batches_pb2.ProduceBatchResponse:
-        appended = await self._commit_log.append(batch)
+    async def _append(
+        self, batch: VerifiedBatch, nodes: int, timeout_ms: int, fence: Fence
+    ) -> batches_pb2.ProduceBatchResponse:
+        appended = await self._commit_log.append(batch, fence)
         copies = await self._acks.wait(appended, nodes, timeout_ms)
         return batches_pb2.ProduceBatchResponse(
             base_offset=appended.base_offset,

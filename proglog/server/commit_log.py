@@ -3,9 +3,16 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from proglog.errors import ProglogError
 from proglog.log.log import Log
 from proglog.log.model import Appended, LogCursor, LogRead, Outcome
 from proglog.record.batch import VerifiedBatch
+
+
+class Fence:
+    """Ties the appends of one stream together: once one has failed, those behind it are not appended either."""
+
+    failure: ProglogError | None = None
 
 
 class CommitLog(Protocol):
@@ -19,7 +26,7 @@ class CommitLog(Protocol):
         """The log itself: look-ups and states, which do not wait."""
         ...
 
-    async def append(self, batch: VerifiedBatch) -> Appended:
+    async def append(self, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
         """Append a producer's batch; durable on return. Raises ``StorageError``."""
         ...
 

@@ -1,4 +1,4 @@
-"""What every call goes through: who is it, may it, what came of it.
+"""What every call goes through: who is it, may it, is there room for it, what came of it.
 
 Authorization is decided when a call starts and, on a stream, again whenever the policy has changed. An error that the
 table knows becomes its status; any other becomes INTERNAL with a number that telemetry has, and no traceback leaves
@@ -8,19 +8,24 @@ the server.
 import asyncio
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
+from google.protobuf.message import DecodeError
 
-from proglog.errors import PermissionDeniedError, ProglogError
+from proglog.errors import DeadlineError, InternalError, InvalidRequestError, PermissionDeniedError, ProglogError
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
+from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
 from proglog.telemetry import events
 from proglog.telemetry.events import Emit
 from proglog.wire.status import to_status
 
 ANY_OBJECT = "*"
+REQUEST_TIMEOUT = 30.0
+"""Seconds from a call's turn to its only request's arrival."""
 PRODUCE, CONSUME, OPERATE = "produce", "consume", "operate"
 ACTIONS = {
     "/log.v1.Log/Produce": PRODUCE,
@@ -50,6 +55,7 @@ RECHECK_INTERVAL = 2.0
 Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+Parse: TypeAlias = Callable[[bytes], Any]
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -60,7 +66,9 @@ class Gate(grpc.aio.ServerInterceptor):
         authorizer: Authorizer,
         emit: Emit,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission or Admission()
         self._authorizer = authorizer
         self._emit = emit
         self._on_end = on_end
@@ -70,56 +78,160 @@ class Gate(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "Handler | None":
-        """Return the handler of a call, wrapped."""
+        """Return the handler of a call, wrapped.
+
+        It takes the requests of every call as a stream of bytes, also where there is only one: so that a call is
+        authorized and admitted before its request is received.
+        """
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
         method = str(handler_call_details.method)
-        coders = {
-            "request_deserializer": handler.request_deserializer,
-            "response_serializer": handler.response_serializer,
-        }
-        if handler.unary_unary:
-            return grpc.unary_unary_rpc_method_handler(self._answering(method, handler.unary_unary), **coders)
-        if handler.stream_unary:
-            return grpc.stream_unary_rpc_method_handler(self._answering(method, handler.stream_unary), **coders)
-        if handler.unary_stream:
-            return grpc.unary_stream_rpc_method_handler(self._streaming(method, handler.unary_stream), **coders)
-        assert handler.stream_stream  # the last of the four kinds
-        return grpc.stream_stream_rpc_method_handler(self._streaming(method, handler.stream_stream), **coders)
+        parse = handler.request_deserializer or bytes
+        if handler.unary_unary or handler.stream_unary:
+            behavior: Any = _on_stream(handler.unary_unary) if handler.unary_unary else handler.stream_unary
+            return grpc.stream_unary_rpc_method_handler(
+                self._answering(method, behavior, parse), response_serializer=handler.response_serializer
+            )
+        behavior = _streaming_on_stream(handler.unary_stream) if handler.unary_stream else handler.stream_stream
+        return grpc.stream_stream_rpc_method_handler(
+            self._streaming(method, behavior, parse), response_serializer=handler.response_serializer
+        )
 
-    def _answering(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def answer(request: Any, context: Context) -> Any:
+    def _answering(self, method: str, behavior: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
+        async def answer(_: object, context: Context) -> Any:
             call = _Call(self, method, context)
+            requests = _Requests(context, call.peer, parse, call.request_bytes(self._admission), streams=False)
             try:
                 call.authorize()
-                response = await behavior(request, context)
+                async with self._admission.call(call.peer, call.kind):
+                    response = await behavior(requests, context)
             except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
                 await call.fail(exc)
             else:
                 call.finish()
                 return response
+            finally:
+                requests.close()
 
         return answer
 
-    def _streaming(self, method: str, behavior: Callable[..., Any]) -> Callable[..., Any]:
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
+    def _streaming(self, method: str, behavior: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
+        async def stream(_: object, context: Context) -> AsyncIterator[Any]:
             call = _Call(self, method, context)
+            requests = _Requests(context, call.peer, parse, call.request_bytes(self._admission), streams=True)
             watch: asyncio.Task[None] | None = None
             try:
                 call.authorize()
-                watch = call.watch_policy()
-                async for response in behavior(request, context):
-                    yield response
+                async with self._admission.call(call.peer, call.kind):
+                    watch = call.watch_policy()
+                    async for response in behavior(requests, context):
+                        yield response
+                        requests.answered()
             except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
                 await call.fail(exc)
             else:
                 call.finish()
             finally:
+                requests.close()
                 if watch is not None:
                     watch.cancel()
 
         return stream
+
+
+def _on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
+    async def answer(requests: "_Requests", context: Context) -> Any:
+        return await behavior(await requests.only(), context)
+
+    return answer
+
+
+def _streaming_on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
+    async def stream(requests: "_Requests", context: Context) -> AsyncIterator[Any]:
+        async for response in behavior(await requests.only(), context):
+            yield response
+
+    return stream
+
+
+class _Requests:
+    """The requests of one call as they arrive. With a bound, none is received before there is room for it.
+
+    What was received is held until the call ends; on a stream, until the answer to it was sent: those of the calls
+    that produce are one for one, and in order.
+    """
+
+    def __init__(self, context: Context, peer: str, parse: Parse, bound: Bound | None, *, streams: bool) -> None:
+        self._read = context.read
+        self._parse = parse
+        self._bound = bound
+        self._connection = peer
+        self._streams = streams
+        self._sizes: deque[int] = deque()
+
+    async def only(self) -> Any:
+        """Return the one request of a call that has one.
+
+        Raises:
+            InvalidRequestError: None came, or none that can be understood.
+            TooManyCallsError: There was no room for it in time.
+            DeadlineError: It did not arrive in time.
+        """
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT):
+                request = await self._next()
+        except TimeoutError:
+            raise DeadlineError(f"the request did not arrive within {REQUEST_TIMEOUT:g} s") from None
+        if request is grpc.aio.EOF:
+            raise InvalidRequestError("the call ended before its request had come")
+        return request
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Yield the requests.
+
+        Raises:
+            InvalidRequestError: What came is no message of this call.
+        """
+        while (request := await self._next()) is not grpc.aio.EOF:
+            yield request
+
+    async def _next(self) -> Any:
+        await self._wait_for_room()
+        received = await self._read()
+        if received is grpc.aio.EOF:
+            return received
+        self._hold(len(received))
+        try:
+            return self._parse(received)
+        except DecodeError:
+            raise InvalidRequestError("what was sent is no message of this call") from None
+
+    def answered(self) -> None:
+        """The oldest request on a stream was answered."""
+        if self._bound is not None and self._sizes:
+            self._bound.release(self._connection, self._sizes.popleft())
+
+    def close(self) -> None:
+        """Give back what is held."""
+        while self._sizes:
+            self.answered()
+
+    async def _wait_for_room(self) -> None:
+        if self._bound is None:
+            return
+        if self._streams:  # slows its sender, for as long as it takes; a stream that is idle holds nothing
+            await self._bound.acquire(self._connection, 0, max_wait=None)
+        else:
+            await self._bound.acquire(self._connection, EXPECTED_REQUEST_BYTES)
+            self._sizes.append(EXPECTED_REQUEST_BYTES)
+
+    def _hold(self, size: int) -> None:
+        if self._bound is not None:
+            self._bound.hold(self._connection, size)
+            if not self._streams:
+                self.answered()  # what was expected gives way to what came
+            self._sizes.append(size)
 
 
 class _Call:
@@ -131,11 +243,21 @@ class _Call:
         self._on_end = gate._on_end
         self._method = method
         self._context = context
+        self.peer = context.peer()  # now: gRPC has forgotten it, and crashes, once a cancelled call is collected
         self._started = time.monotonic()
         self._action = ACTIONS.get(method)
         self._subject = subject_of(context.auth_context())
         self._generation = 0
         self._denied: ProglogError | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is counted as."""
+        return self._action or OPERATE
+
+    def request_bytes(self, admission: Admission) -> Bound | None:
+        """Return the bound of its requests' bytes, if it has one."""
+        return admission.requests if self._action == PRODUCE else None
 
     def authorize(self) -> None:
         if self._method.startswith(OPEN_SERVICES):
@@ -175,11 +297,14 @@ class _Call:
             code, details, metadata = to_status(exc)
             self._emit(events.RPC_REFUSED, "", details, **self._end(code.name))
             await self._context.abort(code, details, metadata)
-        if isinstance(exc, grpc.aio.AbortError) or not isinstance(exc, Exception):
+        if isinstance(exc, grpc.aio.AbortError):
+            raise exc
+        if not isinstance(exc, Exception):
+            self._emit(events.RPC_FINISHED, **self._end("CANCELLED"))
             raise exc
         number = secrets.token_hex(4)
         self._emit(events.RPC_FAILED, **self._end("INTERNAL"), number=number, exc_info=exc)
-        await self._context.abort(grpc.StatusCode.INTERNAL, f"internal error {number}; the agent's telemetry has it")
+        await self._context.abort(*to_status(InternalError(f"internal error {number}; the agent's telemetry has it")))
 
     def _end(self, code: str) -> dict[str, Any]:
         """Count the call; return what telemetry says of it."""
@@ -188,7 +313,7 @@ class _Call:
         return {
             "method": self._method,
             "subject": self._subject,
-            "peer": self._context.peer(),
+            "peer": self.peer,
             "code": code,
             "elapsed_ms": round(elapsed * 1000, 1),
         }

@@ -14,6 +14,7 @@ from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.security.authorizer import Authorizer
 from proglog.security.tls import TLSFiles, server_credentials
 from proglog.server.acks import Acks
+from proglog.server.admission import Admission
 from proglog.server.batch_service import BatchService
 from proglog.server.cluster import ClusterView
 from proglog.server.cluster_service import ClusterService
@@ -32,7 +33,10 @@ OPTIONS = (
     ("grpc.so_reuseport", 0),  # two agents would share a port without a word
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", 2 * MAX_MESSAGE_BYTES),
-    ("grpc.max_concurrent_streams", 256),
+    # No limit of streams: gRPC refuses what is over it as if the connection had broken. proglog.server.admission has
+    # the bounds. For the same reason calls that the loop has not come to yet are not thrown out at random.
+    ("grpc.server.max_pending_requests", 1 << 20),
+    ("grpc.server.max_pending_requests_hard_limit", 1 << 20),
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.server_handshake_timeout_ms", 5000),  # the default lets a silent connection hang for two minutes
     # Left alone, gRPC takes in more ahead the faster producers are: hundreds of MiB while a slow disk holds them back.
@@ -76,6 +80,7 @@ class Server:
         connection_age: float = CONNECTION_AGE,
         followers: Followers | None = None,
         emit: Emit | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """Keep what is to be served; nothing listens yet.
 
@@ -88,6 +93,7 @@ class Server:
             connection_age: Seconds after which a connection over TLS takes no new calls.
             followers: Who has how much of what; ``None``: nobody follows.
             emit: Reports its events; ``None``: to telemetry only.
+            admission: Bounds on calls and requests; ``None``: the usual ones.
         """
         self._emit = emit or emitter()  # bound once: a lazy logger binds at each call
         self._commit_log = commit_log
@@ -97,6 +103,7 @@ class Server:
         self._on_call_end = on_call_end
         self._connection_age = connection_age
         self._followers = followers or Followers()
+        self._admission = admission or Admission()
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
@@ -112,7 +119,8 @@ class Server:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
         self._server = grpc.aio.server(
-            interceptors=(Gate(self._authorizer, self._emit, self._on_call_end),), options=self._options()
+            interceptors=(Gate(self._authorizer, self._emit, self._on_call_end, self._admission),),
+            options=self._options(),
         )
         return self._bind(self._server, addr)
 

@@ -13,15 +13,7 @@ addresses come from gossip: they are bounded here, and checked where they are di
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from proglog.errors import (
-    AccessError,
-    DeadlineError,
-    LogClosedError,
-    PermissionDeniedError,
-    ProglogError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from proglog.errors import ProglogError, is_out_of_reach
 from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 PATIENCE = 2.0
@@ -41,9 +33,6 @@ MAX_ASKED = 64
 ASKED_PER_SECOND = 5
 """Snapshots of other members in a second, all together: each costs its reader some milliseconds."""
 
-_GONE = (UnavailableError, LogClosedError, DeadlineError, AccessError)
-_REFUSED = (UnauthenticatedError, PermissionDeniedError)
-
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -54,14 +43,9 @@ class Candidate:
     """HOST:PORT of its gRPC server, as gossip has it: unchecked."""
 
 
-def is_gone(error: ProglogError) -> bool:
-    """Whether an agent that failed like this cannot be reached; otherwise it is there, and says no."""
-    return isinstance(error, _GONE) and not isinstance(error, _REFUSED)
-
-
 def retry_after(error: ProglogError, attempt: int) -> float:
     """Returns the seconds until the watched agent is tried again, which has failed ``attempt`` times, from 1."""
-    return after(attempt, RETRY_INTERVALS if is_gone(error) else REFUSED_INTERVALS)
+    return after(attempt, RETRY_INTERVALS if is_out_of_reach(error) else REFUSED_INTERVALS)
 
 
 def after(attempt: int, intervals: tuple[float, ...]) -> float:

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING
 
-from proglog.errors import ProglogError, UnavailableError
+from proglog.errors import ProglogError, UnavailableError, is_out_of_reach
 from proglog.tui import failover
 from proglog.tui.failover import Candidate, after
 from proglog.tui.state import ConnectionLost, Event, OtherLost, OtherSpoke, SnapshotArrived
@@ -99,7 +99,7 @@ class Watcher:
                 wait = failover.retry_after(error, attempt)
                 lost = ConnectionLost(at=self._clock(), attempt=attempt, retry_in=wait, error=str(error))
                 await self._queue.put(lost)
-                if self._stand_in is None and self._known is not None and failover.is_gone(error):
+                if self._stand_in is None and self._known is not None and is_out_of_reach(error):
                     self._stand_in = self._start(self._replace_home())
                 await asyncio.sleep(wait)
 

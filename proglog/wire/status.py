@@ -44,6 +44,7 @@ CODES: tuple[tuple[type[ProglogError], grpc.StatusCode], ...] = (
     (errors.DeadlineError, Code.DEADLINE_EXCEEDED),
     (errors.OverloadedError, Code.RESOURCE_EXHAUSTED),
     (errors.UnavailableError, Code.UNAVAILABLE),
+    (errors.InternalError, Code.INTERNAL),
     (ProglogError, Code.UNKNOWN),
 )
 
@@ -61,7 +62,8 @@ _FACTS: dict[str, tuple[tuple[str, ...], Callable[..., ProglogError]]] = {
     "PermissionDeniedError": (("subject", "action", "object"), errors.PermissionDeniedError),
 }
 
-# What a bare status from elsewhere - a proxy, gRPC itself - is taken for.
+# What a bare status from elsewhere - a proxy, gRPC itself - is taken for. A proglog server says which error it is, so a
+# bare INTERNAL, UNKNOWN or CANCELLED is a transport that broke: gRPC calls one event by each of these, as it happens.
 _BY_CODE: dict[grpc.StatusCode, type[ProglogError]] = {
     Code.INVALID_ARGUMENT: errors.InvalidRequestError,
     Code.OUT_OF_RANGE: errors.NotFoundError,
@@ -72,6 +74,8 @@ _BY_CODE: dict[grpc.StatusCode, type[ProglogError]] = {
     Code.RESOURCE_EXHAUSTED: errors.OverloadedError,
     Code.UNAVAILABLE: errors.UnavailableError,
     Code.CANCELLED: errors.UnavailableError,
+    Code.INTERNAL: errors.UnavailableError,
+    Code.UNKNOWN: errors.UnavailableError,
     Code.UNIMPLEMENTED: errors.InvalidRequestError,
 }
 
@@ -93,6 +97,8 @@ def from_status(code: grpc.StatusCode, details: str, metadata: Iterable[tuple[st
             error = _decode(value)
             if error is not None:
                 return error
+            if code in (Code.INTERNAL, Code.UNKNOWN):  # a server of another version named it: no broken transport
+                return ProglogError(details or code.name.lower())
     return _BY_CODE.get(code, ProglogError)(details or code.name.lower().replace("_", " "))
 
 

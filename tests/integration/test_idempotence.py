@@ -13,11 +13,12 @@ import proglog.client
 from proglog.agent.writer import LogWriter
 from proglog.client import Client
 from proglog.client.producer import ProduceError
-from proglog.errors import OtherLogError, ProglogError, UnavailableError
+from proglog.errors import LogFullError, OtherLogError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll
 from proglog.server.server import Server
+from proglog.testing.files import FaultyFiles
 from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName
 
@@ -201,6 +202,41 @@ async def test_what_may_be_in_one_log_is_not_sent_to_another(tmp_path: Path, eve
         assert isinstance(caught.value.cause, OtherLogError)
         assert (caught.value.acknowledged, caught.value.unknown, caught.value.unsent) == (10, 10, 10)
         assert await values_at(other) == []
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_what_a_full_disk_refuses_is_counted_as_not_sent(idempotent: bool) -> None:
+    for attempt in range(5):  # the refusal meets the producer at another moment each time
+        log = Log.open(
+            Path("/log"),
+            LogConfig(ballast_bytes=0),
+            files=FaultyFiles(capacity_bytes=300_000 + 1000 * attempt),
+            node_name=NodeName("a"),
+        )
+        async with LogWriter(log) as writer:
+            server = Server(commit_log=writer, authorizer=AllowAll())
+            async with proglog.client.connect(f"127.0.0.1:{await server.start('127.0.0.1:0')}") as client:
+                with pytest.raises(ProduceError, match="no space left") as caught:
+                    async with client.producer(batch_bytes=10_000, idempotent=idempotent) as producer:
+                        for _ in range(100):
+                            await producer.send_values([b"v" * 999] * 10)
+                        await producer.flush()
+                assert isinstance(caught.value.cause, LogFullError)
+                assert caught.value.unknown == 0
+                assert caught.value.acknowledged == log.end_offset
+            await server.stop(0)
+        log.close()
+
+
+async def test_a_producer_whose_client_was_closed_says_so(tmp_path: Path) -> None:
+    async with served(tmp_path) as (addr, _), proglog.client.connect(addr) as client:
+        with pytest.raises(ProduceError, match="the client was closed"):
+            async with client.producer() as producer:
+                await producer.send_values([b"a"])
+                await producer.flush()
+                await client.close()
+                await producer.send_values([b"b"])
+                await producer.flush()
 
 
 @pytest.fixture

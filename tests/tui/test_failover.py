@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from proglog.errors import (
-    AccessError,
     ConfigError,
-    InvalidRequestError,
-    PermissionDeniedError,
-    ProglogError,
-    UnauthenticatedError,
-    UnavailableError,
 )
 from proglog.testing.processes import AgentProcess
 from proglog.tui import failover
@@ -26,19 +20,6 @@ from proglog.tui.state import ConnectionLost, DashState, Event, OtherSpoke, redu
 from proglog.wire.model import MemberStatus
 
 DEADLINE = 20.0
-
-
-@pytest.mark.parametrize("error", [UnavailableError("refused"), AccessError("closed")])
-def test_an_agent_that_cannot_be_reached_is_gone(error: ProglogError) -> None:
-    assert failover.is_gone(error)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [UnauthenticatedError("who"), PermissionDeniedError("mallory", "watch", "cluster"), InvalidRequestError("what")],
-)
-def test_an_agent_that_refuses_is_there(error: ProglogError) -> None:
-    assert not failover.is_gone(error)
 
 
 def test_who_is_alive_may_stand_in_and_who_is_heard_is_tried_first(world) -> None:

@@ -11,6 +11,7 @@ from proglog.log.log import Log
 from proglog.log.model import Appended
 from proglog.record import columns, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
+from proglog.server.commit_log import Fence
 from proglog.types import FilePosition, NodeName, Offset
 
 
@@ -103,4 +104,18 @@ async def test_who_waits_for_room_keeps_the_place_in_the_line(tmp_path: Path, mo
         places = [each.base_offset for each in (*early, await late[0])]
 
     assert places == [0, 1, 2, 3]
+    log.close()
+
+
+async def test_behind_a_failed_append_nothing_of_the_same_stream_is_appended(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    async with LogWriter(log) as writer:
+        await writer.append(batch_of(b"a", 0))
+        fence = Fence()
+        with pytest.raises(ProducerSequenceError):
+            await writer.append(batch_of(b"out of order", 7), fence)
+        with pytest.raises(ProducerSequenceError):
+            await writer.append(batch_of(b"behind it"), fence)
+        await writer.append(batch_of(b"another stream"))
+        assert log.end_offset == 2
     log.close()

@@ -8,7 +8,20 @@ import pytest
 
 from proglog.client import connect
 from proglog.client.channel import error_of
-from proglog.errors import ConfigError, UnavailableError
+from proglog.errors import (
+    AccessError,
+    ConfigError,
+    InternalError,
+    InvalidRequestError,
+    LogClosedError,
+    LogPoisonedError,
+    PermissionDeniedError,
+    ProglogError,
+    UnauthenticatedError,
+    UnavailableError,
+    is_out_of_reach,
+)
+from proglog.wire.status import to_status
 
 
 async def test_somebody_who_accepts_and_says_nothing_is_out_of_reach_and_wants_no_tls() -> None:
@@ -51,7 +64,9 @@ async def test_a_name_that_nobody_has_is_no_such_host() -> None:
             "failed to connect to all addresses; last error: UNAVAILABLE: Connection timed out",
             "cannot reach a:1: Connection timed out",
         ),
-        ("something else altogether", "cannot reach a:1: something else altogether"),
+        ("failed to connect to all addresses; last error: UNKNOWN: nothing of ours", "cannot reach a:1"),
+        ("ping timeout", "cannot reach a:1: it stopped answering"),
+        ("Stream removed (RST_STREAM frame with error code 7)", "the connection to a:1 broke"),
     ],
 )
 def test_what_grpc_says_is_told_without_its_own_words_around_it(details: str, told: str) -> None:
@@ -59,3 +74,35 @@ def test_what_grpc_says_is_told_without_its_own_words_around_it(details: str, to
         grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details
     )
     assert str(error_of(failed, "a:1", None)) == told
+
+
+@pytest.mark.parametrize("code", ["UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED"])
+def test_a_broken_transport_is_one_class_of_errors_whatever_grpc_calls_it(code: str) -> None:
+    failed = grpc.aio.AioRpcError(
+        grpc.StatusCode[code], grpc.aio.Metadata(), grpc.aio.Metadata(), details="Internal error from Core"
+    )
+    error = error_of(failed, "a:1", None)
+
+    assert is_out_of_reach(error)
+    assert str(error) == "the connection to a:1 broke"
+
+
+@pytest.mark.parametrize("error", [InternalError("internal error 1"), LogPoisonedError("the disk failed")])
+def test_an_error_that_the_server_named_is_no_broken_transport(error: ProglogError) -> None:
+    code, details, metadata = to_status(error)
+    failed = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*metadata), details=details)
+
+    assert type(error_of(failed, "a:1", None)) is type(error)
+
+
+@pytest.mark.parametrize("error", [UnavailableError("refused"), AccessError("closed"), LogClosedError()])
+def test_an_agent_that_cannot_be_reached_is_out_of_reach(error: ProglogError) -> None:
+    assert is_out_of_reach(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UnauthenticatedError("who"), PermissionDeniedError("mallory", "watch", "cluster"), InvalidRequestError("what")],
+)
+def test_an_agent_that_refuses_is_there(error: ProglogError) -> None:
+    assert not is_out_of_reach(error)

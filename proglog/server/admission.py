@@ -1,0 +1,162 @@
+"""How much the server takes on at once: calls, and bytes of requests; on each connection, and in all.
+
+The transport has no limit of its own: HTTP/2's limit of streams refuses calls that a client opened in good faith, and
+that looks like a broken connection. Here a call beyond a bound waits for its turn, and after :data:`MAX_WAIT` it is
+refused with a sentence (``TooManyCallsError``, RESOURCE_EXHAUSTED); proglog's clients wait and try again.
+
+::
+
+    call arrives -> authorized -> a place among the calls -> room for its request -> request received -> handled
+                                  waits up to MAX_WAIT       produce calls only
+
+A request is not received before there is room for it. Calls are counted by what they do, so that producers that a slow
+disk holds up never keep an operator from asking for the status; only requests that produce are counted in bytes.
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from proglog.errors import TooManyCallsError
+
+MAX_CALLS = 8192
+"""Calls of one kind under way; each costs about 25 KiB."""
+MAX_CALLS_OF_CONNECTION = 4096
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+"""Requests that were received and are not answered."""
+MAX_REQUEST_BYTES_OF_CONNECTION = 32 * 1024 * 1024
+EXPECTED_REQUEST_BYTES = 1024 * 1024
+"""What a call that produces holds until its request has arrived and its size is known."""
+MAX_WAITING = 4096
+"""Calls that wait for one bound; more are refused at once."""
+MAX_WAIT = 5.0
+"""Seconds that a call waits for its turn."""
+
+
+class Bound:
+    """At most so much at once, of each connection and in all. What does not fit waits; each connection has a queue."""
+
+    def __init__(self, name: str, most: int, most_of_connection: int) -> None:
+        self.refused = 0
+        """How many were refused for want of room."""
+        self._name = name
+        self._most = most
+        self._most_of_connection = most_of_connection
+        self._held: Counter[str] = Counter()
+        self._held_in_all = 0
+        self._waiting: dict[str, deque[tuple[int, asyncio.Future[None]]]] = {}
+        self._waiting_in_all = 0
+
+    @property
+    def held(self) -> int:
+        """How much is taken now, in all."""
+        return self._held_in_all
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return self._waiting_in_all
+
+    async def acquire(self, connection: str, amount: int, max_wait: float | None = MAX_WAIT) -> None:
+        """Take ``amount`` as soon as there is any room: the last one in may exceed the bound.
+
+        Raises:
+            TooManyCallsError: There was no room within ``max_wait`` seconds, or too many wait already.
+        """
+        if self._has_room(connection):
+            self.hold(connection, amount)
+            return
+        if self._waiting_in_all >= MAX_WAITING:
+            raise self._refusal(connection)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (amount, turn)
+        queue = self._waiting.setdefault(connection, deque())
+        queue.append(entry)
+        self._waiting_in_all += 1
+        try:
+            async with asyncio.timeout(max_wait):
+                await turn
+        except BaseException as exc:
+            if turn.done() and not turn.cancelled():
+                self.release(connection, amount)  # its turn came and nobody is left to take it
+            else:
+                queue.remove(entry)
+                self._waiting_in_all -= 1
+                if not queue and self._waiting.get(connection) is queue:
+                    del self._waiting[connection]
+            if isinstance(exc, TimeoutError):
+                raise self._refusal(connection) from None
+            raise
+
+    def hold(self, connection: str, amount: int) -> None:
+        """Take ``amount`` whether there is room or not: it is here already."""
+        self._held[connection] += amount
+        self._held_in_all += amount
+
+    def release(self, connection: str, amount: int) -> None:
+        """Give ``amount`` back; those that wait get their turn, first come, first served on each connection."""
+        self._held[connection] -= amount
+        self._held_in_all -= amount
+        if not self._held[connection]:
+            del self._held[connection]
+        for waiting in list(self._waiting) if self._waiting else ():
+            self._admit(waiting)
+
+    def _admit(self, connection: str) -> None:
+        queue = self._waiting[connection]
+        while queue and self._has_room(connection):
+            amount, turn = queue.popleft()
+            self._waiting_in_all -= 1
+            self.hold(connection, amount)
+            turn.set_result(None)
+        if not queue:
+            del self._waiting[connection]
+
+    def _has_room(self, connection: str) -> bool:
+        return self._held_in_all < self._most and self._held[connection] < self._most_of_connection
+
+    def _refusal(self, connection: str) -> TooManyCallsError:
+        self.refused += 1
+        full = self._held[connection] >= self._most_of_connection
+        limit, where = (
+            (self._most_of_connection, "on this connection") if full else (self._most, "on all connections together")
+        )
+        return TooManyCallsError(f"the server has {limit:,} {self._name} under way {where}: try again in a moment")
+
+
+class Admission:
+    """The bounds of one server."""
+
+    def __init__(
+        self,
+        *,
+        max_calls: int = MAX_CALLS,
+        max_calls_of_connection: int = MAX_CALLS_OF_CONNECTION,
+        max_request_bytes: int = MAX_REQUEST_BYTES,
+        max_request_bytes_of_connection: int = MAX_REQUEST_BYTES_OF_CONNECTION,
+    ) -> None:
+        self._most = max_calls, max_calls_of_connection
+        self._calls: dict[str, Bound] = {}
+        self.requests = Bound("bytes of requests", max_request_bytes, max_request_bytes_of_connection)
+        """Bytes of requests that produce."""
+
+    def calls(self, kind: str) -> Bound:
+        """Return the bound of the calls of one kind."""
+        if kind not in self._calls:
+            self._calls[kind] = Bound(f"{kind} calls", *self._most)
+        return self._calls[kind]
+
+    @asynccontextmanager
+    async def call(self, connection: str, kind: str) -> AsyncGenerator[None]:
+        """Hold a place among the calls of one kind.
+
+        Raises:
+            TooManyCallsError: There was none in time.
+        """
+        bound = self.calls(kind)
+        await bound.acquire(connection, 1)
+        try:
+            yield
+        finally:
+            bound.release(connection, 1)
