@@ -14,6 +14,7 @@
     +-- StorageError                the disk, or the directory, refuses
     |   +-- DataDirLockedError      another process owns the data directory
     |   +-- LogFullError            no space left; resumes by itself when space returns
+    |   +-- LogReadOnlyError        the file system takes no writes; resumes by itself when it does
     |   +-- LogPoisonedError        a write or sync failed: nothing is acknowledged until a restart
     |   +-- LogClosedError          the log is shutting down or shut down
     +-- SequenceGapError            a copy that would leave out sequences before it
@@ -141,6 +142,10 @@ class DataDirLockedError(StorageError):
 
 class LogFullError(StorageError):
     """No space left on the log's device. Reads go on; appends resume by themselves when space returns."""
+
+
+class LogReadOnlyError(StorageError):
+    """The log's file system is read-only. Reads go on; appends resume by themselves when it takes writes."""
 
 
 class LogPoisonedError(StorageError):

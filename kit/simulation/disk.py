@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from proglog.log.files import Buffer, File, Lock
+from proglog.log.files import Buffer, File, Lock, Usage
 
 
 class PowerLossError(Exception):
@@ -119,10 +119,14 @@ class SimDisk:
         del path
         return False
 
-    def usage(self, path: Path) -> tuple[int, int]:
+    def usage(self, path: Path) -> Usage:
         """Room without end."""
         del path
-        return 1 << 40, 1 << 41
+        return Usage(1 << 40, 1 << 41)
+
+    def max_file_bytes(self) -> int | None:
+        """No limit."""
+        return None
 
     def _operate(self) -> None:
         if self.fail_after is None:
@@ -133,6 +137,13 @@ class SimDisk:
 
 
 class _SimLock:
+    def is_in_place(self) -> bool:
+        """Nobody moves anything."""
+        return True
+
+    def try_disk(self) -> None:
+        """It always works."""
+
     def release(self) -> None:
         """Nothing is held."""
 
@@ -163,6 +174,9 @@ class _SimFile:
 
     def size(self) -> int:
         return len(self._content.data)
+
+    def is_at(self, path: Path) -> bool:
+        return self._disk._names.get(path) is self._content
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -117,6 +117,15 @@ class AgentView:
                 for lost in log.damaged()
             ),
             recovery=log.recovery.describe(),
+            state_detail=log.state_detail,
+            problems=tuple(
+                model.LogProblem(
+                    key=problem.key,
+                    detail=problem.detail,
+                    since_ms=max(0, int((self.monotonic() - problem.since) * 1000)),
+                )
+                for problem in log.problems()
+            ),
         )
 
     def _origins(self) -> tuple[model.OriginStatus, ...]:

@@ -1,6 +1,6 @@
 """What became of the log since the last look: the changes that an operator should hear of as events.
 
-The hot path looks too, so a look at an unchanged log compares four values. Damage is looked for apart, more seldom:
+The hot path looks too, so a look at an unchanged log compares five values. Damage is looked for apart, more seldom:
 that asks every segment.
 """
 
@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 from proglog.log.log import Log
 from proglog.log.model import DamagedRange, SegmentInfo
+from proglog.log.problems import Problem
 from proglog.telemetry import events
 from proglog.telemetry.events import EventKind
 
-_STATES = {"full": events.LOG_FULL, "poisoned": events.LOG_POISONED, "ok": events.LOG_RESUMED}
+_STATES = {
+    "full": events.LOG_FULL,
+    "read-only": events.LOG_READ_ONLY,
+    "poisoned": events.LOG_POISONED,
+    "ok": events.LOG_RESUMED,
+}
 
 
 class LogChange(NamedTuple):
@@ -28,7 +34,8 @@ class LogWatch:
     def __init__(self, log: Log) -> None:
         """Take the log as it is now for known, but for what opening it found."""
         self._log = log
-        self._state = log.state
+        self._state = "ok"  # one that opens otherwise is news
+        self._problems: dict[str, Problem] = {}
         self._active = log.end_cursor.segment
         self._start = log.start_offset
         self._damaged: set[DamagedRange] = set()
@@ -41,7 +48,7 @@ class LogWatch:
             changes.append(LogChange(events.LOG_RECOVERED, repaired))
         if recovery.new_origin_reason:
             changes.append(LogChange(events.ORIGIN_STARTED, recovery.new_origin_reason))
-        return changes
+        return changes + self.look()
 
     def look(self) -> list[LogChange]:
         """Return what happened to state, start and active segment since the last look; a log that closes is no news."""
@@ -49,7 +56,8 @@ class LogWatch:
         state, active, start = log.state, log.end_cursor.segment, log.start_offset
         changes = []
         if state not in (self._state, "closed"):
-            changes.append(LogChange(_STATES[state], ""))
+            changes.append(LogChange(_STATES[state], log.state_detail))
+        changes += self._look_at_problems()
         if active != self._active:
             rolled = (segment for segment in log.segments() if self._active <= segment.base_offset < active)
             changes += [LogChange(events.SEGMENT_ROLLED, _sealed(segment)) for segment in rolled]
@@ -58,6 +66,15 @@ class LogWatch:
             changes.append(LogChange(events.SEGMENTS_REMOVED, detail))
         self._state, self._active, self._start = state, active, start
         return changes
+
+    def _look_at_problems(self) -> list[LogChange]:
+        before, self._problems = self._problems, {problem.key: problem for problem in self._log.problems()}
+        begun = [problem for key, problem in self._problems.items() if key not in before]
+        passed = [problem for key, problem in before.items() if key not in self._problems]
+        return [
+            *(LogChange(events.LOG_PROBLEM, problem.detail) for problem in begun),
+            *(LogChange(events.LOG_PROBLEM_PASSED, problem.detail) for problem in passed),
+        ]
 
     def look_for_damage(self) -> list[LogChange]:
         """Return the ranges that were found to be damaged since the last look."""

@@ -11,6 +11,7 @@ together, and **an answer means durable**. A bug on the way poisons the log, and
 """
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ READER_THREADS = 2
 
 HOUSEKEEPING_INTERVAL = 2.5
 """Seconds between two looks at retention, and at a full disk."""
+
+PLACE_INTERVAL = 0.5
+"""Seconds between two looks whether the data directory is where it was: what is acknowledged without it is lost."""
 
 
 @dataclass(slots=True)
@@ -180,12 +184,13 @@ class LogWriter:
             self._tell_listeners()
 
     async def _on_disk(self, work: Callable[[], Result]) -> Result:
-        """Do ``work`` on the disk thread; listeners hear of whatever it did to state or start of the log."""
-        before = self.log.state, self.log.start_offset
+        """Do ``work`` on the disk thread; listeners hear of whatever it did to state, problems or start of the log."""
+        log = self.log
+        before = log.state, log.start_offset, log.problems()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._disk, self._poisoning, work)
         finally:
-            if before != (self.log.state, self.log.start_offset):
+            if before != (log.state, log.start_offset, log.problems()):
                 self._tell_listeners()
 
     def _poisoning(self, work: Callable[[], Result]) -> Result:
@@ -342,6 +347,11 @@ class LogWriter:
 
     async def _keep_house(self) -> None:
         """Apply retention, see whether a full disk has room again, and mark how far the log is durable."""
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_INTERVAL)
-            await self._on_disk(self.log.retain)
+        looks = round(HOUSEKEEPING_INTERVAL / PLACE_INTERVAL)
+        for look in itertools.count(1):
+            await asyncio.sleep(PLACE_INTERVAL)
+            end = self.log.end_cursor
+            await self._on_disk(self.log.check_place if look % looks else self.log.retain)
+            if self.log.end_cursor != end:  # retention commits named positions again
+                self._wake_readers()
+                self._tell_listeners()

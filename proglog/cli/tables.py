@@ -171,6 +171,8 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
             Role.TEXT if alive == len(snapshot.members) else Role.WARN,
         ),
         Fact("replication", lag_text(behind), Role.WARN if behind.records else Role.TEXT),
+        *([Fact(log.state, log.state_detail, Role.BAD)] if log.state_detail else []),
+        *_problems(snapshot),
         *([Fact("repaired", log.recovery, Role.WARN)] if log.recovery else []),
         *_damaged(snapshot),
         *_origins(snapshot),
@@ -185,6 +187,13 @@ def _security(snapshot: ClusterSnapshot) -> str:
         "gossip encrypted" if node.gossip_encrypted else "gossip in plain text",
     )
     return ", ".join(parts)
+
+
+def _problems(snapshot: ClusterSnapshot) -> Sequence[Fact]:
+    return [
+        Fact("problem", f"{problem.detail}, for {duration_words(problem.since_ms / 1000)}", Role.WARN)
+        for problem in snapshot.log.problems
+    ]
 
 
 def _damaged(snapshot: ClusterSnapshot) -> Sequence[Fact]:

@@ -5,23 +5,21 @@ back, or poisons the log: :mod:`proglog.log.state` draws it.
 """
 
 from collections.abc import Sequence
-from errno import EMFILE, ENFILE
+from errno import EFBIG
 
 from proglog.errors import LogFullError, StorageError
 from proglog.log.config import FsyncPolicy
 from proglog.log.derived import Tie
-from proglog.log.files import write_all
+from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, write_all
 from proglog.log.group import Group
 from proglog.log.model import Append, Appended, Duplicate, Outcome
 from proglog.log.recovery import create_segment, remove_files, seal
 from proglog.log.segment import Extent, Segment
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import FULL, LogState
+from proglog.log.state import LogState, error_words
 from proglog.log.store import store_name
 from proglog.record.batch import VerifiedBatch
-from proglog.types import FilePosition, Offset
-
-_NO_DESCRIPTOR = (EMFILE, ENFILE)
+from proglog.types import FilePosition
 
 
 class Appender:
@@ -55,8 +53,8 @@ class Appender:
                 file = state.active.file
                 assert file is not None  # the last segment is the active one
                 file.sync()
-            except OSError:
-                state.poison()
+            except OSError as exc:
+                state.poison(f"a sync failed ({error_words(exc)})")
             else:
                 self.unsynced = False
 
@@ -77,7 +75,7 @@ class Appender:
         active = self._state.active
         size = active.size + group.bytes
         started = active.index.record_count or any(each.header.record_count for each in group.stamped)
-        return not started or size + batch.header.batch_bytes <= self._state.config.segment_bytes
+        return not started or size + batch.header.batch_bytes <= self._state.max_segment_bytes
 
     def _roll(self) -> None:
         """Seal the active segment and start the next one, whose name is the offset it starts at."""
@@ -93,29 +91,26 @@ class Appender:
         except OSError as exc:
             # Without room for a new segment the active one grows on: its own write will say that the disk is full.
             # Nor does a process that has used up its descriptors lose anything by rolling later.
-            if exc.errno in _NO_DESCRIPTOR and not self._is_there(active.end_offset):
-                return
-            if exc.errno not in FULL or not self._undo_roll(active):
-                state.poison()
+            refused = exc.errno in (*FULL, *NO_DESCRIPTORS, *READ_ONLY)
+            if not refused or not self._undo_roll(active):
+                state.poison(f"a segment could not be begun ({error_words(exc)})")
+            else:
+                state.problems.report("roll", f"a new segment cannot be begun: {state.reason(exc)}")
             return
+        state.problems.clear("roll")
         state.add_segment(segment)
         state.publish()
         seal(active)
         self._snapshot.save()
 
-    def _is_there(self, base_offset: Offset) -> bool:
-        """Return whether a segment's store exists; a half-made one is removed by that. Needs no descriptor."""
-        try:
-            self._state.files.unlink(self._state.data_dir / store_name(base_offset))
-        except FileNotFoundError:
-            return False
-        return True
-
     def _undo_roll(self, active: Segment) -> bool:
         """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
         state = self._state
         try:
-            remove_files(state.files, state.data_dir, active.end_offset)
+            try:
+                remove_files(state.files, state.data_dir, active.end_offset)
+            except OSError:
+                return store_name(active.end_offset) not in state.files.names(state.data_dir)
             state.files.sync_dir(state.data_dir)
         except OSError:
             return False
@@ -163,27 +158,35 @@ class Appender:
                 self.unsynced = True
         except OSError as exc:
             return self._take_back(segment, group.bytes, exc)
-        self._state.condition = "ok"
+        self._state.resume()
         return None
 
     def _take_back(self, segment: Segment, group_bytes: int, cause: OSError) -> StorageError:
-        """After a failed write or sync: a full disk leaves the file as it was; anything else poisons the log."""
+        """After a failed write or sync: a disk that refuses leaves the file as it was; anything else poisons the log."""
         state, file = self._state, segment.file
         assert file is not None  # the last segment is the active one
+        words = f"a write or sync of {store_name(segment.base_offset)} failed ({error_words(cause)})"
         try:
+            if cause.errno in READ_ONLY and file.size() == segment.size:
+                return state.refuse(cause)  # nothing had been written
             file.truncate(segment.size)
             if cause.errno not in FULL:
                 # Linux marks pages clean after a failed sync: a second one would lie.
-                return state.poison()
+                return state.poison(words)
             file.sync()  # or a power cut could bring back what is refused here
         except OSError:
-            return state.poison()
-        state.condition = "full"
+            return state.poison(words)
+        if cause.errno == EFBIG:
+            return self._too_large(segment, cause)
         state.refused_bytes = group_bytes
-        free, _ = state.disk_usage()
-        return LogFullError(
-            f"no space left in {state.data_dir} ({free:,} bytes free): appends resume when there is some"
-        )
+        return state.refuse(cause)
+
+    def _too_large(self, segment: Segment, cause: OSError) -> LogFullError:
+        """Refuse what is larger than a file may be; what is smaller goes into this segment, or the next."""
+        state = self._state
+        if state.files.max_file_bytes() is None:
+            state.file_limit = segment.size  # the file system's: found out by meeting it
+        return LogFullError(f"{state.reason(cause)}: send smaller batches, or raise the limit")
 
 
 def _hoped_for(outcome: Outcome) -> Appended | None:

@@ -42,6 +42,8 @@ class Claim:
         self._appender = appender
         self._node_name = node_name
         self._new_origin = new_origin
+        self._chosen: OriginId | None = None
+        """The new origin, until its first batch is written."""
 
     def claim(self) -> None:
         """Go on as the directory's origin, or begin a new one where its next sequence could have been used before.
@@ -65,21 +67,25 @@ class Claim:
             # Another node's file, or none: whose log it was, the durable mark says.
             state.origin, state.former_origins = marked, ()
             reason = reason if content is None else "the file 'origin' is of another log"
-        if reason:
-            self._begin(reason)
-        elif state.origin not in state.origins:
-            assert content is not None  # without the file there is a reason
-            self._start(content.get("reason") or "its first batch was never acknowledged")
-        elif content is not None and content.get("fsync") != state.config.fsync.value:
-            self._save(state.origin, state.former_origins, "")
         state.recovery.new_origin_reason = "" if fresh and content is None else reason
+        if reason:
+            self._begin(reason, keep=False)
+            return
+        assert content is not None  # without the file there is a reason
+        started = state.origin in state.origins
+        why = "" if started else content.get("reason") or "its first batch was never acknowledged"
+        if content.get("fsync") != state.config.fsync.value:
+            # Before anything is appended: the next start judges by it what a power cut can have taken.
+            self._save(state.origin, state.former_origins, why)
+        if not started:
+            self._start(why)
 
     def begin(self, reason: str) -> OriginId:
         """See :meth:`proglog.log.log.Log.begin_origin`."""
         refusal = self._state.refusal()
         if refusal is not None:
             raise refusal
-        self._begin(reason)
+        self._begin(reason, keep=True)
         self._appender.sync()
         refusal = self._state.refusal()
         if refusal is not None:
@@ -96,22 +102,28 @@ class Claim:
             return "its last batches may be in a damaged range"
         return ""
 
-    def _begin(self, reason: str) -> None:
+    def _begin(self, reason: str, *, keep: bool) -> None:
         """Take a new origin: in the file first, for the next start then knows which batch is still to be written.
 
-        Where that batch cannot be written, the old origin goes on: nobody has seen the new one.
+        Where that cannot be written nobody has seen the new one: the old one goes on if ``keep``. Otherwise it must
+        not, and the new one waits for the disk.
         """
         state = self._state
         before = state.origin, state.former_origins
         former = [each for each in (state.origin, *state.former_origins) if each in state.origins]
-        origin = OriginId(self._new_origin())
-        self._save(origin, former[:MAX_FORMER_ORIGINS], reason)
-        state.origin, state.former_origins = origin, tuple(former[:MAX_FORMER_ORIGINS])
+        origin = self._chosen = self._chosen or OriginId(self._new_origin())
+        remembered = tuple(former[:MAX_FORMER_ORIGINS])
         try:
+            if not keep:
+                state.origin, state.former_origins = origin, remembered
+            self._save(origin, remembered, reason)
+            state.origin, state.former_origins = origin, remembered
             self._start(reason)
-        except ProglogError:
-            state.origin, state.former_origins = before
+        except (OSError, ProglogError):
+            if keep:
+                state.origin, state.former_origins = before
             raise
+        self._chosen = None
 
     def _save(self, origin: OriginId, former: Sequence[OriginId], reason: str) -> None:
         content = {

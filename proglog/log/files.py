@@ -6,15 +6,40 @@ any of them. Paths are absolute. All errors are ``OSError``.
 
 import fcntl
 import os
-from collections.abc import Sequence
-from errno import EIO
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOSPC, EROFS, ESTALE
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 Buffer = bytes | bytearray | memoryview
 
 IOV_MAX = 1024
 """Most buffers of one ``pwritev``; Linux's limit."""
+
+FULL = (ENOSPC, EDQUOT, EFBIG)
+"""What a disk without room fails with."""
+READ_ONLY = (EROFS,)
+"""What a file system that takes no writes fails with."""
+REFUSED = (*FULL, *READ_ONLY)
+"""What a disk fails with that is as it was, and can be read."""
+NO_DESCRIPTORS = (EMFILE, ENFILE)
+"""What a process that has used up its file descriptors fails with."""
+
+DRAFT_SUFFIX = ".tmp"
+
+
+class Usage(NamedTuple):
+    """What a disk says of itself."""
+
+    free_bytes: int = 0
+    """For this user."""
+    total_bytes: int = 0
+    """0: it does not say."""
+    free_inodes: int | None = None
+    """``None``: it does not count them."""
+    read_only: bool = False
 
 
 class File(Protocol):
@@ -40,13 +65,29 @@ class File(Protocol):
         """Return the length in bytes."""
         ...
 
+    def is_at(self, path: Path) -> bool:
+        """Return whether ``path`` still names this file: it was neither removed nor replaced."""
+        ...
+
     def close(self) -> None:
         """Let go of the file. Idempotent."""
         ...
 
 
 class Lock(Protocol):
-    """A lock on a path that this process holds."""
+    """A lock on a path that this process holds, and the directory that it is in."""
+
+    def is_in_place(self) -> bool:
+        """Return whether the paths of lock and directory still name what was locked."""
+        ...
+
+    def try_disk(self) -> None:
+        """Have the disk do something that changes nothing.
+
+        Raises:
+            OSError: It does not: a file system that went read-only by an error may not say so before.
+        """
+        ...
 
     def release(self) -> None:
         """Let go of it. Idempotent."""
@@ -88,8 +129,12 @@ class FileSystem(Protocol):
         """Return whether somebody holds the lock, without taking it; ``False`` if there is no such file."""
         ...
 
-    def usage(self, path: Path) -> tuple[int, int]:
-        """Return (free, total) bytes of the disk that holds ``path``; free for this user."""
+    def usage(self, path: Path) -> Usage:
+        """Return what the disk that holds ``path`` says of itself."""
+        ...
+
+    def max_file_bytes(self) -> int | None:
+        """Return the most bytes that this process may give a file; ``None``: any number."""
         ...
 
 
@@ -114,6 +159,9 @@ class OsFile:
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
 
+    def is_at(self, path: Path) -> bool:
+        return _names(path, self._descriptor)
+
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -124,27 +172,116 @@ class OsFile:
         self.close()
 
 
+class Unwritable:
+    """A file that could not be opened for writing: reads go on, whatever would change it fails as the opening did."""
+
+    def __init__(self, readable: File | None, cause: OSError) -> None:
+        """Read from ``readable``; ``None``: there is no such file yet."""
+        self._readable = readable
+        self._cause = cause
+
+    def pread(self, size: int, position: int) -> bytes:
+        return b"" if self._readable is None else self._readable.pread(size, position)
+
+    def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
+        del parts, position
+        raise self._cause
+
+    def sync(self) -> None:
+        raise self._cause
+
+    def truncate(self, size: int) -> None:
+        del size
+        raise self._cause
+
+    def size(self) -> int:
+        return 0 if self._readable is None else self._readable.size()
+
+    def is_at(self, path: Path) -> bool:
+        return self._readable is None or self._readable.is_at(path)
+
+    def close(self) -> None:
+        if self._readable is not None:
+            self._readable.close()
+
+
 class OsLock:
     """``flock`` on a file that holds the owner's process id. The kernel lets go of it when the process ends."""
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._path = path
+        self._directory = open_directory(path.parent)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._descriptor = _open_lock(path)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(self._descriptor)
+                raise
         except OSError:
-            os.close(self._descriptor)
+            os.close(self._directory)
             raise
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+        with suppress(OSError):  # the id is for messages only, and a full or read-only disk locks all the same
+            os.pwrite(self._descriptor, owner := b"%d\n" % os.getpid(), 0)
+            os.ftruncate(self._descriptor, len(owner))
+
+    @property
+    def held(self) -> bool:
+        """Whether it was not released yet."""
+        return self._descriptor >= 0
+
+    def is_in_place(self) -> bool:
+        return _names(self._path.parent, self._directory) and _names(self._path, self._descriptor)
+
+    def try_disk(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def sync_dir(self) -> None:
+        """Make names in the lock's directory durable: needs no further descriptor."""
+        os.fsync(self._directory)
 
     def release(self) -> None:
-        if self._descriptor >= 0:
+        if self.held:
             os.close(self._descriptor)
+            os.close(self._directory)
             self._descriptor = -1
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as exc:
+        if exc.errno not in READ_ONLY:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def open_directory(path: Path) -> int:
+    """Return a descriptor of a directory."""
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _names(path: Path, descriptor: int) -> bool:
+    """Return whether ``path`` names what the descriptor has open.
+
+    Raises:
+        OSError: That cannot be found out.
+    """
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        if exc.errno != ESTALE:
+            raise
+        return False
 
 
 class OsFiles:
     """The operating system's file system. See :class:`FileSystem`."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Path, OsLock] = {}
 
     def make_dir(self, path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
@@ -163,14 +300,19 @@ class OsFiles:
         path.unlink()
 
     def sync_dir(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        lock = self._locks.get(path)
+        if lock is not None and lock.held:
+            lock.sync_dir()
+            return
+        descriptor = open_directory(path)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
 
     def lock(self, path: Path) -> Lock:
-        return OsLock(path)
+        lock = self._locks[path.parent] = OsLock(path)
+        return lock
 
     def is_locked(self, path: Path) -> bool:
         try:
@@ -185,9 +327,28 @@ class OsFiles:
             os.close(descriptor)
         return False
 
-    def usage(self, path: Path) -> tuple[int, int]:
+    def usage(self, path: Path) -> Usage:
         stat = os.statvfs(path)
-        return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize
+        return Usage(
+            free_bytes=stat.f_bavail * stat.f_frsize,
+            total_bytes=stat.f_blocks * stat.f_frsize,
+            free_inodes=stat.f_favail if stat.f_files else None,
+            read_only=bool(stat.f_flag & os.ST_RDONLY),
+        )
+
+    def max_file_bytes(self) -> int | None:
+        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        return None if limit == resource.RLIM_INFINITY else limit
+
+
+@contextmanager
+def suppress_refusal() -> Iterator[None]:
+    """Do without what a full or read-only disk refuses."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno not in REFUSED:
+            raise
 
 
 def read_all(files: FileSystem, path: Path, limit: int, position: int = 0) -> bytes:
@@ -230,13 +391,18 @@ def replace(files: FileSystem, path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; the old file is still there.
     """
-    draft = path.with_name(path.name + ".tmp")
+    draft = path.with_name(path.name + DRAFT_SUFFIX)
     file = files.open(draft, write=True, create=True)
     try:
-        file.truncate(0)
-        write_all(file, [data], 0)
-        file.sync()
-    finally:
-        file.close()
-    files.rename(draft, path)
+        try:
+            file.truncate(0)
+            write_all(file, [data], 0)
+            file.sync()
+        finally:
+            file.close()
+        files.rename(draft, path)
+    except OSError:
+        with suppress(OSError):  # the next start sweeps it
+            files.unlink(draft)
+        raise
     files.sync_dir(path.parent)

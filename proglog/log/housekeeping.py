@@ -1,16 +1,25 @@
-"""Keeping house, every few seconds: retention, a full disk that may have room again, the durable mark."""
+"""Keeping house, every few seconds: retention, a disk that may take writes again, the durable mark.
 
+Each task is tried for itself: what fails is a problem of the log, with since when, until it succeeds.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from proglog.errors import LogFullError, ProglogError, StorageError
 from proglog.log import retention
 from proglog.log.appending import Appender
 from proglog.log.checkpoint import Retired, RetiredOrigin
+from proglog.log.files import FULL, READ_ONLY, Lock
 from proglog.log.model import LocalAppend
+from proglog.log.opening import Opening
 from proglog.log.recovery import remove_files
 from proglog.log.segment import Segment
-from proglog.log.small_files import SmallFiles
-from proglog.log.state import FULL, LogState
+from proglog.log.small_files import BALLAST, SmallFiles
+from proglog.log.snapshot import Snapshot
+from proglog.log.state import LogState, error_words
+from proglog.log.store import index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
 from proglog.types import Offset, OriginId
@@ -19,41 +28,175 @@ from proglog.types import Offset, OriginId
 class Housekeeper:
     """See the module. Runs on the thread that appends."""
 
-    def __init__(self, state: LogState, small_files: SmallFiles, appender: Appender) -> None:
+    def __init__(
+        self,
+        state: LogState,
+        small_files: SmallFiles,
+        appender: Appender,
+        snapshot: Snapshot,
+        opening: Opening,
+        lock: Lock,
+    ) -> None:
         """Keep what is needed."""
         self._state = state
         self._small_files = small_files
         self._appender = appender
+        self._snapshot = snapshot
+        self._opening = opening
+        self._lock = lock
+        self._removed: list[Segment] = []
+        """Gone from the log, and not yet from the disk."""
         self._clock = retention.ClockWatch(state.config.retention_age or 0.0)
+
+    def open(self) -> None:
+        """Do what has to be done before the first append, as far as the disk lets it.
+
+        Raises:
+            OSError: It fails for another reason than a full or read-only disk.
+            StorageError: As above.
+        """
+        self._look_at_the_disk()
+        self._look_at_the_limit()
+        self._try("draft", "drafts of small files cannot be removed", self._small_files.sweep)
+        self._try(BALLAST, "no room can be held back for a full disk", self._small_files.refill_ballast)
+        self._opening.finish()
 
     def retain(self) -> int:
         """See :meth:`proglog.log.log.Log.retain`."""
         state, small_files = self._state, self._small_files
+        self.check_place()
         if not state.working:
             return 0
-        count = self._expired()
-        try:
-            if count:
-                self._remove(count)
-            if not small_files.has_ballast:
-                small_files.refill_ballast()
-            if state.condition == "full":
-                self._look_for_room()
-            elif not self._appender.unsynced:
-                small_files.mark_durable(clean=False)
-        except StorageError:
-            return 0  # the state of the log says so
-        except OSError as exc:
-            # Nothing acknowledged is at stake: what was not removed or marked is, the next time.
-            if exc.errno not in FULL:
-                state.recovery.notes.append(f"housekeeping: {exc.strerror or exc}")
+        self._try("disk", "the disk does not answer as it should", self._lock.try_disk)
+        if state.condition == "read-only":
+            self._look_whether_writes_are_taken()
+        if state.condition == "read-only":
             return 0
-        return count
+        self._look_at_the_limit()
+        before = len(state.segments)
+        self._try("retention", "old segments cannot be removed", self._retain)
+        if state.condition == "full":
+            self._look_for_room()
+        if state.condition == "ok":
+            self._try(BALLAST, "no room can be held back for a full disk", small_files.refill_ballast)
+        if state.opened and not self._appender.unsynced and state.condition == "ok":
+            self._try("mark", "how far the log is durable cannot be recorded", self._mark)
+            self._try("index", "an index cannot be written", self._save_indexes)
+            if self._snapshot.failed:
+                self._snapshot.save()
+        return before - len(state.segments)
+
+    def check_place(self) -> None:
+        """See :meth:`proglog.log.log.Log.check_place`."""
+        state = self._state
+        if not state.working:
+            return
+        self._look_at_the_disk()
+        store = store_name(state.active.base_offset)
+        file = state.active.file
+        assert file is not None  # the last segment is the active one
+        try:
+            gone = "" if file.is_at(state.data_dir / store) else f"the active segment {store}"
+            gone = gone if self._lock.is_in_place() else f"the data directory {state.data_dir}, or its file LOCK"
+        except OSError as exc:
+            state.problems.report("place", f"the data directory cannot be looked at: {error_words(exc)}")
+            return
+        state.problems.clear("place")
+        if gone:
+            state.poison(f"{gone}, was removed or replaced while the agent ran")
+
+    def _look_at_the_disk(self) -> None:
+        if self._state.disk_usage().read_only and self._state.condition != "read-only":
+            self._state.refuse(OSError(READ_ONLY[0], ""))
+
+    def _look_at_the_limit(self) -> None:
+        state = self._state
+        limit = state.max_segment_bytes
+        if limit < state.config.segment_bytes:
+            whose = "RLIMIT_FSIZE" if state.files.max_file_bytes() == limit else "the file system"
+            what = f"{whose} allows files of {limit:,} bytes: segments are rolled there, larger batches are refused"
+            state.problems.report("file-limit", what)
+        else:
+            state.problems.clear("file-limit")
+
+    def _look_whether_writes_are_taken(self) -> None:
+        state = self._state
+        if state.disk_usage().read_only:
+            return
+        try:
+            self._small_files.find_room(1)
+            self._opening.finish()
+        except OSError as exc:
+            state.detail = state.reason(exc)
+        else:
+            if state.opened:
+                state.resume()
 
     def _look_for_room(self) -> None:
-        free, total = self._state.disk_usage()
-        if self._small_files.has_ballast and (not total or free > self._state.refused_bytes):
-            self._state.condition = "ok"
+        """See whether a full disk takes what it refused; if so, let appends go on."""
+        state = self._state
+        usage = state.disk_usage()
+        if usage.total_bytes and usage.free_bytes <= state.refused_bytes:
+            return
+        try:
+            self._small_files.find_room(state.refused_bytes)
+            self._opening.finish()
+        except OSError as exc:
+            state.detail = state.reason(exc)
+        else:
+            if state.opened:
+                state.resume()
+
+    def _try(self, key: str, what: str, task: Callable[[], None]) -> None:
+        """Do ``task``. Nothing acknowledged is at stake: what fails now is tried again the next time."""
+        state = self._state
+        try:
+            task()
+        except StorageError as exc:
+            state.problems.report(key, f"{what}: {exc}")
+        except OSError as exc:
+            if exc.errno in READ_ONLY:
+                state.refuse(exc)  # that is all there is to say
+                return
+            state.problems.report(key, f"{what}: {state.reason(exc)}")
+        else:
+            state.problems.clear(key)
+
+    def _mark(self) -> None:
+        self._small_files.mark_durable(clean=False)
+
+    def _save_indexes(self) -> None:
+        """Write indexes that could not be written when their segment was sealed.
+
+        Raises:
+            OSError: They still cannot.
+        """
+        for segment in self._state.segments:
+            if segment.index_state == "missing":
+                segment.write_index()
+
+    def _retain(self) -> None:
+        self._unlink_removed()
+        count = self._expired()
+        if not count:
+            return
+        try:
+            self._remove(count)
+        except (OSError, LogFullError) as exc:
+            if isinstance(exc, OSError) and exc.errno not in FULL:
+                raise
+            self._give_up_indexes(self._state.segments[:count])
+            self._opening.finish()
+            self._remove(count)
+        self._unlink_removed()
+
+    def _give_up_indexes(self, going: list[Segment]) -> None:
+        """Make the room that it takes to record what goes, on a disk without any: indexes are hints."""
+        state = self._state
+        for segment in going:
+            with suppress(FileNotFoundError):
+                state.files.unlink(state.data_dir / index_name(segment.base_offset))
+        state.files.sync_dir(state.data_dir)
 
     def _expired(self) -> int:
         segments, config = self._state.segments, self._state.config
@@ -68,7 +211,7 @@ class Housekeeper:
         return count
 
     def _remove(self, count: int) -> None:
-        """Remove the oldest segments: first the record of what they held, then the files."""
+        """Remove the oldest segments from the log: their files go when what they held is recorded."""
         state = self._state
         self._commit_positions_again(state.segments[count].base_offset)
         going, staying = state.segments[:count], state.segments[count:]
@@ -81,10 +224,16 @@ class Housekeeper:
                 self._lower(segment)
             state.derived.producers.forget_before(state.start_offset)
         state.indexes.forget(going)
-        for segment in going:
+        self._removed += going
+
+    def _unlink_removed(self) -> None:
+        state = self._state
+        while self._removed:
+            segment = self._removed[0]
             remove_files(state.files, state.data_dir, segment.base_offset)
             segment.stores.forget(segment.base_offset)  # after it: a reader could open it again before
-        state.files.sync_dir(state.data_dir)
+            state.files.sync_dir(state.data_dir)
+            del self._removed[0]
 
     def _commit_positions_again(self, start: Offset) -> None:
         """Append the named positions that rest on what goes; the ballast makes room for that on a full disk.

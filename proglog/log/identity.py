@@ -19,7 +19,7 @@ from pathlib import Path
 
 from proglog.errors import MalformedBatchError, StorageError
 from proglog.log import checkpoint
-from proglog.log.files import File, FileSystem
+from proglog.log.files import File, FileSystem, suppress_refusal
 from proglog.log.scan import Window
 from proglog.log.store import base_offsets, store_name
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, parse_header
@@ -54,7 +54,8 @@ def identify(files: FileSystem, directory: Path, new_log_id: Callable[[], bytes]
     if named and not (current and current[1] is False):
         log_id = _fitting(files, directory, bases, [each for each, _ in named.values()])
         if current is None or current[0] != log_id:
-            _save(files, directory, log_id, bound=True)
+            with suppress_refusal():  # the others name it
+                _save(files, directory, log_id, bound=True)
         return Identified(log_id)
     log_id = current[0] if current else LogId(new_log_id())
     if not bases:

@@ -18,6 +18,7 @@ This is the face; the parts, on one shared :class:`~proglog.log.state.LogState`:
           +-- reading                  read, and find places
           +-- refill  damage  fit      what damage took, and putting it back
           +-- snapshot  derived        producers' last batches, named positions
+          +-- opening                  what has to be written before the first append
           +-- housekeeping             retention, the full disk, the durable mark
 
 Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
@@ -49,12 +50,14 @@ from proglog.log.model import (
     SegmentInfo,
 )
 from proglog.log.named_positions import NamedPosition
+from proglog.log.opening import Opening
+from proglog.log.problems import Problem
 from proglog.log.recovery import Recovery, RecoveryReport
 from proglog.log.refill import Refiller
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState
+from proglog.log.state import LogState, error_words
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 
@@ -69,9 +72,9 @@ class Log:
         self._small_files = small_files
         self._snapshot = Snapshot(state)
         self._appender = Appender(state, self._snapshot)
-        self._housekeeper = Housekeeper(state, small_files, self._appender)
         self._refiller = Refiller(state, self._snapshot)
         self._claim: Claim
+        self._housekeeper: Housekeeper
 
     @classmethod
     def open(
@@ -106,7 +109,7 @@ class Log:
                 lock.release()
                 raise
         except OSError as exc:
-            raise StorageError(f"data directory {data_dir}: {exc.strerror or exc}") from exc
+            raise StorageError(f"data directory {data_dir}: {error_words(exc)}") from exc
 
     @classmethod
     def _recover(
@@ -121,11 +124,10 @@ class Log:
         state.collect_origins()
         state.publish()
         log = cls(state, lock, SmallFiles(state, recovery.mark))
-        if recovery.mark.clean:
-            log._small_files.mark_durable(clean=False)
-        log._small_files.refill_ballast()
         log._claim = Claim(state, log._small_files, log._appender, node_name, new_origin)
-        log._claim.claim()
+        opening = Opening(state, recovery, log._small_files, log._claim)
+        log._housekeeper = Housekeeper(state, log._small_files, log._appender, log._snapshot, opening, lock)
+        log._housekeeper.open()
         log._snapshot.load()
         return log
 
@@ -153,8 +155,17 @@ class Log:
 
     @property
     def state(self) -> str:
-        """``ok``, ``full``, ``poisoned`` or ``closed``."""
+        """``ok``, ``full``, ``read-only``, ``poisoned`` or ``closed``."""
         return self._state.condition
+
+    @property
+    def state_detail(self) -> str:
+        """Why the log is not ``ok``, in words; empty while it is."""
+        return self._state.detail
+
+    def problems(self) -> tuple[Problem, ...]:
+        """Return what is wrong besides the state, and since when, by the log's monotonic clock."""
+        return self._state.problems.values()
 
     @property
     def start_offset(self) -> Offset:
@@ -221,7 +232,8 @@ class Log:
 
     def disk_usage(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk; zeros if it does not say."""
-        return self._state.disk_usage()
+        usage = self._state.disk_usage()
+        return usage.free_bytes, usage.total_bytes
 
     # Reading
 
@@ -362,16 +374,16 @@ class Log:
         try:
             return self._refiller.refill(batches)
         except OSError as exc:
-            raise StorageError(f"data directory {self.data_dir}: {exc.strerror or exc}") from exc
+            raise StorageError(f"data directory {self.data_dir}: {error_words(exc)}") from exc
 
     def sync(self) -> None:
         """Make everything appended durable: what ``FsyncPolicy.INTERVAL`` calls by its timer."""
         self._appender.sync()
 
     def retain(self) -> int:
-        """Keep house: see whether a full disk has room again, record how far the log is durable, apply retention.
+        """Keep house: see whether the disk takes writes again, record how far the log is durable, apply retention.
 
-        Call it every few seconds from the thread that appends.
+        Call it every few seconds from the thread that appends. What fails is a problem until it succeeds.
 
         Returns:
             How many segments were removed.
@@ -381,7 +393,15 @@ class Log:
     def poison(self) -> None:
         """Take nothing more: a bug has left the writer's work half done. A restart finds out what is on disk."""
         if self._state.working:
-            self._state.poison()
+            self._state.poison("a bug has left a write half done")
+
+    def check_place(self) -> None:
+        """See whether directory and active segment are still where they were opened; poison the log if they are not.
+
+        Cheap: call it several times a second, from the thread that appends. What is written to a file without a name is
+        lost at the end of the process, and must not be acknowledged.
+        """
+        self._housekeeper.check_place()
 
     def close(self) -> None:
         """Sync, write the index of the active segment and the mark of an orderly end, and let go. Idempotent."""
@@ -389,13 +409,14 @@ class Log:
         if state.condition == "closed":
             return
         self.sync()
-        orderly = state.working
+        orderly = state.opened and state.condition in ("ok", "full")
         state.condition = "closed"
         try:
             if orderly:
                 state.active.save_index()
                 self._snapshot.save()
                 self._small_files.mark_durable(clean=True)
+                self._small_files.refill_ballast()  # it may have made room for the mark, and the next start needs it
         except OSError:
             state.recovery.clean = False  # a hint: without it the next start scans the active segment
         finally:

@@ -2,6 +2,9 @@
 
 After an orderly end nothing is scanned: the index of every segment is taken as the hint it is. After any other end the
 last segment is read from end to end; sealed ones were synced before the next was begun.
+
+A disk that takes no writes now, because it is full or read-only, is read all the same: :meth:`Recovery.finish` writes
+later what it refused.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +15,7 @@ from typing import Any
 from proglog.errors import StorageError
 from proglog.log import checkpoint
 from proglog.log.checkpoint import DurableMark, Retired
-from proglog.log.files import File, FileSystem
+from proglog.log.files import REFUSED, File, FileSystem, Unwritable, suppress_refusal
 from proglog.log.identity import is_tied
 from proglog.log.index import SegmentIndex
 from proglog.log.scan import Hole, ScannedStore, scan_store
@@ -64,6 +67,7 @@ class Recovery:
         self.directory = directory
         self.interval_bytes = interval_bytes
         self.stores = Stores(files, directory, log_id)
+        self._gone: list[Offset] = []
         self.report = RecoveryReport()
         mark = self._load("durable")
         self.mark = DurableMark.from_json(mark) if mark else DurableMark()
@@ -87,8 +91,40 @@ class Recovery:
             self.report.end_lost = expected > self.retired.start_offset
             if segments:
                 seal(segments[-1])
-            segments.append(create_segment(self.stores, expected, self.interval_bytes))
+            segments.append(self._begin_segment(expected))
         return segments
+
+    def finish(self, last: Segment) -> None:
+        """Write what the disk refused while the log was opened: nothing may be appended to ``last`` before.
+
+        Raises:
+            OSError: It refuses still.
+        """
+        if self._gone:
+            self._remove_retired()
+        if isinstance(last.file, Unwritable):
+            file = self.files.open(self.directory / store_name(last.base_offset), write=True, create=True)
+            file.truncate(last.size)
+            file.sync()
+            self.files.sync_dir(self.directory)
+            last.file = file
+
+    def _begin_segment(self, base_offset: Offset) -> Segment:
+        try:
+            return create_segment(self.stores, base_offset, self.interval_bytes)
+        except OSError as exc:
+            if exc.errno not in REFUSED:
+                raise
+            return _empty_segment(self.stores, base_offset, self.interval_bytes, Unwritable(None, exc))
+
+    def _open_to_write(self, base_offset: Offset) -> File:
+        path = self.directory / store_name(base_offset)
+        try:
+            return self.files.open(path, write=True)
+        except OSError as exc:
+            if exc.errno not in REFUSED:
+                raise
+            return Unwritable(self.files.open(path), exc)
 
     def _load(self, name: str) -> dict[str, Any] | None:
         try:
@@ -103,12 +139,18 @@ class Recovery:
 
     def _finish_retention(self, bases: list[Offset]) -> list[Offset]:
         """Remove what retention had already recorded as removed when the process ended."""
-        gone = [base for base, following in pairwise(bases) if following <= self.retired.start_offset]
-        for base_offset in gone:
+        self._gone = [base for base, following in pairwise(bases) if following <= self.retired.start_offset]
+        staying = bases[len(self._gone) :]
+        with suppress_refusal():
+            self._remove_retired()
+        return staying
+
+    def _remove_retired(self) -> None:
+        for base_offset in self._gone:
             remove_files(self.files, self.directory, base_offset)
-        if gone:
+        if self._gone:
             self.files.sync_dir(self.directory)
-        return bases[len(gone) :]
+        self._gone = []
 
     def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
         store = self.stores.get(base_offset)
@@ -130,7 +172,7 @@ class Recovery:
         return segment
 
     def _open_last(self, base_offset: Offset) -> Segment:
-        store = self.files.open(self.directory / store_name(base_offset), write=True)
+        store = self._open_to_write(base_offset)
         size = FilePosition(store.size())
         mark = self.mark
         durable = (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
@@ -147,12 +189,12 @@ class Recovery:
         if scanned.size < size:
             self.report.torn_bytes = size - scanned.size
             self.report.torn_at = f"{store_name(base_offset)}, byte {scanned.size}"
-            store.truncate(scanned.size)
-            store.sync()
         last_hole = scanned.holes[-1] if scanned.holes else None
         ends_in_hole = last_hole is not None and last_hole.end_position == scanned.size
         self.report.end_lost = ends_in_hole or scanned.size < durable[0]
-        if not self.report.clean:
+        if not isinstance(store, Unwritable):
+            if scanned.size < size:
+                store.truncate(scanned.size)
             store.sync()  # a killed process leaves whole batches that were never synced: they count from now on
         extent = Extent(scanned.size, scanned.index.end_offset)
         segment = Segment(self.stores, base_offset, scanned.index, extent, file=store, holes=tuple(scanned.holes))
@@ -176,6 +218,10 @@ def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> 
     file = stores.files.open(stores.directory / store_name(base_offset), write=True, create=True)
     file.truncate(0)  # a file of this name can only be left from a roll that failed
     stores.files.sync_dir(stores.directory)
+    return _empty_segment(stores, base_offset, interval_bytes, file)
+
+
+def _empty_segment(stores: Stores, base_offset: Offset, interval_bytes: int, file: File) -> Segment:
     index, extent = SegmentIndex(base_offset, interval_bytes), Extent(FilePosition(0), base_offset)
     return Segment(stores, base_offset, index, extent, file=file)
 

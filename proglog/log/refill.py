@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
 from proglog.log import reading
 from proglog.log.damage import Damage, Lack, Survey, signature, survey
-from proglog.log.files import Buffer, File, write_all
+from proglog.log.files import FULL, Buffer, File, write_all
 from proglog.log.fit import Missing, Room, fit
 from proglog.log.group import said_in
 from proglog.log.model import DamagedRange, MissingRange
 from proglog.log.segment import Segment
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import FULL, LogState
+from proglog.log.state import LogState, error_words
 from proglog.log.store import store_name
 from proglog.record.batch import BatchHeader, VerifiedBatch, chain_agrees, parse_header, stamp_import, verify_checksums
 from proglog.types import FilePosition, Offset, SequenceNumber
@@ -240,8 +240,9 @@ class Refiller:
             filling.headers.append(parse_header(stamped))
             offset = filling.headers[-1].end_offset
             position += batch.header.batch_bytes
+        # Not to be able to open a file, for want of descriptors say, leaves it as it was.
+        file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
         try:
-            file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
             try:
                 write_all(file, parts, damage.start_position)
                 file.sync()
@@ -249,8 +250,8 @@ class Refiller:
                 self._close(file, segment.file)
         except OSError as exc:
             if exc.errno in FULL:  # only where a store that was cut grows again: as damaged as before
-                raise LogFullError(f"no space left in {state.data_dir} to put batches back") from exc
-            raise state.poison() from exc
+                raise LogFullError(f"batches cannot be put back: {state.reason(exc)}") from exc
+            raise state.poison(f"putting back batches failed ({error_words(exc)})") from exc
 
     def _close(self, file: File, active: File | None) -> None:
         if file is not active:

@@ -234,18 +234,23 @@ class Segment:
         return True
 
     def save_index(self) -> None:
-        """Write the index file. It is a hint: the log is whole without it, so a failure is only noted."""
-        if self.holes or self.index.entries is None:
-            return  # a segment with holes is scanned at every start, so that they are found again
-        directory = self.stores.directory
+        """Write the index file. It is a hint: the log is whole without it, so housekeeping tries again if it fails."""
         try:
-            replace(
-                self.stores.files, directory / index_name(self.base_offset), self.index.encode(self.stores.index_key)
-            )
+            self.write_index()
         except OSError:
             self.index_state = "missing"
-        else:
-            self.index_state = "ok" if self.index_state == "missing" else self.index_state
+
+    def write_index(self) -> None:
+        """As :meth:`save_index`.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        if self.holes or self.index.entries is None:
+            return  # a segment with holes is scanned at every start, so that they are found again
+        path = self.stores.directory / index_name(self.base_offset)
+        replace(self.stores.files, path, self.index.encode(self.stores.index_key))
+        self.index_state = "ok" if self.index_state == "missing" else self.index_state
 
     def hole_at(self, position: FilePosition) -> Hole | None:
         """Return the hole that ``position`` is in."""

@@ -17,6 +17,8 @@ class Snapshot:
     state: LogState
     _saved: Tie | None = None
     """What the file covers, if it is known to be right."""
+    failed: bool = False
+    """It could not be written when it should have been."""
     _incomplete: bool = False
     """Some of the log could not be read: the next start tries again."""
 
@@ -44,8 +46,11 @@ class Snapshot:
         try:
             checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))
         except OSError as exc:
-            state.recovery.notes.append(f"the file {_NAME!r}: {exc.strerror or exc}")
+            self.failed = True
+            state.problems.report(_NAME, f"the file {_NAME!r} cannot be written: {state.reason(exc)}")
         else:
+            state.problems.clear(_NAME)
+            self.failed = False
             self._saved = tie
 
     def drop(self) -> None:

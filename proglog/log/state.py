@@ -3,13 +3,17 @@
 The writer's thread changes it; readers on any thread look. A list that readers walk is replaced, never changed, and
 what has to change together does so under ``mutex``. What the disk does decides the condition::
 
-    +----+  no space left: taken back, refused    +------+
-    | ok | -------------------------------------> | full |   reads go on; leaves by itself when there is room
-    +----+ <------------------------------------- +------+
-      |  any other failure of a write or sync        |
-      +------------------->+----------+<-------------+
-                           | poisoned |                      what is on disk is unknown: a restart finds out
-                           +----------+
+    +----+  no room: taken back, refused       +------+  +-----------+
+    | ok | ----------------------------------> | full |  | read-only |   reads go on; leaves by itself when it can
+    +----+ <---------------------------------- +------+  +-----------+
+      |  any other failure of a write or sync     |          |
+      |  the directory is no longer in its place  |          |
+      +---------------------> +----------+ <------+----------+
+                              | poisoned |                what is on disk is unknown: a restart finds out
+                              +----------+
+
+A directory can be opened on a disk without room or without leave to write: it begins in that condition, and what
+opening had left to write is written when it can be (:mod:`proglog.log.opening`).
 
 Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") for the poison.
 """
@@ -21,19 +25,25 @@ from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
 from pathlib import Path
 
-from proglog.errors import DataLossError, LogClosedError, LogPoisonedError, OffsetOutOfRangeError, StorageError
+from proglog.errors import (
+    DataLossError,
+    LogClosedError,
+    LogFullError,
+    LogPoisonedError,
+    LogReadOnlyError,
+    OffsetOutOfRangeError,
+    StorageError,
+)
 from proglog.log.checkpoint import Retired
 from proglog.log.config import LogConfig
 from proglog.log.derived import Derived
-from proglog.log.files import FileSystem
+from proglog.log.files import READ_ONLY, FileSystem, Usage
 from proglog.log.index_cache import IndexCache
 from proglog.log.model import DamagedRange, LogCursor, OriginState
+from proglog.log.problems import Problems
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment
 from proglog.types import NO_ORIGIN, FilePosition, LogId, Offset, OriginId
-
-FULL = (ENOSPC, EDQUOT, EFBIG)
-"""What a disk without room fails with."""
 
 _CUT = "the store ends before them"
 
@@ -56,7 +66,12 @@ class LogState:
         self.now_ms = now_ms
         self.monotonic = monotonic
         self.condition = "ok"
-        """``ok``, ``full``, ``poisoned`` or ``closed``."""
+        """``ok``, ``full``, ``read-only``, ``poisoned`` or ``closed``."""
+        self.detail = ""
+        """Why, in words; empty while it is ``ok``."""
+        self.opened = False
+        """Whether opening has written all that it must before anything is appended."""
+        self.problems = Problems(monotonic)
         self.recovery = RecoveryReport()
         self.log_id = LogId(b"")
         """Of the directory, for life."""
@@ -76,6 +91,8 @@ class LogState:
         self.last_append_ms = 0
         self.refused_bytes = 0
         """Of the group that the full disk refused last."""
+        self.file_limit: int | None = None
+        """The most bytes that the file system gave a file, where it was met."""
         self.indexes = IndexCache()
         self.mutex = threading.Lock()
 
@@ -92,7 +109,13 @@ class LogState:
     @property
     def working(self) -> bool:
         """Whether the disk may still be written to."""
-        return self.condition in ("ok", "full")
+        return self.condition in ("ok", "full", "read-only")
+
+    @property
+    def max_segment_bytes(self) -> int:
+        """A segment is rolled before it would grow beyond this: as configured, or less where files have a limit."""
+        limits = (self.config.segment_bytes, self.files.max_file_bytes(), self.file_limit)
+        return min(limit for limit in limits if limit is not None)
 
     def collect_origins(self) -> None:
         """Work out what is here of each origin, from what retention recorded and from the segments."""
@@ -177,22 +200,68 @@ class LogState:
         return segments[number] if number < len(segments) else None
 
     def refusal(self) -> StorageError | None:
-        """Return why nothing can be appended, if so. A full disk says so itself, at each write."""
+        """Return why nothing can be appended, if so. A disk that was full says so itself, at each write."""
         if self.condition == "poisoned":
-            return LogPoisonedError("an earlier write or sync failed: restart the agent, and look at the disk")
-        return LogClosedError() if self.condition == "closed" else None
+            return LogPoisonedError(self.detail)
+        if self.condition == "closed":
+            return LogClosedError()
+        if self.condition == "read-only":
+            return LogReadOnlyError(self.detail)
+        return LogFullError(self.detail) if self.condition == "full" and not self.opened else None
 
-    def poison(self) -> StorageError:
-        """Trust the disk no more: return what to tell whoever waits for it."""
+    def refuse(self, cause: OSError) -> StorageError:
+        """Take in that the disk took nothing and lost nothing: return what to answer to whoever wanted to write.
+
+        Args:
+            cause: Of ``FULL`` or ``READ_ONLY``.
+        """
+        self.detail = self.reason(cause)
+        if cause.errno in READ_ONLY:
+            self.condition = "read-only"
+            return LogReadOnlyError(self.detail)
+        self.condition = "full"
+        return LogFullError(f"{self.detail}: appends resume by themselves when there is room")
+
+    def resume(self) -> None:
+        """Take in that the disk takes writes."""
+        self.condition, self.detail = "ok", ""
+
+    def poison(self, reason: str) -> StorageError:
+        """Trust the disk no more: return what to answer to whoever waits for it."""
         self.condition = "poisoned"
-        return LogPoisonedError("a write or sync failed: nothing is acknowledged until the agent is restarted")
+        self.detail = f"{reason}: nothing is acknowledged until the agent is restarted"
+        return LogPoisonedError(self.detail)
 
-    def disk_usage(self) -> tuple[int, int]:
-        """Return (free, total) bytes of the disk; zeros if it does not say."""
+    def reason(self, cause: OSError) -> str:
+        """Return in words why the disk refuses: which file, and what it lacks."""
+        usage = self.disk_usage()
+        if cause.errno in READ_ONLY:
+            return f"the file system of {self.data_dir} is read-only"
+        if cause.errno == EDQUOT:
+            return f"the disk quota for {self.data_dir} is used up"
+        if cause.errno == EFBIG:
+            limit = self.files.max_file_bytes()
+            whose = "this process" if limit is not None else "the file system"
+            return f"{whose} may not write files of more than {limit or self.active.size:,} bytes"
+        if cause.errno == ENOSPC and usage.free_inodes == 0:
+            return f"no inodes left for {self.data_dir} ({usage.free_bytes:,} bytes free)"
+        if cause.errno == ENOSPC:
+            return f"no space left for {self.data_dir} ({usage.free_bytes:,} bytes free)"
+        return error_words(cause)
+
+    def disk_usage(self) -> Usage:
+        """Return what the disk says of itself; nothing, if it does not."""
         try:
             return self.files.usage(self.data_dir)
         except OSError:
-            return 0, 0
+            return Usage()
+
+
+def error_words(cause: OSError) -> str:
+    """Return an error of the operating system with the name of its file, if it has one."""
+    name = Path(cause.filename).name if isinstance(cause.filename, str | Path) else ""
+    words = cause.strerror or str(cause)
+    return f"{name}: {words}" if name else words
 
 
 def cut_between(segment: Segment, following: Segment) -> DataLossError | None:

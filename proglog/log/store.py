@@ -28,10 +28,20 @@ def index_name(base_offset: int) -> str:
     return f"{base_offset:020d}{INDEX_SUFFIX}"
 
 
+def is_index_name(name: str) -> bool:
+    """Return whether a file of that name is an index."""
+    stem = name.removesuffix(INDEX_SUFFIX)
+    return stem != name and _is_base_offset(stem)
+
+
 def base_offsets(names: list[str]) -> list[Offset]:
     """Return the base offsets of the stores among ``names``, ascending."""
     stems = [name.removesuffix(STORE_SUFFIX) for name in names if name.endswith(STORE_SUFFIX)]
-    return sorted(Offset(int(stem)) for stem in stems if len(stem) == 20 and stem.isascii() and stem.isdigit())
+    return sorted(Offset(int(stem)) for stem in stems if _is_base_offset(stem))
+
+
+def _is_base_offset(stem: str) -> bool:
+    return len(stem) == 20 and stem.isascii() and stem.isdigit()
 
 
 class Stores:

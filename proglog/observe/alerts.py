@@ -134,18 +134,32 @@ def evaluate(
 def _log_state(scene: _Scene) -> Iterator[Alert]:
     advice = {
         "full": "Free space on its device, or set a retention limit: appends resume by themselves.",
+        "read-only": "Look at its device, mount it to be written: appends resume by themselves.",
         "poisoned": "Restart the agent: it recovers what is durable. Check the disk.",
         "closed": "The agent is stopping.",
     }
-    state = scene.snapshot.log.state
+    state, detail = scene.snapshot.log.state, scene.snapshot.log.state_detail
     if state in advice:
         node = scene.snapshot.node
         yield Alert(
             key=f"log-state/{node.name}",
             severity=Severity.CRITICAL,
             subject=node.name,
-            what=f"log is {state}",
+            what=f"log is {state}" + (f": {detail}" if detail else ""),
             advice=advice[state],
+        )
+
+
+def _log_problems(scene: _Scene) -> Iterator[Alert]:
+    node = scene.snapshot.node.name
+    for problem in scene.snapshot.log.problems:
+        lasted = problem.since_ms + scene.now_ms - scene.snapshot.taken_at_ms
+        yield Alert(
+            key=f"log-problem/{node}/{problem.key}",
+            severity=Severity.WARNING,
+            subject=node,
+            what=f"{problem.detail}, for {duration_words(lasted / 1000)}",
+            advice="It is tried again by itself, and this goes away when it succeeds. Look at its disk and its limits.",
         )
 
 
@@ -319,9 +333,10 @@ def _new_origin(scene: _Scene) -> Iterator[Alert]:
         )
 
 
-_OWN_RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (_log_state, _damage, _disk, _certificate)
+_OWN_RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (_log_state, _log_problems, _damage, _disk, _certificate)
 _RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (
     _log_state,
+    _log_problems,
     _damage,
     _disk,
     _members,

@@ -180,17 +180,37 @@ LOG_RECOVERED = _event(
 LOG_FULL = _event(
     "log_full",
     _BAD,
-    "No space is left: reads continue, appends are refused until space returns.",
+    "No room is left: reads continue, appends are refused until there is some.",
     words="disk full",
+    detail="detail",
     ended_by=("log_resumed", "log_opened"),
 )
-LOG_RESUMED = _event("log_resumed", _GOOD, "Space returned, and appends with it.", words="appends resumed")
+LOG_READ_ONLY = _event(
+    "log_read_only",
+    _BAD,
+    "The file system takes no writes: reads continue, appends are refused until it does.",
+    words="disk read-only",
+    detail="detail",
+    ended_by=("log_resumed", "log_opened"),
+)
+LOG_RESUMED = _event("log_resumed", _GOOD, "The disk takes writes again: appends resumed.", words="appends resumed")
 LOG_POISONED = _event(
     "log_poisoned",
     _BAD,
-    "A write or sync failed: nothing is acknowledged until a restart.",
-    words="disk write failed",
+    "A write or sync failed, or the directory is gone: nothing is acknowledged until a restart.",
+    words="log poisoned",
     detail="detail",
+)
+LOG_PROBLEM = _event(
+    "log_problem",
+    _WARN,
+    "Something is wrong with the log or its disk that leaves appends possible; it is tried again.",
+    words="log problem",
+    detail="detail",
+    ended_by=("log_problem_passed", "log_opened"),
+)
+LOG_PROBLEM_PASSED = _event(
+    "log_problem_passed", _GOOD, "What was wrong has passed.", words="problem passed", detail="detail"
 )
 LOG_DAMAGED = _event(
     "log_damaged",

@@ -15,11 +15,11 @@ Source: the fault models of ALICE (OSDI '14) and LazyFS (VLDB '24).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from errno import ENOSPC
+from errno import EFBIG, ENOSPC, EROFS
 from pathlib import Path
 from random import Random
 
-from proglog.log.files import Buffer, File, Lock
+from proglog.log.files import Buffer, File, Lock, Usage
 
 SECTOR_BYTES = 512
 
@@ -63,6 +63,12 @@ class FaultyFiles:
         """Operation number to the ``errno`` that it fails with; it then changes nothing."""
         self.takes_nothing = False
         """Writes return 0 and no error."""
+        self.read_only = False
+        """Every change fails with ``EROFS``."""
+        self.file_limit: int | None = None
+        """Writes beyond this position fail with ``EFBIG``."""
+        self.unlocked = False
+        """The directory was removed or replaced underneath whoever locked it."""
         self.read_errno: int | None = None
         """What every read fails with."""
         self.reads = 0
@@ -152,6 +158,8 @@ class FaultyFiles:
 
     def open(self, path: Path, *, write: bool = False, create: bool = False) -> File:
         """Open a file."""
+        if self.read_only and write:
+            raise OSError(EROFS, "Read-only file system", str(path))
         if path not in self._inodes:
             if not create:
                 raise FileNotFoundError(2, "No such file or directory", str(path))
@@ -194,23 +202,30 @@ class FaultyFiles:
             raise BlockingIOError(11, "Resource temporarily unavailable", str(path))
         self._inodes.setdefault(path, _Inode())
         self._locks.add(path)
-        return _FaultyLock(self._locks, path)
+        return _FaultyLock(self, path)
 
     def is_locked(self, path: Path) -> bool:
         """Return whether this life holds the lock."""
         return path in self._locks
 
-    def usage(self, path: Path) -> tuple[int, int]:
-        """Return (free, total) bytes."""
+    def usage(self, path: Path) -> Usage:
+        """Return the room left of ``capacity_bytes``."""
         del path
         if self.capacity_bytes is None:
-            return 0, 0
-        return max(0, self.capacity_bytes - self.used_bytes()), self.capacity_bytes
+            return Usage(read_only=self.read_only)
+        free = max(0, self.capacity_bytes - self.used_bytes())
+        return Usage(free, self.capacity_bytes, read_only=self.read_only)
+
+    def max_file_bytes(self) -> int | None:
+        """Return ``file_limit``."""
+        return self.file_limit
 
     def _forget(self, path: Path) -> None:
         self._inodes.pop(path, None)
 
     def _step(self, what: str) -> None:
+        if self.read_only:
+            raise OSError(EROFS, f"Read-only file system: {what}")
         self.operation += 1
         if self.crash_at is not None and self.operation >= self.crash_at:
             raise SimulatedCrashError(what)
@@ -221,12 +236,19 @@ class FaultyFiles:
 
 
 class _FaultyLock:
-    def __init__(self, locks: set[Path], path: Path) -> None:
-        self._locks = locks
+    def __init__(self, files: FaultyFiles, path: Path) -> None:
+        self._files = files
         self._path = path
 
+    def is_in_place(self) -> bool:
+        return not self._files.unlocked
+
+    def try_disk(self) -> None:
+        if self._files.read_only:
+            raise OSError(EROFS, "Read-only file system")
+
     def release(self) -> None:
-        self._locks.discard(self._path)
+        self._files._locks.discard(self._path)
 
 
 class _FaultyFile:
@@ -255,6 +277,10 @@ class _FaultyFile:
             return 0
         if files.short_writes and len(data) > 1 and files.random.random() < 0.5:
             data = data[: files.random.randint(1, len(data) - 1)]
+        if files.file_limit is not None and position + len(data) > files.file_limit:
+            data = data[: max(0, files.file_limit - position)]
+            if not data:
+                raise OSError(EFBIG, "File too large")
         if files.capacity_bytes is not None:
             grows_by = max(0, position + len(data) - len(self._inode.data))
             room = files.capacity_bytes - files.used_bytes()
@@ -277,6 +303,9 @@ class _FaultyFile:
 
     def size(self) -> int:
         return len(self._inode.data)
+
+    def is_at(self, path: Path) -> bool:
+        return self._files._inodes.get(path) is self._inode
 
     def close(self) -> None:
         """Nothing is held."""

@@ -57,6 +57,18 @@ class DamagedRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogProblem:
+    """Something wrong with the log or its disk that may leave its state ``ok``, until it has passed."""
+
+    key: str
+    """What kind: ``retention``, ``mark``, ``clock`` ..."""
+    detail: str
+    """In words."""
+    since_ms: int
+    """How long it has lasted, milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogStatus:
     """The agent's log."""
 
@@ -66,7 +78,7 @@ class LogStatus:
     segment_count: int
     fsync: str
     state: str
-    """``ok``, ``full``, ``poisoned`` or ``closed``."""
+    """``ok``, ``full``, ``read-only``, ``poisoned`` or ``closed``."""
     disk_free_bytes: int
     disk_total_bytes: int
     records_appended: int
@@ -76,6 +88,9 @@ class LogStatus:
     damaged: tuple[DamagedRange, ...] = ()
     recovery: str = ""
     """What opening the log had to repair, in words; empty: nothing."""
+    state_detail: str = ""
+    """Why the state is not ``ok``, in words."""
+    problems: tuple[LogProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

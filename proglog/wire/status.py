@@ -31,6 +31,7 @@ CODES: tuple[tuple[type[ProglogError], grpc.StatusCode], ...] = (
     (errors.NotFoundError, Code.NOT_FOUND),
     (errors.DataLossError, Code.DATA_LOSS),
     (errors.LogFullError, Code.RESOURCE_EXHAUSTED),
+    (errors.LogReadOnlyError, Code.FAILED_PRECONDITION),
     (errors.LogPoisonedError, Code.INTERNAL),
     (errors.LogClosedError, Code.UNAVAILABLE),
     (errors.DataDirLockedError, Code.FAILED_PRECONDITION),

@@ -1,5 +1,6 @@
 """Real agents whose disk fails: file systems of a few megabytes, and a tracer that makes system calls fail or wait."""
 
+import asyncio
 import contextlib
 import subprocess
 import time
@@ -12,8 +13,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.checker import Attempt, Outcome, Reading, Seen
-from proglog.api.v1 import log_pb2, log_pb2_grpc
+from proglog.api.v1 import cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
+from proglog.observe.alerts import Alert, evaluate
 from proglog.testing.processes import AgentProcess
+from proglog.wire.convert import from_message
+from proglog.wire.model import ClusterSnapshot, LogStatus
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -35,7 +39,7 @@ class BookClient:
         try:
             answer = await self.log.Produce(log_pb2.ProduceRequest(record=log_pb2.Record(value=value)), timeout=timeout)
         except grpc.aio.AioRpcError as refused:
-            if refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if refused.code() in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.FAILED_PRECONDITION):
                 self.attempts[number] = Attempt("p", value, Outcome.FAIL)
             return refused.code()
         self.attempts[number] = Attempt("p", value, Outcome.OK, answer.offset)
@@ -101,15 +105,15 @@ def resident_bytes(agent: AgentProcess) -> int:
 
 
 @contextlib.contextmanager
-def small_file_system(place: Path, kind: str, megabytes: int) -> Iterator[Path]:
-    """Mount a real file system of a few megabytes; skip where that is not allowed."""
+def small_file_system(place: Path, kind: str, megabytes: int, *options: str) -> Iterator[Path]:
+    """Mount a real file system of a few megabytes, with options of mkfs; skip where that is not allowed."""
     mounted = place / "disk"
     mounted.mkdir()
     if kind == "ext4":
         image = place / "image"
         with image.open("wb") as file:
             file.truncate(megabytes << 20)
-        made = subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", image], capture_output=True, check=False)
+        made = subprocess.run(["mkfs.ext4", "-q", "-F", "-m", "0", *options, image], capture_output=True, check=False)
         if made.returncode != 0:
             pytest.skip(f"mkfs.ext4: {made.stderr.decode().strip()}")
         command = ["mount", "-o", "loop", str(image), str(mounted)]
@@ -122,3 +126,56 @@ def small_file_system(place: Path, kind: str, megabytes: int) -> Iterator[Path]:
         yield mounted
     finally:
         subprocess.run(["umount", "-l", mounted], check=True)
+
+
+class Watcher:
+    """What an agent says of itself, and what ``proglog check`` makes of it."""
+
+    def __init__(self, addr: str) -> None:
+        self.channel = grpc.aio.insecure_channel(addr)
+        self._cluster = cluster_pb2_grpc.ClusterStub(self.channel)
+
+    async def log(self) -> LogStatus:
+        """Return what it says of its log."""
+        return (await self._snapshot()).log
+
+    async def alerts(self) -> dict[str, Alert]:
+        """Return what needs attention, by the first part of its key."""
+        return {alert.key.partition("/")[0]: alert for alert in evaluate(await self._snapshot())}
+
+    async def wait_for_state(self, *states: str, timeout: float = 8.0) -> LogStatus:
+        """Return what it says of its log once that is in one of ``states``."""
+        deadline = time.monotonic() + timeout
+        while (log := await self.log()).state not in states:
+            assert time.monotonic() < deadline, f"{log.state} ({log.state_detail}), expected {' or '.join(states)}"
+            await asyncio.sleep(0.05)
+        return log
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self.channel.close()
+
+    async def _snapshot(self) -> ClusterSnapshot:
+        return from_message(await self._cluster.GetStatus(cluster_pb2.GetStatusRequest(), timeout=5))
+
+
+def fill(place: Path) -> Path:
+    """Take all the room of a file system, as somebody else would; return what holds it."""
+    hog = place / "hog"
+    with hog.open("ab", buffering=0) as file:
+        for size in (1 << 20, 1 << 14, 1 << 10):
+            with contextlib.suppress(OSError):  # not a byte is left
+                while file.write(bytes(size)):
+                    pass
+    return hog
+
+
+def take_inodes(place: Path) -> list[Path]:
+    """Take all the inodes of a file system; return what holds them."""
+    taken: list[Path] = []
+    with contextlib.suppress(OSError):  # not one is left
+        while True:
+            path = place / f"hog-{len(taken)}"
+            path.touch()
+            taken.append(path)
+    return taken

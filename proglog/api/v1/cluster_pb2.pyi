@@ -279,13 +279,15 @@ class LogStatus(_message.Message):
     RECORDS_SERVED_FIELD_NUMBER: _builtins.int
     DAMAGED_FIELD_NUMBER: _builtins.int
     RECOVERY_FIELD_NUMBER: _builtins.int
+    STATE_DETAIL_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     bytes: _builtins.int
     segment_count: _builtins.int
     fsync: _builtins.str
     state: _builtins.str
-    """"ok", "full", "poisoned", "closed" """
+    """"ok", "full", "read-only", "poisoned", "closed" """
     disk_free_bytes: _builtins.int
     disk_total_bytes: _builtins.int
     records_appended: _builtins.int
@@ -295,8 +297,12 @@ class LogStatus(_message.Message):
     """to consumers, since the agent started"""
     recovery: _builtins.str
     """what opening the log had to repair, in words; empty: nothing"""
+    state_detail: _builtins.str
+    """why the state is not "ok", in words"""
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRange]: ...
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogProblem]: ...
     def __init__(
         self,
         *,
@@ -313,14 +319,44 @@ class LogStatus(_message.Message):
         records_served: _builtins.int = ...,
         damaged: _abc.Iterable[Global___DamagedRange] | None = ...,
         recovery: _builtins.str = ...,
+        state_detail: _builtins.str = ...,
+        problems: _abc.Iterable[Global___LogProblem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogStatus: _TypeAlias = LogStatus  # noqa: Y015
+
+@_typing.final
+class LogProblem(_message.Message):
+    """Something wrong with the log or its disk that may leave its state "ok", until it has passed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    detail: _builtins.str
+    since_ms: _builtins.int
+    """how long it has lasted"""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "key", b"key", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogProblem: _TypeAlias = LogProblem  # noqa: Y015
 
 @_typing.final
 class DamagedRange(_message.Message):

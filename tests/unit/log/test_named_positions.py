@@ -160,11 +160,29 @@ def test_retention_that_cannot_keep_a_position_removes_nothing() -> None:
     commit(log, "old", 3, a=5)
     for _ in range(60):
         append(log, b"x" * 100)
+    for path in files.paths():
+        if path.suffix == ".index":
+            files.unlink(path)
     files.capacity_bytes = files.used_bytes()
     assert log.retain() == 0
     assert log.start_offset == 0
     files.capacity_bytes = None
     assert log.retain() > 0
+
+
+def test_retention_on_a_full_disk_without_ballast_gives_up_the_indexes_of_what_goes() -> None:
+    files = FaultyFiles()
+    config = LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=0)
+    log = open_log(files=files, config=config)
+    commit(log, "old", 3, a=5)
+    for _ in range(60):
+        append(log, b"x" * 100)
+    before = log.named_positions()
+    files.capacity_bytes = files.used_bytes()
+    assert log.retain() > 0
+    assert log.named_positions() == before
+    files.kill()
+    assert open_log(files=files, config=config, seed=5).named_positions() == before
 
 
 @pytest.mark.parametrize("crash_at", range(1, 14))

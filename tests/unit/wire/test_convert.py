@@ -64,6 +64,8 @@ SNAPSHOTS = st.builds(
             st.builds(model.DamagedRange, start_offset=UINT, end_offset=UINT, detail=TEXT), max_size=2
         ).map(tuple),
         recovery=TEXT,
+        state_detail=TEXT,
+        problems=st.lists(st.builds(model.LogProblem, key=TEXT, detail=TEXT, since_ms=UINT), max_size=2).map(tuple),
     ),
     members=st.lists(
         st.builds(

@@ -21,6 +21,7 @@ SAMPLES: tuple[ProglogError, ...] = (
     errors.StorageError("disk"),
     errors.DataDirLockedError("/data"),
     errors.LogFullError("full"),
+    errors.LogReadOnlyError("read-only"),
     errors.LogPoisonedError("poisoned"),
     errors.LogClosedError(),
     errors.SequenceGapError(b"o" * 16, 4, 9),

@@ -161,6 +161,11 @@ def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
         role = Role.WARN if share < _LIMITS.disk_free_ratio else Role.CHART
         free = f"  {share:.0%} free, {bytes_words(log.disk_free_bytes)} of {bytes_words(log.disk_total_bytes)}"
         facts.append(_fact("disk", locale.bar(1 - share, 20, role=role), free))
+    if log.state_detail:
+        facts.append(_fact("", locale.safe(log.state_detail, 300, role=Role.BAD)))
+    for problem in log.problems:
+        words = f"{problem.detail}, for {duration_words(problem.since_ms / 1000)}"
+        facts.append(_fact("problem", locale.safe(words, 300, role=Role.WARN)))
     for lost in log.damaged[:_DAMAGED]:
         where = f"{locale.pick('✖', 'x')} offsets {lost.start_offset:,} to {lost.end_offset - 1:,} cannot be read: "
         facts.append(_fact("damaged", Span(where, Role.BAD), locale.safe(lost.detail)))

@@ -1,0 +1,65 @@
+"""The half of opening that writes: what has to be on disk before anything may be appended.
+
+::
+
+    torn tail cut  -->  clean mark taken back  -->  room held back  -->  origin claimed  -->  appends
+
+The other half, recovery, reads; so a log on a disk that is full or read-only is served as far as it goes, and this
+half is done by housekeeping as soon as the disk lets it.
+"""
+
+from proglog.errors import LogFullError, LogReadOnlyError
+from proglog.log.claim import Claim
+from proglog.log.config import FsyncPolicy
+from proglog.log.files import FULL, REFUSED
+from proglog.log.recovery import Recovery
+from proglog.log.small_files import SmallFiles
+from proglog.log.state import LogState
+
+
+class Opening:
+    """Of one log. The thread that appends."""
+
+    def __init__(self, state: LogState, recovery: Recovery, small_files: SmallFiles, claim: Claim) -> None:
+        """Keep what is needed."""
+        self._state = state
+        self._recovery = recovery
+        self._small_files = small_files
+        self._claim = claim
+
+    def finish(self) -> None:
+        """Write what is left to write, and let appends begin; or say in the log's condition why not yet. Idempotent.
+
+        Raises:
+            OSError: For another reason than a full or read-only disk.
+            StorageError: As above.
+        """
+        state = self._state
+        if state.opened:
+            return
+        try:
+            self._recovery.finish(state.active)
+            self._take_back_the_mark()
+            state.opened = True
+            state.resume()  # the origin's first batch is an append
+            self._claim.claim()
+        except OSError as exc:
+            state.opened = False
+            if exc.errno not in REFUSED:
+                raise
+            state.refuse(exc)
+        except (LogFullError, LogReadOnlyError):
+            state.opened = False  # the condition says why
+
+    def _take_back_the_mark(self) -> None:
+        """Record that the log is open: an end that follows is not an orderly one."""
+        small_files = self._small_files
+        if not small_files.marked.clean:
+            return
+        try:
+            small_files.mark_durable(clean=False)
+        except OSError as exc:
+            # Synced appends make the store outgrow the mark, which is then no longer believed. Others may be lost by a
+            # power cut, and leave the store as the mark says.
+            if exc.errno not in FULL or self._state.config.fsync is not FsyncPolicy.ALWAYS:
+                raise
