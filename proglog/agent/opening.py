@@ -174,7 +174,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     def run(name: str, task: asyncio.Task[None]) -> None:
         steps.add(name, partial(cancel_and_wait, task))
 
-    run("server watch", tasks.start(server.wait_for_termination(), name="agent-server-watch"))
+    # No step ends it: cancelling it would cancel what `stop` of the server waits for. It ends with the server.
+    tasks.start(server.watch(), name="agent-server-watch", may_end=True)
     lookout = Lookout(
         log,
         timeline,

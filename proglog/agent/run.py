@@ -21,20 +21,21 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
     Raises:
         TaskFailedError: A task of it failed; it was shut down.
         ProglogError: It could not start.
+        SystemExit: The signal came before it was ready: 128 and the signal's number, as of a process without handlers.
     """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop: asyncio.Queue[int] = asyncio.Queue()
     for number in STOP_SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.put_nowait, number)
     loop.set_default_executor(started_pool(HELPER_THREADS, "agent"))
     async with TaskScope() as scope:
-        stopping = scope.start(stop.wait(), name="stop-signal")
+        stopping = scope.start(stop.get(), name="stop-signal")
         starting = scope.start(Agent.start(config), name="agent-start")
         await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             await cancel_and_wait(starting)
         if starting.cancelled():
-            return
+            raise SystemExit(128 + stopping.result())
         agent = starting.result()
         try:
             ready(agent)
@@ -46,6 +47,12 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
         raise agent.failure
 
 
+def reap_orphans() -> None:
+    """As process 1, in a container, have the kernel reap what comes here when its parent has ended."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
 def run(config: AgentConfig, *, ready: Callable[[Agent], None]) -> None:
     """As :func:`run_agent`, with an event loop of its own, uvloop's.
 
@@ -54,7 +61,6 @@ def run(config: AgentConfig, *, ready: Callable[[Agent], None]) -> None:
     """
     from uvloop import new_event_loop
 
-    if os.getpid() == 1:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # orphans come to process 1: the kernel reaps them, then
+    reap_orphans()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(run_agent(config, ready=ready))

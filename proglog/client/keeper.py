@@ -22,6 +22,7 @@ from proglog.client.client import Client
 from proglog.client.cursor import Cursor
 from proglog.client.named import NamedPosition, check_name
 from proglog.errors import ProglogError, TooManyCallsError, is_out_of_reach
+from proglog.tasks import TaskScope
 from proglog.wire.contract import ALL_ACKS
 
 Answer = TypeVar("Answer")
@@ -66,7 +67,7 @@ class PositionKeeper:
         self._dealt_with: Cursor | None = None
         self._committed: Cursor | None = None
         self._committing = asyncio.Lock()
-        self._ticking: asyncio.Task[None] | None = None
+        self._tasks = TaskScope()
 
     async def __aenter__(self) -> Self:
         """Find the position: what all agents that can be reached know together.
@@ -79,7 +80,7 @@ class PositionKeeper:
             self._epoch = found.epoch + self._reset
             self.cursor = None if self._reset else found.cursor
         self._committed = self.cursor
-        self._ticking = asyncio.create_task(self._tick(), name="position-keeper")
+        self._tasks.start(self._tick(), name="position-keeper")
         return self
 
     async def __aexit__(
@@ -90,9 +91,7 @@ class PositionKeeper:
         Raises:
             ProglogError: That did not succeed, and nothing else has failed: what came last will be handed out again.
         """
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.gather(self._ticking, return_exceptions=True)
+        await self._tasks.close()
         try:
             await self.commit(acks=ALL_ACKS)
         except ProglogError as exc:

@@ -47,6 +47,7 @@ from proglog.errors import (
 from proglog.record import batch, columns
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, NO_PRODUCER
 from proglog.record.record import Record
+from proglog.tasks import TaskScope
 from proglog.wire.contract import ALL_ACKS, LOG_KEY
 
 DEFAULT_BATCH_BYTES = 256 * 1024
@@ -192,20 +193,20 @@ class Producer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._linger_timer: asyncio.TimerHandle | None = None
-        self._lingering: asyncio.Task[None] | None = None
         self._call = _Call()
         self._ending = False
         self._log: bytes | None = None
         """The log that took the stream."""
         self._retries = 0
         self._broken_at: float | None = None
+        self._tasks = TaskScope()
         self._stream: asyncio.Task[None] | None = None
         self._failure: ProglogError | None = None
         self._told_unconfirmed = 0
 
     async def __aenter__(self) -> Self:
         """Open the stream."""
-        self._stream = asyncio.create_task(self._run(), name="producer-stream")
+        self._stream = self._tasks.start(self._run(), name="producer-stream")
         return self
 
     async def __aexit__(
@@ -223,9 +224,7 @@ class Producer:
         finally:
             if self._linger_timer is not None:
                 self._linger_timer.cancel()
-            if self._stream is not None:
-                self._stream.cancel()
-                await asyncio.gather(self._stream, return_exceptions=True)
+            await self._tasks.close()
             self._call.end()
 
     async def send(self, record: Record) -> None:
@@ -286,7 +285,7 @@ class Producer:
 
     def _linger_over(self) -> None:
         self._linger_timer = None
-        self._lingering = asyncio.create_task(self._send_lingering(), name="producer-linger")
+        self._tasks.start(self._send_lingering(), name="producer-linger")
 
     async def _send_lingering(self) -> None:
         try:
@@ -337,7 +336,7 @@ class Producer:
         """Hold one call: learn which log this is, then send everything that has no answer yet, in order."""
         mine = self._call = _Call()
         call = self._stub.Produce()
-        sending = asyncio.create_task(self._send_to(call, mine), name="producer-send")
+        sending = self._tasks.start(self._send_to(call, mine), name="producer-send")
         try:
             async with asyncio.timeout(self._timeout):
                 log = dict(await call.initial_metadata() or ()).get(LOG_KEY)

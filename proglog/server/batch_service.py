@@ -14,6 +14,7 @@ from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
 from proglog.server.same_log import check_same_log
 from proglog.server.vector import VectorPass, after_damage, offset_at, positions_at
+from proglog.tasks import TaskScope
 from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 from proglog.wire.contract import LOG_KEY
 from proglog.wire.cursors import cursor_message, positions_of
@@ -49,29 +50,32 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             StorageError: The disk refused.
         """
         await context.send_initial_metadata(((LOG_KEY, self._commit_log.log.origin),))
-        waiting: Waiting = asyncio.Queue(MAX_IN_FLIGHT)
-        receiving = asyncio.create_task(self._receive(request_iterator, waiting), name="produce-receive")
-        try:
+        waiting: Waiting = asyncio.Queue()
+        room = asyncio.Semaphore(MAX_IN_FLIGHT)
+        async with TaskScope() as tasks:  # at its end, waits are called off: the appends may still happen, unanswered
+            receiving = tasks.start(self._receive(request_iterator, waiting, room, tasks), name="produce-receive")
             while (answering := await waiting.get()) is not None:
                 yield await answering
+                room.release()
             await receiving  # an error that ended it
-        finally:
-            receiving.cancel()
-            while not waiting.empty():
-                left = waiting.get_nowait()
-                if left is not None:
-                    left.cancel()  # the wait, not the append: that may still happen, and was never answered
 
-    async def _receive(self, requests: AsyncIterator[batches_pb2.ProduceBatchRequest], waiting: Waiting) -> None:
+    async def _receive(
+        self,
+        requests: AsyncIterator[batches_pb2.ProduceBatchRequest],
+        waiting: Waiting,
+        room: asyncio.Semaphore,
+        tasks: TaskScope,
+    ) -> None:
         fence = Fence()
         try:
             async for request in requests:
                 nodes = self._acks.nodes_for(request.acks)
                 timeout_ms = timeout_ms_of(request.ack_timeout_ms)
                 answer = self._append(_producers_batch(request.batch), nodes, timeout_ms, fence)
-                await waiting.put(asyncio.create_task(answer))
+                await room.acquire()
+                waiting.put_nowait(tasks.start(answer, name="produce-answer"))
         finally:
-            await waiting.put(None)
+            waiting.put_nowait(None)
 
     async def _append(
         self, batch: VerifiedBatch, nodes: int, timeout_ms: int, fence: Fence

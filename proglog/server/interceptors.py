@@ -6,6 +6,7 @@ the server.
 """
 
 import asyncio
+import inspect
 import secrets
 import time
 from collections import deque
@@ -19,6 +20,7 @@ from proglog.errors import DeadlineError, InternalError, InvalidRequestError, Pe
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
 from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
+from proglog.tasks import TaskScope
 from proglog.telemetry import events
 from proglog.telemetry.events import Emit
 from proglog.wire.status import to_status
@@ -120,11 +122,11 @@ class Gate(grpc.aio.ServerInterceptor):
         async def stream(_: object, context: Context) -> AsyncIterator[Any]:
             call = _Call(self, method, context)
             requests = _Requests(context, call.peer, parse, call.request_bytes(self._admission), streams=True)
-            watch: asyncio.Task[None] | None = None
+            tasks = TaskScope()
             try:
                 call.authorize()
                 async with self._admission.call(call.peer, call.kind):
-                    watch = call.watch_policy()
+                    call.watch_policy(tasks)
                     async for response in behavior(requests, context):
                         yield response
                         requests.answered()
@@ -134,8 +136,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 call.finish()
             finally:
                 requests.close()
-                if watch is not None:
-                    watch.cancel()
+                await tasks.close()
 
         return stream
 
@@ -149,7 +150,11 @@ def _on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
 
 def _streaming_on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
     async def stream(requests: "_Requests", context: Context) -> AsyncIterator[Any]:
-        async for response in behavior(await requests.only(), context):
+        answers = behavior(await requests.only(), context)
+        if inspect.isawaitable(answers):  # health's, for one, writes them itself
+            await answers
+            return
+        async for response in answers:
             yield response
 
     return stream
@@ -248,7 +253,7 @@ class _Call:
         self._action = ACTIONS.get(method)
         self._subject = subject_of(context.auth_context())
         self._generation = 0
-        self._denied: ProglogError | None = None
+        self._denied: Exception | None = None
 
     @property
     def kind(self) -> str:
@@ -268,12 +273,10 @@ class _Call:
         self._generation = self._authorizer.generation
         self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
 
-    def watch_policy(self) -> asyncio.Task[None] | None:
-        """Cut the stream when a changed policy no longer allows it."""
-        if self._action is None:
-            return None
-        caller = asyncio.current_task()
-        return asyncio.create_task(self._recheck(caller), name="rpc-policy-watch")
+    def watch_policy(self, tasks: TaskScope) -> None:
+        """Cut the stream when a changed policy no longer allows it, or cannot be asked."""
+        if self._action is not None:
+            tasks.start(self._recheck(asyncio.current_task()), name="rpc-policy-watch")
 
     async def _recheck(self, caller: "asyncio.Task[Any] | None") -> None:
         while True:
@@ -281,7 +284,7 @@ class _Call:
             try:
                 if self._authorizer.generation != self._generation:
                     self.authorize()
-            except ProglogError as exc:
+            except Exception as exc:  # noqa: BLE001 - the call fails with it
                 self._denied = exc
                 if caller is not None:
                     caller.cancel()

@@ -20,6 +20,7 @@ from proglog.record.scan import batches
 from proglog.server.cluster import ClusterView
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
+from proglog.tasks import TaskScope
 from proglog.types import Offset
 from proglog.wire.model import MemberStatus
 
@@ -51,8 +52,8 @@ class LogService(log_pb2_grpc.LogServicer):
         """Append each record; answer in order, each when it is durable, without waiting for one before the next."""
         del context
         arrivals = _Arrivals()
-        receiving = asyncio.create_task(arrivals.receive(request_iterator), name="produce-stream-receive")
-        try:
+        async with TaskScope() as tasks:
+            tasks.start(arrivals.receive(request_iterator), name="produce-stream-receive")
             going = True
             while going:
                 values, ending = await arrivals.gather()
@@ -61,8 +62,6 @@ class LogService(log_pb2_grpc.LogServicer):
                 if isinstance(ending, BaseException):
                     raise ending
                 going = ending is None
-        finally:
-            receiving.cancel()
 
     async def Consume(self, request: log_pb2.ConsumeRequest, context: Context) -> log_pb2.ConsumeResponse:  # noqa: N802 - gRPC's name
         """Return one record.

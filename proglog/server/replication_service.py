@@ -21,6 +21,7 @@ from proglog.server.feed import Feed
 from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin
 from proglog.server.range_reader import READ_BYTES, read_range
+from proglog.tasks import TaskScope
 from proglog.types import NodeName, SequenceNumber
 from proglog.wire.replication import (
     Hello,
@@ -71,13 +72,13 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         follower = hello.node_name
         self._own_origin.meet(follower, hello.origin, hello.instance)
         self._followers.begin(follower)
-        session = _Session(self._commit_log, self._followers)
-        self._take(first, follower, session)
-        origin = self._commit_log.log.origin
-        answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
-        yield pb.ReplicateResponse(hello=answer, positions=session.positions())
-        listening = asyncio.create_task(self._listen(requests, follower, session), name="replicate-listen")
-        try:
+        async with TaskScope() as tasks:
+            session = _Session(self._commit_log, self._followers, tasks)
+            self._take(first, follower, session)
+            origin = self._commit_log.log.origin
+            answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
+            yield pb.ReplicateResponse(hello=answer, positions=session.positions())
+            listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
             while not session.over:
                 response = await session.next_response()
                 if self._commit_log.log.origin != origin:
@@ -86,9 +87,6 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
                     self._own_origin.note_sent(session.feed.sent)
                     yield response
             await listening
-        finally:
-            listening.cancel()
-            session.close()
 
     async def ReadRange(  # noqa: N802 - gRPC's name
         self, request: pb.ReadRangeRequest, context: Context
@@ -121,13 +119,14 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
 class _Session:
     """One follower's stream: what to send next, and waiting until there is something."""
 
-    def __init__(self, commit_log: CommitLog, followers: Followers) -> None:
+    def __init__(self, commit_log: CommitLog, followers: Followers, tasks: TaskScope) -> None:
         self.over = False
         self.said = asyncio.Event()
         """Set when the follower wants something else, or waiting for data is over."""
         self.feed = Feed(commit_log.log)
         self._commit_log = commit_log
         self._followers = followers
+        self._tasks = tasks
         self._told_at = 0.0
         self._small_until = 0.0
         self._waiting: asyncio.Task[None] | None = None
@@ -158,11 +157,6 @@ class _Session:
             self._told_at = time.monotonic()
         return changed
 
-    def close(self) -> None:
-        """Stop waiting."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-
     async def _keep_company(self) -> None:
         """Let a moment pass since the last small message, unless somebody waits for copies."""
         moment = self._small_until - time.monotonic()
@@ -190,7 +184,7 @@ class _Session:
         """Wait until there is data, or the follower says something, or news may be told again."""
         # One event for all of them, and no task for each wait: this is what a small record costs most, per follower.
         if self._waiting is None or self._waiting.done():
-            self._waiting = asyncio.create_task(self._commit_log.wait_for_data(self.feed.cursor), name="replicate-wait")
+            self._waiting = self._tasks.start(self._commit_log.wait_for_data(self.feed.cursor), name="replicate-wait")
             self._waiting.add_done_callback(lambda _: self.said.set())
         if self.feed.has_news():
             try:

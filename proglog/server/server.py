@@ -106,6 +106,7 @@ class Server:
         self._admission = admission or Admission()
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self._stopping = False
 
     @property
     def services(self) -> tuple[str, ...]:
@@ -154,14 +155,21 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Take no new calls, give those under way ``grace`` seconds, then cut them. Idempotent."""
+        self._stopping = True
         if self._server is not None:
             await self._health.enter_graceful_shutdown()
             await self._server.stop(grace)
 
-    async def wait_for_termination(self) -> None:
-        """Return when the server has stopped, for whatever reason."""
-        if self._server is not None:
-            await self._server.wait_for_termination()
+    async def watch(self) -> None:
+        """Return when the server was stopped.
+
+        Raises:
+            RuntimeError: It ended by itself.
+        """
+        assert self._server is not None, "bind comes first"
+        await self._server.wait_for_termination()
+        if not self._stopping:
+            raise RuntimeError("the gRPC server ended by itself")
 
     def _options(self) -> list[tuple[str, int]]:
         # Without a grace, calls under way go on: a stream that is followed for days is not cut.

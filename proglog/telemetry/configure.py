@@ -24,6 +24,8 @@ from proglog.errors import ConfigError
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 Style = Literal["auto", "console", "json"]
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+"""Without local variables: requests are among them."""
 
 
 class TelemetryHandler(logging.StreamHandler[TextIO]):
@@ -96,7 +98,7 @@ def _formatter(*, console: bool) -> logging.Formatter:
         renderer = structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ, pad_event_to=24)
         render += [structlog.processors.format_exc_info, harmless, renderer]
     else:
-        render += [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+        render += [_TRACEBACKS, structlog.processors.JSONRenderer(default=str)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[structlog.stdlib.add_logger_name, *_shared_processors()], processors=render
     )

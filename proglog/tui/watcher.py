@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from proglog.errors import ProglogError, UnavailableError, is_out_of_reach
+from proglog.tasks import TaskScope
 from proglog.tui import failover
 from proglog.tui.failover import Candidate, after
 from proglog.tui.state import ConnectionLost, Event, OtherLost, OtherSpoke, SnapshotArrived
@@ -49,6 +50,7 @@ class Watcher:
         self._known: ClusterSnapshot | None = None
         self._heard: set[str] = set()
         self._queue: asyncio.Queue[Event | BaseException] = asyncio.Queue(_WAITING)
+        self._tasks = TaskScope()
         self._stand_in: asyncio.Task[None] | None = None
         self._others: dict[Candidate, asyncio.Task[None]] = {}
 
@@ -58,7 +60,7 @@ class Watcher:
         Raises:
             ProglogError: What no waiting mends, such as TLS files that cannot be read.
         """
-        home = self._start(self._watch_home())
+        self._start(self._watch_home())
         try:
             while True:
                 event = await self._queue.get()
@@ -66,13 +68,10 @@ class Watcher:
                     raise event
                 yield event
         finally:
-            tasks = [home, *self._others.values(), *([self._stand_in] if self._stand_in else [])]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._tasks.close()
 
     def _start(self, stream: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(stream)
+        task = self._tasks.start(stream, name="dash-watch")
         task.add_done_callback(self._ended)
         return task
 

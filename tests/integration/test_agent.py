@@ -181,11 +181,15 @@ async def test_when_the_server_fails_the_agent_shuts_down(
     tmp_path: Path, dev_certs: DevCerts, acl_files: tuple[Path, Path]
 ) -> None:
     async with cluster(1, tmp_path, dev_certs, acl_files) as agents:
-        await agents[0].server.stop(0)
+        ended = agents[0].server._server
+        assert ended is not None
+        await ended.stop(0)
 
         async with asyncio.timeout(5):
             await agents[0].stopped.wait()
         assert agents[0].log.state == "closed"
+        assert agents[0].failure is not None
+        assert agents[0].failure.task == "agent-server-watch"
 
 
 async def test_a_taken_port_is_named_and_leaves_nothing_running(
