@@ -18,7 +18,7 @@ from proglog.log.model import Appended, ImportAppend, LocalAppend
 from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, chain_start, stamp_local, verify
 from proglog.replication.gap import gap_before
-from proglog.replication.planner import Planner, Verdict
+from proglog.replication.planner import Decision, Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
 from proglog.server.feed import positions_in
@@ -154,13 +154,13 @@ class Node:
                 self.queue.append((peer, received))
                 continue
             verdict = self.planner.judge(peer, received.header, self.now())
-            if verdict is Verdict.HOLE and not self.rules.gaps_are_told:
+            if verdict is Decision.HOLE and not self.rules.gaps_are_told:
                 self._queue_after_gap(peer, received)
-            if verdict not in (Verdict.APPEND, Verdict.APPEND_AFTER_GAP):
+            if verdict not in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
                 continue
             if received.header.origin == self.log.origin:
                 raise Violation(f"I14 {self.name} was to import into its own origin")
-            if verdict is Verdict.APPEND_AFTER_GAP:
+            if verdict is Decision.APPEND_AFTER_GAP:
                 self._queue_after_gap(peer, received)
                 self.gaps += 1
             else:

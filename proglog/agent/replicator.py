@@ -34,7 +34,7 @@ from proglog.log.model import Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
 from proglog.replication.lag import records_behind
-from proglog.replication.planner import Patience, Planner, Verdict, Want
+from proglog.replication.planner import Decision, Patience, Planner, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.feed import positions_in
 from proglog.server.own_origin import OwnOrigin
@@ -272,9 +272,9 @@ class Replicator:
             batch = verify(data, position)
             position += batch.header.batch_bytes
             verdict = planner.judge(peer.name, batch.header, now)
-            if verdict is Verdict.APPEND_AFTER_GAP:
+            if verdict is Decision.APPEND_AFTER_GAP:
                 self._queue(peer, self._gap_before(batch))
-            if verdict in (Verdict.APPEND, Verdict.APPEND_AFTER_GAP):
+            if verdict in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
                 self._queue(peer, batch)
 
     def _queue(self, peer: _Peer, batch: VerifiedBatch) -> None:

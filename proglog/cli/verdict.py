@@ -17,7 +17,7 @@ from proglog.observe.words import duration_words, lag_words
 from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 
-class Status(IntEnum):
+class CheckStatus(IntEnum):
     """The outcome, and the exit code."""
 
     OK = 0
@@ -26,7 +26,7 @@ class Status(IntEnum):
     UNKNOWN = 3
 
 
-class Format(StrEnum):
+class CheckFormat(StrEnum):
     """How it is written."""
 
     TEXT = "text"
@@ -35,7 +35,11 @@ class Format(StrEnum):
     PROMETHEUS = "prometheus"
 
 
-_STATUSES = {Severity.INFO: Status.OK, Severity.WARNING: Status.WARNING, Severity.CRITICAL: Status.CRITICAL}
+_STATUSES = {
+    Severity.INFO: CheckStatus.OK,
+    Severity.WARNING: CheckStatus.WARNING,
+    Severity.CRITICAL: CheckStatus.CRITICAL,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +59,11 @@ class Verdict:
     """What every next command needs, too: TLS files."""
 
     @property
-    def status(self) -> Status:
+    def status(self) -> CheckStatus:
         """The worst of all alerts; unknown without an answer."""
         if self.snapshot is None:
-            return Status.UNKNOWN
-        return max((_STATUSES[alert.severity] for alert in self.alerts), default=Status.OK)
+            return CheckStatus.UNKNOWN
+        return max((_STATUSES[alert.severity] for alert in self.alerts), default=CheckStatus.OK)
 
     @property
     def node(self) -> str:
@@ -76,16 +80,16 @@ class Verdict:
         return f"proglog {alert.verb} {shlex.join(['--addr', safe_text(alert.at) or self.addr, *self.flags])}"
 
 
-def lines(verdict: Verdict, format_: Format, *, explain: bool) -> Iterator[str]:
+def lines(verdict: Verdict, format_: CheckFormat, *, explain: bool) -> Iterator[str]:
     """Yields the lines of a verdict; with ``explain`` what to do about each alert, and the command that shows more."""
     match format_:
-        case Format.TEXT:
+        case CheckFormat.TEXT:
             yield from _text(verdict, explain=explain)
-        case Format.NAGIOS:
+        case CheckFormat.NAGIOS:
             yield from _nagios(verdict, explain=explain)
-        case Format.PROMETHEUS:
+        case CheckFormat.PROMETHEUS:
             yield from _prometheus(verdict)
-        case Format.JSON:
+        case CheckFormat.JSON:
             yield json.dumps(_plain(verdict), indent=2)
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from proglog.client.cursor import Cursor
     from proglog.client.failover import Consumer
     from proglog.client.keeper import PositionKeeper
-    from proglog.client.named import NamedPosition
     from proglog.client.place import Place
+    from proglog.client.positions import NamedPosition
     from proglog.client.producer import Acknowledged, ProduceError, Producer, UnconfirmedError
     from proglog.errors import (
         AccessError,
@@ -71,7 +71,7 @@ _EXPORTS = {
     "proglog.client.cursor": ("Cursor",),
     "proglog.client.failover": ("Consumer",),
     "proglog.client.keeper": ("PositionKeeper",),
-    "proglog.client.named": ("NamedPosition",),
+    "proglog.client.positions": ("NamedPosition",),
     "proglog.client.place": ("Place",),
     "proglog.client.producer": ("Acknowledged", "ProduceError", "Producer", "UnconfirmedError"),
     "proglog.errors": (

@@ -12,8 +12,8 @@ from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_p
 from proglog.client.channel import BUSY_INTERVAL, error_of, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
-from proglog.client.named import NamedPosition, named_position_of
 from proglog.client.place import Place
+from proglog.client.positions import NamedPosition, named_position_of
 from proglog.client.producer import (
     DEFAULT_BATCH_BYTES,
     DEFAULT_IN_FLIGHT,

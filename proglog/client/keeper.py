@@ -20,7 +20,7 @@ from typing import Self, TypeVar
 
 from proglog.client.client import Client
 from proglog.client.cursor import Cursor
-from proglog.client.named import NamedPosition, check_name
+from proglog.client.positions import NamedPosition, check_name
 from proglog.errors import ProglogError, TooManyCallsError, is_out_of_reach
 from proglog.tasks import TaskScope
 from proglog.wire.contract import ALL_ACKS

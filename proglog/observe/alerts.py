@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from proglog.errors import ConfigError
 from proglog.observe import lag
-from proglog.observe.lag import Lag, Trend
+from proglog.observe.lag import LagTotal, Trend
 from proglog.observe.words import bytes_words, duration_words, lag_words, origin_id
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus, PeerState
 
@@ -92,7 +92,7 @@ class _Scene:
         """Returns whether ``value`` is over ``limit``, or still too close to it."""
         return value > (limit * self.limits.clear_ratio if key in self.raised else limit)
 
-    def lag_severity(self, key: str, behind: Lag) -> Severity | None:
+    def lag_severity(self, key: str, behind: LagTotal) -> Severity | None:
         """Returns how bad a lag is; ``None``: it needs no attention. One that shrinks is never critical."""
         limits = self.limits
         too_many = self.over(key, behind.records, limits.lag_records)
@@ -257,7 +257,7 @@ def _lag(scene: _Scene) -> Iterator[Alert]:
 def _peer_lag(scene: _Scene) -> Iterator[Alert]:
     here = scene.snapshot.node.name
     for peer in scene.snapshot.peers:
-        behind = Lag(records=sum(origin.peer_lag_records for origin in peer.origins))
+        behind = LagTotal(records=sum(origin.peer_lag_records for origin in peer.origins))
         key = f"peer-lag/{peer.name}"
         severity = scene.lag_severity(key, behind)
         if peer.state is PeerState.STREAMING and severity is not None:

@@ -32,7 +32,7 @@ from proglog import __version__
 from proglog.errors import StorageError
 from proglog.observe.alerts import Alert
 from proglog.observe.frame import Frame
-from proglog.observe.plain import to_plain
+from proglog.observe.json_values import to_json_value
 from proglog.observe.recording import save
 from proglog.observe.safe_text import safe_text
 from proglog.wire.model import ClusterSnapshot
@@ -92,7 +92,7 @@ def contents(
     files |= {f"screen.{ending}": text.encode("utf-8", "replace") for ending, text in screen.items()}
     files["alerts.txt"] = _alerts(alerts)
     for each in [snapshot, *others][:_MAX_MEMBERS]:
-        files.setdefault(f"snapshots/{file_stem(each.node.name)}.json", _json(to_plain(redacted(each))))
+        files.setdefault(f"snapshots/{file_stem(each.node.name)}.json", _json(to_json_value(redacted(each))))
     files["recording.sqlite"] = recording
     files["about.json"] = _json(_about(started, environ))
     return files

@@ -19,7 +19,7 @@ from operator import attrgetter
 from typing import Self
 
 from proglog.observe import lag
-from proglog.observe.lag import Lag
+from proglog.observe.lag import LagTotal
 from proglog.wire.model import ClusterSnapshot, PeerOrigin
 
 PACKED_FROM = 100
@@ -43,9 +43,9 @@ class Frame:
     """The snapshot; when it is packed, without what peers have of which origin."""
     packed: bytes = field(repr=False)
     """What is missing in the outline; empty: nothing."""
-    lag: Lag
+    lag: LagTotal
     """How far the agent trails its cluster."""
-    lag_behind: Mapping[str, Lag]
+    lag_behind: Mapping[str, LagTotal]
     """How far it trails each peer that it trails, by name."""
 
     @classmethod

@@ -30,7 +30,7 @@ class Trend(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lag:
+class LagTotal:
     """How far a copy trails its source; nothing but zeros: it is in step."""
 
     records: int = 0
@@ -51,12 +51,12 @@ class Lag:
         return Trend.GROWING if self.per_second > 0 else Trend.SHRINKING
 
 
-IN_STEP = Lag()
+IN_STEP = LagTotal()
 
 
-def of_origin(origin: PeerOrigin) -> Lag:
+def of_origin(origin: PeerOrigin) -> LagTotal:
     """Returns how far the agent trails a peer in one origin."""
-    return Lag(
+    return LagTotal(
         records=origin.lag_records,
         size_bytes=origin.lag_bytes,
         age_ms=origin.lag_ms,
@@ -65,12 +65,12 @@ def of_origin(origin: PeerOrigin) -> Lag:
     )
 
 
-def of_peer(peer: PeerStatus) -> Lag:
+def of_peer(peer: PeerStatus) -> LagTotal:
     """Returns how far the agent trails a peer in all origins."""
     return _sum(peer.origins)
 
 
-def of_node(snapshot: ClusterSnapshot) -> Lag:
+def of_node(snapshot: ClusterSnapshot) -> LagTotal:
     """Returns how far the agent trails its cluster: each origin once, as its best holder has it."""
     worst: dict[bytes, PeerOrigin] = {}
     for peer in snapshot.peers:
@@ -81,12 +81,12 @@ def of_node(snapshot: ClusterSnapshot) -> Lag:
     return _sum(worst.values())
 
 
-def _sum(origins: Iterable[PeerOrigin]) -> Lag:
+def _sum(origins: Iterable[PeerOrigin]) -> LagTotal:
     behind = [origin for origin in origins if origin.lag_records > 0]
     if not behind:
         return IN_STEP
     known = all(origin.catch_up_ms > 0 for origin in behind)
-    return Lag(
+    return LagTotal(
         records=sum(origin.lag_records for origin in behind),
         size_bytes=sum(origin.lag_bytes for origin in behind),
         age_ms=max(origin.lag_ms for origin in behind),

@@ -5,7 +5,7 @@
     meta   (key TEXT PRIMARY KEY, value TEXT)                   format = 1, proglog = version, target = address
     frames (at_ms INTEGER PRIMARY KEY, live INTEGER, snapshot BLOB)
            at_ms: milliseconds since 1970 on the clock of who watched; live: 0 while the agent was out of reach
-           snapshot: zlib-compressed JSON, the form of proglog.observe.plain
+           snapshot: zlib-compressed JSON, the form of proglog.observe.json_values
     events (at_ms INTEGER, kind TEXT, subject TEXT, detail TEXT, UNIQUE (at_ms, kind, subject, detail))
            membership events of all frames, each once, so that they can be asked for without unpacking
 
@@ -29,7 +29,7 @@ from proglog import __version__
 from proglog.errors import InvalidRequestError, StorageError
 from proglog.observe.frame import Frame
 from proglog.observe.history import shared
-from proglog.observe.plain import snapshot_from_plain, to_plain
+from proglog.observe.json_values import snapshot_from_json, to_json_value
 
 FORMAT = "1"
 MAX_FRAMES = 6 * 3_600
@@ -146,13 +146,13 @@ def _frames(rows: Iterable[tuple[object, object, object]]) -> tuple[Frame, ...]:
         if not isinstance(at_ms, int) or not isinstance(packed, bytes):
             raise InvalidRequestError(f"frame at {at_ms!r:.30} is not an integer with bytes")
         before = frames[-1].snapshot if frames else None
-        snapshot = shared(snapshot_from_plain(_unpacked(packed, at_ms)), before)
+        snapshot = shared(snapshot_from_json(_unpacked(packed, at_ms)), before)
         frames.append(Frame.of(snapshot, at=at_ms / 1000, live=bool(live)))
     return tuple(frames)
 
 
 def _packed(frame: Frame) -> bytes:
-    return zlib.compress(json.dumps(to_plain(frame.snapshot), separators=(",", ":")).encode("ascii"))
+    return zlib.compress(json.dumps(to_json_value(frame.snapshot), separators=(",", ":")).encode("ascii"))
 
 
 def _unpacked(packed: bytes, at_ms: int) -> object:

@@ -7,7 +7,7 @@ alone: it has a shape, a shape for ASCII terminals and a word.
 import math
 from dataclasses import dataclass
 
-from proglog.observe.lag import Lag, Trend
+from proglog.observe.lag import LagTotal, Trend
 from proglog.wire.model import MemberStatus, PeerState
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -114,7 +114,7 @@ def age_words(at_ms: int, now_ms: int) -> str:
     return "just now" if seconds < 1 else f"{duration_words(seconds)} ago"
 
 
-def lag_words(lag: Lag, whom: str = "") -> str:
+def lag_words(lag: LagTotal, whom: str = "") -> str:
     """Returns a lag as a sentence.
 
     ::
@@ -135,7 +135,7 @@ def lag_words(lag: Lag, whom: str = "") -> str:
     return trails + lag_amounts(lag)[0]
 
 
-def lag_amounts(lag: Lag) -> tuple[str, ...]:
+def lag_amounts(lag: LagTotal) -> tuple[str, ...]:
     """Returns how much a copy lacks, in fewer and fewer words: for columns that may be narrow.
 
     ``1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, ... ``1,204 records, 3.1 s``, ``1,204 records``, ``1.2k``.
@@ -150,7 +150,7 @@ def lag_amounts(lag: Lag) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*told, all_of_it, in_time, records, short_count(lag.records)]))
 
 
-def forecast_words(lag: Lag) -> str:
+def forecast_words(lag: LagTotal) -> str:
     """Returns ``caught up in about 8 s``, ``growing by 40 records/s``; nothing where nothing can be said."""
     if lag.records <= 0 or lag.trend is Trend.STEADY:
         return ""

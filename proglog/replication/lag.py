@@ -72,7 +72,7 @@ class LagMeter:
         self._here: Progress | None = None
         self._there: Progress | None = None
         self._clock = LagClock()
-        self._trend = Trend()
+        self._trend = TrendMeter()
 
     def there(self, position: Progress, held: Progress | None, now: float) -> None:
         """The other log is at ``position``, this one at ``held``."""
@@ -141,7 +141,7 @@ class LagClock:
         return self._since if self._mark is not None else None
 
 
-class Trend:
+class TrendMeter:
     """The slope of a step function over the last ten seconds or so."""
 
     def __init__(self) -> None:

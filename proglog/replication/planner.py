@@ -36,7 +36,7 @@ from proglog.replication.sources import NOWHERE, Peer, Sources, next_of
 from proglog.types import OriginId, SequenceNumber
 
 
-class Verdict(Enum):
+class Decision(Enum):
     """What to do with a batch that a peer sent."""
 
     APPEND = "append"
@@ -174,7 +174,7 @@ class Planner:
                 self._compare(name, position, now)
         self._plan(now)
 
-    def judge(self, peer: str, header: BatchHeader, now: float) -> Verdict:
+    def judge(self, peer: str, header: BatchHeader, now: float) -> Decision:
         """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
         origin = header.origin
         if peer in self._sources.peers:
@@ -189,7 +189,7 @@ class Planner:
             return self._hole(peer, header, header.base_sequence, now, f"it left out {_span(fetch.expected, header)}")
         if header.base_sequence < fetch.expected:
             self.forked(peer, origin, now, f"its batch at {header.base_sequence} overlaps sequence {fetch.expected}")
-            return Verdict.FORK
+            return Decision.FORK
         return self._take(peer, header, fetch, now)
 
     def append_failed(self, origin: OriginId, now: float) -> None:
@@ -270,8 +270,8 @@ class Planner:
 
     # Batches
 
-    def _take(self, peer: str, header: BatchHeader, fetch: _Fetch, now: float) -> Verdict:
-        verdict = Verdict.APPEND_AFTER_GAP if fetch.after_gap else Verdict.APPEND
+    def _take(self, peer: str, header: BatchHeader, fetch: _Fetch, now: float) -> Decision:
+        verdict = Decision.APPEND_AFTER_GAP if fetch.after_gap else Decision.APPEND
         if fetch.after_gap:
             detail = f"nobody has {_span(self._next(header.origin), header)}: a gap batch stands for them"
             self._notices.append(Notice("replication_gap", peer, header.origin, detail))
@@ -300,14 +300,14 @@ class Planner:
         meter = self._meters.setdefault((peer, position.origin), LagMeter())
         meter.there(position, self._held.get(position.origin), now)
 
-    def _hole(self, peer: str, header: BatchHeader, resume: SequenceNumber, now: float, reason: str) -> Verdict:
+    def _hole(self, peer: str, header: BatchHeader, resume: SequenceNumber, now: float, reason: str) -> Decision:
         self._sources.refuse(peer, header.origin, resume)
         self.set_aside(peer, header.origin, now, reason)
-        return Verdict.HOLE
+        return Decision.HOLE
 
-    def _drop(self, peer: str, header: BatchHeader) -> Verdict:
+    def _drop(self, peer: str, header: BatchHeader) -> Decision:
         self.dropped[peer] = self.dropped.get(peer, 0) + header.record_count
-        return Verdict.DROP
+        return Decision.DROP
 
     # Choosing
 

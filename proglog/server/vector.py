@@ -28,7 +28,7 @@ NOWHERE = "no node could give it"
 DAMAGED = "it is damaged on this node; another one may have it"
 
 
-class Gone(NamedTuple):
+class GoneRange(NamedTuple):
     """Sequences in ``[start, end)`` that a consumer does not get here."""
 
     origin: OriginId
@@ -49,7 +49,7 @@ class VectorPass:
         self.positions = dict(positions)
         """The next sequence that is wanted, by origin."""
         self._skip_gone = skip_gone
-        self._gone: list[Gone] = []
+        self._gone: list[GoneRange] = []
         self.cursor = self._start(log)
 
     def take(self, data: bytes) -> bytes:
@@ -64,10 +64,10 @@ class VectorPass:
             if header.next_sequence <= expected:
                 continue
             if header.base_sequence > expected:
-                self._miss(Gone(header.origin, expected, header.base_sequence, DAMAGED))
+                self._miss(GoneRange(header.origin, expected, header.base_sequence, DAMAGED))
             if header.is_gap:
                 begin = max(expected, header.base_sequence)
-                self._gone.append(Gone(header.origin, begin, header.next_sequence, NOWHERE))
+                self._gone.append(GoneRange(header.origin, begin, header.next_sequence, NOWHERE))
             self.positions[header.origin] = header.next_sequence
             end = position + header.batch_bytes
             if runs and runs[-1][1] == position:
@@ -78,7 +78,7 @@ class VectorPass:
             return data
         return b"".join(data[start:end] for start, end in runs)
 
-    def gone(self) -> list[Gone]:
+    def gone(self) -> list[GoneRange]:
         """Return what has to be told, and forget it."""
         gone, self._gone = self._gone, []
         return gone
@@ -88,13 +88,13 @@ class VectorPass:
         for origin, state in log.origins().items():
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
             if wanted < state.floor_sequence:
-                self._miss(Gone(origin, wanted, state.floor_sequence, REMOVED))
+                self._miss(GoneRange(origin, wanted, state.floor_sequence, REMOVED))
                 wanted = self.positions[origin] = state.floor_sequence
             if wanted < state.next_sequence:
                 cursor = min(cursor, _place_of(log, origin, wanted))
         return cursor
 
-    def _miss(self, gone: Gone) -> None:
+    def _miss(self, gone: GoneRange) -> None:
         if not self._skip_gone:
             raise PositionGoneError(gone.origin, gone.start, gone.end, gone.reason)
         self._gone.append(gone)

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
-from proglog.cli.verdict import Format, Status, Verdict, lines
+from proglog.cli.verdict import CheckFormat, CheckStatus, Verdict, lines
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.alerts import Alert, Limits, Severity, evaluate, evaluate_own
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
@@ -54,14 +54,14 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except TyperException as exc:
-            exc.exit_code = Status.UNKNOWN
+            exc.exit_code = CheckStatus.UNKNOWN
             raise
 
 
 def main(
     output_: Annotated[
-        Format, typer.Option("--output", "-o", envvar="PROGLOG_CHECK_OUTPUT", help="How to write the outcome")
-    ] = Format.TEXT,
+        CheckFormat, typer.Option("--output", "-o", envvar="PROGLOG_CHECK_OUTPUT", help="How to write the outcome")
+    ] = CheckFormat.TEXT,
     explain: Annotated[
         bool, typer.Option("--explain", help="What to do about each alert, and the command that shows more")
     ] = False,
@@ -86,7 +86,7 @@ def main(
         verdict = agent.with_client(lambda client: _ask(client, verdict, tls, each=each))
     except ConfigError as exc:
         diagnostics.error(str(exc))
-        raise typer.Exit(Status.UNKNOWN) from exc
+        raise typer.Exit(CheckStatus.UNKNOWN) from exc
     except ProglogError as exc:
         verdict = replace(verdict, error=str(exc))
     for line in lines(verdict, output_, explain=explain):

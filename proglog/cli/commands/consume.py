@@ -107,7 +107,7 @@ def main(
 
 
 def _check_name(name: str) -> None:
-    from proglog.client.named import check_name
+    from proglog.client.positions import check_name
 
     try:
         check_name(name)

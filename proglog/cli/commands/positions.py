@@ -13,7 +13,7 @@ from proglog.observe.words import age_words, count_words
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.client.named import NamedPosition
+    from proglog.client.positions import NamedPosition
 
 
 def _data(position: "NamedPosition") -> Mapping[str, object]:

@@ -32,7 +32,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(slots=True)
-class Node:
+class DemoNode:
     """One agent of the demonstration."""
 
     name: str
@@ -51,7 +51,7 @@ class DemoCluster:
     """Where the data stays; ``None``: in a temporary directory that goes."""
     flags: dict[str, object] = field(default_factory=dict)
     """Further flags of every agent."""
-    nodes: list[Node] = field(default_factory=list)
+    nodes: list[DemoNode] = field(default_factory=list)
     tls: TLSFiles = field(init=False)
     directory: Path = field(init=False)
     _scratch: "tempfile.TemporaryDirectory[str] | None" = None
@@ -108,7 +108,7 @@ class DemoCluster:
         self._scratch = tempfile.TemporaryDirectory(prefix="proglog-demo-", ignore_cleanup_errors=True)
         return Path(self._scratch.name)
 
-    def _start(self, name: str, server: TLSFiles, peer: TLSFiles) -> Node:
+    def _start(self, name: str, server: TLSFiles, peer: TLSFiles) -> DemoNode:
         gossip_port, rpc_port = _free_ports()
         gossip_addr = f"127.0.0.1:{gossip_port}"
         flags = {
@@ -143,7 +143,7 @@ class DemoCluster:
                 process_group=0,  # Ctrl-C is ours to hand on
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
             )
-        return Node(name, f"127.0.0.1:{rpc_port}", gossip_addr, process, telemetry)
+        return DemoNode(name, f"127.0.0.1:{rpc_port}", gossip_addr, process, telemetry)
 
 
 def die_with_parent() -> None:
@@ -161,7 +161,7 @@ def _free_ports() -> tuple[int, int]:
         return port, rpc.getsockname()[1]
 
 
-def _wait_ready(node: Node) -> None:
+def _wait_ready(node: DemoNode) -> None:
     """Return when the agent has printed its ready line."""
     import select
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proglog.cli import diagnostics
-from proglog.cli.demo.cluster import DemoCluster, Node
+from proglog.cli.demo.cluster import DemoCluster, DemoNode
 from proglog.client import Client, connect
 from proglog.errors import DeadlineError, ProglogError
 from proglog.security.tls import TLSFiles
@@ -64,7 +64,7 @@ async def run(cluster: DemoCluster, source: Path) -> Outcome:
         )
 
 
-def _client(node: Node, tls: TLSFiles) -> Client:
+def _client(node: DemoNode, tls: TLSFiles) -> Client:
     return connect(node.rpc_addr, tls=tls)
 
 
@@ -135,7 +135,7 @@ async def _read_back(client: Client, records: int) -> tuple[int, str, float]:
     return count, digest.hexdigest(), time.monotonic() - started
 
 
-def _check(node: Node, deadline: float, what: str) -> None:
+def _check(node: DemoNode, deadline: float, what: str) -> None:
     if node.process.poll() is not None:
         raise ProglogError(f"{node.name} ended with code {node.process.returncode}; see {node.telemetry}")
     if time.monotonic() > deadline:

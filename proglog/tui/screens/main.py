@@ -10,7 +10,7 @@ from textual.events import DescendantFocus
 from textual.widgets import Footer, Input
 
 from proglog.client.place import Place
-from proglog.observe.plain import to_plain
+from proglog.observe.json_values import to_json_value
 from proglog.observe.safe_text import safe_text
 from proglog.tui import plots
 from proglog.tui.panels.base import DashPanel, Layout
@@ -253,7 +253,7 @@ class MainScreen(DashScreen[None]):
         """Copy the row under the cursor as JSON."""
         row = self._active.row
         if row is not None:
-            self.dash.copy(json.dumps(to_plain(row.source)), "the row as JSON")
+            self.dash.copy(json.dumps(to_json_value(row.source)), "the row as JSON")
 
     def action_filter(self) -> None:
         """Ask for the text that rows of the active panel must contain."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from proglog.cli.commands.check import thresholds
-from proglog.cli.verdict import Format, Status, Verdict, lines
+from proglog.cli.verdict import CheckFormat, CheckStatus, Verdict, lines
 from proglog.errors import ConfigError
 from proglog.observe.alerts import Limits, evaluate
 from proglog.wire.model import ClusterSnapshot, LogStatus, Member, MemberStatus, NodeStatus
@@ -41,29 +41,29 @@ def _verdict(snapshot: ClusterSnapshot) -> Verdict:
     return Verdict(addr="127.0.0.1:8400", limits=Limits(), snapshot=snapshot, alerts=evaluate(snapshot))
 
 
-def _written(verdict: Verdict, format_: Format, *, explain: bool = False) -> list[str]:
+def _written(verdict: Verdict, format_: CheckFormat, *, explain: bool = False) -> list[str]:
     return list(lines(verdict, format_, explain=explain))
 
 
 def test_a_cluster_that_is_well():
     verdict = _verdict(_snapshot())
-    assert verdict.status is Status.OK
-    assert _written(verdict, Format.TEXT) == [
+    assert verdict.status is CheckStatus.OK
+    assert _written(verdict, CheckFormat.TEXT) == [
         "OK a: nothing needs attention; 1 of 1 members alive, in step, disk 50% free, certificate ends in 30 d"
     ]
 
 
 def test_an_explanation_says_what_to_do_and_the_next_command():
     verdict = replace(_verdict(_snapshot(failed="b")), flags=("--tls-ca-file", "my ca.pem"))
-    assert verdict.status is Status.CRITICAL
-    told = _written(verdict, Format.TEXT, explain=True)
+    assert verdict.status is CheckStatus.CRITICAL
+    told = _written(verdict, CheckFormat.TEXT, explain=True)
     assert told[1] == "  critical: b failed 12 s ago"
     assert told[2].startswith("      do:   Restart it")
     assert told[3] == "      next: proglog members --addr 127.0.0.1:8400 --tls-ca-file 'my ca.pem'"
 
 
 def test_the_line_of_nagios_carries_the_figures_with_their_limits():
-    line = _written(_verdict(_snapshot(failed="b")), Format.NAGIOS)[0]
+    line = _written(_verdict(_snapshot(failed="b")), CheckFormat.NAGIOS)[0]
     assert line == (
         "PROGLOG CRITICAL - a: b failed 12 s ago | members=2 members_alive=1 lag_records=0;10000;1000000 "
         "lag_seconds=0s;10;300 damaged_ranges=0 disk_free_percent=50%;10:;5: certificate_days=30;14:;2:"
@@ -71,37 +71,37 @@ def test_the_line_of_nagios_carries_the_figures_with_their_limits():
 
 
 def test_prometheus_gets_a_status_and_each_alert_once():
-    told = _written(_verdict(_snapshot(failed="b")), Format.PROMETHEUS)
+    told = _written(_verdict(_snapshot(failed="b")), CheckFormat.PROMETHEUS)
     assert 'proglog_check_status{node="a"} 2' in told
     assert 'proglog_check_alert{node="a",rule="member-failed",subject="b",severity="critical"} 1' in told
     assert 'proglog_check_members_alive{node="a"} 1' in told
 
 
 def test_json_says_everything():
-    told = json.loads("\n".join(_written(_verdict(_snapshot(failed="b")), Format.JSON)))
+    told = json.loads("\n".join(_written(_verdict(_snapshot(failed="b")), CheckFormat.JSON)))
     assert (told["status"], told["code"], told["alerts"][0]["rule"]) == ("critical", 2, "member-failed")
     assert told["alerts"][0]["command"] == "proglog members --addr 127.0.0.1:8400"
 
 
-@pytest.mark.parametrize("format_", Format)
-def test_foreign_text_breaks_no_format(format_: Format):
+@pytest.mark.parametrize("format_", CheckFormat)
+def test_foreign_text_breaks_no_format(format_: CheckFormat):
     written = _written(_verdict(_snapshot(HOSTILE, HOSTILE + "2")), format_, explain=True)
-    if format_ is Format.JSON:
+    if format_ is CheckFormat.JSON:
         assert json.loads("\n".join(written))["node"] == HOSTILE
         return
     assert not any(set("\x1b\n") & set(line) for line in written)
-    if format_ is Format.NAGIOS:
+    if format_ is CheckFormat.NAGIOS:
         assert [line.count("|") for line in written] == [1, *[0] * (len(written) - 1)]
-    if format_ is Format.PROMETHEUS:
+    if format_ is CheckFormat.PROMETHEUS:
         assert all('\\"c\\\\d' in line for line in written if line.startswith("proglog_check_alert"))
 
 
-@pytest.mark.parametrize("format_", Format)
-def test_without_an_answer_nothing_is_known(format_: Format):
+@pytest.mark.parametrize("format_", CheckFormat)
+def test_without_an_answer_nothing_is_known(format_: CheckFormat):
     verdict = Verdict(addr="127.0.0.1:1", limits=Limits(), error="cannot reach 127.0.0.1:1")
-    assert verdict.status is Status.UNKNOWN
+    assert verdict.status is CheckStatus.UNKNOWN
     told = "\n".join(_written(verdict, format_))
-    assert "3" in told if format_ is Format.PROMETHEUS else "unknown" in told.lower()
+    assert "3" in told if format_ is CheckFormat.PROMETHEUS else "unknown" in told.lower()
 
 
 def test_thresholds_are_pairs_and_the_milder_half_of_one_follows_the_other():

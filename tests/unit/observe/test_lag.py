@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from proglog.observe.lag import IN_STEP, Lag, Trend, of_node, of_origin, of_peer
+from proglog.observe.lag import IN_STEP, LagTotal, Trend, of_node, of_origin, of_peer
 from proglog.wire.model import ClusterSnapshot, LogStatus, NodeStatus, PeerOrigin, PeerState, PeerStatus
 
 
@@ -37,7 +37,7 @@ def _snapshot(*peers: PeerStatus) -> ClusterSnapshot:
 
 def test_the_origins_of_a_peer_add_up_and_the_slowest_decides_when_all_is_there():
     peer = _peer("b", _origin(b"x", 30, -5.0, 6_000, 400), _origin(b"y", 10, -1.0, 10_000, 900), _origin(b"z", 0))
-    assert of_peer(peer) == Lag(records=40, size_bytes=400, age_ms=900, per_second=-6.0, catch_up_ms=10_000)
+    assert of_peer(peer) == LagTotal(records=40, size_bytes=400, age_ms=900, per_second=-6.0, catch_up_ms=10_000)
 
 
 def test_nobody_knows_when_all_is_there_while_one_origin_does_not_shrink():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from proglog.errors import InvalidRequestError, StorageError
 from proglog.observe import recording
 from proglog.observe.frame import Frame
-from proglog.observe.plain import snapshot_from_plain, to_plain
+from proglog.observe.json_values import snapshot_from_json, to_json_value
 from proglog.wire.model import ClusterSnapshot
 
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))  # as agents are read
@@ -26,13 +26,13 @@ def _frame(snapshot: ClusterSnapshot, at: float = 1.0) -> Frame:
 
 @given(snapshots)
 def test_every_snapshot_survives_json(snapshot: ClusterSnapshot):
-    again = snapshot_from_plain(json.loads(json.dumps(to_plain(snapshot))))
+    again = snapshot_from_json(json.loads(json.dumps(to_json_value(snapshot))))
     assert repr(again) == repr(snapshot)
 
 
 @pytest.fixture
 def snapshot() -> ClusterSnapshot:
-    return snapshot_from_plain(json.loads(_EXAMPLE))
+    return snapshot_from_json(json.loads(_EXAMPLE))
 
 
 def test_a_recording_gives_back_its_frames(tmp_path: Path, snapshot: ClusterSnapshot):
@@ -107,13 +107,13 @@ def test_a_frame_that_unpacks_to_too_much_is_refused(tmp_path: Path, snapshot: C
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(snapshot: ClusterSnapshot, path: tuple, value: object, words: str):
-    plain = to_plain(snapshot)
+    plain = to_json_value(snapshot)
     inner = plain
     for step in path[:-1]:
         inner = inner[step]
     inner[path[-1]] = value
     with pytest.raises(InvalidRequestError, match=words):
-        snapshot_from_plain(plain)
+        snapshot_from_json(plain)
 
 
 _EXAMPLE = """

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from proglog.observe.lag import IN_STEP, Lag
+from proglog.observe.lag import IN_STEP, LagTotal
 from proglog.observe.words import (
     age_words,
     bytes_words,
@@ -47,13 +47,13 @@ def test_narrow_columns_get_one_unit():
     ]  # fmt: skip
 
 
-LAG = Lag(records=1_204, size_bytes=310_000, age_ms=3_100)
+LAG = LagTotal(records=1_204, size_bytes=310_000, age_ms=3_100)
 
 
 def test_lag_is_a_sentence():
     assert lag_words(LAG) == "trails by 1,204 records, 310 kB, 3.1 s"
     assert lag_words(LAG, "node-b") == "trails node-b by 1,204 records, 310 kB, 3.1 s"
-    assert lag_words(Lag(records=1)) == "trails by 1 record"
+    assert lag_words(LagTotal(records=1)) == "trails by 1 record"
     assert lag_words(IN_STEP) == "in step"
 
 

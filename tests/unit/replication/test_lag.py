@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from proglog.replication.lag import LEVEL, MAX_CATCH_UP, LagClock, LagMeter, Trend, bytes_behind, records_behind
+from proglog.replication.lag import LEVEL, MAX_CATCH_UP, LagClock, LagMeter, TrendMeter, bytes_behind, records_behind
 from proglog.replication.progress import Progress
 from proglog.types import OriginId, SequenceNumber
 
@@ -61,7 +61,7 @@ def test_the_clock_moves_on_while_the_log_keeps_up_with_what_it_heard_of() -> No
 
 
 def test_nothing_is_said_of_a_trend_in_the_first_second() -> None:
-    trend = Trend()
+    trend = TrendMeter()
     trend.observe(1000, 5.0)
     trend.observe(900, 5.5)
 
@@ -70,7 +70,7 @@ def test_nothing_is_said_of_a_trend_in_the_first_second() -> None:
 
 
 def test_a_lag_that_shrinks_at_a_steady_rate_has_that_trend_and_an_end_in_sight() -> None:
-    trend = Trend()
+    trend = TrendMeter()
     for step in range(100):
         trend.observe(10_000 - 50 * step, 0.1 * step)
 
@@ -79,7 +79,7 @@ def test_a_lag_that_shrinks_at_a_steady_rate_has_that_trend_and_an_end_in_sight(
 
 
 def test_it_does_not_matter_how_often_a_lag_is_heard_of() -> None:
-    random, often, seldom = Random(1), Trend(), Trend()
+    random, often, seldom = Random(1), TrendMeter(), TrendMeter()
     now = 0.0
     for step in range(2000):
         now += random.expovariate(200)
@@ -93,7 +93,7 @@ def test_it_does_not_matter_how_often_a_lag_is_heard_of() -> None:
 
 
 def test_a_burst_does_not_look_like_falling_behind_while_it_is_worked_off() -> None:
-    trend = Trend()
+    trend = TrendMeter()
     for step in range(50):
         trend.observe(10, 0.1 * step)
     for step in range(15):
@@ -103,7 +103,7 @@ def test_a_burst_does_not_look_like_falling_behind_while_it_is_worked_off() -> N
 
 
 def test_a_lag_that_grows_without_a_jump_is_falling_behind() -> None:
-    trend = Trend()
+    trend = TrendMeter()
     for step in range(200):
         trend.observe(1000 + 10 * step, 0.1 * step)
 
@@ -112,7 +112,7 @@ def test_a_lag_that_grows_without_a_jump_is_falling_behind() -> None:
 
 
 def test_a_lag_that_stands_still_comes_to_have_no_trend_and_no_end() -> None:
-    trend = Trend()
+    trend = TrendMeter()
     for step in range(100):
         trend.observe(10_000 - 10 * step, 0.1 * step)
 
@@ -121,7 +121,7 @@ def test_a_lag_that_stands_still_comes_to_have_no_trend_and_no_end() -> None:
 
 
 def test_level_is_level_at_once() -> None:
-    trend = Trend()
+    trend = TrendMeter()
     for step in range(100):
         trend.observe(1000 - 10 * step, 0.1 * step)
     trend.observe(0, 10.0)

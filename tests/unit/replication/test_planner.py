@@ -3,7 +3,7 @@
 from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
 from proglog.replication.lag import LEVEL
-from proglog.replication.planner import Patience, Planner, Unwant, Verdict, Want
+from proglog.replication.planner import Decision, Patience, Planner, Unwant, Want
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.types import Offset, OriginId, SequenceNumber
 
@@ -60,7 +60,7 @@ def test_the_own_origin_is_never_asked_for() -> None:
     planner.positions_received("a", [reaching(HERE, 3)], 0.0)
 
     assert planner.commands() == []
-    assert planner.judge("a", records(HERE, 1, 2), 0.0) is Verdict.DROP
+    assert planner.judge("a", records(HERE, 1, 2), 0.0) is Decision.DROP
 
 
 def test_after_a_new_origin_began_the_old_one_is_fetched_like_anybodys() -> None:
@@ -71,7 +71,7 @@ def test_after_a_new_origin_began_the_old_one_is_fetched_like_anybodys() -> None
     planner.local_origin_changed(B, 1.0)
 
     assert planner.commands() == [Want("a", HERE, SequenceNumber(3), 9)]
-    assert planner.judge("a", records(HERE, 3, 4), 1.0) is Verdict.APPEND
+    assert planner.judge("a", records(HERE, 3, 4), 1.0) is Decision.APPEND
 
 
 def test_after_a_new_origin_began_another_history_of_the_old_one_is_a_fork() -> None:
@@ -124,17 +124,17 @@ def test_a_peer_that_gets_farther_does_not_take_a_working_sources_place() -> Non
 def test_batches_are_taken_in_sequence_and_copies_of_them_dropped_and_counted() -> None:
     planner = planner_with(("a", A))
 
-    assert planner.judge("a", records(A, 1, 2), 0.0) is Verdict.APPEND
-    assert planner.judge("a", records(A, 3, 1), 0.0) is Verdict.APPEND
-    assert planner.judge("a", records(A, 1, 2), 0.0) is Verdict.DROP
+    assert planner.judge("a", records(A, 1, 2), 0.0) is Decision.APPEND
+    assert planner.judge("a", records(A, 3, 1), 0.0) is Decision.APPEND
+    assert planner.judge("a", records(A, 1, 2), 0.0) is Decision.DROP
     assert planner.dropped == {"a": 2}
 
 
 def test_a_batch_from_whom_nobody_asked_is_dropped() -> None:
     planner = planner_with(("a", A), ("b", B))
 
-    assert planner.judge("b", records(A, 1, 2), 0.0) is Verdict.DROP
-    assert planner.judge("stranger", records(A, 1, 2), 0.0) is Verdict.DROP
+    assert planner.judge("b", records(A, 1, 2), 0.0) is Decision.DROP
+    assert planner.judge("stranger", records(A, 1, 2), 0.0) is Decision.DROP
 
 
 def test_a_hole_sends_the_planner_to_the_next_source() -> None:
@@ -142,7 +142,7 @@ def test_a_hole_sends_the_planner_to_the_next_source() -> None:
     planner.positions_received("b", [reaching(A, 9)], 0.0)
     planner.commands()
 
-    assert planner.judge("a", records(A, 3, 1), 0.0) is Verdict.HOLE
+    assert planner.judge("a", records(A, 3, 1), 0.0) is Decision.HOLE
 
     assert planner.commands() == [Unwant("a", A), Want("b", A, SequenceNumber(1), 0)]
 
@@ -150,7 +150,7 @@ def test_a_hole_sends_the_planner_to_the_next_source() -> None:
 def test_a_batch_across_what_is_held_is_a_fork_and_the_origin_is_left_as_it_is() -> None:
     planner = planner_with(("a", A), held=(reaching(A, 3),))
 
-    assert planner.judge("a", records(A, 2, 2), 0.0) is Verdict.FORK
+    assert planner.judge("a", records(A, 2, 2), 0.0) is Decision.FORK
 
     assert planner.commands() == [Unwant("a", A)]
     assert [notice.kind for notice in planner.notices()] == ["replication_forked"]
@@ -244,8 +244,8 @@ def test_a_gap_is_decided_only_after_everybody_refused_for_the_whole_timeout() -
 
     planner.handle_timer(30.0)
     assert planner.commands()[-1] == Want("b", A, SequenceNumber(20), 0)  # where least is lost
-    assert planner.judge("b", records(A, 20, 5), 30.1) is Verdict.APPEND_AFTER_GAP
-    assert planner.judge("b", records(A, 25, 5), 30.1) is Verdict.APPEND
+    assert planner.judge("b", records(A, 20, 5), 30.1) is Decision.APPEND_AFTER_GAP
+    assert planner.judge("b", records(A, 25, 5), 30.1) is Decision.APPEND
     assert planner.notices()[-1].kind == "replication_gap"
 
 
@@ -265,10 +265,10 @@ def test_another_nodes_gap_is_no_answer_while_somebody_else_may_have_the_records
     planner.positions_received("b", [reaching(A, 90)], 0.0)
     planner.positions_received("c", [reaching(A, 80)], 0.0)
 
-    assert planner.judge("b", gap(A, 1, 49), 0.0) is Verdict.HOLE
+    assert planner.judge("b", gap(A, 1, 49), 0.0) is Decision.HOLE
 
     assert planner.sources()[A] == "c"
-    assert planner.judge("c", records(A, 1, 2), 0.0) is Verdict.APPEND
+    assert planner.judge("c", records(A, 1, 2), 0.0) is Decision.APPEND
 
 
 def test_every_deadline_is_used_up_by_its_timer() -> None:
@@ -351,7 +351,7 @@ def test_a_source_of_last_resort_that_hangs_does_not_hold_up_the_gap_for_ever() 
         if planner.sources().get(A) == "b" and planner.commands()[-1].next_sequence != 50:
             planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), now)
 
-    assert planner.judge("b", records(A, 50, 5), now) is Verdict.APPEND_AFTER_GAP
+    assert planner.judge("b", records(A, 50, 5), now) is Decision.APPEND_AFTER_GAP
     assert now >= PATIENCE.stall_timeout + 30.0
 
 
@@ -361,7 +361,7 @@ def test_a_source_that_is_slow_to_refuse_does_not_start_the_gap_timeout_over_aga
     planner.positions_received("a", [reaching(A, 90)], 0.0)
     planner.positions_received("b", [reaching(A, 90)], 0.0)
     now, answers_at, verdict = 0.0, 2.2, None
-    while now < 120.0 and verdict is not Verdict.APPEND_AFTER_GAP:
+    while now < 120.0 and verdict is not Decision.APPEND_AFTER_GAP:
         now = round(now + 0.1, 1)
         planner.handle_timer(now)
         for command in planner.commands():
@@ -373,6 +373,6 @@ def test_a_source_that_is_slow_to_refuse_does_not_start_the_gap_timeout_over_aga
             planner.refused_by("a", Refusal(A, RefusalKind.DAMAGED, SequenceNumber(20)), now)
             answers_at = 1e9
 
-    assert verdict is Verdict.APPEND_AFTER_GAP
+    assert verdict is Decision.APPEND_AFTER_GAP
     assert PATIENCE.gap_timeout is not None
     assert PATIENCE.gap_timeout <= now <= 60.0

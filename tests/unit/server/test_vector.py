@@ -13,7 +13,7 @@ from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LocalAppend
 from proglog.record import batch, columns, control, scan
 from proglog.record.batch import chain_start, stamp_local, verify
-from proglog.server.vector import NOWHERE, REMOVED, Gone, VectorPass, positions_at
+from proglog.server.vector import NOWHERE, REMOVED, GoneRange, VectorPass, positions_at
 from proglog.types import NodeName, Offset, OriginId, SequenceNumber
 from proglog.wire import cursors
 from proglog.wire.cursors import cursor_message, positions_of
@@ -62,7 +62,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
 
 def read(
     log: Log, positions: dict[OriginId, SequenceNumber], *, skip_gone: bool = False
-) -> tuple[list[bytes], list[Gone]]:
+) -> tuple[list[bytes], list[GoneRange]]:
     """Return what a client with this vector makes of the pass: values of sequences that are not before it."""
     walk = VectorPass(log, positions, skip_gone=skip_gone)
     found: list[bytes] = []
@@ -132,7 +132,7 @@ def test_with_leave_to_skip_the_gap_is_told_and_the_rest_read(shortened: Log) ->
     rest, gone = read(shortened, {shortened.origin: SequenceNumber(5)}, skip_gone=True)
 
     floor = shortened.origins()[shortened.origin].floor_sequence
-    assert gone == [Gone(shortened.origin, SequenceNumber(5), floor, REMOVED)]
+    assert gone == [GoneRange(shortened.origin, SequenceNumber(5), floor, REMOVED)]
     assert rest == [b"%d" % number for number in range(floor - 2, 200)]
 
 
@@ -151,7 +151,7 @@ def test_a_gap_batch_is_told_without_being_an_error(tmp_path: Path) -> None:
     rest, gone = read(log, {FOREIGN: SequenceNumber(4)})
 
     assert rest == [b"after"]
-    assert gone == [Gone(FOREIGN, SequenceNumber(4), SequenceNumber(7), NOWHERE)]
+    assert gone == [GoneRange(FOREIGN, SequenceNumber(4), SequenceNumber(7), NOWHERE)]
     log.close()
 
 

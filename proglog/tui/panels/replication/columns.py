@@ -10,7 +10,7 @@ from functools import cached_property
 from proglog.observe.columns import Cell, Column, Help
 from proglog.observe.frame import Frame, records_in
 from proglog.observe.history import lag_behind, levels
-from proglog.observe.lag import IN_STEP, Lag, of_origin, of_peer
+from proglog.observe.lag import IN_STEP, LagTotal, of_origin, of_peer
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import count_words, duration_words, lag_words, origin_id, peer_mark, short_count
 from proglog.tui.panels.replication.lag_cells import lag_cell, lag_text, missing_role, origin_name
@@ -82,7 +82,7 @@ class OriginCopy:
         return records_in(self.origin.peer_next_sequence) if self.origin else None
 
     @property
-    def lag(self) -> Lag:
+    def lag(self) -> LagTotal:
         """How far the agent trails the peer."""
         return of_origin(self.origin) if self.origin else IN_STEP
 
@@ -233,7 +233,7 @@ def _lag_brief(copy: OriginCopy) -> str:
 
 
 def _peer_lag_text(copy: OriginCopy) -> str:
-    return lag_words(Lag(records=copy.peer_lag_records)) if copy.peer_lag_records is not None else "-"
+    return lag_words(LagTotal(records=copy.peer_lag_records)) if copy.peer_lag_records is not None else "-"
 
 
 def _draw_pulled(copy: OriginCopy, locale: Locale) -> Line:

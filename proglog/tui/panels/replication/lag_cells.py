@@ -3,7 +3,7 @@
 from functools import partial
 
 from proglog.observe.columns import Cell
-from proglog.observe.lag import Lag, Trend
+from proglog.observe.lag import LagTotal, Trend
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import lag_amounts, lag_words, origin_id, trend_mark
 
@@ -16,12 +16,12 @@ def missing_role(records: int) -> Role:
     return Role.MUTED if records == 0 else Role.TEXT if records < ON_THE_WAY else Role.WARN
 
 
-def lag_cell(lag: Lag, locale: Locale) -> Cell:
+def lag_cell(lag: LagTotal, locale: Locale) -> Cell:
     """Return a lag for a column that names it."""
     return partial(lag_line, lag, locale) if lag.records > 0 else lag_line(lag, locale, 0)
 
 
-def lag_line(lag: Lag, locale: Locale, width: int) -> Line:
+def lag_line(lag: LagTotal, locale: Locale, width: int) -> Line:
     """Return ``↘ 1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, in as many words as there is room for."""
     if lag.records <= 0:
         return line(Span(locale.pick("✓ ", "= ") + lag_words(lag), Role.GOOD))
@@ -32,7 +32,7 @@ def lag_line(lag: Lag, locale: Locale, width: int) -> Line:
     return line(Span(f"{locale.shape(trend_mark(lag.trend))} {amount}", Role.WARN), Span(semicolon + ahead, growing))
 
 
-def lag_text(lag: Lag) -> str:
+def lag_text(lag: LagTotal) -> str:
     """Return a lag in words after the arrow of its trend, for lines without colours."""
     return lag_words(lag) if lag.records <= 0 else f"{trend_mark(lag.trend).shape} {lag_words(lag)}"
 

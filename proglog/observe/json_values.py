@@ -1,7 +1,7 @@
 """The values of :mod:`proglog.wire.model` as plain JSON values, and a snapshot back from them.
 
 One form for what is copied, recorded and scripted: dataclasses are objects by field name, bytes are hex, enums their
-value. Reading is strict, since a recording may come from anywhere: :func:`snapshot_from_plain` refuses what is not a
+value. Reading is strict, since a recording may come from anywhere: :func:`snapshot_from_json` refuses what is not a
 snapshot of this version, names the field, and ignores fields that a later version added.
 """
 
@@ -19,23 +19,23 @@ from proglog.wire.model import ClusterSnapshot
 _T = TypeVar("_T")
 
 
-def to_plain(value: object) -> object:
+def to_json_value(value: object) -> object:
     """Returns ``value`` as what :mod:`json` can write: dicts, lists, strings, numbers, booleans and ``None``."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {part.name: to_plain(getattr(value, part.name)) for part in dataclasses.fields(value)}
+        return {part.name: to_json_value(getattr(value, part.name)) for part in dataclasses.fields(value)}
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, StrEnum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
+        return [to_json_value(item) for item in value]
     return value
 
 
-def snapshot_from_plain(value: object) -> ClusterSnapshot:
-    """Returns the snapshot that :func:`to_plain` wrote.
+def snapshot_from_json(value: object) -> ClusterSnapshot:
+    """Returns the snapshot that :func:`to_json_value` wrote.
 
     Raises:
         InvalidRequestError: ``value`` is no snapshot; names the field that is wrong.
