@@ -18,7 +18,7 @@ import uvloop
 
 import proglog.client
 from benchmarks import bare_stream
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ProglogError
 from proglog.server.range_reader import READ_BYTES
 from proglog.testing.processes import AgentProcess
@@ -168,7 +168,7 @@ async def lags_of(source: AgentProcess, target: AgentProcess, seconds: float) ->
 
     async def locale() -> None:
         async with proglog.client.connect(target.rpc_addr) as client:
-            async for fetched in client.consume(Place.offset(end), follow=True):
+            async for fetched in client.consume(OffsetSpec.offset(end), follow=True):
                 now = time.monotonic()
                 seen.update((value, now) for value in fetched.values()[::GROUP])
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from proglog.cli import diagnostics
-from proglog.log.verify import Progress, VerifyReport, verify_directory
+from proglog.log.verify import VerifyProgress, VerifyReport, verify_directory
 
 
 def read(directory: Path) -> VerifyReport:
@@ -17,7 +17,7 @@ def read(directory: Path) -> VerifyReport:
     done = 0
     with diagnostics.progress("verifying", total, unit="bytes") as meter:
 
-        def on_progress(progress: Progress) -> None:
+        def on_progress(progress: VerifyProgress) -> None:
             nonlocal done
             meter.advance(progress.bytes_done - done)
             done = progress.bytes_done

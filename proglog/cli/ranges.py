@@ -13,14 +13,14 @@ A single offset with nothing after it reads to the end of the log. ``:`` inside 
 """
 
 from proglog.client.cursor import Cursor
-from proglog.client.place import CLOCK, Place, parse_place
+from proglog.client.offset_spec import CLOCK, OffsetSpec, parse_offset_spec
 from proglog.errors import ConfigError, InvalidRequestError
 
 _EXAMPLES = "expected start, end, 47, +2, -3, 5:10, :end, @1h, @2026-01-02T03:04:05Z, @2h:@1h or cursor:TOKEN"
 CURSOR = "cursor:"
 
 
-def parse_start(text: str, now_ms: int) -> tuple[Place | Cursor, Place | None]:
+def parse_start(text: str, now_ms: int) -> tuple[OffsetSpec | Cursor, OffsetSpec | None]:
     """As :func:`parse_range`, with cursors.
 
     Raises:
@@ -34,7 +34,7 @@ def parse_start(text: str, now_ms: int) -> tuple[Place | Cursor, Place | None]:
         raise ConfigError(f"RANGE: {exc}") from exc
 
 
-def parse_range(text: str, now_ms: int) -> tuple[Place, Place | None]:
+def parse_range(text: str, now_ms: int) -> tuple[OffsetSpec, OffsetSpec | None]:
     """Return where to start and where to end; ``None``: where the log ends.
 
     Args:
@@ -47,7 +47,7 @@ def parse_range(text: str, now_ms: int) -> tuple[Place, Place | None]:
     first, colon, last = _split(text)
     if not first and not colon:
         raise ConfigError(f"RANGE is empty: {_EXAMPLES}")
-    start = _place(first, text, now_ms) if first else Place.after_start(0)
+    start = _place(first, text, now_ms) if first else OffsetSpec.after_start(0)
     if not colon or last in ("", "end"):
         return start, None
     end = _place(last, text, now_ms)
@@ -70,12 +70,12 @@ def _split(text: str) -> tuple[str, str, str]:
     return text, "", ""
 
 
-def _comparable(place: Place) -> int:
+def _comparable(place: OffsetSpec) -> int:
     return -place.value if place.kind.value == "before_end" else place.value
 
 
-def _place(text: str, whole: str, now_ms: int) -> Place:
+def _place(text: str, whole: str, now_ms: int) -> OffsetSpec:
     try:
-        return parse_place(text, now_ms)
+        return parse_offset_spec(text, now_ms)
     except ConfigError as exc:
         raise ConfigError(f"RANGE {whole!r}: {exc}") from None

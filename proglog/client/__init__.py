@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
     from proglog.client.cursor import Cursor
     from proglog.client.failover import Consumer
-    from proglog.client.keeper import PositionKeeper
-    from proglog.client.place import Place
+    from proglog.client.offset_spec import OffsetSpec
+    from proglog.client.position_committer import PositionCommitter
     from proglog.client.positions import NamedPosition
     from proglog.client.producer import Acknowledged, ProduceError, Producer, UnconfirmedError
     from proglog.errors import (
@@ -70,9 +70,9 @@ _EXPORTS = {
     "proglog.client.consumer": ("ConsumeStream", "FetchedBatch", "Gone"),
     "proglog.client.cursor": ("Cursor",),
     "proglog.client.failover": ("Consumer",),
-    "proglog.client.keeper": ("PositionKeeper",),
+    "proglog.client.position_committer": ("PositionCommitter",),
     "proglog.client.positions": ("NamedPosition",),
-    "proglog.client.place": ("Place",),
+    "proglog.client.offset_spec": ("OffsetSpec",),
     "proglog.client.producer": ("Acknowledged", "ProduceError", "Producer", "UnconfirmedError"),
     "proglog.errors": (
         "AccessError", "ConfigError", "DataLossError", "DeadlineError", "InvalidRequestError", "NotFoundError",
@@ -128,12 +128,57 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "ALL_ACKS", "DEFAULT_ADDR", "DEFAULT_TIMEOUT", "AccessError", "Acknowledged", "Client", "ClusterEvent",
-    "ClusterSnapshot", "ConfigError", "ConsumeStream", "Consumer", "Cursor", "DamagedRange", "DataLossError",
-    "DeadlineError", "FetchedBatch", "Gone", "InvalidRequestError", "LogStatus", "Member", "MemberStatus",
-    "NamedPosition", "NodeStatus", "NotFoundError", "Offset", "OffsetOutOfRangeError", "OriginId", "OriginStatus",
-    "OtherLogError", "OverloadedError", "PeerOrigin", "PeerState", "PeerStatus", "PermissionDeniedError", "Place",
-    "PositionGoneError", "PositionKeeper", "PreconditionError", "ProduceError", "Producer", "ProglogError", "Record",
-    "RecordTooLargeError", "Segment", "SequenceNumber", "StoredRecord", "TLSFiles", "TooFewServersError",
-    "UnauthenticatedError", "UnavailableError", "UnconfirmedError", "Verified", "connect",
+    "ALL_ACKS",
+    "DEFAULT_ADDR",
+    "DEFAULT_TIMEOUT",
+    "AccessError",
+    "Acknowledged",
+    "Client",
+    "ClusterEvent",
+    "ClusterSnapshot",
+    "ConfigError",
+    "ConsumeStream",
+    "Consumer",
+    "Cursor",
+    "DamagedRange",
+    "DataLossError",
+    "DeadlineError",
+    "FetchedBatch",
+    "Gone",
+    "InvalidRequestError",
+    "LogStatus",
+    "Member",
+    "MemberStatus",
+    "NamedPosition",
+    "NodeStatus",
+    "NotFoundError",
+    "Offset",
+    "OffsetOutOfRangeError",
+    "OffsetSpec",
+    "OriginId",
+    "OriginStatus",
+    "OtherLogError",
+    "OverloadedError",
+    "PeerOrigin",
+    "PeerState",
+    "PeerStatus",
+    "PermissionDeniedError",
+    "PositionCommitter",
+    "PositionGoneError",
+    "PreconditionError",
+    "ProduceError",
+    "Producer",
+    "ProglogError",
+    "Record",
+    "RecordTooLargeError",
+    "Segment",
+    "SequenceNumber",
+    "StoredRecord",
+    "TLSFiles",
+    "TooFewServersError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnconfirmedError",
+    "Verified",
+    "connect",
 ]  # fmt: skip

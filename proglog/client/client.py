@@ -12,7 +12,7 @@ from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_p
 from proglog.client.channel import BUSY_INTERVAL, error_of, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.client.positions import NamedPosition, named_position_of
 from proglog.client.producer import (
     DEFAULT_BATCH_BYTES,
@@ -117,8 +117,8 @@ class Client:
 
     def consume(
         self,
-        start: Place | Cursor | None = None,
-        end: Place | None = None,
+        start: OffsetSpec | Cursor | None = None,
+        end: OffsetSpec | None = None,
         *,
         follow: bool = False,
         limit: int | None = None,
@@ -146,7 +146,7 @@ class Client:
         if isinstance(start, Cursor):
             request.cursor.CopyFrom(cursor_message(start.positions))
         elif start is not None:
-            request.start.CopyFrom(batches_pb2.Place(**{start.kind.value: start.value}))
+            request.start.CopyFrom(batches_pb2.OffsetSpec(**{start.kind.value: start.value}))
             request.expected_log = start.log or self._read_from
         return ConsumeStream(
             lambda: self._batches.Consume(request),
@@ -283,5 +283,5 @@ class Client:
         return error_of(exc, self.addr, self.tls)
 
 
-def _place(place: Place | None) -> batches_pb2.Place | None:
-    return None if place is None else batches_pb2.Place(**{place.kind.value: place.value})
+def _place(place: OffsetSpec | None) -> batches_pb2.OffsetSpec | None:
+    return None if place is None else batches_pb2.OffsetSpec(**{place.kind.value: place.value})

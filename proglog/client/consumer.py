@@ -80,7 +80,7 @@ class ConsumeStream:
         self.end_offset = 0
         """One past the last offset of the range; 2^63 - 1 when there is no end."""
         self.log = b""
-        """The log that is read: what :meth:`Place.offset` takes, so that an offset is not used in another one."""
+        """The log that is read: what :meth:`OffsetSpec.offset` takes, so that an offset is not used in another one."""
         self._open_call = open_call
         self._call = open_call()
         self._responses = aiter(self._call)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from proglog.client.client import Client
 from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
 from proglog.client.cursor import Cursor
-from proglog.client.place import Place, PlaceKind
+from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
 from proglog.errors import (
     DataLossError,
     PositionGoneError,
@@ -36,8 +36,8 @@ class Consumer:
     def __init__(
         self,
         clients: Sequence[Client],
-        start: Place | Cursor | None = None,
-        end: Place | None = None,
+        start: OffsetSpec | Cursor | None = None,
+        end: OffsetSpec | None = None,
         *,
         follow: bool = False,
         limit: int | None = None,
@@ -137,8 +137,8 @@ class Consumer:
         return not isinstance(cause, _NOT_HERE) and waited < self._clients[self._at].timeout
 
 
-def _is_of_one_log(place: Place | Cursor | None) -> bool:
+def _is_of_one_log(place: OffsetSpec | Cursor | None) -> bool:
     """Whether a place means something else in another agent's log: all but its two ends and times do."""
-    if not isinstance(place, Place) or place.kind is PlaceKind.TIME_MS:
+    if not isinstance(place, OffsetSpec) or place.kind is OffsetSpecKind.TIME_MS:
         return False
-    return place.kind is PlaceKind.OFFSET or place.value != 0
+    return place.kind is OffsetSpecKind.OFFSET or place.value != 0

@@ -20,7 +20,7 @@ from pathlib import Path
 from proglog.errors import MalformedBatchError, StorageError
 from proglog.log import checkpoint
 from proglog.log.files import File, FileSystem, suppress_refusal
-from proglog.log.scan import Window
+from proglog.log.scan import ScanWindow
 from proglog.log.store import base_offsets, store_name
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, parse_header
 from proglog.record.place import MARK_BYTES, Places
@@ -134,7 +134,7 @@ def _save(files: FileSystem, directory: Path, log_id: LogId, *, bound: bool) -> 
 
 def _bind(file: File, places: Places, end_offset: Offset) -> None:
     """Write the marks of a store's batches; what is damaged stays as it is."""
-    window = Window(file, file.size())
+    window = ScanWindow(file, file.size())
     position, offset, in_a_row = 0, places.base_offset, True
     while position < window.length:
         batch = window.batch_at(position)
@@ -156,7 +156,7 @@ def _continues(batch: VerifiedBatch, position: int, offset: Offset, end_offset: 
     return offset <= header.base_offset and header.end_offset <= end_offset and header.group_at <= position
 
 
-def _claimed_bytes(window: Window, position: int) -> int:
+def _claimed_bytes(window: ScanWindow, position: int) -> int:
     """Return how far to pass over damage: payloads are any bytes, and a header that is whole says where they end."""
     data, at = window.bytes_at(position, HEADER_BYTES)
     try:

@@ -49,7 +49,7 @@ from proglog.log.model import (
     Outcome,
     SegmentInfo,
 )
-from proglog.log.named_positions import NamedPosition
+from proglog.log.named_positions import CommittedPosition
 from proglog.log.opening import Opening
 from proglog.log.problems import Problem
 from proglog.log.recovery import Recovery, RecoveryReport
@@ -225,7 +225,7 @@ class Log:
         """
         return self._refiller.missing()
 
-    def named_positions(self) -> dict[str, NamedPosition]:
+    def named_positions(self) -> dict[str, CommittedPosition]:
         """Return how far named consumers are, as far as commits have come here: at most 4,096 names."""
         with self._state.mutex:
             return self._state.derived.positions.values()

@@ -23,7 +23,7 @@ MAX_NAMES = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class NamedPosition:
+class CommittedPosition:
     """How far one named consumer is."""
 
     epoch: int
@@ -32,19 +32,19 @@ class NamedPosition:
     at_ms: int
     """When it was committed last, milliseconds since 1970."""
 
-    def join(self, other: "NamedPosition") -> "NamedPosition":
+    def join(self, other: "CommittedPosition") -> "CommittedPosition":
         """Return the later of two, origin by origin."""
         if self.epoch != other.epoch:
             return max(self, other, key=lambda each: each.epoch)
         vector = dict(self.vector)
         for origin, following in other.vector.items():
             vector[origin] = max(following, vector.get(origin, following))
-        return NamedPosition(self.epoch, _bounded(vector), max(self.at_ms, other.at_ms))
+        return CommittedPosition(self.epoch, _bounded(vector), max(self.at_ms, other.at_ms))
 
 
 @dataclass(slots=True)
 class _Held:
-    value: NamedPosition
+    value: CommittedPosition
     rests_on: Offset
     """Base offset of a segment: the commits in it and after it alone make the value."""
 
@@ -55,7 +55,7 @@ class NamedPositions:
 
     _held: dict[str, _Held] = field(default_factory=dict)
 
-    def values(self) -> dict[str, NamedPosition]:
+    def values(self) -> dict[str, CommittedPosition]:
         """Return every named position."""
         return {name: held.value for name, held in self._held.items()}
 
@@ -64,7 +64,7 @@ class NamedPositions:
         if commit_problem(commit):
             return
         vector = {OriginId(each.origin): SequenceNumber(each.next_sequence) for each in commit.positions}
-        value = NamedPosition(commit.epoch, vector, commit.at_ms)
+        value = CommittedPosition(commit.epoch, vector, commit.at_ms)
         held = self._held.get(commit.name)
         if held is None:
             self._held[commit.name] = _Held(value, segment)
@@ -77,7 +77,7 @@ class NamedPositions:
             held.rests_on = min(held.rests_on, segment)
         held.value = joined
 
-    def resting_before(self, start: Offset) -> dict[str, NamedPosition]:
+    def resting_before(self, start: Offset) -> dict[str, CommittedPosition]:
         """Return what would be lost with the segments before ``start``."""
         return {name: held.value for name, held in self._held.items() if held.rests_on < start}
 
@@ -95,7 +95,7 @@ class NamedPositions:
         positions = cls()
         for name, epoch, at_ms, rests_on, vector in content:
             known = {OriginId(bytes.fromhex(origin)): SequenceNumber(following) for origin, following in vector}
-            positions._held[name] = _Held(NamedPosition(epoch, known, at_ms), Offset(rests_on))
+            positions._held[name] = _Held(CommittedPosition(epoch, known, at_ms), Offset(rests_on))
         return positions
 
     def _keep_within_bounds(self) -> None:

@@ -152,7 +152,7 @@ def walk_store(
         OSError: The store could not be read, for another reason than damage.
         StorageError: A later version wrote it.
     """
-    window = Window(file, min(length, file.size()))
+    window = ScanWindow(file, min(length, file.size()))
     while position < length:
         batch = _placed_at(window, places, position)
         if batch is not None and batch.header.base_offset == offset:
@@ -180,7 +180,7 @@ def _synced_until(file: File, places: Places, hole: Hole, length: int) -> int:
     return 0
 
 
-class Window:
+class ScanWindow:
     """A store through one moving buffer: each byte is read about once. Blocks that the disk does not give are zeros."""
 
     def __init__(self, file: File, length: int) -> None:
@@ -241,13 +241,13 @@ class Window:
         return b"".join(parts)
 
 
-def _placed_at(window: Window, places: Places, position: int) -> VerifiedBatch | None:
+def _placed_at(window: ScanWindow, places: Places, position: int) -> VerifiedBatch | None:
     """Return the batch at ``position`` if there is a whole one that belongs there."""
     data, at = window.bytes_at(position, MARK_BYTES)
     return window.batch_at(position) if data[at : at + MARK_BYTES] == places.mark(position) else None
 
 
-def _following(window: Window, places: Places, start: int, offset: Offset) -> Placed | None:
+def _following(window: ScanWindow, places: Places, start: int, offset: Offset) -> Placed | None:
     """Return the next whole batch from ``start`` on that belongs where it is, with ``offset`` or a later one."""
     position = window.header_from(start)
     while position is not None:
@@ -258,7 +258,7 @@ def _following(window: Window, places: Places, start: int, offset: Offset) -> Pl
     return None
 
 
-def _refuse_later_version(window: Window, places: Places, position: int) -> None:
+def _refuse_later_version(window: ScanWindow, places: Places, position: int) -> None:
     """Raise ``StorageError`` if what stands at ``position`` is of a version that is not known here."""
     data, at = window.bytes_at(position, HEADER_BYTES)
     unknown = unknown_format(data, at)

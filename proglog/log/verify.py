@@ -45,7 +45,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class VerifyProgress:
     """How far a verification is."""
 
     bytes_done: int
@@ -76,7 +76,7 @@ def verify_directory(
     directory: Path,
     *,
     files: FileSystem | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[VerifyProgress], None] | None = None,
 ) -> VerifyReport:
     """Read the data directory of a stopped agent from end to end.
 
@@ -93,7 +93,7 @@ def verify_directory(
 
 
 class _Verification:
-    def __init__(self, directory: Path, files: FileSystem, on_progress: Callable[[Progress], None]) -> None:
+    def __init__(self, directory: Path, files: FileSystem, on_progress: Callable[[VerifyProgress], None]) -> None:
         self._directory = directory
         self._files = files
         self._on_progress = on_progress
@@ -130,12 +130,12 @@ class _Verification:
         done = 0
         ends: list[Offset] = []
         for number, (base_offset, size) in enumerate(zip(bases, sizes, strict=True)):
-            self._on_progress(Progress(bytes_done=done, bytes_total=sum(sizes), file=store_name(base_offset)))
+            self._on_progress(VerifyProgress(bytes_done=done, bytes_total=sum(sizes), file=store_name(base_offset)))
             last = number == len(bases) - 1
             durable = self._durable(base_offset, size, None if last else bases[number + 1], mark)
             ends.append(self._check_segment(base_offset, size, durable))
             done += size
-        self._on_progress(Progress(bytes_done=done, bytes_total=sum(sizes), file=""))
+        self._on_progress(VerifyProgress(bytes_done=done, bytes_total=sum(sizes), file=""))
         for end, (base_offset, following) in zip(ends, pairwise(bases), strict=False):
             self._check_gap(base_offset, end, following)
         report.segment_count, report.stored_bytes = len(bases), done

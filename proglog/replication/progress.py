@@ -30,7 +30,6 @@ class Progress:
 class RefusalKind(Enum):
     """Why a source cannot go on with an origin; the names are the wire's."""
 
-    UNKNOWN_ORIGIN = "it has nothing of this origin"
     BELOW_FLOOR = "retention removed that"
     FORKED = "its history is another"
     DAMAGED = "that is damaged there"

@@ -213,7 +213,7 @@ def _producers_batch(data: bytes) -> VerifiedBatch:
     return batch
 
 
-def _resolve(log: Log, place: batches_pb2.Place) -> Offset:
+def _resolve(log: Log, place: batches_pb2.OffsetSpec) -> Offset:
     start, end = log.start_offset, log.end_offset
     match place.WhichOneof("at"):
         case "after_start":

@@ -9,7 +9,7 @@ from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
 from proglog.log.log import Log
-from proglog.log.named_positions import NamedPosition
+from proglog.log.named_positions import CommittedPosition
 from proglog.record import control
 from proglog.record.batch import BatchHeader, verify
 from proglog.record.scan import headers
@@ -81,7 +81,7 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
         )
 
 
-def records_behind(log: Log, held: NamedPosition) -> int:
+def records_behind(log: Log, held: CommittedPosition) -> int:
     """Return how many records of this log a position has not had; far from the end, at most that many."""
     sequences = sum(
         max(0, state.next_sequence - max(held.vector.get(origin, FIRST_SEQUENCE), state.floor_sequence))
@@ -90,7 +90,7 @@ def records_behind(log: Log, held: NamedPosition) -> int:
     return sequences if sequences > COUNTED_SEQUENCES else min(sequences, _counted(log, held, sequences))
 
 
-def _counted(log: Log, held: NamedPosition, at_most: int) -> int:
+def _counted(log: Log, held: CommittedPosition, at_most: int) -> int:
     """Count records, which the log's own batches are not."""
     records = 0
     try:
@@ -107,7 +107,7 @@ def _counted(log: Log, held: NamedPosition, at_most: int) -> int:
     return at_most
 
 
-def _records_after(header: BatchHeader, held: NamedPosition) -> int:
+def _records_after(header: BatchHeader, held: CommittedPosition) -> int:
     if header.is_control:
         return 0
     return header.next_sequence - max(header.base_sequence, held.vector.get(header.origin, FIRST_SEQUENCE))

@@ -35,7 +35,7 @@ from proglog.wire.replication import (
 
 POSITIONS_INTERVAL = 0.2
 """Seconds between two reports of positions; one that comes after a quiet time goes at once."""
-COMPANY = 0.004
+COALESCE_SECONDS = 0.004
 """Seconds after a small message before the next one, if nobody waits for copies: a message a record, and a sync of it at
 each follower, is what followers cost a producer on the same machine. The first after a quiet time goes at once."""
 SMALL_BYTES = 16 * 1024
@@ -136,11 +136,11 @@ class _Session:
         self.said.clear()
         data = b""
         if not self.feed.at_end:
-            await self._keep_company()
+            await self._coalesce()
             data = await self._read()
             if data:
                 small = len(data) < SMALL_BYTES and self.feed.at_end  # not the rest of a stretch
-                self._small_until = time.monotonic() + COMPANY if small else 0.0
+                self._small_until = time.monotonic() + COALESCE_SECONDS if small else 0.0
         may_tell = time.monotonic() >= self._told_at + POSITIONS_INTERVAL
         positions = self.positions() if may_tell else []
         events = [event_message(event) for event in self.feed.events()]
@@ -157,7 +157,7 @@ class _Session:
             self._told_at = time.monotonic()
         return changed
 
-    async def _keep_company(self) -> None:
+    async def _coalesce(self) -> None:
         """Let a moment pass since the last small message, unless somebody waits for copies."""
         moment = self._small_until - time.monotonic()
         if moment <= 0 or self._followers.hurried.is_set():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from proglog.addr import split_addr
 from proglog.client import DEFAULT_TIMEOUT, connect
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import NotFoundError
 from proglog.observe.recording import load
 from proglog.record.record import StoredRecord
@@ -67,7 +67,7 @@ class Source(Protocol):
         """
         ...
 
-    def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
+    def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """Yields the records from ``start`` on, then those that are appended, in portions, each with the place after it.
 
         That place is one of the log that was read: of another one it is refused.
@@ -77,7 +77,7 @@ class Source(Protocol):
         """
         ...
 
-    def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple["BatchHeader", Place]]:
+    def batches(self, start: OffsetSpec, end: OffsetSpec | None) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
         """Yields what the headers of the batches in a range say; without an end, of those that are appended, too.
 
         Each with the place after it, as :meth:`records`.
@@ -153,21 +153,23 @@ class LiveSource:
         async with self._dial(speaker) as client:
             await client.force_leave(name)
 
-    async def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
+    async def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """Yields a portion for each batch, from the agent that is watched now."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             stream = client.consume(start, follow=True)
             async for fetched in stream:
-                yield tuple(fetched.records()), Place.offset(fetched.end_offset, stream.log)
+                yield tuple(fetched.records()), OffsetSpec.offset(fetched.end_offset, stream.log)
 
-    async def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple["BatchHeader", Place]]:
+    async def batches(
+        self, start: OffsetSpec, end: OffsetSpec | None
+    ) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
         """Yields headers as batches arrive; the agent sends on as far as they are taken."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             stream = client.consume(start, end, follow=end is None, max_bytes=_PAGE_BYTES)
             async for fetched in stream:
-                yield fetched.batch.header, Place.offset(fetched.batch.header.end_offset, stream.log)
+                yield fetched.batch.header, OffsetSpec.offset(fetched.batch.header.end_offset, stream.log)
 
     async def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
         """Yields what the agent says that is watched now."""
@@ -205,11 +207,11 @@ class RecordedSource:
         """Yields everything at once."""
         yield Loaded(self._frames)
 
-    def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
+    def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
 
-    def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple["BatchHeader", Place]]:
+    def batches(self, start: OffsetSpec, end: OffsetSpec | None) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
         """Raises: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no batches; asked for {start.value} to {end.value if end else 'now'}")
 

@@ -13,7 +13,7 @@ from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.client import Client
 from proglog.client.cursor import Cursor
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
 from proglog.log.log import Log
 from proglog.security.devcerts import DevCerts
@@ -58,7 +58,7 @@ def client_of(agent: Agent, tls: TLSFiles) -> Client:
 
 async def values_of(agent: Agent, tls: TLSFiles) -> list[bytes]:
     async with client_of(agent, tls) as client:
-        stream = client.consume(Place.after_start(0))
+        stream = client.consume(OffsetSpec.after_start(0))
         return [value async for fetched in stream for value in fetched.values()]
 
 

@@ -12,7 +12,7 @@ import proglog.client
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.client import Client
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.client.producer import Acknowledged, ProduceError
 from proglog.errors import (
     ConfigError,
@@ -47,7 +47,7 @@ async def served(data_dir: Path, certs: DevCerts | None = None) -> AsyncGenerato
     log.close()
 
 
-async def read(client: Client, start: Place | None = None, end: Place | None = None) -> list[bytes]:
+async def read(client: Client, start: OffsetSpec | None = None, end: OffsetSpec | None = None) -> list[bytes]:
     return [value async for fetched in client.consume(start, end) for value in fetched.values()]
 
 
@@ -89,26 +89,26 @@ async def test_ranges_are_half_open_and_resolved_by_the_server(tmp_path: Path) -
             await producer.send_values(numbered(100))
         values = numbered(100)
 
-        assert await read(client, Place.offset(5), Place.offset(10)) == values[5:10]
-        assert await read(client, Place.after_start(98)) == values[98:]
-        assert await read(client, Place.before_end(3)) == values[97:]
-        assert await read(client, Place.before_end(1000)) == values
-        assert await read(client, Place.before_end(3), Place.before_end(1)) == values[97:99]
-        assert await read(client, Place.offset(100)) == []
-        assert await read(client, Place.offset(7), Place.offset(7)) == []
-        assert await read(client, Place.at_time(0)) == values
-        assert await read(client, Place.at_time(1 << 60)) == []
-        stream = client.consume(Place.before_end(3))
+        assert await read(client, OffsetSpec.offset(5), OffsetSpec.offset(10)) == values[5:10]
+        assert await read(client, OffsetSpec.after_start(98)) == values[98:]
+        assert await read(client, OffsetSpec.before_end(3)) == values[97:]
+        assert await read(client, OffsetSpec.before_end(1000)) == values
+        assert await read(client, OffsetSpec.before_end(3), OffsetSpec.before_end(1)) == values[97:99]
+        assert await read(client, OffsetSpec.offset(100)) == []
+        assert await read(client, OffsetSpec.offset(7), OffsetSpec.offset(7)) == []
+        assert await read(client, OffsetSpec.at_time(0)) == values
+        assert await read(client, OffsetSpec.at_time(1 << 60)) == []
+        stream = client.consume(OffsetSpec.before_end(3))
         assert await stream.resolved() == (97, 100)
         stream.cancel()
         with pytest.raises(OffsetOutOfRangeError) as caught:
-            await read(client, Place.offset(101))
+            await read(client, OffsetSpec.offset(101))
         assert (caught.value.offset, caught.value.start, caught.value.end) == (101, 0, 100)
 
 
 async def test_following_waits_and_then_gets_what_comes(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, _):
-        stream = aiter(client.consume(Place.before_end(0), follow=True))
+        stream = aiter(client.consume(OffsetSpec.before_end(0), follow=True))
         waiting = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0.1)
         assert not waiting.done()
@@ -297,7 +297,7 @@ async def test_cancelled_streams_leave_no_task_behind(tmp_path: Path, eventually
         await client.produce_value(b"x")
         before = len(asyncio.all_tasks())
         for _ in range(20):
-            waiting = asyncio.ensure_future(anext(aiter(client.consume(Place.before_end(0), follow=True))))
+            waiting = asyncio.ensure_future(anext(aiter(client.consume(OffsetSpec.before_end(0), follow=True))))
             await asyncio.sleep(0.01)
             waiting.cancel()
             await asyncio.gather(waiting, return_exceptions=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from proglog.agent.writer import LogWriter
 from proglog.client import connect
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ProglogError
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll
@@ -27,7 +27,7 @@ async def test_calls_and_streams_outlive_their_connection_but_a_withdrawn_certif
             connect(f"127.0.0.1:{port}", tls=certs.clients["root"], timeout=2) as client,
             connect(f"127.0.0.1:{port}", tls=certs.clients["root"], timeout=2) as follower,
         ):
-            following = aiter(follower.consume(Place.offset(0), follow=True))
+            following = aiter(follower.consume(OffsetSpec.offset(0), follow=True))
             for number in range(4):
                 await client.produce_value(b"%d" % number)
                 fetched = await anext(following)

@@ -15,7 +15,7 @@ from proglog.client import Client
 from proglog.client.consumer import Gone
 from proglog.client.cursor import Cursor
 from proglog.client.failover import Consumer
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import OtherLogError, PositionGoneError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
@@ -51,7 +51,7 @@ async def produce(client: Client, values: list[bytes], batch_bytes: int = 200) -
 
 
 async def take(
-    client: Client, start: Place | Cursor | None, limit: int | None, end: Place | None = None
+    client: Client, start: OffsetSpec | Cursor | None, limit: int | None, end: OffsetSpec | None = None
 ) -> tuple[list[bytes], Cursor]:
     stream = client.consume(start, end, limit=limit)
     values = [value async for fetched in stream for value in fetched.values()]
@@ -63,7 +63,7 @@ async def test_a_log_read_in_steps_by_cursor_is_read_once(tmp_path: Path, step: 
     async with served(tmp_path) as (client, _):
         await produce(client, numbered(100))
         found: list[bytes] = []
-        place: Place | Cursor | None = None
+        place: OffsetSpec | Cursor | None = None
         while True:
             values, place = await take(client, place, step)
             found += values
@@ -77,10 +77,10 @@ async def test_every_range_ends_in_a_cursor_that_goes_on_there(tmp_path: Path) -
     async with served(tmp_path) as (client, _):
         await produce(client, numbered(100))
         ranges = [
-            (Place.offset(7), Place.offset(7), 7),
-            (Place.offset(5), Place.offset(10), 10),
-            (Place.before_end(3), Place.before_end(1), 99),
-            (Place.before_end(0), None, 100),
+            (OffsetSpec.offset(7), OffsetSpec.offset(7), 7),
+            (OffsetSpec.offset(5), OffsetSpec.offset(10), 10),
+            (OffsetSpec.before_end(3), OffsetSpec.before_end(1), 99),
+            (OffsetSpec.before_end(0), None, 100),
             (None, None, 100),
         ]
         for start, end, after in ranges:
@@ -94,7 +94,7 @@ async def test_a_limit_is_kept_within_a_batch_and_nothing_of_none_is_read(tmp_pa
         await produce(client, numbered(100), batch_bytes=10_000)
 
         assert (await take(client, None, 3))[0] == numbered(3)
-        assert (await take(client, Place.offset(98), 30))[0] == numbered(2, 98)
+        assert (await take(client, OffsetSpec.offset(98), 30))[0] == numbered(2, 98)
         assert (await take(client, None, 0))[0] == []
 
 
@@ -146,7 +146,7 @@ async def test_what_is_gone_at_one_node_is_read_at_another(tmp_path: Path) -> No
 
 
 async def test_a_start_and_a_cursor_together_are_refused(tmp_path: Path) -> None:
-    request = batches_pb2.ConsumeBatchesRequest(start=batches_pb2.Place(offset=0), cursor=batches_pb2.Cursor())
+    request = batches_pb2.ConsumeBatchesRequest(start=batches_pb2.OffsetSpec(offset=0), cursor=batches_pb2.Cursor())
     async with served(tmp_path) as (client, _), grpc.aio.insecure_channel(client.addr) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="not both") as caught:
             await anext(aiter(batches_pb2_grpc.BatchesStub(channel).Consume(request)))
@@ -163,16 +163,16 @@ async def test_an_offset_is_refused_by_another_log_at_the_same_address(
             await produce(client, numbered(10))
             _, cursor = await take(client, None, 5)
         async with served(tmp_path / "a", port):
-            assert (await _patiently(client, Place.offset(5)))[0] == numbered(5, 5)
+            assert (await _patiently(client, OffsetSpec.offset(5)))[0] == numbered(5, 5)
         async with served(tmp_path / "b", port) as (direct, _):
             await produce(direct, numbered(10, 500))
 
             with pytest.raises(OtherLogError, match="cursor"):
-                await _patiently(client, Place.offset(5))
+                await _patiently(client, OffsetSpec.offset(5))
             assert (await take(client, cursor, None))[0] == numbered(10, 500)  # of an origin that it did not know
 
 
-async def _patiently(client: Client, place: Place) -> tuple[list[bytes], Cursor]:
+async def _patiently(client: Client, place: OffsetSpec) -> tuple[list[bytes], Cursor]:
     """Read although the connection to the server before may still be noticed as broken."""
     for _ in range(50):
         try:
@@ -189,8 +189,8 @@ async def test_an_offset_stays_good_when_the_log_goes_on_under_a_new_origin(tmp_
         await writer.begin_origin("a peer knows more")
         await produce(client, numbered(10, 10))
 
-        assert (await take(client, Place.offset(5), None))[0] == numbered(15, 5)
-        assert (await take(client, Place.offset(15), None))[0] == numbered(5, 15)
+        assert (await take(client, OffsetSpec.offset(5), None))[0] == numbered(15, 5)
+        assert (await take(client, OffsetSpec.offset(15), None))[0] == numbered(5, 15)
 
 
 @pytest.fixture

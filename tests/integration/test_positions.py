@@ -15,7 +15,7 @@ import pytest
 import proglog.client
 from proglog.client import Client
 from proglog.client.cursor import Cursor
-from proglog.client.keeper import PositionKeeper
+from proglog.client.position_committer import PositionCommitter
 from proglog.errors import InvalidRequestError, PreconditionError, ProglogError, UnavailableError
 from proglog.testing.processes import AgentProcess
 from proglog.types import OriginId, SequenceNumber
@@ -153,14 +153,14 @@ async def test_a_killed_run_repeats_at_most_what_came_after_its_last_commit(
     assert await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "live") == named("y", 5)
 
 
-async def test_an_idle_keeper_commits_nothing(agent: AgentProcess) -> None:
+async def test_an_idle_committer_commits_nothing(agent: AgentProcess) -> None:
     await produce(agent.rpc_addr, named("x", 3))
     async with proglog.client.connect(agent.rpc_addr) as client:
         stream = client.consume()
         async for _ in stream:
             pass
-        async with PositionKeeper([client], "idle", interval=0.05) as keeper:
-            keeper.dealt_with(stream.cursor)
+        async with PositionCommitter([client], "idle", interval=0.05) as committer:
+            committer.dealt_with(stream.cursor)
             await asyncio.sleep(0.5)
             sequences = [each.next_sequence for each in (await client.status()).origins]
 
@@ -210,7 +210,7 @@ async def test_a_position_survives_a_crash_of_its_node(agent: AgentProcess) -> N
 async def test_nobody_to_ask_for_a_position_is_said(free_port: Callable[[], int]) -> None:
     async with proglog.client.connect(f"127.0.0.1:{free_port()}", timeout=1) as client:
         with pytest.raises(UnavailableError):
-            async with PositionKeeper([client], "n"):
+            async with PositionCommitter([client], "n"):
                 pass
 
 

@@ -14,7 +14,7 @@ import pytest
 from textual import _wait
 from textual.pilot import Pilot
 
-from proglog.client.place import Place, PlaceKind
+from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
 from proglog.errors import DataLossError, ProglogError
 from proglog.observe.spans import Locale
 from proglog.record.batch import BatchHeader, encode, parse_header
@@ -205,7 +205,7 @@ class Script:
         for event in ():
             yield event
 
-    async def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], Place]]:
+    async def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """What the test put there, then what it adds."""
         offset = self._offset(start)
         while True:
@@ -214,18 +214,18 @@ class Script:
                     raise DataLossError(*self.damaged)
                 portion = self.log[offset : offset + self.batch]
                 offset += self.batch
-                yield portion, Place.offset(offset)
+                yield portion, OffsetSpec.offset(offset)
             self.grown.clear()
             await self.grown.wait()
 
-    async def batches(self, start: Place, end: Place | None) -> AsyncIterator[tuple[BatchHeader, Place]]:
+    async def batches(self, start: OffsetSpec, end: OffsetSpec | None) -> AsyncIterator[tuple[BatchHeader, OffsetSpec]]:
         """Batches of ten records up to the end of the range; without one, for ever."""
         last = end.value if end else 2**63
         for offset in range(start.value, last, 10):
             if self.damaged and self.damaged[0] <= offset < self.damaged[1]:
                 raise DataLossError(*self.damaged)
             header = batch_header(offset, min(10, last - offset))
-            yield header, Place.offset(header.end_offset)
+            yield header, OffsetSpec.offset(header.end_offset)
 
     async def verify(self, base_offset: int) -> AsyncIterator[Verified]:
         """What the test told of verifying, as it tells it."""
@@ -238,11 +238,11 @@ class Script:
             if told.finished:
                 return
 
-    def _offset(self, place: Place) -> int:
+    def _offset(self, place: OffsetSpec) -> int:
         match place.kind:
-            case PlaceKind.BEFORE_END:
+            case OffsetSpecKind.BEFORE_END:
                 return max(len(self.log) - place.value, 0)
-            case PlaceKind.TIME_MS:
+            case OffsetSpecKind.TIME_MS:
                 return next((r.offset for r in self.log if r.timestamp_ms >= place.value), len(self.log))
             case _:
                 return place.value

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ConfigError, NotFoundError, StorageError
 from proglog.observe import recording
 from proglog.observe.frame import Frame
@@ -52,7 +52,7 @@ async def test_a_recording_plays_a_frame_a_second_and_stops_at_its_end(recorded)
 async def test_a_recording_knows_neither_records_nor_other_agents(recorded):
     source, _ = recorded
     with pytest.raises(NotFoundError, match="holds no records"):
-        source.records(Place.offset(3))
+        source.records(OffsetSpec.offset(3))
     with pytest.raises(NotFoundError, match="of one agent"):
         source.at("10.0.0.2:8400")
 

@@ -91,7 +91,7 @@ class ProduceBatchResponse(_message.Message):
 Global___ProduceBatchResponse: _TypeAlias = ProduceBatchResponse  # noqa: Y015
 
 @_typing.final
-class Place(_message.Message):
+class OffsetSpec(_message.Message):
     """A place in one node's log. Resolved by the server when the call arrives."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -123,7 +123,7 @@ class Place(_message.Message):
     _WhichOneofArgType_at: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_at) -> _WhichOneofReturnType_at | None: ...
 
-Global___Place: _TypeAlias = Place  # noqa: Y015
+Global___OffsetSpec: _TypeAlias = OffsetSpec  # noqa: Y015
 
 @_typing.final
 class ConsumeBatchesRequest(_message.Message):
@@ -145,11 +145,11 @@ class ConsumeBatchesRequest(_message.Message):
     expected_log: _builtins.bytes
     """with a start that is an offset: the log that the offset was read from; another: refused"""
     @_builtins.property
-    def start(self) -> Global___Place:
+    def start(self) -> Global___OffsetSpec:
         """left out: the start of the log"""
 
     @_builtins.property
-    def end(self) -> Global___Place:
+    def end(self) -> Global___OffsetSpec:
         """left out: the end of the log as it is now, or none with follow"""
 
     @_builtins.property
@@ -159,8 +159,8 @@ class ConsumeBatchesRequest(_message.Message):
     def __init__(
         self,
         *,
-        start: Global___Place | None = ...,
-        end: Global___Place | None = ...,
+        start: Global___OffsetSpec | None = ...,
+        end: Global___OffsetSpec | None = ...,
         follow: _builtins.bool = ...,
         max_bytes: _builtins.int = ...,
         cursor: Global___Cursor | None = ...,

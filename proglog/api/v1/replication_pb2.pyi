@@ -174,8 +174,6 @@ class OriginEvent(_message.Message):
     class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OriginEvent._Kind.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         KIND_UNSPECIFIED: OriginEvent._Kind.ValueType  # 0
-        UNKNOWN_ORIGIN: OriginEvent._Kind.ValueType  # 1
-        """nothing of it here"""
         BELOW_FLOOR: OriginEvent._Kind.ValueType  # 2
         """retention removed next_sequence; sequence is the floor"""
         FORKED: OriginEvent._Kind.ValueType  # 3
@@ -185,8 +183,6 @@ class OriginEvent(_message.Message):
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: OriginEvent.Kind.ValueType  # 0
-    UNKNOWN_ORIGIN: OriginEvent.Kind.ValueType  # 1
-    """nothing of it here"""
     BELOW_FLOOR: OriginEvent.Kind.ValueType  # 2
     """retention removed next_sequence; sequence is the floor"""
     FORKED: OriginEvent.Kind.ValueType  # 3

@@ -155,12 +155,12 @@ async def _copied(addr: str, tls: Any, end_offset: int, records: int, started: f
 
 
 async def _consume(client: "Client", start: int, records: int, value_bytes: int) -> Figure:
-    from proglog.client.place import Place
+    from proglog.client.offset_spec import OffsetSpec
 
     count = 0
     with diagnostics.progress("consuming", records) as meter:
         started = time.perf_counter()
-        async for fetched in client.consume(Place.offset(start), Place.offset(start + records)):
+        async for fetched in client.consume(OffsetSpec.offset(start), OffsetSpec.offset(start + records)):
             taken = len(fetched.values())
             count += taken
             meter.advance(taken)

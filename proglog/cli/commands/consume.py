@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from proglog.client import Client
     from proglog.client.consumer import Gone
     from proglog.client.failover import Consumer
-    from proglog.client.keeper import PositionKeeper
+    from proglog.client.position_committer import PositionCommitter
 
 FLUSH_BYTES = 256 * 1024
 
@@ -78,18 +78,18 @@ def main(
 
     async def read(clients: "list[Client]") -> None:
         from proglog.client.failover import Consumer
-        from proglog.client.keeper import PositionKeeper
+        from proglog.client.position_committer import PositionCommitter
 
         async with AsyncExitStack() as stack:
-            keeper = None
+            committer = None
             if as_ is not None:
-                keeper = PositionKeeper(
+                committer = PositionCommitter(
                     clients, as_, reset=reset, interval=commit_interval, on_problem=_say_not_committed
                 )
-                await stack.enter_async_context(keeper)
+                await stack.enter_async_context(committer)
             consumer = Consumer(
                 clients,
-                keeper.cursor if keeper and keeper.cursor else start,
+                committer.cursor if committer and committer.cursor else start,
                 end,
                 follow=follow,
                 limit=limit,
@@ -98,7 +98,7 @@ def main(
                 on_move=_say_moved,
             )
             try:
-                await writer.write_all(consumer, keeper)
+                await writer.write_all(consumer, committer)
             finally:
                 if print_cursor and writer.written is not None:
                     diagnostics.note(f"{CURSOR}{writer.written}")
@@ -126,23 +126,23 @@ class _Writer:
         self._pending: list[bytes] = []
         self._size = 0
 
-    async def write_all(self, consumer: "Consumer", keeper: "PositionKeeper | None") -> None:
+    async def write_all(self, consumer: "Consumer", committer: "PositionCommitter | None") -> None:
         async for fetched in consumer:
             data, _ = self._render(fetched, None)
             self._pending.append(data)
             self._size += len(data)
             if self._eager or self._size >= FLUSH_BYTES:
-                self._flush(consumer, keeper)
-        self._flush(consumer, keeper)
+                self._flush(consumer, committer)
+        self._flush(consumer, committer)
 
-    def _flush(self, consumer: "Consumer", keeper: "PositionKeeper | None") -> None:
+    def _flush(self, consumer: "Consumer", committer: "PositionCommitter | None") -> None:
         pending, self._pending, self._size = self._pending, [], 0
         output.raw(b"".join(pending))
-        if self._eager or keeper is not None:
+        if self._eager or committer is not None:
             output.flush_raw()
         self.written = consumer.cursor
-        if keeper is not None:
-            keeper.dealt_with(consumer.cursor)
+        if committer is not None:
+            committer.dealt_with(consumer.cursor)
 
 
 def _say_gone(gone: "Gone") -> None:

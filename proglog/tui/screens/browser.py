@@ -2,7 +2,7 @@
 
 ::
 
-    Place --> source --> portions --> Window --> WindowTable
+    OffsetSpec --> source --> portions --> Window --> WindowTable
                             ^                       | the cursor comes near the last row read
                             '------- room ----------'
 
@@ -20,7 +20,7 @@ from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import Footer, Input
 
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import DataLossError, OffsetOutOfRangeError, OtherLogError, ProglogError, UnavailableError
 from proglog.observe.columns import AnyRow, FixedRow
 from proglog.observe.safe_text import safe_text
@@ -100,11 +100,11 @@ class Browser(DashScreen[None]):
         super().on_mount()
         self._table.focus()
 
-    def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
+    def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[Sized], OffsetSpec]]:
         """Yields rows from ``place`` on, and the place after them."""
         raise NotImplementedError
 
-    def _open(self, start: Place, *, tail: bool = False, cursor: int = -1) -> None:
+    def _open(self, start: OffsetSpec, *, tail: bool = False, cursor: int = -1) -> None:
         """Drops what is shown and reads from ``start``.
 
         Args:
@@ -123,7 +123,7 @@ class Browser(DashScreen[None]):
         self.render_state(self.dash.state)
 
     @work(exclusive=True, group="browser")
-    async def _read(self, start: Place) -> None:
+    async def _read(self, start: OffsetSpec) -> None:
         place = start
         while True:
             try:
@@ -132,13 +132,13 @@ class Browser(DashScreen[None]):
                     self._take(rows, following.value)
                     await self._wait_for_room()
             except DataLossError as damage:
-                place = Place.offset(damage.end)
+                place = OffsetSpec.offset(damage.end)
                 self._take([(self.damaged_row(damage.start, damage.end), 0)], damage.end)
             except OffsetOutOfRangeError as error:
                 self._say(str(error))
                 if error.offset >= error.start:
                     return
-                place = Place.offset(error.start)  # retention was faster
+                place = OffsetSpec.offset(error.start)  # retention was faster
             except (UnavailableError, OtherLogError) as error:
                 self._say(str(error))
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -9,7 +9,7 @@ from textual.containers import Container
 from textual.events import DescendantFocus
 from textual.widgets import Footer, Input
 
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.observe.json_values import to_json_value
 from proglog.observe.safe_text import safe_text
 from proglog.tui import plots
@@ -221,7 +221,7 @@ class MainScreen(DashScreen[None]):
 
     def action_tail(self) -> None:
         """Follow the end of the log."""
-        self.app.push_screen(RecordsScreen(Place.before_end(TAIL)))
+        self.app.push_screen(RecordsScreen(OffsetSpec.before_end(TAIL)))
 
     def action_watch(self) -> None:
         """Watch the cluster from the member under the cursor."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
-from proglog.client.place import DAY_MS, HOUR_MS, MINUTE_MS, Place, PlaceKind, parse_place
+from proglog.client.offset_spec import DAY_MS, HOUR_MS, MINUTE_MS, OffsetSpec, OffsetSpecKind, parse_offset_spec
 from proglog.errors import ConfigError
 from proglog.observe.columns import FixedRow, Row
 from proglog.observe.words import count_words
@@ -61,7 +61,7 @@ class RecordsScreen(Browser):
         *_jump("(", ")", "Day", DAY_MS),
     ]
 
-    def __init__(self, start: Place, trail: Sequence[str] = ("Records",), *, cursor: int = -1) -> None:
+    def __init__(self, start: OffsetSpec, trail: Sequence[str] = ("Records",), *, cursor: int = -1) -> None:
         """Prepares a browser.
 
         Args:
@@ -88,21 +88,21 @@ class RecordsScreen(Browser):
         """What the help explains."""
         return "records"
 
-    def _go(self, start: Place, *, cursor: int = -1) -> None:
+    def _go(self, start: OffsetSpec, *, cursor: int = -1) -> None:
         self._end_seen = self._log_end
-        self._open(start, tail=start == Place.before_end(TAIL), cursor=cursor)
+        self._open(start, tail=start == OffsetSpec.before_end(TAIL), cursor=cursor)
 
     @property
     def _log_end(self) -> int:
         latest = self.dash.state.latest
         return latest.log.end_offset if latest else 0
 
-    async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
+    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[Sized], OffsetSpec]]:
         """Yields a page at a time: a batch alone may hold more records than are kept."""
         async for portion, following in self.dash.source.records(place):
             for start in range(0, len(portion), _PAGE):
                 page = portion[start : start + _PAGE]
-                after = Place.offset(page[-1].offset + 1, following.log)
+                after = OffsetSpec.offset(page[-1].offset + 1, following.log)
                 yield [(self._row(record), len(record.value)) for record in page], after
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
@@ -133,9 +133,9 @@ class RecordsScreen(Browser):
         """Another node is watched: its offsets are its own, so that only the end, or a time, is the same place."""
         record = self._record
         if self._tailing or record is None:
-            self._go(Place.before_end(TAIL))
+            self._go(OffsetSpec.before_end(TAIL))
         else:
-            self._go(Place.at_time(record.timestamp_ms))
+            self._go(OffsetSpec.at_time(record.timestamp_ms))
         self.dash.tell(f"these are the records of {self._reads}, with its offsets", severity="warning")
 
     @property
@@ -170,7 +170,7 @@ class RecordsScreen(Browser):
         latest = self.dash.state.latest
         start = latest.log.start_offset if latest else 0
         if first is not None and first.offset > start:
-            self._go(Place.offset(max(first.offset - TAIL, start)), cursor=first.offset - 1)
+            self._go(OffsetSpec.offset(max(first.offset - TAIL, start)), cursor=first.offset - 1)
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
         """Shows everything about a record."""
@@ -218,7 +218,7 @@ class RecordsScreen(Browser):
         if self._tailing:
             self._release()
         else:
-            self._go(Place.before_end(TAIL))
+            self._go(OffsetSpec.before_end(TAIL))
 
     def on_pill_clicked(self) -> None:
         """Goes to what is new."""
@@ -247,7 +247,7 @@ class RecordsScreen(Browser):
         """Goes so many milliseconds forward or back from the record under the cursor."""
         record = self._record
         if record is not None:
-            self._go_to(Place.at_time(max(record.timestamp_ms + ms, 0)))
+            self._go_to(OffsetSpec.at_time(max(record.timestamp_ms + ms, 0)))
 
     def asks(self, what: str) -> str:
         """Returns what the empty box says."""
@@ -256,17 +256,17 @@ class RecordsScreen(Browser):
     def answered(self, text: str) -> None:
         """Goes to a place."""
         try:
-            place = parse_place(text.replace(",", ""), round(self.dash.clock() * 1000), self.locale.timezone)
+            place = parse_offset_spec(text.replace(",", ""), round(self.dash.clock() * 1000), self.locale.timezone)
         except ConfigError as error:
             self.dash.tell(str(error), severity="warning")
         else:
             self._go_to(place)
 
-    def _go_to(self, place: Place) -> None:
+    def _go_to(self, place: OffsetSpec) -> None:
         latest = self.dash.state.latest
         newest = max((segment.max_timestamp_ms for segment in latest.segments), default=0) if latest else 0
-        if place == Place.before_end(0) or (place.kind is PlaceKind.TIME_MS and place.value > newest > 0):
-            if place.kind is PlaceKind.TIME_MS:
+        if place == OffsetSpec.before_end(0) or (place.kind is OffsetSpecKind.TIME_MS and place.value > newest > 0):
+            if place.kind is OffsetSpecKind.TIME_MS:
                 self.dash.tell(f"the log ends at {self.locale.clock(newest / 1000)}")
-            place = Place.before_end(TAIL)
+            place = OffsetSpec.before_end(TAIL)
         self._go(place)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.observe.columns import FixedRow
 from proglog.record.batch import BatchHeader
 from proglog.tui.panels.segments import batches, verification_view
@@ -58,19 +58,19 @@ class SegmentScreen(Browser):
     def on_mount(self) -> None:
         """Starts to read."""
         super().on_mount()
-        self._open(Place.offset(self._segment_id.base_offset))
+        self._open(OffsetSpec.offset(self._segment_id.base_offset))
 
     @property
     def topic(self) -> str:
         """What the help explains."""
         return "batches"
 
-    async def portions(self, place: Place) -> AsyncIterator[tuple[list[Sized], Place]]:
+    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[Sized], OffsetSpec]]:
         """Yields a portion for each batch; of a segment that grows, for those that come, too."""
         segment = await self._segment()
         if segment is None or (place.value >= segment.end_offset and not segment.active):
             return
-        end = None if segment.active else Place.offset(segment.end_offset)
+        end = None if segment.active else OffsetSpec.offset(segment.end_offset)
         async for header, following in self.dash.source.batches(place, end):
             if end is None and not await self._goes_to(header.end_offset):
                 return
@@ -124,4 +124,4 @@ class SegmentScreen(Browser):
         header = event.row.source
         if isinstance(header, BatchHeader):
             trail = (*self._trail, f"batch {header.base_offset:,}")
-            self.app.push_screen(RecordsScreen(Place.offset(header.base_offset), trail))
+            self.app.push_screen(RecordsScreen(OffsetSpec.offset(header.base_offset), trail))

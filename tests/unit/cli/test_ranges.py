@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from proglog.cli.ranges import parse_range, parse_start
 from proglog.client.cursor import Cursor
-from proglog.client.place import Place
+from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ConfigError
 from proglog.types import OriginId, SequenceNumber
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
-START, END = Place.after_start(0), Place.before_end(0)
+START, END = OffsetSpec.after_start(0), OffsetSpec.before_end(0)
 
 
 @pytest.mark.parametrize(
@@ -20,33 +20,33 @@ START, END = Place.after_start(0), Place.before_end(0)
     [
         ("start", START, None),
         ("end", END, None),
-        ("47", Place.offset(47), None),
-        ("+2", Place.after_start(2), None),
-        ("-3", Place.before_end(3), None),
-        ("5:10", Place.offset(5), Place.offset(10)),
-        ("5:", Place.offset(5), None),
+        ("47", OffsetSpec.offset(47), None),
+        ("+2", OffsetSpec.after_start(2), None),
+        ("-3", OffsetSpec.before_end(3), None),
+        ("5:10", OffsetSpec.offset(5), OffsetSpec.offset(10)),
+        ("5:", OffsetSpec.offset(5), None),
         (":end", START, None),
-        (":10", START, Place.offset(10)),
-        ("5:5", Place.offset(5), Place.offset(5)),
-        ("-5:-2", Place.before_end(5), Place.before_end(2)),
-        ("@1h", Place.at_time(NOW - HOUR), None),
-        ("@90s", Place.at_time(NOW - 90_000), None),
-        ("@2026-01-02T03:04:05Z", Place.at_time(1_767_323_045_000), None),
-        ("@1767323045", Place.at_time(1_767_323_045_000), None),
-        ("@1767323045123", Place.at_time(1_767_323_045_123), None),
-        ("@2h:@1h", Place.at_time(NOW - 2 * HOUR), Place.at_time(NOW - HOUR)),
+        (":10", START, OffsetSpec.offset(10)),
+        ("5:5", OffsetSpec.offset(5), OffsetSpec.offset(5)),
+        ("-5:-2", OffsetSpec.before_end(5), OffsetSpec.before_end(2)),
+        ("@1h", OffsetSpec.at_time(NOW - HOUR), None),
+        ("@90s", OffsetSpec.at_time(NOW - 90_000), None),
+        ("@2026-01-02T03:04:05Z", OffsetSpec.at_time(1_767_323_045_000), None),
+        ("@1767323045", OffsetSpec.at_time(1_767_323_045_000), None),
+        ("@1767323045123", OffsetSpec.at_time(1_767_323_045_123), None),
+        ("@2h:@1h", OffsetSpec.at_time(NOW - 2 * HOUR), OffsetSpec.at_time(NOW - HOUR)),
         (
             "@2026-01-02T03:04:05Z:@2026-01-02T04:00:00Z",
-            Place.at_time(1_767_323_045_000),
-            Place.at_time(1_767_326_400_000),
+            OffsetSpec.at_time(1_767_323_045_000),
+            OffsetSpec.at_time(1_767_326_400_000),
         ),
-        ("@1h:end", Place.at_time(NOW - HOUR), None),
-        ("@07:59:58", Place.at_time(NOW - 2_000), None),
-        ("@07:59:58:end", Place.at_time(NOW - 2_000), None),
-        ("@07:58:@07:59:58", Place.at_time(NOW - 120_000), Place.at_time(NOW - 2_000)),
+        ("@1h:end", OffsetSpec.at_time(NOW - HOUR), None),
+        ("@07:59:58", OffsetSpec.at_time(NOW - 2_000), None),
+        ("@07:59:58:end", OffsetSpec.at_time(NOW - 2_000), None),
+        ("@07:58:@07:59:58", OffsetSpec.at_time(NOW - 120_000), OffsetSpec.at_time(NOW - 2_000)),
     ],
 )
-def test_a_range_means_what_the_help_says(text: str, start: Place, end: Place | None) -> None:
+def test_a_range_means_what_the_help_says(text: str, start: OffsetSpec, end: OffsetSpec | None) -> None:
     assert parse_range(text, NOW) == (start, end)
 
 
@@ -64,14 +64,14 @@ def test_nothing_but_a_config_error_comes_out(text: str) -> None:
         start, _ = parse_range(text, NOW)
     except ConfigError:
         return
-    assert isinstance(start, Place)
+    assert isinstance(start, OffsetSpec)
 
 
 def test_a_cursor_is_a_place_to_start_at() -> None:
     cursor = Cursor({OriginId(b"o" * 16): SequenceNumber(7)})
 
     assert parse_start(f"cursor:{cursor}", NOW) == (cursor, None)
-    assert parse_start("5:10", NOW) == (Place.offset(5), Place.offset(10))
+    assert parse_start("5:10", NOW) == (OffsetSpec.offset(5), OffsetSpec.offset(10))
 
 
 @pytest.mark.parametrize("text", ["cursor:", "cursor:nonsense", "cursor:AQ"])

@@ -10,7 +10,7 @@ from proglog.log import named_positions as module
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, LocalAppend, Outcome
-from proglog.log.named_positions import NamedPosition, NamedPositions
+from proglog.log.named_positions import CommittedPosition, NamedPositions
 from proglog.record import batch, control
 from proglog.record.batch import verify
 from proglog.record.columns_pb2 import Control, PositionCommit
@@ -47,7 +47,7 @@ def test_a_commit_is_known_at_once_takes_no_offset_and_moves_forwards_only() -> 
     assert outcome.base_offset == outcome.end_offset
     commit(log, "nightly", 1, at_ms=7, a=8, b=2, c=1)
     assert log.named_positions() == {
-        "nightly": NamedPosition(1, {A: SequenceNumber(8), B: SequenceNumber(9), C: SequenceNumber(1)}, 7)
+        "nightly": CommittedPosition(1, {A: SequenceNumber(8), B: SequenceNumber(9), C: SequenceNumber(1)}, 7)
     }
     assert values_of(log) == []
 
@@ -237,7 +237,7 @@ def test_names_are_bounded_and_the_one_committed_longest_ago_goes(monkeypatch: p
 def test_a_joined_vector_is_bounded() -> None:
     first = {OriginId(number.to_bytes(16, "big")): SequenceNumber(1) for number in range(4096)}
     second = {OriginId((number + 5000).to_bytes(16, "big")): SequenceNumber(9) for number in range(10)}
-    joined = NamedPosition(1, first, 0).join(NamedPosition(1, second, 0))
+    joined = CommittedPosition(1, first, 0).join(CommittedPosition(1, second, 0))
     assert len(joined.vector) == 4096
     assert all(joined.vector[origin] == 9 for origin in second)
 

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from proglog.errors import NotFoundError, StorageError
-from proglog.log.verify import Progress, diagnose, verify_directory
+from proglog.log.verify import VerifyProgress, diagnose, verify_directory
 from proglog.testing.files import FaultyFiles
 from tests.unit.log.kit import DIR, SMALL, append, open_log
 
@@ -33,7 +33,7 @@ def test_a_whole_directory_has_no_findings_and_its_numbers_are_right() -> None:
 def test_it_says_how_far_it_is() -> None:
     files = FaultyFiles()
     filled(files)
-    steps: list[Progress] = []
+    steps: list[VerifyProgress] = []
     report = verify_directory(DIR, files=files, on_progress=steps.append)
     assert [step.bytes_done for step in steps] == sorted({step.bytes_done for step in steps})
     assert steps[-1].bytes_done == steps[-1].bytes_total == report.stored_bytes

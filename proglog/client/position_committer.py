@@ -2,11 +2,11 @@
 
 ::
 
-    async with PositionKeeper(clients, "nightly") as keeper:
-        consumer = Consumer(clients, keeper.cursor)         None: nothing was committed yet
+    async with PositionCommitter(clients, "nightly") as committer:
+        consumer = Consumer(clients, committer.cursor)         None: nothing was committed yet
         async for fetched in consumer:
             ...                                             deal with it, durably
-            keeper.dealt_with(consumer.cursor)
+            committer.dealt_with(consumer.cursor)
 
 What was dealt with and not committed when the consumer or its node dies is handed out again: *at least once*. A consumer
 that ends in order has committed everything: then nothing is repeated. One consumer at a time may use a name: two would
@@ -32,7 +32,7 @@ COPY_TIMEOUT = 1.0
 """Seconds that a commit waits for other nodes: beyond that it is durable on one and on its way."""
 
 
-class PositionKeeper:
+class PositionCommitter:
     """Keeps one named position. ``async with`` finds it, commits every few seconds, and at the end."""
 
     def __init__(
@@ -80,7 +80,7 @@ class PositionKeeper:
             self._epoch = found.epoch + self._reset
             self.cursor = None if self._reset else found.cursor
         self._committed = self.cursor
-        self._tasks.start(self._tick(), name="position-keeper")
+        self._tasks.start(self._tick(), name="position-committer")
         return self
 
     async def __aexit__(

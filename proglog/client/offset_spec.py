@@ -1,4 +1,4 @@
-"""A place in a log, as a client names it, and how people write one: resolved by the server when the call arrives."""
+"""An offset as clients specify it, and as people write it: the server resolves it when the call arrives."""
 
 import re
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from enum import Enum
 from proglog.errors import ConfigError
 
 
-class PlaceKind(Enum):
-    """What a place counts from."""
+class OffsetSpecKind(Enum):
+    """What the value counts from."""
 
     OFFSET = "offset"
     AFTER_START = "after_start"
@@ -18,33 +18,33 @@ class PlaceKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Made by one of its class methods."""
+class OffsetSpec:
+    """An offset, or how to find one. Made by one of the class methods."""
 
-    kind: PlaceKind
+    kind: OffsetSpecKind
     value: int
     log: bytes = b""
     """Of an offset: the log that it was read from; empty: not known."""
 
     @classmethod
-    def offset(cls, offset: int, log: bytes = b"") -> "Place":
+    def offset(cls, offset: int, log: bytes = b"") -> "OffsetSpec":
         """At this offset; of another log than ``log``, if that is given, it is refused."""
-        return cls(PlaceKind.OFFSET, offset, log)
+        return cls(OffsetSpecKind.OFFSET, offset, log)
 
     @classmethod
-    def after_start(cls, records: int) -> "Place":
+    def after_start(cls, records: int) -> "OffsetSpec":
         """So many records after the oldest kept."""
-        return cls(PlaceKind.AFTER_START, records)
+        return cls(OffsetSpecKind.AFTER_START, records)
 
     @classmethod
-    def before_end(cls, records: int) -> "Place":
+    def before_end(cls, records: int) -> "OffsetSpec":
         """So many records before the end; the start if there are fewer."""
-        return cls(PlaceKind.BEFORE_END, records)
+        return cls(OffsetSpecKind.BEFORE_END, records)
 
     @classmethod
-    def at_time(cls, time_ms: int) -> "Place":
+    def at_time(cls, time_ms: int) -> "OffsetSpec":
         """The first record with this timestamp or a later one, milliseconds since 1970."""
-        return cls(PlaceKind.TIME_MS, time_ms)
+        return cls(OffsetSpecKind.TIME_MS, time_ms)
 
 
 MAX_OFFSET = (1 << 63) - 1
@@ -55,7 +55,7 @@ CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 """A time of day."""
 
 
-def parse_place(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Place:
+def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> OffsetSpec:
     """Returns the place that ``text`` names, in the one grammar of commands and dashboard.
 
     ::
@@ -74,17 +74,17 @@ def parse_place(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Place:
         ConfigError: It is not in the grammar.
     """
     if text == "start":
-        return Place.after_start(0)
+        return OffsetSpec.after_start(0)
     if text == "end":
-        return Place.before_end(0)
+        return OffsetSpec.before_end(0)
     if text.startswith("@"):
-        return Place.at_time(_time_ms(text[1:], now_ms, zone))
+        return OffsetSpec.at_time(_time_ms(text[1:], now_ms, zone))
     sign, digits = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(digits) > MAX_OFFSET:
         raise ConfigError(
             f"{text!r:.60} is no place; expected start, end, 47, +2, -3, @1h, @14:13 or @2026-01-02T03:04Z"
         )
-    make = {"+": Place.after_start, "-": Place.before_end}.get(sign, Place.offset)
+    make = {"+": OffsetSpec.after_start, "-": OffsetSpec.before_end}.get(sign, OffsetSpec.offset)
     return make(int(digits))
 
 

@@ -1,0 +1,71 @@
+"""ARCHITECTURE.md and the code agree: its tree, its layers, and the class of each term."""
+
+import ast
+import importlib
+import re
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "ARCHITECTURE.md").read_text()
+ROWS = re.findall(r"^\| ([a-z ]+) \| .* \| (`[^|]*`) \|$", PAGE, re.MULTILINE)
+NAMED = [(term, name) for term, names in ROWS for name in re.findall(r"`([\w.]+)`", names)]
+BARE = {"Position", "Sequence", "Event", "Range", "Place", "Item", "Info", "Data", "Manager", "Util"}
+"""Names of classes that say too little beside the terms."""
+
+
+def classes() -> dict[str, list[str]]:
+    found = defaultdict(list)
+    for path in sorted((ROOT / "proglog").rglob("*.py")):
+        if not path.stem.endswith(("_pb2", "_pb2_grpc")):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ClassDef):
+                    found[node.name].append(path.relative_to(ROOT).as_posix())
+    return found
+
+
+def test_the_tree_lists_every_package_and_module() -> None:
+    tree = PAGE.split("```")[1]
+    there = {
+        path.name + ("/" if path.is_dir() else "")
+        for path in (ROOT / "proglog").iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists()) and not path.name.startswith("__")
+    }
+
+    assert set(re.findall(r"[a-z]+(?:\.py|/)(?=\s|v1)", tree.split("proglog/\n")[1])) == there
+
+
+def test_the_layers_are_those_of_the_import_contract() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(each["layers"] for each in contracts if each["name"] == "Layers")
+
+    assert " > ".join(layers) in PAGE
+
+
+@pytest.mark.parametrize(("term", "name"), NAMED)
+def test_a_term_names_something_that_exists(term: str, name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    if attribute[0].isupper():
+        assert hasattr(importlib.import_module(f"proglog.{module}"), attribute), f"{term}: {name}"
+    else:
+        importlib.import_module(f"proglog.{name}")
+
+
+def test_no_second_class_has_the_name_of_a_term() -> None:
+    assert len(NAMED) >= 25
+    found = classes()
+    names = [name.rpartition(".")[2] for _, name in NAMED]
+
+    twice = {
+        name: [path for path in found[name] if path != "proglog/wire/model.py"]
+        for name in names
+        if name[0].isupper() and name in found
+    }
+    assert {name: paths for name, paths in twice.items() if len(paths) > 1} == {}
+
+
+def test_no_class_has_a_name_that_says_too_little() -> None:
+    assert {name: paths for name, paths in classes().items() if name in BARE} == {}
