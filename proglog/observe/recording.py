@@ -19,7 +19,7 @@ import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -71,14 +71,16 @@ class Recorder:
             StorageError: The file cannot be written, or is something else.
         """
         self._path = path
-        with _storage_errors(path):
+        with _storage_errors(path), ExitStack() as undo:
             self._database = sqlite3.connect(path, check_same_thread=False)
+            undo.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.executescript(_SCHEMA)
             facts = {"format": FORMAT, "proglog": __version__, "target": target}
             self._database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
             self._database.commit()
+            undo.pop_all()
 
     def add(self, frames: Iterable[Frame]) -> None:
         """Writes frames; one of the same millisecond is replaced.
@@ -95,9 +97,8 @@ class Recorder:
 
     def close(self) -> None:
         """Folds everything into one file."""
-        with _storage_errors(self._path):
+        with _storage_errors(self._path), closing(self._database):
             self._database.execute("PRAGMA journal_mode = DELETE")
-            self._database.close()
 
     def __enter__(self) -> Self:
         return self

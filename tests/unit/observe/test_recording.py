@@ -4,6 +4,7 @@ import dataclasses
 import json
 import sqlite3
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,8 @@ def test_a_closed_recording_is_one_file(tmp_path: Path, snapshot: ClusterSnapsho
 
 def test_events_can_be_asked_for_without_unpacking(tmp_path: Path, snapshot: ClusterSnapshot):
     recording.save(tmp_path / "a.sqlite", "x", [_frame(snapshot, 1.0), _frame(snapshot, 2.0)])
-    rows = sqlite3.connect(tmp_path / "a.sqlite").execute("SELECT kind, subject FROM events").fetchall()
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as database:
+        rows = database.execute("SELECT kind, subject FROM events").fetchall()
     assert rows == [("member-join", "node-b")]
 
 
@@ -68,9 +70,18 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path):
         recording.load(tmp_path / "missing")
 
 
+def test_a_recorder_that_is_refused_lets_go_of_the_file(tmp_path: Path):
+    path = tmp_path / "text"
+    path.write_text("not a database, and long enough to be looked at by SQLite" * 20)
+    with pytest.raises(StorageError) as refused:  # holds on to everything that its traceback refers to
+        recording.Recorder(path, "x")
+    assert str(path) not in {str(each.resolve()) for each in Path("/proc/self/fd").iterdir()}
+    assert "text" in str(refused.value)
+
+
 def test_a_later_format_is_refused_by_name(tmp_path: Path, snapshot: ClusterSnapshot):
     recording.save(tmp_path / "a.sqlite", "x", [_frame(snapshot)])
-    with sqlite3.connect(tmp_path / "a.sqlite") as database:
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as database, database:
         database.execute("UPDATE meta SET value = '9' WHERE key = 'format'")
     with pytest.raises(StorageError, match="format '9'"):
         recording.load(tmp_path / "a.sqlite")
@@ -82,7 +93,7 @@ def test_a_later_format_is_refused_by_name(tmp_path: Path, snapshot: ClusterSnap
 )
 def test_a_damaged_frame_is_refused(tmp_path: Path, snapshot: ClusterSnapshot, blob: bytes):
     recording.save(tmp_path / "a.sqlite", "x", [_frame(snapshot)])
-    with sqlite3.connect(tmp_path / "a.sqlite") as database:
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as database, database:
         database.execute("UPDATE frames SET snapshot = ?", (blob,))
     with pytest.raises(InvalidRequestError):
         recording.load(tmp_path / "a.sqlite")
