@@ -17,6 +17,8 @@ from proglog.client.producer import Acknowledged
 from proglog.errors import ProglogError
 
 _PAUSE = 0.1
+_POLL = 0.02
+_ACKNOWLEDGED_WITHIN = 60.0
 _PATIENCE = 2.0
 """Seconds for a node to answer when all is over; what it answers later is of unknown outcome."""
 
@@ -81,6 +83,7 @@ class Load:
         self._acks = acks
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._acknowledged = dict.fromkeys((id(node) for node in self._nodes), 0)
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -99,6 +102,20 @@ class Load:
         if kind is None:
             for task in done:
                 task.result()
+
+    async def acknowledged(self, records: int, *, by: Iterable[Node] | None = None, seconds: float = 0.0) -> None:
+        """Wait until each of these nodes, or of all, has acknowledged ``records`` more, and ``seconds`` have passed.
+
+        Raises:
+            AssertionError: A minute more was not enough.
+        """
+        started = time.monotonic()
+        goal = {id(node): self._acknowledged[id(node)] + records for node in (self._nodes if by is None else by)}
+        while missing := [name for name, count in goal.items() if self._acknowledged[name] < count]:
+            late = time.monotonic() > started + seconds + _ACKNOWLEDGED_WITHIN
+            assert not late, f"{len(missing)} of {len(goal)} nodes have not acknowledged {records} records"
+            await asyncio.sleep(_POLL)
+        await asyncio.sleep(max(0.0, started + seconds - time.monotonic()))
 
     async def _write_to(self, node: Node) -> None:
         life = 0
@@ -119,4 +136,5 @@ class Load:
                 await producer.flush()
                 self._history.latencies.append(time.monotonic() - started)
                 self._history.acknowledge(payloads, acks.pop().base_offset)
+                self._acknowledged[id(node)] += len(payloads)
                 await asyncio.sleep(self._interval)

@@ -18,8 +18,8 @@ async def test_what_two_disks_have_survives_the_loss_of_the_one_it_was_written_t
     history = History()
     async with open_cluster("abc") as cluster:
         a = cluster["a"]
-        async with Load([a], history, acks=2, interval=0.0):
-            await asyncio.sleep(1.5)
+        async with Load([a], history, acks=2, interval=0.0) as load:
+            await load.acknowledged(1_000)
             a.agent.kill()
         shutil.rmtree(a.data_dir)
         a.log = "a, wiped"
@@ -65,11 +65,11 @@ async def test_a_consumer_of_all_nodes_misses_and_repeats_nothing_while_they_die
                 seen.extend(fetched.values())
 
         consuming = asyncio.create_task(consume())
-        async with Load(cluster, history):
+        async with Load(cluster, history) as load:
             for node in cluster:
-                await asyncio.sleep(0.7)
+                await load.acknowledged(200)
                 node.agent.kill()
-                await asyncio.sleep(0.7)
+                await load.acknowledged(200, by=[other for other in cluster if other is not node])
                 await node.start()
 
         async def has_all() -> bool:

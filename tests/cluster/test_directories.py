@@ -13,9 +13,10 @@ def origins_of(snapshot) -> dict[bytes, int]:
     return {origin.origin: origin.next_sequence for origin in snapshot.origins}
 
 
-async def write(cluster: Cluster, names: str, history: History, seconds: float = 1.0) -> None:
-    async with Load([cluster[name] for name in names], history):
-        await asyncio.sleep(seconds)
+async def write(cluster: Cluster, names: str, history: History, records: int = 300) -> None:
+    """Have each of these nodes acknowledge so many records."""
+    async with Load([cluster[name] for name in names], history) as load:
+        await load.acknowledged(records)
 
 
 async def test_a_wiped_disk_comes_back_under_its_name_with_everything_and_a_new_origin(
@@ -109,11 +110,11 @@ async def test_histories_that_parted_while_cut_off_are_told_and_never_mixed(open
     before, after = History(), History()
     async with open_cluster("abc") as cluster:
         a = cluster["a"]
-        await write(cluster, "a", before, 0.5)
+        await write(cluster, "a", before, 200)
         a.agent.kill()
         shutil.copytree(a.data_dir, a.agent.directory / "backup")
         await a.start()
-        await write(cluster, "a", before, 0.5)
+        await write(cluster, "a", before, 200)
         await cluster.converged(within=CONVERGED_WITHIN)
         lost = (await a.status()).node.origin
         a.agent.kill()
@@ -121,7 +122,7 @@ async def test_histories_that_parted_while_cut_off_are_told_and_never_mixed(open
         (a.agent.directory / "backup").rename(a.data_dir)
         cluster.partition("a", "bc")
         await a.start()
-        await write(cluster, "a", parted := History(), 1)
+        await write(cluster, "a", parted := History())
 
         cluster.switch.heal()
         await cluster.until(lambda: went_on_as_another(a, lost), within=CONVERGED_WITHIN, what="a new origin")
@@ -184,7 +185,7 @@ async def test_retention_that_outran_a_follower_leaves_an_explicit_gap(open_clus
     flags = {"segment_bytes": str(64 * 1024), "retention_bytes": str(256 * 1024)}
     async with open_cluster("ab", **flags) as cluster:
         a, b = cluster["a"], cluster["b"]
-        await write(cluster, "a", history, 0.5)
+        await write(cluster, "a", history, 200)
         await cluster.converged(within=CONVERGED_WITHIN)
         b.agent.kill()
         async with a.client() as client, client.producer(batch_bytes=16 * 1024) as producer:

@@ -15,8 +15,8 @@ async def copies(cluster: Cluster) -> tuple[int, int]:
 async def test_each_node_receives_each_record_once_and_the_log_ends_still(open_tls_cluster, long) -> None:
     history = History()
     async with open_tls_cluster("abc") as cluster:
-        async with Load(cluster, history):
-            await asyncio.sleep(30 if long else 2)
+        async with Load(cluster, history) as load:
+            await load.acknowledged(400, seconds=30 if long else 0)
         await cluster.converged(within=10)
         ends = [status.log.end_offset for status in await cluster.statuses()]
 

@@ -14,8 +14,8 @@ async def test_nodes_that_are_all_killed_at_once_again_and_again_lose_nothing(
     async with open_cluster("abc") as cluster:
         origins = len((await cluster["a"].status()).origins)
         for _ in range(100 if long else 3):
-            async with Load(cluster, history):
-                await asyncio.sleep(0.7)
+            async with Load(cluster, history) as load:
+                await load.acknowledged(200)
                 for node in cluster:
                     node.agent.kill()
             await cluster.start()
