@@ -47,22 +47,25 @@ async def streaming(agent: AgentProcess, peers: int) -> bool:
         return sum(peer.state is PeerState.STREAMING for peer in (await client.status()).peers) == peers
 
 
-async def produce_until_it_dies(agent: AgentProcess, prefix: bytes, seconds: float) -> tuple[int, int]:
-    """Kill ``agent`` after ``seconds`` of load; return how many records were acknowledged, and how many were sent."""
+async def produce_until_it_dies(agent: AgentProcess, prefix: bytes, records: int) -> tuple[int, int]:
+    """Kill ``agent`` once it has acknowledged ``records``; return how many it had at last, and how many were sent."""
     sent = 0
     async with proglog.client.connect(agent.rpc_addr) as client:
         producer = client.producer(batch_bytes=16 * 1024)
-        killed = asyncio.get_running_loop().call_later(seconds, agent.kill)
+        killing: asyncio.Task[None] | None = None
         try:
             async with producer:
                 while True:
+                    if killing is None and producer.acknowledged >= records:
+                        killing = asyncio.create_task(asyncio.to_thread(agent.kill))
                     await producer.send_values([b"%s-%08d" % (prefix, sent + index) for index in range(500)])
                     sent += 500
         except ProduceError as exc:
             assert exc.acknowledged == producer.acknowledged
             return producer.acknowledged, sent + 500
         finally:
-            killed.cancel()
+            if killing is not None:
+                await killing
 
 
 @pytest.mark.timeout(600)
@@ -74,8 +77,8 @@ async def test_an_agent_killed_under_load_loses_nothing_acknowledged_and_nothing
     for round_ in range(ROUNDS):
         agent = agents[round_ % 2]
         prefix = b"%d" % round_
-        acknowledged, sent = await produce_until_it_dies(agent, prefix, 0.5)
-        assert acknowledged > 0
+        acknowledged, sent = await produce_until_it_dies(agent, prefix, 5_000)
+        assert acknowledged >= 5_000
         expected |= {b"%s-%08d" % (prefix, index) for index in range(acknowledged)}
         possible |= {b"%s-%08d" % (prefix, index) for index in range(sent)}
         agent.start()

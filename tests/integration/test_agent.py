@@ -101,8 +101,14 @@ async def test_what_is_produced_at_the_first_is_read_from_the_second_and_copied_
                 await leader.consume_value(offset + 1)
 
         await eventually(lambda: all(agent.log.end_offset == 1 for agent in agents), what="a copy everywhere")
-        await asyncio.sleep(1.5)  # the original grew by hundreds of copies in this time
-        assert [await values_of(agent, root) for agent in agents] == [[b"foo"]] * 3
+        for number, agent in enumerate(agents):  # the original grew by hundreds of copies while these went round
+            async with client_of(agent, root) as client:
+                await client.produce_value(b"round %d" % number)
+            end = agent.log.end_offset
+            await eventually(lambda end=end: all(agent.log.end_offset >= end for agent in agents), what="copies")
+        held = [await values_of(agent, root) for agent in agents]
+        assert [values[0] for values in held] == [b"foo"] * 3
+        assert all(len(values) == len(set(values)) == 4 for values in held)
 
 
 async def test_records_of_every_node_reach_every_node_once(

@@ -148,12 +148,13 @@ async def test_a_consume_stream_waits_at_the_end_for_the_next_record(tmp_path: P
     async with served(tmp_path) as (book, _):
         stream = aiter(book.consume_stream(at(0)))
         waiting = asyncio.create_task(anext(stream))
-        await asyncio.sleep(0.2)
+        with pytest.raises(grpc.aio.AioRpcError):  # a call has been there and back: the log is empty
+            await book.consume(at(0))
         assert not waiting.done()
 
         await book.produce(record(b"at last"))
 
-        assert (await asyncio.wait_for(waiting, 2)).record.value == b"at last"
+        assert (await asyncio.wait_for(waiting, 30)).record.value == b"at last"
 
 
 async def test_a_message_over_the_limit_is_resource_exhausted_and_one_below_is_a_record(tmp_path: Path) -> None:

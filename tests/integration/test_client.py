@@ -110,12 +110,12 @@ async def test_following_waits_and_then_gets_what_comes(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, _):
         stream = aiter(client.consume(OffsetSpec.before_end(0), follow=True))
         waiting = asyncio.ensure_future(anext(stream))
-        await asyncio.sleep(0.1)
+        assert [value async for got in client.consume(Place.before_end(0)) for value in got.values()] == []
         assert not waiting.done()
 
         await client.produce_value(b"news")
 
-        assert list((await asyncio.wait_for(waiting, 2)).values()) == [b"news"]
+        assert list((await asyncio.wait_for(waiting, 30)).values()) == [b"news"]
 
 
 async def test_a_lingering_record_is_sent_by_itself(tmp_path: Path, eventually: Eventually) -> None:

@@ -105,10 +105,12 @@ async def test_every_node_gets_every_record_once_and_then_nothing_grows(tmp_path
                 await one.produce(b"%s-%d" % (one.name.encode(), number))
 
         await eventually(lambda: all(one.log.end_offset == 300 for one in (a, b, c)))
-        await asyncio.sleep(0.5)
+        for one in (a, b, c):  # what comes after them comes after any copy too many
+            await one.produce(b"last of " + one.name.encode())
+        await eventually(lambda: all(one.log.end_offset >= 303 for one in (a, b, c)))
 
-        assert all(one.log.end_offset == 300 for one in (a, b, c))
-        assert all(len(set(one.values())) == 300 for one in (a, b, c))
+        assert all(one.log.end_offset == 303 for one in (a, b, c))
+        assert all(len(set(one.values())) == 303 for one in (a, b, c))
         assert sum(peer.records_dropped for one in (a, b, c) for peer in one.replicator.peers()) == 0
 
 
@@ -165,7 +167,9 @@ async def test_a_server_that_left_is_not_followed(tmp_path: Path, eventually: Ev
 
         b.replicator.leave("a")
         await a.produce(b"after")
-        await asyncio.sleep(0.3)
+        async with node("c", tmp_path) as c:
+            c.replicator.join("a", a.addr)
+            await eventually(lambda: c.values() == [b"before", b"after"])
 
         assert b.values() == [b"before"]
         assert b.replicator.peers() == ()
@@ -298,7 +302,7 @@ async def test_whoever_waits_for_copies_is_told_when_they_are_durable(tmp_path: 
 
 @pytest.mark.parametrize("hurried", [False, True])
 async def test_small_records_keep_each_other_company_unless_somebody_waits_for_copies(
-    tmp_path: Path, hurried: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hurried: bool, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
     monkeypatch.setattr(replication_service, "COMPANY", 3600.0)
     async with node("a", tmp_path) as a, open_channel(a.addr, None) as channel:
@@ -321,8 +325,11 @@ async def test_small_records_keep_each_other_company_unless_somebody_waits_for_c
 
         await a.produce(b"waits for others")
 
-        await asyncio.sleep(0.3)
-        assert arrived == (2 if hurried else 1)
+        if hurried:
+            await eventually(lambda: arrived == 2)
+        else:
+            await stands_still(lambda: arrived, while_=lambda: a.produce(b"meanwhile"))
+            assert arrived == 1
         if hurried:
             waiting.cancel()
         stream.close()
