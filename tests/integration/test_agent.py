@@ -1,11 +1,14 @@
 """Agents in one process over real sockets, with mutual TLS and the book's rules."""
 
 import asyncio
+import errno
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 import proglog.client
 from proglog.addr import split_addr
@@ -84,6 +87,20 @@ async def test_agents_on_ipv6_show_addresses_that_every_command_takes(tmp_path: 
     finally:
         await second.shutdown()
         await first.shutdown()
+
+
+async def test_an_agent_that_has_stopped_listens_no_more(tmp_path: Path) -> None:
+    agent = await Agent.start(
+        AgentConfig(node_name=NodeName("a"), data_dir=tmp_path, bind_addr="127.0.0.1:0", rpc_port=0)
+    )
+    host, _, port = agent.view.rpc_addr.rpartition(":")
+
+    with capture_logs() as logs:
+        await agent.shutdown()
+
+    assert [log for log in logs if log["event"] == "agent_stop_step_failed"] == []
+    with socket.socket() as dialling:
+        assert dialling.connect_ex((host, int(port))) == errno.ECONNREFUSED
 
 
 async def test_what_is_produced_at_the_first_is_read_from_the_second_and_copied_once_everywhere(

@@ -110,7 +110,7 @@ async def test_following_waits_and_then_gets_what_comes(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, _):
         stream = aiter(client.consume(OffsetSpec.before_end(0), follow=True))
         waiting = asyncio.ensure_future(anext(stream))
-        assert [value async for got in client.consume(Place.before_end(0)) for value in got.values()] == []
+        assert [value async for got in client.consume(OffsetSpec.before_end(0)) for value in got.values()] == []
         assert not waiting.done()
 
         await client.produce_value(b"news")
