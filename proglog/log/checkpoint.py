@@ -10,11 +10,13 @@ origin       who writes here. Lost or damaged: a new origin begins, for the old 
 durable      how far the log was synced, and whether it was closed in order. A lower bound, so an old one is true, too
 retired      what retention removed, of each origin: written before the files go, or their records would be fetched
              again from a peer
+lost         what had been synced and is missing from ends of segments: how much, and of which origins
 derived      what follows from the batches, see derived.py: a hint
 ===========  =========================================================================================================
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,10 +74,16 @@ class DurableMark:
     """The log was closed in order, and nothing was written since."""
     origin: OriginId = NO_ORIGIN
     """Whose log it is; all zeros where an earlier version wrote the file."""
+    start_offset: Offset | None = None
+    """Of the oldest record kept; ``None`` where an earlier version wrote the file."""
+    origins: tuple[tuple[OriginId, SequenceNumber], ...] = ()
+    """The next sequence of each origin that the segment has something of."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the file's content."""
         return {
+            "start_offset": self.start_offset,
+            "origins": [[origin.hex(), following] for origin, following in self.origins],
             "base_offset": self.base_offset,
             "store_bytes": self.store_bytes,
             "end_offset": self.end_offset,
@@ -92,6 +100,41 @@ class DurableMark:
             end_offset=Offset(content["end_offset"]),
             clean=content["clean"] if "clean" in content else content["closed_in_order"],
             origin=_origin(content),
+            start_offset=content.get("start_offset"),
+            origins=_read_sequences(content.get("origins", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LostEnd:
+    """What had been synced and is missing from the end of a segment. Nothing was appended behind it: a new one began."""
+
+    base_offset: Offset
+    """Of the segment."""
+    store_bytes: int
+    """Of it that are whole batches; what may stand behind them in the file is none."""
+    start_offset: Offset
+    """The first record that is missing."""
+    end_offset: Offset
+    """One past the last one: where the next segment begins."""
+    origins: tuple[tuple[OriginId, SequenceNumber], ...]
+    """The next sequence of each origin as it was; none where that is not known."""
+
+    def to_json(self) -> list[Any]:
+        """Return what :meth:`from_json` takes."""
+        origins = [[origin.hex(), following] for origin, following in self.origins]
+        return [self.base_offset, self.store_bytes, self.start_offset, self.end_offset, origins]
+
+    @classmethod
+    def from_json(cls, content: list[Any]) -> "LostEnd":
+        """Return what was written."""
+        base_offset, store_bytes, start, end, origins = content
+        return cls(
+            base_offset=Offset(base_offset),
+            store_bytes=store_bytes,
+            start_offset=Offset(start),
+            end_offset=Offset(end),
+            origins=_read_sequences(origins),
         )
 
 
@@ -135,8 +178,29 @@ class Retired:
         return cls(start_offset=Offset(content["start_offset"]), origins=origins, origin=_origin(content))
 
 
+def came_back(
+    lost_ends: Iterable[LostEnd], start: Offset, end: Offset, next_sequence: Callable[[OriginId], int]
+) -> bool:
+    """Return whether all that was lost between two offsets is further on in the log: what it held is known, and here."""
+    for lost in lost_ends:
+        if (lost.start_offset, lost.end_offset) == (start, end) and lost.origins:
+            return all(following <= next_sequence(origin) for origin, following in lost.origins)
+    return False
+
+
+def known_start(mark: DurableMark, retired: Retired) -> Offset | None:
+    """Return the offset of the oldest record that retention has left; ``None`` where no file says."""
+    if mark.start_offset is None:
+        return retired.start_offset or None
+    return max(retired.start_offset, mark.start_offset)
+
+
 def _origin(content: dict[str, Any]) -> OriginId:
     return OriginId(bytes.fromhex(content.get("origin", "")) or NO_ORIGIN)
+
+
+def _read_sequences(content: list[list[Any]]) -> tuple[tuple[OriginId, SequenceNumber], ...]:
+    return tuple((OriginId(bytes.fromhex(origin)), SequenceNumber(following)) for origin, following in content)
 
 
 def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:

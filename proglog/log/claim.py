@@ -19,7 +19,7 @@ from proglog.log.config import FsyncPolicy
 from proglog.log.model import LocalAppend
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
-from proglog.log.state import LogState, cut_between
+from proglog.log.state import LogState
 from proglog.record import control
 from proglog.record.batch import verify
 from proglog.types import NO_ORIGIN, NodeName, OriginId, SequenceNumber
@@ -156,7 +156,7 @@ def _may_have_lost_the_last(state: LogState) -> bool:
     """Return whether damage comes after the last batch of this directory's origin: more of them could be in it."""
     following: Segment | None = None
     for segment in reversed(state.segments):
-        if following is not None and cut_between(segment, following) is not None:
+        if following is not None and state.cut_between(segment, following) is not None:
             return True
         span = segment.index.origins.get(state.origin)
         if span is not None:

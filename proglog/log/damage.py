@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from proglog.log.model import MissingRange
 from proglog.log.segment import Segment
-from proglog.log.state import LogState, cut_between
+from proglog.log.state import LogState
 from proglog.record.batch import chain_start
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
@@ -138,7 +138,7 @@ def _walk(state: LogState, segment: Segment) -> Iterator[_Run | Damage | int]:
             yield _Run(header.origin, header.base_sequence, header.next_sequence, header.chain_crc)
             yield header.append_time_ms
         yield from ahead
-    cut = cut_between(segment, following) if following is not None else None
+    cut = state.cut_between(segment, following) if following is not None else None
     if cut is not None:
         yield Damage(segment, segment.size, None, Offset(cut.start), Offset(cut.end), 0)
 
@@ -169,6 +169,6 @@ def _ranges(state: LogState) -> Iterator[tuple[Segment, int, int, int, int]]:
         for hole in _holes(segment):
             yield segment, *hole
         following = segments[number + 1] if number + 1 < len(segments) else None
-        cut = cut_between(segment, following) if following is not None else None
+        cut = state.cut_between(segment, following) if following is not None else None
         if cut is not None:
             yield segment, segment.size, segment.size, cut.start, cut.end

@@ -27,7 +27,7 @@ from proglog.record.place import MARK_BYTES, Places
 from proglog.types import LogId, Offset
 
 NAME = "identity"
-TIED = (NAME, "durable", "origin", "retired")
+TIED = (NAME, "durable", "origin", "retired", "lost")
 """The small files that name the log, the first to ask first."""
 _NO_END = Offset((1 << 63) - 1)
 

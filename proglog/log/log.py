@@ -121,7 +121,8 @@ class Log:
             state.recovery.notes.append(f"{bound_stores} segments of an earlier release were carried over to format 2")
         for segment in recovery.open_segments():
             state.add_segment(segment)
-        state.collect_origins()
+        state.lost_ends = tuple(recovery.lost_ends)
+        state.collect_origins(is_complete=recovery.knows_retired)
         state.publish()
         log = cls(state, lock, SmallFiles(state, recovery.mark))
         log._claim = Claim(state, log._small_files, log._appender, node_name, new_origin)

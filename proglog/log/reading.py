@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from proglog.errors import LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
 from proglog.log.model import LogCursor, LogRead
 from proglog.log.segment import Segment
-from proglog.log.state import LogState, cut_between
+from proglog.log.state import LogState
 from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, verify_checksums
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
@@ -33,7 +33,7 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             following = state.segment_after(cursor.segment)
             if following is None or cursor.segment == end.segment:
                 return LogRead(b"", cursor)
-            cut = cut_between(segment, following)
+            cut = state.cut_between(segment, following)
             if cut is not None:
                 raise cut
             cursor = LogCursor(following.base_offset, FilePosition(0))
@@ -68,9 +68,11 @@ def seek(state: LogState, offset: Offset) -> LogCursor:
     number = bisect_right(bases, offset) - 1
     segment = segments[number]
     if offset >= segment.end_offset:
-        cut = cut_between(segment, segments[number + 1])
-        assert cut is not None  # the offset is between the two
-        raise cut
+        following = segments[number + 1]
+        cut = state.cut_between(segment, following)
+        if cut is not None:
+            raise cut
+        return LogCursor(following.base_offset, FilePosition(0))  # what was there came back further on
     state.indexes.use(segment)
     with unless_removed(state, segment):
         return LogCursor(segment.base_offset, segment.find_offset(offset))

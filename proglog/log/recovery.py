@@ -7,6 +7,7 @@ A disk that takes no writes now, because it is full or read-only, is read all th
 later what it refused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 from proglog.errors import StorageError
 from proglog.log import checkpoint
-from proglog.log.checkpoint import DurableMark, Retired
+from proglog.log.checkpoint import DurableMark, LostEnd, Retired, known_start
 from proglog.log.files import REFUSED, File, FileSystem, Unwritable, suppress_refusal
 from proglog.log.identity import is_tied
 from proglog.log.index import SegmentIndex
@@ -68,11 +69,14 @@ class Recovery:
         self.interval_bytes = interval_bytes
         self.stores = Stores(files, directory, log_id)
         self._gone: list[Offset] = []
+        self._lost_saved = True
         self.report = RecoveryReport()
         mark = self._load("durable")
         self.mark = DurableMark.from_json(mark) if mark else DurableMark()
         retired = self._load("retired")
         self.retired = Retired.from_json(retired) if retired else Retired()
+        lost = self._load("lost")
+        self.lost_ends = [LostEnd.from_json(each) for each in lost["ends"]] if lost else []
 
     def open_segments(self) -> list[Segment]:
         """Return the segments in order, the last one active.
@@ -80,18 +84,22 @@ class Recovery:
         Raises:
             OSError: The disk could not be read or written.
         """
-        bases = base_offsets(self.files.names(self.directory))
-        bases = self._finish_retention(bases)
+        bases = self._finish_retention(base_offsets(self.files.names(self.directory)))
         segments = [self._open_sealed(base_offset, following) for base_offset, following in pairwise(bases)]
         if bases:
             segments.append(self._open_last(bases[-1]))
         expected = max(self.mark.end_offset, self.retired.start_offset)
+        start = known_start(self.mark, self.retired)
+        if start is not None and start < (bases[0] if bases else expected):
+            # Files are missing that retention has not removed: an empty segment stands for what was in them.
+            first = self._begin_segment(start)
+            seal(first)
+            segments.insert(0, first)
         if not segments or segments[-1].end_offset < expected:
-            # What is missing keeps its offsets: no offset ever names two records.
             self.report.end_lost = expected > self.retired.start_offset
-            if segments:
-                seal(segments[-1])
-            segments.append(self._begin_segment(expected))
+            self._close_off(segments, expected)
+        elif self.report.end_lost and segments[-1].end_offset > segments[-1].base_offset:
+            self._close_off(segments, segments[-1].end_offset)
         return segments
 
     def finish(self, last: Segment) -> None:
@@ -102,12 +110,48 @@ class Recovery:
         """
         if self._gone:
             self._remove_retired()
+        if not self._lost_saved:
+            self._save_lost()
         if isinstance(last.file, Unwritable):
             file = self.files.open(self.directory / store_name(last.base_offset), write=True, create=True)
             file.truncate(last.size)
             file.sync()
             self.files.sync_dir(self.directory)
             last.file = file
+
+    @property
+    def knows_retired(self) -> bool:
+        """Whether the file ``retired`` says all that retention has removed: what it does not name is whole from its start."""
+        return known_start(self.mark, self.retired) == self.retired.start_offset
+
+    def _close_off(self, segments: list[Segment], base_offset: Offset) -> None:
+        """Append to a new segment from now on: what is missing before it keeps its offsets, and nothing hides behind it."""
+        if segments:
+            last = segments[-1]
+            holes = last.holes
+            if holes and holes[-1].end_position == last.size:
+                # What is left there is no whole batch: the segment ends before it.
+                last.extent, last.holes = Extent(holes[-1].start_position, holes[-1].start_offset), holes[:-1]
+                last.index.end_offset, last.index.store_bytes = last.end_offset, last.size
+            before = {origin: span.next_sequence for origin, span in last.index.origins.items()}
+            lost = LostEnd(
+                base_offset=last.base_offset,
+                store_bytes=last.size,
+                start_offset=last.end_offset,
+                end_offset=base_offset,
+                origins=tuple(each for each in self.mark.origins if before.get(each[0]) != each[1]),
+            )
+            self.lost_ends.append(lost)
+            self._lost_saved = False
+            with suppress_refusal():
+                self._save_lost()
+            seal(last)
+        segments.append(self._begin_segment(base_offset))
+
+    def _save_lost(self) -> None:
+        content = {"log": self.stores.log_id.hex(), "ends": [each.to_json() for each in self.lost_ends]}
+        checkpoint.save(self.files, self.directory / "lost", content)
+        self._lost_saved = True
 
     def _begin_segment(self, base_offset: Offset) -> Segment:
         try:
@@ -154,16 +198,16 @@ class Recovery:
 
     def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
         store = self.stores.get(base_offset)
-        size = FilePosition(store.size())
+        size, end_offset = readable(self.lost_ends, base_offset, store.size(), following)
         index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
-        if index is not None and index.end_offset == following and index.store_bytes >= size:
+        if index is not None and index.end_offset == end_offset and index.store_bytes >= size:
             if index.store_bytes == size:
-                return Segment(self.stores, base_offset, index, Extent(size, following))
+                return Segment(self.stores, base_offset, index, Extent(size, end_offset))
             # The store was cut: the index still knows what was in it, and how much.
             size = FilePosition(index.store_bytes)
-            holes = self._scan(store, base_offset, size, (size, following)).holes
-            return Segment(self.stores, base_offset, index, Extent(size, following), holes=tuple(holes))
-        scanned = self._scan(store, base_offset, size, (size, following))
+            holes = self._scan(store, base_offset, size, (size, end_offset)).holes
+            return Segment(self.stores, base_offset, index, Extent(size, end_offset), holes=tuple(holes))
+        scanned = self._scan(store, base_offset, size, (size, end_offset))
         extent = Extent(size, scanned.index.end_offset)
         segment = Segment(self.stores, base_offset, scanned.index, extent, holes=tuple(scanned.holes))
         segment.checked, segment.index_state = (0, size), "rebuilt"
@@ -207,6 +251,14 @@ class Recovery:
         self.report.scanned_bytes += length
         self.report.holes.extend(scanned.holes)
         return scanned
+
+
+def readable(lost_ends: Sequence[LostEnd], base_offset: Offset, size: int, following: Offset) -> Extent:
+    """Return how much of a sealed store is to be read: what is left behind a lost end is no whole batch."""
+    for lost in lost_ends:
+        if (lost.base_offset, lost.end_offset) == (base_offset, following) and lost.store_bytes <= size:
+            return Extent(FilePosition(lost.store_bytes), lost.start_offset)
+    return Extent(FilePosition(size), following)
 
 
 def create_segment(stores: Stores, base_offset: Offset, interval_bytes: int) -> Segment:

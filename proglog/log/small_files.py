@@ -66,6 +66,8 @@ class SmallFiles:
             end_offset=active.end_offset,
             clean=clean,
             origin=self.marked.origin if self.state.origin == NO_ORIGIN else self.state.origin,
+            start_offset=self.state.start_offset,
+            origins=tuple((origin, span.next_sequence) for origin, span in active.index.origins.items()),
         )
         if mark != self.marked:
             self.save("durable", mark.to_json())

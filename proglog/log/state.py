@@ -34,7 +34,7 @@ from proglog.errors import (
     OffsetOutOfRangeError,
     StorageError,
 )
-from proglog.log.checkpoint import Retired
+from proglog.log.checkpoint import LostEnd, Retired, came_back
 from proglog.log.config import LogConfig
 from proglog.log.derived import Derived
 from proglog.log.files import READ_ONLY, FileSystem, Usage
@@ -43,6 +43,7 @@ from proglog.log.model import DamagedRange, LogCursor, OriginState
 from proglog.log.problems import Problems
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment
+from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.types import NO_ORIGIN, FilePosition, LogId, Offset, OriginId
 
 _CUT = "the store ends before them"
@@ -82,6 +83,9 @@ class LogState:
         self.origins: dict[OriginId, OriginState] = {}
         """What is durably here of each origin."""
         self.retired = Retired()
+        self._all_retired_known = True
+        self.lost_ends: tuple[LostEnd, ...] = ()
+        """What had been synced and is missing from ends of segments."""
         self.derived = Derived()
         """What follows from the batches; changed under ``mutex``."""
         self.segments: list[Segment] = []
@@ -117,8 +121,12 @@ class LogState:
         limits = (self.config.segment_bytes, self.files.max_file_bytes(), self.file_limit)
         return min(limit for limit in limits if limit is not None)
 
-    def collect_origins(self) -> None:
-        """Work out what is here of each origin, from what retention recorded and from the segments."""
+    def collect_origins(self, *, is_complete: bool) -> None:
+        """Work out what is here of each origin, from what retention recorded and from the segments.
+
+        ``is_complete``: whether retention has removed nothing but what it recorded.
+        """
+        self._all_retired_known = is_complete
         self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
         self.origins = self._count_origins()
 
@@ -132,6 +140,7 @@ class LogState:
                 self.origins[origin] = held if held.next_sequence > counted.next_sequence else counted
 
     def _count_origins(self) -> dict[OriginId, OriginState]:
+        first = FIRST_SEQUENCE if self._all_retired_known else None
         origins: dict[OriginId, OriginState] = {}
         for origin, retired in self.retired.origins.items():
             origins[origin] = OriginState(
@@ -148,7 +157,7 @@ class LogState:
                 origins[origin] = OriginState(
                     next_sequence=span.next_sequence,
                     chain_crc=span.chain_crc,
-                    floor_sequence=before.floor_sequence if before else span.first_sequence,
+                    floor_sequence=before.floor_sequence if before else first or span.first_sequence,
                     last_append_ms=span.last_append_ms,
                     bytes=span.stored_bytes + (before.bytes if before else 0),
                     node_name=span.node_name or (before.node_name if before else ""),
@@ -161,10 +170,24 @@ class LogState:
         segments = self.segments
         for number, segment in enumerate(segments):
             ranges += [DamagedRange(hole.start_offset, hole.end_offset, hole.detail) for hole in segment.holes]
-            cut = cut_between(segment, segments[number + 1]) if number + 1 < len(segments) else None
+            cut = self.cut_between(segment, segments[number + 1]) if number + 1 < len(segments) else None
             if cut is not None:
                 ranges.append(DamagedRange(Offset(cut.start), Offset(cut.end), _CUT))
         return ranges
+
+    def cut_between(self, segment: Segment, following: Segment) -> DataLossError | None:
+        """Return the error for what is missing between two segments, if there is anything.
+
+        Nothing is where all that was lost from the end of the first one came back behind it: its offsets stay unused.
+        """
+        start, end = segment.end_offset, following.base_offset
+        if start == end or came_back(self.lost_ends, start, end, self._next_sequence):
+            return None
+        return DataLossError(start, end, _CUT)
+
+    def _next_sequence(self, origin: OriginId) -> int:
+        held = self.origins.get(origin)
+        return held.next_sequence if held else 0
 
     def own_origins(self) -> frozenset[OriginId]:
         """Return under which origins this directory writes or wrote."""

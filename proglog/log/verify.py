@@ -11,18 +11,20 @@ from pathlib import Path
 
 from proglog.errors import MalformedBatchError, NotFoundError, StorageError
 from proglog.log import checkpoint
-from proglog.log.checkpoint import DurableMark, Retired
+from proglog.log.checkpoint import DurableMark, LostEnd, Retired, came_back, known_start
 from proglog.log.files import FileSystem, OsFiles, read_all
 from proglog.log.identity import TIED, is_tied, look_up
+from proglog.log.recovery import readable
 from proglog.log.scan import ScannedStore, scan_store
-from proglog.log.segment import MAX_INDEX_BYTES
+from proglog.log.segment import MAX_INDEX_BYTES, Extent
 from proglog.log.store import base_offsets, index_name, store_name
 from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, chain_agrees, chain_start
 from proglog.record.crc import crc
 from proglog.record.place import Places
-from proglog.types import LogId, Offset, OriginId, SequenceNumber
+from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber
 
+_NO_END = Offset((1 << 63) - 1)
 DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
 
 
@@ -102,6 +104,7 @@ class _Verification:
         self._last_append_ms = 0
         self._file = ""
         self._log_id: LogId
+        self._lost_ends: list[LostEnd] = []
 
     def run(self) -> VerifyReport:
         try:
@@ -126,28 +129,40 @@ class _Verification:
         report = self._report
         mark, retired = self._check_small_files(has_stores=bool(bases))
         self._sequences = {origin: (each.next_sequence, each.chain_crc) for origin, each in retired.origins.items()}
-        sizes = [self._size(base_offset) for base_offset in bases]
+        start = known_start(mark, retired)
+        if start is not None and bases and start < bases[0]:
+            what = f"offsets {start} to {bases[0] - 1} are missing: their segments are not there"
+            self._find(DAMAGE, store_name(start), what, _REFILL, start, bases[0])
+        extents = self._extents(bases)
+        sizes = [extent.size for extent in extents]
         done = 0
         ends: list[Offset] = []
         for number, (base_offset, size) in enumerate(zip(bases, sizes, strict=True)):
             self._on_progress(VerifyProgress(bytes_done=done, bytes_total=sum(sizes), file=store_name(base_offset)))
             last = number == len(bases) - 1
-            durable = self._durable(base_offset, size, None if last else bases[number + 1], mark)
+            durable = extents[number]
+            if last:
+                durable = Extent(
+                    FilePosition(mark.store_bytes if mark.base_offset == base_offset else 0), mark.end_offset
+                )
             ends.append(self._check_segment(base_offset, size, durable))
             done += size
         self._on_progress(VerifyProgress(bytes_done=done, bytes_total=sum(sizes), file=""))
         for end, (base_offset, following) in zip(ends, pairwise(bases), strict=False):
-            self._check_gap(base_offset, end, following)
+            if not came_back(self._lost_ends, end, following, lambda origin: self._sequences.get(origin, (0, 0))[0]):
+                self._check_gap(base_offset, end, following)
         report.segment_count, report.stored_bytes = len(bases), done
         report.start_offset, report.end_offset = (bases[0], ends[-1]) if bases else (Offset(0), Offset(0))
         if report.end_offset < mark.end_offset:
             self._check_gap(bases[-1] if bases else Offset(0), report.end_offset, mark.end_offset)
 
-    @staticmethod
-    def _durable(base_offset: Offset, size: int, following: Offset | None, mark: DurableMark) -> tuple[int, Offset]:
-        if following is not None:
-            return size, following
-        return (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
+    def _extents(self, bases: list[Offset]) -> list[Extent]:
+        """Return how much of each store is to be read, and the offset after it."""
+        ends = [*bases[1:], _NO_END]
+        return [
+            readable(self._lost_ends, base_offset, self._size(base_offset), end)
+            for base_offset, end in zip(bases, ends, strict=True)
+        ]
 
     def _check_small_files(self, *, has_stores: bool) -> tuple[DurableMark, Retired]:
         held = {}
@@ -162,7 +177,8 @@ class _Verification:
                 self._find(REPAIRED, name, "its checksum does not agree with it", "nothing: a start makes it anew")
         if held["origin"] is None and has_stores:
             self._find(NOTE, "origin", "the node's identity is not there", "nothing: a start begins a new origin")
-        mark, retired = held["durable"], held["retired"]
+        mark, retired, lost = held["durable"], held["retired"], held["lost"]
+        self._lost_ends = [LostEnd.from_json(each) for each in lost["ends"]] if lost else []
         return (
             DurableMark.from_json(mark) if mark else DurableMark(),
             Retired.from_json(retired) if retired else Retired(),

@@ -16,7 +16,7 @@ from tests.storage.kit import DIR, Image, Witness, open_log
 from tests.unit.log.kit import Clock
 
 CONFIG = LogConfig(segment_bytes=4096, index_interval_bytes=512, retention_bytes=20_000, ballast_bytes=0)
-SMALL_FILES = ("durable", "retired", "origin")
+SMALL_FILES = ("durable", "retired", "origin", "identity")
 
 Damage = Callable[[Path, bytes, Random], bytes | None]
 """From a file's name and content to what is found in its place."""
