@@ -8,7 +8,8 @@
 
 On a terminal an event is a line for people, elsewhere a JSON object. What others may write - names of nodes, errors
 of peers - comes as values, and no value can move a cursor, forge a line or reverse text: what cannot be printed is
-shown escaped. Diagnostics never stop the work: a line that stderr does not take is counted and dropped.
+shown escaped. Diagnostics never stop the work: lines are written by a thread, and what stderr does not take is dropped,
+counted and reported (:mod:`proglog.telemetry.lines`). A traceback has no local variables: they hold requests.
 """
 
 import logging
@@ -21,6 +22,8 @@ import structlog
 from structlog.typing import Processor
 
 from proglog.errors import ConfigError
+from proglog.telemetry.events import TELEMETRY_DROPPED, log_event
+from proglog.telemetry.lines import LineWriter
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 Style = Literal["auto", "console", "json"]
@@ -28,22 +31,57 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 """Without local variables: requests are among them."""
 
 
-class TelemetryHandler(logging.StreamHandler[TextIO]):
-    """Writes lines to a stream that may fail at any time.
+class TelemetryHandler(logging.Handler):
+    """Hands lines to a thread that writes them: nothing that logs ever waits for who reads them.
 
-    Attributes:
-        dropped_lines: What the stream did not take.
+    A stream without a descriptor, which is memory, is written at once.
     """
 
-    dropped_lines = 0
+    def __init__(self, stream: TextIO | None) -> None:
+        super().__init__()
+        self._stream = stream
+        self._encoding = getattr(stream, "encoding", None) or "utf-8"
+        self._refused = 0
+        descriptor = descriptor_of(stream)
+        self._lines = None if descriptor is None else LineWriter(descriptor, on_dropped=_report_dropped)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Count a line that a full disk, a broken pipe or a closed stream refused; show anything else as a bug."""
-        closed = getattr(self.stream, "closed", True)  # a process may be started without a stderr: then it is None
-        if closed or isinstance(sys.exc_info()[1], OSError):
-            self.dropped_lines += 1
-        else:
-            super().handleError(record)
+    @property
+    def dropped_lines(self) -> int:
+        """Lines that could not be written."""
+        return self._refused + (self._lines.dropped if self._lines else 0)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a line; one that a stream in memory refuses is counted, and what cannot be rendered is a bug."""
+        try:
+            line = self.format(record) + "\n"
+            if self._lines is not None:
+                self._lines.put(line.encode(self._encoding, "backslashreplace"))
+            elif self._stream is None or self._stream.closed:  # a process may be started without a stderr
+                self._refused += 1
+            else:
+                self._stream.write(line)
+                self._stream.flush()
+        except OSError:
+            self._refused += 1
+        except Exception:  # noqa: BLE001 - logging's way to show a bug
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait for the thread, a second at most; the end of the process calls this."""
+        if self._lines is not None:
+            self._lines.drain()
+
+
+def descriptor_of(stream: TextIO | None) -> int | None:
+    """Return the descriptor under a stream; ``None``: there is none, or it is closed."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _report_dropped(lines: int) -> None:
+    log_event(TELEMETRY_DROPPED, lines=lines)
 
 
 def configure(level: str = "info", *, style: Style = "auto", stream: TextIO | None = None) -> TelemetryHandler:

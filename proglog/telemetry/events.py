@@ -417,10 +417,17 @@ GOSSIP_IGNORED = _event(
     keys=("source",),
 )
 
+TELEMETRY_DROPPED = _event(
+    "telemetry_dropped",
+    _WARN,
+    "Nobody read stderr, or it took no more: so many lines were dropped, and now lines are taken again.",
+    keys=("lines",),
+)
+
 RPC_FINISHED = _event(
     "rpc_finished",
     _NEWS,
-    "A call succeeded.",
+    "A call succeeded, or its caller ended it.",
     level="debug",
     keys=("method", "subject", "peer", "code", "elapsed_ms"),
 )

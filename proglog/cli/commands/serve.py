@@ -5,6 +5,7 @@ Prints one line when it is ready; telemetry goes to stderr. A flag stands above 
 """
 
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from proglog.cli import options, output
+from proglog.cli import options
 from proglog.cli.config_file import with_file
 from proglog.cli.options import flag
 from proglog.cli.quantities import duration, size
@@ -75,17 +76,18 @@ class ServeFlags:
 def main(context: typer.Context, *, given: ServeFlags) -> None:
     flags = options.from_values(ServeFlags, with_file(context, given.config, options.values(given)))
 
-    from proglog.telemetry.configure import LEVELS, configure
+    from proglog.telemetry.configure import LEVELS, configure, descriptor_of
+    from proglog.telemetry.lines import LineWriter
 
     configure(choice("--log-level", flags.log_level, LEVELS))  # before gRPC, which else writes lines of its own
     from proglog.agent.run import run
 
     def ready(agent: "Agent") -> None:
         view, data = agent.view, agent.config.data_dir
-        output.line(
-            f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}"
-        )
-        output.flush()
+        line = f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}\n"
+        descriptor = descriptor_of(sys.stdout)
+        if descriptor is not None:
+            LineWriter(descriptor).put(line.encode())  # on a thread: nobody may read it
 
     run(agent_config(flags), ready=ready)
 

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 
 from proglog.errors import ConfigError
 from proglog.security.devcerts import DevCerts
+from proglog.telemetry import lines
 from proglog.telemetry.configure import configure, harmless
 
 
@@ -178,6 +180,7 @@ def test_a_process_whose_stderr_nobody_reads_goes_on_and_ends_well() -> None:
         "from proglog.telemetry.configure import configure\n"
         "handler = configure()\n"
         "for _ in range(3): structlog.get_logger().error('segment_rolled')\n"
+        "handler.flush()\n"
         "print(handler.dropped_lines)\n"
     )
     reader, writer = os.pipe()
@@ -190,6 +193,63 @@ def test_a_process_whose_stderr_nobody_reads_goes_on_and_ends_well() -> None:
         os.close(writer)
 
     assert (result.stdout, result.returncode) == (b"3\n", 0)
+
+
+def test_a_traceback_has_no_local_variables() -> None:
+    stream = io.StringIO()
+    configure(stream=stream)
+
+    try:
+        secret = "the request"
+        int(secret[:0])
+    except ValueError:
+        structlog.get_logger().exception("rpc_failed")
+
+    assert "invalid literal" in stream.getvalue()
+    assert "the request" not in stream.getvalue()
+
+
+def test_a_full_pipe_does_not_hold_up_who_logs_and_says_what_it_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "MAX_QUEUED_BYTES", 2_000)
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        handler = configure(stream=stream)
+        logged = 0
+        while handler.dropped_lines < 100 or handler._lines.drain(0):  # type: ignore[union-attr]  # both are full
+            structlog.get_logger().info("segment_rolled", detail="x" * 200)
+            logged += 1
+
+        written: list[dict[str, Any]] = []
+        with os.fdopen(reader) as lines_read:
+            while reported(written) < handler.dropped_lines:
+                written.append(json.loads(lines_read.readline()))
+            handler.flush()
+            stream.close()
+            written += [json.loads(line) for line in lines_read]
+
+    assert reported(written) == handler.dropped_lines >= 100
+    assert sum(event["event"] == "segment_rolled" for event in written) == logged - handler.dropped_lines
+
+
+def reported(events: list[dict[str, Any]]) -> int:
+    return sum(event["lines"] for event in events if event["event"] == "telemetry_dropped")
+
+
+def test_the_end_waits_for_what_is_queued_and_a_second_at_most(tmp_path: Path) -> None:
+    code = (
+        "import sys, structlog\n"
+        "from proglog.telemetry.configure import configure\n"
+        "configure()\n"
+        "for _ in range(3000): structlog.get_logger().error('segment_rolled')\n"
+    )
+    read = subprocess.run([sys.executable, "-c", code], check=False, stderr=subprocess.PIPE, timeout=60)
+    assert len(read.stderr.splitlines()) == 3000
+
+    reader, writer = os.pipe()
+    unread = subprocess.run([sys.executable, "-c", code], check=False, stderr=writer, timeout=20)
+    os.close(writer)
+    os.close(reader)
+    assert unread.returncode == 0
 
 
 def test_a_failed_handshake_writes_no_line_of_grpcs_own_when_telemetry_was_configured_first(

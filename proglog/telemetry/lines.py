@@ -1,0 +1,84 @@
+"""Lines to a descriptor that may block at any time, written by a thread of their own.
+
+Whoever reads our stderr may stop doing so: a log collector that hangs, Ctrl-S in a terminal. A write to a full pipe
+waits then, and on the event loop it would stop the agent. So lines are queued, up to a bound; what does not fit is
+dropped and counted.
+"""
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+
+MAX_QUEUED_BYTES = 4 * 1024 * 1024
+"""Beyond this, lines are dropped."""
+END_WAIT = 1.0
+"""Seconds that the end of the process waits for what is queued."""
+
+
+class LineWriter:
+    """Writes whole lines to a descriptor. :meth:`put` never blocks; the descriptor stays the caller's."""
+
+    def __init__(self, descriptor: int, *, on_dropped: Callable[[int], None] = lambda _: None) -> None:
+        """Start no thread before there is something to write.
+
+        Args:
+            descriptor: Where lines go; blocking or not.
+            on_dropped: Told, on the writing thread, how many lines were dropped once lines are taken again.
+        """
+        self.dropped = 0
+        """Lines that the queue had no room for, and those that the descriptor refused."""
+        self._descriptor = descriptor
+        self._on_dropped = on_dropped
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
+        self._told = 0
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, line: bytes) -> None:
+        """Queue a line, with its end."""
+        with self._changed:
+            if self._queued_bytes + len(line) > MAX_QUEUED_BYTES:
+                self.dropped += 1
+                return
+            self._queue.append(line)
+            self._queued_bytes += len(line)
+            if self._thread is None:
+                # A daemon: one that is stuck in a write does not keep the process.
+                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def drain(self, timeout: float = END_WAIT) -> bool:
+        """Wait until everything queued is written; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._queued_bytes, timeout)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._queue))
+                line = self._queue.popleft()
+            taken = self._write(line)
+            with self._changed:
+                self._queued_bytes -= len(line)
+                self.dropped += not taken
+                dropped, self._told = (self.dropped - self._told, self.dropped) if taken else (0, self._told)
+                self._changed.notify_all()
+            if dropped:
+                self._on_dropped(dropped)
+
+    def _write(self, line: bytes) -> bool:
+        left = memoryview(line)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                ready = select.poll()
+                ready.register(self._descriptor, select.POLLOUT)
+                ready.poll()
+            except OSError:
+                return False  # a full disk, a broken pipe, a closed descriptor: counted
+        return True
