@@ -35,7 +35,7 @@
 
 Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``. Nothing handles those: a call that
 meets one fails, and so does an agent.
-``proglog.wire.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.diagnostics`` the only
+``proglog.wire.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.exit_codes`` the only
 one from errors to exit codes.
 """
 
