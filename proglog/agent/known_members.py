@@ -1,85 +1,110 @@
 """Whom this node knew: gossip addresses kept in the data directory, so that a restart finds the cluster without seeds.
 
-The first node of a cluster has none, and whoever left in order is called on by nobody. The file ``members`` is a hint:
-lost or damaged, the node is back to its seeds. Serf has the same in its snapshot.
+The file ``members`` is a hint: lost or damaged, the node is back to its seeds. It says of each address for how long this
+node ran without anybody alive there; what is forgotten, and when, the address book decides. Serf has the same in its
+snapshot.
 """
 
 import asyncio
+import math
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from proglog.addr import join_addr, split_addr
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import ConfigError, StorageError
-from proglog.gossip.events import MemberEvent, MemberEventKind
+from proglog.gossip.address_book import MAX_REMEMBERED, KnownAddress
 from proglog.log import checkpoint
 from proglog.log.files import OsFiles
 from proglog.telemetry import events
 from proglog.telemetry.events import Emit, log_event
 
-MAX_KNOWN = 64
-"""Addresses that are kept: one that answers is enough."""
-_GONE = (MemberEventKind.LEAVE, MemberEventKind.REAP)
+SAVE_INTERVAL = 3600.0
+"""Seconds between two saves in which nothing but time has passed."""
+RETRY_INTERVAL = 30.0
+"""Seconds until a save that failed is tried again."""
 
 
 class KnownMembers:
-    """Addresses by name. Members that failed stay: they may be what is there at the next start."""
+    """The file, and what it is to hold."""
 
     def __init__(self, data_dir: Path, node_name: str, tasks: Supervisor | None = None, emit: Emit = log_event) -> None:
         """Read what the last life left in ``data_dir``; ``tasks`` owns the saving, ``None``: an owner that only reports."""
         self._tasks = tasks or Supervisor(node_name=node_name)
         self._path = data_dir / "members"
-        self._node_name = node_name
         self._emit = emit
-        self._addrs = self._load()
+        self.remembered = self._load()
+        """What the last life left."""
+        self._current: Callable[[], list[KnownAddress]] | None = None
         self._saving: asyncio.Task[None] | None = None
-        self._dirty = False
+        self._changed = asyncio.Event()
+        self._saved: list[tuple[str, int, str]] = []
 
-    @property
-    def addrs(self) -> tuple[str, ...]:
-        """HOST:PORT of each."""
-        return tuple(self._addrs.values())
+    def follow(self, current: Callable[[], list[KnownAddress]]) -> None:
+        """Keep what ``current`` returns: at each :meth:`changed`, from time to time, and at the end."""
+        self._current = current
+        self._saving = self._tasks.start(self._run(), name="known-members-save")
 
-    def changed(self, event: MemberEvent) -> None:
-        """Take in a change of membership; it is saved in the background."""
-        member = event.member
-        if member.name == self._node_name:
-            return
-        before = dict(self._addrs)
-        self._addrs.pop(member.name, None)
-        if event.kind not in _GONE and len(self._addrs) < MAX_KNOWN:
-            self._addrs[member.name] = join_addr(member.addr, member.port)
-        self._dirty = self._dirty or self._addrs != before
-        if self._dirty and (self._saving is None or self._saving.done()):
-            self._saving = self._tasks.start(self._save(), name="known-members-save", may_end=True)
+    def changed(self) -> None:
+        """Save soon: a member came, went or moved."""
+        self._changed.set()
 
     async def close(self) -> None:
         """Return when everything is saved."""
         if self._saving is not None:
-            await self._saving
+            self._saving.cancel()
+            await asyncio.wait([self._saving])
+            await self._save()
 
-    def _load(self) -> dict[str, str]:
+    async def _run(self) -> None:
+        wait = SAVE_INTERVAL
+        while True:
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._saved = []  # time has passed: the file says how much
+            self._changed.clear()
+            wait = SAVE_INTERVAL if await self._save() else RETRY_INTERVAL
+
+    async def _save(self) -> bool:
+        known = self._current() if self._current is not None else []
+        addresses = [(each.host, each.port, each.name) for each in known]
+        if addresses == self._saved:
+            return True
+        content = {
+            "addresses": [
+                {"addr": join_addr(each.host, each.port), "name": each.name, "unseen_seconds": round(each.unseen)}
+                for each in known
+            ]
+        }
+        try:
+            await asyncio.to_thread(checkpoint.save, OsFiles(), self._path, content)
+        except OSError as exc:
+            self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
+            return False
+        self._saved = addresses
+        return True
+
+    def _load(self) -> tuple[KnownAddress, ...]:
         try:
             content = checkpoint.load(OsFiles(), self._path) or {}
         except (OSError, StorageError) as exc:
             self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
-            return {}
-        return {
-            str(name): addr for name, addr in list(content.get("members", {}).items())[:MAX_KNOWN] if _is_addr(addr)
-        }
-
-    async def _save(self) -> None:
-        while self._dirty:
-            self._dirty = False
-            content = {"members": dict(self._addrs)}
-            try:
-                await asyncio.to_thread(checkpoint.save, OsFiles(), self._path, content)
-            except OSError as exc:
-                self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
+            return ()
+        listed = content.get("addresses", [])
+        found = [_read(each) for each in listed[:MAX_REMEMBERED]] if isinstance(listed, list) else []
+        return tuple(each for each in found if each is not None)
 
 
-def _is_addr(addr: object) -> bool:
+def _read(entry: Any) -> KnownAddress | None:
     try:
-        split_addr(str(addr), "members")
-    except ConfigError:
-        return False
-    return True
+        host, port = split_addr(str(entry["addr"]), "members")
+        unseen = float(entry["unseen_seconds"])
+        name = str(entry["name"])
+    except (ConfigError, KeyError, TypeError, ValueError):
+        return None
+    return (
+        KnownAddress(host=host, port=port, name=name, unseen=unseen) if math.isfinite(unseen) and unseen >= 0 else None
+    )

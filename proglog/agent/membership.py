@@ -7,8 +7,6 @@ wake up at its next deadline.
 
 import asyncio
 import contextlib
-import ipaddress
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,15 +14,17 @@ from random import Random, SystemRandom
 from typing import Protocol
 
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
+from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.transport import Transport
-from proglog.errors import ConfigError
+from proglog.errors import ConfigError, UnavailableError
+from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
+    CallFinished,
     Event,
     Ignored,
-    JoinFinished,
     KeyringChanged,
     LeaveFinished,
     MemberEvent,
@@ -33,16 +33,19 @@ from proglog.gossip.events import (
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.member import Member, Status
+from proglog.gossip.member import Address, Member, Status
 from proglog.gossip.serf import Serf
-from proglog.tasks import cancel_and_wait
 from proglog.telemetry import events
 from proglog.telemetry.events import Emit, log_event
 
 LEAVE_TIMEOUT = 3.0
+RESOLVE_TIMEOUT = 5.0
+"""Seconds for the name that this node binds to or advertises; names of others are looked up in the background."""
 MAX_CONFLICTS = 1000
-MIN_JOIN_RETRY, MAX_JOIN_RETRY = 0.5, 10.0
-"""Seconds between two rounds over the seeds while none has answered."""
+COMPLAINT_INTERVAL = 60.0
+"""Seconds between two lines about malformed traffic: it is others that decide how much there is."""
+MAX_LATE = 0.25
+"""Seconds by which timers wait for datagrams that have arrived: an answer counts, however late this process reads it."""
 
 
 class Handler(Protocol):
@@ -67,8 +70,12 @@ class MembershipConfig:
     """HOST:PORT of gossip."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """``rpc_addr``, and what else others should know; at most 512 bytes."""
+    advertise_addr: str = ""
+    """HOST:PORT of gossip as others reach it; empty: where it is bound."""
     start_join_addrs: tuple[str, ...] = ()
     """Members to join through; one that answers is enough."""
+    remembered: tuple[KnownAddress, ...] = ()
+    """Where members were in the last life."""
     keyring: Keyring | None = None
     """Seals all gossip; ``None``: plain text."""
     gossip: GossipConfig = field(default_factory=GossipConfig.lan)
@@ -108,8 +115,8 @@ class Membership:
         self._serf: Serf | None = None
         self._transport: Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._joining: asyncio.Task[None] | None = None
-        self._joins: dict[int, asyncio.Future[str]] = {}
+        self._resolver = Resolver()
+        self._complained_at, self._complaints = -COMPLAINT_INTERVAL, 0
         self._left = asyncio.Event()
         self._serving: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], None] = {}
@@ -127,40 +134,64 @@ class Membership:
         return join_addr(*self._transport.address)
 
     async def start(self) -> None:
-        """Bind and begin; joining goes on in the background until a seed has answered.
+        """Bind and begin; calling the others goes on in the background.
 
         Raises:
-            ConfigError: The address cannot be bound, or the tags are too long.
+            ConfigError: The address cannot be bound or advertised, or the tags are too long.
         """
         host, port = split_addr(self.config.bind_addr, "--bind-addr")
         config = self.config
         transport = Transport(
-            await _resolve(host, "--bind-addr"),
+            (await self._own_addresses(host, "--bind-addr"))[0],
             port,
             keyring=config.keyring,
             timeout=config.gossip.tcp_timeout,
             on_datagram=self._received,
             answer=self._answer,
+            resolver=self._resolver,
+            random=self._random,
         )
         self._transport = await self._parts.enter_async_context(transport)
-        bound_host, bound_port = transport.address
         try:
+            advertised = await self._advertised(transport.address)
+            transport.own = {transport.address, advertised}
             self._serf = Serf(
                 name=config.node_name,
-                address=(_advertised(bound_host), bound_port),
+                address=advertised,
                 tags=config.tags,
                 config=config.gossip,
                 keyring=config.keyring,
                 random=self._random,
                 now=time.monotonic(),
+                known=self._known(),
             )
         except MalformedMessageError as exc:
             await self.close()
             raise ConfigError(f"this node's tags: {exc}") from exc
-        self._serf.start(time.monotonic())
-        self._pump()
-        if config.start_join_addrs:
-            self._joining = self._tasks.start(self._join_seeds(), name="gossip-join")
+        except ConfigError:
+            await self.close()
+            raise
+        self._step(lambda serf, now: serf.start(now))
+
+    def _known(self) -> list[KnownAddress]:
+        given = [split_addr(addr, "--start-join-addrs") for addr in dict.fromkeys(self.config.start_join_addrs)]
+        return [KnownAddress(host=host, port=port, given=True) for host, port in given] + list(self.config.remembered)
+
+    async def _own_addresses(self, host: str, flag: str) -> tuple[str, ...]:
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT):
+                return await self._resolver.resolve(host)
+        except TimeoutError as exc:
+            raise ConfigError(f"{flag}: {host} is not resolved within {RESOLVE_TIMEOUT:g} s") from exc
+        except UnavailableError as exc:
+            raise ConfigError(f"{flag}: {exc}") from exc
+
+    async def _advertised(self, bound: Address) -> Address:
+        """Return what others are told: an IP address, as the protocol carries no names."""
+        if not self.config.advertise_addr:
+            return bound
+        host, port = split_addr(self.config.advertise_addr, "--advertise-addr")
+        return (await self._own_addresses(host, "--advertise-addr"))[0], port or bound[1]
 
     def members(self) -> list[Member]:
         """Return the members, by name, this node included."""
@@ -172,12 +203,18 @@ class Membership:
         Raises:
             ConfigError: They need more than 512 bytes.
         """
-        assert self._serf is not None, "the membership has not been started"
         try:
-            self._serf.set_tags(tags, time.monotonic())
+            self._step(lambda serf, now: serf.set_tags(tags, now))
         except MalformedMessageError as exc:
             raise ConfigError(f"this node's tags: {exc}") from exc
-        self._pump()
+
+    def known_addresses(self) -> list[KnownAddress]:
+        """Return where others are or were: what the next life may start with."""
+        return self._serf.known_addresses() if self._serf else []
+
+    def unanswered(self) -> list[str]:
+        """Return the seeds, HOST:PORT, at which nobody has answered in this life."""
+        return [join_addr(*address) for address in self._serf.unanswered()] if self._serf else []
 
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
@@ -186,18 +223,13 @@ class Membership:
             NotFoundError: Nobody of that name is known.
             PreconditionError: It is this node, or not gone.
         """
-        assert self._serf is not None, "the membership has not been started"
-        self._serf.force_leave(name, time.monotonic(), prune=prune)
-        self._pump()
+        self._step(lambda serf, now: serf.force_leave(name, now, prune=prune))
 
     async def leave(self) -> None:
         """Leave gracefully: the others see *left*, not *failed*. Idempotent, and bounded to ``LEAVE_TIMEOUT`` seconds."""
         if self._serf is None or self._closed:
             return
-        if self._joining is not None:
-            self._joining.cancel()
-        self._serf.leave(time.monotonic())
-        self._pump()
+        self._step(lambda serf, now: serf.leave(now))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT):
                 await self._left.wait()
@@ -205,113 +237,75 @@ class Membership:
     async def close(self) -> None:
         """Let go of the sockets. Idempotent."""
         self._closed = True
-        if self._joining is not None:
-            await cancel_and_wait(self._joining)
         if self._timer is not None:
             self._timer.cancel()
-        self._serf = None
         await self._parts.aclose()
+        self._serf = None
 
-    async def _join_seeds(self) -> None:
-        """Join; then call, from time to time, on a seed that nobody here has heard of.
+    # Driving the core
 
-        Parts of a cluster that were restarted while they were cut off do not know each other. Only an address that
-        somebody was given brings them together again.
-        """
-        await self._join_one()
-        while True:
-            await asyncio.sleep(self.config.gossip.reconnect_interval * self._random.uniform(0.8, 1.2))
-            unheard_of = await self._unheard_of()
-            if unheard_of:
-                addr = self._random.choice(unheard_of)
-                error = await self._join(addr)
-                if error:
-                    self._emit(events.JOIN_ATTEMPT_FAILED, "", error, addr=addr)
-
-    async def _unheard_of(self) -> list[str]:
-        """Return the seeds at whose address no member is known, in whatever state."""
-        known = {(member.addr, member.port) for member in self.members()}
-        found = []
-        for addr in self.config.start_join_addrs:
-            host, port = split_addr(addr, "--start-join-addrs")
-            with contextlib.suppress(ConfigError):  # a name that is not in the DNS now
-                if (await _resolve(host, "--start-join-addrs"), port) not in known:
-                    found.append(addr)
-        return found
-
-    async def _join_one(self) -> None:
-        """Try the seeds, again and again, until one has answered."""
-        delay = MIN_JOIN_RETRY
-        while True:
-            results = await asyncio.gather(*(self._join(addr) for addr in self.config.start_join_addrs))
-            if not all(results):
-                return
-            self._emit(events.JOIN_FAILED, "", results[0], addrs=list(self.config.start_join_addrs))
-            await asyncio.sleep(delay * self._random.uniform(0.8, 1.2))
-            delay = min(delay * 2, MAX_JOIN_RETRY)
-
-    async def _join(self, addr: str) -> str:
-        """Return why joining through ``addr`` failed; nothing if it did not."""
-        host, port = split_addr(addr, "--start-join-addrs")
+    def _step(self, act: Callable[[Serf, float], None]) -> None:
+        """Run one step of the core; then, whatever came of it, do what it wants done and wake at its next deadline."""
+        assert self._serf is not None, "the membership has not been started"
         try:
-            address = (await _resolve(host, "--start-join-addrs"), port)
-        except ConfigError as exc:
-            return str(exc)
-        if self._serf is None:
-            return "closed"
-        if join_addr(*address) == self.addr and len(self.config.start_join_addrs) > 1:
-            return "this node itself"  # the same list on every node is fine: another one has to answer
-        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._joins[self._serf.join(address, time.monotonic())] = answer
-        self._pump()
-        return await answer
-
-    def _received(self, data: bytes, source: tuple[str, int]) -> None:
-        serf = self._serf
-        if serf is not None:
-            self._contained(lambda: serf.receive_datagram(data, source, time.monotonic()))
-
-    def _answer(self, request: StreamMessage | MalformedMessageError) -> bytes | None:
-        if self._serf is None:
-            return None
-        try:
-            if isinstance(request, MalformedMessageError):
-                raise request
-            return self._serf.answer_stream(request, time.monotonic())
-        except MalformedMessageError as exc:
-            self._emit(events.GOSSIP_IGNORED, "", str(exc))
-            return self._serf.error_reply(str(exc))
+            act(self._serf, time.monotonic())
         finally:
-            self._pump()
+            self._pump(self._serf)
+
+    def _contained(self, act: Callable[[Serf, float], None]) -> None:
+        """Run a step that others caused: a fault in one must not end the membership."""
+        if self._serf is None:
+            return
+        try:
+            self._step(act)
+        except Exception as exc:  # noqa: BLE001 - a bug in one step must not end the membership
+            self._emit(events.GOSSIP_STEP_FAILED, exc_info=exc)
+
+    def _received(self, data: bytes, source: Address) -> None:
+        self._contained(lambda serf, now: serf.receive_datagram(data, source, now))
+
+    def _answer(self, request: StreamMessage | MalformedMessageError, source: Address) -> bytes | None:
+        reply: list[bytes | None] = [None]
+
+        def answer(serf: Serf, now: float) -> None:
+            try:
+                if isinstance(request, MalformedMessageError):
+                    raise request
+                reply[0] = serf.answer_stream(request, now)
+            except MalformedMessageError as exc:
+                self._complain(str(exc), source)
+                reply[0] = serf.error_reply(str(exc))
+
+        self._contained(answer)
+        return reply[0]
 
     def _wake(self) -> None:
         self._timer = None
-        if self._serf is None or self._transport is None:
-            return
-        self._transport.drain()  # an answer that has arrived counts, however late this process is
-        serf = self._serf
-        if serf is not None:
-            self._contained(lambda: serf.handle_timer(time.monotonic()))
-
-    def _contained(self, step: Callable[[], None]) -> None:
-        """Run a step of the core, then send what it wants sent: a fault in one must not end the membership."""
-        try:
-            step()
-        except Exception as exc:  # noqa: BLE001 - a bug in one step must not end the membership
-            self._emit(events.GOSSIP_STEP_FAILED, exc_info=exc)
-        self._pump()
-
-    def _pump(self) -> None:
         serf, transport = self._serf, self._transport
         if serf is None or transport is None:
             return
-        for data, address in serf.datagrams_to_send():
-            transport.send(data, address)
-        for stream in serf.streams_to_open():
-            done = self._stream_done(stream.id)
-            transport.exchange(stream.data, stream.address, stream.timeout, done)
-        for event in serf.events():
-            self._publish(event)
+        deadline = serf.next_deadline()
+        late = 0.0 if deadline is None else time.monotonic() - deadline
+        if not transport.drain() and late < MAX_LATE:
+            self._arm(serf)  # at once, after whatever else waits
+            return
+        self._contained(lambda serf, now: serf.handle_timer(now))
+
+    def _pump(self, serf: Serf) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        try:
+            for data, address in serf.datagrams_to_send():
+                transport.send(data, address)
+            for stream in serf.streams_to_open():
+                transport.exchange(stream.data, stream.address, stream.timeout, self._stream_done(stream.id))
+            for event in serf.events():
+                self._publish(event)
+        finally:
+            self._arm(serf)
+
+    def _arm(self, serf: Serf) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -322,14 +316,10 @@ class Membership:
 
     def _stream_done(self, stream_id: int) -> Callable[[StreamMessage | None, str], None]:
         def done(message: StreamMessage | None, error: str) -> None:
-            serf = self._serf
-            if serf is None:
-                return
-            now = time.monotonic()
             if message is None:
-                self._contained(lambda: serf.stream_failed(stream_id, error, now))
+                self._contained(lambda serf, now: serf.stream_failed(stream_id, error, now))
             else:
-                self._contained(lambda: serf.stream_answered(stream_id, message, now))
+                self._contained(lambda serf, now: serf.stream_answered(stream_id, message, now))
 
         return done
 
@@ -337,18 +327,39 @@ class Membership:
         match event:
             case MemberEvent():
                 self._member_changed(event)
-            case JoinFinished(call_id=call_id, error=error):
-                answer = self._joins.pop(call_id, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(error)
+            case CallFinished(error=error) if error:
+                self._report_call(event)
             case LeaveFinished():
                 self._left.set()
             case NameConflict(name=name, address=address, local=local):
                 self._report_conflict(name, join_addr(*address), local=local)
             case KeyringChanged(operation=operation):
                 self._emit(events.KEYRING_CHANGED, "", operation)
+            case Ignored(reason=reason, source=source, malformed=True):
+                self._complain(reason, source)
             case Ignored(reason=reason, source=source):
                 self._emit(events.GOSSIP_IGNORED, "", reason, source=source and join_addr(*source))
+            case _:
+                return  # nobody here asks for it
+
+    def _report_call(self, call: CallFinished) -> None:
+        """Warn while this node is alone, more and more rarely; with others, one that is away is no news."""
+        warn = call.alone and call.failures & (call.failures - 1) == 0
+        if warn:
+            self._emit(events.JOIN_FAILED, "", call.error, addrs=[join_addr(*call.address)])
+        else:
+            self._emit(events.JOIN_ATTEMPT_FAILED, "", call.error, addr=join_addr(*call.address))
+
+    def _complain(self, reason: str, source: Address | None) -> None:
+        """Log what makes no sense, at a rate that others do not decide."""
+        self._complaints += 1
+        now = time.monotonic()
+        if now - self._complained_at < COMPLAINT_INTERVAL:
+            return
+        self._complained_at, count, self._complaints = now, self._complaints, 0
+        self._emit(
+            events.GOSSIP_MALFORMED, "", reason, source=None if source is None else join_addr(*source), messages=count
+        )
 
     def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
         """Say it once: the claim comes again with every exchange."""
@@ -379,29 +390,3 @@ class Membership:
         if addr:
             self._serving[member.name] = addr
             self._handler.join(member.name, addr)
-
-
-async def _resolve(host: str, flag: str) -> str:
-    """Return an IP address of ``host``: IPv4 where there is one, as agents prefer."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except OSError as exc:
-            raise ConfigError(f"{flag}: {host} cannot be resolved: {exc.strerror or exc}") from exc
-        return str(min(found, key=lambda each: each[0] != socket.AF_INET)[4][0])
-    return host
-
-
-def _advertised(host: str) -> str:
-    """Return the address that others are told: of ``0.0.0.0`` the one this machine would send from."""
-    if not ipaddress.ip_address(host).is_unspecified:
-        return host
-    family, probe = (socket.AF_INET6, "2001:db8::1") if ":" in host else (socket.AF_INET, "192.0.2.1")
-    with socket.socket(family, socket.SOCK_DGRAM) as udp:
-        try:
-            udp.connect((probe, 9))  # sends nothing: it only chooses the address
-        except OSError:
-            return "::1" if ":" in host else "127.0.0.1"
-        return str(udp.getsockname()[0])

@@ -104,8 +104,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     writer.start()
     emit(events.LOG_OPENED, end_offset=log.end_offset)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
-    steps.add("known members", known.close)
-    if log.end_offset and (config.start_join_addrs or known.addrs):
+    if log.end_offset and (config.start_join_addrs or known.remembered):
         writer.hold_producers()
 
     metrics = None
@@ -145,11 +144,12 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
             node_name=config.node_name,
             bind_addr=config.bind_addr,
             tags={RPC_ADDR_TAG: rpc_addr},
-            start_join_addrs=tuple(dict.fromkeys((*config.start_join_addrs, *known.addrs))),
+            start_join_addrs=config.start_join_addrs,
+            remembered=known.remembered,
             keyring=load_keyring(config),
         ),
         replicator,
-        observer=known.changed,
+        observer=lambda _event: known.changed(),
         emit=emit,
         tasks=tasks,
     )
@@ -189,6 +189,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
+    known.follow(membership.known_addresses)
+    steps.add("known members", known.close)
     meeting = _meet_the_others(writer, membership, replicator, emit)
     run("first contact", tasks.start(meeting, name="agent-first-contact", may_end=True))
     addrs: dict[str, Any] = {"metrics": join_addr(metrics.host, metrics.port)} if metrics else {}

@@ -1,12 +1,21 @@
-"""Gossip's sockets: one port for UDP and TCP, bounded and timed."""
+"""Gossip's sockets: one port for UDP and TCP, bounded and timed.
+
+A stranger costs next to nothing before its first whole message. Of too many streams at once, the oldest of the address
+that holds most is closed, so that one address takes nothing from others; and what does not read or write in time is
+cut off, not flushed. What takes long to decode is decoded on a thread.
+"""
 
 import asyncio
 import socket
+import time
+from collections import Counter
 from collections.abc import Callable
+from random import Random, SystemRandom
 from types import TracebackType
 from typing import Self
 
-from proglog.errors import ConfigError
+from proglog.agent.resolver import Resolver
+from proglog.errors import ConfigError, UnavailableError
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, StreamReader
 from proglog.gossip.keyring import Keyring
@@ -18,18 +27,38 @@ RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """As agents ask for: the kernel's default holds only some 250 packets of a burst."""
 MAX_DATAGRAM_BYTES = 65_536
 MAX_STREAMS = 128
+"""Streams that others opened, at once."""
+FIRST_BYTE_SECONDS = 2.0
+MAX_UNFINISHED_BYTES = 64 * 1024 * 1024
+"""What all streams together hold of messages that are not whole yet."""
+SMALL_STREAM_BYTES = 1024 * 1024
+"""A stream with less than this is not cut off for what others hold."""
 READ_BYTES = 65_536
-MAX_DATAGRAMS_A_TURN = 1024
+DECODED_AT_ONCE = 16 * 1024
+"""Longer messages are decoded on a thread."""
+DRAIN_SECONDS = 0.005
+"""What datagrams may keep the loop from everything else."""
+ADDRESS_SECONDS = 3.0
+"""What one address of a name that has several may take."""
 
 OnDatagram = Callable[[bytes, Address], None]
-Answer = Callable[[StreamMessage | MalformedMessageError], bytes | None]
+Answer = Callable[[StreamMessage | MalformedMessageError, Address], bytes | None]
 
 
 class Transport:
     """Sends and receives for one node. ``async with`` binds and closes."""
 
     def __init__(
-        self, host: str, port: int, *, keyring: Keyring | None, timeout: float, on_datagram: OnDatagram, answer: Answer
+        self,
+        host: str,
+        port: int,
+        *,
+        keyring: Keyring | None,
+        timeout: float,
+        on_datagram: OnDatagram,
+        answer: Answer,
+        resolver: Resolver,
+        random: Random | None = None,
     ) -> None:
         """Keep what is needed; nothing is bound yet.
 
@@ -39,17 +68,26 @@ class Transport:
             keyring: Of the streams.
             timeout: Seconds that one stream may take.
             on_datagram: Called with each datagram.
-            answer: Called with a request on a stream, or what was wrong with it; returns the reply.
+            answer: Called with a request on a stream, or what was wrong with it, and where it came from; returns the
+                reply.
+            resolver: Looks up names that streams are opened to.
+            random: Chooses among the addresses of a name; the system's unless a test gives its own.
         """
         self.address: Address = (host, port)
+        self.own: set[Address] = set()
+        """Where this node itself is reached: never called."""
+        self.unsent = 0
+        """Datagrams that the kernel refused: lost, as far as the protocol is concerned."""
         self._keyring = keyring
         self._timeout = timeout
         self._on_datagram = on_datagram
         self._answer = answer
+        self._resolver = resolver
+        self._random = random or SystemRandom()
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
-        self._streams = asyncio.Semaphore(MAX_STREAMS)
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], str] = {}
+        self._unfinished = 0
         self._exchanges = TaskScope()
 
     async def __aenter__(self) -> Self:
@@ -90,40 +128,55 @@ class Transport:
         await cancel_and_wait(*self._serving)
         await self._exchanges.close()
 
+    # Datagrams
+
     def send(self, data: bytes, address: Address) -> None:
         """Send a datagram; what the kernel refuses counts as lost, as gossip expects."""
         if self._udp is not None:
             try:
                 self._udp.sendto(data, address)
             except OSError:
-                return  # loss: the protocol repeats what matters
+                self.unsent += 1
 
-    def drain(self) -> None:
-        """Take in every datagram that has arrived."""
-        for _ in range(MAX_DATAGRAMS_A_TURN):
-            if self._udp is None:
-                return
+    def drain(self) -> bool:
+        """Take in datagrams that have arrived, for ``DRAIN_SECONDS``; return whether that was all.
+
+        The loop calls again for the rest, after everything else had its turn.
+        """
+        until = time.monotonic() + DRAIN_SECONDS
+        while self._udp is not None:
             try:
                 data, source = self._udp.recvfrom(MAX_DATAGRAM_BYTES)
             except BlockingIOError:
-                return
+                return True
             except OSError:
                 continue  # an earlier send was refused: the error arrives here
             self._on_datagram(data, (source[0], source[1]))
+            if time.monotonic() > until:
+                return False
+        return True
+
+    # Streams that this node opens
 
     def exchange(
         self, data: bytes, address: Address, timeout: float, done: Callable[[StreamMessage | None, str], None]
     ) -> None:
-        """Open a stream, send ``data``, and call ``done`` with the reply, or with why there is none."""
+        """Open a stream, send ``data``, and call ``done`` once: with the reply, or with why there is none.
+
+        A name is looked up, and its addresses are tried in random order until one answers.
+        """
 
         async def run() -> None:
             try:
                 async with asyncio.timeout(min(timeout, self._timeout)):
-                    message = await self._exchange(data, address)
+                    message = await self._exchange_with_any(data, address)
             except TimeoutError:  # before OSError, whose subclass it is
                 done(None, f"no answer within {min(timeout, self._timeout):g} s")
-            except (OSError, MalformedMessageError) as exc:
-                done(None, getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
+            except (OSError, MalformedMessageError, UnavailableError) as exc:
+                done(None, _reason(exc))
+            except asyncio.CancelledError:
+                done(None, "this node stops")
+                raise
             except Exception as exc:  # noqa: BLE001 - the exchange has to end for its caller, and the membership goes on
                 log_event(GOSSIP_STEP_FAILED, exc_info=exc)
                 done(None, f"this is a bug: {exc!r}")
@@ -132,52 +185,110 @@ class Transport:
 
         self._exchanges.start(run(), name="gossip-exchange")
 
+    async def _exchange_with_any(self, data: bytes, address: Address) -> StreamMessage:
+        host, port = address
+        hosts = [each for each in await self._resolver.resolve(host) if (each, port) not in self.own]
+        self._random.shuffle(hosts)
+        if not hosts:
+            raise UnavailableError(f"{host}:{port} is this node itself")
+        reasons: list[str] = []
+        for each in hosts:
+            try:
+                async with asyncio.timeout(None if len(hosts) == 1 else ADDRESS_SECONDS):
+                    return await self._exchange(data, (each, port))
+            except TimeoutError:
+                if len(hosts) == 1:
+                    raise
+                reasons.append(f"{each}: no answer within {ADDRESS_SECONDS:g} s")
+            except (OSError, MalformedMessageError) as exc:
+                reasons.append(f"{each}: {_reason(exc)}" if len(hosts) > 1 else _reason(exc))
+        raise UnavailableError("; ".join(reasons))
+
     async def _exchange(self, data: bytes, address: Address) -> StreamMessage:
         reader, writer = await asyncio.open_connection(*address)
         try:
             writer.write(data)
             await writer.drain()
-            return await self._read(reader)
-        finally:
-            writer.close()
+            message = await self._read(reader)
+        except BaseException:
+            writer.transport.abort()  # what the other side did not read is not kept for it
+            raise
+        writer.close()
+        return message
+
+    # Streams that others open
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is not None:
-            self._serving.add(task)
-            task.add_done_callback(self._serving.discard)
+        assert task is not None  # a coroutine runs in one
+        host, port = (*(writer.get_extra_info("peername") or ("unknown", 0)), 0)[:2]
+        self._make_room()
+        self._serving[task] = host
         try:
-            if not self._streams.locked():  # more at once than anybody honest opens: refused
-                async with self._streams, asyncio.timeout(self._timeout):
-                    await self._serve_one(reader, writer)
+            async with asyncio.timeout(self._timeout):
+                await self._serve_one(reader, writer, (host, port))
         except (OSError, TimeoutError):
             return  # it went away, or was too slow: it will come again
+        except asyncio.CancelledError:
+            return  # it made room for others, or this node stops
         finally:
-            writer.close()
+            del self._serving[task]
+            writer.transport.abort()  # what it did not read in time is not kept for it
 
-    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _make_room(self) -> None:
+        """Close the oldest stream of the address that has most, if there are too many."""
+        if len(self._serving) >= MAX_STREAMS:
+            counts = Counter(self._serving.values())
+            most = max(counts.values())
+            next(task for task, host in self._serving.items() if counts[host] == most).cancel()
+
+    async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: Address) -> None:
         request: StreamMessage | MalformedMessageError
+        async with asyncio.timeout(FIRST_BYTE_SECONDS):
+            first = await reader.read(READ_BYTES)
+        if not first:
+            return  # a probe of whether the port is open
         try:
-            request = await self._read(reader)
+            request = await self._read(reader, first)
         except MalformedMessageError as exc:
             request = exc
-        reply = self._answer(request)
+        reply = self._answer(request, source)
         if reply is not None:
             writer.write(reply)
             await writer.drain()
+            writer.write_eof()
+            while await reader.read(READ_BYTES):  # until it has read the reply: aborting earlier would lose it
+                continue
 
-    async def _read(self, reader: asyncio.StreamReader) -> StreamMessage:
-        stream = StreamReader(self._keyring)
-        while data := await reader.read(READ_BYTES):
-            message = stream.feed(data)
-            if message is not None:
-                return message
+    async def _read(self, reader: asyncio.StreamReader, first: bytes = b"") -> StreamMessage:
+        stream, held = StreamReader(self._keyring), 0
+        try:
+            while data := first or await reader.read(READ_BYTES):
+                first = b""
+                held += len(data)
+                self._unfinished += len(data)
+                if held > SMALL_STREAM_BYTES and self._unfinished > MAX_UNFINISHED_BYTES:
+                    raise MalformedMessageError(
+                        f"more than {MAX_UNFINISHED_BYTES:,} bytes of messages are not whole yet"
+                    )
+                if held > DECODED_AT_ONCE:
+                    message = await asyncio.to_thread(stream.feed, data)
+                else:
+                    message = stream.feed(data)
+                if message is not None:
+                    return message
+        finally:
+            self._unfinished -= held
         raise MalformedMessageError("the stream ended before its message did")
 
     def _close_udp(self) -> None:
         if self._udp is not None:
             self._udp.close()
             self._udp = None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _bind_udp(host: str, port: int) -> socket.socket:

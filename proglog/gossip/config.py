@@ -61,9 +61,9 @@ class GossipConfig:
     recent_intent_timeout: float = 300.0
     """How long an intent about an unknown member waits for that member."""
     reconnect_interval: float = 8.0
-    """Between two tries to reach a failed member (Serf: 30; a healed partition is to be over in ten seconds)."""
+    """Between two calls to where nobody is alive (Serf: 30; a healed partition is to be over in ten seconds)."""
     reconnect_timeout: float = 86_400.0
-    """A member failed for longer is forgotten."""
+    """A member failed for longer is forgotten, and an address that nobody gave and where nobody was alive for longer."""
     tombstone_timeout: float = 86_400.0
     """A member that left longer ago is forgotten."""
 

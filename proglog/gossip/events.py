@@ -51,6 +51,22 @@ class JoinFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallFinished:
+    """Somebody answered at an address of the address book, or nobody did."""
+
+    address: Address
+    """Where; the host may be a name."""
+    given: bool
+    """Whether the operator gave it."""
+    failures: int
+    """Calls in a row that came to nothing; 0 when answered."""
+    alone: bool
+    """Whether this node knows of nobody else that is alive."""
+    error: str
+    """Why not; empty when answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveFinished:
     """The others have been told, and had time to hear it."""
 
@@ -83,6 +99,17 @@ class Ignored:
     """Why, for an operator."""
     source: Address | None
     """Where it came from, as far as known. May be forged."""
+    malformed: bool = False
+    """Whether it makes no sense or is not allowed, rather than only went wrong."""
 
 
-Event = MemberEvent | UserEventReceived | JoinFinished | LeaveFinished | NameConflict | KeyringChanged | Ignored
+Event = (
+    MemberEvent
+    | UserEventReceived
+    | JoinFinished
+    | CallFinished
+    | LeaveFinished
+    | NameConflict
+    | KeyringChanged
+    | Ignored
+)

@@ -10,7 +10,7 @@ Source: memberlist ``net.go``, ``util.go``; a stock agent's traffic.
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,8 +19,10 @@ from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.wire import Fields, Type, decode, encode_map, next_map, reader
 
-MAX_PACKET_OUTPUT = 1 << 20
-"""What all compressed parts of one datagram may come to."""
+MAX_PACKET_OUTPUT = 64 * 1024
+"""What all compressed parts of one datagram may come to: nobody sends a plain one that is longer."""
+MAX_PACKET_COMPRESSED = 16 * 1024
+"""A compressed part of a datagram: agents fill them up to 1,400 bytes, and single messages have some 10,000."""
 MAX_PACKET_MESSAGES = 1024
 MAX_STREAM_BYTES = 20 * 1024 * 1024
 MAX_PLAIN_STREAM_BYTES = 4 * 1024 * 1024
@@ -29,8 +31,13 @@ _DEPTH = 4
 _FRAME = struct.Struct(">BI")
 
 
-def unpack(data: bytes, keyring: Keyring | None) -> list[bytes]:
+def unpack(data: bytes, keyring: Keyring | None, spend: Callable[[int], None] = lambda _bytes: None) -> list[bytes]:
     """Return the messages of a datagram, each with its type byte.
+
+    Args:
+        data: The datagram.
+        keyring: Opens it; ``None``: it is plain.
+        spend: Called with the length of what is about to be decompressed; may refuse it by raising.
 
     Raises:
         MalformedMessageError: Not of the protocol, or not sealed with a key of ours.
@@ -41,7 +48,7 @@ def unpack(data: bytes, keyring: Keyring | None) -> list[bytes]:
         if zlib.crc32(data[5:]) != int.from_bytes(data[1:5], "big"):
             raise MalformedMessageError("the datagram's CRC does not agree with it")
         data = data[5:]
-    peeled = _Peeled()
+    peeled = _Peeled(spend)
     peeled.take(data, _DEPTH)
     return peeled.messages
 
@@ -95,6 +102,9 @@ class StreamReader:
         self._buffer += data
         if not self._buffer:
             return None
+        foreign = spoken(self._buffer)
+        if foreign:
+            raise MalformedMessageError(f"the other side speaks {foreign}, not gossip")
         encrypted = self._buffer[0] == Type.ENCRYPT
         if encrypted != (self._keyring is not None):
             raise MalformedMessageError(
@@ -165,6 +175,17 @@ class _PlainReader:
         return StreamMessage(kind, head, self._nodes, bytes(self._data[start : start + length]))
 
 
+def spoken(data: bytes | bytearray) -> str:
+    """Return which other protocol begins like ``data``; empty for gossip, and for what is not recognised."""
+    if data.startswith(b"PRI * HTTP/2") or (len(data) >= 5 and data[:2] == b"\0\0" and data[3:5] == b"\x04\0"):
+        return "HTTP/2 (gRPC)"  # a client's preface; a server's settings: no message of ours begins with two zeros
+    if data[:2] in (b"\x16\x03", b"\x15\x03"):
+        return "TLS"
+    if data.startswith((b"GET ", b"POST ", b"HEAD ", b"HTTP/1")):
+        return "HTTP"
+    return "SSH" if data.startswith(b"SSH-") else ""
+
+
 def push_pull(*, join: bool, nodes: Sequence[dict[str, Any]], state: bytes) -> bytes:
     """Return a push/pull message."""
     head = encode_map({"Join": join, "Nodes": len(nodes), "UserStateLen": len(state)})
@@ -181,14 +202,18 @@ def _whole(data: bytes) -> StreamMessage:
 class _Peeled:
     """The messages of one datagram, and what decompressing the rest of it may still cost."""
 
-    def __init__(self) -> None:
+    def __init__(self, spend: Callable[[int], None]) -> None:
         self.messages: list[bytes] = []
         self._budget = MAX_PACKET_OUTPUT
+        self._spend = spend
 
     def take(self, data: bytes, depth: int) -> None:
         if not data or not depth:
             raise MalformedMessageError("messages nested too deep" if data else "an empty message")
         if data[0] == Type.COMPRESS:
+            if len(data) > MAX_PACKET_COMPRESSED:
+                raise MalformedMessageError(f"a compressed message of {len(data):,} bytes in a datagram")
+            self._spend(len(data))
             plain = _decompress(decode(data[1:]), self._budget)
             self._budget -= len(plain)
             self.take(plain, depth - 1)

@@ -10,14 +10,16 @@ can be reached around it. A pure state machine, as :mod:`proglog.gossip.swim` be
 ``delegate.go``; the tables of docs/concepts/gossip.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
+from proglog.gossip.address_book import AddressBook, Call, KnownAddress
 from proglog.gossip.answering import FLAG_NO_BROADCAST, Answering
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
+    CallFinished,
     Event,
     Ignored,
     JoinFinished,
@@ -31,7 +33,7 @@ from proglog.gossip.events import (
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import LamportClock
-from proglog.gossip.member import Address, Member, Node, Status
+from proglog.gossip.member import Address, Member, Node, State, Status
 from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.recent import Recent
 from proglog.gossip.roster import Roster
@@ -57,6 +59,7 @@ class Serf:
         keyring: Keyring | None,
         random: Random,
         now: float,
+        known: Sequence[KnownAddress] = (),
     ) -> None:
         """Make a member that has not announced itself yet.
 
@@ -68,6 +71,7 @@ class Serf:
             keyring: Keys that seal every message; ``None``: plain text.
             random: All chance; the system's in production, since nonces come from it.
             now: Monotonic seconds.
+            known: Where others may be: they are called from :meth:`start` on.
         """
         self.name = name
         self.tags = dict(tags)
@@ -99,6 +103,9 @@ class Serf:
             self._swim.outbox,
             lambda operation: self._tell(KeyringChanged(operation=operation)),
         )
+        self._book = AddressBook(address, self._swim.nodes, config, random, self._timers)
+        self._known = known
+        self._announced = self._peer_knows_this_node = False
         self._intent_queue, self._query_queue, self._event_queue = (self._swim.outbox.user_queue() for _ in range(3))
 
     # Driving
@@ -108,7 +115,7 @@ class Serf:
         self._timers.advance(now)
         self._swim.start()
         self._timers.after(self._config.reap_interval, self._reap)
-        self._timers.after(self._random.uniform(0, self._config.reconnect_interval), self._reconnect)
+        self._book.start(self._known, self._call)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram in; never raises."""
@@ -169,8 +176,7 @@ class Serf:
         call_id = self._calls
 
         def finished(error: str) -> None:
-            if not error:
-                self._announce_join()
+            self._joined(error)
             self._tell(JoinFinished(call_id=call_id, address=address, error=error))
 
         self._swim.exchange.join(address, finished)
@@ -225,13 +231,15 @@ class Serf:
         """
         self._timers.advance(now)
         node = next((node for node in self._roster if printable(node.name) == name), None)
-        if node is None:
+        if node is None and not self._book.forget(name):
             raise NotFoundError(f"there is no member {name!r}: `members` lists those that are known")
-        if node.name == self.name or node.status not in (Status.FAILED, Status.LEFT):
+        if node is not None and (node.name == self.name or node.status not in (Status.FAILED, Status.LEFT)):
             raise PreconditionError(
                 f"{name!r} is {node.status.value}: only a member that failed or left can be removed; stop it first"
             )
-        intent = Intent(node.name, self._clock.increment(), leaving=True, prune=prune)
+        self._book.forget(name)
+        wire_name = name if node is None else node.name  # one that is only remembered was written as text
+        intent = Intent(wire_name, self._clock.increment(), leaving=True, prune=prune)
         self._roster.hear(intent)
         self._intent_queue.add(intent.encode(), key=intent.name)
 
@@ -253,6 +261,14 @@ class Serf:
     def members(self) -> list[Member]:
         """Return the members at this moment, this node included, by name."""
         return [node.snapshot() for node in self._roster]
+
+    def known_addresses(self) -> list[KnownAddress]:
+        """Return where others are or were: what a later life may start with."""
+        return self._book.known()
+
+    def unanswered(self) -> list[Address]:
+        """Return the given addresses at which nobody has ever answered."""
+        return self._book.unanswered
 
     # What SWIM tells
 
@@ -345,6 +361,7 @@ class Serf:
                 clock.witness(ltime - 1)
             elif ltime > 0:
                 wrong.append(f"the Lamport time {ltime} is implausibly far ahead of {clock.time}")
+        self._peer_knows_this_node = self.name in state.status_ltimes
         own = self._swim.nodes.own
         said_of_own = state.status_ltimes.get(self.name, 0)
         if said_of_own > own.ltime and not self._leaving and self._clock.believes(said_of_own):
@@ -356,7 +373,7 @@ class Serf:
             if self._event_clock.believes(event.ltime):
                 self._take_user_event(event)
         for reason in dict.fromkeys(wrong):
-            self.ignored(f"in a full exchange: {reason}", None)
+            self.malformed(f"in a full exchange: {reason}", None)
 
     def ack_payload(self) -> bytes:
         """Return this node's coordinate: the origin, with a large error, so that others do not rely on it."""
@@ -369,6 +386,11 @@ class Serf:
         """Something strange was received: a diagnostic."""
         if len(self._events) < MAX_EVENTS:
             self._events.append(Ignored(reason=reason, source=source))
+
+    def malformed(self, reason: str, source: Address | None) -> None:
+        """What was received makes no sense, or is not allowed: a diagnostic."""
+        if len(self._events) < MAX_EVENTS:
+            self._events.append(Ignored(reason=reason, source=source, malformed=True))
 
     # Intents
 
@@ -411,17 +433,42 @@ class Serf:
         self._timers.after(self._config.reap_interval, self._reap)
         self._roster.reap(self._config)
 
-    def _reconnect(self) -> None:
-        self._timers.after(self._config.reconnect_interval, self._reconnect)
-        failed = [node for node in self._roster if node.status is Status.FAILED]
-        alive = len(self._swim.nodes.others_alive())
-        if not failed or self._leaving or self._random.random() > len(failed) / max(1, alive):
-            return
-        node = self._random.choice(failed)
-        self._swim.exchange.join(node.address, lambda _error: None)
+    def _call(self) -> None:
+        """Call where members may be, and none is alive."""
+        for call in [] if self._leaving else self._book.due():
+            self._swim.exchange.join(call.address, lambda error, call=call: self._called(call, error))  # type: ignore[misc]
+
+    def _called(self, call: Call, error: str) -> None:
+        self._joined(error)
+        failures = self._book.failed(call.address) if error else 0
+        if not error:
+            self._book.answered(call.address)
+        alone = not self._swim.nodes.others_alive()
+        self._tell(CallFinished(address=call.address, given=call.given, failures=failures, alone=alone, error=error))
+
+    def _joined(self, error: str) -> None:
+        """Announce this node, the first time and wherever it was not known."""
+        if not error and not self._leaving and not (self._announced and self._peer_knows_this_node):
+            self._announced = True
+            self._announce_join()
 
     def _tell_member(self, kind: MemberEventKind, node: Node) -> None:
+        if node.name != self.name:
+            self._note_address(kind, node)
         self._tell(MemberEvent(kind=kind, member=node.snapshot()))
+
+    def _note_address(self, kind: MemberEventKind, node: Node) -> None:
+        match kind:
+            case MemberEventKind.JOIN:
+                self._book.alive(node)
+            case MemberEventKind.FAILED:
+                self._book.departed(node)
+            case MemberEventKind.LEAVE if node.state is State.LEFT:
+                self._book.departed(node)
+            case MemberEventKind.LEAVE | MemberEventKind.REAP:
+                self._book.forget(node.name)  # somebody said that it is gone for good, or it was for a day
+            case _:
+                return
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)

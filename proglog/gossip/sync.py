@@ -129,7 +129,7 @@ class Exchange:
         try:
             merge()
         except MalformedMessageError as exc:
-            self._delegate.ignored(f"in a full exchange: {exc}", None)
+            self._delegate.malformed(f"in a full exchange: {exc}", None)
 
     def _merge_state(self, message: StreamMessage) -> None:
         if message.state:

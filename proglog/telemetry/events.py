@@ -388,7 +388,12 @@ KNOWN_MEMBERS_LOST = _event(
     detail="error",
 )
 JOIN_FAILED = _event(
-    "join_failed", _WARN, "No address to join by has answered; they are retried.", detail="error", keys=("addrs",)
+    "join_failed",
+    _WARN,
+    "An address to join by has not answered, and this node is alone; it is retried.",
+    words="nobody to join",
+    detail="error",
+    keys=("addrs",),
 )
 JOIN_ATTEMPT_FAILED = _event(
     "join_attempt_failed",
@@ -408,10 +413,18 @@ KEYRING_CHANGED = _event(
 GOSSIP_STEP_FAILED = _event(
     "gossip_step_failed", _BAD, "A step of the gossip met a bug; membership continued.", keys=("exception",)
 )
+GOSSIP_MALFORMED = _event(
+    "gossip_malformed",
+    _WARN,
+    "Traffic at the gossip port makes no sense or is not allowed; at most one line a minute, messages counts all since.",
+    words="malformed gossip",
+    detail="reason",
+    keys=("source", "messages"),
+)
 GOSSIP_IGNORED = _event(
     "gossip_ignored",
     _NEWS,
-    "A gossip message was not understood or not allowed.",
+    "Something of the gossip went wrong in a way that the protocol bears.",
     level="debug",
     detail="reason",
     keys=("source",),

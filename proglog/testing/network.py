@@ -15,11 +15,12 @@ it waits in its sockets, and its clock jumps when it goes on.
 """
 
 import heapq
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
+from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import Event
@@ -88,20 +89,30 @@ class VirtualNetwork:
         self.now = 0.0
         self.nodes: dict[str, VirtualNode] = {}
         self.datagrams = 0
+        self.streams = 0
         self._addresses: dict[Address, str] = {}
+        self._aliases: dict[Address, None] = {}
         self._cut: dict[tuple[str, str], None] = {}
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
 
     # ---- nodes
 
-    def add(self, name: str, tags: Mapping[str, str] | None = None, *, move: bool = False) -> Serf:
+    def add(
+        self,
+        name: str,
+        tags: Mapping[str, str] | None = None,
+        *,
+        move: bool = False,
+        known: Sequence[KnownAddress] = (),
+    ) -> Serf:
         """Start a node; with the name of one that crashed or left, start that one again.
 
         Args:
             name: Of the node.
             tags: What it says about itself.
             move: Start it at a new address, as a container; else it keeps the one that it had.
+            known: Its seeds, and whom it remembers.
         """
         old = self.nodes.get(name)
         number = len(self._addresses) + 1
@@ -115,6 +126,7 @@ class VirtualNetwork:
             keyring=keyring,
             random=Random(self.random.getrandbits(64)),
             now=self.now,
+            known=known,
         )
         node = VirtualNode(serf, address, keyring)
         self.nodes[name] = node
@@ -122,6 +134,16 @@ class VirtualNetwork:
         serf.start(self.now)
         self._pump(node)
         return serf
+
+    def seed(self, *names: str) -> tuple[KnownAddress, ...]:
+        """Return the addresses of ``names`` as an operator gives them; nobody has to be there yet."""
+        return tuple(KnownAddress(host=self.nodes[n].address[0], port=PORT, given=True) for n in names)
+
+    def alias(self, host: str, name: str) -> KnownAddress:
+        """Make ``host`` lead to a node that knows nothing of it, as address translation does; return it as a seed."""
+        self._addresses[host, PORT] = name
+        self._aliases[host, PORT] = None
+        return KnownAddress(host=host, port=PORT, given=True)
 
     def join(self, name: str, through: str) -> None:
         """Let ``name`` join through another node."""
@@ -275,7 +297,7 @@ class VirtualNetwork:
     def _at(self, address: Address) -> VirtualNode | None:
         """Return who listens at ``address``; a node that moved does no more."""
         node = self.nodes.get(self._addresses.get(address, ""))
-        return node if node is not None and node.address == address else None
+        return node if node is not None and (node.address == address or address in self._aliases) else None
 
     def _send(self, source: VirtualNode, data: bytes, address: Address) -> None:
         self.datagrams += 1
@@ -307,6 +329,7 @@ class VirtualNetwork:
         self._pump(node)
 
     def _open(self, source: VirtualNode, stream: StreamToOpen) -> None:
+        self.streams += 1
         target = self._at(stream.address)
         ended = {"yet": False}
 

@@ -5,9 +5,11 @@ from random import Random
 
 import pytest
 
+from proglog.gossip.address_book import KnownAddress
+from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.wire import Type, encode
-from proglog.testing.network import VirtualNetwork
+from proglog.testing.network import PORT, VirtualNetwork
 
 LONG = "PROGLOG_LONG" in os.environ
 SEEDS = range(200 if LONG else 3)
@@ -142,3 +144,90 @@ def test_a_killed_node_comes_back_at_another_address(seed: int, away: float) -> 
     network.run_until(moved_everywhere, timeout=1.5 if away >= 15 else 30)
     network.run(60)
     assert moved_everywhere()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("orderly", [True, False])
+def test_a_seed_that_comes_back_with_an_empty_disk_is_called(seed: int, orderly: bool) -> None:
+    """As the first pod of a set on a disk that ends with it: it was given no seeds, the others were given it."""
+    network = VirtualNetwork(seed=seed)
+    network.add("n1")
+    for name in ("n2", "n3"):
+        network.add(name, known=network.seed("n1"))
+    network.run_until(network.all_see_all, timeout=30)
+    network.run(30)
+    if orderly:
+        network.leave("n1")
+        network.run(3)
+    network.crash("n1")
+    network.run(network.random.uniform(0, 600))
+    network.add("n1")
+    network.run_until(network.all_see_all, timeout=20)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_seed_may_be_replaced_at_any_time(seed: int) -> None:
+    network = VirtualNetwork(seed=seed)
+    chance = network.random
+    names = [f"n{number}" for number in range(5)]
+    for name in names:
+        network.add(name)
+    seeds = network.seed(*names[:3])
+    for name in names:
+        network.crash(name)
+        network.add(name, known=seeds)
+    network.run_until(network.all_see_all, timeout=30)
+    for _ in range(20):
+        name = chance.choice(names)
+        if chance.random() < 0.5:
+            network.leave(name)
+            network.run(2.5)
+        network.crash(name)
+        network.run(chance.choice((0.5, 5.0, 40.0, 700.0)))
+        network.add(name, known=seeds)
+        network.run(chance.uniform(0, 20))
+    network.run_until(network.all_see_all, timeout=90)
+
+
+def test_halves_that_were_restarted_while_cut_off_find_each_other_through_what_they_remember() -> None:
+    network = cluster(4, 4)
+    network.run(60)
+    remembered = {name: node.serf.known_addresses() for name, node in network.nodes.items()}
+    assert {len(each) for each in remembered.values()} == {3}
+    for name in network.nodes:
+        network.crash(name)
+    network.cut(["n0", "n1"], ["n2", "n3"])
+    for name, known in remembered.items():
+        network.add(name, known=known)
+    network.run(120)
+    assert network.table()["n0"].keys() == {"n0", "n1"}
+    network.heal()
+    network.run_until(network.all_see_all, timeout=30)
+
+
+def test_a_seed_under_another_name_is_called_on_no_more_often_than_members_are() -> None:
+    network = VirtualNetwork(seed=3)
+    network.add("n1")
+    network.add("n2", known=[network.alias("192.0.2.1", "n1")])
+    network.run_until(network.all_see_all, timeout=10)
+    before = network.streams
+    network.run(600)
+    assert network.streams - before <= 600 / 30 * 3 + 3  # two members' exchanges, and the seed's
+    assert network.status("n1", "n2") == "alive"
+    assert network.nodes["n2"].serf._clock.time < 10  # and no intent with each
+
+
+def test_an_address_that_nobody_gave_is_forgotten_a_day_after_it_was_last_alive() -> None:
+    config = GossipConfig(reconnect_timeout=300, tombstone_timeout=300)
+    network = VirtualNetwork(seed=3, config=config)
+    network.add("gone")
+    remembered = KnownAddress(host=network.nodes["gone"].address[0], port=PORT, name="gone", unseen=200.0)
+    network.crash("gone")
+    network.add("n1", known=[remembered])
+    network.run(90)
+    assert [each.name for each in network.nodes["n1"].serf.known_addresses()] == ["gone"]
+    network.run(60)
+    assert network.nodes["n1"].serf.known_addresses() == []
+    before = network.streams
+    network.run(60)
+    assert network.streams == before

@@ -1,66 +1,86 @@
 """What a node remembers of its cluster between two lives."""
 
+import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from proglog.agent.known_members import MAX_KNOWN, KnownMembers
-from proglog.gossip.events import MemberEvent, MemberEventKind
-from proglog.gossip.member import Member, Status
+from proglog.agent import known_members
+from proglog.agent.known_members import KnownMembers
+from proglog.gossip.address_book import KnownAddress
+from proglog.log import checkpoint
+
+B = KnownAddress(host="10.0.0.1", port=2, name="b")
+C = KnownAddress(host="::1", port=3, name="c", unseen=70.0)
 
 
-def event(kind: MemberEventKind, name: str, port: int = 8401) -> MemberEvent:
-    member = Member(
-        name=name,
-        addr="10.0.0.1",
-        port=port,
-        tags={},
-        status=Status.ALIVE,
-        incarnation=1,
-        status_ltime=1,
-        rtt_ms=None,
-        since=0.0,
-    )
-    return MemberEvent(kind=kind, member=member)
+async def after(directory: Path, *known: KnownAddress) -> tuple[KnownAddress, ...]:
+    """What the next life finds."""
+    members = KnownMembers(directory, "a")
+    members.follow(lambda: list(known))
+    await members.close()
+    return KnownMembers(directory, "a").remembered
 
 
-async def after(directory: Path, *events: MemberEvent) -> tuple[str, ...]:
-    """The addresses that the next life finds."""
-    known = KnownMembers(directory, "a")
-    for each in events:
-        known.changed(each)
-    await known.close()
-    return KnownMembers(directory, "a").addrs
+async def test_addresses_come_back_with_the_time_in_which_nobody_was_seen_there(tmp_path: Path) -> None:
+    assert await after(tmp_path, B, C) == (B, C)
 
 
-async def test_members_that_are_there_or_failed_are_found_again(tmp_path: Path) -> None:
-    kinds = MemberEventKind
-    assert await after(
-        tmp_path,
-        event(kinds.JOIN, "a", 1),
-        event(kinds.JOIN, "b", 2),
-        event(kinds.JOIN, "c", 3),
-        event(kinds.FAILED, "c", 3),
-        event(kinds.JOIN, "d", 4),
-        event(kinds.LEAVE, "d", 4),
-    ) == ("10.0.0.1:2", "10.0.0.1:3")
+async def test_a_change_is_saved_while_the_node_runs(tmp_path: Path, eventually: Any) -> None:
+    known = [B]
+    members = KnownMembers(tmp_path, "a")
+    members.follow(lambda: known)
+    members.changed()
+    await eventually(lambda: KnownMembers(tmp_path, "a").remembered == (B,))
+    known.append(C)
+    members.changed()
+    await eventually(lambda: KnownMembers(tmp_path, "a").remembered == (B, C))
+    await members.close()
 
 
-async def test_one_that_moved_is_called_on_where_it_is(tmp_path: Path) -> None:
-    moved = event(MemberEventKind.JOIN, "b", 2), event(MemberEventKind.UPDATE, "b", 9)
+async def test_a_change_that_could_not_be_saved_is_saved_when_there_is_room(
+    tmp_path: Path, eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, full = checkpoint.save, [True]
 
-    assert await after(tmp_path, *moved) == ("10.0.0.1:9",)
+    def saving(*args: Any) -> None:
+        if full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(*args)
+
+    monkeypatch.setattr(checkpoint, "save", saving)
+    monkeypatch.setattr(known_members, "RETRY_INTERVAL", 0.05)
+    members = KnownMembers(tmp_path, "a")
+    members.follow(lambda: [B])
+    members.changed()
+    full[0] = False
+    await eventually(lambda: KnownMembers(tmp_path, "a").remembered == (B,))
+    await members.close()
 
 
-async def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
-    joined = [event(MemberEventKind.JOIN, f"n{number}", number + 1) for number in range(MAX_KNOWN + 10)]
-
-    assert len(await after(tmp_path, *joined)) == MAX_KNOWN
-
-
-@pytest.mark.parametrize("damage", [b"", b"garbage", b'{"members": {"b": "10.0.0.1:2"}}\ncrc32c 00000000\n'])
+@pytest.mark.parametrize("damage", [b"", b"garbage", b'{"addresses": []}\ncrc32c 00000000\n'])
 async def test_a_damaged_file_is_no_file(tmp_path: Path, damage: bytes) -> None:
-    await after(tmp_path, event(MemberEventKind.JOIN, "b"))
+    await after(tmp_path, B)
     (tmp_path / "members").write_bytes(damage)
 
-    assert KnownMembers(tmp_path, "a").addrs == ()
+    assert KnownMembers(tmp_path, "a").remembered == ()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"addr": "nonsense", "name": "x", "unseen_seconds": 1},
+        {"addr": "10.0.0.1:2", "name": "x"},
+        {"addr": "10.0.0.1:2", "name": "x", "unseen_seconds": "x"},
+        {"addr": "10.0.0.1:2", "name": "x", "unseen_seconds": -1},
+        7,
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_left_out(tmp_path: Path, entry: Any) -> None:
+    from proglog.log.files import OsFiles
+
+    good = {"addr": "10.0.0.1:2", "name": "b", "unseen_seconds": 0}
+    checkpoint.save(OsFiles(), tmp_path / "members", {"addresses": [entry, good]})
+
+    assert KnownMembers(tmp_path, "a").remembered == (B,)

@@ -152,6 +152,7 @@ async def test_a_list_of_seeds_that_names_the_node_itself_is_joined_through_the_
     with capture_logs() as logs:
         async with node("a", *addrs, bind_addr=addrs[0]) as a:
             await eventually(lambda: any(log["event"] == "join_failed" for log in logs))
+            assert all(log["addrs"] == [addrs[1]] for log in logs if log["event"] == "join_failed")
             async with node("b", *addrs, bind_addr=addrs[1]) as b:
                 await eventually(lambda: len(statuses(a)) == len(statuses(b)) == 2)
 
