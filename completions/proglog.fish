@@ -28,6 +28,8 @@ complete -c proglog -n '__fish_seen_subcommand_from serve' -l node-name -x -d 'U
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l data-dir -r -F -d 'Where the log lives; one agent each'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l bind-addr -x -d 'Gossip, UDP and TCP'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l rpc-port -x -d 'gRPC, on the host of --bind-addr'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l advertise-addr -x -d 'Gossip as other members reach it, if not where it is bound'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l rpc-advertise-addr -x -d 'gRPC as other members reach it, if not on that host'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l start-join-addrs -x -d 'A member to join through; may be given again, or several with commas'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l acl-model-file -r -F -d 'Casbin model'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l acl-policy-file -r -F -d 'Casbin policy; reloaded when it changes'

@@ -12,16 +12,21 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
-def split_addr(addr: str, source: str) -> tuple[str, int]:
+def split_addr(addr: str, source: str, *, default_port: int | None = None) -> tuple[str, int]:
     """Return the host, without brackets, and the port of ``HOST:PORT`` or ``[IPV6]:PORT``.
 
     Args:
         addr: The address; it may come from another member.
         source: Flag, tag or file that holds it, for the error.
+        default_port: Of an address that has none: ``HOST``, ``[IPV6]`` or ``IPV6``. ``None``: it has to have one.
 
     Raises:
         ConfigError: It is no address.
     """
+    if default_port is not None and _is_ipv6(addr):
+        addr = join_addr(addr, default_port)
+    elif default_port is not None and (":" not in addr or addr.endswith("]")):
+        addr = f"{addr}:{default_port}"
     host, _, port = addr.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else ""
     if not (_is_ipv6(bare) if bare else _HOST.fullmatch(host)) or not _PORT.fullmatch(port) or int(port) > 65535:
@@ -42,6 +47,14 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_wildcard(host: str) -> bool:
+    """Return whether ``host`` means every address of a machine, and so none that others could dial."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
 

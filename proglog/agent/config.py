@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from proglog.addr import is_loopback, join_addr, split_addr
+from proglog.addr import is_loopback, is_wildcard, join_addr, split_addr
 from proglog.errors import ConfigError
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
 from proglog.types import NodeName
 
 DEFAULT_BIND_ADDR = "127.0.0.1:8401"
+DEFAULT_GOSSIP_PORT = 8401
 DEFAULT_RPC_PORT = 8400
 MAX_NODE_NAME_BYTES = 128
 
@@ -30,8 +31,16 @@ class AgentConfig:
     rpc_port: int = DEFAULT_RPC_PORT
     """Port of the gRPC server. 0: any free one."""
 
+    advertise_addr: str = ""
+    """HOST[:PORT] at which other members reach gossip, if not where it is bound. Empty: the host of ``bind_addr``, and
+    of a wildcard a private address of this machine."""
+
+    rpc_advertise_addr: str = ""
+    """HOST[:PORT] at which other members reach the gRPC server. Empty: the advertised host, with the server's port."""
+
     start_join_addrs: tuple[str, ...] = ()
-    """HOST:PORT of members to join through; one that answers is enough, and none is no error: it keeps trying."""
+    """HOST[:PORT] of members to join through; one that answers is enough, and none is no error: it keeps trying. All
+    addresses of a name are tried, and looked up again each time."""
 
     acl_model_file: Path | None = None
     """Casbin model; with ``acl_policy_file``, or neither."""
@@ -68,7 +77,13 @@ class AgentConfig:
         if not 0 <= self.rpc_port <= 65535:
             raise ConfigError(f"--rpc-port {self.rpc_port}: expected a port from 0 to 65535")
         for addr in self.start_join_addrs:
-            split_addr(addr, "--start-join-addrs")
+            split_addr(addr, "--start-join-addrs", default_port=DEFAULT_GOSSIP_PORT)
+        for flag, addr in (
+            ("--advertise-addr", self.advertise_addr),
+            ("--rpc-advertise-addr", self.rpc_advertise_addr),
+        ):
+            if addr and is_wildcard(split_addr(addr, flag, default_port=0)[0]):
+                raise ConfigError(f"{flag} {addr}: nobody can dial a wildcard; give an address that others reach")
         if self.metrics_addr is not None:
             split_addr(self.metrics_addr, "--metrics-addr")
         if (self.acl_model_file is None) != (self.acl_policy_file is None):

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Protocol
 
-from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
+from proglog.addr import RPC_ADDR_TAG, is_wildcard, join_addr, split_addr
+from proglog.agent.advertise import own_addresses, private_address
+from proglog.agent.config import DEFAULT_GOSSIP_PORT
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.transport import Transport
-from proglog.errors import ConfigError, UnavailableError
+from proglog.errors import ConfigError
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
@@ -39,8 +41,6 @@ from proglog.telemetry import events
 from proglog.telemetry.events import Emit, log_event
 
 LEAVE_TIMEOUT = 3.0
-RESOLVE_TIMEOUT = 5.0
-"""Seconds for the name that this node binds to or advertises; names of others are looked up in the background."""
 MAX_CONFLICTS = 1000
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two lines about malformed traffic: it is others that decide how much there is."""
@@ -71,7 +71,7 @@ class MembershipConfig:
     tags: Mapping[str, str] = field(default_factory=dict)
     """``rpc_addr``, and what else others should know; at most 512 bytes."""
     advertise_addr: str = ""
-    """HOST:PORT of gossip as others reach it; empty: where it is bound."""
+    """HOST[:PORT] of gossip as others reach it; empty: where it is bound. Port 0: the one that is bound."""
     start_join_addrs: tuple[str, ...] = ()
     """Members to join through; one that answers is enough."""
     remembered: tuple[KnownAddress, ...] = ()
@@ -114,6 +114,7 @@ class Membership:
         self._emit = emit
         self._serf: Serf | None = None
         self._transport: Transport | None = None
+        self._advertised_address: Address | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._resolver = Resolver()
         self._complained_at, self._complaints = -COMPLAINT_INTERVAL, 0
@@ -125,13 +126,13 @@ class Membership:
     @property
     def started(self) -> bool:
         """Whether gossip is bound, so that :attr:`addr` is known."""
-        return self._transport is not None
+        return self._advertised_address is not None
 
     @property
     def addr(self) -> str:
-        """HOST:PORT that gossip is bound to."""
-        assert self._transport is not None, "the membership has not been started"
-        return join_addr(*self._transport.address)
+        """HOST:PORT of gossip, as the other members know it."""
+        assert self._advertised_address is not None, "the membership has not been started"
+        return join_addr(*self._advertised_address)
 
     async def start(self) -> None:
         """Bind and begin; calling the others goes on in the background.
@@ -142,7 +143,7 @@ class Membership:
         host, port = split_addr(self.config.bind_addr, "--bind-addr")
         config = self.config
         transport = Transport(
-            (await self._own_addresses(host, "--bind-addr"))[0],
+            (await own_addresses(host, "--bind-addr", self._resolver))[0],
             port,
             keyring=config.keyring,
             timeout=config.gossip.tcp_timeout,
@@ -153,7 +154,7 @@ class Membership:
         )
         self._transport = await self._parts.enter_async_context(transport)
         try:
-            advertised = await self._advertised(transport.address)
+            advertised = self._advertised_address = await self._advertised(transport.address)
             transport.own = {transport.address, advertised}
             self._serf = Serf(
                 name=config.node_name,
@@ -174,24 +175,18 @@ class Membership:
         self._step(lambda serf, now: serf.start(now))
 
     def _known(self) -> list[KnownAddress]:
-        given = [split_addr(addr, "--start-join-addrs") for addr in dict.fromkeys(self.config.start_join_addrs)]
+        given = [
+            split_addr(addr, "--start-join-addrs", default_port=DEFAULT_GOSSIP_PORT)
+            for addr in self.config.start_join_addrs
+        ]
         return [KnownAddress(host=host, port=port, given=True) for host, port in given] + list(self.config.remembered)
-
-    async def _own_addresses(self, host: str, flag: str) -> tuple[str, ...]:
-        try:
-            async with asyncio.timeout(RESOLVE_TIMEOUT):
-                return await self._resolver.resolve(host)
-        except TimeoutError as exc:
-            raise ConfigError(f"{flag}: {host} is not resolved within {RESOLVE_TIMEOUT:g} s") from exc
-        except UnavailableError as exc:
-            raise ConfigError(f"{flag}: {exc}") from exc
 
     async def _advertised(self, bound: Address) -> Address:
         """Return what others are told: an IP address, as the protocol carries no names."""
         if not self.config.advertise_addr:
-            return bound
-        host, port = split_addr(self.config.advertise_addr, "--advertise-addr")
-        return (await self._own_addresses(host, "--advertise-addr"))[0], port or bound[1]
+            return (private_address(bound[0]) if is_wildcard(bound[0]) else bound[0]), bound[1]
+        host, port = split_addr(self.config.advertise_addr, "--advertise-addr", default_port=0)
+        return (await own_addresses(host, "--advertise-addr", self._resolver))[0], port or bound[1]
 
     def members(self) -> list[Member]:
         """Return the members, by name, this node included."""

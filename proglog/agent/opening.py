@@ -11,6 +11,7 @@ from typing import Any
 import grpc.aio
 
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
+from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig
 from proglog.agent.events import Timeline
@@ -20,6 +21,7 @@ from proglog.agent.lookout import Lookout
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
+from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
@@ -125,7 +127,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         extra_services=(service,),
         followers=followers,
     )
-    rpc_addr = join_addr(config.host, server.bind(config.rpc_addr))
+    own = await addresses(config, server.bind(config.rpc_addr), Resolver())
+    rpc_addr = own.rpc
     steps.add("server", lambda: server.stop(SERVER_GRACE))
 
     dial = partial(_dial, config)
@@ -143,6 +146,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         MembershipConfig(
             node_name=config.node_name,
             bind_addr=config.bind_addr,
+            advertise_addr=own.gossip,
             tags={RPC_ADDR_TAG: rpc_addr},
             start_join_addrs=config.start_join_addrs,
             remembered=known.remembered,

@@ -14,6 +14,27 @@ def test_an_address_that_was_joined_is_split_into_the_same_host_and_port(host: s
 
 
 @pytest.mark.parametrize(
+    ("addr", "split"),
+    [
+        ("node-a", ("node-a", 8401)),
+        ("10.0.0.1", ("10.0.0.1", 8401)),
+        ("10.0.0.1:7", ("10.0.0.1", 7)),
+        ("::1", ("::1", 8401)),
+        ("[::1]", ("::1", 8401)),
+        ("[::1]:7", ("::1", 7)),
+    ],
+)
+def test_where_a_port_may_be_missing_it_is_the_default(addr: str, split: tuple[str, int]) -> None:
+    assert split_addr(addr, "--addr", default_port=8401) == split
+
+
+@pytest.mark.parametrize("addr", ["", "[", "]", "[host]", "a b", "host:", ":7", "[::1", "x" * 300])
+def test_a_default_port_makes_no_address_of_what_is_none(addr: str) -> None:
+    with pytest.raises(ConfigError):
+        split_addr(addr, "--addr", default_port=8401)
+
+
+@pytest.mark.parametrize(
     "addr",
     ["", ":", "host", "host:", ":80", "host:65536", "host:99999999999999999999", "host:-1", "host:8o", "host:٣",
      "2001:db8::7:8401", "[::1]", "[::1:80", "::1]:80", "[]:80", "[host]:80", "[::g]:80", "[fe80::1%\x1b[2J]:80",

@@ -37,9 +37,15 @@ class ServeFlags:
     data_dir: Annotated[Path | None, flag("data-dir", "Where the log lives; one agent each")] = None
     bind_addr: Annotated[str, flag("bind-addr", "Gossip, UDP and TCP", "HOST:PORT")] = "127.0.0.1:8401"
     rpc_port: Annotated[int, flag("rpc-port", "gRPC, on the host of --bind-addr", "PORT")] = 8400
+    advertise_addr: Annotated[
+        str, flag("advertise-addr", "Gossip as other members reach it, if not where it is bound", "HOST[:PORT]")
+    ] = ""
+    rpc_advertise_addr: Annotated[
+        str, flag("rpc-advertise-addr", "gRPC as other members reach it, if not on that host", "HOST[:PORT]")
+    ] = ""
     start_join_addrs: Annotated[
         list[str] | None,
-        flag("start-join-addrs", "A member to join through; may be given again, or several with commas", "HOST:PORT"),
+        flag("start-join-addrs", "A member to join through; may be given again, or several with commas", "HOST[:PORT]"),
     ] = None
     acl_model_file: Annotated[Path | None, flag("acl-model-file", "Casbin model", "FILE")] = None
     acl_policy_file: Annotated[
@@ -107,6 +113,8 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
         data_dir=(flags.data_dir or user_data_dir()).absolute(),
         bind_addr=flags.bind_addr,
         rpc_port=flags.rpc_port,
+        advertise_addr=flags.advertise_addr,
+        rpc_advertise_addr=flags.rpc_advertise_addr,
         start_join_addrs=tuple(
             addr.strip() for given in flags.start_join_addrs or () for addr in given.split(",") if addr.strip()
         ),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proglog.gossip.config import GossipConfig
-from proglog.gossip.events import NameConflict
+from proglog.gossip.events import JoinFinished, NameConflict
 from proglog.gossip.framing import StreamReader, pack
 from proglog.gossip.member import VERSIONS
 from proglog.gossip.sync import MERGED_AT_ONCE
@@ -375,3 +375,23 @@ def test_time_that_this_process_did_not_run_accuses_nobody(bench: Any) -> None:
     assert bench.state("a") == "suspect 1"
     bench.alive("a", 2)
     assert bench.state("a") == "alive 2"
+
+
+def test_a_call_that_is_refused_at_length_ends_all_the_same(bench: Any) -> None:
+    call = bench.serf.join(("10.0.0.2", 7946), bench.now)
+    (stream,) = bench.serf.streams_to_open()
+    refusal = StreamReader(None).feed(encode(Type.ERROR, {"Error": "no " * 3000}))
+    bench.serf.stream_answered(stream.id, refusal, bench.now)
+    (finished,) = [event for event in bench.serf.events() if isinstance(event, JoinFinished)]
+    assert (finished.call_id, finished.error[:14], len(finished.error) < 400) == (call, "refused: no no", True)
+
+
+def test_compressed_datagrams_are_looked_at_up_to_so_many_bytes_a_second(bench: Any) -> None:
+    ping = bytes.fromhex("000181aa0102")  # some LZW; what it holds does not matter
+    compressed = encode(Type.COMPRESS, {"Algo": 0, "Buf": ping + bytes(10_000)})
+    for _ in range(100):
+        bench.datagram(compressed)
+    refused = [reason for reason in bench.ignored() if "decompress a second" in reason]
+    assert len(refused) > 90
+    bench.datagram(encode(Type.COMPRESS, {"Algo": 0, "Buf": bytes(60_000)}))
+    assert any("in a datagram" in reason for reason in bench.ignored())

@@ -1,0 +1,206 @@
+"""Calls to where others may be, and streams from strangers, over real sockets: every one ends, none is in the way."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.transport import MAX_STREAMS
+from proglog.gossip.address_book import KnownAddress
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.wire import Type, encode
+
+Eventually = Callable[..., Awaitable[None]]
+FAST = GossipConfig(
+    probe_interval=0.2, probe_timeout=0.1, gossip_interval=0.05, suspicion_mult=3, leave_propagate_delay=0.3
+)
+
+
+class Nobody:
+    """A handler of a node without servers."""
+
+    def join(self, name: str, addr: str) -> None:
+        """Do nothing."""
+
+    def leave(self, name: str) -> None:
+        """Do nothing."""
+
+
+@asynccontextmanager
+async def node(name: str, *seeds: str, **options: Any) -> AsyncGenerator[Membership]:
+    config = MembershipConfig(
+        node_name=name,
+        bind_addr=options.pop("bind_addr", "127.0.0.1:0"),
+        start_join_addrs=seeds,
+        gossip=options.pop("gossip", FAST),
+        **options,
+    )
+    membership = Membership(config, Nobody())
+    await membership.start()
+    try:
+        yield membership
+    finally:
+        await membership.close()
+
+
+def alive(membership: Membership) -> set[str]:
+    return {member.name for member in membership.members() if member.status == "alive"}
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """Host names by what they stand for: addresses, an error, or an event that a look-up waits for."""
+    known: dict[str, Any] = {}
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        meaning = known.get(host)
+        if meaning is None:
+            return real(host, port, *args, **kwargs)
+        if isinstance(meaning, threading.Event):
+            meaning.wait(30)
+            raise OSError("nobody answered")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, 0)) for address in meaning]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    yield known
+    for meaning in known.values():
+        if isinstance(meaning, threading.Event):
+            meaning.set()
+
+
+@pytest.mark.parametrize("bad", [".svc.cluster.local:8401", "x" * 64 + ".example:8401", "no.such.host.invalid:8401"])
+async def test_a_seed_that_is_no_name_does_not_keep_the_next_one_from_being_joined(
+    eventually: Eventually, bad: str
+) -> None:
+    with capture_logs() as logs:
+        async with node("a") as a, node("b", bad, a.addr) as b:
+            await eventually(lambda: alive(b) == {"a", "b"})
+            assert b.unanswered() == [bad]
+    assert [log for log in logs if log["event"] == "gossip_step_failed"] == []
+
+
+async def test_a_name_that_nobody_answers_delays_neither_start_nor_calls_nor_the_stop(
+    eventually: Eventually, names: dict[str, Any]
+) -> None:
+    names["silent.example"] = threading.Event()
+    async with node("a") as a:
+        began = time.monotonic()
+        async with node("b", "silent.example:8401", a.addr) as b:
+            assert time.monotonic() - began < 1.0
+            await eventually(lambda: alive(b) == {"a", "b"})
+            stopped = time.monotonic()
+            await b.leave()
+            await b.close()
+            assert time.monotonic() - stopped < 3.0
+        lookups = [thread for thread in threading.enumerate() if thread.name.startswith("resolve-silent")]
+        assert [thread.daemon for thread in lookups] == [True]
+
+
+async def test_all_addresses_of_a_name_are_tried_and_looked_up_again(
+    eventually: Eventually, names: dict[str, Any], free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    names["pods.example"] = ["127.0.0.9", "127.0.0.8"]
+    async with node("b", f"pods.example:{port}") as b:
+        async with node("a", bind_addr=f"127.0.0.7:{port}") as a:
+            names["pods.example"] = ["127.0.0.9", "127.0.0.7"]
+            await eventually(lambda: alive(a) == alive(b) == {"a", "b"}, timeout=20)
+        assert b.unanswered() == []
+
+
+async def test_a_port_that_speaks_grpc_is_named_as_such(eventually: Eventually) -> None:
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        with capture_logs() as logs:
+            async with node("b", f"127.0.0.1:{port}"):
+                await eventually(lambda: any(log["event"] == "join_failed" for log in logs))
+        (first, *_) = [log for log in logs if log["event"] == "join_failed"]
+        assert "HTTP/2 (gRPC), not gossip" in first["error"]
+        assert first["addrs"] == [f"127.0.0.1:{port}"]
+    finally:
+        await server.stop(None)
+
+
+async def test_a_node_that_is_not_alone_does_not_warn_of_a_remembered_one_that_is_away(
+    eventually: Eventually, free_port: Callable[[], int]
+) -> None:
+    with capture_logs() as logs:
+        gone = KnownAddress(host="127.0.0.1", port=free_port(), name="gone")
+        often = replace(FAST, reconnect_interval=0.5)
+        async with node("a") as a, node("b", a.addr, remembered=(gone,), gossip=often) as b:
+            await eventually(lambda: alive(b) == {"a", "b"})
+            await eventually(lambda: any(log["event"] == "join_attempt_failed" for log in logs), timeout=30)
+            b.force_leave("gone", prune=False)
+            assert [each.name for each in b.known_addresses()] == ["a"]
+    assert len([log for log in logs if log["event"] == "join_failed"]) <= 1
+
+
+@asynccontextmanager
+async def connections(addr: str, count: int, first: bytes = b"") -> AsyncGenerator[list[socket.socket]]:
+    """Streams that never finish what they say."""
+    host, port = addr.split(":")
+    sockets = []
+    for _ in range(count):
+        each = socket.create_connection((host, int(port)), timeout=5)
+        each.sendall(first)
+        sockets.append(each)
+        await asyncio.sleep(0)
+    try:
+        yield sockets
+    finally:
+        for each in sockets:
+            each.close()
+
+
+async def test_streams_that_say_nothing_keep_no_honest_one_out(eventually: Eventually) -> None:
+    async with node("a") as a:
+        async with connections(a.addr, 3 * MAX_STREAMS), node("b", a.addr) as b:
+            await eventually(lambda: alive(a) == alive(b) == {"a", "b"}, timeout=5)
+
+
+async def test_a_probe_of_the_port_is_no_line_and_a_flood_of_nonsense_is_one(eventually: Eventually) -> None:
+    with capture_logs() as logs:
+        async with node("a") as a:
+            async with connections(a.addr, 100):
+                pass
+            await asyncio.sleep(0.1)
+            assert [log for log in logs if log["event"].startswith("gossip")] == []
+            for _ in range(50):
+                async with connections(a.addr, 1, b"GET / HTTP/1.1\r\n\r\n") as (stream,):
+                    await asyncio.to_thread(stream.recv, 1000)
+    (line,) = [log for log in logs if log["event"].startswith("gossip")]
+    assert line["event"] == "gossip_malformed"
+    assert "HTTP, not gossip" in line["reason"]
+    assert line["source"].startswith("127.0.0.1:")
+
+
+async def test_who_does_not_read_its_answer_is_cut_off_when_its_time_is_over(eventually: Eventually) -> None:
+    quick = GossipConfig(tcp_timeout=0.5)
+    async with node("a", gossip=quick) as a:
+        a._serf._swim.outbox.framed = lambda message: message + bytes(8 * 1024 * 1024)  # type: ignore[union-attr]
+        request = encode(Type.PUSH_PULL, {"Nodes": 0, "UserStateLen": 0, "Join": False})
+        async with connections(a.addr, 5, request) as streams:
+            await eventually(lambda: len(a._transport._serving) == 5)  # type: ignore[union-attr]
+            await eventually(lambda: len(a._transport._serving) == 0, timeout=5)  # type: ignore[union-attr]
+            for each in streams:
+                await asyncio.to_thread(_read_to_the_end, each)
+
+
+def _read_to_the_end(stream: socket.socket) -> None:
+    """Return when the other side has closed or reset it: it does not wait to be read."""
+    with contextlib.suppress(ConnectionResetError):
+        while stream.recv(1 << 20):
+            continue
