@@ -15,6 +15,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.wire import decode_tags, printable
@@ -158,6 +159,7 @@ class Member:
     """When the status became so, on this node's monotonic clock."""
 
 
+@lru_cache(maxsize=16_384)
 def address_of(ip: bytes, port: int) -> Address:
     """Return the address in a message.
 
