@@ -24,6 +24,9 @@ LogId = NewType("LogId", bytes)
 NodeName = NewType("NodeName", str)
 """What operators and gossip call a node. A label: identity is the origin."""
 
+MAX_ORDINAL = (1 << 63) - 1
+"""Highest offset or sequence number: it fits into a signed integer of any language."""
+
 ORIGIN_BYTES = 16
 LOG_ID_BYTES = 16
 NO_ORIGIN = OriginId(bytes(ORIGIN_BYTES))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from proglog.observe.events import mark_of
 from proglog.telemetry.events import EVENTS, EventKind
-from proglog.telemetry.names import METRICS
+from proglog.telemetry.metric_names import METRICS
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "events.md"
 HEAD = """# Events and metrics
 
-Generated from `proglog/telemetry/events.py` and `proglog/telemetry/names.py` by `make docs`.
+Generated from `proglog/telemetry/events.py` and `proglog/telemetry/metric_names.py` by `make docs`.
 
 ## Events
 

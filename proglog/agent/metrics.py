@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from proglog.server.cluster import ClusterView
-from proglog.telemetry import names
-from proglog.telemetry.names import MetricKind, MetricName
+from proglog.telemetry import metric_names
+from proglog.telemetry.metric_names import MetricKind, MetricName
 from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerState
 
 SNAPSHOT_TIMEOUT = 5.0
@@ -47,33 +47,33 @@ class ClusterCollector(Collector):
 def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sample]]]:
     """Yield each metric that a snapshot knows, with its samples: the values of its labels, and the value."""
     log = snapshot.log
-    yield names.LOG_START_OFFSET, _one(log.start_offset)
-    yield names.LOG_END_OFFSET, _one(log.end_offset)
-    yield names.LOG_BYTES, _one(log.bytes)
-    yield names.LOG_SEGMENTS, _one(log.segment_count)
-    yield names.LOG_WRITABLE, _one(log.state == "ok")
-    yield names.LOG_DAMAGED_RANGES, _one(len(log.damaged))
-    yield names.DISK_FREE_BYTES, _one(log.disk_free_bytes)
-    yield names.DISK_TOTAL_BYTES, _one(log.disk_total_bytes)
-    yield names.RECORDS_APPENDED, _one(log.records_appended)
-    yield names.BYTES_APPENDED, _one(log.bytes_appended)
-    yield names.RECORDS_SERVED, _one(log.records_served)
+    yield metric_names.LOG_START_OFFSET, _one(log.start_offset)
+    yield metric_names.LOG_END_OFFSET, _one(log.end_offset)
+    yield metric_names.LOG_BYTES, _one(log.bytes)
+    yield metric_names.LOG_SEGMENTS, _one(log.segment_count)
+    yield metric_names.LOG_WRITABLE, _one(log.state == "ok")
+    yield metric_names.LOG_DAMAGED_RANGES, _one(len(log.damaged))
+    yield metric_names.DISK_FREE_BYTES, _one(log.disk_free_bytes)
+    yield metric_names.DISK_TOTAL_BYTES, _one(log.disk_total_bytes)
+    yield metric_names.RECORDS_APPENDED, _one(log.records_appended)
+    yield metric_names.BYTES_APPENDED, _one(log.bytes_appended)
+    yield metric_names.RECORDS_SERVED, _one(log.records_served)
     peers = snapshot.peers
-    yield names.REPLICATION_STREAMING, [((peer.name,), peer.state is PeerState.STREAMING) for peer in peers]
-    yield names.RECORDS_COPIED, [((peer.name,), peer.records_copied) for peer in peers]
+    yield metric_names.REPLICATION_STREAMING, [((peer.name,), peer.state is PeerState.STREAMING) for peer in peers]
+    yield metric_names.RECORDS_COPIED, [((peer.name,), peer.records_copied) for peer in peers]
     behind = [(peer.name, [origin for origin in peer.origins if origin.lag_records]) for peer in peers]
     yield (
-        names.REPLICATION_LAG_RECORDS,
+        metric_names.REPLICATION_LAG_RECORDS,
         [((peer,), sum(origin.lag_records for origin in origins)) for peer, origins in behind],
     )
     yield (
-        names.REPLICATION_LAG_SECONDS,
+        metric_names.REPLICATION_LAG_SECONDS,
         [((peer,), max((origin.lag_ms for origin in origins), default=0) / 1000) for peer, origins in behind],
     )
     by_status = Counter(member.status for member in snapshot.members)
-    yield names.MEMBERS, [((status.value,), by_status[status]) for status in MemberStatus]
+    yield metric_names.MEMBERS, [((status.value,), by_status[status]) for status in MemberStatus]
     if snapshot.node.certificate_expires_at_ms:
-        yield names.CERTIFICATE_EXPIRY, _one(snapshot.node.certificate_expires_at_ms / 1000)
+        yield metric_names.CERTIFICATE_EXPIRY, _one(snapshot.node.certificate_expires_at_ms / 1000)
 
 
 def _one(value: float) -> list[Sample]:

@@ -20,12 +20,11 @@ from types import MappingProxyType
 
 from proglog.errors import InvalidRequestError
 from proglog.record.crc import crc
-from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber
 from proglog.wire.contract import MAX_CURSOR_ORIGINS
 
 VERSION = 1
 MAX_TOKEN_CHARS = 160 * 1024
-MAX_SEQUENCE = (1 << 63) - 1
 _CHECKSUM_BYTES = 4
 
 
@@ -45,7 +44,7 @@ class Cursor:
         if len(self.positions) > MAX_CURSOR_ORIGINS:
             raise InvalidRequestError(f"a cursor has at most {MAX_CURSOR_ORIGINS} origins, not {len(self.positions)}")
         for origin, sequence in self.positions.items():
-            if len(origin) != ORIGIN_BYTES or not 1 <= sequence <= MAX_SEQUENCE:
+            if len(origin) != ORIGIN_BYTES or not 1 <= sequence <= MAX_ORDINAL:
                 raise InvalidRequestError(f"a cursor cannot hold sequence {sequence} of origin {origin.hex()[:40]!r}")
         object.__setattr__(self, "positions", MappingProxyType(dict(self.positions)))
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import Enum
 
 from proglog.errors import ConfigError
+from proglog.types import MAX_ORDINAL
 
 
 class OffsetSpecKind(Enum):
@@ -47,7 +48,6 @@ class OffsetSpec:
         return cls(OffsetSpecKind.TIME_MS, time_ms)
 
 
-MAX_OFFSET = (1 << 63) - 1
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 _UNITS = {"ms": 1, "s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _AGO = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
@@ -80,7 +80,7 @@ def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Offs
     if text.startswith("@"):
         return OffsetSpec.at_time(_time_ms(text[1:], now_ms, zone))
     sign, digits = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(digits) > MAX_OFFSET:
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(digits) > MAX_ORDINAL:
         raise ConfigError(
             f"{text!r:.60} is no place; expected start, end, 47, +2, -3, @1h, @14:13 or @2026-01-02T03:04Z"
         )

@@ -4,7 +4,7 @@ Failures are :class:`~proglog.errors.ConfigError` of one line: which file, what 
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from proglog.errors import ConfigError
@@ -32,10 +32,6 @@ class CertificateSummary:
 
     not_after: datetime
     """Valid until, UTC."""
-
-    def remaining(self, now: datetime) -> timedelta:
-        """Return how long it is still valid; negative once it has expired."""
-        return self.not_after - now
 
 
 def certificate_summary(pem: bytes) -> CertificateSummary:

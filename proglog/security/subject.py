@@ -7,8 +7,6 @@ policy allows anything.
 
 from collections.abc import Iterable, Mapping
 
-from proglog.security.certificates import certificate_summary
-
 NO_SUBJECT = ""
 """Without a certificate, or without a usable common name in it."""
 
@@ -28,15 +26,6 @@ def subject_of(auth_context: Mapping[str, Iterable[bytes]] | None) -> str:
         return usable_subject(name.decode())
     except UnicodeDecodeError:  # replacing the bytes could make two callers one
         return NO_SUBJECT
-
-
-def subject_of_certificate(pem: bytes) -> str:
-    """Return the subject of the first certificate in ``pem``.
-
-    Raises:
-        ConfigError: There is no certificate in it.
-    """
-    return usable_subject(certificate_summary(pem).subject)
 
 
 def usable_subject(name: str) -> str:

@@ -2,7 +2,7 @@
 
 An event is one line of telemetry; those with words are also entries of the status and the dashboard, under the same
 name with hyphens. ``docs/reference/events.md`` is made from this table. Metrics are in
-:mod:`proglog.telemetry.names`.
+:mod:`proglog.telemetry.metric_names`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Metrics over HTTP, for Prometheus: what calls did, and whatever collectors an agent adds.
 
 A registry belongs to one agent, so that agents in one process do not mix. Names come from
-:mod:`proglog.telemetry.names`. The HTTP server is prometheus_client's, on threads of its own: a scrape that hangs
+:mod:`proglog.telemetry.metric_names`. The HTTP server is prometheus_client's, on threads of its own: a scrape that hangs
 holds up nothing else.
 """
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_
 from prometheus_client.registry import Collector
 
 from proglog.errors import ConfigError
-from proglog.telemetry import names
+from proglog.telemetry import metric_names
 
 SECONDS_BUCKETS = (
     0.0001,
@@ -44,11 +44,13 @@ class Metrics:
         self.port = port
         """The one that is served, once entered."""
         self.host = host
-        self._calls = Counter(names.RPCS.name, names.RPCS.meaning, names.RPCS.labels, registry=self.registry)
+        self._calls = Counter(
+            metric_names.RPCS.name, metric_names.RPCS.meaning, metric_names.RPCS.labels, registry=self.registry
+        )
         self._seconds = Histogram(
-            names.RPC_SECONDS.name,
-            names.RPC_SECONDS.meaning,
-            names.RPC_SECONDS.labels,
+            metric_names.RPC_SECONDS.name,
+            metric_names.RPC_SECONDS.meaning,
+            metric_names.RPC_SECONDS.labels,
             registry=self.registry,
             buckets=SECONDS_BUCKETS,
         )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from proglog.api.v1 import batches_pb2
 from proglog.errors import InvalidRequestError
 from proglog.replication.progress import FIRST_SEQUENCE
-from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber
 from proglog.wire.contract import MAX_CURSOR_ORIGINS
 
 
@@ -27,7 +27,7 @@ def positions_of(message: batches_pb2.Cursor) -> dict[OriginId, SequenceNumber]:
     if len(message.positions) > MAX_CURSOR_ORIGINS:
         raise InvalidRequestError(f"a cursor has at most {MAX_CURSOR_ORIGINS} origins, not {len(message.positions)}")
     for each in message.positions:
-        if len(each.origin) != ORIGIN_BYTES or not FIRST_SEQUENCE <= each.next_sequence < 1 << 63:
+        if len(each.origin) != ORIGIN_BYTES or not FIRST_SEQUENCE <= each.next_sequence <= MAX_ORDINAL:
             raise InvalidRequestError(
                 f"a cursor cannot hold sequence {each.next_sequence} of origin {each.origin.hex()[:40]!r}"
             )

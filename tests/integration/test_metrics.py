@@ -7,7 +7,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 
 from proglog.client import connect
-from proglog.telemetry.names import METRICS
+from proglog.telemetry.metric_names import METRICS
 from proglog.testing.processes import AgentProcess
 
 

@@ -156,6 +156,19 @@ async def test_an_error_does_not_end_the_following_and_is_told(
         assert ("replication-error", "b", peer.error) in followed.events
 
 
+async def test_a_member_that_advertises_no_address_is_an_error_that_names_it(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
+) -> None:
+    async with a_replicator(tmp_path, free_port()) as followed:
+        followed.replicator._open_channel = lambda addr: open_channel(addr, None)
+        followed.replicator.join("b", "unix:/run/other.sock")
+        await eventually(lambda: followed.replicator.peers()[0].state is PeerState.BACKING_OFF)
+
+        (peer,) = followed.replicator.peers()
+        assert "'unix:/run/other.sock': expected HOST:PORT" in peer.error
+        assert ("replication-error", "b", peer.error) in followed.events
+
+
 async def test_while_it_waits_to_try_again_it_says_for_how_long(
     tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
 ) -> None:

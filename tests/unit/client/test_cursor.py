@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proglog.client.cursor import MAX_SEQUENCE, Cursor
+from proglog.client.cursor import Cursor
 from proglog.errors import InvalidRequestError
 from proglog.record.crc import crc
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, OriginId, SequenceNumber
 from proglog.wire.contract import MAX_CURSOR_ORIGINS
 
 ORIGINS = st.binary(min_size=16, max_size=16).map(OriginId)
-SEQUENCES = st.integers(1, MAX_SEQUENCE).map(SequenceNumber)
+SEQUENCES = st.integers(1, MAX_ORDINAL).map(SequenceNumber)
 VECTORS = st.dictionaries(ORIGINS, SEQUENCES, max_size=8)
 ONE = Cursor({OriginId(b"o" * 16): SequenceNumber(300)})
 

@@ -11,7 +11,7 @@ from proglog.agent.events import Timeline
 from proglog.gossip.events import MemberEventKind
 from proglog.telemetry import events
 from proglog.telemetry.events import EVENTS, emitter, log_event
-from proglog.telemetry.names import METRICS, MetricKind
+from proglog.telemetry.metric_names import METRICS, MetricKind
 
 SOURCE = Path(proglog.__file__).parent
 MODULES = [
