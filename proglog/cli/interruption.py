@@ -38,7 +38,7 @@ class _Interruption:
         self.check()
 
     def check(self) -> None:
-        """Ends the program, once: what undoes things on the way out may hold interruptions back, too."""
+        """End the program, once: what undoes things on the way out may hold interruptions back, too."""
         if self.came and not self.held and not self._told:
             self._told = True
             raise SystemExit(128 + self.came)
@@ -74,7 +74,7 @@ def held() -> Iterator[None]:
 
 
 def _give_up_output(number: int, frame: FrameType | None) -> None:
-    """Sends to nowhere what a descriptor does not take now. What waits for it in the kernel stays there."""
+    """Send to nowhere what a descriptor does not take now. What waits for it in the kernel stays there."""
     del number, frame
     for descriptor in (1, 2):
         if not select.select([], [descriptor], [], 0)[1]:

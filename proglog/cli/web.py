@@ -38,7 +38,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def serve(command: Sequence[str], port: int) -> None:
-    """Serves a dashboard to browsers on this machine until SIGINT or SIGTERM; prints where.
+    """Serve a dashboard to browsers on this machine until SIGINT or SIGTERM; prints where.
 
     Args:
         command: Starts one dashboard.
@@ -85,27 +85,27 @@ class Pages(Server):
         self._sockets: set[asyncio.Task[Any]] = set()
 
     def listens_on(self, port: int) -> None:
-        """Takes the port that the system gave."""
+        """Take the port that the system gave."""
         self.port = port
         self.public_url = f"http://{HOST}:{port}"
 
     async def make_app(self) -> web.Application:
-        """Returns the application with the guard in front."""
+        """Return the application with the guard in front."""
         app: web.Application = await self._make_app()
         app.middlewares.append(self._guard)
         return app
 
     async def on_startup(self, app: web.Application) -> None:
-        """Prints nothing: the address is printed once it is known."""
+        """Print nothing: the address is printed once it is known."""
 
     async def on_shutdown(self, app: web.Application) -> None:  # noqa: ARG002 - the signature of aiohttp
-        """Ends the pages, and with each its dashboard."""
+        """End the pages, and with each its dashboard."""
         for task in self._sockets:
             task.cancel()
         await asyncio.gather(*self._sockets, return_exceptions=True)
 
     async def handle_websocket(self, request: web.Request) -> web.WebSocketResponse:
-        """Runs one dashboard; a page too many is turned away."""
+        """Run one dashboard; a page too many is turned away."""
         if len(self._sockets) >= MAX_PAGES:
             raise web.HTTPServiceUnavailable(text=f"at most {MAX_PAGES} pages at a time")
         task = asyncio.current_task()

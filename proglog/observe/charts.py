@@ -13,7 +13,7 @@ _ASCII_RAMP = " .:-=+*#@"
 
 
 def resample(values: Sequence[float], width: int) -> list[float]:
-    """Returns the newest ``width`` values, or the maxima of ``width`` buckets; short series are not stretched."""
+    """Return the newest ``width`` values, or the maxima of ``width`` buckets; short series are not stretched."""
     if len(values) <= width or width <= 0:
         return list(values)
     edges = [index * len(values) // width for index in range(width + 1)]
@@ -21,7 +21,7 @@ def resample(values: Sequence[float], width: int) -> list[float]:
 
 
 def spread_out(values: Sequence[float], seconds: int, width: int) -> list[float]:
-    """Returns ``width`` values that stand for the last ``seconds``: one value a second, the newest at the right.
+    """Return ``width`` values that stand for the last ``seconds``: one value a second, the newest at the right.
 
     Where a cell stands for several seconds it has their maximum; what is older than the series is 0.
     """
@@ -32,7 +32,7 @@ def spread_out(values: Sequence[float], seconds: int, width: int) -> list[float]
 
 
 def rounded_up(value: float) -> float:
-    """Returns the next of 1, 2, 5, 10, 20, 50 ... that is not below ``value``: the top of a scale."""
+    """Return the next of 1, 2, 5, 10, 20, 50 ... that is not below ``value``: the top of a scale."""
     if not 1e-300 < value < 1e300:
         return 1.0
     unit = 10.0 ** math.floor(math.log10(value))
@@ -40,7 +40,7 @@ def rounded_up(value: float) -> float:
 
 
 def sparkline(values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False) -> str:
-    """Returns one line of exactly ``width`` characters, the newest value at the right.
+    """Return one line of exactly ``width`` characters, the newest value at the right.
 
     Args:
         values: Not negative; oldest first.
@@ -55,7 +55,7 @@ def sparkline(values: Sequence[float], width: int, *, top: float | None = None, 
 def area(
     values: Sequence[float], width: int, height: int, *, top: float | None = None, ascii_only: bool = False
 ) -> list[str]:
-    """Returns ``height`` lines of ``width`` characters, top line first; arguments as in :func:`sparkline`."""
+    """Return ``height`` lines of ``width`` characters, top line first; arguments as in :func:`sparkline`."""
     return _drawn(values, width, height, _ASCII_RAMP if ascii_only else _BLOCKS, top)
 
 
@@ -67,7 +67,7 @@ def _drawn(values: Sequence[float], width: int, height: int, ramp: str, top: flo
 
 
 def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
-    """Returns a bar of ``width`` characters filled for ``share`` (0 to 1); more than nothing is always visible."""
+    """Return a bar of ``width`` characters filled for ``share`` (0 to 1); more than nothing is always visible."""
     halves = round(min(max(share, 0.0), 1.0) * width * 2)
     if share > 0:
         halves = max(halves, 1)
@@ -78,7 +78,7 @@ def bar(share: float, width: int, *, ascii_only: bool = False) -> str:
 
 
 def _level(share: float, height: int, steps: int) -> int:
-    """Returns how many steps of a column are filled; more than nothing is always visible."""
+    """Return how many steps of a column are filled; more than nothing is always visible."""
     return max(round(share * height * steps), 1) if share > 0 else 0
 
 

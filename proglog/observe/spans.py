@@ -42,22 +42,22 @@ Line = tuple[Span, ...]
 
 
 def line(*parts: Span | str) -> Line:
-    """Returns a line of ``parts``, plain strings in the role TEXT."""
+    """Return a line of ``parts``, plain strings in the role TEXT."""
     return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
 
 
 def plain(spans: Iterable[Span]) -> str:
-    """Returns the text of a line without its roles."""
+    """Return the text of a line without its roles."""
     return "".join(span.text for span in spans)
 
 
 def width_of(spans: Iterable[Span]) -> int:
-    """Returns the cells that a line takes."""
+    """Return the cells that a line takes."""
     return sum(cells(span.text) for span in spans)
 
 
 def fit_line(spans: Sequence[Span], width: int, *, right: bool = False) -> Line:
-    """Returns ``spans`` cut or padded to exactly ``width`` cells."""
+    """Return ``spans`` cut or padded to exactly ``width`` cells."""
     missing = width - width_of(spans)
     if missing >= 0:
         pad = (Span(" " * missing),) if missing else ()
@@ -73,12 +73,12 @@ def fit_line(spans: Sequence[Span], width: int, *, right: bool = False) -> Line:
 
 
 def _cut(text: str, width: int) -> str:
-    """Cuts even a text that would fit: more spans follow it, so the ellipsis is due."""
+    """Cut even a text that would fit: more spans follow it, so the ellipsis is due."""
     return fit(text + "  ", width) if width > 0 else ""
 
 
 def wrap(spans: Sequence[Span], width: int, *, indent: int = 2) -> list[Line]:
-    """Returns ``spans`` broken between words into lines of ``width`` cells, all but the first indented."""
+    """Return ``spans`` broken between words into lines of ``width`` cells, all but the first indented."""
     lines: list[Line] = []
     current: list[Span] = []
     room = width
@@ -94,7 +94,7 @@ def wrap(spans: Sequence[Span], width: int, *, indent: int = 2) -> list[Line]:
 
 
 def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
-    """Returns ``left`` and ``right`` at the two ends of ``width`` cells; the right side is kept when they collide."""
+    """Return ``left`` and ``right`` at the two ends of ``width`` cells; the right side is kept when they collide."""
     room = width - width_of(right)
     return (*fit_line(left, room), *right) if room > 0 else fit_line(right, width)
 
@@ -109,28 +109,28 @@ class Locale:
     """Of the times that are shown; ``None``: where the reader is."""
 
     def clock(self, at: float) -> str:
-        """Returns a moment (seconds since 1970) as ``HH:MM:SS``; of what no calendar holds, ``--:--:--``."""
+        """Return a moment (seconds since 1970) as ``HH:MM:SS``; of what no calendar holds, ``--:--:--``."""
         try:
             return datetime.fromtimestamp(at, UTC).astimezone(self.timezone).strftime("%H:%M:%S")
         except (OverflowError, ValueError, OSError):
             return "--:--:--"
 
     def safe(self, value: str | bytes, max_cells: int | None = 120, *, role: Role = Role.TEXT) -> Span:
-        """Returns foreign text as a span."""
+        """Return foreign text as a span."""
         return Span(safe_text(value, max_cells, ascii_only=self.ascii_only), role)
 
     def shape(self, mark: Mark) -> str:
-        """Returns the shape of a state, one cell."""
+        """Return the shape of a state, one cell."""
         return mark.ascii_shape if self.ascii_only else mark.shape
 
     def pick(self, unicode_text: str, ascii_text: str) -> str:
-        """Returns the text that this terminal can show."""
+        """Return the text that this terminal can show."""
         return ascii_text if self.ascii_only else unicode_text
 
     def spark(self, values: Sequence[float], width: int) -> Span:
-        """Returns ``values`` as a sparkline of ``width`` cells, the newest at the right."""
+        """Return ``values`` as a sparkline of ``width`` cells, the newest at the right."""
         return Span(charts.sparkline(values, width, ascii_only=self.ascii_only), Role.CHART)
 
     def bar(self, share: float, width: int, *, role: Role = Role.CHART) -> Span:
-        """Returns a bar that fills ``share`` of ``width`` cells."""
+        """Return a bar that fills ``share`` of ``width`` cells."""
         return Span(charts.bar(share, width, ascii_only=self.ascii_only), role)

@@ -1,4 +1,4 @@
-"""The dashboard: one event loop, one worker for the stream of events, one state, at most five paints a second."""
+"""The dashboard: one event loop, one worker for the stream of changes, one state, at most five paints a second."""
 
 import asyncio
 import os
@@ -29,7 +29,7 @@ from proglog.tui.screens.confirm import Confirm
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import Source
-from proglog.tui.state import DashState, Event, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
+from proglog.tui.state import Change, DashState, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
 from proglog.tui.terminal import TerminalDriver
 from proglog.tui.themes import DEFAULT_THEME, THEMES
 from proglog.tui.views import alerts, help_page
@@ -93,14 +93,14 @@ class DashApp(App[None]):
         live: bool = True,
         allow_writes: bool = False,
     ) -> None:
-        """Prepares the dashboard.
+        """Prepare the dashboard.
 
         Args:
-            source: Where events come from.
+            source: Where changes come from.
             locale: What the terminal can show, and in which time zone.
             clock: Seconds since 1970.
             recorder: Where every frame is written.
-            live: Read the source and paint by itself; False: events come through :meth:`dispatch` alone, for tests.
+            live: Read the source and paint by itself; False: changes come through :meth:`dispatch` alone, for tests.
             allow_writes: Offer actions that change the cluster; False: every one says which flag it needs.
         """
         super().__init__()
@@ -122,26 +122,26 @@ class DashApp(App[None]):
         self.set_class(self.locale.ascii_only, "-ascii")
 
     def get_driver_class(self) -> type[Driver]:
-        """Returns what draws: this module's own terminal, unless a browser does."""
+        """Return what draws: this module's own terminal, unless a browser does."""
         return super().get_driver_class() if "TEXTUAL_DRIVER" in os.environ else TerminalDriver
 
     def _handle_exception(self, error: Exception) -> None:
-        """Remembers the bug that ends the dashboard: it is told like that of any other verb."""
+        """Remember the bug that ends the dashboard: it is told like that of any other verb."""
         self.failure = self.failure or error
         super()._handle_exception(error)
 
     def _print_error_renderables(self) -> None:
-        """Prints nothing: Textual's traceback has the values of locals in it, and those are other people's."""
+        """Print nothing: Textual's traceback has the values of locals in it, and those are other people's."""
         self._exit_renderables.clear()
 
     def get_default_screen(self) -> Screen[None]:
-        """Starts on the panels."""
+        """Start on the panels."""
         return MainScreen()
 
     def on_mount(self) -> None:
-        """Starts the stream and the clocks."""
+        """Start the stream and the clocks."""
         for warning in self._warnings:
-            self.tell(warning, severity="warning")
+            self.announce(warning, severity="warning")
         if self._live:
             self._watch()
             self.set_interval(1.0, lambda: self.dispatch(Tick(self.clock())))
@@ -152,15 +152,15 @@ class DashApp(App[None]):
     @work(group="source", exclusive=True)
     async def _watch(self) -> None:
         try:
-            async for event in self.source.events():
-                self.dispatch(event)
+            async for change in self.source.changes():
+                self.dispatch(change)
         except ProglogError as error:
             self.failure = error
             self.exit(return_code=1)
 
     @work(group="record")
     async def _record(self, recorder: Recorder) -> None:
-        """Writes each new frame."""
+        """Write each new frame."""
         written = 0.0
         while True:
             await asyncio.sleep(1.0)
@@ -168,7 +168,7 @@ class DashApp(App[None]):
             try:
                 await asyncio.to_thread(recorder.add, fresh)
             except ProglogError as error:
-                self.tell(f"recording stopped: {error}", severity="error")
+                self.announce(f"recording stopped: {error}", severity="error")
                 return
             written = fresh[-1].at if fresh else written
 
@@ -176,13 +176,13 @@ class DashApp(App[None]):
         self.run_worker(verification, group="verify")
 
     def watch_from(self, addr: str) -> None:
-        """Watches the agent at ``addr`` from now on."""
+        """Watch the agent at ``addr`` from now on."""
         try:
             self.source = self.source.at(addr)
         except ProglogError as error:
-            self.tell(str(error), severity="error")
+            self.announce(str(error), severity="error")
             return
-        self._now(Retargeted(addr, self.clock()))
+        self._apply_now(Retargeted(addr, self.clock()))
         if self._live:
             self._watch()
 
@@ -191,7 +191,7 @@ class DashApp(App[None]):
         name = safe_text(member.name, 60, ascii_only=self.locale.ascii_only)
         refusal = removal.refusal(member, self.state, allow_writes=self.allow_writes)
         if refusal:
-            self.tell(refusal, severity="warning")
+            self.announce(refusal, severity="warning")
             return
 
         def answered(sure: bool | None) -> None:
@@ -205,12 +205,12 @@ class DashApp(App[None]):
         try:
             await self.source.remove(name)
         except ProglogError as error:
-            self.tell(str(error), severity="error")
+            self.announce(str(error), severity="error")
         else:
-            self.tell(f"{name} is removed")
+            self.announce(f"{name} is removed")
 
     def use_theme(self, name: str) -> None:
-        """Takes a theme by its name.
+        """Take a theme by its name.
 
         Raises:
             ConfigError: There is no such theme.
@@ -220,35 +220,35 @@ class DashApp(App[None]):
         self.theme = name
 
     def use_keys(self, chosen: Mapping[str, str], warnings: Sequence[str] = ()) -> None:
-        """Takes checked keys of the reader's own; what may go wrong with them is told when the screen is there."""
+        """Take checked keys of the reader's own; what may go wrong with them is told when the screen is there."""
         self.set_keymap(dict(chosen))
         self._warnings = tuple(warnings)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Names a key in the footer."""
+        """Name a key in the footer."""
         return binding.key_display or keymap.key_label(binding.key)
 
-    def dispatch(self, event: Event) -> None:
-        """Takes an event into the state; the screen follows at the next paint."""
-        before, self.state = self.state, reduce(self.state, event)
+    def dispatch(self, change: Change) -> None:
+        """Take an change into the state; the screen follows at the next paint."""
+        before, self.state = self.state, reduce(self.state, change)
         self._dirty = True
-        if isinstance(event, SnapshotArrived) and before.stand_in != event.stand_in:
-            self._tell_speaker(event)
+        if isinstance(change, SnapshotArrived) and before.stand_in != change.stand_in:
+            self._announce_source(change)
 
-    def _tell_speaker(self, event: SnapshotArrived) -> None:
-        """Says that another member speaks from now on, or the watched agent again."""
-        if event.stand_in:
+    def _announce_source(self, change: SnapshotArrived) -> None:
+        """Say that another member speaks from now on, or the watched agent again."""
+        if change.stand_in:
             gone = self.state.home or self.state.target
-            self.tell(f"{gone} is gone: watching from {event.snapshot.node.name}", severity="warning")
+            self.announce(f"{gone} is gone: watching from {change.snapshot.node.name}", severity="warning")
         else:
-            self.tell(f"{event.snapshot.node.name} is back")
+            self.announce(f"{change.snapshot.node.name} is back")
 
     def mark_dirty(self) -> None:
-        """Asks for a paint."""
+        """Ask for a paint."""
         self._dirty = True
 
     def flush(self) -> None:
-        """Paints what changed."""
+        """Paint what changed."""
         if not self._dirty:
             return
         self._dirty = False
@@ -256,28 +256,28 @@ class DashApp(App[None]):
             if isinstance(screen, StateScreen) and screen.is_mounted:
                 screen.render_state(self.state)
 
-    def _now(self, event: Event) -> None:
-        """Takes a key's event into the state and paints at once."""
-        self.dispatch(event)
+    def _apply_now(self, change: Change) -> None:
+        """Take a key's change into the state and paint at once."""
+        self.dispatch(change)
         self.flush()
 
     def copy(self, text: str, what: str) -> None:
-        """Copies ``text`` through the terminal (OSC 52), which works over SSH too, and says so."""
+        """Copy ``text`` through the terminal (OSC 52), which works over SSH too, and say so."""
         self.copy_to_clipboard(text)
-        self.tell(f"copied {what}")
+        self.announce(f"copied {what}")
 
-    def tell(self, words: str, *, severity: SeverityLevel = "information") -> None:
-        """Shows a short message. Foreign text may be in it."""
+    def announce(self, words: str, *, severity: SeverityLevel = "information") -> None:
+        """Show a short message. Foreign text may be in it."""
         self.notify(
             safe_text(words, 300, ascii_only=self.locale.ascii_only), markup=False, severity=severity, timeout=3
         )
 
     def action_alerts(self) -> None:
-        """Shows what needs attention and what to do."""
+        """Show what needs attention and what to do."""
         self.push_screen(Reader("What needs attention", alerts.lines))
 
     def action_help(self) -> None:
-        """Shows what the number under the cursor means, and the keys that work here."""
+        """Show what the number under the cursor means, and the keys that work here."""
         screen = self.screen
         if isinstance(screen, Reader):
             return
@@ -289,7 +289,7 @@ class DashApp(App[None]):
         """Return what the cursor is on."""
         topic = help_page.HelpTopic()
         if isinstance(screen, StateScreen):
-            topic = replace(topic, topic=screen.topic, about=screen.about)
+            topic = replace(topic, panel=screen.topic, about=screen.about)
         table = screen.focused
         if not isinstance(table, LiveTable):
             return topic
@@ -302,44 +302,44 @@ class DashApp(App[None]):
         return keymap.first_key(owner, name, self._keymap)
 
     def action_command_palette(self) -> None:
-        """Shows the palette."""
+        """Show the palette."""
         if not any(isinstance(screen, Palette) for screen in self.screen_stack):
             self.push_screen(Palette(self, self.screen))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Fills the palette."""
+        """Fill the palette."""
         return system_commands(self, screen)
 
     def action_pause(self) -> None:
-        """Holds the screen, or shows the present again."""
+        """Hold the screen, or show the present again."""
         if isinstance(self.screen, StateScreen) and self.screen.toggle_pause():
             return
         held = self.state.paused and not self.state.playing
-        self._now(Resumed() if held else Paused())
+        self._apply_now(Resumed() if held else Paused())
 
     def action_resume(self) -> None:
-        """Shows the present."""
-        self._now(Resumed())
+        """Show the present."""
+        self._apply_now(Resumed())
 
     @work(group="save", exclusive=True)
     async def action_save(self) -> None:
-        """Writes the last minutes to a file in the working directory."""
+        """Write the last minutes to a file in the working directory."""
         if self.state.shown is None or self.state.recorded:
-            self.tell("nothing to save: only what was seen live is recorded", severity="warning")
+            self.announce("nothing to save: only what was seen live is recorded", severity="warning")
             return
         path = Path.cwd() / file_name(self.state.shown.node.name, self.clock())
         try:
             await asyncio.to_thread(save, path, self.state.target, self.state.frames)
         except ProglogError as error:
-            self.tell(str(error), severity="error")
+            self.announce(str(error), severity="error")
         else:
-            self.tell(f"saved {len(self.state.frames)} seconds to {path}")
+            self.announce(f"saved {len(self.state.frames)} seconds to {path}")
 
     @work(group="bundle", exclusive=True)
     async def action_bundle(self) -> None:
         """Write an incident bundle into the working directory."""
         if self.state.shown is None:
-            self.tell("nothing to bundle yet: the agent has not spoken", severity="warning")
+            self.announce("nothing to bundle yet: the agent has not spoken", severity="warning")
             return
         screen = self._picture()
         started = {
@@ -354,9 +354,9 @@ class DashApp(App[None]):
         try:
             path = await asyncio.to_thread(incident.write, Path.cwd(), self.state, screen, started)
         except ProglogError as error:
-            self.tell(str(error), severity="error")
+            self.announce(str(error), severity="error")
         else:
-            self.tell(f"wrote {path}" + ("" if screen else ", without the screen: it shows records"))
+            self.announce(f"wrote {path}" + ("" if screen else ", without the screen: it shows records"))
 
     def _picture(self) -> dict[str, str]:
         """Return the screen as text and as SVG; nothing where values of records are on it."""
@@ -367,10 +367,10 @@ class DashApp(App[None]):
         return {"txt": text + "\n", "svg": self.export_screenshot(title=f"proglog dash {self.state.target}")}
 
     def action_step(self, frames: int) -> None:
-        """Walks through time."""
+        """Walk through time."""
         if isinstance(self.screen, StateScreen) and self.screen.step_time(frames):
             return
-        self._now(Stepped(frames))
+        self._apply_now(Stepped(frames))
 
 
 if TYPE_CHECKING:

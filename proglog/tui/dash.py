@@ -49,7 +49,7 @@ class Dash(Protocol):
         """Paint what changed, now."""
         ...
 
-    def tell(self, words: str, *, severity: SeverityLevel = "information") -> None:
+    def announce(self, words: str, *, severity: SeverityLevel = "information") -> None:
         """Show a short message. Foreign text may be in it."""
         ...
 

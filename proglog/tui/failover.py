@@ -44,17 +44,17 @@ class Candidate:
 
 
 def retry_after(error: ProglogError, attempt: int) -> float:
-    """Returns the seconds until the watched agent is tried again, which has failed ``attempt`` times, from 1."""
+    """Return the seconds until the watched agent is tried again, which has failed ``attempt`` times, from 1."""
     return after(attempt, RETRY_INTERVALS if is_out_of_reach(error) else REFUSED_INTERVALS)
 
 
 def after(attempt: int, intervals: tuple[float, ...]) -> float:
-    """Returns the seconds to wait after ``attempt`` failures, from 1."""
+    """Return the seconds to wait after ``attempt`` failures, from 1."""
     return intervals[min(attempt, len(intervals)) - 1]
 
 
 def others(snapshot: ClusterSnapshot, home: Collection[str]) -> tuple[Candidate, ...]:
-    """Returns the members to ask beside the watched one: alive, with an address, the same ones each time.
+    """Return the members to ask beside the watched one: alive, with an address, the same ones each time.
 
     Args:
         snapshot: What is known of the cluster.
@@ -69,10 +69,10 @@ def others(snapshot: ClusterSnapshot, home: Collection[str]) -> tuple[Candidate,
 
 
 def candidates(snapshot: ClusterSnapshot, home: Collection[str], heard: Collection[str]) -> tuple[Candidate, ...]:
-    """Returns who may stand in, in the order in which to try: first those whose own word is at hand (``heard``)."""
+    """Return who may stand in, in the order in which to try: first those whose own word is at hand (``heard``)."""
     return tuple(sorted(others(snapshot, home), key=lambda each: each.name not in heard))
 
 
 def asked_every(count: int) -> float:
-    """Returns the seconds between two snapshots of each of ``count`` members."""
+    """Return the seconds between two snapshots of each of ``count`` members."""
     return max(1.0, count / ASKED_PER_SECOND)

@@ -53,7 +53,7 @@ class Keymap:
     """Every action of the dashboard, and which of them work at the same time."""
 
     def __init__(self, owners: Mapping[str, Sequence[type[DOMNode]]]) -> None:
-        """Collects the bindings.
+        """Collect the bindings.
 
         Args:
             owners: Name of a screen to the classes whose bindings work on it, the outermost first.

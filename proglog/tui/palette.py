@@ -40,24 +40,24 @@ class Palette(CommandPalette):
     ]
 
     def __init__(self, dash: Dash, screen: Screen[Any]) -> None:
-        """Prepares the palette of a screen."""
+        """Prepare the palette of a screen."""
         key = dash.key_of(Palette, "palette.copy")
         self._dash = dash
         super().__init__(placeholder=f"Search; {key} copies the command line", id="--command-palette")
         self._lines = {entry.title: entry.line for entry in entries(dash, screen)}
 
     def dismiss(self, result: None = None) -> AwaitComplete:
-        """Closes the palette, once: keys and clicks may still reach it when it is gone."""
+        """Close the palette, once: keys and clicks may still reach it when it is gone."""
         return super().dismiss(result) if self.app.screen is self else AwaitComplete()
 
     def _action_command_list(self, action: str) -> None:
-        """Moves in the list of commands; a page of a list without lines would end the program."""
+        """Move in the list of commands; a page of a list without lines would end the program."""
         listed = self.query_one(CommandList)
         if listed.option_count and listed.size.height:
             super()._action_command_list(action)
 
     def action_copy_line(self) -> None:
-        """Copies the command line of what is highlighted, and closes the palette."""
+        """Copy the command line of what is highlighted, and close the palette."""
         chosen = self.query_one(CommandList)
         option = chosen.get_option_at_index(chosen.highlighted) if chosen.highlighted is not None else None
         line = self._lines.get(str(option.hit.text), "") if isinstance(option, Command) else ""
@@ -65,18 +65,18 @@ class Palette(CommandPalette):
         if line:
             self._dash.copy(line, "the command line")
         else:
-            self._dash.tell("no command line does this", severity="warning")
+            self._dash.announce("no command line does this", severity="warning")
 
 
 def system_commands(dash: Dash, screen: Screen[Any]) -> Iterator[SystemCommand]:
-    """Yields the palette's entries for Textual, foreign text without its markup."""
+    """Yield the palette's entries for Textual, foreign text without its markup."""
     for entry in entries(dash, screen):
-        told = f"{entry.words}\n$ {entry.line}" if entry.line else entry.words
-        yield SystemCommand(entry.title, Content(told), entry.run)  # type: ignore[arg-type]  # no markup to escape
+        words = f"{entry.words}\n$ {entry.line}" if entry.line else entry.words
+        yield SystemCommand(entry.title, Content(words), entry.run)  # type: ignore[arg-type]  # no markup to escape
 
 
 def entries(dash: Dash, screen: Screen[Any]) -> Iterator[Entry]:
-    """Yields an entry for each action that works on a screen, from its bindings: they cannot drift from the keys."""
+    """Yield an entry for each action that works on a screen, from its bindings: they cannot drift from the keys."""
     lines = {each.action: each for each in equivalents(scene(dash, screen)) if each.action}
     keys: dict[str, list[str]] = {}
     for key, active in screen.active_bindings.items():
@@ -85,8 +85,8 @@ def entries(dash: Dash, screen: Screen[Any]) -> Iterator[Entry]:
     for active in screen.active_bindings.values():
         binding = active.binding
         name = binding.id or ""
-        telling = binding.show or binding.tooltip or name in lines
-        if binding.description in seen or not name or not active.enabled or binding.system or not telling:
+        offered = binding.show or binding.tooltip or name in lines
+        if binding.description in seen or not name or not active.enabled or binding.system or not offered:
             continue
         seen.add(binding.description)
         words = f"{' '.join(keys[name])}: {binding.tooltip or binding.description}"
@@ -100,7 +100,7 @@ def entries(dash: Dash, screen: Screen[Any]) -> Iterator[Entry]:
 
 
 def _copied(dash: Dash, equivalent: Equivalent) -> Entry:
-    """Returns an entry that only copies: the dashboard shows it anyway."""
+    """Return an entry that only copies: the dashboard shows it anyway."""
     line = _line(equivalent, dash)
     run = partial(dash.copy, line, "the command line")
     return Entry(title=f"{_COPIED}: {equivalent.command[0]}", words=equivalent.words, line=line, run=run)
@@ -114,13 +114,13 @@ def _line(equivalent: Equivalent | None, dash: Dash) -> str:
 
 
 def scene(dash: Dash, screen: Screen[Any]) -> Scene:
-    """Returns what is on a screen, as far as a command line can say it."""
+    """Return what is on a screen, as far as a command line can say it."""
     panel = getattr(screen, "topic", "")
     tables = list(screen.query(LiveTable))
     table = next((each for each in tables if each.id == panel), tables[0] if len(tables) == 1 else None)
     row = table.row.source if table is not None and table.row is not None else None
     state = dash.state
-    moment = f"+{state.frames[state.cursor].at - state.frames[0].at:.0f}" if state.cursor is not None else ""
+    moment = f"+{state.frames[state.frame_index].at - state.frames[0].at:.0f}" if state.frame_index is not None else ""
     return Scene(
         addr="" if state.recorded else (state.stand_in or state.target),
         tls=dash.source.tls_flags,

@@ -44,7 +44,7 @@ class Series:
 
 
 def plot(series: Series, seconds: int, locale: Locale, width: int, height: int) -> list[Line]:
-    """Returns ``height`` lines: title, area with a scale, axis, times; what has no room for a scale is its title alone."""
+    """Return ``height`` lines: title, area with a scale, axis, times; what has no room for a scale is its title alone."""
     recent = series.values[-seconds:]
     if height < LEAST_ROWS or width < _SCALE + 12:
         return [_title(series, recent)][:height]
@@ -81,7 +81,7 @@ def _times(seconds: int, cells: int) -> Line:
 
 
 def stacked(series: Sequence[Series], seconds: int, locale: Locale, width: int, height: int) -> list[Line]:
-    """Returns as many plots, one below the other, as ``height`` has room for.
+    """Return as many plots, one below the other, as ``height`` has room for.
 
     Those without a plot, since nothing but 0 is in it or there is no room, are their titles alone.
     """

@@ -31,7 +31,7 @@ def run_dash(
     keys_from: str = "[dash.keys]",
     allow_writes: bool = False,
 ) -> None:
-    """Shows the dashboard until the reader leaves it.
+    """Show the dashboard until the reader leaves it.
 
     Args:
         addr: HOST:PORT of an agent's gRPC server. It need not be there yet.

@@ -1,4 +1,4 @@
-"""Where the dashboard's events and records come from: an agent, or a recording."""
+"""Where the dashboard's changes and records come from: an agent, or a recording."""
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -12,7 +12,7 @@ from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import NotFoundError
 from proglog.observe.recording import load
 from proglog.record.record import StoredRecord
-from proglog.tui.state import Event, Loaded
+from proglog.tui.state import Change, Loaded
 from proglog.tui.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -44,15 +44,15 @@ class Source(Protocol):
         ...
 
     def at(self, addr: str) -> "Source":
-        """Returns the same kind of source for another agent.
+        """Return the same kind of source for another agent.
 
         Raises:
             ProglogError: ``addr`` is none, or this source knows only itself.
         """
         ...
 
-    def events(self) -> AsyncIterator[Event]:
-        """Yields events for as long as there are any; an agent out of reach is an event, not an error.
+    def changes(self) -> AsyncIterator[Change]:
+        """Yield changes for as long as there are any; an agent out of reach is a change, not an error.
 
         Raises:
             ProglogError: What no waiting mends, such as TLS files that cannot be read.
@@ -60,7 +60,7 @@ class Source(Protocol):
         ...
 
     async def remove(self, name: str) -> None:
-        """Has the cluster know that a member that failed has left for good.
+        """Have the cluster know that a member that failed has left for good.
 
         Raises:
             ProglogError: It refuses.
@@ -68,7 +68,7 @@ class Source(Protocol):
         ...
 
     def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
-        """Yields the records from ``start`` on, then those that are appended, in portions, each with the place after it.
+        """Yield the records from ``start`` on, then those that are appended, in portions, each with the place after it.
 
         That place is one of the log that was read: of another one it is refused.
 
@@ -78,7 +78,7 @@ class Source(Protocol):
         ...
 
     def batches(self, start: OffsetSpec, end: OffsetSpec | None) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
-        """Yields what the headers of the batches in a range say; without an end, of those that are appended, too.
+        """Yield what the headers of the batches in a range say; without an end, of those that are appended, too.
 
         Each with the place after it, as :meth:`records`.
 
@@ -88,7 +88,7 @@ class Source(Protocol):
         ...
 
     def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
-        """Has the agent read and check a segment; yields how far it is, and what it found.
+        """Have the agent read and check a segment; yields how far it is, and what it found.
 
         Raises:
             ProglogError: It cannot, or may not, or does so for somebody else now.
@@ -124,7 +124,7 @@ class LiveSource:
         return tuple(part for name, path in files.items() for part in (f"--tls-{name}-file", str(path)))
 
     def at(self, addr: str) -> "LiveSource":
-        """Returns the source for another agent, with the same credentials.
+        """Return the source for another agent, with the same credentials.
 
         Raises:
             ConfigError: ``addr`` is not HOST:PORT. It may come from gossip, and gRPC knows other kinds of targets.
@@ -132,29 +132,29 @@ class LiveSource:
         split_addr(addr, "agent")
         return LiveSource(addr, self._tls, timeout=self._timeout, clock=self._clock)
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Yields snapshots and what happens to the connection, for ever.
+    async def changes(self) -> AsyncIterator[Change]:
+        """Yield snapshots and what happens to the connection, for ever.
 
         Tries again at least once a second, watches from another member meanwhile, and asks all of them what they hold.
         """
         self._watcher = Watcher(self.target, self._dial, self._clock)
-        async with aclosing(self._watcher.events()) as events:
-            async for event in events:
+        async with aclosing(self._watcher.changes()) as changes:
+            async for event in changes:
                 yield event
 
     def _dial(self, addr: str) -> "Client":
-        """Returns a client; errors as those of :meth:`at`, for any address but that which the reader gave."""
+        """Return a client; errors as those of :meth:`at`, for any address but that which the reader gave."""
         source = self if addr == self.target else self.at(addr)
         return connect(source.target, tls=self._tls, timeout=self._timeout)
 
     async def remove(self, name: str) -> None:
-        """Asks the agent that is watched now; errors as those of :meth:`proglog.client.Client.force_leave`."""
+        """Ask the agent that is watched now; errors as those of :meth:`proglog.client.Client.force_leave`."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             await client.force_leave(name)
 
     async def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
-        """Yields a portion for each batch, from the agent that is watched now."""
+        """Yield a portion for each batch, from the agent that is watched now."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             stream = client.consume(start, follow=True)
@@ -164,7 +164,7 @@ class LiveSource:
     async def batches(
         self, start: OffsetSpec, end: OffsetSpec | None
     ) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
-        """Yields headers as batches arrive; the agent sends on as far as they are taken."""
+        """Yield headers as batches arrive; the agent sends on as far as they are taken."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
             stream = client.consume(start, end, follow=end is None, max_bytes=_PAGE_BYTES)
@@ -172,7 +172,7 @@ class LiveSource:
                 yield fetched.batch.header, OffsetSpec.offset(fetched.batch.header.end_offset, stream.log)
 
     async def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
-        """Yields what the agent says that is watched now."""
+        """Yield what the agent says that is watched now."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client, aclosing(client.verify(base_offset)) as progress:
             async for done in progress:
@@ -185,7 +185,7 @@ class RecordedSource:
     tls_flags = ()
 
     def __init__(self, path: Path) -> None:
-        """Reads the file.
+        """Read the file.
 
         Raises:
             ProglogError: It is no recording.
@@ -196,25 +196,25 @@ class RecordedSource:
         self._frames = recording.frames
 
     def at(self, addr: str) -> "Source":
-        """Raises: a recording is of one agent."""
+        """Refuse: a recording is of one agent."""
         raise NotFoundError(f"a recording is of one agent; asked for {addr!r:.80}")
 
     async def remove(self, name: str) -> None:
-        """Raises: the past cannot be changed."""
+        """Refuse: the past cannot be changed."""
         raise NotFoundError(f"a recording has no cluster; asked to remove {name!r:.80}")
 
-    async def events(self) -> AsyncIterator[Event]:
-        """Yields everything at once."""
+    async def changes(self) -> AsyncIterator[Change]:
+        """Yield everything at once."""
         yield Loaded(self._frames)
 
     def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
-        """Raises: a recording is about the log, not of it."""
+        """Refuse: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
 
     def batches(self, start: OffsetSpec, end: OffsetSpec | None) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
-        """Raises: a recording is about the log, not of it."""
+        """Refuse: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no batches; asked for {start.value} to {end.value if end else 'now'}")
 
     def verify(self, base_offset: int) -> AsyncIterator["Verified"]:
-        """Raises: a recording is about the log, not of it."""
+        """Refuse: a recording is about the log, not of it."""
         raise NotFoundError(f"a recording holds no log to verify; asked for the segment at {base_offset}")

@@ -1,4 +1,4 @@
-"""The dashboard as one immutable value and one pure function: ``reduce(state, event) -> state``.
+"""The dashboard as one immutable value and one pure function: ``reduce(state, change) -> state``.
 
 ::
 
@@ -11,7 +11,7 @@
 While its agent is gone, another member may speak in its place: then the dashboard is live, with a ``stand_in``. Beside
 the one that speaks, all other members say what they hold themselves (``others``); of the past only the first is kept.
 
-Nothing here knows Textual, sockets or clocks: events carry the time. A pause freezes what is shown, never what is
+Nothing here knows Textual, sockets or clocks: changes carry the time. A pause freezes what is shown, never what is
 collected, and an agent that is gone leaves its last word on the screen.
 """
 
@@ -50,7 +50,7 @@ class DashState:
     target: str
     """Address that it was asked to watch."""
     now: float
-    """Seconds since 1970, as of the last event."""
+    """Seconds since 1970, as of the last change."""
     phase: Phase = Phase.CONNECTING
     attempt: int = 0
     """Failed attempts since the last contact."""
@@ -62,7 +62,7 @@ class DashState:
     received_at: float = 0.0
     """When ``latest`` arrived; meaningless without one."""
     frames: tuple[Frame, ...] = ()
-    cursor: int | None = None
+    frame_index: int | None = None
     """Frame that is shown; ``None``: the latest snapshot."""
     playing: bool = False
     """Whether each tick shows the next frame of a recording."""
@@ -78,7 +78,7 @@ class DashState:
     @property
     def paused(self) -> bool:
         """Whether an earlier moment is shown."""
-        return self.cursor is not None
+        return self.frame_index is not None
 
     @property
     def recorded(self) -> bool:
@@ -88,23 +88,23 @@ class DashState:
     @property
     def shown(self) -> ClusterSnapshot | None:
         """The snapshot on the screen."""
-        return self.latest if self.cursor is None else self.frames[self.cursor].snapshot
+        return self.latest if self.frame_index is None else self.frames[self.frame_index].snapshot
 
     @property
     def shown_frames(self) -> tuple[Frame, ...]:
         """The frames up to the moment on the screen."""
-        return self.frames if self.cursor is None else self.frames[: self.cursor + 1]
+        return self.frames if self.frame_index is None else self.frames[: self.frame_index + 1]
 
     @property
     def shown_at(self) -> float:
         """The moment on the screen, on the dashboard's clock."""
-        return self.now if self.cursor is None else self.frames[self.cursor].at
+        return self.now if self.frame_index is None else self.frames[self.frame_index].at
 
     @property
     def agent_now_ms(self) -> int:
         """The agent's clock at the moment on the screen: ages are not computed across two clocks."""
-        if self.cursor is not None:
-            return self.frames[self.cursor].agent_ms
+        if self.frame_index is not None:
+            return self.frames[self.frame_index].agent_ms
         if self.latest is None:
             return round(self.now * 1000)
         return self.latest.taken_at_ms + round((self.now - self.received_at) * 1000)
@@ -112,8 +112,8 @@ class DashState:
     @property
     def stale(self) -> bool:
         """Whether the screen shows the past because the agent is silent."""
-        if self.cursor is not None:
-            return not self.frames[self.cursor].live
+        if self.frame_index is not None:
+            return not self.frames[self.frame_index].live
         lost = self.phase in {Phase.CONNECTING, Phase.RECONNECTING}
         return self.latest is not None and (lost or self.silent)
 
@@ -123,11 +123,11 @@ class DashState:
         return self.phase is Phase.LIVE and self.now - self.received_at > SILENT_SECONDS
 
     def first_hand(self, name: str) -> ClusterSnapshot | None:
-        """Returns what a member itself says at the moment on the screen; ``None``: it is known from others alone."""
+        """Return what a member itself says at the moment on the screen; ``None``: it is known from others alone."""
         if self.shown is not None and self.shown.node.name == name:
             return None if self.stale else self.shown
         snapshot, at = self.others.get(name, (None, 0.0))
-        fresh = self.cursor is None and self.now - at < FIRST_HAND_SECONDS
+        fresh = self.frame_index is None and self.now - at < FIRST_HAND_SECONDS
         return snapshot if fresh else None
 
     @property
@@ -135,19 +135,21 @@ class DashState:
         """What needs attention at the moment on the screen, the worst first."""
         if self.shown is None:
             return ()
-        raised = self.raised if self.cursor is None else frozenset()
+        raised = self.raised if self.frame_index is None else frozenset()
         found = (*self._unreachable(), *evaluate(self.shown, self.agent_now_ms, raised=raised), *self._others_say())
         return tuple(sorted(found, key=lambda alert: -alert.severity))
 
     def _others_say(self) -> tuple[Alert, ...]:
-        """Returns what the other members' own words say of their logs, disks and certificates."""
-        told = (self.first_hand(name) for name in sorted(self.others))
+        """Return what the other members' own words say of their logs, disks and certificates."""
+        heard = (self.first_hand(name) for name in sorted(self.others))
         shown = self.shown.node.name if self.shown else ""
-        return tuple(alert for own in told if own is not None and own.node.name != shown for alert in evaluate_own(own))
+        return tuple(
+            alert for own in heard if own is not None and own.node.name != shown for alert in evaluate_own(own)
+        )
 
     def _unreachable(self) -> tuple[Alert, ...]:
-        """Returns the alert that all others are as old as the last contact."""
-        if self.cursor is not None:
+        """Return the alert that all others are as old as the last contact."""
+        if self.frame_index is not None:
             return ()
         if self.stand_in and not self.stale:
             return (self._replaced(),)
@@ -196,7 +198,7 @@ class ConnectionLost:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherSpoke:
+class MemberReported:
     """A member beside the watched one told what it holds."""
 
     name: str
@@ -205,7 +207,7 @@ class OtherSpoke:
 
 
 @dataclass(frozen=True, slots=True)
-class OtherLost:
+class MemberLost:
     """A member beside the watched one does not answer, or is none any more."""
 
     name: str
@@ -250,59 +252,68 @@ class Stepped:
     frames: int
 
 
-Event = (
-    SnapshotArrived | ConnectionLost | OtherSpoke | OtherLost | Tick | Loaded | Retargeted | Paused | Resumed | Stepped
+Change = (
+    SnapshotArrived
+    | ConnectionLost
+    | MemberReported
+    | MemberLost
+    | Tick
+    | Loaded
+    | Retargeted
+    | Paused
+    | Resumed
+    | Stepped
 )
 
 
-def reduce(state: DashState, event: Event) -> DashState:
-    """Returns the state after ``event``."""
-    match event:
+def reduce(state: DashState, change: Change) -> DashState:
+    """Return the state after ``change``."""
+    match change:
         case SnapshotArrived():
-            return _arrived(state, event)
+            return _arrived(state, change)
         case ConnectionLost():
-            return _lost(state, event)
-        case OtherSpoke():
-            return _heard(state, event)
-        case OtherLost():
-            left = {name: heard for name, heard in state.others.items() if name != event.name}
+            return _lost(state, change)
+        case MemberReported():
+            return _heard(state, change)
+        case MemberLost():
+            left = {name: heard for name, heard in state.others.items() if name != change.name}
             return replace(state, others=left)
         case Tick():
-            return _ticked(replace(state, now=event.at))
+            return _ticked(replace(state, now=change.at))
         case Loaded():
-            return _loaded(state, event.frames)
+            return _loaded(state, change.frames)
         case Retargeted():
-            return DashState(target=event.target, now=event.at)
+            return DashState(target=change.target, now=change.at)
         case Paused():
             return replace(state, playing=False) if state.recorded else _held(state)
         case Resumed():
-            return _played(state) if state.recorded else replace(state, cursor=None)
+            return _played(state) if state.recorded else replace(state, frame_index=None)
         case Stepped():
-            return _stepped(state, event.frames)
+            return _stepped(state, change.frames)
         case _:
-            assert_never(event)
+            assert_never(change)
 
 
-def _arrived(state: DashState, event: SnapshotArrived) -> DashState:
-    snapshot = shared(_with_members(event.snapshot, state.latest), state.latest)
+def _arrived(state: DashState, change: SnapshotArrived) -> DashState:
+    snapshot = shared(_with_members(change.snapshot, state.latest), state.latest)
     return _sampled(
         replace(
             state,
-            now=event.at,
+            now=change.at,
             phase=Phase.LIVE,
-            attempt=state.attempt if event.stand_in else 0,
-            error=state.error if event.stand_in else "",
-            home=state.home if event.stand_in else snapshot.node.name,
-            stand_in=event.stand_in,
+            attempt=state.attempt if change.stand_in else 0,
+            error=state.error if change.stand_in else "",
+            home=state.home if change.stand_in else snapshot.node.name,
+            stand_in=change.stand_in,
             latest=snapshot,
-            received_at=event.at,
+            received_at=change.at,
             raised=frozenset(alert.key for alert in evaluate(snapshot, raised=state.raised)),
         )
     )
 
 
 def _with_members(snapshot: ClusterSnapshot, before: ClusterSnapshot | None) -> ClusterSnapshot:
-    """Returns ``snapshot`` with the members known before, if it has none.
+    """Return ``snapshot`` with the members known before, if it has none.
 
     An agent that runs is its own first member. One that stops leaves the cluster before its server closes: its last
     words would empty the screen just when the others are worth seeing.
@@ -312,38 +323,38 @@ def _with_members(snapshot: ClusterSnapshot, before: ClusterSnapshot | None) -> 
     return replace(snapshot, members=before.members, peers=before.peers)
 
 
-def _heard(state: DashState, event: OtherSpoke) -> DashState:
-    """Keeps a member's word, without what it says of others: sixty-four whole snapshots would be large."""
-    before, _ = state.others.get(event.name, (None, 0.0))
+def _heard(state: DashState, change: MemberReported) -> DashState:
+    """Keep a member's word, without what it says of others: sixty-four whole snapshots would be large."""
+    before, _ = state.others.get(change.name, (None, 0.0))
     if before is None and len(state.others) >= MAX_OTHERS:
         return state
-    own = shared(replace(event.snapshot, peers=(), segments=(), events=()), before)
-    return replace(state, now=max(state.now, event.at), others={**state.others, event.name: (own, event.at)})
+    own = shared(replace(change.snapshot, peers=(), segments=(), events=()), before)
+    return replace(state, now=max(state.now, change.at), others={**state.others, change.name: (own, change.at)})
 
 
-def _lost(state: DashState, event: ConnectionLost) -> DashState:
-    if event.stand_in:
-        lost = state.stand_in == event.stand_in
-        return replace(state, now=event.at, phase=Phase.RECONNECTING) if lost else state
+def _lost(state: DashState, change: ConnectionLost) -> DashState:
+    if change.stand_in:
+        lost = state.stand_in == change.stand_in
+        return replace(state, now=change.at, phase=Phase.RECONNECTING) if lost else state
     return replace(
         state,
-        now=event.at,
+        now=change.at,
         phase=state.phase if state.stand_in else Phase.RECONNECTING,
-        attempt=event.attempt,
-        retry_at=event.at + event.retry_in,
-        error=event.error,
+        attempt=change.attempt,
+        retry_at=change.at + change.retry_in,
+        error=change.error,
     )
 
 
 def _ticked(state: DashState) -> DashState:
-    """Adds a frame, or plays one."""
+    """Add a frame, or play one."""
     if not state.recorded:
         return _sampled(state)
     return _stepped(state, 1) if state.playing else state
 
 
 def _sampled(state: DashState) -> DashState:
-    """Adds a frame when the last one is a second old."""
+    """Add a frame when the last one is a second old."""
     if state.latest is None:
         return state
     if state.frames and state.now - state.frames[-1].at < FRAME_SECONDS * 0.95:
@@ -351,8 +362,8 @@ def _sampled(state: DashState) -> DashState:
     frame = Frame.of(state.latest, at=state.now, live=state.phase is Phase.LIVE and not state.silent)
     frames = (*state.frames, frame)[-CAPACITY:]
     dropped = len(state.frames) + 1 - len(frames)
-    cursor = None if state.cursor is None else max(state.cursor - dropped, 0)
-    return replace(state, frames=frames, cursor=cursor)
+    frame_index = None if state.frame_index is None else max(state.frame_index - dropped, 0)
+    return replace(state, frames=frames, frame_index=frame_index)
 
 
 def _loaded(state: DashState, frames: tuple[Frame, ...]) -> DashState:
@@ -363,7 +374,7 @@ def _loaded(state: DashState, frames: tuple[Frame, ...]) -> DashState:
         state,
         phase=Phase.RECORDED,
         frames=frames,
-        cursor=0,
+        frame_index=0,
         playing=True,
         latest=latest.snapshot,
         received_at=latest.at,
@@ -371,20 +382,20 @@ def _loaded(state: DashState, frames: tuple[Frame, ...]) -> DashState:
 
 
 def _held(state: DashState) -> DashState:
-    return replace(state, cursor=len(state.frames) - 1) if state.frames else state
+    return replace(state, frame_index=len(state.frames) - 1) if state.frames else state
 
 
 def _played(state: DashState) -> DashState:
-    """Plays a recording on, from its start when it is at its end."""
-    at_end = state.cursor is None or state.cursor == len(state.frames) - 1
-    return replace(state, playing=bool(state.frames), cursor=0 if at_end and state.frames else state.cursor)
+    """Play a recording on, from its start when it is at its end."""
+    at_end = state.frame_index is None or state.frame_index == len(state.frames) - 1
+    return replace(state, playing=bool(state.frames), frame_index=0 if at_end and state.frames else state.frame_index)
 
 
 def _stepped(state: DashState, by: int) -> DashState:
     if not state.frames:
         return state
     newest = len(state.frames) - 1
-    start = newest if state.cursor is None else state.cursor
+    start = newest if state.frame_index is None else state.frame_index
     if start + by > newest:
-        return replace(state, cursor=newest, playing=False) if state.recorded else replace(state, cursor=None)
-    return replace(state, cursor=max(start + by, 0))
+        return replace(state, frame_index=newest, playing=False) if state.recorded else replace(state, frame_index=None)
+    return replace(state, frame_index=max(start + by, 0))

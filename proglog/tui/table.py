@@ -14,7 +14,7 @@ Columns = Sequence[Column[Any]]
 
 
 def column_widths(columns: Columns, total: int) -> dict[int, int]:
-    """Returns the width of each column that fits into ``total`` cells, by index.
+    """Return the width of each column that fits into ``total`` cells, by index.
 
     Columns are dropped by rank until the rest fits; what is left over goes to the flexible ones. The columns of
     rank 0 are kept even where they do not fit; the first of them is cut then.
@@ -49,7 +49,7 @@ def _cut(widths: dict[int, int], missing: int) -> dict[int, int]:
 
 
 def render_cells(cells: Sequence[Cell], columns: Columns, widths: dict[int, int], *, role: Role | None = None) -> Line:
-    """Returns the cells of one row as one line; ``role`` overrides theirs."""
+    """Return the cells of one row as one line; ``role`` overrides theirs."""
     spans: list[Span] = []
     for index, width in widths.items():
         if spans:
@@ -69,7 +69,7 @@ class Order:
 
 
 def arranged(rows: Sequence[AnyRow], needle: str, order: Order) -> list[AnyRow]:
-    """Returns the rows that match ``needle``, sorted.
+    """Return the rows that match ``needle``, sorted.
 
     Args:
         rows: All rows.
@@ -84,7 +84,7 @@ def arranged(rows: Sequence[AnyRow], needle: str, order: Order) -> list[AnyRow]:
 
 
 def matches(text: str, needle: str) -> bool:
-    """Returns whether ``text`` (casefolded) passes the filter."""
+    """Return whether ``text`` (casefolded) passes the filter."""
     wanted = needle.strip().casefold()
     if wanted.startswith("!"):
         return not wanted[1:] or wanted[1:] not in text

@@ -38,7 +38,7 @@ class Output:
     """What goes to a terminal, as much at a time as it takes. Belongs to one event loop."""
 
     def __init__(self, terminal_fd: int, loop: asyncio.AbstractEventLoop, *, room: Callable[[], None]) -> None:
-        """Opens the terminal once more, for a non-blocking mode that nobody shares with this process.
+        """Open the terminal once more, for a non-blocking mode that nobody shares with this process.
 
         Args:
             terminal_fd: A descriptor of the terminal.
@@ -56,7 +56,7 @@ class Output:
         self._dropped = False
 
     def write(self, data: bytes) -> None:
-        """Writes a frame, or drops it if too much waits."""
+        """Write a frame, or drop it if too much waits."""
         if len(self._waiting) > MAX_WAITING_BYTES and self._last_words is None:
             self._dropped = True
             return
@@ -64,11 +64,11 @@ class Output:
         self._send()
 
     def begin_last_words(self) -> None:
-        """Marks what follows as that which the terminal has to get, whatever else it loses."""
+        """Mark what follows as that which the terminal has to get, whatever else it loses."""
         self._last_words = len(self._waiting)
 
     def close(self) -> None:
-        """Writes the rest for a moment; then the last words alone, if there is room for them at all."""
+        """Write the rest for a moment; then the last words alone, if there is room for them at all."""
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._waiting and select.select([], [self._fd], [], max(0.0, deadline - time.monotonic()))[1]:
             self._send()
@@ -106,7 +106,7 @@ class TerminalDriver(LinuxDriver):
     _encoding: str
 
     def start_application_mode(self) -> None:
-        """Takes over the signals, then the terminal."""
+        """Take over the signals, then the terminal."""
         self._handlers = {}
         if threading.current_thread() is threading.main_thread():
             for number in END_SIGNALS:
@@ -121,18 +121,18 @@ class TerminalDriver(LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
 
     def stop_application_mode(self) -> None:
-        """Gives the terminal its modes back."""
+        """Give the terminal its modes back."""
         if self._output is not None:
             self._output.begin_last_words()
         super().stop_application_mode()
 
     def write(self, data: str) -> None:
-        """Writes without waiting."""
+        """Write without waiting."""
         if self._output is not None:
             self._output.write(data.encode(self._encoding, "replace"))
 
     def close(self) -> None:
-        """Lets go of the terminal, then of the signals."""
+        """Let go of the terminal, then of the signals."""
         super().close()
         if self._output is not None:
             self._output.close()
@@ -143,7 +143,7 @@ class TerminalDriver(LinuxDriver):
         self._handlers = {}
 
     def run_input_thread(self) -> None:
-        """Reads keys until the dashboard, or the input, ends. Bytes that are no UTF-8 are unknown keys."""
+        """Read keys until the dashboard, or the input, ends. Bytes that are no UTF-8 are unknown keys."""
         parser = XTermParser(self._debug)
         decode = getincrementaldecoder("utf-8")("replace").decode
         try:
@@ -165,7 +165,7 @@ class TerminalDriver(LinuxDriver):
                 pass  # a key that was cut off
 
     def _read(self) -> bytes:
-        """Returns some bytes of input; none: there will be no more."""
+        """Return some bytes of input; none: there will be no more."""
         try:
             return os.read(self.fileno, 4096)
         except OSError:  # EIO: the terminal has hung up

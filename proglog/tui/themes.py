@@ -71,7 +71,7 @@ THEMES = (
 
 
 def ascii_terminal(environ: Mapping[str, str]) -> bool:
-    """Returns whether a terminal is better kept to ASCII: a locale that is not UTF-8, the Linux console, or none."""
+    """Return whether a terminal is better kept to ASCII: a locale that is not UTF-8, the Linux console, or none."""
     if environ.get("TERM", "") in {"linux", "dumb"}:
         return True
     locale = next((environ[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environ.get(name)), "C")

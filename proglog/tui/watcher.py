@@ -1,9 +1,9 @@
-"""Watches an agent, whoever stands in for it, and beside it every other member: streams that become events.
+"""Watches an agent, whoever stands in for it, and beside it every other member: streams that become changes.
 
 ::
 
     home      fast, with segments   tried for ever --.
-    stand-in  fast, with segments   only while home is gone  --> queue --> events()
+    stand-in  fast, with segments   only while home is gone  --> queue --> changes()
     others    slow, one each        at most 64, staggered --'
 
 The decisions are those of :mod:`proglog.tui.failover`. A member must answer under the name that gossip gave with its
@@ -18,20 +18,20 @@ from proglog.errors import ProglogError, UnavailableError, is_out_of_reach
 from proglog.tasks import TaskScope
 from proglog.tui import failover
 from proglog.tui.failover import Candidate, after
-from proglog.tui.state import ConnectionLost, Event, OtherLost, OtherSpoke, SnapshotArrived
+from proglog.tui.state import Change, ConnectionLost, MemberLost, MemberReported, SnapshotArrived
 from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
     from proglog.client.client import Client
 
 _WAITING = 16
-"""Events that wait for their reader: a slow one slows the streams."""
+"""Changes that wait for their reader: a slow one slows the streams."""
 _STAGGER = 0.1
 """Seconds between the first calls to two members."""
 
 
 class Watcher:
-    """One agent and its cluster. Iterate over :meth:`events` once."""
+    """One agent and its cluster. Iterate over :meth:`changes` once."""
 
     def __init__(self, home: str, dial: "Callable[[str], Client]", clock: Callable[[], float]) -> None:
         """Nothing is sent yet.
@@ -49,13 +49,13 @@ class Watcher:
         self._name = ""
         self._known: ClusterSnapshot | None = None
         self._heard: set[str] = set()
-        self._queue: asyncio.Queue[Event | BaseException] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[Change | BaseException] = asyncio.Queue(_WAITING)
         self._tasks = TaskScope()
         self._stand_in: asyncio.Task[None] | None = None
         self._others: dict[Candidate, asyncio.Task[None]] = {}
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Yields events for ever.
+    async def changes(self) -> AsyncGenerator[Change, None]:
+        """Yield changes until cancelled.
 
         Raises:
             ProglogError: What no waiting mends, such as TLS files that cannot be read.
@@ -63,10 +63,10 @@ class Watcher:
         self._start(self._watch_home())
         try:
             while True:
-                event = await self._queue.get()
-                if isinstance(event, BaseException):
-                    raise event
-                yield event
+                change = await self._queue.get()
+                if isinstance(change, BaseException):
+                    raise change
+                yield change
         finally:
             await self._tasks.close()
 
@@ -76,7 +76,7 @@ class Watcher:
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """Hands the reader what ended a stream: TLS files that cannot be read, or a mistake of this program."""
+        """Hand the reader what ended a stream: TLS files that cannot be read, or a mistake of this program."""
         error = None if task.cancelled() else task.exception()
         if error is not None:
             while self._queue.full():
@@ -117,7 +117,7 @@ class Watcher:
         await self._queue.put(SnapshotArrived(snapshot, self._clock(), stand_in))
 
     async def _replace_home(self) -> None:
-        """Watches from one member after the other, until it is cancelled: home is back."""
+        """Watch from one member after the other, until it is cancelled: home is back."""
         await asyncio.sleep(failover.PATIENCE)
         rounds = 0
         while True:
@@ -133,7 +133,7 @@ class Watcher:
         return self._home, self._name
 
     async def _watch_instead(self, candidate: Candidate) -> bool:
-        """Watches a candidate for as long as it speaks; returns whether it did."""
+        """Watch a candidate for as long as it speaks; returns whether it did."""
         spoke = False
         try:
             async with self._dial(candidate.addr) as client:
@@ -155,7 +155,7 @@ class Watcher:
         return spoke
 
     async def _remember(self, snapshot: ClusterSnapshot) -> None:
-        """Asks each other member that is alive; one that stops leaves the cluster first, and knows no members."""
+        """Ask each other member that is alive; one that stops leaves the cluster first, and knows no members."""
         if not snapshot.members:
             return
         self._known = snapshot
@@ -180,7 +180,7 @@ class Watcher:
                         _check_name(snapshot, candidate)
                         attempt = 0
                         self._heard.add(candidate.name)
-                        await self._queue.put(OtherSpoke(candidate.name, snapshot, self._clock()))
+                        await self._queue.put(MemberReported(candidate.name, snapshot, self._clock()))
             except ProglogError:
                 pass  # what it holds is known from the watched agent then, and shown as second-hand
             attempt += 1
@@ -190,11 +190,11 @@ class Watcher:
     async def _forget(self, name: str) -> None:
         if name in self._heard:
             self._heard.discard(name)
-            await self._queue.put(OtherLost(name))
+            await self._queue.put(MemberLost(name))
 
 
 def _check_name(snapshot: ClusterSnapshot, candidate: Candidate) -> None:
-    """Takes only the word of the member that was meant.
+    """Take only the word of the member that was meant.
 
     Raises:
         UnavailableError: Somebody else answers at its address.

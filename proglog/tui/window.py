@@ -18,7 +18,7 @@ class Window:
     """Rows, and their sizes."""
 
     def __init__(self, *, kept: int, kept_bytes: int) -> None:
-        """Prepares an empty window.
+        """Prepare an empty window.
 
         Args:
             kept: Rows kept at most, the newest; as many again while it is held.
@@ -46,14 +46,14 @@ class Window:
         return self._held is not None
 
     def clear(self) -> None:
-        """Forgets everything, a hold included."""
+        """Forget everything, a hold included."""
         self._rows.clear()
         self._bytes = 0
         self._held = None
         self.new = 0
 
     def take(self, rows: Iterable[tuple[AnyRow, int]], needle: str = "") -> None:
-        """Takes rows and their sizes; while held, those that match ``needle`` count as new."""
+        """Take rows and their sizes; while held, those that match ``needle`` count as new."""
         for row, size in rows:
             self._rows.append((row, size))
             self._bytes += size
@@ -62,18 +62,18 @@ class Window:
                 self._bytes -= self._rows.popleft()[1]
 
     def hold(self) -> None:
-        """Shows what is here now, whatever comes."""
+        """Show what is here now, whatever comes."""
         if self._held is None:
             self._held = self.rows
             self.new = 0
 
     def release(self) -> None:
-        """Shows what came."""
+        """Show what came."""
         self._held = None
         self.new = 0
 
     def remake(self, make: Callable[[AnyRow], AnyRow]) -> None:
-        """Makes every row anew, to look otherwise."""
+        """Make every row anew, to look otherwise."""
         self._rows = deque((make(row), size) for row, size in self._rows)
         if self._held is not None:
             self._held = list(map(make, self._held))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from textual import _wait
+from textual._context import active_app, active_message_pump
 from textual.pilot import Pilot
 
 from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
@@ -19,8 +20,15 @@ from proglog.errors import DataLossError, ProglogError
 from proglog.observe.spans import Locale
 from proglog.record.batch import BatchHeader, encode, parse_header
 from proglog.record.record import StoredRecord
+from proglog.tui import plots
 from proglog.tui.app import DashApp
-from proglog.tui.state import ConnectionLost, Event, OtherSpoke, SnapshotArrived, Tick
+from proglog.tui.panels.base import TablePanel
+from proglog.tui.panels.replication.panel import ReplicationPanel
+from proglog.tui.panels.segments.verification import Verifier
+from proglog.tui.screens.main import MainScreen
+from proglog.tui.state import Change, ConnectionLost, DashState, MemberReported, SnapshotArrived, Tick
+from proglog.tui.table import Order
+from proglog.tui.themes import DEFAULT_THEME
 from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import (
     ClusterEvent,
@@ -201,7 +209,7 @@ class Script:
         other.target = addr
         return other
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def changes(self) -> AsyncIterator[Change]:
         for event in ():
             yield event
 
@@ -289,7 +297,7 @@ class Dash:
     async def hear(self, *names: str) -> None:
         """Lets members say themselves what they hold."""
         for name in names:
-            self.app.dispatch(OtherSpoke(name, self.world.told_by(name), self.now))
+            self.app.dispatch(MemberReported(name, self.world.told_by(name), self.now))
         await self.settle()
 
     async def stand_in(self, name: str) -> None:
@@ -334,21 +342,149 @@ def golden() -> Callable[[str, str], None]:
     return compare
 
 
+class Stage:
+    """One application for many tests: started once, put to rest after each, thrown away when it does not look new.
+
+    Starting one takes most of the time of a short test. It runs in a task of its own, since fixtures and tests do not
+    share theirs.
+    """
+
+    def __init__(self) -> None:
+        self.starts = 0
+        self._app: DashApp | None = None
+        self._pilot: Pilot[None] | None = None
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._new: dict[tuple[tuple[int, int], bool], str] = {}
+        """How a new dashboard looks, by size and character set."""
+
+    async def dash(self, world: World, size: tuple[int, int], *, ascii_only: bool) -> Dash:
+        """Returns a dashboard that looks new."""
+        if self._app is None:
+            await self._start(size)
+        dash = await self._at_rest(world, size, ascii_only=ascii_only)
+        new = self._new.setdefault((size, ascii_only), dash.text)
+        if dash.text != new:
+            await self.close()
+            await self._start(size)
+            dash = await self._at_rest(world, size, ascii_only=ascii_only)
+        return dash
+
+    async def _start(self, size: tuple[int, int]) -> None:
+        self.starts += 1
+        ready: asyncio.Future[Pilot[None]] = asyncio.get_running_loop().create_future()
+        self._stop = asyncio.Event()
+        self._app = DashApp(Script(), locale=Locale(timezone=UTC), live=False)
+        self._task = asyncio.create_task(self._host(self._app, size, ready, self._stop))
+        await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
+        self._pilot = ready.result()
+
+    @staticmethod
+    async def _host(
+        app: DashApp, size: tuple[int, int], ready: "asyncio.Future[Pilot[None]]", stop: asyncio.Event
+    ) -> None:
+        async with app.run_test(size=size) as pilot:
+            ready.set_result(pilot)
+            await stop.wait()
+
+    async def _at_rest(self, world: World, size: tuple[int, int], *, ascii_only: bool) -> Dash:
+        """Takes away everything that an earlier test may have left."""
+        app, pilot = self._app, self._pilot
+        assert app is not None
+        assert pilot is not None
+        active_app.set(app)
+        active_message_pump.set(app)
+        app.workers.cancel_all()
+        while len(app.screen_stack) > 1:
+            await app.pop_screen()
+        app.source, app.clock, app.allow_writes = Script(), lambda: NOW + world.second, False
+        app.state = DashState(target=app.source.target, now=app.clock())
+        app.locale = Locale(ascii_only=ascii_only, timezone=UTC)
+        app.verifier = Verifier(app, app._run_verification)
+        app.set_class(ascii_only, "-ascii")
+        app.theme = DEFAULT_THEME
+        app.set_keymap({})
+        app.clear_notifications()
+        app._clipboard = ""
+        await pilot.resize_terminal(*size)
+        await self._main_at_rest(app)
+        dash = Dash(app, pilot, world)
+        app.mark_dirty()
+        await dash.settle()
+        return dash
+
+    @staticmethod
+    async def _main_at_rest(app: DashApp) -> None:
+        main = app.screen
+        assert isinstance(main, MainScreen)
+        main.query_one("#panels").set_class(False, "-zoom")
+        main._filter.display, main._filter.value = False, ""
+        main._plot_seconds = plots.WINDOWS[1]
+        for panel in main._panels.values():
+            if isinstance(panel, TablePanel):
+                panel._summary = (None, "")
+                table = panel.table
+                table._order, table._needle = Order(), ""
+                table._cursor, table._cursor_key, table._at_column, table._top = 0, "", 0, 0
+                table.show([], panel.COLUMNS)
+        main.query_one(ReplicationPanel)._mode = "peers"
+        main.action_panel("members")
+        main.query_one("#panels").set_class(False, "-zoom")
+
+    async def close(self, *, failed: bool = False) -> None:
+        """Ends the application; raises what ended it."""
+        task, self._task, self._app, self._pilot = self._task, None, None, None
+        self._stop.set()
+        if task is not None:
+            try:
+                await task
+            except Exception:
+                if not failed:
+                    raise
+
+    @property
+    def over(self) -> bool:
+        """Whether the application has ended, by itself or by a key."""
+        return self._app is None or self._app._exit or self._app._exception is not None
+
+
+@pytest.fixture(scope="session")
+async def stage() -> AsyncIterator[Stage]:
+    """The application that tests share."""
+    shared = Stage()
+    yield shared
+    await shared.close()
+
+
 OpenDash = Callable[..., object]
 
 
 @pytest.fixture
-def open_dash(world: World, monkeypatch: pytest.MonkeyPatch):
-    """Opens a dashboard on the made-up cluster: ``async with open_dash((80, 24)) as dash``."""
+def open_dash(stage: Stage, world: World, monkeypatch: pytest.MonkeyPatch):
+    """Opens a dashboard on the made-up cluster: ``async with open_dash((80, 24)) as dash``.
+
+    It is the shared one, at rest, or one ``of_its_own`` where a test is about how an application starts.
+    """
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
 
     @asynccontextmanager
-    async def opened(size: tuple[int, int] = (140, 40), *, ascii_only: bool = False) -> AsyncIterator[Dash]:
-        locale = Locale(ascii_only=ascii_only, timezone=UTC)
-        app = DashApp(Script(), locale=locale, clock=lambda: NOW + world.second, live=False)
-        async with app.run_test(size=size) as pilot:
-            dash = Dash(app, pilot, world)
-            await dash.settle()
-            yield dash
+    async def opened(
+        size: tuple[int, int] = (140, 40), *, ascii_only: bool = False, of_its_own: bool = False
+    ) -> AsyncIterator[Dash]:
+        if of_its_own:
+            locale = Locale(ascii_only=ascii_only, timezone=UTC)
+            app = DashApp(Script(), locale=locale, clock=lambda: NOW + world.second, live=False)
+            async with app.run_test(size=size) as pilot:
+                dash = Dash(app, pilot, world)
+                await dash.settle()
+                yield dash
+            return
+        try:
+            yield await stage.dash(world, size, ascii_only=ascii_only)
+        except BaseException:
+            await stage.close(failed=True)
+            raise
+        if stage.over:
+            await stage.close()
 
     return opened

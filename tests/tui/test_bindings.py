@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 from proglog.record.record import StoredRecord
 from proglog.tui.bindings import KEYMAP
 from proglog.tui.screens.main import MainScreen
+from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import MemberStatus
+from tests.tui.conftest import NOW, Script, World
 from tests.tui.walk import stored
 
 RECORDS = 3_000
@@ -82,7 +85,7 @@ def ended(dash: Any) -> bool:
 
 def second(dash: Any) -> int | None:
     """Returns which second is looked at; ``None``: the present."""
-    return dash.app.state.cursor
+    return dash.app.state.frame_index
 
 
 def files(pattern: str) -> Callable[[Any], bool]:
@@ -178,10 +181,22 @@ CASES: dict[str, Case] = {
 }
 
 
+@cache
 def _log() -> list[StoredRecord]:
     """Returns records of the past: the last one is of now."""
     records = stored([b"value %d" % index for index in range(RECORDS)])
     return [replace(record, timestamp_ms=record.timestamp_ms - RECORDS * 900) for record in records]
+
+
+@cache
+def _after_a_minute() -> DashState:
+    """Returns the state after a minute in which one member failed: made once, since a state never changes."""
+    world = World()
+    world.status["node-c"] = MemberStatus.FAILED
+    state = DashState(target=Script.target, now=NOW)
+    for world.second in range(1, 61):
+        state = reduce(state, SnapshotArrived(world.snapshot(), NOW + world.second))
+    return state
 
 
 def test_every_action_has_its_case():
@@ -198,9 +213,8 @@ async def test_a_key_does_what_it_says(open_dash, world, tmp_path, monkeypatch, 
         dash.where = tmp_path
         dash.app.allow_writes = True
         dash.app.source.log = _log()
-        world.status["node-c"] = MemberStatus.FAILED
-        for _ in range(60):
-            dash.tick()
+        world.second, dash.app.state = 60, _after_a_minute()
+        dash.app.mark_dirty()
         await dash.settle()
         assert isinstance(dash.app.screen, MainScreen)
         for step in case.at:

@@ -116,13 +116,13 @@ def test_every_theme_can_be_read(theme):
 
 
 async def test_without_any_colour_the_screen_says_the_same(open_dash, world, monkeypatch):
-    async with open_dash((140, 40)) as dash:
+    async with open_dash((140, 40), of_its_own=True) as dash:
         world.status["node-c"] = MemberStatus.FAILED
         await dash.run(3)
         coloured = dash.text
     world.second = 0
     monkeypatch.setenv("NO_COLOR", "1")
-    async with open_dash((140, 40)) as dash:
+    async with open_dash((140, 40), of_its_own=True) as dash:
         assert dash.app.no_color
         await dash.run(3)
         assert dash.text == coloured

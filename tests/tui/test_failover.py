@@ -16,7 +16,7 @@ from proglog.testing.processes import AgentProcess
 from proglog.tui import failover
 from proglog.tui.failover import Candidate
 from proglog.tui.source import LiveSource
-from proglog.tui.state import ConnectionLost, DashState, Event, OtherSpoke, reduce
+from proglog.tui.state import Change, ConnectionLost, DashState, MemberReported, reduce
 from proglog.wire.model import MemberStatus
 
 DEADLINE = 20.0
@@ -78,11 +78,11 @@ class Watched:
 
     def __init__(self, source: LiveSource) -> None:
         self.state = DashState(target=source.target, now=time.time())
-        self.seen: list[Event] = []
+        self.seen: list[Change] = []
         self._task = asyncio.create_task(self._run(source))
 
     async def _run(self, source: LiveSource) -> None:
-        async for event in source.events():
+        async for event in source.changes():
             self.seen.append(event)
             self.state = reduce(self.state, event)
 
@@ -143,10 +143,11 @@ async def test_an_agent_that_is_merely_slow_is_not_replaced(cluster: list[AgentP
     try:
         await watched.until(lambda state: len(state.others) == 2, "each member speaks for itself")
         cluster[0].signal(signal.SIGSTOP)
-        heard = len([event for event in watched.seen if isinstance(event, OtherSpoke)])
+        heard = len([event for event in watched.seen if isinstance(event, MemberReported)])
         until = heard + 8  # two members, a word a second each: four seconds, twice what a lost one is given
         await watched.until(
-            lambda _: len([event for event in watched.seen if isinstance(event, OtherSpoke)]) >= until, "time goes by"
+            lambda _: len([event for event in watched.seen if isinstance(event, MemberReported)]) >= until,
+            "time goes by",
         )
         assert not watched.state.stand_in
         assert not any(isinstance(event, ConnectionLost) for event in watched.seen)

@@ -5,7 +5,7 @@ from datetime import UTC
 
 from proglog.observe.spans import Locale, plain, width_of
 from proglog.tui.panels.members import page as member
-from proglog.tui.state import DashState, OtherSpoke, SnapshotArrived, reduce
+from proglog.tui.state import DashState, MemberReported, SnapshotArrived, reduce
 from proglog.wire.model import ClusterSnapshot, DamagedRange
 
 NOW = 1_790_000_000.0
@@ -14,7 +14,7 @@ LOCALE = Locale(timezone=UTC)
 
 def _state(world, own: ClusterSnapshot | None = None) -> DashState:
     state = reduce(DashState(target="a", now=NOW), SnapshotArrived(world.snapshot(), NOW))
-    return state if own is None else reduce(state, OtherSpoke("node-b", own, NOW))
+    return state if own is None else reduce(state, MemberReported("node-b", own, NOW))
 
 
 def _told(state: DashState, width: int = 120) -> str:

@@ -52,7 +52,7 @@ async def _events(addr: str, count: int) -> tuple[DashState, float]:
     noticing = asyncio.create_task(notice())
     state = DashState(target=addr, now=time.time())
     async with asyncio.timeout(20):
-        stream = source.events()
+        stream = source.changes()
         for _ in range(count):
             state = reduce(state, await anext(stream))
         assert source._watcher is not None
@@ -130,7 +130,7 @@ async def test_an_agent_that_says_nothing_at_all_is_waited_for() -> None:
         yield b""
 
     async with _agent(silence) as (addr, _):
-        stream = LiveSource(addr).events()
+        stream = LiveSource(addr).changes()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
                 await anext(stream)
@@ -146,7 +146,7 @@ async def test_nothing_runs_on_when_the_reader_leaves(world) -> None:
 
     async with _agent(once) as (addr, _):
         before = {task for task in asyncio.all_tasks() if "Watcher" in repr(task.get_coro())}
-        stream = LiveSource(addr).events()
+        stream = LiveSource(addr).changes()
         assert isinstance(await anext(stream), SnapshotArrived)
         assert {task for task in asyncio.all_tasks() if "Watcher" in repr(task.get_coro())} - before
         await stream.aclose()

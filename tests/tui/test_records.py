@@ -146,7 +146,7 @@ async def test_a_click_on_the_bar_goes_to_what_is_new(browser):
     await browser.press("t")
     await browser.press("k")
     await _append(browser, 7)
-    await browser.pilot.click("Pill")
+    await browser.pilot.click("JumpBar")
     await browser.settle()
     assert _table(browser).row.key == "3006"
 

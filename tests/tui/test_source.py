@@ -24,7 +24,7 @@ def recorded(world, tmp_path):
 
 async def test_a_recording_is_one_event(recorded):
     source, frames = recorded
-    assert [event async for event in source.events()] == [Loaded(frames)]
+    assert [event async for event in source.changes()] == [Loaded(frames)]
     assert source.target == "10.0.0.1:8400 in incident.sqlite"
 
 
@@ -32,21 +32,21 @@ async def test_a_recording_plays_a_frame_a_second_and_stops_at_its_end(recorded)
     source, _ = recorded
     app = DashApp(source, live=False)
     async with app.run_test(size=(120, 30)) as pilot:
-        async for event in source.events():
+        async for event in source.changes():
             app.dispatch(event)
         assert app.state.playing
         shown = []
         for second in range(6):
             app.dispatch(Tick(float(second)))
-            shown.append(app.state.cursor)
+            shown.append(app.state.frame_index)
         assert shown == [1, 2, 3, 4, 4, 4]
         assert not app.state.playing
         await pilot.press("space")
-        assert (app.state.playing, app.state.cursor) == (True, 0)
+        assert (app.state.playing, app.state.frame_index) == (True, 0)
         await pilot.press("space", "right")
-        assert (app.state.playing, app.state.cursor) == (False, 1)
+        assert (app.state.playing, app.state.frame_index) == (False, 1)
         await pilot.press("escape")
-        assert app.state.cursor == 1
+        assert app.state.frame_index == 1
 
 
 async def test_a_recording_knows_neither_records_nor_other_agents(recorded):

@@ -16,8 +16,8 @@ from proglog.tui.state import (
     ConnectionLost,
     DashState,
     Loaded,
-    OtherLost,
-    OtherSpoke,
+    MemberLost,
+    MemberReported,
     Paused,
     Phase,
     Resumed,
@@ -186,7 +186,7 @@ def test_a_lag_alert_has_hysteresis(live, world):
 def test_a_recording_starts_at_its_first_frame_and_never_goes_live(live):
     frames = live(5).frames
     state = reduce(DashState(target="file", now=START + 900), Loaded(frames))
-    assert (state.phase, state.cursor, state.shown_at) == (Phase.RECORDED, 0, START + 1)
+    assert (state.phase, state.frame_index, state.shown_at) == (Phase.RECORDED, 0, START + 1)
     state = reduce(state, Stepped(99))
     assert state.shown_at == START + 5
     assert reduce(state, Resumed()).paused
@@ -223,7 +223,7 @@ def test_no_order_of_events_breaks_the_state(world, moves):
             event = Loaded(state.frames) if move == "loaded" else move
         state = reduce(state, event)
         assert len(state.frames) <= CAPACITY
-        assert state.cursor is None or 0 <= state.cursor < len(state.frames)
+        assert state.frame_index is None or 0 <= state.frame_index < len(state.frames)
         assert state.shown is None or state.shown_frames is not None
         assert all(before.at <= after.at for before, after in pairwise(state.frames))
         assert state.alerts is not None
@@ -280,23 +280,23 @@ def _other(world, name: str):
 
 
 def test_each_member_speaks_for_itself_until_it_is_lost_or_silent(live, world):
-    state = reduce(live(3), OtherSpoke("node-b", _other(world, "node-b"), START + 3))
+    state = reduce(live(3), MemberReported("node-b", _other(world, "node-b"), START + 3))
     assert state.first_hand("node-a") is state.shown
     assert state.first_hand("node-b").node.name == "node-b"
     assert state.first_hand("node-c") is None
-    assert reduce(state, OtherLost("node-b")).first_hand("node-b") is None
+    assert reduce(state, MemberLost("node-b")).first_hand("node-b") is None
     assert reduce(state, Tick(START + 3 + FIRST_HAND_SECONDS)).first_hand("node-b") is None
 
 
 def test_of_the_past_only_the_watched_agents_word_is_known(live, world):
-    state = reduce(live(3), OtherSpoke("node-b", _other(world, "node-b"), START + 3))
+    state = reduce(live(3), MemberReported("node-b", _other(world, "node-b"), START + 3))
     assert reduce(state, Paused()).first_hand("node-b") is None
 
 
 def test_what_members_say_of_others_is_not_kept_nor_more_members_than_the_bound(live, world):
     state = live(1)
     for index in range(MAX_OTHERS + 5):
-        state = reduce(state, OtherSpoke(f"m{index}", _other(world, f"m{index}"), START + 1))
+        state = reduce(state, MemberReported(f"m{index}", _other(world, f"m{index}"), START + 1))
     assert len(state.others) == MAX_OTHERS
     assert all((other.peers, other.segments, other.events) == ((), (), ()) for other, _ in state.others.values())
     assert reduce(state, Retargeted("y", START + 2)).others == {}

@@ -64,8 +64,8 @@ def main(
         raise ConfigError("acl needs both --acl-model-file and --acl-policy-file")
     rules = CasbinAuthorizer(acl_model_file, acl_policy_file)
     subjects = [subject] if subject is not None else rules.subjects()
-    asked = [choice("ACTION", action, actions)] if action is not None else actions
-    answers = [Answer(each, what, _allowed(rules, each, what)) for each in subjects for what in asked]
+    chosen = [choice("ACTION", action, actions)] if action is not None else actions
+    answers = [Answer(each, what, _allowed(rules, each, what)) for each in subjects for what in chosen]
     output.items(answers, ANSWERS, output_)
     if subject is not None and not all(answer.allowed for answer in answers):
         raise typer.Exit(ExitCode.REFUSED)

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
-from proglog.cli.verdict import CheckFormat, CheckStatus, Verdict, lines
+from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, lines
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.alerts import Alert, Limits, Severity, evaluate, evaluate_own
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
@@ -81,40 +81,40 @@ def main(
 ) -> None:
     try:
         limits = replace(thresholds(lag_records, lag_seconds, disk_free, certificate_days), members_alive=members)
-        verdict = Verdict(addr=agent.addr, limits=limits, flags=agent.tls_words)
+        report = CheckReport(addr=agent.addr, limits=limits, flags=agent.tls_words)
         tls = agent.tls
-        verdict = agent.with_client(lambda client: _ask(client, verdict, tls, each=each))
+        report = agent.with_client(lambda client: _ask(client, report, tls, each=each))
     except ConfigError as exc:
         diagnostics.error(str(exc))
         raise typer.Exit(CheckStatus.UNKNOWN) from exc
     except ProglogError as exc:
-        verdict = replace(verdict, error=str(exc))
-    for line in lines(verdict, output_, explain=explain):
+        report = replace(report, error=str(exc))
+    for line in lines(report, output_, explain=explain):
         output.line(line)
     output.flush()
-    raise typer.Exit(verdict.status)
+    raise typer.Exit(report.status)
 
 
-async def _ask(client: "Client", verdict: Verdict, tls: "TLSFiles | None", *, each: bool) -> Verdict:
+async def _ask(client: "Client", report: CheckReport, tls: "TLSFiles | None", *, each: bool) -> CheckReport:
     snapshot = await client.status(segments=True)
-    found = list(evaluate(snapshot, limits=verdict.limits))
+    found = list(evaluate(snapshot, limits=report.limits))
     if each:
         others = [member for member in snapshot.members if _answers(member)][:_MAX_MEMBERS]
-        told = await asyncio.gather(*(_of(member, verdict, tls, client) for member in others))
-        found += [alert for alerts in told for alert in alerts]
-    return replace(verdict, snapshot=snapshot, alerts=tuple(sorted(found, key=lambda alert: -alert.severity)))
+        elsewhere = await asyncio.gather(*(_of(member, report, tls, client) for member in others))
+        found += [alert for alerts in elsewhere for alert in alerts]
+    return replace(report, snapshot=snapshot, alerts=tuple(sorted(found, key=lambda alert: -alert.severity)))
 
 
 def _answers(member: Member) -> bool:
     return member.status is MemberStatus.ALIVE and not member.local and bool(member.rpc_addr)
 
 
-async def _of(member: Member, verdict: Verdict, tls: "TLSFiles | None", asked: "Client") -> list[Alert]:
+async def _of(member: Member, report: CheckReport, tls: "TLSFiles | None", first: "Client") -> list[Alert]:
     """Return what a member says of itself, as patiently as the first was asked; that it does not answer, if so."""
     from proglog.client import connect
 
     try:
-        async with connect(member.rpc_addr, tls=tls, timeout=asked.timeout) as client:
+        async with connect(member.rpc_addr, tls=tls, timeout=first.timeout) as client:
             own: ClusterSnapshot = await client.status()
     except ProglogError as exc:
         silent = Alert(
@@ -126,7 +126,7 @@ async def _of(member: Member, verdict: Verdict, tls: "TLSFiles | None", asked: "
             at=member.rpc_addr,
         )
         return [silent]
-    return [replace(alert, at=member.rpc_addr) for alert in evaluate_own(own, limits=verdict.limits)]
+    return [replace(alert, at=member.rpc_addr) for alert in evaluate_own(own, limits=report.limits)]
 
 
 def thresholds(lag_records: str, lag_seconds: str, disk_free: str, certificate_days: str) -> Limits:

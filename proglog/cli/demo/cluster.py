@@ -147,7 +147,7 @@ class DemoCluster:
 
 
 def die_with_parent() -> None:
-    """Has the kernel end this process when its parent ends; runs in a new child."""
+    """Have the kernel end this process when its parent ends; runs in a new child."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -172,5 +172,5 @@ def _wait_ready(node: DemoNode) -> None:
         return
     if node.process.poll() is None:
         raise UnavailableError(f"{node.name} was not ready within {READY_TIMEOUT:.0f} s")
-    said = node.telemetry.read_text(errors="replace").strip().splitlines()
-    raise ProglogError(f"{node.name} ended with code {node.process.returncode}: {said[-1] if said else 'no word'}")
+    lines = node.telemetry.read_text(errors="replace").strip().splitlines()
+    raise ProglogError(f"{node.name} ended with code {node.process.returncode}: {lines[-1] if lines else 'no output'}")

@@ -29,7 +29,7 @@ _GOODS = ("tea", "coffee", "bread", "olives", "rice", "honey", "figs", "lemons")
 
 @contextmanager
 def running(cluster: DemoCluster) -> Iterator[None]:
-    """Has traffic flow through a cluster."""
+    """Have traffic flow through a cluster."""
     files = (cluster.tls.ca_file, cluster.tls.cert_file, cluster.tls.key_file)
     arguments = [*map(str, files), *(node.rpc_addr for node in cluster.nodes)]
     process: subprocess.Popen[bytes] | None = None
@@ -52,7 +52,7 @@ def running(cluster: DemoCluster) -> Iterator[None]:
 
 
 def orders(shop: int, step: int, rng: random.Random) -> list[Record]:
-    """Returns the orders of a shop in one step: more and less of them in waves of a minute, a burst now and then."""
+    """Return the orders of a shop in one step: more and less of them in waves of a minute, a burst now and then."""
     wave = 1 + math.sin(step * STEP * 2 * math.pi / 60 + shop * 2)
     count = round((30, 15, 5)[shop % 3] * wave) + (400 if rng.randrange(150) == 0 else 0)
     return [_order(shop, rng) for _ in range(count)]

@@ -108,7 +108,7 @@ class TablePanel(DashPanel):
 
     def summary(self, state: DashState) -> str:
         """Return the panel's summary, computed once a second: a new one repaints the whole panel."""
-        frame = state.frames[-1 if state.cursor is None else state.cursor] if state.frames else None
+        frame = state.frames[-1 if state.frame_index is None else state.frame_index] if state.frames else None
         known, summary = self._summary
         if state.shown is not None and frame is not known:
             summary = self.summarize(state.shown)

@@ -30,9 +30,9 @@ from proglog.tui.state import DashState
 from proglog.tui.table import Columns
 from proglog.tui.views import header
 from proglog.tui.widgets.filter_box import FilterBox
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.jump_bar import JumpBar
+from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.panel import Panel
-from proglog.tui.widgets.pill import Pill
 from proglog.tui.widgets.window_table import WindowTable
 from proglog.tui.window import Window
 
@@ -43,7 +43,7 @@ _AHEAD = 200
 """Rows read beyond the cursor."""
 _RETRY_SECONDS = 1.0
 
-Sized = tuple[AnyRow, int]
+SizedRow = tuple[AnyRow, int]
 """A row and the bytes that it keeps in memory."""
 
 
@@ -59,7 +59,7 @@ class Browser(DashScreen[None]):
     ]
 
     def __init__(self, trail: Sequence[str]) -> None:
-        """Prepares a browser.
+        """Prepare a browser.
 
         Args:
             trail: Where it is: the levels above it and itself, for its title.
@@ -68,23 +68,23 @@ class Browser(DashScreen[None]):
         self._trail = tuple(trail)
         self._window = Window(kept=KEPT, kept_bytes=KEPT_BYTES)
         self._tailing = False
-        self._trouble = ""
-        self._awaited = -1
+        self._error = ""
+        self._target_offset = -1
         """Offset that the cursor goes to when it has been read; -1: none."""
-        self._reached = -1
+        self._read_to = -1
         """Offset after the last row read; -1: nothing was read yet."""
-        self._asked = "filter"
+        self._question = "filter"
         self._room = asyncio.Event()
         self._changed = True
         # Held here, not looked up: keys and messages may come before the screen is built, and after it is taken down.
         self._table = WindowTable(self.COLUMNS, empty=self.EMPTY, id="browser")
         self._header = Lines(id="header")
         self._box = FilterBox()
-        self._pill = Pill()
+        self._jump_bar = JumpBar()
         self._panel = Panel(*self._contents(), number=None, title=" > ".join(self._trail), name="browser")
 
     def compose(self) -> ComposeResult:
-        """Builds the screen."""
+        """Build the screen."""
         yield self._header
         with Container(id="panels"):
             self._panel.add_class("-active")
@@ -93,19 +93,19 @@ class Browser(DashScreen[None]):
         yield Footer(show_command_palette=False, compact=True)
 
     def _contents(self) -> tuple[Widget, ...]:
-        return (self._table, self._pill)
+        return (self._table, self._jump_bar)
 
     def on_mount(self) -> None:
-        """Starts to read."""
+        """Start to read."""
         super().on_mount()
         self._table.focus()
 
-    def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[Sized], OffsetSpec]]:
-        """Yields rows from ``place`` on, and the place after them."""
+    def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+        """Yield rows from ``place`` on, and the place after them."""
         raise NotImplementedError
 
     def _open(self, start: OffsetSpec, *, tail: bool = False, cursor: int = -1) -> None:
-        """Drops what is shown and reads from ``start``.
+        """Drop what is shown and read from ``start``.
 
         Args:
             start: Where.
@@ -113,10 +113,10 @@ class Browser(DashScreen[None]):
             cursor: Offset that it goes to.
         """
         self._window.clear()
-        self._trouble = ""
+        self._error = ""
         self._tailing = tail
-        self._awaited = cursor
-        self._reached = -1
+        self._target_offset = cursor
+        self._read_to = -1
         self._changed = True
         self._table.restart("last" if tail else None)
         self._read(start)
@@ -135,26 +135,26 @@ class Browser(DashScreen[None]):
                 place = OffsetSpec.offset(damage.end)
                 self._take([(self.damaged_row(damage.start, damage.end), 0)], damage.end)
             except OffsetOutOfRangeError as error:
-                self._say(str(error))
+                self._fail(str(error))
                 if error.offset >= error.start:
                     return
                 place = OffsetSpec.offset(error.start)  # retention was faster
             except (UnavailableError, OtherLogError) as error:
-                self._say(str(error))
+                self._fail(str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
             except ProglogError as error:
-                self._say(str(error))
+                self._fail(str(error))
                 return
             else:
                 return
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
-        """Returns the row that stands for offsets that cannot be read."""
+        """Return the row that stands for offsets that cannot be read."""
         raise NotImplementedError
 
     async def _wait_for_room(self) -> None:
-        """Waits until the cursor comes near the last row read; a tail never waits."""
-        while not self._tailing and self._awaited < self._reached and self._ahead > _AHEAD:
+        """Wait until the cursor comes near the last row read; a tail never waits."""
+        while not self._tailing and self._target_offset < self._read_to and self._ahead > _AHEAD:
             self._room.clear()
             await self._room.wait()
 
@@ -162,15 +162,15 @@ class Browser(DashScreen[None]):
     def _ahead(self) -> int:
         return len(self._window) - self._table.cursor
 
-    def _take(self, rows: Iterable[Sized], reached: int) -> None:
-        self._reached = reached
+    def _take(self, rows: Iterable[SizedRow], reached: int) -> None:
+        self._read_to = reached
         self._window.take(rows, self._table.needle)
-        self._trouble = ""
+        self._error = ""
         self._touch()
 
-    def _say(self, trouble: str) -> None:
-        self._trouble = trouble
-        self._awaited = -1
+    def _fail(self, error: str) -> None:
+        self._error = error
+        self._target_offset = -1
         self._touch()
 
     def _touch(self) -> None:
@@ -178,68 +178,68 @@ class Browser(DashScreen[None]):
         self.dash.mark_dirty()
 
     def render_state(self, state: DashState) -> None:
-        """Brings the table up to date."""
+        """Bring the table up to date."""
         width = self.size.width
         self._header.show([header.header_line(state, self.locale, width)])
-        if self._changed and self._awaited < max(self._reached, 0):
+        if self._changed and self._target_offset < max(self._read_to, 0):
             self._changed = False
             self._table.show(self._window.rows)
-            if self._awaited >= 0:
-                self._table.go_to(str(self._awaited))
-                self._awaited = -1
+            if self._target_offset >= 0:
+                self._table.go_to(str(self._target_offset))
+                self._target_offset = -1
         self._caption()
 
     def _notes(self) -> list[str]:
-        """Returns what stands beside the title."""
+        """Return what stands beside the title."""
         needle = self._table.needle
         return [f"/{safe_text(needle, 20, ascii_only=self.locale.ascii_only)}"] if needle else []
 
     def _caption(self) -> None:
         table, locale = self._table, self.locale
-        if self._trouble:
-            words = safe_text(self._trouble, max(self.size.width - 10, 10), ascii_only=locale.ascii_only)
+        if self._error:
+            words = safe_text(self._error, max(self.size.width - 10, 10), ascii_only=locale.ascii_only)
         else:
             more = f"{locale.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
             words = f"{more}{table.position}"
         self._panel.caption(words, note=" ".join(filter(None, self._notes())))
 
     def on_live_table_arranged(self) -> None:
-        """Reads on when the cursor comes near the end."""
+        """Read on when the cursor comes near the end."""
         self._room.set()
         self.dash.mark_dirty()
 
     def action_ask(self, what: str) -> None:
-        """Asks for a filter or for a place."""
-        self._asked = what
-        self._box.ask(self._table.needle if what == "filter" else "", self.asks(what))
+        """Ask for a filter or for a place."""
+        self._question = what
+        self._box.ask(self._table.needle if what == "filter" else "", self.placeholder(what))
 
-    def asks(self, what: str) -> str:
-        """Returns what the empty box says."""
+    def placeholder(self, what: str) -> str:
+        """Return what the empty box says."""
         del what
         return "text that rows contain, !text: not"
 
-    def answered(self, text: str) -> None:
-        """Takes what was typed, other than a filter."""
+    def submitted(self, text: str) -> None:
+        """Take what was typed, other than a filter."""
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filters while the text is typed."""
-        if event.input.display and self._asked == "filter":
+        """Filter while the text is typed."""
+        if event.input.display and self._question == "filter":
             self._table.filter(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Keeps the filter, or takes the answer."""
+        """Keep the filter, or take the answer."""
         self._close_box()
-        if self._asked != "filter":
-            self.answered(event.value.strip())
+        if self._question != "filter":
+            self.submitted(event.value.strip())
 
     def _close_box(self) -> None:
         self._box.display = False
         self._table.focus()
 
     def action_back(self) -> None:
-        """Leaves the box, the filter, or the browser."""
+        """Leave the box, the filter, or the browser."""
         if self._box.display:
-            if self._asked == "filter":
+            if self._question == "filter":
                 self._table.filter("")
             self._close_box()
         elif self._table.needle:

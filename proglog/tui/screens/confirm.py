@@ -9,10 +9,17 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Input
 
-from proglog.observe.spans import Line, Role, Span, line, wrap
+from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.tui.screens.base import DashModal
 from proglog.tui.state import DashState
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.lines import Lines
+
+
+def question(consequences: Sequence[str], name: str, error: str, locale: Locale, width: int) -> list[Line]:
+    """Return what the box says above its input: what comes of it, the name to be typed, why the last try failed."""
+    parts = [part for each in consequences for part in wrap(line(each), width)]
+    asked = line("Type its name, ", locale.safe(name, 80, role=Role.STRONG), ", to go on:")
+    return [*parts, (), *wrap(asked, width), *(wrap(line(Span(error, Role.BAD)), width) if error else [])]
 
 
 class Confirm(DashModal[bool]):
@@ -23,7 +30,7 @@ class Confirm(DashModal[bool]):
     ]
 
     def __init__(self, title: str, words: Sequence[str], name: str) -> None:
-        """Prepares the box.
+        """Prepare the box.
 
         Args:
             title: What is to be done.
@@ -34,10 +41,10 @@ class Confirm(DashModal[bool]):
         self._title = title
         self._words = words
         self._wanted = name
-        self._trouble = ""
+        self._error = ""
 
     def compose(self) -> ComposeResult:
-        """Builds the box."""
+        """Build the box."""
         with Container(id="confirm") as box:
             box.border_title = Content(self._title)
             box.border_subtitle = Content(f"enter: go, {self.dash.key_of(Confirm, 'confirm.cancel')}: cancel")
@@ -45,23 +52,17 @@ class Confirm(DashModal[bool]):
             yield Input(id="name", compact=True)
 
     def render_state(self, state: DashState) -> None:
-        """Lays the text out anew for the width."""
+        """Lay the text out anew for the width."""
         del state  # the box asks about one moment
         body = self.query_one(Lines)
-        told = self._lines(max(body.size.width, 10))
-        body.styles.height = len(told)
-        body.show(told)
-
-    def _lines(self, width: int) -> list[Line]:
-        told = [part for words in self._words for part in wrap(line(words), width)]
-        asked = line("Type its name, ", self.locale.safe(self._wanted, 80, role=Role.STRONG), ", to go on:")
-        trouble = wrap(line(Span(self._trouble, Role.BAD)), width) if self._trouble else []
-        return [*told, (), *wrap(asked, width), *trouble]
+        parts = question(self._words, self._wanted, self._error, self.locale, max(body.size.width, 10))
+        body.styles.height = len(parts)
+        body.show(parts)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Goes on if the name is right."""
+        """Go on if the name is right."""
         if event.value == self._wanted:
             self.dismiss(True)
             return
-        self._trouble = f"{self.locale.pick('✖', 'x')} that is not its name: nothing was done"
+        self._error = f"{self.locale.pick('✖', 'x')} that is not its name: nothing was done"
         self.render_state(self.dash.state)

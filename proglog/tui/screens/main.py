@@ -28,8 +28,8 @@ from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.state import DashState
 from proglog.tui.views import header
 from proglog.tui.widgets.filter_box import FilterBox
+from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.tui.widgets.painted import Lines
 from proglog.wire.model import Member, PeerStatus, Segment
 
 PANELS: tuple[type[DashPanel], ...] = (MembersPanel, ThroughputPanel, ReplicationPanel, SegmentsPanel, EventsPanel)
@@ -215,9 +215,9 @@ class MainScreen(DashScreen[None]):
         """Have the agent read and check every batch of the segment under the cursor."""
         source = self._source
         if not isinstance(source, Segment):
-            self.dash.tell("nothing to verify here: expected a segment under the cursor", severity="warning")
+            self.dash.announce("nothing to verify here: expected a segment under the cursor", severity="warning")
         elif not self.dash.verifier.begin(self._id_of(source)):
-            self.dash.tell("a verification runs: one at a time", severity="warning")
+            self.dash.announce("a verification runs: one at a time", severity="warning")
 
     def action_tail(self) -> None:
         """Follow the end of the log."""
@@ -235,7 +235,7 @@ class MainScreen(DashScreen[None]):
         if isinstance(source, Member):
             self.dash.remove_member(source)
         else:
-            self.dash.tell("only a member can be removed: choose one in the panel of members", severity="warning")
+            self.dash.announce("only a member can be removed: choose one in the panel of members", severity="warning")
 
     @property
     def _source(self) -> object:

@@ -12,7 +12,7 @@ from proglog.observe.spans import Line, Locale, plain
 from proglog.tui.keymap import key_label
 from proglog.tui.screens.base import DashModal
 from proglog.tui.state import DashState
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.lines import Lines
 
 Text = Callable[[DashState, Locale, int], Sequence[Line]]
 """Lines for a state, a look and a width in cells."""
@@ -40,7 +40,7 @@ class Reader(DashModal[None]):
     ]
 
     def __init__(self, title: str, text: Text, *, live: bool = True) -> None:
-        """Prepares a box.
+        """Prepare a box.
 
         Args:
             title: Shown in its upper edge. Foreign text only if made safe before.
@@ -55,20 +55,20 @@ class Reader(DashModal[None]):
         self._lines: list[Line] = []
 
     def compose(self) -> ComposeResult:
-        """Builds the box."""
+        """Build the box."""
         with Page() as page:
             page.border_title = Content(self._title)
             yield Lines()
 
     def on_mount(self) -> None:
-        """Shows the text, and how to leave it."""
+        """Show the text, and how to leave it."""
         super().on_mount()
         keys = {active.binding.id: key_label(key) for key, active in reversed(self.active_bindings.items())}
         hint = f"{keys['reader.back']}: back, {keys['reader.copy']}: copy"
         self.query_one(Page).border_subtitle = Content(hint)
 
     def render_state(self, state: DashState) -> None:
-        """Brings the text up to date."""
+        """Bring the text up to date."""
         body = self.query_one(Lines)
         width = self.query_one(Page).scrollable_content_region.width
         if not self._live and width == self._width:
@@ -79,5 +79,5 @@ class Reader(DashModal[None]):
         body.show(self._lines)
 
     def action_copy(self) -> None:
-        """Copies the text."""
+        """Copy the text."""
         self.dash.copy("\n".join(plain(spans).rstrip() for spans in self._lines), "the text")

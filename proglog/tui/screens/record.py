@@ -29,7 +29,7 @@ class RecordReader(Reader):
     ]
 
     def __init__(self, record: StoredRecord, step: Step, trail: str = "") -> None:
-        """Prepares a box.
+        """Prepare a box.
 
         Args:
             record: What it shows first.
@@ -47,7 +47,7 @@ class RecordReader(Reader):
         return f"{self._trail}Record {self._record.offset:,}"
 
     def render_state(self, state: DashState) -> None:
-        """Shows the record, and the keys that work."""
+        """Show the record, and the keys that work."""
         super().render_state(state)
         keys = {active.binding.id: key_label(key) for key, active in reversed(self.active_bindings.items())}
         following, previous, value, whole = (keys.get(name, "") for name in _HINTED)
@@ -55,10 +55,10 @@ class RecordReader(Reader):
         self.query_one(Page).border_subtitle = Content(hint)
 
     def action_step(self, records_on: int) -> None:
-        """Shows another record."""
+        """Show another record."""
         record = self._step(records_on)
         if record is None:
-            self.dash.tell(f"there is no record {'after' if records_on > 0 else 'before'} this one here")
+            self.dash.announce(f"there is no record {'after' if records_on > 0 else 'before'} this one here")
             return
         self._record = record
         self._width = -1
@@ -68,19 +68,19 @@ class RecordReader(Reader):
         self.render_state(self.dash.state)
 
     def action_copy(self) -> None:
-        """Copies the value."""
+        """Copy the value."""
         self.dash.copy(records.copied(self._record), f"the value at offset {self._record.offset}")
 
     def action_copy_json(self) -> None:
-        """Copies the record."""
+        """Copy the record."""
         copy_json(self.dash, self._record)
 
 
 def copy_json(dash: Dash, record: StoredRecord) -> None:
-    """Copies a record as JSON, or says how else it can be had."""
+    """Copy a record as JSON, or say how else to get it."""
     text = records.as_json(record)
     if text is None:
-        dash.tell(
+        dash.announce(
             f"too large for the clipboard: proglog consume {record.offset} --limit 1 --format json", severity="warning"
         )
     else:

@@ -14,7 +14,7 @@ from proglog.errors import ConfigError
 from proglog.observe.columns import FixedRow, Row
 from proglog.observe.words import count_words
 from proglog.record.record import StoredRecord
-from proglog.tui.screens.browser import Browser, Sized
+from proglog.tui.screens.browser import Browser, SizedRow
 from proglog.tui.screens.record import RecordReader, copy_json
 from proglog.tui.state import DashState
 from proglog.tui.views import records
@@ -34,7 +34,7 @@ _NAMES = {
 
 
 def _jump(back: str, forward: str, unit: str, ms: int) -> Iterator[Binding]:
-    """Yields the keys for a unit of time back and forward."""
+    """Yield the keys for a unit of time back and forward."""
     for key, way, by in ((back, "back", -ms), (forward, "forward", ms)):
         tooltip = f"{'An' if unit == 'Hour' else 'A'} {unit.lower()} {way} from the record under the cursor"
         name = f"records.{unit.lower()}-{way}"
@@ -62,7 +62,7 @@ class RecordsScreen(Browser):
     ]
 
     def __init__(self, start: OffsetSpec, trail: Sequence[str] = ("Records",), *, cursor: int = -1) -> None:
-        """Prepares a browser.
+        """Prepare a browser.
 
         Args:
             start: Where it begins; the tail, if that is TAIL before the end.
@@ -79,7 +79,7 @@ class RecordsScreen(Browser):
         """End of the log when this was opened: what comes after it is new."""
 
     def on_mount(self) -> None:
-        """Starts to read."""
+        """Start to read."""
         super().on_mount()
         self._go(self._start, cursor=self._cursor)
 
@@ -97,8 +97,8 @@ class RecordsScreen(Browser):
         latest = self.dash.state.latest
         return latest.log.end_offset if latest else 0
 
-    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[Sized], OffsetSpec]]:
-        """Yields a page at a time: a batch alone may hold more records than are kept."""
+    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+        """Yield a page at a time: a batch alone may hold more records than are kept."""
         async for portion, following in self.dash.source.records(place):
             for start in range(0, len(portion), _PAGE):
                 page = portion[start : start + _PAGE]
@@ -106,7 +106,7 @@ class RecordsScreen(Browser):
                 yield [(self._row(record), len(record.value)) for record in page], after
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
-        """Returns the row that stands for offsets that cannot be read."""
+        """Return the row that stands for offsets that cannot be read."""
         return records.damaged_row(start, end, self.locale)
 
     def _row(self, record: StoredRecord) -> Row[records.ShownRecord]:
@@ -119,24 +119,24 @@ class RecordsScreen(Browser):
         return row.source if row is not None and isinstance(row.source, StoredRecord) else None
 
     def render_state(self, state: DashState) -> None:
-        """Brings table and bar up to date."""
+        """Bring table and bar up to date."""
         watched = state.latest.node.name if state.latest else ""
         before, self._reads = self._reads, watched or self._reads
         if before and self._reads != before:
-            self._change_logs()
+            self._change_node()
         super().render_state(state)
         new = self._new
         words = f"{self.locale.pick('▼', 'v')} {count_words(new)} new (t)" if new else ""
-        self._pill.say(words)
+        self._jump_bar.set_text(words)
 
-    def _change_logs(self) -> None:
+    def _change_node(self) -> None:
         """Another node is watched: its offsets are its own, so that only the end, or a time, is the same place."""
         record = self._record
         if self._tailing or record is None:
             self._go(OffsetSpec.before_end(TAIL))
         else:
             self._go(OffsetSpec.at_time(record.timestamp_ms))
-        self.dash.tell(f"these are the records of {self._reads}, with its offsets", severity="warning")
+        self.dash.announce(f"these are the records of {self._reads}, with its offsets", severity="warning")
 
     @property
     def _new(self) -> int:
@@ -152,13 +152,13 @@ class RecordsScreen(Browser):
         return [held if self._tailing else "", mode, *super()._notes()]
 
     def on_live_table_arranged(self) -> None:
-        """Holds a tail whose cursor was moved off its end."""
+        """Hold a tail whose cursor was moved off its end."""
         if self._tailing and not self._window.held and not self._table.at_end:
             self._window.hold()
         super().on_live_table_arranged()
 
     def on_window_table_beyond(self, event: WindowTable.Beyond) -> None:
-        """Goes on with a held tail; reads what is before the first row."""
+        """Go on with a held tail; reads what is before the first row."""
         if event.edge == "last":
             if self._window.held:
                 self._release()
@@ -173,7 +173,7 @@ class RecordsScreen(Browser):
             self._go(OffsetSpec.offset(max(first.offset - TAIL, start)), cursor=first.offset - 1)
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
-        """Shows everything about a record."""
+        """Show everything about a record."""
         record = event.row.source
         if isinstance(record, StoredRecord):
             if self._tailing:
@@ -182,15 +182,15 @@ class RecordsScreen(Browser):
             self.app.push_screen(RecordReader(record, self._step, trail))
 
     def _step(self, records_on: int) -> StoredRecord | None:
-        """Moves the cursor and returns the record there; ``None`` at the edge of what was read."""
+        """Move the cursor and return the record there; ``None`` at the edge of what was read."""
         before = self._table.cursor
         self._table.shift(records_on)
         return self._record if self._table.cursor != before else None
 
     def toggle_pause(self) -> bool:
-        """Holds a tail, or goes on with it: here the pause is that of the records."""
+        """Hold a tail, or resume it: here the pause is that of the records."""
         if not self._tailing:
-            self.dash.tell("nothing to hold: t follows the end of the log")
+            self.dash.announce("nothing to hold: t follows the end of the log")
         elif self._window.held:
             self._release()
         else:
@@ -198,7 +198,7 @@ class RecordsScreen(Browser):
         return True
 
     def step_time(self, steps: int) -> bool:
-        """Goes through the time of the records: a minute for a second of the panels, an hour for thirty."""
+        """Go through the time of the records: a minute for a second of the panels, an hour for thirty."""
         self.action_jump(MINUTE_MS * steps if abs(steps) < 30 else HOUR_MS * (1 if steps > 0 else -1))
         return True
 
@@ -214,51 +214,51 @@ class RecordsScreen(Browser):
         self._table.shift(len(self._window.rows))
 
     def action_tail(self) -> None:
-        """Follows the end of the log."""
+        """Follow the end of the log."""
         if self._tailing:
             self._release()
         else:
             self._go(OffsetSpec.before_end(TAIL))
 
-    def on_pill_clicked(self) -> None:
-        """Goes to what is new."""
+    def on_jump_bar_clicked(self) -> None:
+        """Go to what is new."""
         self.action_tail()
 
     def action_mode(self) -> None:
-        """Shows values as text, as bytes, as JSON."""
+        """Show values as text, as bytes, as JSON."""
         self._mode = self._mode.following
         self._window.remake(lambda row: self._row(row.source) if isinstance(row.source, StoredRecord) else row)
         self._touch()
         self.dash.flush()
 
     def action_copy(self) -> None:
-        """Copies the value under the cursor."""
+        """Copy the value under the cursor."""
         record = self._record
         if record is not None:
             self.dash.copy(records.copied(record), f"the value at offset {record.offset}")
 
     def action_copy_json(self) -> None:
-        """Copies the record under the cursor as JSON."""
+        """Copy the record under the cursor as JSON."""
         record = self._record
         if record is not None:
             copy_json(self.dash, record)
 
     def action_jump(self, ms: int) -> None:
-        """Goes so many milliseconds forward or back from the record under the cursor."""
+        """Go so many milliseconds forward or back from the record under the cursor."""
         record = self._record
         if record is not None:
             self._go_to(OffsetSpec.at_time(max(record.timestamp_ms + ms, 0)))
 
-    def asks(self, what: str) -> str:
-        """Returns what the empty box says."""
-        return "47, -100, start, end, @1h, @14:13:20" if what == "goto" else super().asks(what)
+    def placeholder(self, what: str) -> str:
+        """Return what the empty box says."""
+        return "47, -100, start, end, @1h, @14:13:20" if what == "goto" else super().placeholder(what)
 
-    def answered(self, text: str) -> None:
-        """Goes to a place."""
+    def submitted(self, text: str) -> None:
+        """Go to a place."""
         try:
             place = parse_offset_spec(text.replace(",", ""), round(self.dash.clock() * 1000), self.locale.timezone)
         except ConfigError as error:
-            self.dash.tell(str(error), severity="warning")
+            self.dash.announce(str(error), severity="warning")
         else:
             self._go_to(place)
 
@@ -267,6 +267,6 @@ class RecordsScreen(Browser):
         newest = max((segment.max_timestamp_ms for segment in latest.segments), default=0) if latest else 0
         if place == OffsetSpec.before_end(0) or (place.kind is OffsetSpecKind.TIME_MS and place.value > newest > 0):
             if place.kind is OffsetSpecKind.TIME_MS:
-                self.dash.tell(f"the log ends at {self.locale.clock(newest / 1000)}")
+                self.dash.announce(f"the log ends at {self.locale.clock(newest / 1000)}")
             place = OffsetSpec.before_end(TAIL)
         self._go(place)

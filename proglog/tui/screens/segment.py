@@ -12,11 +12,11 @@ from proglog.observe.columns import FixedRow
 from proglog.record.batch import BatchHeader
 from proglog.tui.panels.segments import batches, verification_view
 from proglog.tui.panels.segments.verification import SegmentId
-from proglog.tui.screens.browser import Browser, Sized
+from proglog.tui.screens.browser import Browser, SizedRow
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.state import DashState
+from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.tui.widgets.painted import Lines
 from proglog.wire.model import Segment
 
 _HEADER_BYTES = 400
@@ -40,7 +40,7 @@ class SegmentScreen(Browser):
     ]
 
     def __init__(self, segment_id: SegmentId, trail: Sequence[str]) -> None:
-        """Prepares the screen of a segment.
+        """Prepare the screen of a segment.
 
         Args:
             segment_id: Which, and whose.
@@ -48,7 +48,7 @@ class SegmentScreen(Browser):
         """
         super().__init__(trail)
         self._segment_id = segment_id
-        self._news = asyncio.Event()
+        self._state_changed = asyncio.Event()
         """Set when the state has changed."""
 
     def _contents(self) -> tuple[Widget, ...]:
@@ -56,7 +56,7 @@ class SegmentScreen(Browser):
         return (self._facts, *super()._contents())
 
     def on_mount(self) -> None:
-        """Starts to read."""
+        """Start to read."""
         super().on_mount()
         self._open(OffsetSpec.offset(self._segment_id.base_offset))
 
@@ -65,44 +65,44 @@ class SegmentScreen(Browser):
         """What the help explains."""
         return "batches"
 
-    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[Sized], OffsetSpec]]:
-        """Yields a portion for each batch; of a segment that grows, for those that come, too."""
+    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+        """Yield a portion for each batch; of a segment that grows, for those that come, too."""
         segment = await self._segment()
         if segment is None or (place.value >= segment.end_offset and not segment.active):
             return
         end = None if segment.active else OffsetSpec.offset(segment.end_offset)
         async for header, following in self.dash.source.batches(place, end):
-            if end is None and not await self._goes_to(header.end_offset):
+            if end is None and not await self._grew_to(header.end_offset):
                 return
             yield [(batches.row(header, self.locale), _HEADER_BYTES)], following
 
     async def _segment(self) -> Segment | None:
-        """Waits while another node is watched; returns the segment, if it is still there."""
+        """Wait while another node is watched; returns the segment, if it is still there."""
         while (latest := self.dash.state.latest) is None or latest.node.name != self._segment_id.node_name:
-            await self._wait_for_news()
+            await self._wait_for_change()
         return self._segment_id.find(latest)
 
-    async def _goes_to(self, offset: int) -> bool:
-        """Waits until the agent has said whether a segment that grows goes as far as ``offset``."""
+    async def _grew_to(self, offset: int) -> bool:
+        """Wait until the agent has said whether a segment that grows goes as far as ``offset``."""
         while (segment := await self._segment()) is not None:
             if offset <= segment.end_offset:
                 return True
             if not segment.active:
                 return False
-            await self._wait_for_news()
+            await self._wait_for_change()
         return False
 
-    async def _wait_for_news(self) -> None:
-        self._news.clear()
-        await self._news.wait()
+    async def _wait_for_change(self) -> None:
+        self._state_changed.clear()
+        await self._state_changed.wait()
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
-        """Returns the row that stands for offsets that cannot be read."""
+        """Return the row that stands for offsets that cannot be read."""
         return batches.damaged_row(start, end, self.locale)
 
     def render_state(self, state: DashState) -> None:
-        """Brings facts and batches up to date."""
-        self._news.set()
+        """Bring facts and batches up to date."""
+        self._state_changed.set()
         verification = self.dash.verifier.of(self._segment_id)
         found = verification_view.lines(verification, self.locale) if verification else []
         if self.size.height < _TALL:
@@ -115,12 +115,12 @@ class SegmentScreen(Browser):
         super().render_state(state)
 
     def action_verify(self) -> None:
-        """Has the agent read and check every batch."""
+        """Have the agent read and check every batch."""
         if not self.dash.verifier.begin(self._segment_id):
-            self.dash.tell("a verification runs: one at a time", severity="warning")
+            self.dash.announce("a verification runs: one at a time", severity="warning")
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
-        """Browses the records from a batch on."""
+        """Browse the records from a batch on."""
         header = event.row.source
         if isinstance(header, BatchHeader):
             trail = (*self._trail, f"batch {header.base_offset:,}")

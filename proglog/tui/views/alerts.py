@@ -6,10 +6,10 @@ from proglog.tui.views.header import advice_words, alert_words
 
 
 def lines(state: DashState, locale: Locale, width: int) -> list[Line]:
-    """Returns each alert with its advice, the worst first."""
+    """Return each alert with its advice, the worst first."""
     if not state.alerts:
         return [line(Span("Nothing needs attention.", Role.GOOD))]
-    told: list[Line] = []
+    shown: list[Line] = []
     for alert in state.alerts[:50]:
-        told += [*wrap(alert_words(alert, locale), width), *wrap(advice_words(alert, locale), width), ()]
-    return told[:-1]
+        shown += [*wrap(alert_words(alert, locale), width), *wrap(advice_words(alert, locale), width), ()]
+    return shown[:-1]

@@ -81,12 +81,12 @@ Maker = Callable[[Scene], Command | None]
 
 
 def _member(scene: Scene) -> str:
-    """Returns the address of the member under the cursor."""
+    """Return the address of the member under the cursor."""
     return scene.row.rpc_addr if isinstance(scene.row, Member | PeerStatus) and not scene.replay else ""
 
 
 def _table(scene: Scene) -> str:
-    """Returns the verb whose table the panel is."""
+    """Return the verb whose table the panel is."""
     return {"members": "members", "replication": "lag", "segments": "segments"}.get(scene.panel, "")
 
 
@@ -163,7 +163,7 @@ MAKERS: Sequence[tuple[str, str, Maker]] = (
 
 
 def equivalents(scene: Scene) -> list[Equivalent]:
-    """Returns the command lines for what is on the screen."""
+    """Return the command lines for what is on the screen."""
     found = []
     for action, words, make in MAKERS:
         command = make(scene)
@@ -176,5 +176,5 @@ def equivalents(scene: Scene) -> list[Equivalent]:
 
 
 def _is_harmless(part: str) -> bool:
-    """Tells whether a terminal can be given a part, once it is quoted."""
+    """Tell whether a terminal can be given a part, once it is quoted."""
     return part.isprintable()

@@ -12,7 +12,7 @@ _ALERT_ROLES = {Severity.INFO: Role.ACCENT, Severity.WARNING: Role.WARN, Severit
 
 
 def header_line(state: DashState, locale: Locale, width: int) -> Line:
-    """Returns name and address at the left, the connection at the right."""
+    """Return name and address at the left, the connection at the right."""
     connection = connection_line(state, locale, brief=width < 76)
     left = [Span(" proglog " if width >= 60 else " ", Role.ACCENT)]
     if state.shown:
@@ -44,7 +44,7 @@ def _totals(state: DashState, locale: Locale) -> Line:
 
 
 def connection_line(state: DashState, locale: Locale, *, brief: bool = False) -> Line:
-    """Returns the state of the connection, or the moment of the past that is shown."""
+    """Return the state of the connection, or the moment of the past that is shown."""
     if state.paused:
         return _past(state, locale, brief=brief)
     half = locale.pick("◐", "~")
@@ -77,14 +77,14 @@ def _past(state: DashState, locale: Locale, *, brief: bool) -> Line:
     bars = locale.pick("▸", ">") if state.playing else locale.pick("‖", "=")
     if brief:
         return line(Span(f"{bars} {word} {at}", Role.ACCENT))
-    assert state.cursor is not None
-    place = f"second {state.cursor + 1} of {len(state.frames)}"
+    assert state.frame_index is not None
+    place = f"second {state.frame_index + 1} of {len(state.frames)}"
     back = f"{duration_words(state.now - state.shown_at)} ago, " if not state.recorded else ""
     return line(Span(f"{bars} {word} at {at}", Role.ACCENT), Span(f", {back}{place}", Role.MUTED))
 
 
 def health_line(state: DashState, locale: Locale, width: int) -> Line:
-    """Returns what needs attention in one line: the worst first, as many as fit."""
+    """Return what needs attention in one line: the worst first, as many as fit."""
     if state.shown is None:
         return _waiting(state, locale, width)
     serious = [alert for alert in state.alerts if alert.severity > Severity.INFO]
@@ -93,22 +93,22 @@ def health_line(state: DashState, locale: Locale, width: int) -> Line:
         return spread([well, *_replication(state, locale, width - cells(well.text))], [], width)
     role = _ALERT_ROLES[serious[0].severity]
     count = f"{locale.pick(' ▲', ' !')} {len(serious)} need{'s' if len(serious) == 1 else ''} attention "
-    told = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, locale))]
+    parts = [part for alert in serious[:8] for part in (Span("  "), *alert_words(alert, locale))]
     more = [Span(" a: why ", Role.MUTED)] if width >= 60 else []
-    return spread([Span(count, role), *told], more, width)
+    return spread([Span(count, role), *parts], more, width)
 
 
 def _replication(state: DashState, locale: Locale, room: int) -> Line:
-    """Returns how far the agent trails its cluster, in as many words as fit; nothing when there are no copies to make."""
+    """Return how far the agent trails its cluster, in as many words as fit; nothing when there are no copies to make."""
     if state.shown is None or not state.shown.peers:
         return ()
     behind, dot = of_node(state.shown), locale.pick(" · ", " | ")
     if not behind.records:
         return line(Span(f"{dot}all {lag_words(behind)}", Role.MUTED))
     name, amounts = locale.safe(state.shown.node.name, 40).text, lag_amounts(behind)
-    told = [*(f"{name} trails by {words}" for words in amounts), f"trails by {amounts[-1]}", f"lag {amounts[-1]}"]
+    parts = [*(f"{name} trails by {words}" for words in amounts), f"trails by {amounts[-1]}", f"lag {amounts[-1]}"]
     arrow = f"{dot}{locale.shape(trend_mark(behind.trend))} "
-    fitting = next((words for words in told if cells(words) + len(arrow) <= room), told[-1])
+    fitting = next((words for words in parts if cells(words) + len(arrow) <= room), parts[-1])
     return line(Span(arrow + fitting, Role.MUTED))
 
 
@@ -119,7 +119,7 @@ def _waiting(state: DashState, locale: Locale, width: int) -> Line:
 
 
 def alert_words(alert: Alert, locale: Locale) -> Line:
-    """Returns an alert as a sentence with its shape."""
+    """Return an alert as a sentence with its shape."""
     role = _ALERT_ROLES[alert.severity]
     return line(
         Span(f"{alert_shape(alert.severity, locale)} ", role), locale.safe(f"{alert.subject} {alert.what}", 160)
@@ -127,11 +127,11 @@ def alert_words(alert: Alert, locale: Locale) -> Line:
 
 
 def advice_words(alert: Alert, locale: Locale) -> Line:
-    """Returns what to do about an alert."""
+    """Return what to do about an alert."""
     return line(Span("  "), locale.safe(alert.advice, 300, role=Role.MUTED))
 
 
 def alert_shape(severity: Severity, locale: Locale) -> str:
-    """Returns the shape of a severity, one cell."""
+    """Return the shape of a severity, one cell."""
     shapes = {Severity.INFO: ("·", "."), Severity.WARNING: ("▲", "!"), Severity.CRITICAL: ("✖", "x")}
     return locale.pick(*shapes[severity])

@@ -20,10 +20,10 @@ _UNTITLED = "bar"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelpTopic:
-    """What the cursor is on, when somebody asks for help."""
+    """What the help is about: what the cursor is on."""
 
-    topic: str = ""
-    """The panel."""
+    panel: str = ""
+    """Its name; empty: none."""
     about: tuple[str, ...] = ()
     """What there is to say about it as a whole."""
     columns: Columns = ()
@@ -37,52 +37,52 @@ class HelpTopic:
 
 
 def lines(
-    bindings: Mapping[str, ActiveBinding], asked: HelpTopic, state: DashState, locale: Locale, width: int
+    bindings: Mapping[str, ActiveBinding], topic: HelpTopic, state: DashState, locale: Locale, width: int
 ) -> list[Line]:
-    """Returns the help: the number under the cursor, its panel, the keys.
+    """Return the help: the number under the cursor, its panel, the keys.
 
     Args:
-        bindings: What is bound on the screen that asked.
-        asked: What the cursor was on.
+        bindings: What is bound on the screen below the help.
+        topic: What the cursor was on.
         state: What needs attention about it.
         locale: What the terminal can show.
         width: In cells.
     """
-    told = [*_under_the_cursor(asked, state, locale, width), *_panel(asked, locale, width)]
-    return [*told, line(Span("Keys", Role.ACCENT)), *_keys(bindings, width)]
+    shown = [*_under_the_cursor(topic, state, locale, width), *_panel(topic, locale, width)]
+    return [*shown, line(Span("Keys", Role.ACCENT)), *_keys(bindings, width)]
 
 
-def _under_the_cursor(asked: HelpTopic, state: DashState, locale: Locale, width: int) -> list[Line]:
-    """Returns what the column means, how its value is judged, and what needs attention about the row."""
-    if not asked.columns or (explained := asked.columns[asked.column].help) is None:
+def _under_the_cursor(topic: HelpTopic, state: DashState, locale: Locale, width: int) -> list[Line]:
+    """Return what the column means, how its value is judged, and what needs attention about the row."""
+    if not topic.columns or (explained := topic.columns[topic.column].help) is None:
         return []
-    title = asked.columns[asked.column].title or _UNTITLED
-    value = [locale.safe(" ".join(asked.value.split()), 60, role=Role.STRONG)] if asked.value else []
+    title = topic.columns[topic.column].title or _UNTITLED
+    value = [locale.safe(" ".join(topic.value.split()), 60, role=Role.STRONG)] if topic.value else []
     whose = (
-        [Span(" of ", Role.MUTED), locale.safe(asked.subject, 40)]
-        if asked.subject and asked.value.strip() != asked.subject
+        [Span(" of ", Role.MUTED), locale.safe(topic.subject, 40)]
+        if topic.subject and topic.value.strip() != topic.subject
         else []
     )
-    told = wrap(line(Span(title, Role.ACCENT), *whose, *([Span(": ", Role.MUTED)] if value else []), *value), width)
+    shown = wrap(line(Span(title, Role.ACCENT), *whose, *([Span(": ", Role.MUTED)] if value else []), *value), width)
     for label, text in (("is", explained.means), ("well?", explained.judge), ("do", explained.act)):
         if text:
-            told += wrap(
+            shown += wrap(
                 line(Span(label.ljust(_LABEL_CELLS), Role.MUTED), _plain(text, locale)), width, indent=_LABEL_CELLS
             )
     for alert in state.alerts:
-        if asked.subject and alert.subject == asked.subject:
-            told += [*wrap(alert_words(alert, locale), width), *wrap(advice_words(alert, locale), width)]
-    return [*told, ()]
+        if topic.subject and alert.subject == topic.subject:
+            shown += [*wrap(alert_words(alert, locale), width), *wrap(advice_words(alert, locale), width)]
+    return [*shown, ()]
 
 
-def _panel(asked: HelpTopic, locale: Locale, width: int) -> list[Line]:
-    """Returns what there is to say about the panel, and its other columns in a line each."""
-    told = [part for meaning in asked.about for part in wrap(line(_plain(meaning, locale)), width)]
-    for index, column in enumerate(asked.columns):
-        if column.help is not None and index != asked.column:
+def _panel(topic: HelpTopic, locale: Locale, width: int) -> list[Line]:
+    """Return what there is to say about the panel, and its other columns in a line each."""
+    shown = [part for meaning in topic.about for part in wrap(line(_plain(meaning, locale)), width)]
+    for index, column in enumerate(topic.columns):
+        if column.help is not None and index != topic.column:
             title = (column.title or _UNTITLED).ljust(_TITLE_CELLS)
-            told += wrap(line(Span(title, Role.STRONG), _plain(column.help.means, locale)), width, indent=_TITLE_CELLS)
-    return [line(Span(asked.topic.capitalize(), Role.ACCENT)), *told, ()] if told and asked.topic else []
+            shown += wrap(line(Span(title, Role.STRONG), _plain(column.help.means, locale)), width, indent=_TITLE_CELLS)
+    return [line(Span(topic.panel.capitalize(), Role.ACCENT)), *shown, ()] if shown and topic.panel else []
 
 
 def _plain(text: str, locale: Locale) -> Span:
@@ -91,15 +91,15 @@ def _plain(text: str, locale: Locale) -> Span:
 
 
 def _keys(bindings: Mapping[str, ActiveBinding], width: int) -> list[Line]:
-    """Returns a line for each action, its keys first: those that the footer shows, then the others."""
+    """Return a line for each action, its keys first: those that the footer shows, then the others."""
     keys: dict[tuple[str, str], list[str]] = {}
     footer_first = sorted(bindings.items(), key=lambda item: not item[1].binding.show)
     for key, active in footer_first:
         words = active.tooltip or active.binding.tooltip or active.binding.description
         if words and active.enabled and not active.binding.system:
             keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or key_label(key))
-    told = []
+    shown = []
     for (_, words), names in keys.items():
         label = " ".join(dict.fromkeys(names))
-        told += wrap(line(Span(label.ljust(_KEY_CELLS), Role.STRONG), words), width, indent=_KEY_CELLS)
-    return told
+        shown += wrap(line(Span(label.ljust(_KEY_CELLS), Role.STRONG), words), width, indent=_KEY_CELLS)
+    return shown

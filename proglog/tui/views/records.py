@@ -148,7 +148,7 @@ def row(record: StoredRecord, locale: Locale, mode: Mode = Mode.TEXT) -> Row[Sho
 
 
 def _preview(value: bytes, locale: Locale, mode: Mode) -> Line:
-    """Returns what of a value has room in its column."""
+    """Return what of a value has room in its column."""
     if mode is Mode.HEX:
         return line(value[: _PREVIEW_CELLS // 3].hex(" "))
     compact = _json_text(value) if mode is Mode.JSON else None
@@ -158,7 +158,7 @@ def _preview(value: bytes, locale: Locale, mode: Mode) -> Line:
 
 
 def _painted_json(text: str) -> Line:
-    """Returns JSON with its names told apart from its values."""
+    """Return JSON with its names told apart from its values."""
     spans: list[Span] = []
     end = 0
     for name in _JSON_NAME.finditer(text):
@@ -179,17 +179,17 @@ def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
 
 
 def as_json(record: StoredRecord) -> str | None:
-    """Returns a record as a line of JSON, as ``consume --format json`` writes it; ``None``: too large to be copied."""
+    """Return a record as a line of JSON, as ``consume --format json`` writes it; ``None``: too large to be copied."""
     return jsonl.encode(record).decode("ascii") if len(record.value) <= _SHOWN_BYTES else None
 
 
 def copied(record: StoredRecord) -> str:
-    """Returns a value as text that is safe to paste: of a long one the beginning."""
+    """Return a value as text that is safe to paste: of a long one the beginning."""
     return safe_text(record.value, _SHOWN_BYTES)
 
 
 def lines(record: StoredRecord, locale: Locale, width: int) -> list[Line]:
-    """Returns everything about a record; of a long value the beginning."""
+    """Return everything about a record; of a long value the beginning."""
     value = record.value[:_SHOWN_BYTES]
     cut = len(record.value) - len(value)
     facts = [
@@ -229,13 +229,13 @@ def _value(value: bytes, locale: Locale, width: int) -> list[Line]:
 
 
 def _chopped(span: Span, width: int) -> list[Line]:
-    """Returns a long text in pieces: at blanks, and where there are none, anywhere."""
+    """Return a long text in pieces: at blanks, and where there are none, anywhere."""
     pieces = " ".join(span.text[start : start + width] for start in range(0, max(len(span.text), 1), max(width, 1)))
     return wrap(line(Span(pieces, span.role)), width) if len(span.text) > width else [line(span)]
 
 
 def _json_text(value: bytes, indent: int | None = None) -> str | None:
-    """Returns an object or a list, compact or with indentation; ``None`` for anything else, and what is very large."""
+    """Return an object or a list, compact or with indentation; ``None`` for anything else, and what is very large."""
     if len(value) > _SHOWN_BYTES or value.lstrip()[:1] not in {b"{", b"["}:
         return None
     separators = (",", ":") if indent is None else None
@@ -246,7 +246,7 @@ def _json_text(value: bytes, indent: int | None = None) -> str | None:
 
 
 def _hex_dump(value: bytes, locale: Locale, width: int) -> list[Line]:
-    """Returns rows of offset, hex digits and printable ASCII: as many bytes in a row as fit."""
+    """Return rows of offset, hex digits and printable ASCII: as many bytes in a row as fit."""
     per_row = max(min(_HEX_ROW, (width - 9) // 4), 1)
     rows = [line(Span("as bytes", Role.ACCENT))]
     for start in range(0, len(value), per_row):

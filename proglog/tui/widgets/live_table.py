@@ -17,7 +17,7 @@ from textual.strip import Strip
 from proglog.observe.columns import AnyRow, Column
 from proglog.observe.spans import Line, Role, Span, plain
 from proglog.tui.table import GAP, Columns, Order, arranged, column_widths, render_cells
-from proglog.tui.widgets.painted import Painted
+from proglog.tui.widgets.lines import SpanWidget
 
 Edge = Literal["first", "last"]
 
@@ -26,7 +26,7 @@ _CELL_WIDTH = 60
 """Cells that the text under the cursor is made for, where it follows the width."""
 
 
-class LiveTable(Painted, can_focus=True):
+class LiveTable(SpanWidget, can_focus=True):
     """Rows under a heading, with cursor, sorting and filter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -70,7 +70,7 @@ class LiveTable(Painted, can_focus=True):
         sticky: Edge | None = None,
         id: str | None = None,  # noqa: A002  Textual's own name
     ) -> None:
-        """Prepares a table.
+        """Prepare a table.
 
         Args:
             columns: What it shows of a row.
@@ -149,7 +149,7 @@ class LiveTable(Painted, can_focus=True):
         return len(self._arranged) > self._body_height
 
     def show(self, rows: Sequence[AnyRow], columns: Columns | None = None) -> None:
-        """Shows ``rows``; the cursor stays on the row that it was on.
+        """Show ``rows``; the cursor stays on the row that it was on.
 
         Args:
             rows: All rows.
@@ -162,11 +162,11 @@ class LiveTable(Painted, can_focus=True):
         self._arrange()
 
     def stick(self, edge: Edge | None) -> None:
-        """Changes where the cursor stays, as ``sticky`` when the table was made."""
+        """Change where the cursor stays, as ``sticky`` when the table was made."""
         self._sticky = edge
 
     def filter(self, needle: str) -> None:
-        """Shows only the rows that match ``needle``."""
+        """Show only the rows that match ``needle``."""
         self._needle = needle
         self._arrange()
 
@@ -181,7 +181,7 @@ class LiveTable(Painted, can_focus=True):
             self._place(self._same_row())
 
     def _same_row(self) -> int:
-        """Returns where the row under the cursor is now; where it was, if it is gone."""
+        """Return where the row under the cursor is now; where it was, if it is gone."""
         keys = (index for index, row in enumerate(self._arranged) if row.key == self._cursor_key)
         return next(keys, self._cursor)
 
@@ -203,7 +203,7 @@ class LiveTable(Painted, can_focus=True):
         return max(self.size.height - 1, 0)
 
     def _repaint(self) -> None:
-        """Marks the lines dirty whose content changed."""
+        """Mark the lines dirty whose content changed."""
         content = [self._content(y) for y in range(self.size.height)]
         if len(content) != len(self._painted):
             self.refresh()
@@ -214,7 +214,7 @@ class LiveTable(Painted, can_focus=True):
         self._painted = content
 
     def _content(self, y: int) -> tuple[bool, Line]:
-        """Returns whether the cursor is on the line ``y`` of the view, and its spans."""
+        """Return whether the cursor is on the line ``y`` of the view, and its spans."""
         width = self.size.width - _MARK_WIDTH
         widths = column_widths(self._columns, width)
         if y == 0:
@@ -247,72 +247,72 @@ class LiveTable(Painted, can_focus=True):
         return Role.LOCAL if at else Role.MUTED
 
     def render_line(self, y: int) -> Strip:
-        """Returns one line of the table."""
+        """Return one line of the table."""
         on_cursor, spans = self._content(y)
         under = ("role--cursor" if self.has_focus else None) if on_cursor else None
         return self.paint(spans, self.size.width, under=under)
 
     def action_move(self, rows: int) -> None:
-        """Moves the cursor."""
+        """Move the cursor."""
         self._place(self._cursor + rows)
 
     def action_column(self, columns: int) -> None:
-        """Moves the cursor to another column."""
+        """Move the cursor to another column."""
         self._at_column = min(max(self.column + columns, 0), len(self._in_view()) - 1)
         self._repaint()
 
     def action_half(self, pages: int) -> None:
-        """Moves the cursor by half pages."""
+        """Move the cursor by half pages."""
         self._place(self._cursor + pages * max(self._body_height // 2, 1))
 
     def action_edge(self, index: int) -> None:
-        """Moves the cursor to the first (0) or the last (-1) row."""
+        """Move the cursor to the first (0) or the last (-1) row."""
         self._place(index % max(len(self._arranged), 1))
 
     def action_open(self) -> None:
-        """Opens the row under the cursor."""
+        """Open the row under the cursor."""
         if self.row is not None:
             self.post_message(self.Opened(self, self.row))
 
     def action_sort(self) -> None:
-        """Sorts by the next column in view; after the last one, not at all."""
+        """Sort by the next column in view; after the last one, not at all."""
         shown = list(column_widths(self._columns, self.size.width - _MARK_WIDTH))
         following = shown if self._order.column not in shown else shown[shown.index(self._order.column) + 1 :]
         self._order = Order(following[0] if following else None, descending=self._order.descending)
         self._arrange()
 
     def action_reverse(self) -> None:
-        """Reverses the order."""
+        """Reverse the order."""
         column = 0 if self._order.column is None else self._order.column
         self._order = Order(column, descending=not self._order.descending)
         self._arrange()
 
     def on_resize(self) -> None:
-        """Keeps the cursor in view."""
+        """Keep the cursor in view."""
         self._place(self._cursor)
 
     def on_focus(self) -> None:
-        """Shows the cursor."""
+        """Show the cursor."""
         self._repaint()
         self.refresh()
 
     def on_blur(self) -> None:
-        """Hides the cursor."""
+        """Hide the cursor."""
         self._repaint()
         self.refresh()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Moves the cursor down."""
+        """Move the cursor down."""
         event.stop()
         self.action_move(1)
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Moves the cursor up."""
+        """Move the cursor up."""
         event.stop()
         self.action_move(-1)
 
     def on_click(self, event: events.Click) -> None:
-        """Moves the cursor to a row, opens the row it is on, or sorts by the heading."""
+        """Move the cursor to a row, open the row it is on, or sort by the heading."""
         offset = event.get_content_offset(self)
         if offset is None:
             return

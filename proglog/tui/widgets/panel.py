@@ -31,11 +31,11 @@ class Panel(Container):
         self.border_title = Content(self._title)
 
     def compose(self) -> ComposeResult:
-        """Puts the content into the frame."""
+        """Put the content into the frame."""
         yield from self._content
 
     def caption(self, summary: str, *, note: str = "") -> None:
-        """Shows a summary in the lower edge and a note beside the title. May be foreign text, made safe before."""
+        """Show a summary in the lower edge and a note beside the title. May be foreign text, made safe before."""
         shown_summary, shown_note = self._shown
         self._shown = (summary, note)
         if note != shown_note:  # each of the two paints the whole panel again

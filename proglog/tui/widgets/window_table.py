@@ -22,19 +22,19 @@ class WindowTable(LiveTable):
         return len(self._arranged) - 1
 
     def action_move(self, rows: int) -> None:
-        """Moves the cursor."""
+        """Move the cursor."""
         before = self._cursor
         super().action_move(rows)
-        self._tell(before, rows)
+        self._report_edge(before, rows)
 
     def action_half(self, pages: int) -> None:
-        """Moves the cursor by half pages."""
+        """Move the cursor by half pages."""
         before = self._cursor
         super().action_half(pages)
-        self._tell(before, pages)
+        self._report_edge(before, pages)
 
     def action_edge(self, index: int) -> None:
-        """Moves the cursor to the first (0) or the last (-1) row."""
+        """Move the cursor to the first (0) or the last (-1) row."""
         before = self._cursor
         super().action_edge(index)
         if index == -1:
@@ -42,8 +42,8 @@ class WindowTable(LiveTable):
         elif before == 0 and self._arranged:
             self.post_message(self.Beyond(self, "first"))
 
-    def _tell(self, before: int, rows: int) -> None:
-        """Says that the cursor could not move, for it was at an edge."""
+    def _report_edge(self, before: int, rows: int) -> None:
+        """Say that the cursor could not move, for it was at an edge."""
         if not self._arranged:
             return
         if rows < 0 and before == 0:
@@ -52,19 +52,19 @@ class WindowTable(LiveTable):
             self.post_message(self.Beyond(self, "last"))
 
     def restart(self, sticky: Edge | None) -> None:
-        """Forgets where the cursor was: other rows will come."""
+        """Forget where the cursor was: other rows will come."""
         self.stick(sticky)
         self._cursor, self._cursor_key = 0, ""
         self.show([])
 
     def go_to(self, key: str) -> None:
-        """Moves the cursor to the row with this key, if it is there."""
+        """Move the cursor to the row with this key, if it is there."""
         place = next((index for index, row in enumerate(self._arranged) if row.key == key), None)
         if place is not None:
             self._place(place)
 
     def shift(self, rows: int) -> None:
-        """Moves the cursor by so many rows, or to the edge."""
+        """Move the cursor by so many rows, or to the edge."""
         super().action_move(rows)
 
     @property

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, lines
 from proglog.cli.commands.check import thresholds
-from proglog.cli.verdict import CheckFormat, CheckStatus, Verdict, lines
 from proglog.errors import ConfigError
 from proglog.observe.alerts import Limits, evaluate
 from proglog.wire.model import ClusterSnapshot, LogStatus, Member, MemberStatus, NodeStatus
@@ -37,26 +37,26 @@ def _snapshot(name: str = "a", failed: str = "") -> ClusterSnapshot:
     )
 
 
-def _verdict(snapshot: ClusterSnapshot) -> Verdict:
-    return Verdict(addr="127.0.0.1:8400", limits=Limits(), snapshot=snapshot, alerts=evaluate(snapshot))
+def _verdict(snapshot: ClusterSnapshot) -> CheckReport:
+    return CheckReport(addr="127.0.0.1:8400", limits=Limits(), snapshot=snapshot, alerts=evaluate(snapshot))
 
 
-def _written(verdict: Verdict, format_: CheckFormat, *, explain: bool = False) -> list[str]:
-    return list(lines(verdict, format_, explain=explain))
+def _written(report: CheckReport, format_: CheckFormat, *, explain: bool = False) -> list[str]:
+    return list(lines(report, format_, explain=explain))
 
 
 def test_a_cluster_that_is_well():
-    verdict = _verdict(_snapshot())
-    assert verdict.status is CheckStatus.OK
-    assert _written(verdict, CheckFormat.TEXT) == [
+    report = _verdict(_snapshot())
+    assert report.status is CheckStatus.OK
+    assert _written(report, CheckFormat.TEXT) == [
         "OK a: nothing needs attention; 1 of 1 members alive, in step, disk 50% free, certificate ends in 30 d"
     ]
 
 
 def test_an_explanation_says_what_to_do_and_the_next_command():
-    verdict = replace(_verdict(_snapshot(failed="b")), flags=("--tls-ca-file", "my ca.pem"))
-    assert verdict.status is CheckStatus.CRITICAL
-    told = _written(verdict, CheckFormat.TEXT, explain=True)
+    report = replace(_verdict(_snapshot(failed="b")), flags=("--tls-ca-file", "my ca.pem"))
+    assert report.status is CheckStatus.CRITICAL
+    told = _written(report, CheckFormat.TEXT, explain=True)
     assert told[1] == "  critical: b failed 12 s ago"
     assert told[2].startswith("      do:   Restart it")
     assert told[3] == "      next: proglog members --addr 127.0.0.1:8400 --tls-ca-file 'my ca.pem'"
@@ -98,9 +98,9 @@ def test_foreign_text_breaks_no_format(format_: CheckFormat):
 
 @pytest.mark.parametrize("format_", CheckFormat)
 def test_without_an_answer_nothing_is_known(format_: CheckFormat):
-    verdict = Verdict(addr="127.0.0.1:1", limits=Limits(), error="cannot reach 127.0.0.1:1")
-    assert verdict.status is CheckStatus.UNKNOWN
-    told = "\n".join(_written(verdict, format_))
+    report = CheckReport(addr="127.0.0.1:1", limits=Limits(), error="cannot reach 127.0.0.1:1")
+    assert report.status is CheckStatus.UNKNOWN
+    told = "\n".join(_written(report, format_))
     assert "3" in told if format_ is CheckFormat.PROMETHEUS else "unknown" in told.lower()
 
 

@@ -51,7 +51,7 @@ _ROLES = {
 
 
 def status_role(status: MemberStatus) -> Role:
-    """Returns the role of a member's status."""
+    """Return the role of a member's status."""
     return _ROLES[status]
 
 

@@ -43,7 +43,7 @@ _LIMITS = Limits()
 
 
 def lines(name: str, state: DashState, locale: Locale, width: int) -> list[Line]:
-    """Returns everything that is known about the member ``name``."""
+    """Return everything that is known about the member ``name``."""
     snapshot = state.shown
     member = next((member for member in snapshot.members if member.name == name), None) if snapshot else None
     if snapshot is None or member is None:
@@ -68,7 +68,7 @@ def _fact(label: str, *parts: Span | str) -> Line:
 
 
 def heading(title: str) -> list[Line]:
-    """Returns a blank line and a section's title."""
+    """Return a blank line and a section's title."""
     return [(), line(Span(title, Role.ACCENT))]
 
 
@@ -86,7 +86,7 @@ def _identity(member: Member, state: DashState, locale: Locale) -> list[Line]:
 
 
 def _own_word(member: Member, snapshot: ClusterSnapshot, state: DashState, locale: Locale) -> list[Line]:
-    """Returns what the member says of itself; that it says nothing, if so."""
+    """Return what the member says of itself; that it says nothing, if so."""
     own = snapshot if member.local else state.first_hand(member.name)
     if own is None:
         speaker = locale.safe(snapshot.node.name, 40).text
@@ -130,7 +130,7 @@ def _certificate(own: ClusterSnapshot) -> list[Line]:
 
 
 def _clock(member: Member, own: ClusterSnapshot, state: DashState) -> list[Line]:
-    """Returns by how much the member's clock differs from that of the watched one, where that is more than a delay."""
+    """Return by how much the member's clock differs from that of the watched one, where that is more than a delay."""
     if member.local or state.latest is None or member.name not in state.others:
         return []
     ahead = (own.taken_at_ms - state.latest.taken_at_ms) / 1000
@@ -177,7 +177,7 @@ def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
 
 
 def _holds(member: Member, own: ClusterSnapshot, locale: Locale) -> list[Line]:
-    """Returns how much the member has of whose records, and which directories of its own there have been."""
+    """Return how much the member has of whose records, and which directories of its own there have been."""
     facts = [_fact("origin", f"{own.node.origin.hex()}")]
     if own.node.origin_reason:
         facts.append(_fact("", "new because ", locale.safe(own.node.origin_reason, 300, role=Role.WARN)))
@@ -205,8 +205,8 @@ def _alerts(name: str, state: DashState, locale: Locale) -> list[Line]:
     about = [alert for alert in state.alerts if alert.subject == name]
     if not about:
         return []
-    told = [(header.alert_words(alert, locale), header.advice_words(alert, locale)) for alert in about]
-    return [*heading("needs attention"), *(spans for pair in told for spans in pair)]
+    sentences = [(header.alert_words(alert, locale), header.advice_words(alert, locale)) for alert in about]
+    return [*heading("needs attention"), *(spans for pair in sentences for spans in pair)]
 
 
 def _writes(name: str, state: DashState, locale: Locale, width: int) -> list[Line]:
@@ -222,7 +222,7 @@ def _writes(name: str, state: DashState, locale: Locale, width: int) -> list[Lin
 
 
 def _chart(values: list[float], role: Role, locale: Locale, width: int) -> list[Line]:
-    """Returns an area, or nothing when there is nothing to see."""
+    """Return an area, or nothing when there is nothing to see."""
     if not any(values):
         return []
     return [line(Span(text, role)) for text in charts.area(values, width, _CHART_ROWS, ascii_only=locale.ascii_only)]
@@ -267,20 +267,20 @@ def _origins(peer: PeerStatus, locale: Locale, width: int) -> list[Line]:
 
 def _events(name: str, state: DashState, snapshot: ClusterSnapshot, locale: Locale) -> list[Line]:
     now_ms = state.agent_now_ms
-    about = [told for told in shown_events(snapshot.events, now_ms) if told.event.subject == name][:_EVENTS]
+    about = [each for each in shown_events(snapshot.events, now_ms) if each.event.subject == name][:_EVENTS]
     if not about:
         return []
     lines = []
-    for told in about:
-        lasted = events.lasted_words(told)
+    for each in about:
+        lasted = events.lasted_words(each)
         lines.append(
             line(
-                Span(locale.clock(told.event.at_ms / 1000) + " ", Role.MUTED),
-                *events.event_line(told, locale),
+                Span(locale.clock(each.event.at_ms / 1000) + " ", Role.MUTED),
+                *events.event_line(each, locale),
                 Span(f"  for {lasted}" if lasted else "", Role.MUTED),
                 Span("  "),
-                locale.safe(told.event.detail),
-                Span(f"  {age_words(told.event.at_ms, now_ms)}", Role.MUTED),
+                locale.safe(each.event.detail),
+                Span(f"  {age_words(each.event.at_ms, now_ms)}", Role.MUTED),
             )
         )
     return [*heading("events"), *lines]

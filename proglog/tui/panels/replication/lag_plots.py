@@ -9,7 +9,7 @@ from proglog.tui.state import DashState
 
 
 def plots(state: DashState, locale: Locale, width: int, height: int, seconds: int) -> list[Line]:
-    """Returns the lag behind each peer in records and in seconds, those that trail most first, as many as fit."""
+    """Return the lag behind each peer in records and in seconds, those that trail most first, as many as fit."""
     frames = state.shown_frames[-seconds:]
     if not frames or state.shown is None:
         return []

@@ -127,7 +127,7 @@ def _node_column(name: str, index: int, nodes: int, locale: Locale) -> Column[Or
 
 
 def _common_start(names: list[str]) -> str:
-    """Returns what all names begin with, up to a hyphen or dot: ``node-`` says nothing at the head of a column."""
+    """Return what all names begin with, up to a hyphen or dot: ``node-`` says nothing at the head of a column."""
     ends = zip(min(names), max(names), strict=False)
     start = "".join(left for left, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
     return start[: max(start.rfind("-"), start.rfind(".")) + 1]
@@ -160,7 +160,7 @@ def rows(state: DashState, locale: Locale) -> list[Row[OriginHoldings]]:
 
 
 def _holders(state: DashState) -> list[str]:
-    """Returns the watched agent, its peers, and whoever else speaks for itself."""
+    """Return the watched agent, its peers, and whoever else speaks for itself."""
     if state.shown is None:
         return []
     node = state.shown.node.name
@@ -169,7 +169,7 @@ def _holders(state: DashState) -> list[str]:
 
 
 def _all_origins(state: DashState) -> list[OriginStatus]:
-    """Returns the origins that the watched agent holds, then those that only others hold."""
+    """Return the origins that the watched agent holds, then those that only others hold."""
     if state.shown is None:
         return []
     snapshots = [state.shown, *(other for name in sorted(state.others) if (other := state.first_hand(name)))]
@@ -179,7 +179,7 @@ def _all_origins(state: DashState) -> list[OriginStatus]:
 
 
 def _known_of(name: str, state: DashState) -> dict[bytes, int]:
-    """Returns the next sequence of each origin at a node, from the best source there is."""
+    """Return the next sequence of each origin at a node, from the best source there is."""
     assert state.shown is not None  # it has holders
     known: dict[bytes, int] = {}
     for peer in state.shown.peers:
@@ -192,7 +192,7 @@ def _known_of(name: str, state: DashState) -> dict[bytes, int]:
 
 
 def _cell(count: int, most: int, first_hand: bool, counts: bool, locale: Locale) -> Line:
-    """Returns a count, or what is missing; ``~`` and dimmed when another node says so."""
+    """Return a count, or what is missing; ``~`` and dimmed when another node says so."""
     if count >= most:
         text, role = locale.pick("✓", "=") + (f" {short_count(count)}" if counts else ""), Role.GOOD
     else:
@@ -204,12 +204,12 @@ def _cell(count: int, most: int, first_hand: bool, counts: bool, locale: Locale)
 
 
 def _share(count: int, most: int) -> str:
-    """Returns a share that is never rounded up to all, nor down to nothing."""
+    """Return a share that is never rounded up to all, nor down to nothing."""
     return f"{min(max(100 * count // most, 1 if count else 0), 99)}%"
 
 
 def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Line]:
-    """Returns the whole matrix below a blank line, for where there is room to spare; nothing where it does not fit."""
+    """Return the whole matrix below a blank line, for where there is room to spare; nothing where it does not fit."""
     origins = len(state.shown.origins) if state.shown else 0
     if not 2 <= origins <= height - 2:
         return []

@@ -11,7 +11,7 @@ from proglog.tui.panels.base import Layout, TablePanel
 from proglog.tui.panels.replication import columns, lag_plots, matrix, table
 from proglog.tui.state import DashState
 from proglog.tui.table import Columns
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.lines import Lines
 from proglog.wire.model import ClusterSnapshot
 
 _MODES = ("peers", "origins", "matrix")

@@ -42,7 +42,7 @@ def origin_row(peer: PeerStatus, origin: PeerOrigin, locale: Locale) -> Row[Orig
 
 
 def summary(snapshot: ClusterSnapshot) -> str:
-    """Returns the panel's subtitle: how many streams run and how much is missing, here and there."""
+    """Return the panel's subtitle: how many streams run and how much is missing, here and there."""
     peers = snapshot.peers
     if not peers:
         return "no peers"

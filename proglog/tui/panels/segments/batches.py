@@ -124,7 +124,7 @@ def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
 
 
 def facts(state: DashState, wanted: SegmentId, locale: Locale, width: int | None) -> list[Line]:
-    """Returns what is known of a segment without reading it, wrapped to ``width``; ``None``: a line each."""
+    """Return what is known of a segment without reading it, wrapped to ``width``; ``None``: a line each."""
     if state.shown is not None and state.shown.node.name != wanted.node_name:
         watched, owner = locale.safe(state.shown.node.name, 40), locale.safe(wanted.node_name, 40)
         return [line(watched, Span(" is watched now; this is a segment of ", Role.WARN), owner)]

@@ -40,14 +40,14 @@ _INDEX_SHAPES = {"ok": ("✓", "+"), "rebuilt": ("↻", "~"), "missing": ("▲",
 
 
 def title(segment: Segment, locale: Locale) -> str:
-    """Returns the name of a segment: its offsets; of one that grows, where they begin."""
+    """Return the name of a segment: its offsets; of one that grows, where they begin."""
     if segment.active:
         return f"from {segment.base_offset:,}"
     return offsets(segment.base_offset, segment.end_offset, locale)
 
 
 def offsets(start: int, end: int, locale: Locale) -> str:
-    """Returns a half-open range in words."""
+    """Return a half-open range in words."""
     return f"{start:,} {locale.pick('…', '..')} {end:,}"
 
 

@@ -10,7 +10,7 @@ from proglog.tui.panels.base import Layout, TablePanel
 from proglog.tui.panels.segments import columns, table, verification_view
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.state import DashState
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.lines import Lines
 from proglog.wire.model import ClusterSnapshot, Segment
 
 

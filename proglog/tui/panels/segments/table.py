@@ -31,7 +31,7 @@ def rows(state: DashState, locale: Locale, verifier: Verifier | None = None) -> 
 
 
 def segment_map(snapshot: ClusterSnapshot, locale: Locale, width: int) -> Line:
-    """Returns all segments on one line: each as wide as its share of the bytes; of very many, each as high."""
+    """Return all segments on one line: each as wide as its share of the bytes; of very many, each as high."""
     segments = snapshot.segments
     total = sum(segment.bytes for segment in segments)
     if not total or width < 4:
@@ -50,7 +50,7 @@ def segment_map(snapshot: ClusterSnapshot, locale: Locale, width: int) -> Line:
 
 
 def summary(snapshot: ClusterSnapshot) -> str:
-    """Returns the panel's subtitle."""
+    """Return the panel's subtitle."""
     log = snapshot.log
     free = f", disk {log.disk_free_bytes / log.disk_total_bytes:.0%} free" if log.disk_total_bytes else ""
     count = f"{log.segment_count} segment{'' if log.segment_count == 1 else 's'}"

@@ -10,7 +10,7 @@ _LISTED = 5
 
 
 def cell(verification: Verification, locale: Locale) -> Line:
-    """Returns it in nine cells."""
+    """Return it in nine cells."""
     if verification.error:
         return line(Span(f"{locale.pick('▲', '!')} stopped", Role.WARN))
     if verification.running:
@@ -21,7 +21,7 @@ def cell(verification: Verification, locale: Locale) -> Line:
 
 
 def summary(verification: Verification, locale: Locale) -> Line:
-    """Returns it in one line."""
+    """Return it in one line."""
     batches = count_words(verification.done.batches) if verification.done else "0"
     if verification.error:
         return line(
@@ -42,7 +42,7 @@ def summary(verification: Verification, locale: Locale) -> Line:
 
 
 def lines(verification: Verification, locale: Locale) -> list[Line]:
-    """Returns it with what was found."""
+    """Return it with what was found."""
     problems = _problems(verification)
     shown = [summary(verification, locale)]
     for each in problems[:_LISTED]:

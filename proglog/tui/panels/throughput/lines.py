@@ -13,7 +13,7 @@ _Chart = tuple[Line, Sequence[float], Role]
 
 
 def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Line]:
-    """Returns the charts that fit into ``width`` x ``height``: appends first, then lag, then reads."""
+    """Return the charts that fit into ``width`` x ``height``: appends first, then lag, then reads."""
     frames = state.shown_frames
     if not frames or width < 8 or height < 1:
         return [line(Span("no history yet", Role.MUTED))]
@@ -33,7 +33,7 @@ def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Lin
 
 
 def plots(state: DashState, locale: Locale, width: int, height: int, seconds: int) -> list[Line]:
-    """Returns the same with scales, spread and time axis: for a panel that has the whole screen."""
+    """Return the same with scales, spread and time axis: for a panel that has the whole screen."""
     frames = state.shown_frames
     if not frames:
         return [line(Span("no history yet", Role.MUTED))]
@@ -58,7 +58,7 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
 
 
 def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
-    """Returns the rows of each area: the room is shared by those with something to show, the first has the rest."""
+    """Return the rows of each area: the room is shared by those with something to show, the first has the rest."""
     busy = [any(values) for _, values, _ in charted]
     room, shares = height - len(charted), max(sum(busy), 1)
     rows = [room // shares if is_busy else 0 for is_busy in busy]
@@ -68,7 +68,7 @@ def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
 
 
 def axis(state: DashState) -> str:
-    """Returns the panel's subtitle: how much time the charts cover."""
+    """Return the panel's subtitle: how much time the charts cover."""
     frames = state.shown_frames
     return f"last {duration_words(frames[-1].at - frames[0].at)}" if len(frames) > 1 else ""
 

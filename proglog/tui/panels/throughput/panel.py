@@ -4,7 +4,7 @@ from proglog.observe.words import duration_words
 from proglog.tui.panels.base import DashPanel, Layout
 from proglog.tui.panels.throughput import lines
 from proglog.tui.state import DashState
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.lines import Lines
 
 
 class Charts(Lines, can_focus=True):

@@ -15,7 +15,7 @@ from textual.widget import Widget
 from proglog.observe.spans import Line, Role, Span, fit_line
 
 
-class Painted(Widget):
+class SpanWidget(Widget):
     """A widget that paints lines of spans."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -25,7 +25,7 @@ class Painted(Widget):
         "role--cursor-idle",
     }
     DEFAULT_CSS = """
-    Painted {
+    SpanWidget {
         & .role--text { color: $foreground; }
         & .role--muted { color: $foreground 55%; }
         & .role--strong { color: $foreground; text-style: bold; }
@@ -52,26 +52,26 @@ class Painted(Widget):
         return self.app.has_class("-ascii")
 
     def paint(self, spans: Sequence[Span], width: int, *, under: str | None = None) -> Strip:
-        """Returns ``spans`` as a strip of ``width`` cells, over the background of the component class ``under``."""
+        """Return ``spans`` as a strip of ``width`` cells, over the background of the component class ``under``."""
         fitted = fit_line(spans, width)
         if self.ascii_only:
             fitted = tuple(Span(text.replace("…", "~"), role) for text, role in fitted)
         return Strip([Segment(text, self._style(role, under)) for text, role in fitted], width)
 
     def _style(self, role: Role, under: str | None) -> Style:
-        """Returns the style of a role over a background: the same ones for every line, until the theme changes."""
+        """Return the style of a role over a background: the same ones for every line, until the theme changes."""
         style = self._styles.get((role, under))
         if style is None:
             style = self._styles[role, under] = self.role_style(role) + self._background(under)
         return style
 
     def notify_style_update(self) -> None:
-        """Forgets the styles that were: the theme changed, or what is shown grew old."""
+        """Forget the styles that were: the theme changed, or what is shown grew old."""
         self._styles.clear()
         super().notify_style_update()
 
     def role_style(self, role: Role) -> Style:
-        """Returns the style of a role in the current theme."""
+        """Return the style of a role in the current theme."""
         style = self.get_component_rich_style(f"role--{role}")  # colours with an alpha are blended by now
         return Style(color=style.color, bold=style.bold, underline=style.underline)
 
@@ -81,7 +81,7 @@ class Painted(Widget):
         return self.get_component_rich_style(component).background_style
 
 
-class Lines(Painted):
+class Lines(SpanWidget):
     """A block of lines, replaced as a whole; only the lines that changed are painted again."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002  Textual's own name
@@ -89,13 +89,13 @@ class Lines(Painted):
         self._shown: tuple[Line, ...] = ()
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Shows ``lines``."""
+        """Show ``lines``."""
         new = tuple(lines)
         if new != self._shown:
             self._shown = new
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """Returns one line of the widget."""
+        """Return one line of the widget."""
         width = self.size.width
         return self.paint(self._shown[y] if y < len(self._shown) else (), width)

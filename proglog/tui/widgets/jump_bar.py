@@ -1,34 +1,34 @@
-"""A bar that says that there is more below, to be clicked."""
+"""A bar that announces rows below the view, and goes there when it is clicked."""
 
 from textual import events
 from textual.message import Message
 
 from proglog.observe.spans import Role, Span
-from proglog.tui.widgets.painted import Lines
+from proglog.tui.widgets.lines import Lines
 
 
-class Pill(Lines):
-    """Visible while it has something to say."""
+class JumpBar(Lines):
+    """Visible while it has a text."""
 
     DEFAULT_CSS = """
-    Pill { height: 1; margin: 0 1 0 2; background: $accent 30%; display: none; }
+    JumpBar { height: 1; margin: 0 1 0 2; background: $accent 30%; display: none; }
     """
 
     class Clicked(Message):
-        """Somebody wants to go there."""
+        """The bar was clicked."""
 
     def __init__(self) -> None:
         super().__init__()
         self._words = ""
 
-    def say(self, words: str) -> None:
-        """Shows ``words`` in the middle, or hides with none. Printable characters only."""
+    def set_text(self, words: str) -> None:
+        """Show ``words`` in the middle, or hides with none. Printable characters only."""
         self.display = bool(words)
         self._words = words
         self._center()
 
     def on_resize(self) -> None:
-        """Keeps the words in the middle."""
+        """Keep the words in the middle."""
         self._center()
 
     def _center(self) -> None:
@@ -36,6 +36,6 @@ class Pill(Lines):
         self.show([(Span(blanks + self._words, Role.STRONG),)] if self._words else [])
 
     def on_click(self, event: events.Click) -> None:
-        """Goes there."""
+        """Report the click."""
         event.stop()
         self.post_message(self.Clicked())

@@ -43,7 +43,7 @@ _STATUSES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class CheckReport:
     """What a check found."""
 
     addr: str
@@ -76,51 +76,51 @@ class Verdict:
         return [alert for alert in self.alerts if alert.severity > Severity.INFO]
 
     def command(self, alert: Alert) -> str:
-        """Returns the command line that shows more about an alert."""
+        """Return the command line that shows more about an alert."""
         return f"proglog {alert.verb} {shlex.join(['--addr', safe_text(alert.at) or self.addr, *self.flags])}"
 
 
-def lines(verdict: Verdict, format_: CheckFormat, *, explain: bool) -> Iterator[str]:
-    """Yields the lines of a verdict; with ``explain`` what to do about each alert, and the command that shows more."""
+def lines(report: CheckReport, format_: CheckFormat, *, explain: bool) -> Iterator[str]:
+    """Yield the lines of a verdict; with ``explain`` what to do about each alert, and the command that shows more."""
     match format_:
         case CheckFormat.TEXT:
-            yield from _text(verdict, explain=explain)
+            yield from _text(report, explain=explain)
         case CheckFormat.NAGIOS:
-            yield from _nagios(verdict, explain=explain)
+            yield from _nagios(report, explain=explain)
         case CheckFormat.PROMETHEUS:
-            yield from _prometheus(verdict)
+            yield from _prometheus(report)
         case CheckFormat.JSON:
-            yield json.dumps(_plain(verdict), indent=2)
+            yield json.dumps(_plain(report), indent=2)
 
 
-def _text(verdict: Verdict, *, explain: bool) -> Iterator[str]:
-    yield f"{verdict.status.name} {safe_text(verdict.node)}: {_summary(verdict)}"
-    for alert in verdict.alerts:
+def _text(report: CheckReport, *, explain: bool) -> Iterator[str]:
+    yield f"{report.status.name} {safe_text(report.node)}: {_summary(report)}"
+    for alert in report.alerts:
         yield f"  {alert.severity.name.lower()}: {_sentence(alert)}"
         if explain:
-            yield from _explained(verdict, alert)
-    if explain and verdict.error:
+            yield from _explained(report, alert)
+    if explain and report.error:
         yield "      do:   is an agent running there, and may you ask it? `proglog serve` starts one"
-        yield f"      next: proglog status {shlex.join(['--addr', verdict.addr, *verdict.flags])}"
+        yield f"      next: proglog status {shlex.join(['--addr', report.addr, *report.flags])}"
 
 
-def _explained(verdict: Verdict, alert: Alert) -> Iterator[str]:
+def _explained(report: CheckReport, alert: Alert) -> Iterator[str]:
     yield f"      do:   {safe_text(alert.advice)}"
-    yield f"      next: {verdict.command(alert)}"
+    yield f"      next: {report.command(alert)}"
 
 
-def _nagios(verdict: Verdict, *, explain: bool) -> Iterator[str]:
-    told = "; ".join(_sentence(alert) for alert in verdict.serious[:5]) or _summary(verdict)
-    yield f"PROGLOG {verdict.status.name} - {_no_bars(safe_text(verdict.node))}: {_no_bars(told)}{_figures(verdict)}"
-    for alert in verdict.serious[:50] if explain else ():
-        yield from (_no_bars(line) for line in (_sentence(alert), *_explained(verdict, alert)))
+def _nagios(report: CheckReport, *, explain: bool) -> Iterator[str]:
+    sentences = "; ".join(_sentence(alert) for alert in report.serious[:5]) or _summary(report)
+    yield f"PROGLOG {report.status.name} - {_no_bars(safe_text(report.node))}: {_no_bars(sentences)}{_figures(report)}"
+    for alert in report.serious[:50] if explain else ():
+        yield from (_no_bars(line) for line in (_sentence(alert), *_explained(report, alert)))
 
 
-def _figures(verdict: Verdict) -> str:
-    """Returns performance data: value;warning;critical."""
-    if verdict.snapshot is None:
+def _figures(report: CheckReport) -> str:
+    """Return performance data: value;warning;critical."""
+    if report.snapshot is None:
         return ""
-    limits, values = verdict.limits, _values(verdict)
+    limits, values = report.limits, _values(report)
     bounds = {
         "lag_records": f";{limits.lag_records};{limits.lag_records_critical}",
         "lag_seconds": f"s;{limits.lag_ms / 1000:g};{limits.lag_ms_critical / 1000:g}",
@@ -130,9 +130,9 @@ def _figures(verdict: Verdict) -> str:
     return " | " + " ".join(f"{name}={value:g}{bounds.get(name, '')}" for name, value in values.items())
 
 
-def _values(verdict: Verdict) -> dict[str, float]:
-    """Returns the figures that the rules judge."""
-    snapshot = verdict.snapshot
+def _values(report: CheckReport) -> dict[str, float]:
+    """Return the figures that the rules judge."""
+    snapshot = report.snapshot
     if snapshot is None:
         return {}
     log, behind, ends = snapshot.log, of_node(snapshot), snapshot.node.certificate_expires_at_ms
@@ -150,29 +150,29 @@ def _values(verdict: Verdict) -> dict[str, float]:
     return values
 
 
-def _prometheus(verdict: Verdict) -> Iterator[str]:
-    node = _label(verdict.node)
+def _prometheus(report: CheckReport) -> Iterator[str]:
+    node = _label(report.node)
     yield "# HELP proglog_check_status Outcome of proglog check: 0 ok, 1 warning, 2 critical, 3 unknown."
     yield "# TYPE proglog_check_status gauge"
-    yield f'proglog_check_status{{node="{node}"}} {verdict.status.value}'
+    yield f'proglog_check_status{{node="{node}"}} {report.status.value}'
     yield "# HELP proglog_check_alert 1 for each thing that needs attention."
     yield "# TYPE proglog_check_alert gauge"
-    alerts = {(alert.key.partition("/")[0], alert.subject, alert.severity.name.lower()) for alert in verdict.alerts}
+    alerts = {(alert.key.partition("/")[0], alert.subject, alert.severity.name.lower()) for alert in report.alerts}
     for rule, subject, severity in sorted(alerts):
         yield f'proglog_check_alert{{node="{node}",rule="{rule}",subject="{_label(subject)}",severity="{severity}"}} 1'
-    for name, value in _values(verdict).items():
+    for name, value in _values(report).items():
         yield f"# TYPE proglog_check_{name} gauge"
         yield f'proglog_check_{name}{{node="{node}"}} {value:g}'
 
 
-def _plain(verdict: Verdict) -> dict[str, object]:
+def _plain(report: CheckReport) -> dict[str, object]:
     return {
-        "status": verdict.status.name.lower(),
-        "code": verdict.status.value,
-        "node": verdict.node,
-        "addr": verdict.addr,
-        "error": verdict.error,
-        "values": _values(verdict),
+        "status": report.status.name.lower(),
+        "code": report.status.value,
+        "node": report.node,
+        "addr": report.addr,
+        "error": report.error,
+        "values": _values(report),
         "alerts": [
             {
                 "rule": alert.key.partition("/")[0],
@@ -181,23 +181,23 @@ def _plain(verdict: Verdict) -> dict[str, object]:
                 "subject": alert.subject,
                 "what": alert.what,
                 "advice": alert.advice,
-                "command": verdict.command(alert),
+                "command": report.command(alert),
             }
-            for alert in verdict.alerts
+            for alert in report.alerts
         ],
     }
 
 
-def _summary(verdict: Verdict) -> str:
-    snapshot, values = verdict.snapshot, _values(verdict)
+def _summary(report: CheckReport) -> str:
+    snapshot, values = report.snapshot, _values(report)
     if snapshot is None:
-        return safe_text(verdict.error)
+        return safe_text(report.error)
     parts = [f"{values['members_alive']:g} of {values['members']:g} members alive", lag_words(of_node(snapshot))]
     if "disk_free_percent" in values:
         parts.append(f"disk {values['disk_free_percent']:.0f}% free")
     if "certificate_days" in values:
         parts.append(f"certificate ends in {duration_words(values['certificate_days'] * 86_400)}")
-    return f"{_count(verdict.serious)}; {', '.join(parts)}"
+    return f"{_count(report.serious)}; {', '.join(parts)}"
 
 
 def _count(serious: Sequence[Alert]) -> str:
