@@ -36,6 +36,7 @@ class Terminal:
         lines: int = 40,
         env: Mapping[str, str] | None = None,
         directory: Path | None = None,
+        term: str = "xterm-256color",
         clogged: bool = False,
     ) -> None:
         """Start it.
@@ -46,6 +47,7 @@ class Terminal:
             lines: Of the screen.
             env: Its environment; ``None``: this one. ``TERM``, and a size in it, are replaced.
             directory: Where it runs; ``None``: here.
+            term: The kind of terminal, for its ``TERM``.
             clogged: Whether the terminal takes nothing from the start, as after :meth:`clog`.
         """
         self.output = bytearray()
@@ -53,7 +55,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         self._name = os.ttyname(slave)
         self._set_size(columns, lines)
-        given = {**(os.environ if env is None else env), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        given = {**(os.environ if env is None else env), "TERM": term, "COLORTERM": "truecolor"}
         environment = {name: value for name, value in given.items() if name not in {"COLUMNS", "LINES"}}
         if clogged:
             self.clog()

@@ -164,6 +164,11 @@ class TerminalDriver(LinuxDriver):
             except (EOFError, ParseError):
                 pass  # a key that was cut off
 
+    def _get_terminal_size(self) -> tuple[int, int]:
+        """Returns Rich's idea of the size: where no size is known, or TERM is dumb, another one would never agree."""
+        size = self._app.console.size
+        return size.width, size.height
+
     def _read(self) -> bytes:
         """Return some bytes of input; none: there will be no more."""
         try:

@@ -9,11 +9,12 @@ SCRIPT = """
 from proglog.cli.app import run
 from proglog.tui.screens.main import MainScreen
 
-def show(self, state):
+def broken(self, state):
     secret = "a value in a local"
     raise KeyError("it broke")
 
-MainScreen.show = show
+assert MainScreen.render_state  # the one that is replaced
+MainScreen.render_state = broken
 run(["dash", "--addr", "127.0.0.1:1"])
 """
 
@@ -22,8 +23,7 @@ def test_a_bug_leaves_the_terminal_and_a_report_and_no_traceback(tmp_path: Path)
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
     with Terminal([sys.executable, "-c", SCRIPT], env=environment) as terminal:
         terminal.until(lambda text: "the report is in" in text)
-        terminal.drain(0.2)
-        code = terminal.process.wait(10)
+        code = terminal.ended(30)
 
     assert code == 70
     assert "this is a bug in proglog: KeyError" in terminal.text

@@ -183,6 +183,20 @@ def test_a_dashboard_ends_with_its_terminal(environ: dict[str, str], ignored: bo
         assert terminal.process.wait(ENDS_WITHIN) == 0
 
 
+@pytest.mark.parametrize(
+    ("size", "term"), [((0, 0), "xterm-256color"), ((80, 0), "xterm-256color"), ((140, 40), "dumb")]
+)
+def test_a_terminal_without_a_size_or_a_kind_shows_the_dashboard(
+    environ: dict[str, str], size: tuple[int, int], term: str
+) -> None:
+    with Terminal(
+        [*PROGLOG, "dash", "--addr", "127.0.0.1:1"], columns=size[0], lines=size[1], term=term, env=environ
+    ) as terminal:
+        terminal.until(lambda text: "cannot reach" in text, timeout=LIMIT)
+        terminal.process.send_signal(signal.SIGTERM)
+        assert terminal.process.wait(ENDS_WITHIN) == 0
+
+
 def test_bytes_that_are_no_text_are_no_keys_and_end_nothing(environ: dict[str, str]) -> None:
     with Terminal([*PROGLOG, "dash", "--addr", "127.0.0.1:1"], env=environ) as terminal:
         terminal.until(lambda text: "cannot reach" in text, timeout=LIMIT)

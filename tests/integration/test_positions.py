@@ -153,18 +153,21 @@ async def test_a_killed_run_repeats_at_most_what_came_after_its_last_commit(
     assert await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "live") == named("y", 5)
 
 
-async def test_an_idle_committer_commits_nothing(agent: AgentProcess) -> None:
+async def test_an_idle_committer_commits_nothing(agent: AgentProcess, eventually: Eventually) -> None:
     await produce(agent.rpc_addr, named("x", 3))
     async with proglog.client.connect(agent.rpc_addr) as client:
         stream = client.consume()
         async for _ in stream:
             pass
+
+        async def committed_once() -> bool:  # the origin's first batch, three records, one commit
+            return [each.next_sequence for each in (await client.status()).origins] == [6]
+
         async with PositionCommitter([client], "idle", interval=0.05) as committer:
             committer.dealt_with(stream.cursor)
-            await asyncio.sleep(0.5)
-            sequences = [each.next_sequence for each in (await client.status()).origins]
-
-    assert sequences == [6]  # the origin's first batch, three records, one commit
+            await eventually(committed_once, timeout=30, what="the commit")
+            await asyncio.sleep(0.5)  # ten intervals, in which nothing may come
+        assert await committed_once()
 
 
 async def test_commits_of_one_epoch_join_and_an_older_epoch_is_refused(agent: AgentProcess) -> None:

@@ -21,7 +21,7 @@ from proglog.gossip.keyring import Keyring
 Eventually = Callable[..., Awaitable[None]]
 
 KEY, NEXT_KEY = bytes(range(32)), bytes(range(32, 64))
-PEACE_SECONDS = 1800.0 if "PROGLOG_LONG" in os.environ else 15.0
+PEACE_SECONDS = 1800.0 if "PROGLOG_LONG" in os.environ else 6.0
 DETECTION_SECONDS = 40.0
 
 

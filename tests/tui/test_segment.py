@@ -210,7 +210,7 @@ async def test_why_a_verification_stopped_is_told_and_it_may_begin_again(open_da
         assert dash.app.source.verifying == [0, 0]
 
 
-async def test_what_is_repaired_is_verified_once_more(open_dash, world, monkeypatch):
+async def test_what_is_repaired_is_verified_once_more(open_dash, world, monkeypatch, eventually):
     monkeypatch.setattr(verification, "REPAIR_SECONDS", 0.02)
     async with open_dash((120, 30)) as dash:
         await _open(dash)
@@ -225,8 +225,7 @@ async def test_what_is_repaired_is_verified_once_more(open_dash, world, monkeypa
         elsewhere = dataclasses.replace(DAMAGE, start_offset=4_000, end_offset=4_010)
         world.overrides = {"log": dataclasses.replace(log, damaged=(elsewhere,))}
         await dash.run(1)
-        await asyncio.sleep(0.1)
-        assert dash.app.source.verifying == [0, 0]
+        await eventually(lambda: dash.app.source.verifying == [0, 0])
         await _tell(dash, _verified(1, DAMAGE, finished=True))
         await asyncio.sleep(0.1)
         assert dash.app.source.verifying == [0, 0]  # what no repair mends is no reason to go on
