@@ -143,13 +143,13 @@ class ConsumeStream:
             await self.resolved()
             async for message in self._responses if self._left != 0 else _nothing():
                 response = understood(message, "the agent")
-                self._tell_gone(response.gone)
                 for batch in scan.batches(response.batches):
                     fetched = self._wanted(batch)
                     if fetched is not None:
                         yield fetched
                     if self._left == 0:
                         return
+                self._tell_gone(response.gone)  # behind the batches: some of them may stand before what is gone
         except grpc.aio.AioRpcError as exc:
             raise self._error_of(exc) from exc
         finally:

@@ -136,8 +136,8 @@ class Appender:
             segment.extent = Extent(position, group.stamped[-1].header.end_offset)
             state.origins.update(group.origins())
             self._derive(group, segment, position)
+            state.publish()
         state.last_append_ms = group.append_time_ms
-        state.publish()
 
     def _derive(self, group: Group, segment: Segment, end: FilePosition) -> None:
         state = self._state

@@ -183,6 +183,11 @@ class Log:
         """The place after the last durable batch."""
         return self._state.end[1]
 
+    def reached(self) -> tuple[Offset, LogCursor, dict[OriginId, OriginState]]:
+        """Return the durable end, as offset and as place, and what the log has of each origin up to just there."""
+        with self._state.mutex:
+            return *self._state.end, dict(self._state.origins)
+
     @property
     def stored_bytes(self) -> int:
         """Of all stores."""
@@ -288,6 +293,22 @@ class Log:
         """
         return reading.seek(self._state, offset)
 
+    def seek_readable(self, offset: Offset) -> LogCursor:
+        """Return the place of the batch that holds ``offset``, or of what follows the damage that it is in.
+
+        Raises:
+            OffsetOutOfRangeError: ``offset`` is not in ``[start_offset, end_offset]``.
+        """
+        return reading.seek_readable(self._state, offset)
+
+    def after_damage(self, cursor: LogCursor) -> LogCursor:
+        """Return the first place at or after ``cursor`` that no damage is known of: right behind all that touches.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed the segment.
+        """
+        return reading.after_damage(self._state, cursor)
+
     def seek_sequence(self, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
         """Return the place of the batch of ``origin`` that holds ``sequence``.
 
@@ -297,9 +318,12 @@ class Log:
         """
         return reading.seek_sequence(self._state, origin, sequence)
 
-    def seek_segment(self, origin: OriginId, sequence: SequenceNumber) -> LogCursor | None:
-        """Return the start of the first segment with ``sequence`` of ``origin`` or something later; ``None``: there is none."""
-        return reading.seek_segment(self._state, origin, sequence)
+    def seek_before(self, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+        """Return a place before all that the log has of ``origin`` from ``sequence`` on, and before damage in front of it.
+
+        It is the start of the last segment with something earlier, or of the log: what is damaged is looked for there.
+        """
+        return reading.seek_before(self._state, origin, sequence)
 
     def seek_time(self, time_ms: int) -> Offset:
         """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none."""

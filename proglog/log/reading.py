@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from proglog.errors import LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
+from proglog.errors import DataLossError, LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
 from proglog.log.model import LogCursor, LogRead
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
@@ -26,8 +26,13 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             # A control batch was here: nobody who reads records misses it.
             cursor = LogCursor(cursor.segment, hole.end_position)
         elif cursor.position < limit:
-            with unless_removed(state, segment):
-                data = segment.read(cursor.position, max_bytes)
+            try:
+                with unless_removed(state, segment):
+                    data = segment.read(cursor.position, max_bytes)
+            except DataLossError as exc:
+                if exc.start < exc.end:
+                    raise
+                continue  # found just now
             return LogRead(data, LogCursor(cursor.segment, FilePosition(cursor.position + len(data))))
         else:
             following = state.segment_after(cursor.segment)
@@ -55,6 +60,35 @@ def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
         if segment.base_offset in state.bases:
             raise
         raise OffsetOutOfRangeError(segment.base_offset, state.start_offset, state.end[0]) from None
+
+
+def after_damage(state: LogState, cursor: LogCursor) -> LogCursor:
+    """See :meth:`proglog.log.log.Log.after_damage`."""
+    while True:
+        _, end = state.end
+        segment = state.segment_at(cursor.segment)
+        hole = segment.hole_at(cursor.position)
+        if hole is not None:
+            cursor = LogCursor(cursor.segment, hole.end_position)
+            continue
+        following = state.segment_after(cursor.segment)
+        if cursor.position < segment.size or following is None or cursor.segment == end.segment:
+            return cursor
+        cursor = LogCursor(following.base_offset, FilePosition(0))
+
+
+def seek_readable(state: LogState, offset: Offset) -> LogCursor:
+    """See :meth:`proglog.log.log.Log.seek_readable`."""
+    while True:
+        try:
+            return seek(state, offset)
+        except DataLossError:
+            segment = state.segments[bisect_right(state.bases, offset) - 1]
+            hole = segment.hole_in(offset, Offset(offset + 1))
+            if hole is not None or offset >= segment.end_offset:
+                position = hole.start_position if hole is not None else segment.size
+                return after_damage(state, LogCursor(segment.base_offset, position))
+            offset = Offset(offset + 1)  # an index that knows more than the store: the next one may be there
 
 
 def seek(state: LogState, offset: Offset) -> LogCursor:
@@ -108,13 +142,14 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -
     raise NotFoundError(f"origin {origin.hex()[:8]}: sequence {sequence} is in a damaged range")
 
 
-def seek_segment(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogCursor | None:
-    """See :meth:`proglog.log.log.Log.seek_segment`."""
-    for segment in state.segments:
+def seek_before(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+    """See :meth:`proglog.log.log.Log.seek_before`."""
+    segments = state.segments
+    for segment in reversed(segments):
         span = segment.index.origins.get(origin)
-        if span is not None and sequence < span.next_sequence:
+        if span is not None and span.first_sequence < sequence:
             return LogCursor(segment.base_offset, FilePosition(0))
-    return None
+    return LogCursor(segments[0].base_offset, FilePosition(0))
 
 
 def seek_time(state: LogState, time_ms: int) -> Offset:

@@ -6,14 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor
 from proglog.record.batch import VerifiedBatch, verify
-from proglog.record.scan import headers
 from proglog.server.acks import Acks, timeout_ms_of
 from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
 from proglog.server.same_log import check_same_log
-from proglog.server.vector import VectorPass, after_damage, offset_at, positions_at
+from proglog.server.vector import NO_END, VectorPass, offset_at, pass_from
 from proglog.tasks import TaskScope
 from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 from proglog.wire.contract import LOG_KEY
@@ -22,8 +20,8 @@ from proglog.wire.cursors import cursor_message, positions_of
 MAX_IN_FLIGHT = 64
 """Batches of one stream that wait for their sync."""
 DEFAULT_READ_BYTES = 256 * 1024
+MIN_READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 2 * 1024 * 1024
-NO_END = Offset((1 << 63) - 1)
 
 Waiting = asyncio.Queue[asyncio.Task[batches_pb2.ProduceBatchResponse] | None]
 
@@ -118,10 +116,9 @@ class _Reading:
     def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest) -> None:
         self._commit_log = commit_log
         self._log = commit_log.log
-        self._max_bytes = min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES)
+        self._max_bytes = max(MIN_READ_BYTES, min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES))
         self._skip_gone = request.skip_gone
-        self._pass: VectorPass | None = None
-        self._cursor: LogCursor
+        self._pass: VectorPass
         self._offset: Offset
         self._end = _end(self._log, request)
         if request.HasField("cursor"):
@@ -136,48 +133,53 @@ class _Reading:
 
     def first_answer(self) -> batches_pb2.ConsumeBatchesResponse:
         """Return what range it is, of which log."""
-        positions = self._pass.positions if self._pass else positions_at(self._log, self._offset)
         return batches_pb2.ConsumeBatchesResponse(
             start_offset=self._offset,
             end_offset=max(self._offset, self._end),
-            cursor=cursor_message(positions),
+            cursor=cursor_message(self._pass.positions),
             log=self._log.origin,
             gone=self._gone(),
         )
 
     async def next_answer(self) -> batches_pb2.ConsumeBatchesResponse | None:
         """Return what comes next, after waiting for it; ``None`` when nothing of it is wanted."""
+        reading, data = self._pass, b""
+        records = reading.records
         try:
-            data, self._cursor = await self._commit_log.read(self._cursor, self._max_bytes)
-        except DataLossError as exc:
+            read = await self._commit_log.read(reading.cursor, self._max_bytes)
+            if read.data:
+                data = reading.take(read, self._end)
+                self._offset = max(self._offset, reading.offset)
+            else:
+                reading.cursor = read.next
+                await self._end_reached()
+        except DataLossError:
             if not self._skip_gone:
                 raise
-            self._cursor, self._offset = after_damage(self._log, exc)
-            return None
+            reading.pass_damage()
         except OffsetOutOfRangeError:
-            if self._pass is None:
-                raise
-            self._begin_pass(self._pass.positions)  # retention has overtaken it: what that took is told
-            return None
-        if not data:
-            await self._commit_log.wait_for_data(self._cursor)
-            return None
-        before = self._offset
-        data, self._offset = _up_to(data, self._offset, self._end)
-        if self._pass is not None:
-            data = self._pass.take(data)
+            self._begin_pass(reading.positions)  # retention has overtaken it: what that took is told
         gone = self._gone()
         if not data and not gone:
+            await asyncio.sleep(0)  # what is passed over takes the loop's time, too
             return None
-        self._commit_log.records_served += self._offset - before
+        self._commit_log.records_served += reading.records - records
         return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone)
+
+    async def _end_reached(self) -> None:
+        """End the range if the log reaches as far, or else wait for what comes."""
+        end_offset = self._pass.finish()
+        if end_offset is not None and end_offset >= self._end:
+            self._offset = self._end
+        elif not self._pass.has_gone:
+            await self._commit_log.wait_for_data(self._pass.cursor)
 
     def _start_at_place(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
         log = self._log
         if request.expected_log and request.start.WhichOneof("at") == "offset":
             check_same_log(log, request.expected_log, Offset(request.start.offset))
         self._offset = _resolve(log, request.start) if request.HasField("start") else log.start_offset
-        self._cursor = log.seek(self._offset)
+        self._pass = pass_from(log, self._offset, skip_gone=self._skip_gone)
 
     def _start_at_cursor(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
         if request.HasField("start"):
@@ -185,19 +187,21 @@ class _Reading:
         self._begin_pass(positions_of(request.cursor))
 
     def _begin_pass(self, positions: Mapping[OriginId, SequenceNumber]) -> None:
-        begun = VectorPass(self._log, positions, skip_gone=self._skip_gone)
-        self._pass = begun
-        try:
-            self._cursor, self._offset = begun.cursor, offset_at(self._log, begun.cursor)
-        except DataLossError as exc:
-            if not self._skip_gone:
-                raise
-            self._cursor, self._offset = after_damage(self._log, exc)
+        self._pass = VectorPass(self._log, positions, skip_gone=self._skip_gone)
+        while True:
+            try:
+                self._offset = offset_at(self._log, self._pass.cursor)
+            except DataLossError:
+                if not self._skip_gone:
+                    raise
+                self._pass.pass_damage()
+            else:
+                return
 
     def _gone(self) -> list[batches_pb2.Gone]:
         return [
             batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
-            for each in (self._pass.gone() if self._pass else ())
+            for each in self._pass.gone()
         ]
 
 
@@ -237,16 +241,3 @@ def _end(log: Log, request: batches_pb2.ConsumeBatchesRequest) -> Offset:
     if request.follow and request.end.WhichOneof("at") == "offset":
         return Offset(request.end.offset)  # it may still be to come
     return _resolve(log, request.end)
-
-
-def _up_to(data: bytes, offset: Offset, end: Offset) -> tuple[bytes, Offset]:
-    """Return the batches of ``data`` that start before ``end``, and the offset after them."""
-    if end == NO_END:
-        for _, header in headers(data):
-            offset = max(offset, header.end_offset)
-        return data, offset
-    for position, header in headers(data):
-        if header.base_offset >= end:
-            return data[:position], end
-        offset = max(offset, header.end_offset)
-    return data, offset

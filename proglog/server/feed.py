@@ -26,7 +26,7 @@ from proglog.errors import (
 from proglog.log.log import Log
 from proglog.log.model import LogCursor, LogRead, OriginState
 from proglog.replication.progress import Progress, Refusal, RefusalKind
-from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
+from proglog.types import FilePosition, OriginId, SequenceNumber
 
 MAX_WANTED = 4096
 """Origins that one follower may want at a time."""
@@ -75,6 +75,7 @@ class Feed:
             batches = self.log.sound_batches(stood_at, data)
         except OffsetOutOfRangeError:
             return b""  # retention was faster: the next read says so
+        self._left_out |= stood_at != cursor  # a damaged control batch was passed over, or just the end of a segment
         self.cursor = following
         runs: list[tuple[int, int]] = []
         sound_bytes = 0
@@ -94,6 +95,7 @@ class Feed:
             else:
                 runs.append((position, end))
         if sound_bytes < len(data):
+            self._left_out = True
             with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
                 self.log.recheck(stood_at, len(data))
         if runs == [(0, len(data))]:
@@ -102,10 +104,10 @@ class Feed:
 
     def skip_unreadable(self, cause: DataLossError | OffsetOutOfRangeError) -> None:
         """The log could not be read at ``cursor``: go on after what is damaged, or with what retention has left."""
-        before = self.cursor
-        self.cursor = after_damage(self.log, cause) if isinstance(cause, DataLossError) else self._start()
-        if self.cursor <= before:
-            self.cursor = self.log.end_cursor
+        try:
+            self.cursor = self.log.after_damage(self.cursor) if isinstance(cause, DataLossError) else self._start()
+        except OffsetOutOfRangeError:
+            self.cursor = self._start()
         self._left_out = True
 
     def pass_over_everything(self) -> bool:
@@ -124,8 +126,7 @@ class Feed:
 
     def events(self) -> list[Refusal]:
         """Return what the follower has to be told, and forget it."""
-        if self._left_out and self.at_end:
-            self._left_out = False
+        if self._left_out:
             self._refuse_the_lost_ends()
         events, self._events = self._events, []
         return events
@@ -155,7 +156,7 @@ class Feed:
                 self.cursor = min(self.cursor, self.log.seek_sequence(origin, next_sequence))
             except NotFoundError:
                 # It stands in a damaged range. What follows that range is met by the pass, which then says where.
-                self.cursor = min(self.cursor, self.log.seek_segment(origin, next_sequence) or self._start())
+                self.cursor = min(self.cursor, self.log.seek_before(origin, next_sequence))
         return True
 
     def _start(self) -> LogCursor:
@@ -169,7 +170,10 @@ class Feed:
 
     def _refuse_the_lost_ends(self) -> None:
         """Of some origins nothing follows what could not be read: without a word, a follower would wait for ever."""
-        states = self.log.origins()
+        _, end, states = self.log.reached()
+        if self.cursor != end:
+            return
+        self._left_out = False
         for origin, expected in list(self._wanted.items()):
             state = states.get(origin)
             if state is not None and expected < state.next_sequence:
@@ -177,19 +181,6 @@ class Feed:
 
     def _say(self, origin: OriginId, kind: RefusalKind, sequence: SequenceNumber) -> None:
         self._events.append(Refusal(origin, kind, sequence))
-
-
-def after_damage(log: Log, damage: DataLossError) -> LogCursor:
-    """Return the place after a damaged range, and those that follow it at once; the end if there is nothing else."""
-    end = damage.end
-    while end < log.end_offset:
-        try:
-            return log.seek(Offset(end))
-        except DataLossError as exc:
-            end = max(exc.end, end + 1)
-        except OffsetOutOfRangeError:
-            return LogCursor(log.start_offset, FilePosition(0))  # retention was faster
-    return log.end_cursor
 
 
 def position_in(origin: OriginId, state: OriginState) -> Progress:

@@ -16,7 +16,6 @@ from proglog.log.model import LogCursor, SegmentInfo
 from proglog.record import columns
 from proglog.record.batch import HEADER_BYTES, BatchHeader
 from proglog.server.commit_log import CommitLog
-from proglog.server.feed import after_damage
 from proglog.types import FilePosition, Offset
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.model import DamagedRange, Verified
@@ -81,7 +80,7 @@ class _Run:
             except DataLossError as exc:
                 self._add(_Portion(problems=[_problem(exc.start, exc.end, str(exc))]), self.done.bytes_done)
                 yield self.done
-                cursor = after_damage(log, exc)
+                cursor = log.after_damage(cursor)
                 continue
             except OffsetOutOfRangeError:
                 break  # retention was faster

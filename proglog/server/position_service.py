@@ -95,13 +95,13 @@ def _counted(log: Log, held: CommittedPosition, at_most: int) -> int:
     records = 0
     try:
         walk = VectorPass(log, held.vector, skip_gone=True)
-        cursor, left = walk.cursor, COUNTED_BYTES
+        left = COUNTED_BYTES
         while left > 0:
-            data, cursor = log.read(cursor, 256 * 1024)
-            if not data:
+            read = log.read(walk.cursor, 256 * 1024)
+            if not read.data:
                 return records
-            records += sum(_records_after(header, held) for _, header in headers(walk.take(data)))
-            left -= len(data)
+            records += sum(_records_after(header, held) for _, header in headers(walk.take(read)))
+            left -= len(read.data)
     except (DataLossError, OffsetOutOfRangeError):
         return at_most  # damage, or retention, is in the way of counting
     return at_most

@@ -4,14 +4,14 @@ Whole batches as they are stored, each checked on its way out. What retention re
 a word: whoever asks checks every batch against what stands on both sides of its hole.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, OffsetOutOfRangeError
 from proglog.log.log import Log
 from proglog.log.model import LogCursor
 from proglog.server.commit_log import CommitLog
-from proglog.server.feed import after_damage
-from proglog.types import FilePosition, OriginId, SequenceNumber
+from proglog.types import OriginId, SequenceNumber
 
 READ_BYTES = 256 * 1024
 """Of the log at a time, and so the most of one message, unless one batch is larger."""
@@ -41,8 +41,8 @@ async def read_range(
         try:
             read = await commit_log.read(cursor, READ_BYTES)
             batches = log.sound_batches(read.start, read.data)
-        except DataLossError as exc:
-            cursor = after_damage(log, exc)
+        except DataLossError:
+            cursor = log.after_damage(cursor)
             continue
         except OffsetOutOfRangeError:
             cursor = _first(log, origin, reached)  # retention was faster
@@ -55,6 +55,8 @@ async def read_range(
                     wanted.append(read.data[position : position + header.batch_bytes])
         if wanted:
             yield b"".join(wanted)
+        else:
+            await asyncio.sleep(0)  # what is passed over takes the loop's time, too
         cursor = read.next if read.data else None
 
 
@@ -69,4 +71,4 @@ def _first(log: Log, origin: OriginId, start: SequenceNumber) -> LogCursor | Non
     try:
         return log.seek_sequence(origin, start)
     except NotFoundError:
-        return LogCursor(log.start_offset, FilePosition(0))  # it stands in a damaged range: walk to what follows that
+        return log.seek_before(origin, start)  # it stands in a damaged range: walk to what follows that

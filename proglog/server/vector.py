@@ -8,6 +8,11 @@ starts at the earliest place that any origin needs. ::
                  after it                   ->  what lies between is gone here: an error, or told and gone on
                  a gap batch                ->  told: no node could give these
     retention    removed what is wanted     ->  gone, told before the first batch
+    damage       with records in it         ->  an error; or passed over, and what was in it is gone
+    the end      of the log                 ->  what an origin ended with, and damage took, is gone, too
+
+Where damage was passed that held no records, a jump is a lost control batch, and nobody misses that. Checksums are looked
+at once more before bytes leave: what rots under a running agent is found by whoever reads it first.
 
 No sockets, no waiting: :mod:`proglog.server.batch_service` brings those.
 """
@@ -17,11 +22,12 @@ from typing import NamedTuple
 
 from proglog.errors import DataLossError, NotFoundError, PositionGoneError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor
-from proglog.record.batch import parse_header
-from proglog.record.scan import headers
+from proglog.log.model import LogCursor, LogRead
+from proglog.record.batch import BatchHeader, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
+
+NO_END = Offset((1 << 63) - 1)
 
 REMOVED = "retention removed it"
 NOWHERE = "no node could give it"
@@ -38,60 +44,130 @@ class GoneRange(NamedTuple):
 
 
 class VectorPass:
-    """Where to read, and which batches of what was read are wanted."""
+    """Where to read, and which batches of what was read are wanted. Read at ``cursor``, give that to :meth:`take`."""
 
-    def __init__(self, log: Log, positions: Mapping[OriginId, SequenceNumber], *, skip_gone: bool) -> None:
-        """Find the place to start.
+    def __init__(
+        self,
+        log: Log,
+        positions: Mapping[OriginId, SequenceNumber],
+        *,
+        skip_gone: bool,
+        cursor: LogCursor | None = None,
+        behind_damage: bool = False,
+    ) -> None:
+        """Start at ``cursor``, where ``positions`` is what came before; without it, find the place to start.
+
+        ``behind_damage``: records before ``cursor`` are damaged, and wanted as far as the vector does not have them.
 
         Raises:
             PositionGoneError: Retention has removed what is wanted, and ``skip_gone`` is not set.
         """
         self.positions = dict(positions)
         """The next sequence that is wanted, by origin."""
+        self.offset = Offset(0)
+        """One past the last record that was passed."""
+        self.records = 0
+        """Records of the batches that were wanted."""
+        self._log = log
         self._skip_gone = skip_gone
         self._gone: list[GoneRange] = []
-        self.cursor = self._start(log)
+        self._damages = int(behind_damage)
+        self._damages_before: dict[OriginId, int] = {}
+        self.cursor = self._start() if cursor is None else cursor
+        """Where to read next."""
 
-    def take(self, data: bytes) -> bytes:
-        """Return the wanted batches of ``data``, which follows what was given before: unchanged in the common case.
+    def take(self, read: LogRead, end: Offset = NO_END) -> bytes:
+        """Return the wanted batches of what was read at ``cursor``, up to the offset ``end``: unchanged in the common case.
 
         Raises:
             PositionGoneError: Wanted sequences are missing before a batch, and ``skip_gone`` is not set.
+            OffsetOutOfRangeError: Retention removed the segment meanwhile.
         """
-        runs: list[tuple[int, int]] = []
-        for position, header in headers(data):
-            expected = self.positions.get(header.origin, FIRST_SEQUENCE)
-            if header.next_sequence <= expected:
+        data, runs, sound = read.data, list[tuple[int, int]](), 0
+        for position, header in self._log.sound_batches(read.start, data):
+            if position != sound:
+                break
+            sound = position + header.batch_bytes
+            if header.base_offset >= end:
+                self.offset = end
+                break
+            self.offset = header.end_offset
+            if not self._wants(header):
                 continue
-            if header.base_sequence > expected:
-                self._miss(GoneRange(header.origin, expected, header.base_sequence, DAMAGED))
-            if header.is_gap:
-                begin = max(expected, header.base_sequence)
-                self._gone.append(GoneRange(header.origin, begin, header.next_sequence, NOWHERE))
-            self.positions[header.origin] = header.next_sequence
-            end = position + header.batch_bytes
+            self.records += header.record_count
             if runs and runs[-1][1] == position:
-                runs[-1] = (runs[-1][0], end)
+                runs[-1] = (runs[-1][0], sound)
             else:
-                runs.append((position, end))
+                runs.append((position, sound))
+        self.cursor = read.next
+        if sound < len(data) and self.offset < end:
+            self.cursor = LogCursor(read.next.segment, FilePosition(read.start.position + sound))
+            self._log.recheck(self.cursor, len(data) - sound)
         if runs == [(0, len(data))]:
             return data
         return b"".join(data[start:end] for start, end in runs)
+
+    def pass_damage(self) -> None:
+        """Go on behind the damage at ``cursor``, which held records.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed the segment meanwhile.
+        """
+        self.cursor = self._log.after_damage(self.cursor)
+        self._damages += 1
+
+    def finish(self) -> Offset | None:
+        """Take what an origin ended with for gone where damage was passed; return the end of the log if this is it.
+
+        Raises:
+            PositionGoneError: Something is, and ``skip_gone`` is not set.
+        """
+        end_offset, end, origins = self._log.reached()
+        if self.cursor != end:
+            return None
+        for origin, state in origins.items():
+            wanted = self.positions.get(origin, FIRST_SEQUENCE)
+            if wanted < state.next_sequence:
+                self._jump(origin, wanted, state.next_sequence)
+                self.positions[origin] = state.next_sequence
+        return end_offset
 
     def gone(self) -> list[GoneRange]:
         """Return what has to be told, and forget it."""
         gone, self._gone = self._gone, []
         return gone
 
-    def _start(self, log: Log) -> LogCursor:
-        cursor = log.end_cursor  # before the states: what comes in between is met by the pass
-        for origin, state in log.origins().items():
+    @property
+    def has_gone(self) -> bool:
+        """Whether there is something to tell."""
+        return bool(self._gone)
+
+    def _wants(self, header: BatchHeader) -> bool:
+        origin, expected = header.origin, self.positions.get(header.origin, FIRST_SEQUENCE)
+        if header.next_sequence <= expected:
+            return False
+        if header.base_sequence > expected:
+            self._jump(origin, expected, header.base_sequence)
+        if header.is_gap:
+            self._gone.append(GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, NOWHERE))
+        self.positions[origin] = header.next_sequence
+        self._damages_before[origin] = self._damages
+        return True
+
+    def _jump(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
+        """Sequences of an origin are missing: records, if damage that held any was passed since its last batch."""
+        if self._damages > self._damages_before.get(origin, 0):
+            self._miss(GoneRange(origin, expected, found, DAMAGED))
+
+    def _start(self) -> LogCursor:
+        _, cursor, origins = self._log.reached()
+        for origin, state in origins.items():
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
             if wanted < state.floor_sequence:
                 self._miss(GoneRange(origin, wanted, state.floor_sequence, REMOVED))
                 wanted = self.positions[origin] = state.floor_sequence
             if wanted < state.next_sequence:
-                cursor = min(cursor, _place_of(log, origin, wanted))
+                cursor = min(cursor, _place_of(self._log, origin, wanted))
         return cursor
 
     def _miss(self, gone: GoneRange) -> None:
@@ -100,15 +176,42 @@ class VectorPass:
         self._gone.append(gone)
 
 
-def positions_at(log: Log, offset: Offset) -> dict[OriginId, SequenceNumber]:
+def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
+    """Return the pass of a consumer that has consumed everything before ``offset``: from a place to a vector at once.
+
+    Raises:
+        OffsetOutOfRangeError: The offset is not in the log.
+        DataLossError: It is damaged, and ``skip_gone`` is not set.
+    """
+    behind_damage = False
+    try:
+        cursor = log.seek(offset)
+    except DataLossError:
+        if not skip_gone:
+            raise
+        cursor, behind_damage = log.seek_readable(offset), True
+    while True:
+        try:
+            positions = positions_at(log, offset, cursor)
+        except DataLossError:
+            if not skip_gone:
+                raise
+            cursor, behind_damage = log.after_damage(cursor), True
+        else:
+            return VectorPass(log, positions, skip_gone=skip_gone, cursor=cursor, behind_damage=behind_damage)
+
+
+def positions_at(log: Log, offset: Offset, cursor: LogCursor | None = None) -> dict[OriginId, SequenceNumber]:
     """Return the vector of a consumer that has consumed everything before ``offset``: exact within a batch, too.
+
+    ``cursor`` is the place of ``offset``, if it is known.
 
     Raises:
         OffsetOutOfRangeError: The offset is not in the log.
         DataLossError: It is damaged.
     """
     end = log.end_cursor
-    cursor = log.seek(offset)
+    cursor = log.seek(offset) if cursor is None else cursor
     positions = log.positions_at(cursor) if cursor < end else _positions_before(log, cursor)
     data = log.read(cursor, 1).data
     if data:
@@ -161,13 +264,4 @@ def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogCursor
     try:
         return log.seek_sequence(origin, sequence)
     except NotFoundError:
-        # It stands in a damaged range: the pass meets that, or what follows it.
-        return LogCursor(log.start_offset, FilePosition(0))
-
-
-def after_damage(log: Log, damage: DataLossError) -> tuple[LogCursor, Offset]:
-    """Return the place after a damaged range, and its offset; the end of the log where there is none."""
-    try:
-        return log.seek(Offset(damage.end)), Offset(damage.end)
-    except (DataLossError, NotFoundError):
-        return log.end_cursor, log.end_offset
+        return log.seek_before(origin, sequence)  # it stands in a damaged range: the pass meets that

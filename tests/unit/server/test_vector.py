@@ -66,12 +66,12 @@ def read(
     """Return what a client with this vector makes of the pass: values of sequences that are not before it."""
     walk = VectorPass(log, positions, skip_gone=skip_gone)
     found: list[bytes] = []
-    gone, cursor, seen = walk.gone(), walk.cursor, dict(positions)
+    gone, seen = walk.gone(), dict(positions)
     while True:
-        data, cursor = log.read(cursor, 700)
-        if not data:
+        got = log.read(walk.cursor, 700)
+        if not got.data:
             return found, gone
-        for stored in scan.batches(walk.take(data)):
+        for stored in scan.batches(walk.take(got)):
             after = seen.get(stored.header.origin, 1)
             found += [each.value for each in scan.records(stored) if each.sequence >= after]
         gone += walk.gone()
