@@ -128,6 +128,10 @@ class SimDisk:
         """No limit."""
         return None
 
+    def max_open_files(self) -> int | None:
+        """No limit."""
+        return None
+
     def _operate(self) -> None:
         if self.fail_after is None:
             return

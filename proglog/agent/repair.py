@@ -13,7 +13,7 @@ import grpc.aio
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
-from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, UnavailableError
+from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, StorageError, UnavailableError
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
@@ -56,22 +56,40 @@ class Repairer:
 
     async def run(self) -> None:
         """Watch until the log is closed."""
+        unseen = ""
         while True:
-            attempt = self._next_attempt()
-            if attempt is None:
-                await asyncio.sleep(LOOK_INTERVAL)
-                continue
             try:
-                await self._try(attempt)
+                attempted, unseen = await self._look(), ""
             except LogClosedError:
                 return
-            except ForkedOriginError as exc:
-                self._say_failed(attempt, exc)
-                self._emit(events.REPLICATION_FORKED, attempt.peer, str(exc), origin=attempt.part.origin.hex()[:8])
-            except ProglogError as exc:
-                self._say_failed(attempt, exc)
-            if attempt.missing in self._missing():
-                self._plan.failed(attempt, time.monotonic())
+            except StorageError as exc:  # damage cannot be looked at now: no descriptor is left, or no header is read
+                if str(exc) != unseen:
+                    self._emit(events.DAMAGE_UNSEEN, "", str(exc))
+                attempted, unseen = False, str(exc)
+            if not attempted:
+                await asyncio.sleep(LOOK_INTERVAL)
+
+    async def _look(self) -> bool:
+        """Return whether there was something to fetch, and it was tried.
+
+        Raises:
+            StorageError: What the log lacks cannot be found out.
+        """
+        attempt = self._next_attempt()
+        if attempt is None:
+            return False
+        try:
+            await self._try(attempt)
+        except LogClosedError:
+            raise
+        except ForkedOriginError as exc:
+            self._say_failed(attempt, exc)
+            self._emit(events.REPLICATION_FORKED, attempt.peer, str(exc), origin=attempt.part.origin.hex()[:8])
+        except ProglogError as exc:
+            self._say_failed(attempt, exc)
+        if attempt.missing in self._missing():
+            self._plan.failed(attempt, time.monotonic())
+        return True
 
     def _next_attempt(self) -> Attempt | None:
         missing = self._missing()

@@ -13,7 +13,7 @@ def read(directory: Path) -> VerifyReport:
         NotFoundError: There is none.
         StorageError: It cannot be read, or an agent has it open.
     """
-    total = sum(path.stat().st_size for path in directory.glob("*.log")) if directory.is_dir() else 0
+    total = sum(path.lstat().st_size for path in directory.glob("*.log")) if directory.is_dir() else 0
     done = 0
     with diagnostics.progress("verifying", total, unit="bytes") as meter:
 

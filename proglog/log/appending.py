@@ -10,13 +10,14 @@ from errno import EFBIG
 from proglog.errors import LogFullError, StorageError
 from proglog.log.config import FsyncPolicy
 from proglog.log.derived import Tie
-from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, write_all
+from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, error_words, write_all
 from proglog.log.group import Group
 from proglog.log.model import Append, Appended, Duplicate, Outcome
 from proglog.log.recovery import create_segment, remove_files, seal
+from proglog.log.retention import append_time
 from proglog.log.segment import Extent, Segment
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState, error_words
+from proglog.log.state import LogState
 from proglog.log.store import store_name
 from proglog.record.batch import VerifiedBatch
 from proglog.types import FilePosition
@@ -66,7 +67,7 @@ class Appender:
             places=state.active.places,
             position=state.active.size,
             end_offset=state.active.end_offset,
-            append_time_ms=max(state.now_ms(), state.last_append_ms),  # never goes back within a log
+            append_time_ms=append_time(state.now_ms(), state.last_append_ms),
             producers=state.derived.producers,
         )
 

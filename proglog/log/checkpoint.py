@@ -18,6 +18,7 @@ derived      what follows from the batches, see derived.py: a hint
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from errno import EOVERFLOW
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,15 @@ def save(files: FileSystem, path: Path, content: dict[str, Any]) -> None:
     """Put ``content`` in the place of ``path``, durably.
 
     Raises:
-        OSError: It could not be written; the old file is still there.
+        OSError: It could not be written, or would be larger than what is read; the old file is still there.
     """
     line = json.dumps(content, sort_keys=True).encode() + b"\n"
-    replace(files, path, line + b"crc32c %08x\n" % crc(line))
+    data = line + b"crc32c %08x\n" % crc(line)
+    if len(data) > MAX_CHECKPOINT_BYTES:
+        raise OSError(
+            EOVERFLOW, f"it would have {len(data):,} bytes, and is read up to {MAX_CHECKPOINT_BYTES:,}", str(path)
+        )
+    replace(files, path, data)
 
 
 def load(files: FileSystem, path: Path) -> dict[str, Any] | None:
@@ -144,6 +150,7 @@ class RetiredOrigin:
 
     next_sequence: SequenceNumber
     chain_crc: int
+    """0: not known, where the file had to be made anew."""
     last_append_ms: int
     node_name: str
 

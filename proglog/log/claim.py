@@ -10,6 +10,7 @@ without a batch, which the next start gives it::
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from proglog.errors import ProglogError, StorageError
 from proglog.log import checkpoint
@@ -79,6 +80,8 @@ class Claim:
             self._save(state.origin, state.former_origins, why)
         if not started:
             self._start(why)
+        elif not state.origins[state.origin].node_name:  # it went with its first batch, and with the file 'retired'
+            state.origins[state.origin] = replace(state.origins[state.origin], node_name=self._node_name)
 
     def begin(self, reason: str) -> OriginId:
         """See :meth:`proglog.log.log.Log.begin_origin`."""

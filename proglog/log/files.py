@@ -7,9 +7,10 @@ any of them. Paths are absolute. All errors are ``OSError``.
 import fcntl
 import os
 import resource
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from errno import EDQUOT, EFBIG, EIO, EMFILE, ENFILE, ENOSPC, EROFS, ESTALE
+from errno import EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOSPC, EROFS, ESTALE
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -135,6 +136,10 @@ class FileSystem(Protocol):
 
     def max_file_bytes(self) -> int | None:
         """Return the most bytes that this process may give a file; ``None``: any number."""
+        ...
+
+    def max_open_files(self) -> int | None:
+        """Return how many descriptors this process may have; ``None``: any number."""
         ...
 
 
@@ -290,8 +295,12 @@ class OsFiles:
         return sorted(entry.name for entry in path.iterdir())
 
     def open(self, path: Path, *, write: bool = False, create: bool = False) -> File:
-        flags = (os.O_RDWR if write else os.O_RDONLY) | (os.O_CREAT if create else 0) | os.O_CLOEXEC
-        return OsFile(os.open(path, flags, 0o644))
+        flags = (os.O_RDWR if write else os.O_RDONLY) | (os.O_CREAT if create else 0) | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(path, flags, 0o644)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(EINVAL, "it is not a regular file", str(path))
+        return OsFile(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
         source.replace(target)
@@ -328,17 +337,31 @@ class OsFiles:
         return False
 
     def usage(self, path: Path) -> Usage:
-        stat = os.statvfs(path)
+        found = os.statvfs(path)
         return Usage(
-            free_bytes=stat.f_bavail * stat.f_frsize,
-            total_bytes=stat.f_blocks * stat.f_frsize,
-            free_inodes=stat.f_favail if stat.f_files else None,
-            read_only=bool(stat.f_flag & os.ST_RDONLY),
+            free_bytes=found.f_bavail * found.f_frsize,
+            total_bytes=found.f_blocks * found.f_frsize,
+            free_inodes=found.f_favail if found.f_files else None,
+            read_only=bool(found.f_flag & os.ST_RDONLY),
         )
 
     def max_file_bytes(self) -> int | None:
-        limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        return None if limit == resource.RLIM_INFINITY else limit
+        return _limit(resource.RLIMIT_FSIZE)
+
+    def max_open_files(self) -> int | None:
+        return _limit(resource.RLIMIT_NOFILE)
+
+
+def _limit(kind: int) -> int | None:
+    limit, _ = resource.getrlimit(kind)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def error_words(cause: OSError) -> str:
+    """Return an error of the operating system with the name of its file, if it has one."""
+    name = Path(cause.filename).name if isinstance(cause.filename, str | Path) else ""
+    words = cause.strerror or str(cause)
+    return f"{name}: {words}" if name else words
 
 
 @contextmanager

@@ -19,7 +19,6 @@ from proglog.record.batch import (
     stamp_import,
     stamp_local,
 )
-from proglog.record.columns_pb2 import OriginStart
 from proglog.record.place import Places
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
@@ -36,7 +35,7 @@ class Stamped(NamedTuple):
     @property
     def node_name(self) -> str:
         """Whose directory an origin's first batch says it is of; empty for any other batch."""
-        return self.said.node_name if isinstance(self.said, OriginStart) else ""
+        return control.node_name(self.said)
 
 
 @dataclass(slots=True)
@@ -191,5 +190,4 @@ def said_in(batch: VerifiedBatch) -> control.Said:
 
 def node_name_in(batch: VerifiedBatch) -> str:
     """Return whose directory an origin's first batch says it is of; empty for any other batch."""
-    said = said_in(batch)
-    return said.node_name if isinstance(said, OriginStart) else ""
+    return control.node_name(said_in(batch))

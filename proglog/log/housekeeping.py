@@ -6,19 +6,20 @@ Each task is tried for itself: what fails is a problem of the log, with since wh
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
 
 from proglog.errors import LogFullError, ProglogError, StorageError
 from proglog.log import retention
 from proglog.log.appending import Appender
 from proglog.log.checkpoint import Retired, RetiredOrigin
-from proglog.log.files import FULL, READ_ONLY, Lock
+from proglog.log.files import FULL, READ_ONLY, Lock, error_words
 from proglog.log.model import LocalAppend
 from proglog.log.opening import Opening
 from proglog.log.recovery import remove_files
 from proglog.log.segment import Segment
 from proglog.log.small_files import BALLAST, SmallFiles
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState, error_words
+from proglog.log.state import LogState
 from proglog.log.store import index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
@@ -73,6 +74,7 @@ class Housekeeper:
         if state.condition == "read-only":
             return 0
         self._look_at_the_limit()
+        self._look_at_the_clock()
         before = len(state.segments)
         self._try("retention", "old segments cannot be removed", self._retain)
         if state.condition == "full":
@@ -108,6 +110,18 @@ class Housekeeper:
     def _look_at_the_disk(self) -> None:
         if self._state.disk_usage().read_only and self._state.condition != "read-only":
             self._state.refuse(OSError(READ_ONLY[0], ""))
+
+    def _look_at_the_clock(self) -> None:
+        state = self._state
+        last_ms, now_ms = max(segment.index.last_append_ms for segment in state.segments), state.now_ms()
+        if last_ms > now_ms + retention.TOLERANCE_MS:
+            what = (
+                f"records were appended {timedelta(seconds=(last_ms - now_ms) // 1000)} ahead of this machine's clock,"
+                " so it is or was wrong: their age is judged by the segments around them"
+            )
+            state.problems.report("clock", what)
+        else:
+            state.problems.clear("clock")
 
     def _look_at_the_limit(self) -> None:
         state = self._state

@@ -39,7 +39,6 @@ from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 MAGIC = b"\xa7PLX"
 VERSION = 1
-MAX_NAME_BYTES = 255
 _HEAD = Struct("<4sI I QQQQQ qqQ III")
 _ORIGIN = Struct("<16sQQIQQB")
 _CRC_AT, _CHECKED_FROM = 8, 12
@@ -219,7 +218,7 @@ class SegmentIndex:
         span.chain_crc = header.chain_crc
         span.stored_bytes += header.batch_bytes
         span.last_append_ms = header.append_time_ms
-        span.node_name = span.node_name or node_name[:MAX_NAME_BYTES]
+        span.node_name = span.node_name or node_name
         self.batch_count += 1
         self.record_count += header.record_count
         self.last_append_ms = max(self.last_append_ms, header.append_time_ms)
@@ -271,7 +270,7 @@ class SegmentIndex:
         for number in range(origin_count):
             origin, first, following, chain, size, last_append_ms, length = _ORIGIN.unpack_from(data, at)
             at += _ORIGIN.size
-            name = data[at : at + length].decode("utf-8", "surrogateescape")
+            name = data[at : at + length].decode("utf-8", "replace")
             at += length
             index.origins[OriginId(origin)] = OriginSpan(first, following, chain, size, last_append_ms, name)
             index._numbers[OriginId(origin)] = number
@@ -308,6 +307,6 @@ class SegmentIndex:
 
 
 def _encode_origin(origin: OriginId, span: OriginSpan) -> bytes:
-    name = span.node_name.encode("utf-8", "surrogateescape")[:MAX_NAME_BYTES]
+    name = span.node_name.encode()
     numbers = (span.first_sequence, span.next_sequence, span.chain_crc, span.stored_bytes, span.last_append_ms)
     return _ORIGIN.pack(origin, *numbers, len(name)) + name

@@ -35,7 +35,7 @@ from proglog.log import reading, vector
 from proglog.log.appending import Appender
 from proglog.log.claim import Claim
 from proglog.log.config import LogConfig
-from proglog.log.files import FileSystem, Lock, OsFiles, read_all
+from proglog.log.files import FileSystem, Lock, OsFiles, error_words, read_all
 from proglog.log.housekeeping import Housekeeper
 from proglog.log.identity import identify
 from proglog.log.model import (
@@ -57,7 +57,7 @@ from proglog.log.refill import Refiller
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState, error_words
+from proglog.log.state import LogState
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 

@@ -2,7 +2,7 @@
 
 ::
 
-    torn tail cut  -->  clean mark taken back  -->  room held back  -->  origin claimed  -->  appends
+    torn tail cut  -->  clean mark taken back  -->  what was damaged made anew  -->  origin claimed  -->  appends
 
 The other half, recovery, reads; so a log on a disk that is full or read-only is served as far as it goes, and this
 half is done by housekeeping as soon as the disk lets it.
@@ -40,6 +40,9 @@ class Opening:
         try:
             self._recovery.finish(state.active)
             self._take_back_the_mark()
+            if state.retired_presumed:
+                self._small_files.save("retired", state.retired.to_json(state.origin))
+                state.retired_presumed = False
             state.opened = True
             state.resume()  # the origin's first batch is an append
             self._claim.claim()

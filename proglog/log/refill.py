@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
 from proglog.log import reading
 from proglog.log.damage import Damage, Lack, Survey, signature, survey
-from proglog.log.files import FULL, Buffer, File, write_all
+from proglog.log.files import FULL, Buffer, File, error_words, write_all
 from proglog.log.fit import Missing, Room, fit
 from proglog.log.group import said_in
 from proglog.log.model import DamagedRange, MissingRange
 from proglog.log.segment import Segment
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState, error_words
+from proglog.log.state import LogState
 from proglog.log.store import store_name
 from proglog.record.batch import BatchHeader, VerifiedBatch, chain_agrees, parse_header, stamp_import, verify_checksums
 from proglog.types import FilePosition, Offset, SequenceNumber
@@ -142,7 +142,8 @@ class Refiller:
         """Move batches from the waiting ones as far as the chain is proved."""
         missing = held.missing
         while (batch := held.waiting.pop(held.next_sequence, None)) is not None:
-            if not batch.header.is_gap and not chain_agrees(batch, held.chain_crc):
+            # 0: what was before is gone, with the file that recorded it; then the batch after the range proves it.
+            if held.chain_crc and not batch.header.is_gap and not chain_agrees(batch, held.chain_crc):
                 held.bytes -= batch.header.batch_bytes
                 raise ForkedOriginError(missing.origin, held.next_sequence)
             held.batches.append(batch)

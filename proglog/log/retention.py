@@ -6,7 +6,8 @@ a segment for ever or remove it at once. One jump of the clock removes nothing: 
 
 from collections.abc import Sequence
 
-_TOLERANCE_MS = 10_000
+TOLERANCE_MS = 10_000
+"""By which clocks may differ without one of them being taken for wrong."""
 _MAX_PROBATION = 600.0
 
 
@@ -22,7 +23,7 @@ class ClockWatch:
     def agrees(self, wall_ms: int, monotonic: float) -> bool:
         """Take one sample of both clocks; return whether the wall clock may decide over data."""
         before, self._last = self._last, (wall_ms, monotonic)
-        in_step = before is not None and abs((wall_ms - before[0]) - (monotonic - before[1]) * 1000) <= _TOLERANCE_MS
+        in_step = before is not None and abs((wall_ms - before[0]) - (monotonic - before[1]) * 1000) <= TOLERANCE_MS
         if not in_step or self._started is None:
             self._started = monotonic
         return monotonic - self._started >= self._probation
@@ -38,9 +39,28 @@ def too_many(segment_bytes: Sequence[int], retention_bytes: int) -> int:
 
 
 def too_old(last_append_ms: Sequence[int], now_ms: int, retention_age: float) -> int:
-    """Return how many segments go because their newest batch is older than ``retention_age`` seconds. Never the last."""
+    """Return how many segments go because their newest batch is older than ``retention_age`` seconds. Never the last.
+
+    Segments are appended to in order, so a time that goes back was a slow clock's, and the one before it holds. A time
+    that is not known, or ahead of the clock, decides nothing: the segment is at least as old as the one after it.
+    """
+    latest, times = 0, []
+    for appended_ms in last_append_ms:
+        known = 0 < appended_ms <= now_ms + TOLERANCE_MS
+        latest = max(latest, appended_ms if known else 0)
+        times.append(latest if known else None)
+    following: int | None = None
+    for number in range(len(times) - 1, -1, -1):
+        following = times[number] = following if times[number] is None else times[number]
     oldest_kept_ms = now_ms - retention_age * 1000
     count = 0
-    while count < len(last_append_ms) - 1 and last_append_ms[count] < oldest_kept_ms:
+    for time_ms in times[:-1]:
+        if time_ms is None or time_ms >= oldest_kept_ms:
+            break
         count += 1
     return count
+
+
+def append_time(now_ms: int, last_append_ms: int) -> int:
+    """Return the time to stamp: never a little before the last one, but the clock's when that was corrected."""
+    return last_append_ms if now_ms < last_append_ms <= now_ms + TOLERANCE_MS else now_ms

@@ -14,7 +14,7 @@ from proglog.types import NO_ORIGIN
 BALLAST = "ballast"
 _ROOM_BYTES = 16 * 1024
 """Of the ballast, given up for one small file: what is left of it survives an agent that ends on a full disk."""
-NAMES = ("identity", "origin", "durable", "retired", "derived")
+NAMES = ("identity", "origin", "durable", "retired", "lost", "derived")
 
 
 @dataclass(slots=True)

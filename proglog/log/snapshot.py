@@ -1,6 +1,7 @@
 """The file ``derived``: when it is written, taken back, and dropped. See :mod:`proglog.log.derived` for what is in it."""
 
 from dataclasses import dataclass
+from errno import EOVERFLOW
 
 from proglog.errors import StorageError
 from proglog.log import checkpoint, derived
@@ -46,7 +47,7 @@ class Snapshot:
         try:
             checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))
         except OSError as exc:
-            self.failed = True
+            self.failed = exc.errno != EOVERFLOW  # it does not become smaller by waiting
             state.problems.report(_NAME, f"the file {_NAME!r} cannot be written: {state.reason(exc)}")
         else:
             state.problems.clear(_NAME)

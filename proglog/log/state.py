@@ -23,6 +23,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
+from itertools import takewhile
 from pathlib import Path
 
 from proglog.errors import (
@@ -34,10 +35,10 @@ from proglog.errors import (
     OffsetOutOfRangeError,
     StorageError,
 )
-from proglog.log.checkpoint import LostEnd, Retired, came_back
+from proglog.log.checkpoint import LostEnd, Retired, RetiredOrigin, came_back
 from proglog.log.config import LogConfig
 from proglog.log.derived import Derived
-from proglog.log.files import READ_ONLY, FileSystem, Usage
+from proglog.log.files import READ_ONLY, FileSystem, Usage, error_words
 from proglog.log.index_cache import IndexCache
 from proglog.log.model import DamagedRange, LogCursor, OriginState
 from proglog.log.problems import Problems
@@ -83,6 +84,8 @@ class LogState:
         self.origins: dict[OriginId, OriginState] = {}
         """What is durably here of each origin."""
         self.retired = Retired()
+        self.retired_presumed = False
+        """Whether ``retired`` is not what the file says, and has to be written."""
         self._all_retired_known = True
         self.lost_ends: tuple[LostEnd, ...] = ()
         """What had been synced and is missing from ends of segments."""
@@ -129,6 +132,26 @@ class LogState:
         self._all_retired_known = is_complete
         self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
         self.origins = self._count_origins()
+        if not is_complete:
+            self._presume_retired()
+
+    def _presume_retired(self) -> None:
+        """Take what retention removed from where the segments begin: the file that recorded it is damaged or gone.
+
+        What comes first behind damage does not tell: the damage may have taken what was before.
+        """
+        if not self.start_offset:
+            return
+        origins, begun = dict(self.retired.origins), set(self.retired.origins)
+        for segment in takewhile(lambda each: not each.holes, self.segments):
+            for origin, span in segment.index.origins.items():
+                if origin not in begun and span.first_sequence > FIRST_SEQUENCE:
+                    origins[origin] = RetiredOrigin(
+                        next_sequence=span.first_sequence, chain_crc=0, last_append_ms=0, node_name=span.node_name
+                    )
+                begun.add(origin)
+        self.retired = Retired(start_offset=self.start_offset, origins=origins, origin=self.retired.origin)
+        self.retired_presumed = True
 
     def recount_origins(self) -> None:
         """Count again after damaged batches came back: how far an origin goes only ever grows."""
@@ -278,13 +301,6 @@ class LogState:
             return self.files.usage(self.data_dir)
         except OSError:
             return Usage()
-
-
-def error_words(cause: OSError) -> str:
-    """Return an error of the operating system with the name of its file, if it has one."""
-    name = Path(cause.filename).name if isinstance(cause.filename, str | Path) else ""
-    words = cause.strerror or str(cause)
-    return f"{name}: {words}" if name else words
 
 
 def cut_between(segment: Segment, following: Segment) -> DataLossError | None:

@@ -2,13 +2,16 @@
 
 A file that falls out is not closed but let go of: whoever is reading from it keeps it, and the last one closes it. So
 neither rolling, nor retention, nor this bound can pull a file away under a reader.
+
+The bound is a part of the descriptors that the process may have, and falls when there are none left: connections need
+them, too.
 """
 
 import threading
 from collections import OrderedDict
 from pathlib import Path
 
-from proglog.log.files import File, FileSystem
+from proglog.log.files import NO_DESCRIPTORS, File, FileSystem
 from proglog.record.crc import crc
 from proglog.record.place import Places
 from proglog.types import LogId, Offset
@@ -74,12 +77,29 @@ class Stores:
         with self._mutex:
             file = self._open.get(base_offset)
             if file is None:
-                file = self._open[base_offset] = self.files.open(self.directory / store_name(base_offset))
-                while len(self._open) > self._limit:
-                    self._open.popitem(last=False)
+                file = self._open[base_offset] = self._open_store(base_offset)
+                self._keep(self._most())
             else:
                 self._open.move_to_end(base_offset)
             return file
+
+    def _open_store(self, base_offset: Offset) -> File:
+        while True:
+            try:
+                return self.files.open(self.directory / store_name(base_offset))
+            except OSError as exc:
+                if exc.errno not in NO_DESCRIPTORS or not self._open:
+                    raise
+                self._keep(len(self._open) // 2)
+
+    def _most(self) -> int:
+        """Return how many stores may be open now."""
+        descriptors = self.files.max_open_files()
+        return self._limit if descriptors is None else max(1, min(self._limit, descriptors // 4))
+
+    def _keep(self, most: int) -> None:
+        while len(self._open) > most:
+            self._open.popitem(last=False)
 
     def forget(self, base_offset: Offset) -> None:
         """Let go of a store that retention removes."""

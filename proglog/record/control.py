@@ -18,6 +18,9 @@ MAX_POSITION_NAME = 128
 MAX_POSITION_ORIGINS = 4096
 """Most origins of one named position."""
 
+MAX_NODE_NAME_BYTES = 255
+"""Most bytes of a node's name that are kept, in memory and in indexes."""
+
 Said = OriginStart | Gap | PositionCommit | None
 """What a control batch says; ``None``: a kind that a newer version wrote."""
 
@@ -113,6 +116,13 @@ def commit_problem(commit: PositionCommit) -> str:
     if any(not 1 <= each.next_sequence < 1 << 63 for each in commit.positions):
         return f"position {commit.name!r}: a next sequence is 1 or more, and fits into 63 bits"
     return ""
+
+
+def node_name(said: Said) -> str:
+    """Return whose directory an origin's first batch says it is of, at most 255 bytes; empty for any other batch."""
+    if not isinstance(said, OriginStart):
+        return ""
+    return said.node_name.encode()[:MAX_NODE_NAME_BYTES].decode(errors="ignore")
 
 
 def parse(payload: bytes | memoryview) -> Said:

@@ -235,6 +235,13 @@ RANGE_REFILL_FAILED = _event(
     detail="error",
     keys=("origin", "start", "end"),
 )
+DAMAGE_UNSEEN = _event(
+    "damage_unseen",
+    _WARN,
+    "What damage took cannot be found out now; it is tried again.",
+    words="damage unreadable",
+    detail="error",
+)
 SEGMENT_ROLLED = _event(
     "segment_rolled", _NEWS, "A segment was sealed, and a new one began.", words="segment sealed", detail="detail"
 )

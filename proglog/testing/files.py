@@ -220,6 +220,10 @@ class FaultyFiles:
         """Return ``file_limit``."""
         return self.file_limit
 
+    def max_open_files(self) -> int | None:
+        """No limit."""
+        return None
+
     def _forget(self, path: Path) -> None:
         self._inodes.pop(path, None)
 

@@ -232,3 +232,31 @@ async def test_without_its_directory_or_segment_an_agent_acknowledges_nothing_af
             assert (str(data) if what.startswith("directory") else store.name) in log.state_detail
             assert await client.produce(b"lost") is grpc.StatusCode.INTERNAL
             assert (await watcher.alerts())["log-state"].severity is Severity.CRITICAL
+
+
+async def test_without_descriptors_appends_and_reads_go_on_and_nothing_is_poisoned(tmp_path: Path) -> None:
+    if shutil.which("prlimit") is None:
+        pytest.skip("prlimit is not installed: it is in util-linux")
+    with AgentProcess("a", tmp_path, flags={"segment-bytes": "4KiB"}) as agent:
+        async with clients(agent) as (client, watcher):
+            for _ in range(90):
+                assert await client.produce(unique(client, 1000)) is grpc.StatusCode.OK
+            assert (await watcher.log()).segment_count > 64
+            held = max(int(path.name) for path in Path(f"/proc/{agent.pid}/fd").iterdir()) + 1
+            for spare in (0, 1, 2):
+                subprocess.run(["prlimit", f"--pid={agent.pid}", f"--nofile={held + spare}:4096"], check=True)
+                for _ in range(4):
+                    assert await client.produce(unique(client, 1000)) is grpc.StatusCode.OK
+                assert check(client.attempts, [await client.reading()]) == []
+                assert (await watcher.log()).state == "ok"
+            subprocess.run(["prlimit", f"--pid={agent.pid}", "--nofile=1024:4096"], check=True)
+            assert await client.produce(unique(client, 1000)) is grpc.StatusCode.OK
+            while (await watcher.log()).problems:
+                await asyncio.sleep(0.1)
+        for end in (agent.stop, agent.kill):
+            await asyncio.to_thread(end)
+            agent.command = ("prlimit", "--nofile=64")
+            await asyncio.to_thread(agent.start)
+            async with clients(agent, client) as (client, watcher):
+                assert check(client.attempts, [await client.reading()]) == []
+                assert await client.produce(unique(client, 1000)) is grpc.StatusCode.OK

@@ -1,18 +1,22 @@
 """The asynchronous face of the log: what it adds to duplicates, new origins and refills."""
 
 import asyncio
+from errno import EIO
 from pathlib import Path
 
 import pytest
 
 from proglog.agent.writer import LogWriter
 from proglog.errors import LogClosedError, ProducerSequenceError
+from proglog.log.config import FsyncPolicy, LogConfig
+from proglog.log.files import FileSystem
 from proglog.log.log import Log
 from proglog.log.model import Appended
-from proglog.record import columns, scan
+from proglog.record import columns, control, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
 from proglog.server.commit_log import Fence
-from proglog.types import FilePosition, NodeName, Offset
+from proglog.testing.files import FaultyFiles
+from proglog.types import FilePosition, NodeName, Offset, OriginId, SequenceNumber
 
 
 def batch_of(value: bytes, sequence: int | None = None) -> VerifiedBatch:
@@ -24,8 +28,8 @@ def batch_of(value: bytes, sequence: int | None = None) -> VerifiedBatch:
     return verify(encode(payload, count=1, first_timestamp_ms=1, max_timestamp_ms=1, **producer))  # type: ignore[arg-type]
 
 
-def open_log(directory: Path) -> Log:
-    return Log.open(directory, node_name=NodeName("a"))
+def open_log(directory: Path, config: LogConfig | None = None, files: FileSystem | None = None) -> Log:
+    return Log.open(directory, config, node_name=NodeName("a"), files=files)
 
 
 async def test_a_producers_retry_gets_the_first_answer_marked_as_a_duplicate(tmp_path: Path) -> None:
@@ -118,4 +122,32 @@ async def test_behind_a_failed_append_nothing_of_the_same_stream_is_appended(tmp
             await writer.append(batch_of(b"behind it"), fence)
         await writer.append(batch_of(b"another stream"))
         assert log.end_offset == 2
+    log.close()
+
+
+async def test_everybody_learns_at_once_of_a_sync_by_timer_that_failed() -> None:
+    files = FaultyFiles()
+    config = LogConfig(fsync=FsyncPolicy.INTERVAL, fsync_interval=0.2, ballast_bytes=0)
+    log = open_log(Path("/data"), config, files)
+    async with LogWriter(log) as writer:
+        told = asyncio.Event()
+        writer.add_listener(lambda: told.set() if log.state == "poisoned" else None)
+        await writer.append(batch_of(b"a"))
+        files.faults[files.operation + 1] = EIO  # the timer's sync
+        async with asyncio.timeout(5):
+            await told.wait()
+    assert "a sync failed" in log.state_detail
+
+
+async def test_positions_that_retention_commits_again_wake_readers(tmp_path: Path) -> None:
+    log = open_log(tmp_path, LogConfig(segment_bytes=4096, retention_bytes=4096))
+    async with LogWriter(log) as writer:
+        await writer.append(
+            verify(control.position_commit("job", 1, {OriginId(b"o" * 16): SequenceNumber(2)}, now_ms=1))
+        )
+        for number in range(8):
+            await writer.append(batch_of(b"%d" % number * 3000))
+        async with asyncio.timeout(10):
+            await writer.wait_for_data(log.end_cursor)  # nobody appends but housekeeping
+    assert log.start_offset > 0
     log.close()

@@ -6,6 +6,7 @@ from errno import ENOSPC
 import pytest
 
 from proglog.errors import LogClosedError, LogFullError
+from proglog.log import checkpoint
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, ImportAppend
@@ -139,3 +140,38 @@ def test_damage_before_its_last_batch_ends_no_origin() -> None:
     files.content(DIR / f"{0:020d}.log")[at + HEADER_BYTES + 2] ^= 1
     log = open_log(files=files, config=LogConfig(ballast_bytes=0), seed=3)
     assert log.origin == old
+
+
+def test_the_policy_of_the_origin_is_on_disk_before_anything_is_appended_under_it() -> None:
+    """Killed between file and first batch, started again under a policy that may lose what it acknowledged."""
+    for ahead in range(1, 40):
+        files = FaultyFiles(ahead)
+        files.crash_at = ahead
+        with suppress(SimulatedCrashError):
+            open_log(files=files, config=LogConfig(ballast_bytes=0))
+        files.power_loss()
+        log = open_log(files=files, config=LogConfig(ballast_bytes=0, fsync=FsyncPolicy.OS), seed=1)
+        first = log.origin
+        append(log, b"acknowledged, and lost by the power cut")
+        content = checkpoint.load(files, DIR / "origin")
+        assert content is not None
+        assert content["fsync"] == "os", ahead
+        files.power_loss()
+        log = open_log(files=files, config=LogConfig(ballast_bytes=0, fsync=FsyncPolicy.OS), seed=2)
+        assert log.origin != first, ahead
+
+
+def test_a_long_node_name_is_cut_at_a_character_and_survives_a_restart() -> None:
+    name = "\u00e4" * 200
+    source = open_log(files=FaultyFiles(), name=name)
+    append(source, b"one")
+    files = FaultyFiles()
+    target = open_log(files=files, seed=1)
+    target.append([ImportAppend(verify(bytes(each.data))) for each in batches_of(source)])
+    for _ in range(3):
+        kept = target.origins()[source.origin].node_name
+        assert kept == "\u00e4" * 127
+        assert kept.encode()  # what goes into messages is text
+        target.close()
+        files.kill()
+        target = open_log(files=files)

@@ -224,3 +224,19 @@ def test_ten_thousand_producers_come_back_from_the_snapshot() -> None:
     assert log.recovery.walked_bytes == 0
     assert isinstance(produce(log, (101).to_bytes(16, "big"), 0, b"x"), Duplicate)
     assert not isinstance(produce(log, (100).to_bytes(16, "big"), 0, b"x"), Duplicate)
+
+
+def test_a_snapshot_larger_than_what_is_read_is_not_written_and_that_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = FaultyFiles()
+    log = filled(files)
+    monkeypatch.setattr(checkpoint, "MAX_CHECKPOINT_BYTES", 100)
+    more(log, 60, 120, Random(2))
+    (problem,) = log.problems()
+    assert problem.key == "derived"
+    assert "and is read up to 100" in problem.detail
+    before = answers(log, 120)
+    files.kill()
+    monkeypatch.undo()
+    assert answers(open_log(files=files, config=CONFIG, seed=5), 120) == before

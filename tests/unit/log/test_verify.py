@@ -1,14 +1,16 @@
 """Checking a directory offline: every fault named, nothing changed."""
 
+import os
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from proglog.errors import NotFoundError, StorageError
+from proglog.log.config import LogConfig
 from proglog.log.verify import VerifyProgress, diagnose, verify_directory
 from proglog.testing.files import FaultyFiles
-from tests.unit.log.kit import DIR, SMALL, append, open_log
+from tests.unit.log.kit import DIR, SMALL, append, open_log, values_of
 
 
 def filled(files: FaultyFiles) -> None:
@@ -103,3 +105,51 @@ def test_an_open_directory_and_no_directory_are_refused(tmp_path: Path) -> None:
     assert verify_directory(tmp_path).ok
     with pytest.raises(NotFoundError):
         verify_directory(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("harm", ["damaged", "removed"])
+def test_without_the_record_of_retention_what_it_removed_is_not_lost_and_a_start_makes_it_anew(harm: str) -> None:
+    files = FaultyFiles()
+    config = LogConfig(segment_bytes=4096, retention_bytes=8192, ballast_bytes=0)
+    log = open_log(files=files, config=config)
+    for number in range(60):
+        append(log, b"%d " % number * 100)
+        log.retain()
+    before = values_of(log), log.start_offset, log.origins(), log.origin
+    assert log.start_offset > 0
+    log.close()
+    files.kill()
+    if harm == "damaged":
+        files.content(DIR / "retired")[20] ^= 1
+    else:
+        files.unlink(DIR / "retired")
+    report = verify_directory(DIR, files=files)
+    assert report.ok, report.findings
+    assert {finding.file for finding in report.findings} == ({"retired"} if harm == "damaged" else set())
+    for life in range(2):
+        log = open_log(files=files, config=config, seed=life + 1)
+        assert (values_of(log), log.start_offset, log.origins(), log.origin) == before
+        assert log.missing() == []
+        assert bool(log.recovery.describe()) == (harm == "damaged" and life == 0)
+        log.close()
+        files.kill()
+        assert verify_directory(DIR, files=files).findings == []
+
+
+@pytest.mark.parametrize("what", ["a directory", "a dangling link", "a pipe"])
+def test_a_segment_that_is_no_file_is_named(tmp_path: Path, what: str) -> None:
+    log = open_log(tmp_path)
+    append(log, b"x")
+    log.close()
+    name = f"{9999:020d}.log"
+    match what:
+        case "a directory":
+            (tmp_path / name).mkdir()
+        case "a dangling link":
+            (tmp_path / name).symlink_to("/nowhere/at/all")
+        case _:
+            os.mkfifo(tmp_path / name)
+    with pytest.raises(StorageError, match=f"{tmp_path}: {name}: "):
+        open_log(tmp_path)
+    with pytest.raises(StorageError, match=f"{tmp_path}: {name}: "):
+        verify_directory(tmp_path)
