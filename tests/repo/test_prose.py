@@ -8,7 +8,7 @@ import pytest
 
 from proglog.agent import events, replicator, transport
 from proglog.client import channel
-from proglog.gossip import framing, wire
+from proglog.gossip import beliefs, framing, lamport, serf_messages, swim, wire
 from proglog.record import batch
 from proglog.replication import planner
 from proglog.server import admission, feed, replication_service
@@ -42,7 +42,13 @@ SAID = [
     (REPLICATION, r"`gap_timeout` \| \S+ s, \S+ s, (\S+) s", PATIENCE.gap_timeout),
     (REPLICATION, r"origins wanted on one stream \| (\S+)", feed.MAX_WANTED),
     (GOSSIP, r"(\S+) KiB a datagram", transport.MAX_DATAGRAM_BYTES / KIB),
-    (GOSSIP, r"(\S+) MiB after decompression", framing.MAX_PACKET_OUTPUT / MIB),
+    (GOSSIP, r"(\S+) KiB of one may be compressed", framing.MAX_PACKET_COMPRESSED / KIB),
+    (GOSSIP, r"(\S+) KiB a second from members", swim.MEMBERS_COMPRESSED / KIB),
+    (GOSSIP, r"(\S+) KiB from strangers", swim.STRANGERS_COMPRESSED / KIB),
+    (GOSSIP, r"(\S+) s for the first byte", transport.FIRST_BYTE_SECONDS),
+    (GOSSIP, r"Lamport times up to 2\^(\d+)", lamport.MAX_AHEAD.bit_length() - 1),
+    (GOSSIP, r"incarnations up to 2\^(\d+)", beliefs.MAX_INCARNATION_STEP.bit_length() - 1),
+    (GOSSIP, r"(\w+) detours at most", serf_messages.MAX_DETOURS),
     (GOSSIP, r"(\S+) MiB a stream", framing.MAX_STREAM_BYTES / MIB),
     (GOSSIP, r"\((\S+) MiB unencrypted\)", framing.MAX_PLAIN_STREAM_BYTES / MIB),
     (GOSSIP, r"(\S+) streams at once", transport.MAX_STREAMS),
