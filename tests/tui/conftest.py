@@ -17,7 +17,8 @@ from textual.pilot import Pilot
 
 from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
 from proglog.errors import DataLossError, ProglogError
-from proglog.observe.spans import Locale
+from proglog.observe.columns import AnyRow
+from proglog.observe.spans import Locale, line, plain
 from proglog.record.batch import BatchHeader, encode, parse_header
 from proglog.record.record import StoredRecord
 from proglog.tui import plots
@@ -27,7 +28,7 @@ from proglog.tui.panels.replication.panel import ReplicationPanel
 from proglog.tui.panels.segments.verification import Verifier
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.state import Change, ConnectionLost, DashState, MemberReported, SnapshotArrived, Tick
-from proglog.tui.table import Order
+from proglog.tui.table import Columns, Order, column_widths, render_cells
 from proglog.tui.themes import DEFAULT_THEME
 from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import (
@@ -321,6 +322,13 @@ class Dash:
         """What the screen shows, line by line, without colours."""
         strips = self.app.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def drawn(columns: Columns, rows: Sequence[AnyRow], width: int) -> list[str]:
+    """Returns the lines of a table in ``width`` cells, its heading first, without starting an application."""
+    widths = column_widths(columns, width)
+    titles = [line(column.title) for column in columns]
+    return [plain(render_cells(cells, columns, widths)) for cells in (titles, *(row.cells for row in rows))]
 
 
 @pytest.fixture
