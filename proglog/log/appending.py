@@ -69,6 +69,7 @@ class Appender:
             end_offset=state.active.end_offset,
             append_time_ms=append_time(state.now_ms(), state.last_append_ms),
             producers=state.derived.producers,
+            hidden_until=state.hidden_until(),
         )
 
     def _has_room(self, group: Group, batch: VerifiedBatch) -> bool:

@@ -124,7 +124,7 @@ class LostEnd:
     end_offset: Offset
     """One past the last one: where the next segment begins."""
     origins: tuple[tuple[OriginId, SequenceNumber], ...]
-    """The next sequence of each origin as it was; none where that is not known."""
+    """The next sequence of each origin of the segment as it was; none where that is not known."""
 
     def to_json(self) -> list[Any]:
         """Return what :meth:`from_json` takes."""
@@ -190,7 +190,7 @@ def came_back(
 ) -> bool:
     """Return whether all that was lost between two offsets is further on in the log: what it held is known, and here."""
     for lost in lost_ends:
-        if (lost.start_offset, lost.end_offset) == (start, end) and lost.origins:
+        if (lost.start_offset, lost.end_offset) == (start, end) and lost.origins:  # none: not known
             return all(following <= next_sequence(origin) for origin, following in lost.origins)
     return False
 

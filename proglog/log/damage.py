@@ -91,6 +91,7 @@ def survey(state: LogState) -> Survey:
     Raises:
         StorageError: The disk could not be read.
     """
+    held_before = dict(state.origins)  # before the walk: what is appended meanwhile is met by it, not missing
     found, seen = Survey(), _before_the_log(state)
     append_time_ms = 0
     for segment in state.segments:
@@ -100,8 +101,11 @@ def survey(state: LogState) -> Survey:
             elif isinstance(item, Damage):
                 found.damages.append(replace(item, append_time_ms=append_time_ms))
             else:
+                if not append_time_ms:
+                    # What comes back at the start has the time of what follows it, not one that makes it look old.
+                    found.damages = [replace(each, append_time_ms=item) for each in found.damages]
                 append_time_ms = max(append_time_ms, item)
-    for origin, held in list(state.origins.items()):
+    for origin, held in held_before.items():
         # An index that was whole when the log was opened knows batches that are damaged now, at an origin's end, too.
         _compare(found, seen, _Run(origin, held.next_sequence, held.next_sequence, held.chain_crc))
     return found

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from proglog.errors import DataLossError, MalformedBatchError, StorageError
+from proglog.log.model import DamagedRange
 from proglog.log.named_positions import NamedPositions
 from proglog.log.producers import Producers
 from proglog.log.segment import Segment
@@ -42,6 +43,8 @@ class Derived:
     producers: Producers = field(default_factory=Producers)
     positions: NamedPositions = field(default_factory=NamedPositions)
     tie: Tie | None = None
+    around: tuple[DamagedRange, ...] = ()
+    """What was damaged where the log was walked: what stood there is not known of."""
 
     def observe(self, header: BatchHeader, said: control.Said, segment: Offset, *, own: bool) -> None:
         """Take in a batch of the segment of that base offset; ``own``: an origin of this directory wrote it."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from proglog.errors import ForkedOriginError, MalformedBatchError, SequenceGapError
+from proglog.errors import ForkedOriginError, MalformedBatchError, SequenceGapError, UnavailableError
 from proglog.log.files import Buffer
 from proglog.log.model import AlreadyHeld, Append, Appended, Duplicate, LocalAppend, OriginState, Outcome
-from proglog.log.producers import Producers, ProducerState, advance, judge
+from proglog.log.producers import Producers, ProducerState, advance, judge, may_be_hidden
 from proglog.record import control
 from proglog.record.batch import (
     NO_PRODUCER,
@@ -63,6 +63,7 @@ class Group:
         end_offset: Offset,
         append_time_ms: int,
         producers: Producers | None = None,
+        hidden_until: Offset = Offset(0),  # noqa: B008 - NewType is the identity
     ) -> None:
         """Start at ``position`` of a segment, after ``end_offset``, with what is durable of each origin and producer."""
         self.stamped: list[Stamped] = []
@@ -77,6 +78,7 @@ class Group:
         self._end_offset = end_offset
         self._tails: dict[OriginId, _Tail] = {}
         self._producers = Producers() if producers is None else producers
+        self._hidden_until = hidden_until
         self._fresh_producers: dict[bytes, ProducerState] = {}
 
     def origins(self) -> dict[OriginId, OriginState]:
@@ -102,6 +104,8 @@ class Group:
         producer_id = header.producer_id
         known = self._fresh_producers.get(producer_id) or self._producers.get(producer_id)
         verdict = judge(known, header)
+        if not isinstance(verdict, Appended) and may_be_hidden(known, header, self._hidden_until):
+            return UnavailableError("damage may hide what this producer sent last: repair will tell, try again")
         if verdict is not None:
             return Duplicate(verdict) if isinstance(verdict, Appended) else verdict
         appended = self._stamp(self._local_header(batch), batch)

@@ -8,7 +8,8 @@
     known producer     equal, the next sequence                                         appended
                        equal, any other                                                 refused
 
-    An unknown producer, or one forgotten since, may start at any sequence.
+    An unknown producer, or one forgotten since, may start at any sequence. While damage may hide batches that the log does
+    not know of, a batch that could be one of them is not taken: it is tried again after repair.
 
 Producers are remembered as long as the log keeps a batch of theirs, at most 10,000 of them; the least recently active
 go first. All of it follows from the batches in the log, in order.
@@ -63,6 +64,16 @@ def judge(known: ProducerState | None, header: BatchHeader) -> Appended | Produc
     return ProducerSequenceError(
         f"producer {producer} continues at sequence {expected}; the batch starts at {sequence}"
     )
+
+
+def may_be_hidden(known: ProducerState | None, header: BatchHeader, hidden_until: Offset) -> bool:
+    """Return whether the batch, or one before it, may stand in damage before ``hidden_until`` that nobody knows of.
+
+    A producer's first batch is taken: that its answer was lost together with the batch is not told from a new producer.
+    """
+    if known is None or header.producer_epoch > known.epoch:
+        return bool(hidden_until) and header.producer_sequence > 0
+    return header.producer_epoch == known.epoch and known.batches[-1].appended.base_offset < hidden_until
 
 
 def advance(known: ProducerState | None, header: BatchHeader) -> ProducerState:

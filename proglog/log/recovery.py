@@ -133,13 +133,12 @@ class Recovery:
                 # What is left there is no whole batch: the segment ends before it.
                 last.extent, last.holes = Extent(holes[-1].start_position, holes[-1].start_offset), holes[:-1]
                 last.index.end_offset, last.index.store_bytes = last.end_offset, last.size
-            before = {origin: span.next_sequence for origin, span in last.index.origins.items()}
             lost = LostEnd(
                 base_offset=last.base_offset,
                 store_bytes=last.size,
                 start_offset=last.end_offset,
                 end_offset=base_offset,
-                origins=tuple(each for each in self.mark.origins if before.get(each[0]) != each[1]),
+                origins=self.mark.origins if base_offset == self.mark.end_offset else (),
             )
             self.lost_ends.append(lost)
             self._lost_saved = False

@@ -16,6 +16,7 @@ A range whose batches can have stood in one of several ranges is healed together
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
@@ -25,10 +26,11 @@ from proglog.log.files import FULL, Buffer, File, error_words, write_all
 from proglog.log.fit import Missing, Room, fit
 from proglog.log.group import said_in
 from proglog.log.model import DamagedRange, MissingRange
+from proglog.log.scan import read_around
 from proglog.log.segment import Segment
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
-from proglog.log.store import store_name
+from proglog.log.store import index_name, store_name
 from proglog.record.batch import BatchHeader, VerifiedBatch, chain_agrees, parse_header, stamp_import, verify_checksums
 from proglog.types import FilePosition, Offset, SequenceNumber
 
@@ -185,6 +187,7 @@ class Refiller:
         if not fillings:
             return []
         self._snapshot.drop()
+        self._drop_indexes(fillings)
         for filling in fillings:
             self._write(filling)
         healed: list[_Filling] = []
@@ -194,6 +197,16 @@ class Refiller:
         self._state.recount_origins()
         self._snapshot.save()
         return [_described(filling.damage) for filling in healed]
+
+    def _drop_indexes(self, fillings: Sequence[_Filling]) -> None:
+        """Remove the index files, durably: batches may come back in another order than they say."""
+        files, directory = self._state.files, self._state.data_dir
+        for segment in {id(filling.damage.segment): filling.damage.segment for filling in fillings}.values():
+            if not segment.active:
+                segment.entries()  # into memory first
+            with suppress(FileNotFoundError):
+                files.unlink(directory / index_name(segment.base_offset))
+                files.sync_dir(directory)
 
     def _fill(self, found: Survey, first: int, end: int) -> list[_Filling]:
         """Return what goes into the damaged ranges ``[first, end)``; nothing if that is not all there, or does not fit."""
@@ -273,7 +286,7 @@ def _together(lacks: Sequence[Lack]) -> list[tuple[int, int]]:
 def _room(damage: Damage) -> Room:
     start, stored_end = damage.start_position, damage.stored_end
     try:
-        standing = damage.segment.store.pread(stored_end - start, start)
+        standing, _ = read_around(damage.segment.store, stored_end - start, start)
     except OSError as exc:
         raise StorageError(f"reading {store_name(damage.segment.base_offset)}: {exc.strerror or exc}") from exc
     size = None if damage.end_position is None else stored_end - start

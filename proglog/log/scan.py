@@ -19,7 +19,7 @@ Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group m
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EIO
 from typing import NamedTuple
 
@@ -130,6 +130,10 @@ def scan_store(
             synced = _synced_until(file, places, hole, length)
             if hole.start_position >= synced:
                 return ScannedStore(index, hole.start_position, holes, length)
+        if hole.unreadable and hole.end_position == length > durable[0]:
+            # Nobody knows how many records were in it: fewer than bytes, and no offset is given twice.
+            unknown = length - max(hole.start_position, durable[0])
+            hole = replace(hole, end_offset=Offset(hole.end_offset + unknown))
         holes.append(hole)
         index.end_offset, index.store_bytes = hole.end_offset, hole.end_position
     return ScannedStore(index, FilePosition(length), holes, length)
@@ -222,23 +226,34 @@ class ScanWindow:
         return any(start < block + _BLOCK_BYTES and block < end for block in self._unreadable)
 
     def _read(self, size: int, start: int) -> bytes:
+        data, unreadable = read_around(self._file, size, start)
+        self._unreadable += unreadable
+        return data
+
+
+def read_around(file: File, size: int, start: int) -> tuple[bytes, list[int]]:
+    """Return ``size`` bytes from ``start`` on, with zeros for blocks that the disk cannot read, and where those are.
+
+    Raises:
+        OSError: The file could not be read, for another reason.
+    """
+    try:
+        return file.pread(size, start), []
+    except OSError as exc:
+        if exc.errno != EIO:
+            raise
+    parts, unreadable, position = [], [], start
+    while position < start + size:
+        following = min(start + size, (position // _BLOCK_BYTES + 1) * _BLOCK_BYTES)
         try:
-            return self._file.pread(size, start)
+            parts.append(file.pread(following - position, position))
         except OSError as exc:
             if exc.errno != EIO:
                 raise
-        parts, position = [], start
-        while position < start + size:
-            following = min(start + size, (position // _BLOCK_BYTES + 1) * _BLOCK_BYTES)
-            try:
-                parts.append(self._file.pread(following - position, position))
-            except OSError as exc:
-                if exc.errno != EIO:
-                    raise
-                parts.append(bytes(following - position))
-                self._unreadable.append(position // _BLOCK_BYTES * _BLOCK_BYTES)
-            position = following
-        return b"".join(parts)
+            parts.append(bytes(following - position))
+            unreadable.append(position // _BLOCK_BYTES * _BLOCK_BYTES)
+        position = following
+    return b"".join(parts), unreadable
 
 
 def _placed_at(window: ScanWindow, places: Places, position: int) -> VerifiedBatch | None:

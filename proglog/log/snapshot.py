@@ -32,6 +32,8 @@ class Snapshot:
             content = None  # a hint
         walk = derived.load(content, state.segments, state.own_origins())
         state.derived = walk.derived
+        if walk.walked_bytes:
+            state.derived.around = tuple(state.damaged())
         state.recovery.walked_bytes = walk.walked_bytes
         if walk.unreadable:
             state.recovery.notes.append(f"producers and named positions may be incomplete: {walk.unreadable}")

@@ -212,6 +212,15 @@ class LogState:
         held = self.origins.get(origin)
         return held.next_sequence if held else 0
 
+    def hidden_until(self) -> Offset:
+        """Return before which offset batches may be damaged that producers sent and the log does not know of; 0: none."""
+        around = self.derived.around
+        if around:
+            damaged = self.damaged()
+            around = tuple(each for each in around if any(each.start < d.end and d.start < each.end for d in damaged))
+            self.derived.around = around
+        return max((each.end for each in around), default=Offset(0))
+
     def own_origins(self) -> frozenset[OriginId]:
         """Return under which origins this directory writes or wrote."""
         return frozenset((self.origin, *self.former_origins))

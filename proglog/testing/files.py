@@ -15,13 +15,14 @@ Source: the fault models of ALICE (OSDI '14) and LazyFS (VLDB '24).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from errno import EFBIG, ENOSPC, EROFS
+from errno import EFBIG, EIO, ENOSPC, EROFS
 from pathlib import Path
 from random import Random
 
 from proglog.log.files import Buffer, File, Lock, Usage
 
 SECTOR_BYTES = 512
+BLOCK_BYTES = 4096
 
 
 class SimulatedCrashError(BaseException):
@@ -75,6 +76,8 @@ class FaultyFiles:
         """How many reads there were."""
         self.read_faults: dict[int, int] = {}
         """Number of a read, from 1, to the ``errno`` that it fails with."""
+        self.unreadable: set[tuple[str, int]] = set()
+        """Name and number of blocks of 4,096 bytes that cannot be read until they are written."""
         self.trace: list[str] = []
         """What was done: "write 00...0.log", one entry an operation."""
         self._inodes: dict[Path, _Inode] = {}
@@ -271,6 +274,8 @@ class _FaultyFile:
         errno = files.read_faults.get(files.reads, files.read_errno)
         if errno is not None:
             raise OSError(errno, f"injected at read {files.reads}: {self._name}")
+        if files.unreadable & self._blocks(position, min(size, len(self._inode.data) - position)):
+            raise OSError(EIO, f"a block cannot be read: {self._name}")
         return bytes(self._inode.data[position : position + size])
 
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
@@ -294,7 +299,11 @@ class _FaultyFile:
                     raise OSError(ENOSPC, "No space left on device")
         _put(self._inode.data, position, data)
         self._inode.pending.append((position, data))
+        files.unreadable -= self._blocks(position, len(data))  # a disk puts another block in its place
         return len(data)
+
+    def _blocks(self, position: int, size: int) -> set[tuple[str, int]]:
+        return {(self._name, block) for block in range(position // BLOCK_BYTES, -(-(position + size) // BLOCK_BYTES))}
 
     def sync(self) -> None:
         self._change("sync")

@@ -15,7 +15,7 @@ from proglog.record.batch import verify
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, Offset, OriginId
 from tests.storage.kit import LONG, Image
-from tests.unit.log.kit import DIR, append, batches_of, open_log, stored
+from tests.unit.log.kit import DIR, Clock, append, batches_of, open_log, stored
 
 CONFIG = LogConfig(segment_bytes=4096, index_interval_bytes=512, ballast_bytes=0)
 ONE = LogConfig(index_interval_bytes=512, ballast_bytes=0)
@@ -219,3 +219,19 @@ def test_damage_at_the_end_of_the_log_is_closed_off_in_a_real_directory(tmp_path
     assert stored(log)[Offset(10)] == b"new"
     assert [(each.start, each.end) for each in log.damaged()] == [(9, 10)]
     log.close()
+
+
+def test_age_removes_no_segment_of_which_nothing_is_known() -> None:
+    files, log = written(CONFIG, 100)
+    log.close()
+    files.kill()
+    files.unlink(STORE)
+    clock = Clock()
+    config = LogConfig(segment_bytes=4096, retention_age=1000, ballast_bytes=0)
+    log = open_log(files=files, config=config, seed=9, clock=clock)
+    damaged = log.damaged()
+    assert damaged
+    for _ in range(20):
+        clock.advance(20)
+        assert log.retain() == 0
+    assert (log.start_offset, log.damaged()) == (0, damaged)

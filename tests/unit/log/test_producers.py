@@ -5,14 +5,14 @@ from random import Random
 
 import pytest
 
-from proglog.errors import LogFullError, LogPoisonedError, ProducerSequenceError
+from proglog.errors import LogFullError, LogPoisonedError, ProducerSequenceError, UnavailableError
 from proglog.log import producers as module
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, Duplicate, ImportAppend, LocalAppend, Outcome
 from proglog.log.producers import Producers
 from proglog.record import columns
-from proglog.record.batch import encode, parse_header, stamp_local, verify
+from proglog.record.batch import HEADER_BYTES, encode, parse_header, stamp_local, verify
 from proglog.testing.files import FaultyFiles
 from proglog.types import Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, batches_of, copy, open_log, values_of
@@ -226,3 +226,29 @@ def test_what_damage_took_is_a_duplicate_again_once_it_is_back() -> None:
     log.close()
     files.kill()
     assert produce(open_log(files=files, config=WHOLE, seed=6), ALICE, 0, b"a") == Duplicate(first)
+
+
+def test_a_batch_that_damage_may_hide_is_not_appended_twice() -> None:
+    files = FaultyFiles()
+    log = open_log(files=files, config=WHOLE)
+    for sequence in range(3):
+        produce(log, ALICE, sequence, b"%d" % sequence)
+    at = log.end_cursor.position
+    last = produce(log, ALICE, 3, b"3")
+    produce(log, BOB, 0, b"behind it")
+    copied = open_log(files=FaultyFiles(), name="copy", seed=77)
+    copy(log, copied)
+    files.kill()
+    files.content(DIR / f"{0:020d}.log")[at + HEADER_BYTES + 1] ^= 1
+
+    log = open_log(files=files, config=WHOLE, seed=9)
+    for sequence in (3, 4):
+        assert isinstance(produce(log, ALICE, sequence, b"%d" % sequence), UnavailableError)
+    assert isinstance(produce(log, b"n" * 16, 0, b"a new one"), Appended)
+    assert isinstance(produce(log, BOB, 1, b"last seen behind the damage"), Appended)
+
+    (missing,) = log.missing()
+    log.refill([verify(copied.read(copied.seek_sequence(missing.origin, missing.start), 1).data)])
+    assert produce(log, ALICE, 3, b"3") == Duplicate(last)
+    assert isinstance(produce(log, ALICE, 4, b"4"), Appended)
+    assert sorted(values_of(log)).count(b"3") == 1

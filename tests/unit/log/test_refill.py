@@ -1,5 +1,6 @@
 """Putting back what damage took: found by the jumps in sequences, filled to the byte, proved by the chains."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from errno import EIO
 from random import Random
@@ -8,16 +9,19 @@ import pytest
 
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, LogPoisonedError
 from proglog.log.config import LogConfig
+from proglog.log.index import SegmentIndex
 from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LogCursor, MissingRange
+from proglog.log.segment import Segment
 from proglog.log.verify import verify_directory
-from proglog.record.batch import HEADER_BYTES, VerifiedBatch, verify
+from proglog.record.batch import HEADER_BYTES, BatchHeader, VerifiedBatch, verify
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, SMALL, append, batches_of, copy, local, open_log, stored
 
 WHOLE = LogConfig(ballast_bytes=0)
 STORE = DIR / f"{0:020d}.log"
+INDEX = DIR / f"{0:020d}.index"
 
 
 def sample(seed: int, config: LogConfig = SMALL, *, own: int = 40) -> tuple[FaultyFiles, Log]:
@@ -352,7 +356,7 @@ def test_a_full_disk_refuses_what_lengthens_a_store_and_a_later_refill_heals_it(
     del files.content(STORE)[-900:]
     log = open_log(files=files, seed=4)
     offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
-    files.capacity_bytes = files.used_bytes() + 100
+    files.capacity_bytes = files.used_bytes() - len(files.content(INDEX)) + 100  # the old index goes first
     with pytest.raises(LogFullError):
         log.refill(offered)
     files.capacity_bytes = None
@@ -372,3 +376,142 @@ def test_several_ranges_of_one_segment_are_read_back_together() -> None:
     healed = log.refill([batch for missing in log.missing() for batch in fetched(source, missing)])
     assert len(healed) == 3
     assert reads(log) == before
+
+
+def test_a_survey_during_an_append_finds_what_is_missing_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, log, source = one_damaged([b"a", b"b", b"c"], 1)
+    walk = Segment.walk
+
+    def slow(segment: Segment, position: FilePosition) -> Iterator[tuple[FilePosition, BatchHeader]]:
+        yield from walk(segment, position)
+        monkeypatch.undo()
+        append(log, b"meanwhile")
+
+    monkeypatch.setattr(Segment, "walk", slow)
+    (missing,) = log.missing()
+    assert (missing.start, missing.end) == (3, 4)
+    assert len(log.refill(fetched(source, missing))) == 1
+
+
+def test_damage_that_is_read_during_an_append_is_as_large_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader must not see the size of one moment and the end offset of another."""
+    files = FaultyFiles()
+    log = open_log(files=files, config=WHOLE)
+    append(log, b"a")
+    at = log.end_cursor
+    append(log, b"the last")
+    files.content(STORE)[at.position + HEADER_BYTES + 1] ^= 1
+    add, found = SegmentIndex.add, list[tuple[int, int]]()
+
+    def seen(index: SegmentIndex, header: BatchHeader, position: FilePosition, node_name: str = "") -> None:
+        add(index, header, position, node_name)
+        log.recheck(at, 1)
+        found.extend((each.start, each.end) for each in log.damaged())
+
+    monkeypatch.setattr(SegmentIndex, "add", seen)
+    log.append([local(*(b"%d.%d" % (number, part) for part in range(100))) for number in range(10)])
+    assert set(found) == {(1, 2)}
+    monkeypatch.undo()
+    assert set(range(2, 1002)) <= set(stored(log))
+
+
+def test_an_index_is_not_believed_after_a_refill_in_another_order() -> None:
+    """Two origins side by side, all of it zeroed: any order that fits is taken, and a kill leaves the old index."""
+    files = FaultyFiles()
+    log, other = open_log(files=files, seed=1), open_log(files=FaultyFiles(), name="b", seed=2)
+    for number in range(30):
+        append(log, b"a%03d" % number * 8)
+        append(other, b"b%03d" % number * 8)
+        copy_new(other, log)
+    while log.segment_count < 3:
+        append(log, b"more" * 40)
+    source, values = copy_of(log), sorted(stored(log).values())
+    log.close()
+    files.kill()
+    files.content(STORE)[600:3600] = bytes(3000)
+    log = open_log(files=files, seed=4)
+    batches_of_all(log)
+    offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
+    ahead = files.operation
+    log.refill(offered)
+    assert log.damaged() == []
+    assert files.operation > ahead
+    files.unlink(INDEX)  # as a kill before it was written again would leave it
+    files.kill()
+    log = open_log(files=files, seed=5)
+    assert log.damaged() == []
+    for offset in range(log.end_offset):
+        header = verify(log.read(log.seek(Offset(offset)), 1).data).header
+        assert header.base_offset <= offset < header.end_offset
+    assert sorted(stored(log).values()) == values
+
+
+def test_the_old_index_is_gone_before_a_refill_writes() -> None:
+    files, log = sample(5)
+    source = copy_of(log)
+    log.close()
+    files.kill()
+    files.content(STORE)[512:1024] = bytes(512)
+    log = open_log(files=files, seed=4)
+    batches_of_all(log)
+    offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
+    files.trace.clear()
+    log.refill(offered)
+    unlinked = next(at for at, done in enumerate(files.trace) if done.startswith("unlink") and INDEX.name in done)
+    written = next(at for at, done in enumerate(files.trace) if done.startswith("write") and STORE.name in done)
+    assert unlinked < written
+
+
+def copy_new(source: Log, target: Log) -> None:
+    held = target.origins().get(source.origin)
+    have = held.next_sequence if held else 1
+    new = [each for each in batches_of(source) if each.header.base_sequence >= have]
+    target.append([ImportAppend(verify(bytes(each.data))) for each in new])
+
+
+def test_what_comes_back_at_the_start_is_as_young_as_what_follows_it() -> None:
+    files, log = sample(5)
+    source = copy_of(log)
+    log.close()
+    files.kill()
+    files.content(STORE)[:] = bytes(len(files.content(STORE)))
+    log = open_log(files=files, seed=4)
+    batches_of_all(log)
+    log.refill([batch for missing in log.missing() for batch in fetched(source, missing)])
+    assert log.damaged() == []
+    assert {each.header.append_time_ms for each in batches_of(log)} == {1_700_000_000_000}
+
+
+@pytest.mark.parametrize("orderly", [True, False], ids=["closed in order", "killed"])
+@pytest.mark.parametrize("block", [0, 2])
+def test_a_block_that_the_disk_cannot_read_is_damage_and_is_written_anew(block: int, orderly: bool) -> None:
+    files, log = sample(7, WHOLE)
+    before, source = reads(log), copy_of(log)
+    if orderly:
+        log.close()
+    files.kill()
+    files.unreadable = {(STORE.name, block)}
+    log = open_log(files=files, config=WHOLE, seed=4)
+    while True:
+        batches_of_all(log)
+        if log.damaged():
+            break
+    (damaged,) = log.damaged()
+    assert "the disk cannot read them" in damaged.detail
+    assert set(range(damaged.end, log.end_offset)) <= set(stored(log))
+    log.refill([batch for missing in log.missing() for batch in fetched(source, missing)])
+    assert log.damaged() == []
+    assert files.unreadable == set()
+    assert sorted(each[1:] for each in reads(log)) == sorted(each[1:] for each in before)
+
+
+def test_an_unreadable_end_keeps_no_log_from_opening_and_is_not_cut() -> None:
+    files, log = sample(7, WHOLE)
+    files.kill()
+    size = len(files.content(STORE))
+    files.unreadable = {(STORE.name, size // 4096)}
+    log = open_log(files=files, config=WHOLE, seed=4)
+    (damaged,) = log.damaged()
+    assert append(log, b"new").base_offset == damaged.end
+    assert len(files.content(STORE)) == size
+    assert stored(log)[Offset(damaged.end)] == b"new"
