@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from proglog.observe.events import mark_of
-from proglog.telemetry.events import EVENTS, EventKind
+from proglog.telemetry.emit import EventKind
+from proglog.telemetry.events import EVENTS
 from proglog.telemetry.metric_names import METRICS
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "events.md"

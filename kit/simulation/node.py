@@ -24,7 +24,7 @@ from proglog.replication.repair import RepairPlan
 from proglog.server.feed import positions_in
 from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin
-from proglog.telemetry.events import EventKind
+from proglog.telemetry.emit import EventKind
 from proglog.types import NodeName, OriginId, SequenceNumber
 
 DATA_DIR = Path("/data")

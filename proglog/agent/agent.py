@@ -20,7 +20,7 @@ from proglog.agent.opening import Parts, Steps, open_parts
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import TaskFailedError
 from proglog.tasks import TaskScope
-from proglog.telemetry.events import emitter
+from proglog.telemetry.emit import emitter
 
 
 class Agent:

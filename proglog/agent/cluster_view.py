@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from proglog import __version__
 from proglog.addr import RPC_ADDR_TAG, join_addr
 from proglog.agent.config import AgentConfig
-from proglog.agent.events import Timeline
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
+from proglog.agent.timeline import Timeline
 from proglog.agent.writer import LogWriter
 from proglog.errors import UnavailableError
 from proglog.gossip.member import Member as GossipMember

@@ -18,7 +18,7 @@ from proglog.gossip.address_book import MAX_REMEMBERED, KnownAddress
 from proglog.log import checkpoint
 from proglog.log.files import OsFiles
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit, log_event
+from proglog.telemetry.emit import Emit, log_event
 
 SAVE_INTERVAL = 3600.0
 """Seconds between two saves in which nothing but time has passed."""

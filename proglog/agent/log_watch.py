@@ -10,7 +10,7 @@ from proglog.log.log import Log
 from proglog.log.model import DamagedRange, SegmentInfo
 from proglog.log.problems import Problem
 from proglog.telemetry import events
-from proglog.telemetry.events import EventKind
+from proglog.telemetry.emit import EventKind
 
 _STATES = {
     "full": events.LOG_FULL,

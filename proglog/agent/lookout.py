@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from proglog.agent.events import Timeline
 from proglog.agent.log_watch import LogChange, LogWatch
+from proglog.agent.timeline import Timeline
 from proglog.log.log import Log
 from proglog.telemetry import events
 

@@ -38,7 +38,7 @@ from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address, Member, Status
 from proglog.gossip.serf import Serf
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit, log_event
+from proglog.telemetry.emit import Emit, log_event
 
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000

@@ -14,7 +14,6 @@ from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig
-from proglog.agent.events import Timeline
 from proglog.agent.first_contact import release_when_met
 from proglog.agent.known_members import KnownMembers
 from proglog.agent.lookout import Lookout
@@ -23,6 +22,7 @@ from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
+from proglog.agent.timeline import Timeline
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.clock import now_ms
@@ -37,7 +37,7 @@ from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
 from proglog.tasks import cancel_and_wait
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit
+from proglog.telemetry.emit import Emit
 
 LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""

@@ -18,7 +18,7 @@ from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit, log_event
+from proglog.telemetry.emit import Emit, log_event
 from proglog.wire.replication import fetch_range
 
 LOOK_INTERVAL = 1.0

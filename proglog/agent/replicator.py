@@ -40,7 +40,7 @@ from proglog.server.feed import positions_in
 from proglog.server.own_origin import OwnOrigin
 from proglog.tasks import TaskScope, cancel_and_wait
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit, EventKind, log_event
+from proglog.telemetry.emit import Emit, EventKind, log_event
 from proglog.types import NodeName, OriginId
 from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
 from proglog.wire.replication import Hello, Received, ReplicationStream

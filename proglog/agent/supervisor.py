@@ -19,7 +19,7 @@ from typing import Any
 from proglog.errors import TaskFailedError
 from proglog.tasks import TaskScope
 from proglog.telemetry import events
-from proglog.telemetry.events import emitter
+from proglog.telemetry.emit import emitter
 
 
 class Supervisor:

@@ -21,7 +21,8 @@ from proglog.gossip.framing import StreamMessage, StreamReader
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
 from proglog.tasks import TaskScope, cancel_and_wait
-from proglog.telemetry.events import GOSSIP_STEP_FAILED, log_event
+from proglog.telemetry.emit import log_event
+from proglog.telemetry.events import GOSSIP_STEP_FAILED
 
 RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """As agents ask for: the kernel's default holds only some 250 packets of a burst."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from proglog.observe.words import Mark
-from proglog.telemetry.events import EVENTS, Weight
+from proglog.telemetry.emit import Weight
+from proglog.telemetry.events import EVENTS
 from proglog.wire.model import ClusterEvent
 
 MAX_EVENTS = 512

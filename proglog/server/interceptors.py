@@ -22,7 +22,7 @@ from proglog.security.subject import subject_of
 from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
 from proglog.tasks import TaskScope
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit
+from proglog.telemetry.emit import Emit
 from proglog.wire.status import to_status
 
 ANY_OBJECT = "*"

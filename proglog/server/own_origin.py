@@ -19,7 +19,7 @@ from proglog.log.log import Log
 from proglog.record.batch import HEADER_BYTES, chain_start, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.telemetry import events
-from proglog.telemetry.events import EventKind
+from proglog.telemetry.emit import EventKind
 from proglog.types import OriginId, SequenceNumber
 
 INSTANCE_BYTES = 16

@@ -24,7 +24,7 @@ from proglog.server.interceptors import Gate
 from proglog.server.log_service import LogService
 from proglog.server.position_service import PositionService
 from proglog.telemetry import events
-from proglog.telemetry.events import Emit, EventKind, emitter
+from proglog.telemetry.emit import Emit, EventKind, emitter
 
 MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + 64 * 1024
 """A batch, and what is around it."""

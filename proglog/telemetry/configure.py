@@ -22,7 +22,8 @@ import structlog
 from structlog.typing import Processor
 
 from proglog.errors import ConfigError
-from proglog.telemetry.events import TELEMETRY_DROPPED, log_event
+from proglog.telemetry.emit import log_event
+from proglog.telemetry.events import TELEMETRY_DROPPED
 from proglog.telemetry.lines import LineWriter
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

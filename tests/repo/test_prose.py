@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proglog.agent import events, replicator, transport
+from proglog.agent import replicator, timeline, transport
 from proglog.client import channel
 from proglog.gossip import beliefs, framing, lamport, serf_messages, swim, wire
 from proglog.record import batch
@@ -59,7 +59,7 @@ SAID = [
     (CLIENTS, r"of a connection, (\S+) MiB in all", admission.MAX_REQUEST_BYTES / MIB),
     (CLIENTS, r"waits for its turn, up to (\S+) seconds", admission.MAX_WAIT),
     ("concepts/formats.md", r"header included; at most (\S+) MiB", batch.MAX_BATCH_BYTES / MIB),
-    ("reference/events.md", r"keeps the last (\d+)", events.MAX_EVENTS),
+    ("reference/events.md", r"keeps the last (\d+)", timeline.MAX_EVENTS),
 ]
 
 

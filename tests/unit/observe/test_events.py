@@ -1,7 +1,8 @@
 """Every kind of event that an agent records has words, a shape and a weight; what began has a length."""
 
 from proglog.observe.events import MAX_EVENTS, mark_of, shown_events
-from proglog.telemetry.events import EVENTS, Weight
+from proglog.telemetry.emit import Weight
+from proglog.telemetry.events import EVENTS
 from proglog.wire.model import ClusterEvent
 
 

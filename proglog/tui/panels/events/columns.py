@@ -7,7 +7,7 @@ from proglog.observe.columns import Column, Help
 from proglog.observe.events import ShownEvent
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import short_duration
-from proglog.telemetry.events import Weight
+from proglog.telemetry.emit import Weight
 from proglog.wire.model import ClusterEvent
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from proglog.telemetry.events import EventKind, emitter
+from proglog.telemetry.emit import EventKind, emitter
 from proglog.wire.model import ClusterEvent
 
 MAX_EVENTS = 256
@@ -50,7 +50,7 @@ class Timeline:
         exc_info: BaseException | None = None,
         **facts: Any,
     ) -> None:
-        """Log an event, and keep it if its kind is shown; see :class:`proglog.telemetry.events.Emit`."""
+        """Log an event, and keep it if its kind is shown; see :class:`proglog.telemetry.emit.Emit`."""
         self._log(kind, subject, detail, exc_info=exc_info, **facts)
         if not kind.words:
             return
