@@ -100,7 +100,7 @@ class Browser(DashScreen[None]):
         super().on_mount()
         self._table.focus()
 
-    def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+    def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
         """Yield rows from ``place`` on, and the place after them."""
         raise NotImplementedError
 
@@ -124,21 +124,21 @@ class Browser(DashScreen[None]):
 
     @work(exclusive=True, group="browser")
     async def _read(self, start: OffsetSpec) -> None:
-        place = start
+        spec = start
         while True:
             try:
-                async for rows, following in self.portions(place):
-                    place = following
+                async for rows, following in self.portions(spec):
+                    spec = following
                     self._take(rows, following.value)
                     await self._wait_for_room()
             except DataLossError as damage:
-                place = OffsetSpec.offset(damage.end)
+                spec = OffsetSpec.offset(damage.end)
                 self._take([(self.damaged_row(damage.start, damage.end), 0)], damage.end)
             except OffsetOutOfRangeError as error:
                 self._fail(str(error))
                 if error.offset >= error.start:
                     return
-                place = OffsetSpec.offset(error.start)  # retention was faster
+                spec = OffsetSpec.offset(error.start)  # retention was faster
             except (UnavailableError, OtherLogError) as error:
                 self._fail(str(error))
                 await asyncio.sleep(_RETRY_SECONDS)

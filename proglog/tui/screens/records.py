@@ -97,9 +97,9 @@ class RecordsScreen(Browser):
         latest = self.dash.state.latest
         return latest.log.end_offset if latest else 0
 
-    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+    async def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
         """Yield a page at a time: a batch alone may hold more records than are kept."""
-        async for portion, following in self.dash.source.records(place):
+        async for portion, following in self.dash.source.records(spec):
             for start in range(0, len(portion), _PAGE):
                 page = portion[start : start + _PAGE]
                 after = OffsetSpec.offset(page[-1].offset + 1, following.log)
@@ -256,17 +256,17 @@ class RecordsScreen(Browser):
     def submitted(self, text: str) -> None:
         """Go to a place."""
         try:
-            place = parse_offset_spec(text.replace(",", ""), round(self.dash.clock() * 1000), self.locale.timezone)
+            spec = parse_offset_spec(text.replace(",", ""), round(self.dash.clock() * 1000), self.locale.timezone)
         except ConfigError as error:
             self.dash.announce(str(error), severity="warning")
         else:
-            self._go_to(place)
+            self._go_to(spec)
 
-    def _go_to(self, place: OffsetSpec) -> None:
+    def _go_to(self, spec: OffsetSpec) -> None:
         latest = self.dash.state.latest
         newest = max((segment.max_timestamp_ms for segment in latest.segments), default=0) if latest else 0
-        if place == OffsetSpec.before_end(0) or (place.kind is OffsetSpecKind.TIME_MS and place.value > newest > 0):
-            if place.kind is OffsetSpecKind.TIME_MS:
+        if spec == OffsetSpec.before_end(0) or (spec.kind is OffsetSpecKind.TIME_MS and spec.value > newest > 0):
+            if spec.kind is OffsetSpecKind.TIME_MS:
                 self.dash.announce(f"the log ends at {self.locale.clock(newest / 1000)}")
-            place = OffsetSpec.before_end(TAIL)
-        self._go(place)
+            spec = OffsetSpec.before_end(TAIL)
+        self._go(spec)

@@ -65,13 +65,13 @@ class SegmentScreen(Browser):
         """What the help explains."""
         return "batches"
 
-    async def portions(self, place: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+    async def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
         """Yield a portion for each batch; of a segment that grows, for those that come, too."""
         segment = await self._segment()
-        if segment is None or (place.value >= segment.end_offset and not segment.active):
+        if segment is None or (spec.value >= segment.end_offset and not segment.active):
             return
         end = None if segment.active else OffsetSpec.offset(segment.end_offset)
-        async for header, following in self.dash.source.batches(place, end):
+        async for header, following in self.dash.source.batches(spec, end):
             if end is None and not await self._grew_to(header.end_offset):
                 return
             yield [(batches.row(header, self.locale), _HEADER_BYTES)], following

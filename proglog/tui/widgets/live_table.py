@@ -174,18 +174,18 @@ class LiveTable(SpanWidget, can_focus=True):
         at_first, at_last = self._cursor == 0, self._cursor >= len(self._arranged) - 1
         self._arranged = arranged(self._rows, self._needle, self._order)
         if self._sticky == "last" and at_last:
-            self._place(len(self._arranged) - 1)
+            self._move_to(len(self._arranged) - 1)
         elif self._sticky == "first" and at_first:
-            self._place(0)
+            self._move_to(0)
         else:
-            self._place(self._same_row())
+            self._move_to(self._same_row())
 
     def _same_row(self) -> int:
         """Return where the row under the cursor is now; where it was, if it is gone."""
         keys = (index for index, row in enumerate(self._arranged) if row.key == self._cursor_key)
         return next(keys, self._cursor)
 
-    def _place(self, cursor: int) -> None:
+    def _move_to(self, cursor: int) -> None:
         self._cursor = min(max(cursor, 0), max(len(self._arranged) - 1, 0))
         if self.row is not None:
             self._cursor_key = self.row.key
@@ -254,7 +254,7 @@ class LiveTable(SpanWidget, can_focus=True):
 
     def action_move(self, rows: int) -> None:
         """Move the cursor."""
-        self._place(self._cursor + rows)
+        self._move_to(self._cursor + rows)
 
     def action_column(self, columns: int) -> None:
         """Move the cursor to another column."""
@@ -263,11 +263,11 @@ class LiveTable(SpanWidget, can_focus=True):
 
     def action_half(self, pages: int) -> None:
         """Move the cursor by half pages."""
-        self._place(self._cursor + pages * max(self._body_height // 2, 1))
+        self._move_to(self._cursor + pages * max(self._body_height // 2, 1))
 
     def action_edge(self, index: int) -> None:
         """Move the cursor to the first (0) or the last (-1) row."""
-        self._place(index % max(len(self._arranged), 1))
+        self._move_to(index % max(len(self._arranged), 1))
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
@@ -289,7 +289,7 @@ class LiveTable(SpanWidget, can_focus=True):
 
     def on_resize(self) -> None:
         """Keep the cursor in view."""
-        self._place(self._cursor)
+        self._move_to(self._cursor)
 
     def on_focus(self) -> None:
         """Show the cursor."""
@@ -324,7 +324,7 @@ class LiveTable(SpanWidget, can_focus=True):
         elif self._top + offset.y - 1 < len(self._arranged):
             if event.chain > 1:
                 self.action_open()
-            self._place(self._top + offset.y - 1)
+            self._move_to(self._top + offset.y - 1)
 
     def _sort_by(self, column: int | None) -> None:
         if column is not None:

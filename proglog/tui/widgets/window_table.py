@@ -61,7 +61,7 @@ class WindowTable(LiveTable):
         """Move the cursor to the row with this key, if it is there."""
         place = next((index for index, row in enumerate(self._arranged) if row.key == key), None)
         if place is not None:
-            self._place(place)
+            self._move_to(place)
 
     def shift(self, rows: int) -> None:
         """Move the cursor by so many rows, or to the edge."""
