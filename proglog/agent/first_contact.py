@@ -18,6 +18,8 @@ from proglog.wire.model import PeerState
 TIMEOUT = 2.0
 """Seconds: whoever does not answer by then is met later. A lost peer must not stop a node from working."""
 _LOOK_INTERVAL = 0.02
+FIRST_CONTACT = "first contact"
+"""Why they wait."""
 
 
 async def release_when_met(writer: LogWriter, membership: Membership, replicator: Replicator) -> bool:
@@ -28,7 +30,7 @@ async def release_when_met(writer: LogWriter, membership: Membership, replicator
     except TimeoutError:
         return False
     finally:
-        writer.release_producers()
+        writer.release_producers(FIRST_CONTACT)
     return True
 
 

@@ -14,7 +14,7 @@ from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig
-from proglog.agent.first_contact import release_when_met
+from proglog.agent.first_contact import FIRST_CONTACT, release_when_met
 from proglog.agent.known_members import KnownMembers
 from proglog.agent.lookout import Lookout
 from proglog.agent.membership import Membership, MembershipConfig
@@ -107,7 +107,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     emit(events.LOG_OPENED, end_offset=log.end_offset)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
     if log.end_offset and (config.start_join_addrs or known.remembered):
-        writer.hold_producers()
+        writer.hold_producers(FIRST_CONTACT)
 
     metrics = None
     if config.metrics_addr is not None:

@@ -51,6 +51,7 @@ MAX_QUEUED_BYTES = 16 * 1024 * 1024
 """Of batches taken from one stream and not yet durable: one group on its way to the disk, and one that arrives. Beyond,
 the stream is not read, and its source has to wait."""
 
+_ORIGIN_LOST = "origin lost"
 ORIGIN_INTERVAL = 5.0
 """Seconds between two origins that this node begins, whatever peers say."""
 HELLO_TIMEOUT = 10.0
@@ -338,24 +339,33 @@ class Replicator:
             return
         origin = self._writer.log.origin.hex()[:8]
         self._emit(event, peer, detail, origin=origin)
+        self._writer.hold_producers(_ORIGIN_LOST)
         self._beginning = self._tasks.start(self._begin_origin(peer, detail), name="begin-origin", may_end=True)
 
     async def _begin_origin(self, peer: str, detail: str) -> None:
         """Go on under a new origin, as soon as the disk takes it; a peer that lies cannot cause them by the second."""
         self.origin_reason = f"{peer}: {detail}"
         await asyncio.sleep(max(0.0, self._begun_at + ORIGIN_INTERVAL - time.monotonic()))
-        while True:
-            try:
-                origin = await self._writer.begin_origin(self.origin_reason)
-                break
-            except (LogClosedError, LogPoisonedError):
-                return  # nothing more is written under the lost origin either
-            except StorageError as exc:
-                self._emit(events.REPLICATION_ERROR, peer, str(exc), retry_in=ORIGIN_INTERVAL)
-                await asyncio.sleep(ORIGIN_INTERVAL)
+        try:
+            origin = await self._begin_when_the_disk_takes_it(peer)
+        except (LogClosedError, LogPoisonedError):
+            return  # nothing more is written under the lost origin either
+        finally:
+            self._writer.release_producers(_ORIGIN_LOST)
         self._begun_at = time.monotonic()
         self._emit(events.ORIGIN_STARTED, "", self.origin_reason)
         self._plan_with(lambda planner, now: planner.local_origin_changed(origin, now))
+
+    async def _begin_when_the_disk_takes_it(self, peer: str) -> OriginId:
+        while True:
+            try:
+                return await self._writer.begin_origin(self.origin_reason)
+            except (LogClosedError, LogPoisonedError):
+                raise
+            except StorageError as exc:
+                self._writer.hold_producers(_ORIGIN_LOST, exc)
+                self._emit(events.REPLICATION_ERROR, peer, str(exc), retry_in=ORIGIN_INTERVAL)
+                await asyncio.sleep(ORIGIN_INTERVAL)
 
     def _current_planner(self) -> Planner:
         """Return the planner, knowing what the log holds now."""

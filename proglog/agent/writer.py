@@ -93,8 +93,8 @@ class LogWriter:
         self._queued_bytes = 0
         self._turn = asyncio.Lock()
         self._producers_turn = asyncio.Lock()
-        self._producers_may_go = asyncio.Event()
-        self._producers_may_go.set()
+        self._holds: dict[str, StorageError | None] = {}
+        self._holds_changed = asyncio.Event()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._advanced = asyncio.Event()
@@ -138,7 +138,11 @@ class LogWriter:
                 ``LogPoisonedError``, which leaves it unknown.
         """
         async with self._producers_turn:  # who waits keeps the order
-            await self._producers_may_go.wait()
+            while self._holds and not self._closing:
+                refusal = next((each for each in self._holds.values() if each is not None), None)
+                if refusal is not None:
+                    raise refusal
+                await self._holds_changed.wait()
         (outcome,) = await self._append([LocalAppend(batch)], fence)
         if isinstance(outcome, ProglogError):
             raise outcome
@@ -147,18 +151,41 @@ class LogWriter:
         assert isinstance(outcome, Appended)  # only a copy can be held already
         return outcome
 
-    def hold_producers(self) -> None:
-        """Let producers wait from now on; copies, reads and new origins do not."""
-        self._producers_may_go.clear()
+    def hold_producers(self, why: str, refusal: StorageError | None = None) -> None:
+        """Let producers wait until that is released, those in the queue, too; copies, reads and new origins do not.
+
+        Args:
+            why: What is released; several may hold at once.
+            refusal: What to answer instead of letting them wait.
+        """
+        self._holds[why] = refusal
+        if refusal is not None:
+            self._answer_held(refusal)
+        self._change_holds()
 
     @property
     def producers_held(self) -> bool:
         """Whether they wait."""
-        return not self._producers_may_go.is_set()
+        return bool(self._holds)
 
-    def release_producers(self) -> None:
-        """Let them go on. Idempotent."""
-        self._producers_may_go.set()
+    def release_producers(self, why: str) -> None:
+        """Let them go on, unless they are held for another reason. Idempotent."""
+        self._holds.pop(why, None)
+        self._change_holds()
+
+    def _change_holds(self) -> None:
+        self._work.set()
+        self._holds_changed.set()
+        self._holds_changed = asyncio.Event()
+
+    def _answer_held(self, refusal: StorageError) -> None:
+        """Answer what producers have in the queue."""
+        for each in self._queue:
+            if isinstance(each.append, LocalAppend) and not each.answer.done():
+                each.answer.set_result(refusal)
+        self._queue = deque(each for each in self._queue if not isinstance(each.append, LocalAppend))
+        self._queued_bytes = sum(each.append.batch.header.batch_bytes for each in self._queue)
+        self._room.set()
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
@@ -234,8 +261,7 @@ class LogWriter:
         if self._closing:
             return
         self._closing = True
-        self._producers_may_go.set()
-        self._work.set()
+        self._change_holds()
         self._room.set()
         await cancel_and_wait(*self._timers)
         if self._writing is not None:
@@ -270,16 +296,23 @@ class LogWriter:
             while await self._wait_for_work():
                 self._group = self._take_group()
                 self._answer(self._group, await self._write([each.append for each in self._group]))
+            self._answer_held(LogClosedError())
         except BaseException:
             self._break()
             raise
 
     async def _wait_for_work(self) -> bool:
-        """Return true once something is queued; false when the queue is empty and nothing more is taken."""
-        while not self._queue and not self._closing:
+        """Return true once something may be written; false when there is nothing, and nothing more is taken."""
+        while not self._may_write() and not self._closing:
             self._work.clear()
             await self._work.wait()
-        return bool(self._queue)
+        return self._may_write()
+
+    def _may_write(self) -> bool:
+        return any(self._may_go(each) for each in self._queue)
+
+    def _may_go(self, pending: _Pending) -> bool:
+        return not self._holds or not isinstance(pending.append, LocalAppend)
 
     async def _write(self, appends: list[Append]) -> Sequence[Outcome]:
         if not appends:
@@ -307,13 +340,18 @@ class LogWriter:
     def _take_group(self) -> list[_Pending]:
         group: list[_Pending] = []
         group_bytes = 0
+        held: list[_Pending] = []
         while self._queue and (not group or group_bytes < MAX_GROUP_BYTES):
             each = self._queue.popleft()
+            if not self._may_go(each):
+                held.append(each)
+                continue
             group_bytes += each.append.batch.header.batch_bytes
             if each.fence is None or each.fence.failure is None:
                 group.append(each)
             elif not each.answer.done():
                 each.answer.set_result(each.fence.failure)
+        self._queue.extendleft(reversed(held))
         self._queued_bytes -= group_bytes
         if self._queued_bytes < MAX_QUEUED_BYTES:
             self._room.set()

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from proglog.agent.writer import LogWriter
-from proglog.errors import LogClosedError, ProducerSequenceError
+from proglog.errors import LogClosedError, LogFullError, ProducerSequenceError
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.files import FileSystem
 from proglog.log.log import Log
-from proglog.log.model import Appended
+from proglog.log.model import Appended, LocalAppend, LogCursor
 from proglog.record import columns, control, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
 from proglog.server.commit_log import Fence
@@ -150,4 +150,50 @@ async def test_positions_that_retention_commits_again_wake_readers(tmp_path: Pat
         async with asyncio.timeout(10):
             await writer.wait_for_data(log.end_cursor)  # nobody appends but housekeeping
     assert log.start_offset > 0
+    log.close()
+
+
+async def test_held_producers_wait_in_the_queue_too_while_copies_go_on(tmp_path: Path) -> None:
+    log, other = open_log(tmp_path / "a"), open_log(tmp_path / "b")
+    other.append([LocalAppend(batch_of(b"copied"))])
+    copied = [verify(bytes(each.data)) for each in scan.batches(other.read(other.seek(Offset(0)), 1 << 20).data)]
+    start = verify(bytes(other.read(LogCursor(Offset(0), FilePosition(0)), 1).data))
+    async with LogWriter(log) as writer:
+        lost = log.origin
+        queued = asyncio.create_task(writer.append(batch_of(b"queued")))
+        await asyncio.sleep(0)
+        writer.hold_producers("origin lost")
+        later = asyncio.create_task(writer.append(batch_of(b"later")))
+        outcomes = await writer.append_copies([start, *copied])
+        assert all(isinstance(outcome, Appended) for outcome in outcomes), outcomes
+        writer.hold_producers("first contact")
+        origin = await writer.begin_origin("lost")
+        writer.release_producers("origin lost")
+        await asyncio.sleep(0)
+        assert not later.done()
+        writer.release_producers("first contact")
+        assert (await later).origin == origin != lost
+        assert (await queued).base_offset < (await later).base_offset
+    log.close()
+    other.close()
+
+
+async def test_producers_that_are_held_for_want_of_room_are_refused_at_once(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    async with LogWriter(log) as writer:
+        writer.hold_producers("origin lost")
+        waiting = asyncio.create_task(writer.append(batch_of(b"waits")))
+        await asyncio.sleep(0)
+        writer.hold_producers("origin lost", LogFullError("no space left"))
+        with pytest.raises(LogFullError):
+            await waiting
+        with pytest.raises(LogFullError):
+            await writer.append(batch_of(b"refused"))
+        writer.release_producers("origin lost")
+        assert (await writer.append(batch_of(b"taken"))).base_offset == 0
+        writer.hold_producers("origin lost")
+        held = asyncio.create_task(writer.append(batch_of(b"held")))
+        await asyncio.sleep(0)
+    with pytest.raises(LogClosedError):
+        await held
     log.close()

@@ -1,9 +1,12 @@
 """Small files and indexes are believed in their own log only."""
 
 from proglog.log import checkpoint
-from proglog.log.config import LogConfig
+from proglog.log.checkpoint import MAX_FORMER_ORIGINS
+from proglog.log.config import FsyncPolicy, LogConfig
+from proglog.log.model import ImportAppend
+from proglog.record.batch import verify
 from proglog.testing.files import FaultyFiles
-from tests.unit.log.kit import DIR, append, open_log, values_of
+from tests.unit.log.kit import DIR, append, batches_of, open_log, values_of
 
 RETAINING = LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=0)
 
@@ -52,3 +55,22 @@ def test_small_files_of_an_earlier_version_name_no_origin_and_are_believed() -> 
     log = open_log(files=files, config=RETAINING, seed=5)
     assert (log.origin, log.start_offset, values_of(log)) == (origin, start, values)
     assert log.recovery.scanned_bytes == 0
+
+
+def test_what_retention_removed_stays_removed_after_any_number_of_new_origins() -> None:
+    files = FaultyFiles()
+    config = LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=0, fsync=FsyncPolicy.OS)
+    log = open_log(files=files, config=config)
+    for _ in range(60):
+        append(log, b"x" * 100)
+    removed = [ImportAppend(verify(bytes(each.data))) for each in batches_of(log)][:5]
+    assert log.retain() > 0
+    old, start, floor = log.origin, log.start_offset, log.origins()[log.origin].floor_sequence
+    for seed in range(1, MAX_FORMER_ORIGINS + 5):  # each unclean stop under this policy begins another
+        files.kill()
+        log = open_log(files=files, config=config, seed=seed)
+    assert log.start_offset >= start
+    assert log.origins()[old].floor_sequence >= floor
+    before = log.end_offset
+    log.append(removed)
+    assert log.end_offset == before
