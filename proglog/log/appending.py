@@ -9,7 +9,7 @@ from errno import EFBIG
 
 from proglog.errors import LogFullError, StorageError
 from proglog.log.config import FsyncPolicy
-from proglog.log.derived import Tie
+from proglog.log.derived_state import Anchor
 from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, error_words, write_all
 from proglog.log.group import Group
 from proglog.log.model import Append, Appended, Duplicate, Outcome
@@ -126,7 +126,7 @@ class Appender:
         failure = self._write(segment, group)
         if failure is not None:
             hopes = {each.result for each in group.stamped}
-            outcomes[:] = [failure if _hoped_for(outcome) in hopes else outcome for outcome in outcomes]
+            outcomes[:] = [failure if _append_behind(outcome) in hopes else outcome for outcome in outcomes]
             return
         start, end = segment.checked
         with state.mutex:
@@ -145,9 +145,9 @@ class Appender:
         state = self._state
         for each in group.telling:
             own = each.header.origin == state.origin or each.header.origin in state.former_origins
-            state.derived.observe(each.header, each.said, segment.base_offset, own=own)
+            state.derived.observe(each.header, each.data, segment.base_offset, own=own)
         last = group.stamped[-1].header
-        state.derived.tie = Tie(segment.base_offset, FilePosition(end - last.batch_bytes), last.header_crc, end)
+        state.derived.anchor = Anchor(segment.base_offset, FilePosition(end - last.batch_bytes), last.header_crc, end)
 
     def _write(self, segment: Segment, group: Group) -> StorageError | None:
         file = segment.file
@@ -191,7 +191,7 @@ class Appender:
         return LogFullError(f"{state.reason(cause)}: send smaller batches, or raise the limit")
 
 
-def _hoped_for(outcome: Outcome) -> Appended | None:
+def _append_behind(outcome: Outcome) -> Appended | None:
     """Return the append that an outcome rests on."""
     if isinstance(outcome, Duplicate):
         return outcome.appended

@@ -11,7 +11,7 @@ durable      how far the log was synced, and whether it was closed in order. A l
 retired      what retention removed, of each origin: written before the files go, or their records would be fetched
              again from a peer
 lost         what had been synced and is missing from ends of segments: how much, and of which origins
-derived      what follows from the batches, see derived.py: a hint
+derived      what follows from the batches, see derived_state.py: a hint
 ===========  =========================================================================================================
 """
 

@@ -29,13 +29,13 @@ class Stamped(NamedTuple):
     header: BatchHeader
     parts: tuple[Buffer, Buffer]
     result: Appended
-    said: control.Said
+    data: control.ControlData
     """By a control batch."""
 
     @property
     def node_name(self) -> str:
         """Whose directory an origin's first batch says it is of; empty for any other batch."""
-        return control.node_name(self.said)
+        return control.node_name(self.data)
 
 
 @dataclass(slots=True)
@@ -149,7 +149,7 @@ class Group:
     def _stamp(self, stamped: bytes, batch: VerifiedBatch) -> Appended:
         header = parse_header(stamped)  # what is written must read back
         tail = self._tail(header.origin)
-        said = said_in(batch) if header.flags else None
+        data = control_data(batch) if header.flags else None
         end_offset = Offset(header.base_offset + header.record_count)
         tail.next_sequence = SequenceNumber(header.base_sequence + header.sequence_span)
         tail.chain_crc = header.chain_crc
@@ -157,9 +157,9 @@ class Group:
         result = Appended(
             header.base_offset, end_offset, header.origin, header.base_sequence, tail.next_sequence, header.batch_bytes
         )
-        each = Stamped(header, (stamped, batch.payload), result, said)
+        each = Stamped(header, (stamped, batch.payload), result, data)
         self.stamped.append(each)
-        if said is not None or header.producer_id != NO_PRODUCER:
+        if data is not None or header.producer_id != NO_PRODUCER:
             self.telling.append(each)
             tail.node_name = each.node_name or tail.node_name
         self._end_offset = end_offset
@@ -187,11 +187,11 @@ class Group:
         )
 
 
-def said_in(batch: VerifiedBatch) -> control.Said:
+def control_data(batch: VerifiedBatch) -> control.ControlData:
     """Return what a batch says, if it is a control batch."""
     return control.parse(batch.payload) if batch.header.is_control else None
 
 
 def node_name_in(batch: VerifiedBatch) -> str:
     """Return whose directory an origin's first batch says it is of; empty for any other batch."""
-    return control.node_name(said_in(batch))
+    return control.node_name(control_data(batch))

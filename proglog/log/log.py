@@ -6,18 +6,18 @@
       LOCK                          flock; holds the owner's process id
       identity  origin              small files, see checkpoint.py
       durable  retired
-      derived                       a hint, see derived.py
+      derived                       a hint, see derived_state.py
       ballast                       room to work in when the disk is full
       00000000000000000000.log      batches back to back
       00000000000000000000.index    a hint
 
 This is the face; the parts, on one shared :class:`~proglog.log.state.LogState`::
 
-    Log --+-- recovery  claim          opening: what the last life left; whose log it is
+    Log --+-- recovery  local_origin   opening: what the last life left; whose log it is
           +-- appending                stamp, write, sync, show; roll
           +-- reading                  read, and find places
-          +-- refill  damage  fit      what damage took, and putting it back
-          +-- snapshot  derived        producers' last batches, named positions
+          +-- refill damage interleave what damage took, and putting it back
+          +-- snapshot derived_state   producers' last batches, named positions
           +-- opening                  what has to be written before the first append
           +-- housekeeping             retention, the full disk, the durable mark
 
@@ -33,11 +33,11 @@ from proglog import clock
 from proglog.errors import DataDirLockedError, StorageError
 from proglog.log import reading, vector
 from proglog.log.appending import Appender
-from proglog.log.claim import Claim
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem, Lock, OsFiles, error_words, read_all
 from proglog.log.housekeeping import Housekeeper
 from proglog.log.identity import identify
+from proglog.log.local_origin import LocalOrigin
 from proglog.log.model import (
     Append,
     Appended,
@@ -73,7 +73,7 @@ class Log:
         self._snapshot = Snapshot(state)
         self._appender = Appender(state, self._snapshot)
         self._refiller = Refiller(state, self._snapshot)
-        self._claim: Claim
+        self._local_origin: LocalOrigin
         self._housekeeper: Housekeeper
 
     @classmethod
@@ -125,8 +125,8 @@ class Log:
         state.collect_origins(is_complete=recovery.knows_retired)
         state.publish()
         log = cls(state, lock, SmallFiles(state, recovery.mark))
-        log._claim = Claim(state, log._small_files, log._appender, node_name, new_origin)
-        opening = Opening(state, recovery, log._small_files, log._claim)
+        log._local_origin = LocalOrigin(state, log._small_files, log._appender, node_name, new_origin)
+        opening = Opening(state, recovery, log._small_files, log._local_origin)
         log._housekeeper = Housekeeper(state, log._small_files, log._appender, log._snapshot, opening, lock)
         log._housekeeper.open()
         log._snapshot.load()
@@ -197,11 +197,6 @@ class Log:
     def segment_count(self) -> int:
         """Segments, the active one included."""
         return len(self._state.segments)
-
-    @property
-    def index_memory_bytes(self) -> int:
-        """Memory of the index entries: of the active segment, and of sealed ones looked into lately."""
-        return self._state.indexes.memory_bytes + self._state.active.index.memory_bytes
 
     def origins(self) -> dict[OriginId, OriginState]:
         """Return what the log durably has of each origin."""
@@ -372,7 +367,7 @@ class Log:
             StorageError: The disk refused, or the log is closed.
         """
         try:
-            return self._claim.begin(reason)
+            return self._local_origin.begin(reason)
         except OSError as exc:
             raise StorageError(f"the file 'origin' could not be written: {exc.strerror or exc}") from exc
 

@@ -2,16 +2,16 @@
 
 ::
 
-    torn tail cut  -->  clean mark taken back  -->  what was damaged made anew  -->  origin claimed  -->  appends
+    torn tail cut  -->  clean mark taken back  -->  what was damaged made anew  -->  origin settled  -->  appends
 
 The other half, recovery, reads; so a log on a disk that is full or read-only is served as far as it goes, and this
 half is done by housekeeping as soon as the disk lets it.
 """
 
 from proglog.errors import LogFullError, LogReadOnlyError
-from proglog.log.claim import Claim
 from proglog.log.config import FsyncPolicy
 from proglog.log.files import FULL, REFUSED
+from proglog.log.local_origin import LocalOrigin
 from proglog.log.recovery import Recovery
 from proglog.log.small_files import SmallFiles
 from proglog.log.state import LogState
@@ -20,12 +20,12 @@ from proglog.log.state import LogState
 class Opening:
     """Of one log. The thread that appends."""
 
-    def __init__(self, state: LogState, recovery: Recovery, small_files: SmallFiles, claim: Claim) -> None:
+    def __init__(self, state: LogState, recovery: Recovery, small_files: SmallFiles, local_origin: LocalOrigin) -> None:
         """Keep what is needed."""
         self._state = state
         self._recovery = recovery
         self._small_files = small_files
-        self._claim = claim
+        self._local_origin = local_origin
 
     def finish(self) -> None:
         """Write what is left to write, and let appends begin; or say in the log's condition why not yet. Idempotent.
@@ -45,7 +45,7 @@ class Opening:
                 state.retired_presumed = False
             state.opened = True
             state.resume()  # the origin's first batch is an append
-            self._claim.claim()
+            self._local_origin.settle()
         except OSError as exc:
             state.opened = False
             if exc.errno not in REFUSED:

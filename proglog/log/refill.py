@@ -23,8 +23,8 @@ from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFo
 from proglog.log import reading
 from proglog.log.damage import Damage, Lack, Survey, signature, survey
 from proglog.log.files import FULL, Buffer, File, error_words, write_all
-from proglog.log.fit import Missing, Room, fit
-from proglog.log.group import said_in
+from proglog.log.group import control_data
+from proglog.log.interleave import Missing, Room, interleave
 from proglog.log.model import DamagedRange, MissingRange
 from proglog.log.scan import read_around
 from proglog.log.segment import Segment
@@ -216,7 +216,7 @@ class Refiller:
             return []
         batches = [self._candidates.pop(lack.missing).batches for lack in lacks]
         damages = found.damages[first:end]
-        fitting = fit(
+        fitting = interleave(
             [_room(damage) for damage in damages],
             [Missing(each, lack.first - first, lack.end - first) for lack, each in zip(lacks, batches, strict=True)],
         )
@@ -240,7 +240,7 @@ class Refiller:
             for filling in healed:
                 segment = filling.damage.segment.base_offset
                 for header, batch in zip(filling.headers, filling.batches, strict=True):
-                    state.derived.observe(header, said_in(batch), segment, own=header.origin in own)
+                    state.derived.observe(header, control_data(batch), segment, own=header.origin in own)
 
     def _write(self, filling: _Filling) -> None:
         """Write batches over the damage, durably."""

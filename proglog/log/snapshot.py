@@ -1,11 +1,11 @@
-"""The file ``derived``: when it is written, taken back, and dropped. See :mod:`proglog.log.derived` for what is in it."""
+"""The file ``derived``: when it is written, taken back, and dropped. See :mod:`proglog.log.derived_state` for what is in it."""
 
 from dataclasses import dataclass
 from errno import EOVERFLOW
 
 from proglog.errors import StorageError
-from proglog.log import checkpoint, derived
-from proglog.log.derived import Tie
+from proglog.log import checkpoint, derived_state
+from proglog.log.derived_state import Anchor
 from proglog.log.state import LogState
 
 _NAME = "derived"
@@ -16,7 +16,7 @@ class Snapshot:
     """Of one open log."""
 
     state: LogState
-    _saved: Tie | None = None
+    _saved: Anchor | None = None
     """What the file covers, if it is known to be right."""
     failed: bool = False
     """It could not be written when it should have been."""
@@ -30,7 +30,7 @@ class Snapshot:
             content = checkpoint.load(state.files, state.data_dir / _NAME)
         except (OSError, StorageError):
             content = None  # a hint
-        walk = derived.load(content, state.segments, state.own_origins())
+        walk = derived_state.load(content, state.segments, state.own_origins())
         state.derived = walk.derived
         if walk.walked_bytes:
             state.derived.around = tuple(state.damaged())
@@ -38,13 +38,13 @@ class Snapshot:
         if walk.unreadable:
             state.recovery.notes.append(f"producers and named positions may be incomplete: {walk.unreadable}")
             self._incomplete = True
-        self._saved = walk.derived.tie if content is not None and not walk.walked_bytes else None
+        self._saved = walk.derived.anchor if content is not None and not walk.walked_bytes else None
 
     def save(self) -> None:
         """Write the file, if there is anything new. It is a hint: a failure costs a walk at the next start."""
         state = self.state
-        tie = state.derived.tie
-        if tie is None or tie == self._saved or self._incomplete:
+        anchor = state.derived.anchor
+        if anchor is None or anchor == self._saved or self._incomplete:
             return
         try:
             checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))
@@ -54,7 +54,7 @@ class Snapshot:
         else:
             state.problems.clear(_NAME)
             self.failed = False
-            self._saved = tie
+            self._saved = anchor
 
     def drop(self) -> None:
         """Remove the file, durably: batches are about to come back that it does not cover.

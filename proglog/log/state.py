@@ -37,7 +37,7 @@ from proglog.errors import (
 )
 from proglog.log.checkpoint import LostEnd, Retired, RetiredOrigin, came_back
 from proglog.log.config import LogConfig
-from proglog.log.derived import Derived
+from proglog.log.derived_state import DerivedState
 from proglog.log.files import READ_ONLY, FileSystem, Usage, error_words
 from proglog.log.index_cache import IndexCache
 from proglog.log.model import DamagedRange, LogCursor, OriginState
@@ -89,7 +89,7 @@ class LogState:
         self._all_retired_known = True
         self.lost_ends: tuple[LostEnd, ...] = ()
         """What had been synced and is missing from ends of segments."""
-        self.derived = Derived()
+        self.derived = DerivedState()
         """What follows from the batches; changed under ``mutex``."""
         self.segments: list[Segment] = []
         self.bases: list[Offset] = []

@@ -21,7 +21,7 @@ MAX_POSITION_ORIGINS = 4096
 MAX_NODE_NAME_BYTES = 255
 """Most bytes of a node's name that are kept, in memory and in indexes."""
 
-Said = OriginStart | Gap | PositionCommit | None
+ControlData = OriginStart | Gap | PositionCommit | None
 """What a control batch says; ``None``: a kind that a newer version wrote."""
 
 
@@ -118,14 +118,14 @@ def commit_problem(commit: PositionCommit) -> str:
     return ""
 
 
-def node_name(said: Said) -> str:
+def node_name(data: ControlData) -> str:
     """Return whose directory an origin's first batch says it is of, at most 255 bytes; empty for any other batch."""
-    if not isinstance(said, OriginStart):
+    if not isinstance(data, OriginStart):
         return ""
-    return said.node_name.encode()[:MAX_NODE_NAME_BYTES].decode(errors="ignore")
+    return data.node_name.encode()[:MAX_NODE_NAME_BYTES].decode(errors="ignore")
 
 
-def parse(payload: bytes | memoryview) -> Said:
+def parse(payload: bytes | memoryview) -> ControlData:
     """Return what a control batch says; ``None`` for a kind that a newer version wrote.
 
     Raises:

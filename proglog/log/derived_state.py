@@ -27,7 +27,7 @@ from proglog.types import FilePosition, Offset, OriginId
 VERSION = 1
 
 
-class Tie(NamedTuple):
+class Anchor(NamedTuple):
     """The last batch that is taken in: what ties a snapshot to its log."""
 
     segment: Offset
@@ -37,28 +37,28 @@ class Tie(NamedTuple):
 
 
 @dataclass(slots=True)
-class Derived:
+class DerivedState:
     """What is known, and how far it was taken in."""
 
     producers: Producers = field(default_factory=Producers)
     positions: NamedPositions = field(default_factory=NamedPositions)
-    tie: Tie | None = None
+    anchor: Anchor | None = None
     around: tuple[DamagedRange, ...] = ()
     """What was damaged where the log was walked: what stood there is not known of."""
 
-    def observe(self, header: BatchHeader, said: control.Said, segment: Offset, *, own: bool) -> None:
+    def observe(self, header: BatchHeader, data: control.ControlData, segment: Offset, *, own: bool) -> None:
         """Take in a batch of the segment of that base offset; ``own``: an origin of this directory wrote it."""
         if own and header.producer_id != NO_PRODUCER:
             self.producers.observe(header)
-        if isinstance(said, PositionCommit):
-            self.positions.observe(said, segment)
+        if isinstance(data, PositionCommit):
+            self.positions.observe(data, segment)
 
     def to_json(self, origin: OriginId) -> dict[str, Any]:
         """Return the file's content, of a log that ``origin`` writes."""
         return {
             "version": VERSION,
             "origin": origin.hex(),
-            "tie": self.tie,
+            "tie": self.anchor,
             "producers": self.producers.to_json(),
             "positions": self.positions.to_json(),
         }
@@ -67,7 +67,7 @@ class Derived:
 class Walk(NamedTuple):
     """What was read to know what is derived."""
 
-    derived: Derived
+    derived: DerivedState
     walked_bytes: int
     unreadable: str
     """Why a part of the log could not be walked; empty if all was."""
@@ -78,10 +78,10 @@ def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset
 
     What the disk cannot read is left out: a log opens without it.
     """
-    derived = _restored(content, segments, own) or Derived()
+    derived = _restored(content, segments, own) or DerivedState()
     derived.producers.forget_before(segments[0].base_offset)
     walked_bytes, unreadable = 0, ""
-    for segment, start in _following(segments, derived.tie):
+    for segment, start in _following(segments, derived.anchor):
         walked_bytes += segment.size - start
         try:
             _walk(derived, segment, start, own)
@@ -93,49 +93,51 @@ def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset
     return Walk(derived, walked_bytes, unreadable)
 
 
-def _walk(derived: Derived, segment: Segment, start: FilePosition, own: frozenset[OriginId]) -> None:
+def _walk(derived: DerivedState, segment: Segment, start: FilePosition, own: frozenset[OriginId]) -> None:
     for position, header in segment.walk(start):
-        said = _said(segment, position) if header.is_control and not header.is_gap else None
-        derived.observe(header, said, segment.base_offset, own=header.origin in own)
+        data = _control_data(segment, position) if header.is_control and not header.is_gap else None
+        derived.observe(header, data, segment.base_offset, own=header.origin in own)
         end = FilePosition(position + header.batch_bytes)
-        derived.tie = Tie(segment.base_offset, position, header.header_crc, end)
+        derived.anchor = Anchor(segment.base_offset, position, header.header_crc, end)
 
 
-def _following(segments: list[Segment], tie: Tie | None) -> Iterator[tuple[Segment, FilePosition]]:
+def _following(segments: list[Segment], anchor: Anchor | None) -> Iterator[tuple[Segment, FilePosition]]:
     for segment in segments:
-        if tie is None or segment.base_offset > tie.segment:
+        if anchor is None or segment.base_offset > anchor.segment:
             yield segment, FilePosition(0)
-        elif segment.base_offset == tie.segment and tie.end_position < segment.size:
-            yield segment, tie.end_position
+        elif segment.base_offset == anchor.segment and anchor.end_position < segment.size:
+            yield segment, anchor.end_position
 
 
-def _said(segment: Segment, position: FilePosition) -> control.Said:
+def _control_data(segment: Segment, position: FilePosition) -> control.ControlData:
     try:
         return control.parse(verify_checksums(segment.read(position, 1)).payload)
     except (DataLossError, MalformedBatchError):
         return None  # a hole: it is walked again once it is whole
 
 
-def _restored(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> Derived | None:
+def _restored(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> DerivedState | None:
     if content is None or content.get("version") != VERSION:
         return None
     try:
         base_offset, position, header_crc, end_position = content["tie"]
-        derived = Derived(Producers.from_json(content["producers"]), NamedPositions.from_json(content["positions"]))
+        derived = DerivedState(
+            Producers.from_json(content["producers"]), NamedPositions.from_json(content["positions"])
+        )
         origin = OriginId(bytes.fromhex(content["origin"]))
     except (KeyError, ValueError, TypeError):
         return None
-    derived.tie = Tie(Offset(base_offset), FilePosition(position), header_crc, FilePosition(end_position))
-    return derived if origin in own and _holds(derived.tie, segments) else None
+    derived.anchor = Anchor(Offset(base_offset), FilePosition(position), header_crc, FilePosition(end_position))
+    return derived if origin in own and _holds(derived.anchor, segments) else None
 
 
-def _holds(tie: Tie, segments: list[Segment]) -> bool:
+def _holds(anchor: Anchor, segments: list[Segment]) -> bool:
     """Return whether the batch stands where the snapshot says."""
-    segment = next((each for each in segments if each.base_offset == tie.segment), None)
-    if segment is None or tie.end_position > segment.size or segment.hole_at(tie.position) is not None:
+    segment = next((each for each in segments if each.base_offset == anchor.segment), None)
+    if segment is None or anchor.end_position > segment.size or segment.hole_at(anchor.position) is not None:
         return False
     try:
-        header = parse_header(segment.store.pread(HEADER_BYTES, tie.position))
+        header = parse_header(segment.store.pread(HEADER_BYTES, anchor.position))
     except (OSError, MalformedBatchError):
         return False
-    return (header.header_crc, tie.position + header.batch_bytes) == (tie.header_crc, tie.end_position)
+    return (header.header_crc, anchor.position + header.batch_bytes) == (anchor.header_crc, anchor.end_position)

@@ -57,7 +57,7 @@ class _Way(NamedTuple):
     before: "_Way | None"
 
 
-def fit(rooms: Sequence[Room], missing: Sequence[Missing]) -> list[list[VerifiedBatch]] | None:
+def interleave(rooms: Sequence[Room], missing: Sequence[Missing]) -> list[list[VerifiedBatch]] | None:
     """Return the batches of each room, in order: all of ``missing``, filling each room exactly; ``None`` if none do."""
     return _Search(rooms, missing).run()
 

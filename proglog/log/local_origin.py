@@ -26,7 +26,7 @@ from proglog.record.batch import verify
 from proglog.types import NO_ORIGIN, NodeName, OriginId, SequenceNumber
 
 
-class Claim:
+class LocalOrigin:
     """Decides on the origin of one opened log."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Claim:
         self._chosen: OriginId | None = None
         """The new origin, until its first batch is written."""
 
-    def claim(self) -> None:
+    def settle(self) -> None:
         """Go on as the directory's origin, or begin a new one where its next sequence could have been used before.
 
         Raises:
