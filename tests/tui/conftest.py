@@ -434,7 +434,7 @@ class Stage:
                 table = panel.table
                 table._order, table._needle = Order(), ""
                 table._cursor, table._cursor_key, table._at_column, table._top = 0, "", 0, 0
-                table.show([], panel.COLUMNS)
+                table.set_rows([], panel.COLUMNS)
         main.query_one(ReplicationPanel)._mode = "peers"
         main.action_panel("members")
         main.query_one("#panels").set_class(False, "-zoom")

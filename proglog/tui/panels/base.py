@@ -103,7 +103,7 @@ class TablePanel(DashPanel):
     def render_state(self, state: DashState, layout: Layout) -> None:
         """Bring table and caption up to date."""
         del layout
-        self._table.show(self.rows(state))
+        self._table.set_rows(self.rows(state))
         self.render_caption(self.summary(state))
 
     def summary(self, state: DashState) -> str:

@@ -101,7 +101,7 @@ class Browser(DashScreen[None]):
         self._table.focus()
 
     def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
-        """Yield rows from ``place`` on, and the place after them."""
+        """Yield rows from ``spec`` on, and the place after them."""
         raise NotImplementedError
 
     def _open(self, start: OffsetSpec, *, tail: bool = False, cursor: int = -1) -> None:
@@ -180,10 +180,10 @@ class Browser(DashScreen[None]):
     def render_state(self, state: DashState) -> None:
         """Bring the table up to date."""
         width = self.size.width
-        self._header.show([header.header_line(state, self.locale, width)])
+        self._header.set_lines([header.header_line(state, self.locale, width)])
         if self._changed and self._target_offset < max(self._read_to, 0):
             self._changed = False
-            self._table.show(self._window.rows)
+            self._table.set_rows(self._window.rows)
             if self._target_offset >= 0:
                 self._table.go_to(str(self._target_offset))
                 self._target_offset = -1

@@ -57,7 +57,7 @@ class Confirm(DashModal[bool]):
         body = self.query_one(Lines)
         parts = question(self._words, self._wanted, self._error, self.locale, max(body.size.width, 10))
         body.styles.height = len(parts)
-        body.show(parts)
+        body.set_lines(parts)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Go on if the name is right."""

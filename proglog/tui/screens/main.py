@@ -113,8 +113,8 @@ class MainScreen(DashScreen[None]):
         width, locale = self.size.width, self.locale
         self.set_class(state.stale, "-stale")
         self.set_class(state.paused, "-paused")
-        self._header.show([header.header_line(state, locale, width)])
-        self._health.show([header.health_line(state, locale, width)])
+        self._header.set_lines([header.header_line(state, locale, width)])
+        self._health.set_lines([header.health_line(state, locale, width)])
         layout = Layout(width=width, wide=self.has_class("-wide"), zoomed=self._zoomed, plot_seconds=self._plot_seconds)
         for panel in self._panels.values():
             if panel.display:

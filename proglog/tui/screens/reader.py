@@ -76,7 +76,7 @@ class Reader(DashModal[None]):
         self._width = width
         self._lines = list(self._text(state, self.locale, width))
         body.styles.height = max(len(self._lines), 1)
-        body.show(self._lines)
+        body.set_lines(self._lines)
 
     def action_copy(self) -> None:
         """Copy the text."""

@@ -111,7 +111,7 @@ class SegmentScreen(Browser):
             width = self._facts.content_size.width or self.size.width - 8
             shown = [*batches.facts(state, self._segment_id, self.locale, width), *found]
         self._facts.styles.height = len(shown)
-        self._facts.show(shown)
+        self._facts.set_lines(shown)
         super().render_state(state)
 
     def action_verify(self) -> None:

@@ -33,7 +33,7 @@ class JumpBar(Lines):
 
     def _center(self) -> None:
         blanks = " " * (max(self.size.width - len(self._words), 0) // 2)
-        self.show([(Span(blanks + self._words, Role.STRONG),)] if self._words else [])
+        self.set_lines([(Span(blanks + self._words, Role.STRONG),)] if self._words else [])
 
     def on_click(self, event: events.Click) -> None:
         """Report the click."""

@@ -88,7 +88,7 @@ class Lines(SpanWidget):
         super().__init__(id=id, classes=classes)
         self._shown: tuple[Line, ...] = ()
 
-    def show(self, lines: Sequence[Line]) -> None:
+    def set_lines(self, lines: Sequence[Line]) -> None:
         """Show ``lines``."""
         new = tuple(lines)
         if new != self._shown:

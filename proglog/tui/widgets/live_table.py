@@ -148,7 +148,7 @@ class LiveTable(SpanWidget, can_focus=True):
         """Whether there are rows out of view."""
         return len(self._arranged) > self._body_height
 
-    def show(self, rows: Sequence[AnyRow], columns: Columns | None = None) -> None:
+    def set_rows(self, rows: Sequence[AnyRow], columns: Columns | None = None) -> None:
         """Show ``rows``; the cursor stays on the row that it was on.
 
         Args:

@@ -55,7 +55,7 @@ class WindowTable(LiveTable):
         """Forget where the cursor was: other rows will come."""
         self.stick(sticky)
         self._cursor, self._cursor_key = 0, ""
-        self.show([])
+        self.set_rows([])
 
     def go_to(self, key: str) -> None:
         """Move the cursor to the row with this key, if it is there."""

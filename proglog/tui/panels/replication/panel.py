@@ -52,7 +52,7 @@ class ReplicationPanel(TablePanel):
         """Bring the table of the mode up to date, and what is below it."""
         tables: dict[str, Columns] = {"peers": columns.PEER_COLUMNS, "origins": columns.ORIGIN_COLUMNS}
         shown = tables.get(self._mode)
-        self._table.show(self.rows(state), matrix.columns(state, self.locale) if shown is None else shown)
+        self._table.set_rows(self.rows(state), matrix.columns(state, self.locale) if shown is None else shown)
         self._render_below(state, layout)
         self.render_caption(self.summary(state), *([f"by {self._mode}"] if self._mode != "peers" else []))
 
@@ -69,4 +69,4 @@ class ReplicationPanel(TablePanel):
         if lines:
             self._below.styles.height = room if layout.zoomed else len(lines)
             self._below.styles.padding = (0, 0, 0, 3)
-            self._below.show(lines)
+            self._below.set_lines(lines)

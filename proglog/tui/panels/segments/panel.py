@@ -42,7 +42,7 @@ class SegmentsPanel(TablePanel):
     def render_state(self, state: DashState, layout: Layout) -> None:
         """Bring map and table up to date; the caption is about the verification under the cursor, if there is one."""
         super().render_state(state, layout)
-        self._map.show([table.segment_map(state.shown, self.locale, self._map.size.width)] if state.shown else [])
+        self._map.set_lines([table.segment_map(state.shown, self.locale, self._map.size.width)] if state.shown else [])
         source = self.row.source if self.row else None
         if state.shown is not None and isinstance(source, Segment):
             verification = self.dash.verifier.of(SegmentId(state.shown.node.name, source.base_offset))

@@ -30,8 +30,8 @@ class ThroughputPanel(DashPanel):
         """Draw the charts anew."""
         width, height = self._charts.size
         if layout.zoomed:
-            self._charts.show(lines.plots(state, self.locale, width, height, layout.plot_seconds))
+            self._charts.set_lines(lines.plots(state, self.locale, width, height, layout.plot_seconds))
             self.caption(f"last {duration_words(layout.plot_seconds)}, + and - change it")
         else:
-            self._charts.show(lines.lines(state, self.locale, width, height))
+            self._charts.set_lines(lines.lines(state, self.locale, width, height))
             self.caption(lines.axis(state))
