@@ -14,6 +14,7 @@ from proglog.log.appending import Appender
 from proglog.log.checkpoint import Retired, RetiredOrigin
 from proglog.log.files import FULL, READ_ONLY, Lock, error_words
 from proglog.log.model import LocalAppend
+from proglog.log.named_positions import MAX_NAMES
 from proglog.log.opening import Opening
 from proglog.log.recovery import remove_files
 from proglog.log.segment import Segment
@@ -75,6 +76,7 @@ class Housekeeper:
             return 0
         self._look_at_the_limit()
         self._look_at_the_clock()
+        self._look_at_positions()
         before = len(state.segments)
         self._try("retention", "old segments cannot be removed", self._retain)
         if state.condition == "full":
@@ -122,6 +124,20 @@ class Housekeeper:
             state.problems.report("clock", what)
         else:
             state.problems.clear("clock")
+
+    def _look_at_positions(self) -> None:
+        """Say that names are running out before one is refused, and which ones went."""
+        problems, positions = self._state.problems, self._state.derived.positions
+        if len(positions) > MAX_NAMES * 0.9:
+            what = (
+                f"{len(positions):,} of {MAX_NAMES:,} names of positions are in use: beyond that, new ones are refused"
+            )
+            problems.report("positions", what)
+        else:
+            problems.clear("positions")
+        if positions.forgotten:
+            what = f"{len(positions.forgotten):,} named positions were forgotten to make room, the last {positions.forgotten[-1]!r}"
+            problems.report("positions-forgotten", what)
 
     def _look_at_the_limit(self) -> None:
         state = self._state

@@ -227,9 +227,14 @@ class Log:
         return self._refiller.missing()
 
     def named_positions(self) -> dict[str, CommittedPosition]:
-        """Return how far named consumers are, as far as commits have come here: at most 4,096 names."""
+        """Return how far named consumers are, as far as commits have come here."""
         with self._state.mutex:
             return self._state.derived.positions.values()
+
+    def takes_position(self, name: str, at_ms: int) -> bool:
+        """Return whether a commit of ``name`` at that time, milliseconds since 1970, finds room among those in use."""
+        with self._state.mutex:
+            return self._state.derived.positions.takes(name, at_ms)
 
     def disk_usage(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk; zeros if it does not say."""

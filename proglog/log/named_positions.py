@@ -19,7 +19,11 @@ from proglog.record.control import MAX_POSITION_ORIGINS, commit_problem
 from proglog.types import Offset, OriginId, SequenceNumber
 
 MAX_NAMES = 4096
-"""Most names that are remembered; those committed longest ago go first."""
+"""Names in use beyond which a node takes no new one from its own clients, unless one has expired."""
+MAX_HELD_NAMES = 4 * MAX_NAMES
+"""Most names that are remembered, when nodes apart from each other have taken new ones: then the oldest goes."""
+EXPIRY_MS = 30 * 86_400_000
+"""A name that was not committed for so long makes room for a new one when all are in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,16 @@ class _Held:
 class NamedPositions:
     """See the module."""
 
+    forgotten: list[str] = field(default_factory=list)
+    """Names that went to make room, in this life of the log."""
     _held: dict[str, _Held] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def takes(self, name: str, at_ms: int) -> bool:
+        """Return whether a commit of ``name`` finds room: it is known, or not all names are in use."""
+        return name in self._held or len(self._held) < MAX_NAMES or self._has_expired(self._oldest(), at_ms)
 
     def values(self) -> dict[str, CommittedPosition]:
         """Return every named position."""
@@ -67,8 +80,8 @@ class NamedPositions:
         value = CommittedPosition(commit.epoch, vector, commit.at_ms)
         held = self._held.get(commit.name)
         if held is None:
+            self._make_room(value.at_ms)
             self._held[commit.name] = _Held(value, segment)
-            self._keep_within_bounds()
             return
         joined = held.value.join(value)
         if joined == value:
@@ -98,10 +111,19 @@ class NamedPositions:
             positions._held[name] = _Held(CommittedPosition(epoch, known, at_ms), Offset(rests_on))
         return positions
 
-    def _keep_within_bounds(self) -> None:
-        if len(self._held) > MAX_NAMES:
-            oldest = min(self._held, key=lambda name: (self._held[name].value.at_ms, name))
+    def _make_room(self, at_ms: int) -> None:
+        if len(self._held) < MAX_NAMES:
+            return
+        oldest = self._oldest()
+        if len(self._held) >= MAX_HELD_NAMES or self._has_expired(oldest, at_ms):
             del self._held[oldest]
+            self.forgotten.append(oldest)
+
+    def _oldest(self) -> str:
+        return min(self._held, key=lambda name: (self._held[name].value.at_ms, name))
+
+    def _has_expired(self, name: str, at_ms: int) -> bool:
+        return self._held[name].value.at_ms < at_ms - EXPIRY_MS
 
 
 def _to_json(name: str, held: _Held) -> list[Any]:

@@ -32,6 +32,7 @@ class Snapshot:
             content = None  # a hint
         walk = derived_state.load(content, state.segments, state.own_origins())
         state.derived = walk.derived
+        state.derived.positions.forgotten.clear()  # in a former life
         if walk.walked_bytes:
             state.derived.around = tuple(state.damaged())
         state.recovery.walked_bytes = walk.walked_bytes

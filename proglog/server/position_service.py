@@ -9,7 +9,7 @@ from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
 from proglog.log.log import Log
-from proglog.log.named_positions import CommittedPosition
+from proglog.log.named_positions import EXPIRY_MS, MAX_NAMES, CommittedPosition
 from proglog.record import control
 from proglog.record.batch import BatchHeader, verify
 from proglog.record.scan import headers
@@ -41,7 +41,8 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
 
         Raises:
             InvalidRequestError: The name, the epoch or the cursor is out of bounds.
-            PreconditionError: The name has a higher epoch: somebody has started it over.
+            PreconditionError: The name has a higher epoch: somebody has started it over. Or it is new, and all names
+                that are kept are in use.
             StorageError: The disk refused.
         """
         del context
@@ -53,9 +54,15 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
                 f"position {request.name!r} was started over (epoch {held.epoch}); a commit of epoch {request.epoch}"
                 " is too late: read the position anew"
             )
+        now_ms = clock.now_ms()
+        if not self._commit_log.log.takes_position(request.name, now_ms):
+            raise PreconditionError(
+                f"position {request.name!r} is new, and {MAX_NAMES:,} names are in use, the most that are kept: use one"
+                f" of those; a name that was not committed for {EXPIRY_MS // 86_400_000} days makes room"
+            )
         nodes, timeout_ms = self._acks.nodes_at_most(request.acks), timeout_ms_of(request.ack_timeout_ms)
         positions = positions_of(request.cursor)
-        commit = control.position_commit(request.name, request.epoch, positions, now_ms=clock.now_ms())
+        commit = control.position_commit(request.name, request.epoch, positions, now_ms=now_ms)
         appended = await self._commit_log.append(verify(commit))
         copies = await self._acks.wait(appended, nodes, timeout_ms)
         return batches_pb2.CommitPositionResponse(copies=copies, unconfirmed=copies < nodes)

@@ -17,6 +17,7 @@ from proglog.client import Client
 from proglog.client.cursor import Cursor
 from proglog.client.position_committer import PositionCommitter
 from proglog.errors import InvalidRequestError, PreconditionError, ProglogError, UnavailableError
+from proglog.log.named_positions import MAX_NAMES
 from proglog.testing.processes import AgentProcess
 from proglog.types import OriginId, SequenceNumber
 
@@ -240,3 +241,23 @@ def test_positions_are_listed_with_what_they_are_behind_and_since_when(agent: Ag
     assert b"LAST COMMIT" in table.stdout
     assert (facts["name"], facts["records_behind"], facts["epoch"]) == ("steps", 3, 0)
     assert lines_of(agent.rpc_addr, f"cursor:{facts['cursor']}") == named("x", 10)[7:]
+
+
+async def test_the_4097th_name_is_refused_and_none_of_the_others_is_forgotten(
+    agent: AgentProcess, eventually: Eventually
+) -> None:
+    async with proglog.client.connect(agent.rpc_addr, timeout=60) as client:
+        cursor = Cursor({ORIGIN: SequenceNumber(2)})
+        for start in range(0, MAX_NAMES, 512):
+            names = [f"ci-{number}" for number in range(start, start + 512)]
+            await asyncio.gather(*(client.commit_position(name, cursor) for name in names))
+        with pytest.raises(PreconditionError, match=r"'one-more' is new, and 4,096 names are in use"):
+            await client.commit_position("one-more", cursor)
+        await client.commit_position("ci-0", cursor)
+        assert len(await client.positions()) == MAX_NAMES
+
+        async def shown() -> bool:
+            problems = (await client.status()).log.problems
+            return "4,096 of 4,096 names of positions are in use" in " ".join(each.detail for each in problems)
+
+        await eventually(shown, timeout=10, what="the problem")

@@ -10,7 +10,7 @@ from proglog.log import named_positions as module
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, LocalAppend, Outcome
-from proglog.log.named_positions import CommittedPosition, NamedPositions
+from proglog.log.named_positions import EXPIRY_MS, CommittedPosition, NamedPositions
 from proglog.record import batch, control
 from proglog.record.batch import verify
 from proglog.record.columns_pb2 import Control, PositionCommit
@@ -226,12 +226,42 @@ def test_a_commit_out_of_bounds_is_not_made_and_says_nothing_when_another_made_i
     assert positions.values() == {}
 
 
-def test_names_are_bounded_and_the_one_committed_longest_ago_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_name_beyond_those_in_use_is_refused_and_what_others_committed_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(module, "MAX_NAMES", 3)
+    monkeypatch.setattr(module, "MAX_HELD_NAMES", 5)
     positions = NamedPositions()
-    for name, at_ms in [("a", 4), ("b", 2), ("c", 3), ("d", 5)]:
+    for name, at_ms in [("a", 4), ("b", 2), ("c", 3)]:
+        assert positions.takes(name, at_ms)
         positions.observe(message(name, 1, {A: 1}, at_ms), Offset(0))
-    assert sorted(positions.values()) == ["a", "c", "d"]
+    assert not positions.takes("d", 5)
+    assert positions.takes("b", 5)
+    for name, at_ms in [("d", 5), ("e", 6)]:  # at a node that had room
+        positions.observe(message(name, 1, {A: 1}, at_ms), Offset(0))
+    assert sorted(positions.values()) == ["a", "b", "c", "d", "e"]
+    assert positions.forgotten == []
+    positions.observe(message("f", 1, {A: 1}, 7), Offset(0))
+    assert sorted(positions.values()) == ["a", "c", "d", "e", "f"]
+    assert positions.forgotten == ["b"]
+
+
+def test_a_name_that_was_not_committed_for_a_month_makes_room_and_that_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_NAMES", 3)
+    log = open_log(files=FaultyFiles())
+    for number in range(3):
+        commit(log, f"job-{number}", 1, at_ms=number, a=5)
+    log.retain()
+    assert log.problems() == ()
+    assert not log.takes_position("new", EXPIRY_MS)
+    assert log.takes_position("new", EXPIRY_MS + 1)
+    commit(log, "new", 1, at_ms=EXPIRY_MS + 1, a=5)
+    assert sorted(log.named_positions()) == ["job-1", "job-2", "new"]
+    log.retain()
+    (problem,) = log.problems()
+    assert problem.detail == "1 named positions were forgotten to make room, the last 'job-0'"
 
 
 def test_a_joined_vector_is_bounded() -> None:
