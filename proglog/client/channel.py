@@ -87,22 +87,22 @@ def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> Prog
 
 def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
     """Tell a handshake that failed from an agent that is not there."""
-    said = details.lower()
+    text = details.lower()
     # Without TLS, a "handshake" that fails is HTTP/2's, with somebody who says nothing.
-    if tls is not None and ("certificate" in said or "ssl" in said or "handshake" in said or "tls" in said):
-        if "wrong_version" in said or "wrong version" in said:
+    if tls is not None and ("certificate" in text or "ssl" in text or "handshake" in text or "tls" in text):
+        if "wrong_version" in text or "wrong version" in text:
             return UnavailableError(f"{addr} does not speak TLS: leave the --tls-*-file flags out")
         return UnauthenticatedError(f"TLS with {addr} failed: {_short(details)}")
-    if "socket closed" in said or "connection reset" in said or "goaway" in said or "recvmsg" in said:
+    if "socket closed" in text or "connection reset" in text or "goaway" in text or "recvmsg" in text:
         if tls is None:
             return UnavailableError(
                 f"{addr} closed the connection: it may want TLS (--tls-ca-file, ...), or be stopping"
             )
         return AccessError(f"{addr} closed the connection: it may not trust this certificate, or be stopping")
-    if reason := _reason(said):
+    if reason := _reason(text):
         return UnavailableError(f"cannot reach {addr}: {reason}")
     return UnavailableError(
-        f"cannot reach {addr}" if "failed to connect" in said else f"the connection to {addr} broke"
+        f"cannot reach {addr}" if "failed to connect" in text else f"the connection to {addr} broke"
     )
 
 
@@ -125,8 +125,8 @@ _KNOWN = (
 _LAST_ERROR = re.compile(r"^last error: \w+: (ip\w*:\S+: )?")
 
 
-def _reason(said: str) -> str:
-    return next((words for part, words in _KNOWN if part in said), "")
+def _reason(text: str) -> str:
+    return next((words for part, words in _KNOWN if part in text), "")
 
 
 def _short(details: str) -> str:

@@ -181,8 +181,8 @@ class ConsumeStream:
 
     def _follow_origin(self, batch: VerifiedBatch) -> None:
         """The log goes on under another origin: what its offsets mean stays the same."""
-        said = control.parse(batch.payload)
-        if isinstance(said, OriginStart) and self.log and said.previous_origin == self.log:
+        data = control.parse(batch.payload)
+        if isinstance(data, OriginStart) and self.log and data.previous_origin == self.log:
             self._go_on_in(batch.header.origin)
 
     def _go_on_in(self, log: bytes) -> None:

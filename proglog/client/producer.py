@@ -202,7 +202,7 @@ class Producer:
         self._tasks = TaskScope()
         self._stream: asyncio.Task[None] | None = None
         self._failure: ProglogError | None = None
-        self._told_unconfirmed = 0
+        self._reported_unconfirmed = 0
 
     async def __aenter__(self) -> Self:
         """Open the stream."""
@@ -268,7 +268,7 @@ class Producer:
         await self._send_gathered()
         await self._idle.wait()
         self._raise_failure()
-        unknown, self._told_unconfirmed = self.unconfirmed - self._told_unconfirmed, self.unconfirmed
+        unknown, self._reported_unconfirmed = self.unconfirmed - self._reported_unconfirmed, self.unconfirmed
         if unknown:
             raise UnconfirmedError(acknowledged=self.acknowledged, unknown=unknown, acks=self._acks)
 

@@ -143,7 +143,7 @@ class Appender:
 
     def _derive(self, group: Group, segment: Segment, end: FilePosition) -> None:
         state = self._state
-        for each in group.telling:
+        for each in group.informative:
             own = each.header.origin == state.origin or each.header.origin in state.former_origins
             state.derived.observe(each.header, each.data, segment.base_offset, own=own)
         last = group.stamped[-1].header

@@ -67,7 +67,7 @@ class Group:
     ) -> None:
         """Start at ``position`` of a segment, after ``end_offset``, with what is durable of each origin and producer."""
         self.stamped: list[Stamped] = []
-        self.telling: list[Stamped] = []
+        self.informative: list[Stamped] = []
         """Those from which something is derived: control batches, and batches of producers that have an id."""
         self.bytes = 0
         self.append_time_ms = append_time_ms
@@ -160,7 +160,7 @@ class Group:
         each = Stamped(header, (stamped, batch.payload), result, data)
         self.stamped.append(each)
         if data is not None or header.producer_id != NO_PRODUCER:
-            self.telling.append(each)
+            self.informative.append(each)
             tail.node_name = each.node_name or tail.node_name
         self._end_offset = end_offset
         self.bytes += header.batch_bytes

@@ -106,7 +106,7 @@ def _named(files: FileSystem, directory: Path) -> dict[str, tuple[LogId, object]
 
 def _fitting(files: FileSystem, directory: Path, bases: Sequence[Offset], named: Sequence[LogId]) -> LogId:
     """Return the id that the first batch of a store fits; the first one where no store has a batch to tell by."""
-    told = False
+    checked = False
     for base_offset in bases:
         file = files.open(directory / store_name(base_offset))
         try:
@@ -116,11 +116,11 @@ def _fitting(files: FileSystem, directory: Path, bases: Sequence[Offset], named:
             continue  # damaged: the next one tells
         finally:
             file.close()
-        told = True
+        checked = True
         for log_id in named:
             if data[:MARK_BYTES] == Places(log_id, base_offset).mark(0):
                 return log_id
-    if told:
+    if checked:
         raise StorageError(
             f"data directory {directory}: its segments are not of the log that its files name (see {', '.join(TIED)}):"
             " files of two logs are mixed; nothing was changed"

@@ -149,11 +149,11 @@ def file_stem(name: str) -> str:
 
 
 def _alerts(alerts: Iterable[Alert]) -> bytes:
-    told = [
+    lines = [
         f"{each.severity.name.lower()}: {safe_text(each.subject)} {safe_text(each.what)}\n  {safe_text(each.advice)}\n"
         for each in alerts
     ]
-    return "".join(told or ["nothing needed attention\n"]).encode()
+    return "".join(lines or ["nothing needed attention\n"]).encode()
 
 
 def _about(started: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:

@@ -114,7 +114,7 @@ def age_words(at_ms: int, now_ms: int) -> str:
     return "just now" if seconds < 1 else f"{duration_words(seconds)} ago"
 
 
-def lag_words(lag: LagTotal, whom: str = "") -> str:
+def lag_words(lag: LagTotal, peer: str = "") -> str:
     """Returns a lag as a sentence.
 
     ::
@@ -127,11 +127,11 @@ def lag_words(lag: LagTotal, whom: str = "") -> str:
 
     Args:
         lag: How far a copy trails.
-        whom: Named in the sentence, if given. Foreign text stays foreign.
+        peer: Named in the sentence, if given. Foreign text stays foreign.
     """
     if lag.records <= 0:
-        return f"in step with {whom}" if whom else "in step"
-    trails = f"trails {whom} by " if whom else "trails by "
+        return f"in step with {peer}" if peer else "in step"
+    trails = f"trails {peer} by " if peer else "trails by "
     return trails + lag_amounts(lag)[0]
 
 
@@ -146,8 +146,8 @@ def lag_amounts(lag: LagTotal) -> tuple[str, ...]:
     ahead = forecast_words(lag)
     all_of_it = ", ".join([records, *size, *age])
     in_time = ", ".join([records, *age])
-    told = [f"{all_of_it}; {ahead}", f"{in_time}; {ahead}"] if ahead else []
-    return tuple(dict.fromkeys([*told, all_of_it, in_time, records, short_count(lag.records)]))
+    with_forecast = [f"{all_of_it}; {ahead}", f"{in_time}; {ahead}"] if ahead else []
+    return tuple(dict.fromkeys([*with_forecast, all_of_it, in_time, records, short_count(lag.records)]))
 
 
 def forecast_words(lag: LagTotal) -> str:
