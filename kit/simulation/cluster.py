@@ -3,7 +3,7 @@
 Nothing happens by itself: :mod:`kit.simulation.world` decides whose turn it is, and for what.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from random import Random
 from typing import TypeVar, cast
@@ -22,7 +22,7 @@ from proglog.replication.planner import Unwant, Want
 from proglog.replication.progress import Progress
 from proglog.replication.repair import SequenceRange
 from proglog.server.commit_log import CommitLog
-from proglog.server.feed import Feed, positions_in
+from proglog.server.feed import Feed, answer_from, positions_in
 from proglog.server.range_reader import read_range
 from proglog.types import OriginId
 from proglog.wire.replication import Hello
@@ -162,6 +162,9 @@ class Cluster:
 
     def _send(self, node: Node, log: Log, stream: Stream) -> None:
         feed = stream.feed
+        question = feed.question()
+        if question is not None:
+            feed.settle(answer_from(question, log))
         data = b""
         if not feed.pass_over_everything():
             cursor = feed.cursor
@@ -203,7 +206,7 @@ class Cluster:
                 node.own_origin.meet(node_name, origin, instance)
                 node.followers.begin(node_name)
             case Report(positions):
-                node.followers.report(stream.follower, node.own_origin.hear(stream.follower, positions))
+                node.followers.report(stream.follower, node.hear(stream.follower, positions))
                 self.copies.count(node)
             case Want(_, origin, next_sequence, chain_crc):
                 stream.feed.want(origin, next_sequence, chain_crc if self.rules.chains else 0)
@@ -228,7 +231,7 @@ class Cluster:
             node.own_origin.meet(stream.source, response.hello.origin, response.hello.instance)
             node.planner.stream_opened(stream.source, response.hello.origin, self.time)
         node.planner.advanced(positions_in(node.log), self.time)
-        node.own_origin.hear(stream.source, response.positions)
+        node.hear(stream.source, response.positions)
         node.planner.positions_received(stream.source, response.positions, self.time)
         node.receive(stream.source, response.batches)
         for event in response.events:
@@ -332,17 +335,25 @@ class _Readable:
     records_served = 0
 
     def __init__(self, log: Log) -> None:
-        self.log = log
+        self._log = log
+        self.origins = log.origins
+        self.sound_batches = log.sound_batches
+        self.after_damage = log.after_damage
 
     async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
-        return self.log.read(cursor, max_bytes)
+        return self._log.read(cursor, max_bytes)
+
+    async def query(self, look: Callable[[Log], Item]) -> Item:
+        return look(self._log)
 
 
 def _drained(items: AsyncIterator[Item]) -> Iterator[Item]:
-    """Yield what an asynchronous iterator that never waits has to give."""
+    """Yield what an asynchronous iterator has to give that waits for nothing: it may leave others their turn."""
     while True:
+        step = anext(items).__await__()
         try:
-            anext(items).__await__().send(None)
+            while True:
+                step.send(None)
         except StopIteration as found:
             yield found.value
         except StopAsyncIteration:

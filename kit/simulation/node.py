@@ -4,7 +4,7 @@ The driver around the planner is the replicator's, without its tasks: judge, que
 the own origin is lost, begin another. Rules that are switched off are switched off here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -23,7 +23,7 @@ from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
 from proglog.server.feed import positions_in
 from proglog.server.followers import Followers
-from proglog.server.own_origin import OwnOrigin
+from proglog.server.own_origin import OwnOrigin, parted_from
 from proglog.telemetry.emit import EventKind
 from proglog.types import NodeName, OriginId, SequenceNumber
 
@@ -114,6 +114,11 @@ class Node:
             origin = self.log.begin_origin(reason)
             self.planner.advanced(self.positions(), self.now())
             self.planner.local_origin_changed(origin, self.now())
+
+    def hear(self, peer: str, positions: Sequence[Progress]) -> list[Progress]:
+        """Return what of ``positions``, told by ``peer``, does not contradict what this node wrote."""
+        assert self.log is not None
+        return self.own_origin.hear(peer, positions, parted_from(self.own_origin.unproven(positions), self.log))
 
     def produce(self, count: int) -> Appended:
         """Append a batch of records whose values say who made them."""

@@ -13,6 +13,7 @@ from proglog.agent.writer import LogWriter
 from proglog.errors import UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
+from proglog.log.log import Log
 from proglog.security.tls import CertificateExpiry
 from proglog.wire import model
 
@@ -22,6 +23,7 @@ class AgentView:
     """The agent's :class:`proglog.server.cluster.ClusterView`. Reads what the components hold; keeps nothing itself."""
 
     config: AgentConfig
+    log: Log
     writer: LogWriter
     timeline: Timeline
     membership: Membership
@@ -85,7 +87,7 @@ class AgentView:
         return model.NodeStatus(
             name=config.node_name,
             version=__version__,
-            origin=self.writer.log.origin,
+            origin=self.log.origin,
             rpc_addr=self.rpc_addr,
             bind_addr=self.membership.addr,
             data_dir=str(config.data_dir),
@@ -98,7 +100,7 @@ class AgentView:
         )
 
     def _log(self) -> model.LogStatus:
-        log = self.writer.log
+        log = self.log
         free, total = log.disk_usage()
         return model.LogStatus(
             start_offset=log.start_offset,
@@ -130,7 +132,7 @@ class AgentView:
 
     def _origins(self) -> tuple[model.OriginStatus, ...]:
         """Return what the log has of each origin: this directory's own first, then by the node's name."""
-        log = self.writer.log
+        log = self.log
         sources = self.replicator.sources()
         held = sorted(log.origins().items(), key=lambda item: (item[0] != log.origin, item[1].node_name, item[0]))
         return tuple(
@@ -161,7 +163,7 @@ class AgentView:
                 index=segment.index,
                 index_bytes=segment.index_bytes,
             )
-            for segment in self.writer.log.segments()
+            for segment in self.log.segments()
         )
 
     def _member(self, member: GossipMember) -> model.Member:

@@ -116,7 +116,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         endpoint = ExitStack()
         metrics = endpoint.enter_context(Metrics(*split_addr(config.metrics_addr, "--metrics-addr")))
         steps.add("metrics", lambda: asyncio.to_thread(endpoint.close))
-    own_origin, followers = OwnOrigin(log), Followers()
+    own_origin, followers = OwnOrigin(writer), Followers()
     service = ReplicationService(writer, followers, node_name=config.node_name, own_origin=own_origin)
     server = Server(
         commit_log=writer,
@@ -159,6 +159,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     )
     view = AgentView(
         config=config,
+        log=log,
         writer=writer,
         timeline=timeline,
         membership=membership,

@@ -14,6 +14,7 @@ from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
 from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, StorageError, UnavailableError
+from proglog.log.log import Log
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
@@ -75,7 +76,7 @@ class Repairer:
         Raises:
             StorageError: What the log lacks cannot be found out.
         """
-        attempt = self._next_attempt()
+        attempt = await self._next_attempt()
         if attempt is None:
             return False
         try:
@@ -87,20 +88,19 @@ class Repairer:
             self._emit(events.REPLICATION_FORKED, attempt.peer, str(exc), origin=attempt.part.origin.hex()[:8])
         except ProglogError as exc:
             self._say_failed(attempt, exc)
-        if attempt.missing in self._missing():
+        if attempt.missing in await self._missing():
             self._plan.failed(attempt, time.monotonic())
         return True
 
-    def _next_attempt(self) -> Attempt | None:
-        missing = self._missing()
+    async def _next_attempt(self) -> Attempt | None:
+        missing = await self._missing()
         peers = {name: positions for name, (_, positions) in self._replicator.reachable().items()} if missing else {}
         return self._plan.next_attempt(missing, peers, time.monotonic())
 
-    def _missing(self) -> list[SequenceRange]:
-        log = self._writer.log
-        if not log.damaged():
+    async def _missing(self) -> list[SequenceRange]:
+        if not self._writer.damaged():
             return []
-        return [SequenceRange(lost.origin, lost.start, lost.end) for lost in log.missing()]
+        return [SequenceRange(*lost) for lost in await self._writer.query(Log.missing)]
 
     async def _try(self, attempt: Attempt) -> None:
         """Fetch one range from one peer and give it to the log, a bounded group at a time."""

@@ -37,7 +37,7 @@ from proglog.replication.lag import records_behind
 from proglog.replication.planner import Decision, Patience, Planner, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.feed import positions_in
-from proglog.server.own_origin import OwnOrigin
+from proglog.server.own_origin import OwnOrigin, hear
 from proglog.tasks import TaskScope, cancel_and_wait
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, log_event
@@ -113,14 +113,14 @@ class Replicator:
         self._emit = emit
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
         self._patience = patience
-        self.origin_reason = writer.log.recovery.new_origin_reason
+        self.origin_reason = writer.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
         self._peers: dict[str, _Peer] = {}
         self._planner: Planner | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._to_report: set[OriginId] = set()
         self._reporting: asyncio.TimerHandle | None = None
-        self._own_origin = own_origin or OwnOrigin(writer.log)
+        self._own_origin = own_origin or OwnOrigin(writer)
         self._own_origin.on_lost = self._origin_lost
         self._beginning: asyncio.Task[None] | None = None
         self._begun_at = float("-inf")
@@ -212,7 +212,7 @@ class Replicator:
         """Follow one stream to its end."""
         peer.queue, peer.queued_bytes = [], 0
         async with self._open_channel(peer.addr) as channel:
-            hello = Hello(self._node_name, self._writer.log.origin, self._own_origin.instance)
+            hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance)
             peer.stream = stream = ReplicationStream(channel, hello)
             try:
                 async with TaskScope() as scope:
@@ -227,7 +227,7 @@ class Replicator:
                 stream.close()
 
     async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
-        stream.report(positions_in(self._writer.log))
+        stream.report(positions_in(self._writer))
         messages = aiter(stream)
         while True:
             try:
@@ -241,6 +241,8 @@ class Replicator:
             if received.hello is not None:
                 self._own_origin.meet(peer.name, received.hello.origin, received.hello.instance)
                 self._opened(peer, received.hello.origin)
+            if received.positions:
+                await hear(self._own_origin, self._writer, peer.name, received.positions)
             self._take(peer, received)
             while peer.queued_bytes >= MAX_QUEUED_BYTES:
                 peer.drained.clear()
@@ -255,7 +257,6 @@ class Replicator:
     def _take(self, peer: _Peer, received: Received) -> None:
         planner, now = self._current_planner(), time.monotonic()
         if received.positions:
-            self._own_origin.hear(peer.name, received.positions)
             planner.positions_received(peer.name, received.positions, now)
         try:
             self._queue_batches(peer, planner, received.batches, now)
@@ -284,7 +285,7 @@ class Replicator:
         peer.arrived.set()
 
     def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
-        held = self._writer.log.origins().get(batch.header.origin)
+        held = self._writer.origins().get(batch.header.origin)
         next_sequence = held.next_sequence if held else FIRST_SEQUENCE
         now_ms = clock.now_ms()
         return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
@@ -298,7 +299,7 @@ class Replicator:
             peer.queued_bytes -= sum(batch.header.batch_bytes for batch in batches)
             peer.drained.set()
             moved = {batch.header.origin for batch in batches}
-            stream.report(position for position in positions_in(self._writer.log) if position.origin in moved)
+            stream.report(position for position in positions_in(self._writer) if position.origin in moved)
             self._report_soon(moved)
             self._settle(peer, batches, outcomes)
 
@@ -327,7 +328,7 @@ class Replicator:
 
     def _report(self) -> None:
         self._reporting = None
-        positions = [position for position in positions_in(self._writer.log) if position.origin in self._to_report]
+        positions = [position for position in positions_in(self._writer) if position.origin in self._to_report]
         self._to_report.clear()
         for peer in self._peers.values():
             if peer.stream is not None:
@@ -337,7 +338,7 @@ class Replicator:
         """Somebody proved that the directory was rolled back or cloned: what is written from now on needs a new name."""
         if self._closed:
             return
-        origin = self._writer.log.origin.hex()[:8]
+        origin = self._writer.origin.hex()[:8]
         self._emit(event, peer, detail, origin=origin)
         self._writer.hold_producers(_ORIGIN_LOST)
         self._beginning = self._tasks.start(self._begin_origin(peer, detail), name="begin-origin", may_end=True)
@@ -370,12 +371,12 @@ class Replicator:
     def _current_planner(self) -> Planner:
         """Return the planner, knowing what the log holds now."""
         planner = self._ready_planner()
-        planner.advanced(positions_in(self._writer.log), time.monotonic())
+        planner.advanced(positions_in(self._writer), time.monotonic())
         return planner
 
     def _ready_planner(self) -> Planner:
         if self._planner is None:
-            log = self._writer.log
+            log = self._writer
             self._planner = Planner(log.origin, {each.origin: each for each in positions_in(log)}, self._patience)
         return self._planner
 
@@ -428,7 +429,7 @@ class Replicator:
     def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
         if peer.state is not PeerState.STREAMING:
             return ()
-        here = {position.origin: position for position in positions_in(self._writer.log)}
+        here = {position.origin: position for position in positions_in(self._writer)}
         there = planner.positions_of(peer.name)
         sources = planner.sources()
         rows = []

@@ -13,8 +13,9 @@ together, and **an answer means durable**. A bug on the way poisons the log, and
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -32,12 +33,16 @@ from proglog.log.model import (
     LocalAppend,
     LogCursor,
     LogRead,
+    OriginState,
     Outcome,
+    SegmentInfo,
 )
-from proglog.record.batch import VerifiedBatch
+from proglog.log.named_positions import CommittedPosition
+from proglog.log.recovery import RecoveryReport
+from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait
-from proglog.types import OriginId
+from proglog.types import Offset, OriginId
 
 Result = TypeVar("Result")
 
@@ -123,6 +128,71 @@ class LogWriter:
     ) -> None:
         """Drain and stop."""
         await self.close()
+
+    # What is known without the disk
+
+    @property
+    def origin(self) -> OriginId:
+        """As :attr:`Log.origin`."""
+        return self.log.origin
+
+    @property
+    def start_offset(self) -> Offset:
+        """As :attr:`Log.start_offset`."""
+        return self.log.start_offset
+
+    @property
+    def end_offset(self) -> Offset:
+        """As :attr:`Log.end_offset`."""
+        return self.log.end_offset
+
+    @property
+    def end_cursor(self) -> LogCursor:
+        """As :attr:`Log.end_cursor`."""
+        return self.log.end_cursor
+
+    @property
+    def recovery(self) -> RecoveryReport:
+        """As :attr:`Log.recovery`."""
+        return self.log.recovery
+
+    def origins(self) -> dict[OriginId, OriginState]:
+        """As :meth:`Log.origins`."""
+        return self.log.origins()
+
+    def segments(self) -> list[SegmentInfo]:
+        """As :meth:`Log.segments`."""
+        return self.log.segments()
+
+    def named_positions(self) -> dict[str, CommittedPosition]:
+        """As :meth:`Log.named_positions`."""
+        return self.log.named_positions()
+
+    def takes_position(self, name: str, now_ms: int) -> bool:
+        """As :meth:`Log.takes_position`."""
+        return self.log.takes_position(name, now_ms)
+
+    def holds(self, appended: Appended) -> bool:
+        """As :meth:`Log.holds`."""
+        return self.log.holds(appended)
+
+    def damaged(self) -> list[DamagedRange]:
+        """As :meth:`Log.damaged`."""
+        return self.log.damaged()
+
+    def reached(self) -> tuple[Offset, LogCursor, dict[OriginId, OriginState]]:
+        """As :meth:`Log.reached`."""
+        return self.log.reached()
+
+    def after_damage(self, cursor: LogCursor) -> LogCursor:
+        """As :meth:`Log.after_damage`."""
+        return self.log.after_damage(cursor)
+
+    def sound_batches(self, cursor: LogCursor, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+        """As :meth:`Log.sound_batches`."""
+        return self.log.sound_batches(cursor, data)
+
+    # What waits
 
     async def append(self, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
         """Append a producer's batch as this node's own; durable on return.
@@ -223,13 +293,11 @@ class LogWriter:
     def _poisoning(self, work: Callable[[], Result]) -> Result:
         """Do ``work`` on the disk thread; whatever a bug leaves half done there is never built upon."""
         try:
-            return work()
+            return _settle(work)
         except ProglogError:
             raise
-        except BaseException as exc:
+        except BaseException:
             self.log.poison()
-            if isinstance(exc, StopIteration):  # a future does not take it, and whoever waits would wait for ever
-                raise RuntimeError("StopIteration") from exc  # noqa: TRY004 - no type was wrong
             raise
 
     async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
@@ -237,6 +305,10 @@ class LogWriter:
         if cursor.segment == self.log.end_cursor.segment and max_bytes <= INLINE_READ_BYTES:
             return self.log.read(cursor, max_bytes)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, cursor, max_bytes)
+
+    async def query(self, look: Callable[[Log], Result]) -> Result:
+        """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
 
     async def wait_for_data(self, cursor: LogCursor) -> None:
         """Return once there is something durable at ``cursor``.
@@ -393,3 +465,11 @@ class LogWriter:
             if self.log.end_cursor != end:  # retention commits named positions again
                 self._wake_readers()
                 self._tell_listeners()
+
+
+def _settle(work: Callable[[], Result]) -> Result:
+    """Do ``work`` on a thread. A future takes no ``StopIteration``: who waits for it would never hear."""
+    try:
+        return work()
+    except StopIteration as exc:
+        raise RuntimeError("StopIteration") from exc

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
+from typing import NamedTuple, Self
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
@@ -47,7 +49,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             TooFewServersError: A batch asks for more nodes than there are; it is not appended.
             StorageError: The disk refused.
         """
-        await context.send_initial_metadata(((LOG_KEY, self._commit_log.log.origin),))
+        await context.send_initial_metadata(((LOG_KEY, self._commit_log.origin),))
         waiting: Waiting = asyncio.Queue()
         room = asyncio.Semaphore(MAX_IN_FLIGHT)
         async with TaskScope() as tasks:  # at its end, waits are called off: the appends may still happen, unanswered
@@ -102,7 +104,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             DataLossError: A damaged range stands in the way.
         """
         del context
-        reading = _Reading(self._commit_log, request)
+        reading = await _Reading.begin(self._commit_log, request)
         yield reading.first_answer()
         while not reading.over:
             answer = await reading.next_answer()
@@ -110,21 +112,27 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
                 yield answer
 
 
+class _Start(NamedTuple):
+    """Where a consumer begins and ends, as found in the log."""
+
+    reading: VectorPass
+    offset: Offset
+    end: Offset
+
+
 class _Reading:
     """One consumer's way through its range."""
 
-    def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest) -> None:
+    def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest, start: _Start) -> None:
         self._commit_log = commit_log
-        self._log = commit_log.log
         self._max_bytes = max(MIN_READ_BYTES, min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES))
         self._skip_gone = request.skip_gone
-        self._pass: VectorPass
-        self._offset: Offset
-        self._end = _end(self._log, request)
-        if request.HasField("cursor"):
-            self._start_at_cursor(request)
-        else:
-            self._start_at_place(request)
+        self._pass, self._offset, self._end = start
+
+    @classmethod
+    async def begin(cls, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest) -> Self:
+        """Find where it starts; errors as those of ``Consume``."""
+        return cls(commit_log, request, await commit_log.query(partial(_find_start, request)))
 
     @property
     def over(self) -> bool:
@@ -137,7 +145,7 @@ class _Reading:
             start_offset=self._offset,
             end_offset=max(self._offset, self._end),
             cursor=cursor_message(self._pass.positions),
-            log=self._log.origin,
+            log=self._commit_log.origin,
             gone=self._gone(),
         )
 
@@ -150,6 +158,8 @@ class _Reading:
             if read.data:
                 data = reading.take(read, self._end)
                 self._offset = max(self._offset, reading.offset)
+                if reading.suspect is not None:
+                    await self._commit_log.query(reading.recheck)
             else:
                 reading.cursor = read.next
                 await self._end_reached()
@@ -158,7 +168,9 @@ class _Reading:
                 raise
             reading.pass_damage()
         except OffsetOutOfRangeError:
-            self._begin_pass(reading.positions)  # retention has overtaken it: what that took is told
+            # Retention has overtaken it: what that took is told.
+            begin = partial(_begin_pass, reading.positions, self._skip_gone)
+            self._pass, self._offset = await self._commit_log.query(begin)
         gone = self._gone()
         if not data and not gone:
             await asyncio.sleep(0)  # what is passed over takes the loop's time, too
@@ -174,35 +186,38 @@ class _Reading:
         elif not self._pass.has_gone:
             await self._commit_log.wait_for_data(self._pass.cursor)
 
-    def _start_at_place(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
-        log = self._log
-        if request.expected_log and request.start.WhichOneof("at") == "offset":
-            check_same_log(log, request.expected_log, Offset(request.start.offset))
-        self._offset = _resolve(log, request.start) if request.HasField("start") else log.start_offset
-        self._pass = pass_from(log, self._offset, skip_gone=self._skip_gone)
-
-    def _start_at_cursor(self, request: batches_pb2.ConsumeBatchesRequest) -> None:
-        if request.HasField("start"):
-            raise InvalidRequestError("a request has a start or a cursor, not both")
-        self._begin_pass(positions_of(request.cursor))
-
-    def _begin_pass(self, positions: Mapping[OriginId, SequenceNumber]) -> None:
-        self._pass = VectorPass(self._log, positions, skip_gone=self._skip_gone)
-        while True:
-            try:
-                self._offset = offset_at(self._log, self._pass.cursor)
-            except DataLossError:
-                if not self._skip_gone:
-                    raise
-                self._pass.pass_damage()
-            else:
-                return
-
     def _gone(self) -> list[batches_pb2.Gone]:
         return [
             batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
             for each in self._pass.gone()
         ]
+
+
+def _find_start(request: batches_pb2.ConsumeBatchesRequest, log: Log) -> _Start:
+    end = _end(log, request)
+    if request.HasField("cursor"):
+        if request.HasField("start"):
+            raise InvalidRequestError("a request has a start or a cursor, not both")
+        return _Start(*_begin_pass(positions_of(request.cursor), request.skip_gone, log), end)
+    if request.expected_log and request.start.WhichOneof("at") == "offset":
+        check_same_log(log, request.expected_log, Offset(request.start.offset))
+    offset = _resolve(log, request.start) if request.HasField("start") else log.start_offset
+    return _Start(pass_from(log, offset, skip_gone=request.skip_gone), offset, end)
+
+
+def _begin_pass(
+    positions: Mapping[OriginId, SequenceNumber],
+    skip_gone: bool,
+    log: Log,
+) -> tuple[VectorPass, Offset]:
+    begun = VectorPass(log, positions, skip_gone=skip_gone)
+    while True:
+        try:
+            return begun, offset_at(log, begun.cursor)
+        except DataLossError:
+            if not skip_gone:
+                raise
+            begun.pass_damage()
 
 
 def _producers_batch(data: bytes) -> VerifiedBatch:

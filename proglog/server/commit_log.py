@@ -1,12 +1,21 @@
-"""What the services need of a log: the agent passes it in, as in the book."""
+"""What the services need of a log: the agent passes it in, as in the book.
 
-from collections.abc import Sequence
-from typing import Protocol
+Nothing of it waits for the disk on the event loop. What is known without the disk is a property or a plain method. What
+reads is a coroutine; a look-up of many steps is one function of the log, run by :meth:`CommitLog.query` as a whole: one
+change of threads, however often it seeks.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from proglog.errors import ProglogError
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogCursor, LogRead, Outcome
-from proglog.record.batch import VerifiedBatch
+from proglog.log.model import Appended, LogCursor, LogRead, OriginState, Outcome, SegmentInfo
+from proglog.log.named_positions import CommittedPosition
+from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.types import Offset, OriginId
+
+Found = TypeVar("Found")
 
 
 class Fence:
@@ -15,16 +24,67 @@ class Fence:
     failure: ProglogError | None = None
 
 
-class CommitLog(Protocol):
+class LogView(Protocol):
+    """What is known of a log without the disk: of a :class:`CommitLog`, and of a :class:`~proglog.log.log.Log` itself."""
+
+    @property
+    def origin(self) -> OriginId:
+        """Who writes here."""
+        ...
+
+    @property
+    def start_offset(self) -> Offset:
+        """Offset of the oldest record kept."""
+        ...
+
+    @property
+    def end_offset(self) -> Offset:
+        """One past the last durable record."""
+        ...
+
+    @property
+    def end_cursor(self) -> LogCursor:
+        """The place after the last durable batch."""
+        ...
+
+    def reached(self) -> tuple[Offset, LogCursor, Mapping[OriginId, OriginState]]:
+        """Return end offset, end and origins as of one moment."""
+        ...
+
+    def after_damage(self, cursor: LogCursor) -> LogCursor:
+        """Return the place behind the damage at ``cursor``."""
+        ...
+
+    def origins(self) -> Mapping[OriginId, OriginState]:
+        """Return what the log durably has of each origin."""
+        ...
+
+    def segments(self) -> list[SegmentInfo]:
+        """Return the segments in order."""
+        ...
+
+    def named_positions(self) -> dict[str, CommittedPosition]:
+        """Return how far named consumers are."""
+        ...
+
+    def takes_position(self, name: str, now_ms: int) -> bool:
+        """Return whether a commit under ``name`` would be kept."""
+        ...
+
+    def holds(self, appended: Appended) -> bool:
+        """Return whether a batch is here still: neither removed by retention nor known to be damaged."""
+        ...
+
+    def sound_batches(self, cursor: LogCursor, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+        """Yield place and header of each batch of ``data``, read at ``cursor``, whose checksums agree."""
+        ...
+
+
+class CommitLog(LogView, Protocol):
     """A log for coroutines; :class:`proglog.agent.writer.LogWriter` is one."""
 
     records_served: int
     """Records sent to consumers: counted by the services."""
-
-    @property
-    def log(self) -> Log:
-        """The log itself: look-ups and states, which do not wait."""
-        ...
 
     async def append(self, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
         """Append a producer's batch; durable on return. Raises ``StorageError``."""
@@ -36,6 +96,10 @@ class CommitLog(Protocol):
 
     async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
         """Return whole batches from ``cursor`` on; nothing at the durable end."""
+        ...
+
+    async def query(self, look: Callable[[Log], Found]) -> Found:
+        """Return what ``look`` finds in the log. It runs on a reader thread, and changes nothing but what it returns."""
         ...
 
     async def wait_for_data(self, cursor: LogCursor) -> None:

@@ -14,7 +14,9 @@ Checksums are looked at once more before bytes leave: they cost a tenth of a mil
 that is sent rot can only hang up, while one that is told of damage asks somebody else.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from proglog.errors import (
     DataLossError,
@@ -26,16 +28,28 @@ from proglog.errors import (
 from proglog.log.log import Log
 from proglog.log.model import LogCursor, LogRead, OriginState
 from proglog.replication.progress import Progress, Refusal, RefusalKind
+from proglog.server.commit_log import LogView
 from proglog.types import FilePosition, OriginId, SequenceNumber
 
 MAX_WANTED = 4096
 """Origins that one follower may want at a time."""
 
 
+class Question(NamedTuple):
+    """What a pass has to know of the log, and only the disk can say."""
+
+    cursor: LogCursor
+    """Where it is."""
+    wants: Mapping[OriginId, SequenceNumber]
+    """Where it may have to go back to."""
+    suspect: tuple[LogCursor, int] | None
+    """Place and size of bytes that did not check out."""
+
+
 class Feed:
     """Tell it what is wanted, read the log at ``cursor``, and give what was read to :meth:`take`."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: LogView) -> None:
         """Start at the durable end of ``log``, with nothing wanted."""
         self.log = log
         self.cursor = log.end_cursor
@@ -47,6 +61,9 @@ class Feed:
         self._left_out = False
         """The pass went over something unreadable: what ended an origin may have stood there."""
         self._told: dict[OriginId, OriginState] = {}
+        self._unplaced: dict[OriginId, SequenceNumber] = {}
+        """What was wanted since the pass last went back."""
+        self._suspect: tuple[LogCursor, int] | None = None
 
     def want(self, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> None:
         """Send ``origin`` from ``next_sequence`` on; ``chain_crc`` is the follower's, there; 0 if it has none.
@@ -65,11 +82,32 @@ class Feed:
     def unwant(self, origin: OriginId) -> None:
         """Send no more of ``origin``."""
         self._wanted.pop(origin, None)
+        self._unplaced.pop(origin, None)
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a :meth:`question`."""
+        return bool(self._unplaced or self._suspect)
+
+    def question(self) -> Question | None:
+        """Return what the pass has to know of the log before it goes on; ``None`` if there is nothing.
+
+        Give :func:`answer_from` to whatever thread may wait for the disk, and what it returns to :meth:`settle`.
+        """
+        if not self.asks:
+            return None
+        question = Question(self.cursor, self._unplaced, self._suspect)
+        self._unplaced, self._suspect = {}, None
+        return question
+
+    def settle(self, answer: LogCursor) -> None:
+        """Go on at ``answer``, which :func:`answer_from` found."""
+        self.cursor = answer
 
     def take(self, cursor: LogCursor, data: bytes, following: LogCursor) -> bytes:
         """Return what is wanted of ``data``, read at ``cursor``: all of it, unchanged, in the common case."""
-        if cursor != self.cursor:
-            return b""  # a want moved the pass back while that was being read
+        if self._unplaced or cursor != self.cursor:
+            return b""  # wanted while that was being read: the pass goes back first
         stood_at = LogRead(data, following).start
         try:
             batches = self.log.sound_batches(stood_at, data)
@@ -96,8 +134,7 @@ class Feed:
                 runs.append((position, end))
         if sound_bytes < len(data):
             self._left_out = True
-            with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
-                self.log.recheck(stood_at, len(data))
+            self._suspect = stood_at, len(data)
         if runs == [(0, len(data))]:
             return data
         return b"".join(data[start:end] for start, end in runs)
@@ -152,11 +189,7 @@ class Feed:
             self._say(origin, RefusalKind.FORKED, next_sequence)
             return False
         if next_sequence < state.next_sequence:
-            try:
-                self.cursor = min(self.cursor, self.log.seek_sequence(origin, next_sequence))
-            except NotFoundError:
-                # It stands in a damaged range. What follows that range is met by the pass, which then says where.
-                self.cursor = min(self.cursor, self.log.seek_before(origin, next_sequence))
+            self._unplaced[origin] = next_sequence
         return True
 
     def _start(self) -> LogCursor:
@@ -171,7 +204,7 @@ class Feed:
     def _refuse_the_lost_ends(self) -> None:
         """Of some origins nothing follows what could not be read: without a word, a follower would wait for ever."""
         _, end, states = self.log.reached()
-        if self.cursor != end:
+        if self.cursor != end or self._unplaced:
             return
         self._left_out = False
         for origin, expected in list(self._wanted.items()):
@@ -181,6 +214,26 @@ class Feed:
 
     def _say(self, origin: OriginId, kind: RefusalKind, sequence: SequenceNumber) -> None:
         self._events.append(Refusal(origin, kind, sequence))
+
+
+def answer_from(question: Question, log: Log) -> LogCursor:
+    """Return where a pass goes on; looks again at what did not check out. Reads the log.
+
+    Raises:
+        StorageError: The disk could not be read.
+    """
+    if question.suspect is not None:
+        with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
+            log.recheck(*question.suspect)
+    return min([question.cursor, *(_place_of(log, origin, sequence) for origin, sequence in question.wants.items())])
+
+
+def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+    try:
+        return log.seek_sequence(origin, sequence)
+    except NotFoundError:
+        # It stands in a damaged range. What follows that range is met by the pass, which then says where.
+        return log.seek_before(origin, sequence)
 
 
 def position_in(origin: OriginId, state: OriginState) -> Progress:
@@ -196,6 +249,6 @@ def position_in(origin: OriginId, state: OriginState) -> Progress:
     )
 
 
-def positions_in(log: Log) -> list[Progress]:
+def positions_in(log: LogView) -> list[Progress]:
     """Return how far a log reaches, in each origin."""
     return [position_in(origin, state) for origin, state in log.origins().items()]

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from proglog.errors import DataLossError, MalformedBatchError, NotFoundError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
@@ -34,7 +35,7 @@ async def verify_live(commit_log: CommitLog, base_offset: Offset | None) -> Asyn
         NotFoundError: No segment begins there.
         StorageError: The disk could not be read.
     """
-    segments = [each for each in commit_log.log.segments() if base_offset in (None, each.base_offset)]
+    segments = [each for each in commit_log.segments() if base_offset in (None, each.base_offset)]
     if not segments:
         raise NotFoundError(f"no segment begins at offset {base_offset}: `proglog segments` lists them")
     run = _Run(commit_log, sum(segment.bytes for segment in segments))
@@ -62,18 +63,18 @@ class _Run:
 
     async def check(self, segment: SegmentInfo) -> AsyncIterator[Verified]:
         """Check one segment as far as it went when this began."""
-        log = self._commit_log.log
+        log = self._commit_log
         cursor = LogCursor(segment.base_offset, FilePosition(0))
         before = self.done.bytes_done
         while cursor < LogCursor(segment.base_offset, FilePosition(segment.bytes)):
             started = time.monotonic()
             try:
-                data, following = await self._commit_log.read(cursor, READ_BYTES)
+                data, following = await log.read(cursor, READ_BYTES)
                 if following.segment != segment.base_offset or not data:
                     break
-                portion = await asyncio.to_thread(_checked, log, cursor, data)
+                portion = await log.query(partial(_checked, cursor=cursor, data=data))
                 if portion.sound_bytes < len(data):
-                    await asyncio.to_thread(log.recheck, cursor, len(data))
+                    await log.query(partial(Log.recheck, cursor=cursor, size=len(data)))
                     if await self._is_known(cursor, len(data)):
                         continue  # the next read says what cannot be read
                     portion.problems.append(_problem(portion.end_offset, segment.end_offset, "read wrong, once"))
@@ -110,7 +111,7 @@ class _Run:
 
 
 def _checked(log: Log, cursor: LogCursor, data: bytes) -> _Portion:
-    """Check whole batches that were read at ``cursor``; on a thread of its own."""
+    """Check whole batches that were read at ``cursor``."""
     found = _Portion()
     for position, header in log.sound_batches(cursor, data):
         found.sound_bytes += header.batch_bytes

@@ -70,11 +70,10 @@ class LogService(log_pb2_grpc.LogServicer):
             OffsetOutOfRangeError: There is none at that offset; the end of the log included.
         """
         del context
-        log = self._commit_log.log
-        offset = Offset(request.offset)
+        log, offset = self._commit_log, Offset(request.offset)
         if offset >= log.end_offset:
             raise OffsetOutOfRangeError(offset, log.start_offset, log.end_offset)
-        read = await self._commit_log.read(log.seek(offset), 1)
+        read = await log.query(lambda found: found.read(found.seek(offset), 1))
         stored = verify_checksums(read.data)
         value = columns.values(stored.payload, stored.header.record_count)[offset - stored.header.base_offset]
         self._commit_log.records_served += 1
@@ -90,7 +89,7 @@ class LogService(log_pb2_grpc.LogServicer):
         """
         del context
         offset = Offset(request.offset)
-        cursor = self._commit_log.log.seek(offset)
+        cursor = await self._commit_log.query(lambda log: log.seek(offset))
         while True:
             data, cursor = await self._commit_log.read(cursor, READ_BYTES)
             if not data:

@@ -12,12 +12,15 @@ A position that is not proven to be of this node's history is no copy of it eith
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 
 from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, PreconditionError, StorageError
 from proglog.log.log import Log
+from proglog.log.model import OriginState
 from proglog.record.batch import HEADER_BYTES, chain_start, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.server.commit_log import CommitLog, LogView
 from proglog.telemetry import events
 from proglog.telemetry.emit import EventKind
 from proglog.types import OriginId, SequenceNumber
@@ -33,7 +36,7 @@ LostHook = Callable[[EventKind, str, str], None]
 class OwnOrigin:
     """Compares what peers say with the log. One a process: streams in both directions share it."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: LogView) -> None:
         """Watch over the origin that ``log`` writes under, and those it wrote under since."""
         self.log = log
         self.instance = os.urandom(INSTANCE_BYTES)
@@ -65,23 +68,42 @@ class OwnOrigin:
             if len(self._known) > MAX_KNOWN:
                 del self._known[next(iter(self._known))]
 
-    def hear(self, peer: str, positions: Iterable[Progress]) -> list[Progress]:
-        """Return what of ``positions``, told by ``peer``, does not contradict what this node wrote."""
+    def unproven(self, positions: Iterable[Progress]) -> list[Progress]:
+        """Return those of ``positions`` that only the batches of the log can prove: see :func:`parted_from`."""
+        self._mine.add(self.log.origin)
+        origins = self.log.origins()
+        return [
+            told
+            for told in positions
+            if told.origin in self._mine
+            and told.next_sequence <= origins[told.origin].next_sequence
+            and self._known.get(told.next_sequence) != (told.origin, told.chain_crc)
+            and not _agrees_in_memory(origins[told.origin], told)
+        ]
+
+    def hear(self, peer: str, positions: Iterable[Progress], parted: Collection[Progress]) -> list[Progress]:
+        """Return what of ``positions``, told by ``peer``, does not contradict what this node wrote.
+
+        Args:
+            peer: Its name.
+            positions: Of any origins.
+            parted: What :func:`parted_from` found among the :meth:`unproven` of them.
+        """
         self._mine.add(self.log.origin)
         return [
             position
             for position in positions
-            if position.origin not in self._mine or not self._contradicts(peer, position)
+            if position.origin not in self._mine or not self._contradicts(peer, position, parted)
         ]
 
-    def _contradicts(self, peer: str, told: Progress) -> bool:
+    def _contradicts(self, peer: str, told: Progress, parted: Collection[Progress]) -> bool:
         state = self.log.origins()[told.origin]
         if told.next_sequence > state.next_sequence:
             detail = (
                 f"it has this node's origin up to {told.next_sequence - 1}, this node up to {state.next_sequence - 1}"
             )
             event = events.OWN_ORIGIN_AHEAD
-        elif self._known.get(told.next_sequence) == (told.origin, told.chain_crc) or chain_agrees_at(self.log, told):
+        elif told not in parted:
             return False
         else:
             detail = f"its history of this node's origin parts from this node's before sequence {told.next_sequence}"
@@ -96,18 +118,38 @@ class OwnOrigin:
             self.on_lost(event, peer, detail)
 
 
+async def hear(
+    own_origin: OwnOrigin, commit_log: CommitLog, peer: str, positions: Iterable[Progress]
+) -> list[Progress]:
+    """As :meth:`OwnOrigin.hear`, with a look at the log where that is needed."""
+    positions = tuple(positions)
+    unproven = own_origin.unproven(positions)
+    parted = await commit_log.query(partial(parted_from, unproven)) if unproven else ()
+    return own_origin.hear(peer, positions, parted)
+
+
+def parted_from(positions: Iterable[Progress], log: Log) -> list[Progress]:
+    """Return those of ``positions`` whose history is not that of ``log``; reads the log."""
+    return [told for told in positions if not chain_agrees_at(log, told)]
+
+
 def chain_agrees_at(log: Log, told: Progress) -> bool:
     """Return whether ``log``, which reaches as far, has that history there; true where it can no longer tell."""
     state = log.origins()[told.origin]
-    if not told.chain_crc:
-        return True  # not known there
-    if told.next_sequence == FIRST_SEQUENCE:
-        return told.chain_crc == chain_start(told.origin)
-    if told.next_sequence == state.next_sequence:
-        return told.chain_crc == state.chain_crc
+    if told.next_sequence in (FIRST_SEQUENCE, state.next_sequence) or not told.chain_crc:
+        return _agrees_in_memory(state, told)
     try:
         cursor = log.seek_sequence(told.origin, SequenceNumber(told.next_sequence - 1))
         header = parse_header(log.read(cursor, HEADER_BYTES).data)
     except (NotFoundError, OffsetOutOfRangeError, DataLossError, StorageError):
         return True  # retention removed it, or it is damaged: later words will show
     return (header.next_sequence, header.chain_crc) == (told.next_sequence, told.chain_crc)
+
+
+def _agrees_in_memory(state: OriginState, told: Progress) -> bool:
+    """Return whether ``told`` is proved to be of this history without the log's batches."""
+    if not told.chain_crc:
+        return True  # not known there
+    if told.next_sequence == FIRST_SEQUENCE:
+        return told.chain_crc == chain_start(told.origin)
+    return told.next_sequence == state.next_sequence and told.chain_crc == state.chain_crc

@@ -5,6 +5,8 @@ commits that it has (:mod:`proglog.log.named_positions` has the rule). A consume
 position at another one.
 """
 
+from functools import partial
+
 from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
@@ -48,14 +50,14 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
         del context
         if request.epoch > MAX_EPOCH:
             raise InvalidRequestError(f"epoch {request.epoch}: expected at most {MAX_EPOCH}")
-        held = self._commit_log.log.named_positions().get(request.name)
+        held = self._commit_log.named_positions().get(request.name)
         if held is not None and request.epoch < held.epoch:
             raise PreconditionError(
                 f"position {request.name!r} was started over (epoch {held.epoch}); a commit of epoch {request.epoch}"
                 " is too late: read the position anew"
             )
         now_ms = clock.now_ms()
-        if not self._commit_log.log.takes_position(request.name, now_ms):
+        if not self._commit_log.takes_position(request.name, now_ms):
             raise PreconditionError(
                 f"position {request.name!r} is new, and {MAX_NAMES:,} names are in use, the most that are kept: use one"
                 f" of those; a name that was not committed for {EXPIRY_MS // 86_400_000} days makes room"
@@ -72,20 +74,23 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
     ) -> batches_pb2.ListPositionsResponse:
         """Return every named position, or the one of that name, by name."""
         del context
-        log = self._commit_log.log
-        return batches_pb2.ListPositionsResponse(
-            positions=[
-                batches_pb2.NamedPosition(
-                    name=name,
-                    epoch=held.epoch,
-                    cursor=cursor_message(held.vector),
-                    committed_at_ms=held.at_ms,
-                    records_behind=records_behind(log, held),
-                )
-                for name, held in sorted(log.named_positions().items())
-                if request.name in ("", name)
-            ]
-        )
+        return await self._commit_log.query(partial(_listed, request.name))
+
+
+def _listed(name: str, log: Log) -> batches_pb2.ListPositionsResponse:
+    return batches_pb2.ListPositionsResponse(
+        positions=[
+            batches_pb2.NamedPosition(
+                name=each,
+                epoch=held.epoch,
+                cursor=cursor_message(held.vector),
+                committed_at_ms=held.at_ms,
+                records_behind=records_behind(log, held),
+            )
+            for each, held in sorted(log.named_positions().items())
+            if name in ("", each)
+        ]
+    )
 
 
 def records_behind(log: Log, held: CommittedPosition) -> int:
@@ -108,6 +113,7 @@ def _counted(log: Log, held: CommittedPosition, at_most: int) -> int:
             if not read.data:
                 return records
             records += sum(_records_after(header, held) for _, header in headers(walk.take(read)))
+            walk.recheck(log)
             left -= len(read.data)
     except (DataLossError, OffsetOutOfRangeError):
         return at_most  # damage, or retention, is in the way of counting

@@ -6,6 +6,7 @@ a word: whoever asks checks every batch against what stands on both sides of its
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, OffsetOutOfRangeError
 from proglog.log.log import Log
@@ -34,18 +35,17 @@ async def read_range(
     """
     if not 1 <= start < end:
         raise InvalidRequestError(f"sequences {start} to {end - 1}: expected a range that begins at 1 or later")
-    log = commit_log.log
-    cursor = _first(log, origin, start)
+    cursor = await commit_log.query(partial(_first, origin, start))
     reached = start
-    while cursor is not None and reached < min(end, log.origins()[origin].next_sequence):
+    while cursor is not None and reached < min(end, commit_log.origins()[origin].next_sequence):
         try:
             read = await commit_log.read(cursor, READ_BYTES)
-            batches = log.sound_batches(read.start, read.data)
+            batches = commit_log.sound_batches(read.start, read.data)
         except DataLossError:
-            cursor = log.after_damage(cursor)
+            cursor = commit_log.after_damage(cursor)
             continue
         except OffsetOutOfRangeError:
-            cursor = _first(log, origin, reached)  # retention was faster
+            cursor = await commit_log.query(partial(_first, origin, reached))  # retention was faster
             continue
         wanted = []
         for position, header in batches:
@@ -60,7 +60,7 @@ async def read_range(
         cursor = read.next if read.data else None
 
 
-def _first(log: Log, origin: OriginId, start: SequenceNumber) -> LogCursor | None:
+def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogCursor | None:
     """Return a place at or before the first batch from ``start`` on that is there; ``None`` if there is none."""
     state = log.origins().get(origin)
     if state is None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 
 import grpc.aio
 
@@ -17,9 +18,9 @@ from proglog.api.v1 import replication_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
-from proglog.server.feed import Feed
+from proglog.server.feed import Feed, answer_from
 from proglog.server.followers import Followers
-from proglog.server.own_origin import OwnOrigin
+from proglog.server.own_origin import OwnOrigin, hear
 from proglog.server.range_reader import READ_BYTES, read_range
 from proglog.tasks import TaskScope
 from proglog.types import NodeName, SequenceNumber
@@ -53,7 +54,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         self._commit_log = commit_log
         self._followers = followers
         self._node_name = node_name
-        self._own_origin = own_origin or OwnOrigin(commit_log.log)
+        self._own_origin = own_origin or OwnOrigin(commit_log)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the service to ``server``."""
@@ -74,14 +75,14 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         self._followers.begin(follower)
         async with TaskScope() as tasks:
             session = _Session(self._commit_log, self._followers, tasks)
-            self._take(first, follower, session)
-            origin = self._commit_log.log.origin
+            await self._take(first, follower, session)
+            origin = self._commit_log.origin
             answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
             yield pb.ReplicateResponse(hello=answer, positions=session.positions())
             listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
             while not session.over:
                 response = await session.next_response()
-                if self._commit_log.log.origin != origin:
+                if self._commit_log.origin != origin:
                     raise PreconditionError("this node goes on under a new origin: say hello again")
                 if response is not None:
                     self._own_origin.note_sent(session.feed.sent)
@@ -100,14 +101,14 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
     async def _listen(self, requests: AsyncIterator[pb.ReplicateRequest], follower: str, session: "_Session") -> None:
         try:
             async for request in requests:
-                self._take(request, follower, session)
+                await self._take(request, follower, session)
         finally:
             session.over = True
             session.said.set()
 
-    def _take(self, request: pb.ReplicateRequest, follower: str, session: "_Session") -> None:
+    async def _take(self, request: pb.ReplicateRequest, follower: str, session: "_Session") -> None:
         durable = [position_of(position) for position in request.durable]
-        self._followers.report(follower, self._own_origin.hear(follower, durable))
+        self._followers.report(follower, await hear(self._own_origin, self._commit_log, follower, durable))
         for origin in request.unwant:
             session.feed.unwant(origin_of(origin))
         for want in request.want:
@@ -123,7 +124,7 @@ class _Session:
         self.over = False
         self.said = asyncio.Event()
         """Set when the follower wants something else, or waiting for data is over."""
-        self.feed = Feed(commit_log.log)
+        self.feed = Feed(commit_log)
         self._commit_log = commit_log
         self._followers = followers
         self._tasks = tasks
@@ -134,6 +135,9 @@ class _Session:
     async def next_response(self) -> pb.ReplicateResponse | None:
         """Return what there is to send, after waiting for it; ``None`` when there may be something else to do."""
         self.said.clear()
+        question = self.feed.question()
+        if question is not None:
+            self.feed.settle(await self._commit_log.query(partial(answer_from, question)))
         data = b""
         if not self.feed.at_end:
             await self._coalesce()
@@ -146,7 +150,7 @@ class _Session:
         events = [event_message(event) for event in self.feed.events()]
         if data or positions or events:
             return pb.ReplicateResponse(batches=data, positions=positions, events=events)
-        if self.feed.at_end:
+        if self.feed.at_end and not self.feed.asks:
             await self._wait()
         return None
 

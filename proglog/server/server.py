@@ -129,7 +129,7 @@ class Server:
         """Answer calls from now on; without ``cluster`` this server is the only one."""
         server, log = self._server, self._commit_log
         assert server is not None, "bind comes first"
-        acks = Acks(self._followers, cluster.servers_alive if cluster else lambda: 1, log.log.holds)
+        acks = Acks(self._followers, cluster.servers_alive if cluster else lambda: 1, log.holds)
         log_pb2_grpc.add_LogServicer_to_server(LogService(log, cluster), server)
         batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(log, acks), server)
         batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(log, acks), server)

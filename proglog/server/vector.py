@@ -68,6 +68,8 @@ class VectorPass:
         """One past the last record that was passed."""
         self.records = 0
         """Records of the batches that were wanted."""
+        self.suspect: tuple[LogCursor, int] | None = None
+        """Place and size of bytes that did not check out: to be given to :meth:`recheck` before anything else is read."""
         self._log = log
         self._skip_gone = skip_gone
         self._gone: list[GoneRange] = []
@@ -102,10 +104,21 @@ class VectorPass:
         self.cursor = read.next
         if sound < len(data) and self.offset < end:
             self.cursor = LogCursor(read.next.segment, FilePosition(read.start.position + sound))
-            self._log.recheck(self.cursor, len(data) - sound)
+            self.suspect = self.cursor, len(data) - sound
         if runs == [(0, len(data))]:
             return data
         return b"".join(data[start:end] for start, end in runs)
+
+    def recheck(self, log: Log) -> None:
+        """Have the log look again at what is :attr:`suspect`; reads the log.
+
+        Raises:
+            OffsetOutOfRangeError: Retention removed the segment meanwhile.
+            StorageError: The disk could not be read.
+        """
+        suspect, self.suspect = self.suspect, None
+        if suspect is not None:
+            log.recheck(*suspect)
 
     def pass_damage(self) -> None:
         """Go on behind the damage at ``cursor``, which held records.

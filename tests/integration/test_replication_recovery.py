@@ -197,7 +197,7 @@ async def test_a_copy_of_another_history_does_not_count_for_an_ack(tmp_path: Pat
             await eventually(lambda: streaming(b))
             await eventually(lambda: a.log.origin != appended.origin, what="a new origin, on a follower's word alone")
 
-            assert a._followers.copies(appended.origin, appended.next_sequence) == 0
+            assert a.server._followers.copies(appended.origin, appended.next_sequence) == 0
 
 
 async def test_damage_to_a_stopped_nodes_disk_is_put_back_to_the_byte(tmp_path: Path, eventually: Eventually) -> None:

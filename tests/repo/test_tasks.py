@@ -1,4 +1,4 @@
-"""Tasks and parts have owners: no module starts a task, or enters a context, by hand."""
+"""Tasks, parts and the log have owners: nothing starts a task, enters a context or reads the log by hand."""
 
 import ast
 from collections.abc import Iterator
@@ -36,3 +36,27 @@ def test_only_the_owner_of_tasks_starts_one() -> None:
 
 def test_no_context_is_entered_or_left_by_hand() -> None:
     assert calls_of(ENTERS) == []
+
+
+def test_no_attribute_is_declared_without_a_value() -> None:
+    declared = [
+        f"{path.relative_to(SOURCE)}:{node.lineno} {ast.unparse(node)}"
+        for path, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.AnnAssign) and node.value is None and isinstance(node.target, ast.Attribute)
+        if path.relative_to(SOURCE).parts[0] != "log"  # the storage engine still builds two of its parts in steps
+    ]
+
+    assert declared == []
+
+
+def test_the_log_is_not_reached_through_its_asynchronous_face() -> None:
+    reached = [
+        f"{path.relative_to(SOURCE)}:{node.lineno} {ast.unparse(node)}"
+        for path, module in modules()
+        for node in ast.walk(module)
+        if isinstance(node, ast.Attribute) and node.attr == "log"
+        if ast.unparse(node.value).rpartition(".")[2].lstrip("_") in ("writer", "commit_log")
+    ]
+
+    assert reached == [], "ask CommitLog.query, or what is known without the disk"

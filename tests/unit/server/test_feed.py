@@ -12,7 +12,7 @@ from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.progress import RefusalKind
 from proglog.server import feed as feed_module
-from proglog.server.feed import Feed
+from proglog.server.feed import Feed, answer_from
 from proglog.types import FilePosition, NodeName, OriginId, SequenceNumber
 
 FIRST = SequenceNumber(1)
@@ -27,12 +27,25 @@ def produce(log: Log, *values: bytes) -> None:
     log.append([LocalAppend(verify(data))])
 
 
+def log_of(feed: Feed) -> Log:
+    assert isinstance(feed.log, Log)
+    return feed.log
+
+
+def settled(feed: Feed) -> Feed:
+    """The feed, with its question answered."""
+    question = feed.question()
+    if question is not None:
+        feed.settle(answer_from(question, log_of(feed)))
+    return feed
+
+
 def read_all(feed: Feed) -> list[VerifiedBatch]:
     """Take everything that the feed has, as a stream would."""
     found: list[VerifiedBatch] = []
-    while not feed.pass_over_everything() and not feed.at_end:
+    while not (settled(feed).pass_over_everything() or feed.at_end):
         cursor = feed.cursor
-        read = feed.log.read(cursor, 2048)
+        read = log_of(feed).read(cursor, 2048)
         found += scan.batches(feed.take(cursor, read.data, read.next))
     return found
 
@@ -80,7 +93,7 @@ def test_a_read_that_a_want_has_overtaken_sends_nothing(two_origins: tuple[Log, 
     log, other = two_origins
     feed = Feed(log)
     feed.want(other, SequenceNumber(39), 0)
-    cursor = feed.cursor
+    cursor = settled(feed).cursor
     read = log.read(cursor, 2048)
     feed.want(log.origin, FIRST, 0)
 
@@ -187,7 +200,7 @@ def all_events(log: Log, origin: OriginId, first: SequenceNumber) -> tuple[list[
     feed, found = Feed(log), []
     feed.want(origin, first, 0)
     for _ in range(1000):
-        if feed.pass_over_everything() or feed.at_end:
+        if settled(feed).pass_over_everything() or feed.at_end:
             break
         cursor = feed.cursor
         try:
@@ -254,7 +267,7 @@ def test_for_what_is_damaged_the_pass_goes_back_to_its_segment_and_no_farther(tm
     feed.want(log.origin, SequenceNumber(142), 0)
 
     (holding,) = [segment for segment in log.segments() if segment.base_offset <= 140 < segment.end_offset]
-    assert feed.cursor == LogCursor(holding.base_offset, FilePosition(0))
+    assert settled(feed).cursor == LogCursor(holding.base_offset, FilePosition(0))
     assert holding.base_offset > 0
     _, events = all_events(log, log.origin, SequenceNumber(142))
     assert events == [(RefusalKind.DAMAGED, 143)]

@@ -13,8 +13,8 @@ from proglog.record import batch, columns
 from proglog.record.batch import verify
 from proglog.replication.progress import Progress
 from proglog.server import own_origin
-from proglog.server.feed import Feed, positions_in
-from proglog.server.own_origin import OwnOrigin
+from proglog.server.feed import Feed, answer_from, positions_in
+from proglog.server.own_origin import OwnOrigin, parted_from
 from proglog.types import NodeName, SequenceNumber
 
 
@@ -26,6 +26,12 @@ def produce(log: Log, *values: bytes) -> None:
     for value in values:
         data = batch.encode(columns.from_values([value]), count=1, first_timestamp_ms=1, max_timestamp_ms=1)
         log.append([LocalAppend(verify(data))])
+
+
+def hear(own: OwnOrigin, positions: list[Progress]) -> list[Progress]:
+    """What of ``positions``, told by b, does not contradict the log."""
+    assert isinstance(own.log, Log)
+    return own.hear("b", positions, parted_from(own.unproven(positions), own.log))
 
 
 def own_position(log: Log) -> Progress:
@@ -57,8 +63,8 @@ def test_copies_of_this_history_are_no_news(watched: Watched) -> None:
     earlier = own_position(own.log)
     produce(own.log, b"4", b"5")
 
-    assert own.hear("b", [earlier]) == [earlier]
-    assert own.hear("b", [own_position(own.log)]) == [own_position(own.log)]
+    assert hear(own, [earlier]) == [earlier]
+    assert hear(own, [own_position(own.log)]) == [own_position(own.log)]
     assert said == []
 
 
@@ -68,7 +74,7 @@ def test_a_peer_that_knows_more_shows_that_the_directory_was_rolled_back_and_is_
     own, said = watched
     produce(clone, b"4")
 
-    assert own.hear("b", [own_position(clone)]) == []
+    assert hear(own, [own_position(clone)]) == []
     assert said == [("own_origin_ahead", "b")]
 
 
@@ -78,7 +84,7 @@ def test_another_history_is_found_at_any_place_and_is_no_copy(watched: Watched, 
     produce(clone, b"other")
     produce(own.log, b"4", *(b"more" for _ in range(more)))
 
-    assert own.hear("b", [own_position(clone)]) == []
+    assert hear(own, [own_position(clone)]) == []
     assert said == [("replication_forked", "b")]
 
 
@@ -95,7 +101,7 @@ def test_it_is_said_once_for_each_origin(watched: Watched, clone: Log) -> None:
     produce(clone, b"4")
 
     for _ in range(3):
-        own.hear("b", [own_position(clone)])
+        hear(own, [own_position(clone)])
         own.meet("b", own.log.origin, b"another process!")
 
     assert len(said) == 1
@@ -119,14 +125,18 @@ def test_what_retention_removed_is_not_held_against_anybody(tmp_path: Path) -> N
     own.on_lost = lambda *what: said.append(what)
 
     assert own_position(log).floor_sequence > early.next_sequence
-    assert own.hear("b", [early]) == [early]
+    assert hear(own, [early]) == [early]
     assert said == []
 
 
 def test_places_that_were_just_sent_are_not_looked_up_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     own, said = watched
+    assert isinstance(own.log, Log)
     feed = Feed(own.log)
     feed.want(own.log.origin, SequenceNumber(1), 0)
+    question = feed.question()
+    assert question is not None
+    feed.settle(answer_from(question, own.log))
     read = own.log.read(feed.cursor, 1 << 20)
     feed.take(feed.cursor, read.data, read.next)
     own.note_sent(feed.sent)
@@ -134,7 +144,7 @@ def test_places_that_were_just_sent_are_not_looked_up_again(watched: Watched, mo
     produce(own.log, b"4")
     monkeypatch.setattr(own_origin, "chain_agrees_at", lambda *_: pytest.fail("it was looked up"))
 
-    assert own.hear("b", [reported]) == [reported]
+    assert hear(own, [reported]) == [reported]
     assert said == []
 
 

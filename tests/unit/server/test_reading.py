@@ -16,7 +16,7 @@ from proglog.log.model import ImportAppend, LocalAppend, LogCursor
 from proglog.record import control, scan
 from proglog.record.batch import HEADER_BYTES, verify
 from proglog.server.batch_service import _Reading
-from proglog.server.feed import Feed
+from proglog.server.feed import Feed, answer_from
 from proglog.server.range_reader import read_range
 from proglog.types import FilePosition, OriginId, SequenceNumber
 from proglog.wire.cursors import cursor_message
@@ -50,7 +50,7 @@ async def consumed(log: Log, start: Start, *, skip: bool = False) -> Got:
     request, got = start(log), Got()
     request.skip_gone, request.max_bytes = skip, 1
     async with LogWriter(log) as writer:
-        reading = _Reading(writer, request)
+        reading = await _Reading.begin(writer, request)
         answers = [reading.first_answer()]
         seen = {each.origin: each.next_sequence for each in answers[0].cursor.positions}
         while not reading.over:
@@ -172,7 +172,9 @@ async def test_a_place_is_a_vector_at_once_so_that_retention_is_told_of_as_posit
     for number in range(60):
         append(log, b"%d " % number * 50)
     async with LogWriter(log) as writer:
-        reading = _Reading(writer, batches_pb2.ConsumeBatchesRequest(start=batches_pb2.OffsetSpec(after_start=0)))
+        reading = await _Reading.begin(
+            writer, batches_pb2.ConsumeBatchesRequest(start=batches_pb2.OffsetSpec(after_start=0))
+        )
         assert reading.first_answer().start_offset == 0
         assert log.retain()
         with pytest.raises(PositionGoneError):
@@ -196,7 +198,7 @@ async def test_a_pass_over_what_nobody_wants_leaves_the_loop_to_others(tmp_path:
         cursor=cursor_message({log.origin: log.origins()[log.origin].next_sequence - 1}), max_bytes=1
     )
     async with LogWriter(log) as writer:
-        reading = _Reading(writer, request)
+        reading = await _Reading.begin(writer, request)
         reading._pass.cursor = LogCursor(log.start_offset, FilePosition(0))  # as an older origin would have it
         while not reading.over:
             await reading.next_answer()
@@ -216,6 +218,9 @@ def followed(log: Log, origin: OriginId, start: int) -> tuple[list[int], list[tu
     feed, found, refused = Feed(log), list[int](), list[tuple[str, int]]()
     feed.want(origin, SequenceNumber(start), 0)
     for _ in range(1000):
+        question = feed.question()
+        if question is not None:
+            feed.settle(answer_from(question, log))
         if not feed.at_end and not feed.pass_over_everything():
             cursor = feed.cursor
             try:

@@ -74,6 +74,7 @@ def read(
         for stored in scan.batches(walk.take(got)):
             after = seen.get(stored.header.origin, 1)
             found += [each.value for each in scan.records(stored) if each.sequence >= after]
+        walk.recheck(log)
         gone += walk.gone()
 
 
