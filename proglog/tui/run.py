@@ -10,7 +10,6 @@ from proglog.client import DEFAULT_TIMEOUT
 from proglog.observe.recording import Recorder
 from proglog.observe.spans import Locale
 from proglog.tui.app import DashApp
-from proglog.tui.bindings import KEYMAP
 from proglog.tui.source import LiveSource, RecordedSource
 from proglog.tui.themes import DEFAULT_THEME, ascii_terminal
 
@@ -49,7 +48,7 @@ def run_dash(
         ProglogError: A recording or the TLS files cannot be used.
         ConfigError: There is no such theme, or the keys cannot be.
     """
-    chosen, warnings = KEYMAP.checked(keys or {}, keys_from)
+    chosen, warnings = _checked(keys, keys_from) if keys else ({}, [])
     source = RecordedSource(replay) if replay else LiveSource(addr, tls, timeout=timeout)
     ascii_needed = ascii_terminal(os.environ) if ascii_only is None else ascii_only
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes across the screen what it thinks of a connection
@@ -63,3 +62,9 @@ def run_dash(
         app.run()
     if app.failure is not None:
         raise app.failure
+
+
+def _checked(keys: Mapping[str, object], keys_from: str) -> tuple[dict[str, str], list[str]]:
+    from proglog.tui.bindings import KEYMAP  # imports every screen, which the first frame need not wait for
+
+    return KEYMAP.checked(keys, keys_from)

@@ -273,6 +273,6 @@ def test_the_active_segment_is_marked_in_the_map(world):
 
 
 def test_the_first_frame_does_not_wait_for_grpc():
-    code = "import sys, proglog.tui.app; print('grpc' in sys.modules, 'google.protobuf' in sys.modules)"
+    code = "import sys, proglog.tui.run; print('grpc' in sys.modules, 'google.protobuf' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["False", "False"]
