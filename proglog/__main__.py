@@ -2,15 +2,19 @@
 
 import os
 import signal
+import sys
 from types import FrameType
 
 
 def main() -> None:
     """Run the command line.
 
+    Closed standard streams lead nowhere: or the next file or socket that is opened would be taken for one.
+
     Until it has begun, and wherever a verb sets no handler of its own, SIGTERM ends the process with 143: the kernel's
     default action does not apply to process 1 of a container. SIGINT is an exception once there is somebody to catch it.
     """
+    _open_standard_streams()
     signal.signal(signal.SIGTERM, _end)
     interrupted = signal.getsignal(signal.SIGINT)
     if interrupted is not signal.SIG_IGN:
@@ -20,6 +24,18 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, interrupted)
     run()
+
+
+def _open_standard_streams() -> None:
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest that is free: this one
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if descriptor == 0 else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115 - for the life of the process
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 ``proglog --help`` imports neither gRPC nor Textual: starting quickly is a feature.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -13,9 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from proglog import __version__
-from proglog.cli import diagnostics
+from proglog.cli import diagnostics, output
 from proglog.cli.exit_codes import ExitCode, exit_code_of
-from proglog.cli.output import ReaderGoneError
+from proglog.cli.stdout import ReaderGoneError
 from proglog.errors import ProglogError
 
 VERBS: dict[str, str] = {
@@ -136,40 +137,52 @@ def root(
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; never shows a traceback."""
+    output.install()
     sys.exit(invoke(sys.argv[1:] if arguments is None else list(arguments)))
 
 
 def invoke(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
+    result: object = None
+    ending: BaseException | None = None
     try:
         result = typer.main.get_command(app).main(list(arguments), prog_name="proglog", standalone_mode=True)
-        sys.stdout.flush()
     except SystemExit as exc:
-        return _flushed(exc.code)
-    except (BrokenPipeError, ReaderGoneError):
-        return _broken_pipe()
+        result = exc.code
     except KeyboardInterrupt:
-        return ExitCode.INTERRUPTED
-    except ProglogError as exc:
+        result = ExitCode.INTERRUPTED
+    except Exception as exc:  # noqa: BLE001 - the one place where they end
+        ending = exc
+    try:
+        if result in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            output.flush_interrupted()
+        else:
+            sys.stdout.flush()  # the data first, then what went wrong
+    except (ReaderGoneError, BrokenPipeError, ProglogError) as exc:
+        ending = ending or exc
+    return _code(result) if ending is None else _told(ending)
+
+
+def _code(result: object) -> int:
+    return result if isinstance(result, int) else ExitCode.OK if result is None else ExitCode.REFUSED
+
+
+def _told(exc: BaseException) -> int:
+    """Say what ended a verb, and return its exit code."""
+    if isinstance(exc, ReaderGoneError | BrokenPipeError):
+        return ExitCode.BROKEN_PIPE  # quietly: whoever read us has read enough
+    if isinstance(exc, ProglogError):
         diagnostics.error(str(exc), diagnostics.hint_for(exc))
         return exit_code_of(exc)
-    except Exception as exc:  # noqa: BLE001 - the one place where a bug ends
-        report = diagnostics.bug_report(exc)
-        where = f"; the report is in {report}" if report else ""
-        diagnostics.error(f"this is a bug in proglog: {type(exc).__name__}: {exc}{where}")
-        return ExitCode.BUG
-    return _flushed(result)
+    if isinstance(exc, OSError) and exc.errno not in _OURS:
+        what = f"{os.fsdecode(exc.filename)}: " if exc.filename else ""
+        diagnostics.error(f"{what}{exc.strerror}")
+        return ExitCode.REFUSED
+    report = diagnostics.bug_report(exc)
+    where = f"; the report is in {report}" if report else ""
+    diagnostics.error(f"this is a bug in proglog: {type(exc).__name__}: {exc}{where}")
+    return ExitCode.BUG
 
 
-def _flushed(code: object) -> int:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _broken_pipe()
-    return code if isinstance(code, int) else ExitCode.OK if code is None else ExitCode.REFUSED
-
-
-def _broken_pipe() -> int:
-    """End quietly: whoever read us has read enough. What the interpreter flushes at its exit goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.BROKEN_PIPE
+_OURS = (None, errno.EBADF, errno.EINVAL, errno.EFAULT, errno.ENOTSOCK, errno.EDOM, errno.ENOSYS)
+"""What the system says to a mistake of this program; anything else is the state of a disk, a file, a network."""

@@ -107,11 +107,19 @@ def progress(label: str, total: int | None, *, unit: str = "records") -> Iterato
 
 def hint_for(exc: ProglogError) -> str:
     """Return what to do about an error, where its own words do not say."""
-    from proglog.errors import DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, UnavailableError
+    from proglog.errors import (
+        DataDirLockedError,
+        DataLossError,
+        OffsetOutOfRangeError,
+        PermissionDeniedError,
+        UnavailableError,
+    )
 
     match exc:
         case DataDirLockedError():
             return ""
+        case DataLossError():
+            return "`proglog consume --skip-gone` reads on behind it; a peer that has the records repairs it"
         case OffsetOutOfRangeError():
             return "`proglog status` shows which offsets there are; `start` and `end` always exist"
         case PermissionDeniedError():

@@ -36,7 +36,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.BUG: "bug; a report was written",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.BROKEN_PIPE: "broken pipe",
-    ExitCode.TERMINATED: "ended by SIGTERM before there was anything to stop",
+    ExitCode.TERMINATED: "ended by SIGTERM",
 }
 
 # The most specific class first.

@@ -5,11 +5,12 @@ what is undone is not cut short. Output that nobody takes (a terminal after Ctrl
 hold the end up: after PATIENCE it is given up.
 """
 
+import asyncio
 import os
 import select
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -60,6 +61,29 @@ def interruptible() -> Iterator[None]:
         if not _interruption.came:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@asynccontextmanager
+async def terminable() -> AsyncGenerator[None]:
+    """Have SIGTERM cancel the task once, as SIGINT does: it ends in order, and the program with 143."""
+    task, loop, came = asyncio.current_task(), asyncio.get_running_loop(), False
+    assert task is not None
+
+    def terminate() -> None:
+        nonlocal came
+        came = True
+        loop.remove_signal_handler(signal.SIGTERM)  # a second one ends it at once
+        task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if came:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 @contextmanager

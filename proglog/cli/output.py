@@ -1,22 +1,20 @@
-"""The only writer to stdout: rows as a table, JSON, JSON lines or plain columns; and values byte for byte."""
+"""What goes to stdout: rows as a table, JSON, JSON lines or plain columns; and values byte for byte."""
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Generic
 
+from proglog.cli.stdout import Stdout
 from proglog.observe.columns import Column, Item
 from proglog.observe.safe_text import cells, fit, safe_text
 from proglog.observe.spans import Role
 
 TERMINAL_WIDTH_WHEN_PIPED = 1000
-
-
-class ReaderGoneError(Exception):
-    """Whoever read stdout has read enough. Not an ``OSError``: Typer would end those with code 1."""
+END_WAIT = 1.0
+"""Seconds that a program that was told to end waits for who reads its output."""
 
 
 class Format(StrEnum):
@@ -107,28 +105,58 @@ def _total(columns: Sequence[Column[Item]], texts: Sequence[Sequence[str]]) -> i
     return sum(_widths(columns, texts)) + 2 * (len(columns) - 1)
 
 
+def install() -> None:
+    """Have everything that this process prints go through one writer, :class:`~proglog.cli.stdout.Stdout`."""
+    sys.stdout = Stdout(1, getattr(sys.stdout, "encoding", None) or "utf-8")
+
+
 def line(text: str) -> None:
     """Write a line of text that this program made."""
-    with _reader():
-        sys.stdout.write(text + "\n")
-
-
-def raw(data: bytes) -> None:
-    """Write bytes as they are."""
-    with _reader():
-        sys.stdout.buffer.write(data)
+    sys.stdout.write(text + "\n")
 
 
 def flush() -> None:
     """Let what was written so far be seen."""
-    with _reader():
+    sys.stdout.flush()
+
+
+def flush_interrupted() -> None:
+    """As :func:`flush`; what nobody takes within END_WAIT is dropped."""
+    if isinstance(sys.stdout, Stdout):
+        sys.stdout.flush_within(END_WAIT)
+    else:
         sys.stdout.flush()
 
 
-def flush_raw() -> None:
-    """Let the bytes written so far be seen."""
-    with _reader():
-        sys.stdout.buffer.flush()
+def values(data: bytes, *, as_is: bool) -> None:
+    """Write values of records, in whatever format; :func:`flush_values` lets them be seen.
+
+    Nothing in them reaches a terminal as a control character, unless it is to be ``as_is``.
+    """
+    stdout = _stdout()
+    if stdout.isatty() and not as_is:
+        data = "\n".join(map(safe_text, data.split(b"\n"))).encode(stdout.encoding, "backslashreplace")
+    stdout.hold(data)
+
+
+async def flush_values() -> None:
+    """Have the kernel take what was written; while it cannot, the loop goes on."""
+    await _stdout().flush_async()
+
+
+def values_taken() -> int:
+    """Return how many bytes the kernel has taken."""
+    return _stdout().taken
+
+
+def values_written() -> int:
+    """Return how many bytes were handed over, whether taken or not."""
+    return _stdout().accepted
+
+
+def _stdout() -> Stdout:
+    assert isinstance(sys.stdout, Stdout), "the command line installs it"
+    return sys.stdout
 
 
 def is_terminal() -> bool:
@@ -152,14 +180,6 @@ def terminal_width() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns if is_terminal() else TERMINAL_WIDTH_WHEN_PIPED
-
-
-@contextmanager
-def _reader() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError as exc:
-        raise ReaderGoneError from exc
 
 
 def _no_colour() -> bool:

@@ -1,5 +1,6 @@
 """How ``consume`` writes a batch: values with a separator, JSON lines, or a template."""
 
+import os
 import string
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -29,9 +30,9 @@ def renderer(format_: str, *, harmless: bool) -> Renderer:
     """
     match format_:
         case "line":
-            return _harmless_lines if harmless else _separated(b"\n")
+            return _harmless(b"\n") if harmless else _separated(b"\n")
         case "null":
-            return _separated(b"\0")
+            return _harmless(b"\0") if harmless else _separated(b"\0")
         case "json" | "jsonl":  # the other verbs' word for it
             return _by_record(lambda record: jsonl.encode(record) + b"\n")
         case _:
@@ -46,9 +47,12 @@ def _separated(separator: bytes) -> Renderer:
     return render
 
 
-def _harmless_lines(fetched: FetchedBatch, most: int | None) -> tuple[bytes, int]:
-    values = fetched.values() if most is None else fetched.values()[:most]
-    return b"".join(safe_text(value).encode() + b"\n" for value in values), len(values)
+def _harmless(separator: bytes) -> Renderer:
+    def render(fetched: FetchedBatch, most: int | None) -> tuple[bytes, int]:
+        values = fetched.values() if most is None else fetched.values()[:most]
+        return b"".join(safe_text(value).encode() + separator for value in values), len(values)
+
+    return render
 
 
 def _by_record(write: Callable[[StoredRecord], bytes]) -> Renderer:
@@ -81,7 +85,7 @@ def _parse(template: str) -> Iterator[tuple[bytes, str]]:
     for literal, field, spec, conversion in parsed:
         if field is not None and (field not in FIELDS or spec or conversion):
             raise ConfigError(f"--format: {{{field}}} is no field; there are {', '.join(FIELDS)}")
-        yield literal.encode(), field or ""
+        yield os.fsencode(literal), field or ""
 
 
 def _field(record: StoredRecord, field: str) -> bytes:

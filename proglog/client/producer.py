@@ -125,6 +125,8 @@ class UnconfirmedError(DeadlineError):
 class _Batch:
     data: bytes
     count: int
+    size: int
+    """Bytes of its records: values, keys and headers."""
     sent: bool = False
     """Whether it may have reached the agent."""
 
@@ -168,6 +170,8 @@ class Producer:
         """See :meth:`Client.producer`."""
         self.acknowledged = 0
         """Records that are durable on as many nodes as asked for."""
+        self.acknowledged_bytes = 0
+        """Bytes of their values, keys and headers."""
         self.unconfirmed = 0
         """Records that are durable on the agent, and not known to be on as many nodes as asked for."""
         self._stub = stub
@@ -236,8 +240,11 @@ class Producer:
         """
         if not record.timestamp_ms:
             record.timestamp_ms = clock.now_ms()
+        size = _size(record) + _RECORD_OVERHEAD_BYTES
+        if self._gathered_bytes + size > self._batch_bytes:
+            await self._send_gathered()  # a large record is a batch of its own: it may fit into no other
         self._gathered.append(record)
-        self._gathered_bytes += len(record.value) + len(record.key or b"") + _RECORD_OVERHEAD_BYTES
+        self._gathered_bytes += size
         if self._gathered_bytes >= self._batch_bytes:
             await self._send_gathered()
         elif self._linger_timer is None:
@@ -256,7 +263,7 @@ class Producer:
             now_ms = clock.now_ms()
             payload = columns.from_values(part)
             self._behind -= len(part)
-            await self._dispatch(payload, len(part), now_ms, now_ms)
+            await self._dispatch(payload, len(part), sum(map(len, part)), now_ms, now_ms)
 
     async def flush(self) -> None:
         """Return when everything taken so far is acknowledged.
@@ -272,6 +279,17 @@ class Producer:
         if unknown:
             raise UnconfirmedError(acknowledged=self.acknowledged, unknown=unknown, acks=self._acks)
 
+    @property
+    def unknown(self) -> int:
+        """Records of unknown outcome, if it ended now: sent and not answered, or not confirmed."""
+        return self.unconfirmed + sum(each.count for each in self._unanswered if each.sent)
+
+    @property
+    def unsent(self) -> int:
+        """Records that were taken and not sent, or were refused: they are not in the log."""
+        waiting = self._waiting + self._behind + len(self._gathered)
+        return waiting + sum(each.count for each in self._unanswered if not each.sent)
+
     async def _send_gathered(self) -> None:
         if self._linger_timer is not None:
             self._linger_timer.cancel()
@@ -281,7 +299,8 @@ class Producer:
         records, self._gathered, self._gathered_bytes = self._gathered, [], 0
         first_ms = records[0].timestamp_ms
         max_ms = max(record.timestamp_ms for record in records)
-        await self._dispatch(columns.from_records(records, first_ms), len(records), first_ms, max_ms)
+        size = sum(map(_size, records))
+        await self._dispatch(columns.from_records(records, first_ms), len(records), size, first_ms, max_ms)
 
     def _linger_over(self) -> None:
         self._linger_timer = None
@@ -293,7 +312,7 @@ class Producer:
         except ProglogError as exc:  # raised again by the next send, flush or exit
             self._failure = self._failure or exc
 
-    async def _dispatch(self, payload: bytes, count: int, first_ms: int, max_ms: int) -> None:
+    async def _dispatch(self, payload: bytes, count: int, size: int, first_ms: int, max_ms: int) -> None:
         if HEADER_BYTES + len(payload) > MAX_BATCH_BYTES:
             raise RecordTooLargeError(HEADER_BYTES + len(payload), MAX_BATCH_BYTES)
         self._waiting += count
@@ -311,7 +330,7 @@ class Producer:
         )
         self._next_sequence += count if self._idempotent else 0
         self._waiting -= count
-        self._unanswered.append(_Batch(data, count))
+        self._unanswered.append(_Batch(data, count, size))
         self._call.may_send.set()
 
     async def _run(self) -> None:
@@ -395,6 +414,7 @@ class Producer:
             self.unconfirmed += answered.count
         else:
             self.acknowledged += answered.count
+            self.acknowledged_bytes += answered.size
             if self._on_ack is not None:
                 self._on_ack(_acknowledged(response))
         self._slots.release()
@@ -431,12 +451,14 @@ class Producer:
             raise ProduceError(
                 self._failure,
                 acknowledged=self.acknowledged,
-                unknown=self.unconfirmed + sum(each.count for each in self._unanswered if each.sent),
-                unsent=sum(each.count for each in self._unanswered if not each.sent)
-                + self._waiting
-                + self._behind
-                + len(self._gathered),
+                unknown=self.unknown,
+                unsent=self.unsent,
             ) from self._failure
+
+
+def _size(record: Record) -> int:
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    return len(record.value) + len(record.key or b"") + headers
 
 
 def _acknowledged(response: batches_pb2.ProduceBatchResponse) -> Acknowledged:

@@ -11,6 +11,7 @@ last commit, one that ends in order repeats nothing.
 With several addresses, --addr A,B,C, reading goes on at the next node when one goes away: nothing is missed or repeated.
 """
 
+from collections import deque
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ import typer
 
 from proglog import clock
 from proglog.cli import diagnostics, options, output
+from proglog.cli.interruption import terminable
 from proglog.cli.ranges import CURSOR, parse_start
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from proglog.cli.render import Renderer
     from proglog.client import Client
     from proglog.client.consumer import Gone
+    from proglog.client.cursor import Cursor
     from proglog.client.failover import Consumer
     from proglog.client.position_committer import PositionCommitter
 
@@ -74,13 +77,13 @@ def main(
         raise ConfigError(f"--commit-interval {commit_interval:g}: expected more than 0 and at most 86400 seconds")
     if as_ is not None:
         _check_name(as_)
-    writer = _Writer(renderer(format_, harmless=output.is_terminal() and not raw), eager=follow)
+    writer = _Writer(renderer(format_, harmless=output.is_terminal() and not raw), eager=follow, as_is=raw)
 
     async def read(clients: "list[Client]") -> None:
         from proglog.client.failover import Consumer
         from proglog.client.position_committer import PositionCommitter
 
-        async with AsyncExitStack() as stack:
+        async with terminable(), AsyncExitStack() as stack:
             committer = None
             if as_ is not None:
                 committer = PositionCommitter(
@@ -116,33 +119,41 @@ def _check_name(name: str) -> None:
 
 
 class _Writer:
-    """Writes what a consumer hands out, and knows what of it stdout has taken."""
+    """Writes what a consumer hands out, and knows what of it the kernel has taken."""
 
-    def __init__(self, render: "Renderer", *, eager: bool) -> None:
-        self.written: object | None = None
-        """The cursor after everything that was written and flushed."""
+    def __init__(self, render: "Renderer", *, eager: bool, as_is: bool) -> None:
+        self.written: Cursor | None = None
+        """The cursor after everything that the kernel has taken."""
         self._render = render
-        self._eager = eager
-        self._pending: list[bytes] = []
-        self._size = 0
+        self._flush_bytes = 0 if eager else FLUSH_BYTES
+        self._as_is = as_is
+        self._batches: deque[tuple[int, Cursor | None]] = deque()
+        """Of each batch that was not taken yet: the bytes written when it ends, and the cursor after it."""
 
     async def write_all(self, consumer: "Consumer", committer: "PositionCommitter | None") -> None:
-        async for fetched in consumer:
-            data, _ = self._render(fetched, None)
-            self._pending.append(data)
-            self._size += len(data)
-            if self._eager or self._size >= FLUSH_BYTES:
-                self._flush(consumer, committer)
-        self._flush(consumer, committer)
-
-    def _flush(self, consumer: "Consumer", committer: "PositionCommitter | None") -> None:
-        pending, self._pending, self._size = self._pending, [], 0
-        output.raw(b"".join(pending))
-        if self._eager or committer is not None:
-            output.flush_raw()
+        try:
+            async for fetched in consumer:
+                data, _ = self._render(fetched, None)
+                output.values(data, as_is=self._as_is)
+                self._batches.append((output.values_written(), consumer.cursor))
+                if output.values_written() - output.values_taken() >= self._flush_bytes:
+                    await self._flush(committer)
+        except ProglogError:
+            await self._flush(committer)  # what came before the error is good
+            raise
+        await self._flush(committer)
         self.written = consumer.cursor
         if committer is not None:
             committer.dealt_with(consumer.cursor)
+
+    async def _flush(self, committer: "PositionCommitter | None") -> None:
+        try:
+            await output.flush_values()
+        finally:
+            while self._batches and self._batches[0][0] <= output.values_taken():
+                self.written = self._batches.popleft()[1]
+                if committer is not None:
+                    committer.dealt_with(self.written)
 
 
 def _say_gone(gone: "Gone") -> None:

@@ -6,27 +6,32 @@ acknowledged; when it stays broken, also how many are not sent, or of unknown ou
 log, and sending them again may append them twice.
 """
 
+import asyncio
 import os
+import select
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proglog.cli import diagnostics, options
+from proglog.cli.interruption import terminable
 from proglog.cli.serve_config import choice
-from proglog.errors import ConfigError, InvalidRequestError
+from proglog.errors import ConfigError, InvalidRequestError, ProglogError, RecordTooLargeError
 from proglog.wire.contract import ALL_ACKS
 
 if TYPE_CHECKING:
     from proglog.client import Client
     from proglog.client.producer import Acknowledged, Producer
+    from proglog.record.record import Record
 
 READ_BYTES = 1024 * 1024
-MAX_LINE_BYTES = 8 * 1024 * 1024
-"""A line longer than any batch is refused before it fills the memory."""
+END_WAIT = 1.0
+"""Seconds that an interrupted run waits for what is in flight."""
 MAX_ACK_TIMEOUT = 600
 FORMATS = ("line", "null", "json")
 
@@ -67,10 +72,12 @@ def main(
         raise ConfigError("--key-sep is for lines; with --format json the key stands in the object")
     sources = files or [Path("-")]
     for path in sources:
-        if str(path) != "-" and not path.is_file():
+        if str(path) != "-" and not path.exists():
             raise ConfigError(f"{path}: no such file")
-    job = _Job(sources, b"\0" if format_ == "null" else b"\n", format_ == "json", key_sep.encode(), nodes, ack_timeout)
-    agent.with_client(job.run)
+        if path.is_dir():
+            raise ConfigError(f"{path} is a directory: expected a file with a record a line")
+    separator = b"\0" if format_ == "null" else b"\n"
+    agent.with_client(_Job(sources, separator, format_ == "json", os.fsencode(key_sep), nodes, ack_timeout).run)
 
 
 def _nodes(acks: str) -> int:
@@ -92,8 +99,10 @@ class _Job:
         self._separator = separator
         self._as_json = as_json
         self._key_sep = key_sep
+        self._max_line_bytes = _max_line_bytes(as_json=as_json)
+        self._path = sources[0]
         self._number = 0
-        self._bytes = 0
+        """Records of the source that were sent."""
         self._interactive = str(sources[0]) == "-" and sys.stdin.isatty()
 
     async def run(self, client: "Client") -> None:
@@ -106,82 +115,136 @@ class _Job:
         )
         if self._interactive:
             diagnostics.note("A record a line; Ctrl-D ends.")
-        total = (
-            None if any(str(path) == "-" for path in self._sources) else sum(p.stat().st_size for p in self._sources)
-        )
         try:
-            async with producer:
-                with diagnostics.progress("producing", total, unit="bytes") as meter:
-                    for path in self._sources:
-                        async for values, size in self._values(path):
-                            await self._send(producer, values)
-                            meter.advance(size)
-                    await producer.flush()
+            async with terminable(), producer:
+                try:
+                    await self._send_all(producer)
+                except (InvalidRequestError, ConfigError):
+                    await producer.flush()  # what came before it is good
+                    raise
+                except asyncio.CancelledError:
+                    with suppress(TimeoutError, ProglogError):  # the summary has the counts
+                        async with asyncio.timeout(END_WAIT):
+                            await producer.flush()
+                    raise
         finally:
-            self._summarize(producer.acknowledged, producer.unconfirmed, time.monotonic() - started)
+            self._summarize(producer, time.monotonic() - started)
+
+    async def _send_all(self, producer: "Producer") -> None:
+        regular = all(path.is_file() for path in self._sources)
+        total = sum(path.stat().st_size for path in self._sources) if regular else None
+        with diagnostics.progress("producing", total, unit="bytes") as meter:
+            for path in self._sources:
+                self._path, self._number = path, 0
+                async for values, size in self._values():
+                    await self._send(producer, values)
+                    meter.advance(size)
+            await producer.flush()
 
     async def _send(self, producer: "Producer", values: list[bytes]) -> None:
-        from proglog.record.record import Record
-
         if not self._as_json and not self._key_sep:
-            await producer.send_values(values)
-            self._number += len(values)
+            large = len(values)
+            if values and not _fits(max(values, key=len)):
+                large = next(at for at, value in enumerate(values) if not _fits(value))
+            await producer.send_values(values[:large])
+            self._number += large
+            if large < len(values):
+                raise self._refusal(f"{_too_large(values[large])}")
             return
         for value in values:
+            try:
+                await producer.send(self._record(value))
+            except InvalidRequestError as exc:
+                raise self._refusal(str(exc)) from exc
             self._number += 1
-            if self._as_json:
-                await producer.send(self._from_json(value))
-                continue
-            key, found, rest = value.partition(self._key_sep)
-            await producer.send(Record(value=rest, key=key) if found else Record(value=value))
 
-    def _from_json(self, line: bytes) -> "Record":  # type: ignore[name-defined]  # noqa: F821
+    def _record(self, line: bytes) -> "Record":
         from proglog.client import jsonl
+        from proglog.record.record import Record
 
-        try:
+        if self._as_json:
             return jsonl.decode(line)
-        except InvalidRequestError as exc:
-            raise InvalidRequestError(f"line {self._number}: {exc}") from exc
+        key, found, rest = line.partition(self._key_sep)
+        return Record(value=rest, key=key) if found else Record(value=line)
 
-    async def _values(self, path: Path) -> AsyncIterator[tuple[list[bytes], int]]:
+    def _refusal(self, reason: str) -> InvalidRequestError:
+        source = "" if str(self._path) == "-" else f"{self._path}, "
+        unit = "record" if self._separator == b"\0" else "line"
+        return InvalidRequestError(f"{source}{unit} {self._number + 1}: {reason}; nothing from there on was sent")
+
+    async def _values(self) -> AsyncIterator[tuple[list[bytes], int]]:
         """Yield the records of a source, and how many bytes they took."""
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-        descriptor = sys.stdin.fileno() if str(path) == "-" else os.open(path, os.O_RDONLY)
-        regular = str(path) != "-"
+        stdin = str(self._path) == "-"
+        descriptor = sys.stdin.fileno() if stdin else os.open(self._path, os.O_RDONLY)
         rest = b""
         try:
-            while True:
-                # A pipe may make us wait: then acknowledgements have to go on.
-                read = (
-                    os.read(descriptor, READ_BYTES)
-                    if regular
-                    else await loop.run_in_executor(None, os.read, descriptor, READ_BYTES)
-                )
-                if not read:
-                    break
+            while read := await self._read(descriptor):
                 values = (rest + read).split(self._separator)
                 rest = values.pop()
-                if len(rest) > MAX_LINE_BYTES:
-                    raise InvalidRequestError(f"record {self._number + 1} has more than {MAX_LINE_BYTES:,} bytes")
-                self._bytes += len(read)
                 yield values, len(read)
+                if len(rest) > self._max_line_bytes:
+                    raise self._refusal(f"it has more than {self._max_line_bytes:,} bytes; no record may")
         finally:
-            if regular:
+            if not stdin:
                 os.close(descriptor)
         if rest:
             yield [rest], 0
+
+    async def _read(self, descriptor: int) -> bytes:
+        """Read what there is; a pipe may make us wait: then acknowledgements go on, and so do signals."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        if not poll.poll(0):
+            loop, some = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_reader(descriptor, some.set)
+            try:
+                await some.wait()
+            finally:
+                loop.remove_reader(descriptor)
+        try:
+            return os.read(descriptor, READ_BYTES)
+        except OSError as exc:
+            name = "standard input" if str(self._path) == "-" else str(self._path)
+            raise ConfigError(f"{name} cannot be read: {exc.strerror}") from exc
 
     def _echo(self, acknowledged: "Acknowledged") -> None:
         for offset in range(acknowledged.base_offset, acknowledged.end_offset):
             diagnostics.note(f"offset {offset}")
 
-    def _summarize(self, acknowledged: int, unconfirmed: int, elapsed: float) -> None:
+    def _summarize(self, producer: "Producer", elapsed: float) -> None:
         from proglog.observe.words import bytes_words
 
+        acknowledged = producer.acknowledged
         rate = f"{acknowledged / elapsed:,.0f} records/s" if elapsed > 0 else ""
         word = "record" if acknowledged == 1 else "records"
-        unknown = f"; {unconfirmed:,} of unknown outcome" if unconfirmed else ""
-        size = f", {bytes_words(self._bytes)}" if acknowledged else ""
-        diagnostics.note(f"{acknowledged:,} {word}{size} in {elapsed:.1f} s ({rate}){unknown}")
+        unknown = f"; {producer.unknown:,} of unknown outcome" if producer.unknown else ""
+        unsent = f"; {producer.unsent:,} not sent" if producer.unsent else ""
+        size = f", {bytes_words(producer.acknowledged_bytes)}" if acknowledged else ""
+        diagnostics.note(f"{acknowledged:,} {word}{size} in {elapsed:.1f} s ({rate}){unknown}{unsent}")
+
+
+def _max_line_bytes(*, as_json: bool) -> int:
+    """Return the bytes after which a line is refused before it fills the memory; JSON may take six for a character."""
+    from proglog.record.batch import MAX_BATCH_BYTES
+
+    return 6 * MAX_BATCH_BYTES + 1024 * 1024 if as_json else MAX_BATCH_BYTES
+
+
+def _fits(value: bytes) -> bool:
+    """Return whether a value fits into a batch of its own."""
+    from proglog.record.batch import MAX_BATCH_BYTES
+
+    return len(value) < MAX_BATCH_BYTES // 2 or _batch_bytes(value) <= MAX_BATCH_BYTES
+
+
+def _too_large(value: bytes) -> RecordTooLargeError:
+    from proglog.record.batch import MAX_BATCH_BYTES
+
+    return RecordTooLargeError(_batch_bytes(value), MAX_BATCH_BYTES)
+
+
+def _batch_bytes(value: bytes) -> int:
+    from proglog.record import columns
+    from proglog.record.batch import HEADER_BYTES
+
+    return HEADER_BYTES + len(columns.from_values([value]))
