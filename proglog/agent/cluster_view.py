@@ -97,6 +97,7 @@ class AgentView:
             gossip_encrypted=config.encrypt_file is not None,
             certificate_expires_at_ms=self.certificate_expires_at_ms(),
             origin_reason=self.replicator.origin_reason,
+            membership_problems=tuple(self.membership.problems()),
         )
 
     def _log(self) -> model.LogStatus:

@@ -39,9 +39,12 @@ from proglog.gossip.member import Address, Member, Status
 from proglog.gossip.serf import Serf
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, log_event
+from proglog.wire.model import MembershipProblem
 
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000
+ALONE_SECONDS, UNANSWERED_SECONDS = 10.0, 60.0
+"""How long a node may be alone, or without an answer from one of its seeds, before that is a problem."""
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two lines about malformed traffic: it is others that decide how much there is."""
 MAX_LATE = 0.25
@@ -121,6 +124,7 @@ class Membership:
         self._left = asyncio.Event()
         self._serving: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], None] = {}
+        self._started_at = time.monotonic()
         self._closed = False
 
     @property
@@ -207,9 +211,31 @@ class Membership:
         """Return where others are or were: what the next life may start with."""
         return self._serf.known_addresses() if self._serf else []
 
-    def unanswered(self) -> list[str]:
-        """Return the seeds, HOST:PORT, at which nobody has answered in this life."""
-        return [join_addr(*address) for address in self._serf.unanswered()] if self._serf else []
+    def problems(self) -> list[MembershipProblem]:
+        """Return why this node may not be in the cluster that it is meant for."""
+        serf, age = self._serf, time.monotonic() - self._started_at
+        if serf is None:
+            return []
+        found = []
+        unanswered = [join_addr(*address) for address in serf.unanswered()]
+        alone = len(serf.members()) == 1
+        if alone and unanswered and age > ALONE_SECONDS:
+            detail = f"is alone: nobody has answered at {', '.join(unanswered)}"
+            found.append(MembershipProblem(key="alone", detail=detail, critical=True))
+        elif not alone and age > UNANSWERED_SECONDS:
+            found += [
+                MembershipProblem(
+                    key=f"seed/{addr}",
+                    detail=f"has had no answer from its seed {addr} since it started",
+                    critical=False,
+                )
+                for addr in unanswered
+            ]
+        rival = serf.contested_by()
+        if rival is not None:
+            detail = f"is not in the cluster: others know its name at {join_addr(*rival)}"
+            found.append(MembershipProblem(key="name", detail=detail, critical=True))
+        return found
 
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.

@@ -270,6 +270,10 @@ class Serf:
         """Return the given addresses at which nobody has ever answered."""
         return self._book.unanswered
 
+    def contested_by(self) -> Address | None:
+        """Return where others have this node's name, if they do not have it here."""
+        return self._swim.beliefs.contested_by()
+
     # What SWIM tells
 
     def node_joined(self, node: Node) -> None:

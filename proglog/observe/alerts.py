@@ -163,6 +163,19 @@ def _log_problems(scene: _Scene) -> Iterator[Alert]:
         )
 
 
+def _membership(scene: _Scene) -> Iterator[Alert]:
+    node = scene.snapshot.node
+    for problem in node.membership_problems:
+        yield Alert(
+            key=f"membership/{node.name}/{problem.key}",
+            severity=Severity.CRITICAL if problem.critical else Severity.WARNING,
+            subject=node.name,
+            what=problem.detail,
+            advice="Names and addresses of a cluster are each unique, and one seed has to answer. It is tried again by itself.",
+            verb="members",
+        )
+
+
 def _damage(scene: _Scene) -> Iterator[Alert]:
     damaged = scene.snapshot.log.damaged
     if damaged:
@@ -333,10 +346,18 @@ def _new_origin(scene: _Scene) -> Iterator[Alert]:
         )
 
 
-_OWN_RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (_log_state, _log_problems, _damage, _disk, _certificate)
+_OWN_RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (
+    _log_state,
+    _log_problems,
+    _membership,
+    _damage,
+    _disk,
+    _certificate,
+)
 _RULES: tuple[Callable[[_Scene], Iterator[Alert]], ...] = (
     _log_state,
     _log_problems,
+    _membership,
     _damage,
     _disk,
     _members,

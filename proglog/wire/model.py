@@ -28,6 +28,18 @@ class PeerState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipProblem:
+    """A reason why an agent may not be in the cluster that it is meant for."""
+
+    key: str
+    """What kind: ``alone``, ``seed/HOST:PORT``, ``name``."""
+    detail: str
+    """In words, to be read after the node's name."""
+    critical: bool
+    """Whether what is written there may be nowhere else."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """The agent that answered."""
 
@@ -45,6 +57,7 @@ class NodeStatus:
     """0 without TLS."""
     origin_reason: str = ""
     """Why the directory's history went on under a new origin, in words; empty: it did not, since the agent started."""
+    membership_problems: tuple[MembershipProblem, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

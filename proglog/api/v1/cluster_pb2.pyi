@@ -224,6 +224,7 @@ class NodeStatus(_message.Message):
     GOSSIP_ENCRYPTED_FIELD_NUMBER: _builtins.int
     CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     ORIGIN_REASON_FIELD_NUMBER: _builtins.int
+    MEMBERSHIP_PROBLEMS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     origin: _builtins.bytes
@@ -238,6 +239,8 @@ class NodeStatus(_message.Message):
     """0: no TLS"""
     origin_reason: _builtins.str
     """why the directory went on under a new origin; empty: it did not"""
+    @_builtins.property
+    def membership_problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___MembershipProblem]: ...
     def __init__(
         self,
         *,
@@ -253,14 +256,45 @@ class NodeStatus(_message.Message):
         gossip_encrypted: _builtins.bool = ...,
         certificate_expires_at_ms: _builtins.int = ...,
         origin_reason: _builtins.str = ...,
+        membership_problems: _abc.Iterable[Global___MembershipProblem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip_encrypted", b"gossip_encrypted", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class MembershipProblem(_message.Message):
+    """MembershipProblem is a reason why this agent may not be in the cluster that it is meant for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    CRITICAL_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """what kind: "alone", "seed/HOST:PORT", "name" """
+    detail: _builtins.str
+    """in words, to be read after the node's name"""
+    critical: _builtins.bool
+    """whether what is written here may be nowhere else"""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        critical: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["critical", b"critical", "detail", b"detail", "key", b"key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MembershipProblem: _TypeAlias = MembershipProblem  # noqa: Y015
 
 @_typing.final
 class LogStatus(_message.Message):

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
+from proglog.agent import membership
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.transport import MAX_STREAMS
 from proglog.gossip.address_book import KnownAddress
@@ -45,16 +46,16 @@ async def node(name: str, *seeds: str, **options: Any) -> AsyncGenerator[Members
         gossip=options.pop("gossip", FAST),
         **options,
     )
-    membership = Membership(config, Nobody())
-    await membership.start()
+    made = Membership(config, Nobody())
+    await made.start()
     try:
-        yield membership
+        yield made
     finally:
-        await membership.close()
+        await made.close()
 
 
-def alive(membership: Membership) -> set[str]:
-    return {member.name for member in membership.members() if member.status == "alive"}
+def alive(node: Membership) -> set[str]:
+    return {member.name for member in node.members() if member.status == "alive"}
 
 
 @pytest.fixture
@@ -81,12 +82,13 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize("bad", [".svc.cluster.local:8401", "x" * 64 + ".example:8401", "no.such.host.invalid:8401"])
 async def test_a_seed_that_is_no_name_does_not_keep_the_next_one_from_being_joined(
-    eventually: Eventually, bad: str
+    eventually: Eventually, bad: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with capture_logs() as logs:
         async with node("a") as a, node("b", bad, a.addr) as b:
             await eventually(lambda: alive(b) == {"a", "b"})
-            assert b.unanswered() == [bad]
+            monkeypatch.setattr(membership, "UNANSWERED_SECONDS", 0.0)
+            assert [problem.key for problem in b.problems()] == [f"seed/{bad}"]
     assert [log for log in logs if log["event"] == "gossip_step_failed"] == []
 
 
@@ -116,7 +118,7 @@ async def test_all_addresses_of_a_name_are_tried_and_looked_up_again(
         async with node("a", bind_addr=f"127.0.0.7:{port}") as a:
             names["pods.example"] = ["127.0.0.9", "127.0.0.7"]
             await eventually(lambda: alive(a) == alive(b) == {"a", "b"}, timeout=20)
-        assert b.unanswered() == []
+        assert b.problems() == []
 
 
 async def test_a_port_that_speaks_grpc_is_named_as_such(eventually: Eventually) -> None:
@@ -146,6 +148,27 @@ async def test_a_node_that_is_not_alone_does_not_warn_of_a_remembered_one_that_i
             b.force_leave("gone", prune=False)
             assert [each.name for each in b.known_addresses()] == ["a"]
     assert len([log for log in logs if log["event"] == "join_failed"]) <= 1
+
+
+async def test_a_node_that_nobody_answers_says_that_it_is_alone(
+    free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed = f"127.0.0.1:{free_port()}"
+    async with node("a", seed) as a:
+        assert a.problems() == []  # it has just started
+        monkeypatch.setattr(membership, "ALONE_SECONDS", 0.0)
+        (problem,) = a.problems()
+    assert (problem.key, problem.critical) == ("alone", True)
+    assert problem.detail == f"is alone: nobody has answered at {seed}"
+
+
+async def test_a_node_whose_name_is_taken_says_that_it_is_not_in_the_cluster(eventually: Eventually) -> None:
+    async with node("a") as a, node("b", a.addr) as b, node("b", a.addr) as second:
+        await eventually(lambda: second.problems() != [])
+        (problem,) = second.problems()
+        assert (problem.key, problem.critical) == ("name", True)
+        assert problem.detail == f"is not in the cluster: others know its name at {b.addr}"
+        assert a.problems() == []
 
 
 @asynccontextmanager

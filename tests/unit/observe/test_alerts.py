@@ -11,6 +11,7 @@ from proglog.wire.model import (
     DamagedRange,
     LogStatus,
     Member,
+    MembershipProblem,
     MemberStatus,
     NodeStatus,
     PeerOrigin,
@@ -198,3 +199,11 @@ def test_limits_check_themselves():
         Limits(disk_free_ratio=0.1, disk_free_ratio_critical=0.2)
     with pytest.raises(ConfigError, match="clear_ratio"):
         Limits(clear_ratio=0)
+
+
+@pytest.mark.parametrize(("critical", "severity"), [(True, Severity.CRITICAL), (False, Severity.WARNING)])
+def test_an_agent_that_may_not_be_in_its_cluster_says_so(critical: bool, severity: Severity) -> None:
+    problem = MembershipProblem(key="alone", detail="is alone: nobody has answered at seed:8401", critical=critical)
+    for alerts in (evaluate, evaluate_own):
+        (alert,) = alerts(_snapshot(node=_node(membership_problems=(problem,))))
+        assert (alert.severity, alert.subject, alert.what) == (severity, "a", problem.detail)

@@ -46,6 +46,9 @@ SNAPSHOTS = st.builds(
         gossip_encrypted=st.booleans(),
         certificate_expires_at_ms=UINT,
         origin_reason=TEXT,
+        membership_problems=st.lists(
+            st.builds(model.MembershipProblem, key=TEXT, detail=TEXT, critical=st.booleans()), max_size=2
+        ).map(tuple),
     ),
     log=st.builds(
         model.LogStatus,
