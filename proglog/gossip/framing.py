@@ -186,10 +186,10 @@ def spoken(data: bytes | bytearray) -> str:
     return "SSH" if data.startswith(b"SSH-") else ""
 
 
-def push_pull(*, join: bool, nodes: Sequence[dict[str, Any]], state: bytes) -> bytes:
-    """Return a push/pull message."""
+def push_pull(*, join: bool, nodes: Sequence[bytes], state: bytes) -> bytes:
+    """Return a push/pull message of records that are encoded already."""
     head = encode_map({"Join": join, "Nodes": len(nodes), "UserStateLen": len(state)})
-    return bytes((Type.PUSH_PULL,)) + head + b"".join(encode_map(node) for node in nodes) + state
+    return bytes((Type.PUSH_PULL,)) + head + b"".join(nodes) + state
 
 
 def _whole(data: bytes) -> StreamMessage:

@@ -11,7 +11,17 @@ from typing import Any, Self
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.member import Address, address_of
-from proglog.gossip.wire import Fields, SerfType, decode, decode_list, encode, encode_list, names_in, split_map
+from proglog.gossip.wire import (
+    Fields,
+    SerfType,
+    decode,
+    decode_list,
+    decode_with_long_lists,
+    encode,
+    encode_list,
+    names_in,
+    split_map,
+)
 
 MAX_EVENT_BYTES = 9 * 1024
 """Name and payload of a query or a user event, each."""
@@ -273,7 +283,7 @@ class SerfState:
         """
         if data[:1] != bytes((SerfType.PUSH_PULL,)):
             raise MalformedMessageError("a state that is none of Serf's")
-        fields, wrong = decode(data[1:]), []
+        fields, wrong = decode_with_long_lists(data[1:], ("LeftMembers", "Events")), []
 
         def tried(read: Any, default: Any) -> Any:
             try:

@@ -10,8 +10,8 @@ Source: memberlist ``state.go`` (``pushPullNode``, ``mergeState``).
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
-from typing import Any
 
 from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig, push_pull_period
@@ -23,7 +23,7 @@ from proglog.gossip.messages import AliveClaim
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
 from proglog.gossip.timers import Timers
-from proglog.gossip.wire import Fields, Type
+from proglog.gossip.wire import Fields, Type, encode_map
 
 MERGED_AT_ONCE = 256
 """Records merged before others get their turn: some 5 ms."""
@@ -150,14 +150,22 @@ class Exchange:
                 raise MalformedMessageError(f"node {claim.name!r}: state {state} is not known here")
 
 
-def record_of(node: Node) -> dict[str, Any]:
+def record_of(node: Node) -> bytes:
     """Return what a full exchange says of ``node``."""
-    return {
-        "Name": node.name,
-        "Addr": node.ip,
-        "Port": node.port,
-        "Meta": node.meta,
-        "Incarnation": node.incarnation,
-        "State": int(node.state),
-        "Vsn": node.versions,
-    }
+    return _record(node.name, node.ip, node.port, node.meta, node.incarnation, int(node.state), node.versions)
+
+
+@lru_cache(maxsize=16_384)
+def _record(name: str, ip: bytes, port: int, meta: bytes, incarnation: int, state: int, versions: bytes) -> bytes:
+    """Return a record: of ten thousand nodes few change between two exchanges."""
+    return encode_map(
+        {
+            "Name": name,
+            "Addr": ip,
+            "Port": port,
+            "Meta": meta,
+            "Incarnation": incarnation,
+            "State": state,
+            "Vsn": versions,
+        }
+    )

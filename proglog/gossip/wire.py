@@ -194,6 +194,37 @@ def decode_list(data: bytes) -> list[Any]:
     return value
 
 
+def decode_with_long_lists(data: bytes, names: Iterable[str]) -> Fields:
+    """As :func:`decode`, but the fields ``names`` may be lists of any length: they are read item by item.
+
+    Raises:
+        MalformedMessageError: It is not one map.
+    """
+    unpacker = reader(len(data))
+    unpacker.feed(data)
+    long = {name.encode() for name in names}
+    content: dict[Any, Any] = {}
+    try:
+        for _ in range(unpacker.read_map_header()):
+            key = _next(unpacker)
+            start = unpacker.tell()
+            if key in long and start < len(data) and _begins_a_list(data[start]):
+                content[key] = [_next(unpacker) for _ in range(unpacker.read_array_header())]
+            elif isinstance(key, bytes):
+                content[key] = _next(unpacker)
+            else:
+                raise MalformedMessageError("a field's name is no string")
+    except msgpack.OutOfData:
+        raise MalformedMessageError("a message is cut short") from None
+    except (ValueError, TypeError, msgpack.UnpackException) as exc:
+        raise MalformedMessageError(f"no msgpack: {exc}") from exc
+    return Fields(content)
+
+
+def _begins_a_list(byte: int) -> bool:
+    return byte >> 4 == 0x9 or byte in (0xDC, 0xDD)
+
+
 def _next(unpacker: "msgpack.Unpacker") -> object:
     try:
         return unpacker.unpack()

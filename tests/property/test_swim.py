@@ -101,7 +101,10 @@ records = st.fixed_dictionaries(
     },
 )
 exchanges = st.builds(
-    lambda join, nodes, state: ("stream", push_pull(join=join, nodes=nodes, state=state)),
+    lambda join, nodes, state: (
+        "stream",
+        push_pull(join=join, nodes=[encode_map(each) for each in nodes], state=state),
+    ),
     st.booleans(),
     st.lists(records, max_size=4),
     states,
@@ -238,7 +241,7 @@ def test_mutated_streams_do_not_raise() -> None:
     chance = Random(8)
     state = encode(SerfType.PUSH_PULL, {"LTime": 3, "StatusLTimes": {"a": 2}, "LeftMembers": ["a"], "Events": None})
     alive = {"Name": "a", "Addr": bytes(4), "Port": 1, "Meta": b"", "Incarnation": 1, "State": 0, "Vsn": VERSIONS}
-    original = push_pull(join=True, nodes=[alive], state=state)
+    original = push_pull(join=True, nodes=[encode_map(alive)], state=state)
     serf = node(config=GossipConfig(max_nodes=50))
     for number in range(FUZZED // 10):
         stream(serf, mutated(chance, original), None, number / 100)

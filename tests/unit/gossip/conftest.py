@@ -12,7 +12,7 @@ from proglog.gossip.framing import StreamReader, push_pull, unpack
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import VERSIONS
 from proglog.gossip.serf import Serf
-from proglog.gossip.wire import Fields, SerfType, Type, decode, encode, encode_tags
+from proglog.gossip.wire import Fields, SerfType, Type, decode, encode, encode_map, encode_tags
 
 ME, MY_ADDRESS = "me", ("10.0.0.1", 7946)
 OTHER_IPS = {name: bytes((10, 0, 0, number)) for number, name in enumerate("abcdefgh", start=2)}
@@ -64,7 +64,7 @@ class Bench:
         self.send(Type.DEAD, Incarnation=incarnation, Node=name, From=accuser)
 
     def exchange(self, *records: dict[str, Any], state: bytes = b"") -> bytes | None:
-        message = push_pull(join=False, nodes=records, state=state)
+        message = push_pull(join=False, nodes=[encode_map(record) for record in records], state=state)
         request = StreamReader(None).feed(message)
         assert request is not None
         return self.serf.answer_stream(request, self.now)

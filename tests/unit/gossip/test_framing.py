@@ -10,7 +10,7 @@ import pytest
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import MAX_STREAM_BYTES, StreamReader, frame, pack, push_pull, unpack
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.wire import Type, encode
+from proglog.gossip.wire import Type, encode, encode_map
 
 KEYRING = Keyring((bytes(range(32)),))
 PING = encode(Type.PING, {"SeqNo": 1, "Node": "a"})
@@ -86,7 +86,7 @@ def test_plain_text_is_refused_where_a_key_is_set_and_sealed_text_without_one() 
 
 def exchange(count: int, state: bytes = b"serf") -> bytes:
     nodes: list[dict[str, Any]] = [{"Name": f"node-{number}", "Addr": bytes(4)} for number in range(count)]
-    return push_pull(join=True, nodes=nodes, state=state)
+    return push_pull(join=True, nodes=[encode_map(node) for node in nodes], state=state)
 
 
 @pytest.mark.parametrize("keyring", [None, KEYRING])

@@ -190,6 +190,15 @@ def test_a_state_brings_clocks(bench: Any) -> None:
     assert [reply.uint(name) for name in ("LTime", "EventLTime", "QueryLTime")] == [40, 9, 5]
 
 
+def test_a_list_of_departures_may_be_longer_than_any_other_list(bench: Any) -> None:
+    bench.alive("a")
+    bench.dead("a", "b")
+    left = [f"gone-{number}" for number in range(20_000)] + ["a"]
+    bench.exchange(state=state(LTime=40, StatusLTimes={"a": 20}, LeftMembers=left))
+    assert (bench.status("a"), bench.serf._clock.time) == ("left", 40)
+    assert bench.ignored() == []
+
+
 def test_a_list_of_departures_makes_left_of_failed_and_nothing_else(bench: Any) -> None:
     for name in "abc":
         bench.alive(name)

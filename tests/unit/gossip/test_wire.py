@@ -12,6 +12,7 @@ from proglog.gossip.wire import (
     decode,
     decode_list,
     decode_tags,
+    decode_with_long_lists,
     encode,
     encode_tags,
     printable,
@@ -196,6 +197,30 @@ def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused(value: Any, read:
 def test_what_is_no_map_is_an_error_of_the_protocol(data: bytes) -> None:
     with pytest.raises(MalformedMessageError):
         decode(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x81",
+        b"\x81\xa1L\x95",
+        b"\x81\xa1L\xdd\xff\xff\xff\xff",
+        b"\x91\x01",
+        b"\xc1",
+        b"\x81\x01\x90",
+        b"\xdf\xff",
+    ],
+)
+def test_a_map_with_long_lists_that_is_none_is_an_error_of_the_protocol(data: bytes) -> None:
+    with pytest.raises(MalformedMessageError):
+        decode_with_long_lists(data, ["L"])
+
+
+@pytest.mark.parametrize("value", [None, 7, [], [1], [{}], list(range(100_000))])
+def test_a_long_list_is_read_and_what_is_none_stays_what_it_is(value: Any) -> None:
+    data = msgpack.packb({"L": value, "M": b"x"}, use_bin_type=False)
+    assert decode_with_long_lists(data, ["L"]).content == {b"L": value, b"M": b"x"}
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80", b"\x92\xa1", b"\xc1"])
