@@ -18,7 +18,7 @@ from statistics import median
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.files import OsFiles
 from proglog.log.log import Log
-from proglog.log.model import LocalAppend, LogCursor
+from proglog.log.model import LocalAppend, LogPosition
 from proglog.log.scan import scan_store
 from proglog.log.store import store_name
 from proglog.record import columns
@@ -76,7 +76,7 @@ def _reads(directory: Path, size: int) -> Iterator[str]:
     stores = sorted(directory.glob("*.log"))
 
     def read_all() -> None:
-        cursor = LogCursor(log.start_offset, FilePosition(0))
+        cursor = LogPosition(log.start_offset, FilePosition(0))
         while (read := log.read(cursor, 256 * KIB)).data:
             cursor = read.next
 

@@ -16,7 +16,7 @@ from kit.simulation.rules import Rules, Violation
 from kit.simulation.stream import MAX_IN_FLIGHT, Report, Response, Stream
 from proglog.errors import DataLossError, ForkedOriginError, OffsetOutOfRangeError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor, LogRead
+from proglog.log.model import LogPosition, LogRead
 from proglog.record import scan
 from proglog.replication.planner import Unwant, Want
 from proglog.replication.progress import Progress
@@ -340,7 +340,7 @@ class _Readable:
         self.sound_batches = log.sound_batches
         self.after_damage = log.after_damage
 
-    async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
+    async def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
         return self._log.read(cursor, max_bytes)
 
     async def query(self, look: Callable[[Log], Item]) -> Item:

@@ -29,7 +29,7 @@ from kit.simulation.node import Node
 from kit.simulation.rules import Violation
 from proglog.errors import DataLossError, NotFoundError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor
+from proglog.log.model import LogPosition
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch, verify_checksums
 from proglog.server.feed import positions_in
@@ -200,7 +200,7 @@ class _Holding:
 
 def batches_in(log: Log) -> Iterator[VerifiedBatch]:
     """Yield every batch of a log that can be read."""
-    cursor = LogCursor(log.start_offset, FilePosition(0))
+    cursor = LogPosition(log.start_offset, FilePosition(0))
     while True:
         try:
             data, cursor = log.read(cursor, 1 << 20)
@@ -228,13 +228,13 @@ def batch_with(log: Log, origin: OriginId, sequence: int) -> VerifiedBatch | Non
         return None
 
 
-def _after(log: Log, end: int) -> LogCursor:
+def _after(log: Log, end: int) -> LogPosition:
     while end < log.end_offset:
         try:
             return log.seek(Offset(end))
         except DataLossError as exc:
             end = max(exc.end, end + 1)
-    return log.end_cursor
+    return log.end_position
 
 
 def _name(origin: OriginId) -> str:

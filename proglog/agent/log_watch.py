@@ -36,7 +36,7 @@ class LogWatch:
         self._log = log
         self._state = "ok"  # one that opens otherwise is news
         self._problems: dict[str, Problem] = {}
-        self._active = log.end_cursor.segment
+        self._active = log.end_position.segment
         self._start = log.start_offset
         self._damaged: set[DamagedRange] = set()
 
@@ -53,7 +53,7 @@ class LogWatch:
     def look(self) -> list[LogChange]:
         """Return what happened to state, start and active segment since the last look; a log that closes is no news."""
         log = self._log
-        state, active, start = log.state, log.end_cursor.segment, log.start_offset
+        state, active, start = log.state, log.end_position.segment, log.start_offset
         changes = []
         if state not in (self._state, "closed"):
             changes.append(LogChange(_STATES[state], log.state_detail))

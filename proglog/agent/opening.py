@@ -14,10 +14,10 @@ from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig
-from proglog.agent.first_contact import FIRST_CONTACT, release_when_met
 from proglog.agent.known_members import KnownMembers
-from proglog.agent.lookout import Lookout
 from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.monitor import Monitor
+from proglog.agent.peer_check import PEER_CHECK, release_when_met
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.resolver import Resolver
@@ -107,7 +107,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     emit(events.LOG_OPENED, end_offset=log.end_offset)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
     if log.end_offset and (config.start_join_addrs or known.remembered):
-        writer.hold_producers(FIRST_CONTACT)
+        writer.hold_producers(PEER_CHECK)
 
     metrics = None
     if config.metrics_addr is not None:
@@ -181,15 +181,15 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
 
     # No step ends it: cancelling it would cancel what `stop` of the server waits for. It ends with the server.
     tasks.start(server.watch(), name="agent-server-watch", may_end=True)
-    lookout = Lookout(
+    monitor = Monitor(
         log,
         timeline,
         certificate_expires_at_ms=view.certificate_expires_at_ms,
         on_poisoned=lambda: tasks.start(server.set_serving(False), name="agent-unhealthy", may_end=True),
         now_ms=now_ms,
     )
-    writer.add_listener(lookout.log_advanced)
-    run("looking around", tasks.start(lookout.run(), name="agent-look-around"))
+    writer.add_listener(monitor.log_advanced)
+    run("monitor", tasks.start(monitor.run(), name="agent-monitor"))
     repairer = Repairer(writer, replicator, channel_factory=dial, emit=emit)
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
     steps.add("membership", partial(_leave, membership, emit))
@@ -197,7 +197,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     known.follow(membership.known_addresses)
     steps.add("known members", known.close)
     meeting = _meet_the_others(writer, membership, replicator, emit)
-    run("first contact", tasks.start(meeting, name="agent-first-contact", may_end=True))
+    run("peer check", tasks.start(meeting, name="agent-peer-check", may_end=True))
     addrs: dict[str, Any] = {"metrics": join_addr(metrics.host, metrics.port)} if metrics else {}
     emit(events.AGENT_STARTED, rpc=rpc_addr, gossip=membership.addr, **addrs)
     return Parts(
@@ -225,7 +225,7 @@ async def _open_log(config: AgentConfig) -> Log:
 
 async def _meet_the_others(writer: LogWriter, membership: Membership, replicator: Replicator, emit: Emit) -> None:
     if writer.producers_held and not await release_when_met(writer, membership, replicator):
-        emit(events.FIRST_CONTACT_MISSED)
+        emit(events.PEER_CHECK_INCOMPLETE)
 
 
 async def _leave(membership: Membership, emit: Emit) -> None:

@@ -31,7 +31,7 @@ from proglog.log.model import (
     Duplicate,
     ImportAppend,
     LocalAppend,
-    LogCursor,
+    LogPosition,
     LogRead,
     OriginState,
     Outcome,
@@ -147,9 +147,9 @@ class LogWriter:
         return self.log.end_offset
 
     @property
-    def end_cursor(self) -> LogCursor:
-        """As :attr:`Log.end_cursor`."""
-        return self.log.end_cursor
+    def end_position(self) -> LogPosition:
+        """As :attr:`Log.end_position`."""
+        return self.log.end_position
 
     @property
     def recovery(self) -> RecoveryReport:
@@ -180,15 +180,15 @@ class LogWriter:
         """As :meth:`Log.damaged`."""
         return self.log.damaged()
 
-    def reached(self) -> tuple[Offset, LogCursor, dict[OriginId, OriginState]]:
+    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, OriginState]]:
         """As :meth:`Log.reached`."""
         return self.log.reached()
 
-    def after_damage(self, cursor: LogCursor) -> LogCursor:
+    def after_damage(self, cursor: LogPosition) -> LogPosition:
         """As :meth:`Log.after_damage`."""
         return self.log.after_damage(cursor)
 
-    def sound_batches(self, cursor: LogCursor, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+    def sound_batches(self, cursor: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """As :meth:`Log.sound_batches`."""
         return self.log.sound_batches(cursor, data)
 
@@ -300,9 +300,9 @@ class LogWriter:
             self.log.poison()
             raise
 
-    async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
+    async def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
         """Return whole batches from ``cursor`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
-        if cursor.segment == self.log.end_cursor.segment and max_bytes <= INLINE_READ_BYTES:
+        if cursor.segment == self.log.end_position.segment and max_bytes <= INLINE_READ_BYTES:
             return self.log.read(cursor, max_bytes)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, cursor, max_bytes)
 
@@ -310,13 +310,13 @@ class LogWriter:
         """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
 
-    async def wait_for_data(self, cursor: LogCursor) -> None:
+    async def wait_for_data(self, cursor: LogPosition) -> None:
         """Return once there is something durable at ``cursor``.
 
         Raises:
             LogClosedError: The log is closing: there will be nothing.
         """
-        while self.log.end_cursor == cursor:
+        while self.log.end_position == cursor:
             if self._closing:
                 raise LogClosedError
             await self._advanced.wait()
@@ -460,9 +460,9 @@ class LogWriter:
         looks = round(HOUSEKEEPING_INTERVAL / PLACE_INTERVAL)
         for look in itertools.count(1):
             await asyncio.sleep(PLACE_INTERVAL)
-            end = self.log.end_cursor
+            end = self.log.end_position
             await self._on_disk(self.log.check_place if look % looks else self.log.retain)
-            if self.log.end_cursor != end:  # retention commits named positions again
+            if self.log.end_position != end:  # retention commits named positions again
                 self._wake_readers()
                 self._tell_listeners()
 

@@ -42,7 +42,7 @@ from proglog.log.model import (
     Append,
     Appended,
     DamagedRange,
-    LogCursor,
+    LogPosition,
     LogRead,
     MissingRange,
     OriginState,
@@ -179,11 +179,11 @@ class Log:
         return self._state.end[0]
 
     @property
-    def end_cursor(self) -> LogCursor:
+    def end_position(self) -> LogPosition:
         """The place after the last durable batch."""
         return self._state.end[1]
 
-    def reached(self) -> tuple[Offset, LogCursor, dict[OriginId, OriginState]]:
+    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, OriginState]]:
         """Return the durable end, as offset and as place, and what the log has of each origin up to just there."""
         with self._state.mutex:
             return *self._state.end, dict(self._state.origins)
@@ -243,7 +243,7 @@ class Log:
 
     # Reading
 
-    def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
+    def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
         """Return whole batches from ``cursor`` on, unchanged, as they stand in the store.
 
         Args:
@@ -260,7 +260,7 @@ class Log:
         """
         return reading.read(self._state, cursor, max_bytes)
 
-    def sound_batches(self, start: LogCursor, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+    def sound_batches(self, start: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """Yield (index, header) of the batches of ``data`` that are whole and stand where they belong.
 
         Args:
@@ -272,7 +272,7 @@ class Log:
         """
         return self._state.segment_at(start.segment).sound_batches(start.position, data)
 
-    def recheck(self, cursor: LogCursor, size: int) -> None:
+    def recheck(self, cursor: LogPosition, size: int) -> None:
         """Look again at ``size`` bytes from ``cursor`` on, which were read and did not check out.
 
         A read trusts what this process wrote or checked before. Disks rot all the same: who checks what it reads says so
@@ -284,7 +284,7 @@ class Log:
         """
         reading.recheck(self._state, cursor, size)
 
-    def seek(self, offset: Offset) -> LogCursor:
+    def seek(self, offset: Offset) -> LogPosition:
         """Return the place of the batch that holds ``offset``; the end for ``end_offset``.
 
         Raises:
@@ -293,7 +293,7 @@ class Log:
         """
         return reading.seek(self._state, offset)
 
-    def seek_readable(self, offset: Offset) -> LogCursor:
+    def seek_readable(self, offset: Offset) -> LogPosition:
         """Return the place of the batch that holds ``offset``, or of what follows the damage that it is in.
 
         Raises:
@@ -301,7 +301,7 @@ class Log:
         """
         return reading.seek_readable(self._state, offset)
 
-    def after_damage(self, cursor: LogCursor) -> LogCursor:
+    def after_damage(self, cursor: LogPosition) -> LogPosition:
         """Return the first place at or after ``cursor`` that no damage is known of: right behind all that touches.
 
         Raises:
@@ -309,7 +309,7 @@ class Log:
         """
         return reading.after_damage(self._state, cursor)
 
-    def seek_sequence(self, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+    def seek_sequence(self, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
         """Return the place of the batch of ``origin`` that holds ``sequence``.
 
         Raises:
@@ -318,7 +318,7 @@ class Log:
         """
         return reading.seek_sequence(self._state, origin, sequence)
 
-    def seek_before(self, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+    def seek_before(self, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
         """Return a place before all that the log has of ``origin`` from ``sequence`` on, and before damage in front of it.
 
         It is the start of the last segment with something earlier, or of the log: what is damaged is looked for there.
@@ -329,7 +329,7 @@ class Log:
         """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none."""
         return reading.seek_time(self._state, time_ms)
 
-    def positions_at(self, cursor: LogCursor) -> dict[OriginId, SequenceNumber]:
+    def positions_at(self, cursor: LogPosition) -> dict[OriginId, SequenceNumber]:
         """Return the next sequence of every origin as of a place: what somebody who stands there has consumed.
 
         Origins that begin after the place are not in it. What damage hides right before the place does not count.

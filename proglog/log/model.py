@@ -8,7 +8,7 @@ from proglog.record.batch import VerifiedBatch
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
-class LogCursor(NamedTuple):
+class LogPosition(NamedTuple):
     """A place in one log, between two batches. Opaque: :meth:`Log.seek` makes them, :meth:`Log.read` moves them."""
 
     segment: Offset
@@ -19,12 +19,12 @@ class LogRead(NamedTuple):
     """Whole batches, and the place after them."""
 
     data: bytes
-    next: LogCursor
+    next: LogPosition
 
     @property
-    def start(self) -> LogCursor:
+    def start(self) -> LogPosition:
         """Where the batches stand: a read at the end of a segment goes on in the next one."""
-        return LogCursor(self.next.segment, FilePosition(self.next.position - len(self.data)))
+        return LogPosition(self.next.segment, FilePosition(self.next.position - len(self.data)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from proglog.errors import DataLossError, LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
-from proglog.log.model import LogCursor, LogRead
+from proglog.log.model import LogPosition, LogRead
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
 from proglog.record import columns
@@ -13,7 +13,7 @@ from proglog.record.batch import VerifiedBatch, verify_checksums
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
-def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
+def read(state: LogState, cursor: LogPosition, max_bytes: int) -> LogRead:
     """See :meth:`proglog.log.log.Log.read`."""
     while True:
         if state.condition == "closed":
@@ -24,7 +24,7 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
         hole = segment.hole_at(cursor.position)
         if hole is not None and hole.start_offset == hole.end_offset:
             # A control batch was here: nobody who reads records misses it.
-            cursor = LogCursor(cursor.segment, hole.end_position)
+            cursor = LogPosition(cursor.segment, hole.end_position)
         elif cursor.position < limit:
             try:
                 with unless_removed(state, segment):
@@ -33,7 +33,7 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
                 if exc.start < exc.end:
                     raise
                 continue  # found just now
-            return LogRead(data, LogCursor(cursor.segment, FilePosition(cursor.position + len(data))))
+            return LogRead(data, LogPosition(cursor.segment, FilePosition(cursor.position + len(data))))
         else:
             following = state.segment_after(cursor.segment)
             if following is None or cursor.segment == end.segment:
@@ -41,10 +41,10 @@ def read(state: LogState, cursor: LogCursor, max_bytes: int) -> LogRead:
             cut = state.cut_between(segment, following)
             if cut is not None:
                 raise cut
-            cursor = LogCursor(following.base_offset, FilePosition(0))
+            cursor = LogPosition(following.base_offset, FilePosition(0))
 
 
-def recheck(state: LogState, cursor: LogCursor, size: int) -> None:
+def recheck(state: LogState, cursor: LogPosition, size: int) -> None:
     """See :meth:`proglog.log.log.Log.recheck`."""
     segment = state.segment_at(cursor.segment)
     with unless_removed(state, segment):
@@ -62,22 +62,22 @@ def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
         raise OffsetOutOfRangeError(segment.base_offset, state.start_offset, state.end[0]) from None
 
 
-def after_damage(state: LogState, cursor: LogCursor) -> LogCursor:
+def after_damage(state: LogState, cursor: LogPosition) -> LogPosition:
     """See :meth:`proglog.log.log.Log.after_damage`."""
     while True:
         _, end = state.end
         segment = state.segment_at(cursor.segment)
         hole = segment.hole_at(cursor.position)
         if hole is not None:
-            cursor = LogCursor(cursor.segment, hole.end_position)
+            cursor = LogPosition(cursor.segment, hole.end_position)
             continue
         following = state.segment_after(cursor.segment)
         if cursor.position < segment.size or following is None or cursor.segment == end.segment:
             return cursor
-        cursor = LogCursor(following.base_offset, FilePosition(0))
+        cursor = LogPosition(following.base_offset, FilePosition(0))
 
 
-def seek_readable(state: LogState, offset: Offset) -> LogCursor:
+def seek_readable(state: LogState, offset: Offset) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek_readable`."""
     while True:
         try:
@@ -87,18 +87,18 @@ def seek_readable(state: LogState, offset: Offset) -> LogCursor:
             hole = segment.hole_in(offset, Offset(offset + 1))
             if hole is not None or offset >= segment.end_offset:
                 position = hole.start_position if hole is not None else segment.size
-                return after_damage(state, LogCursor(segment.base_offset, position))
+                return after_damage(state, LogPosition(segment.base_offset, position))
             offset = Offset(offset + 1)  # an index that knows more than the store: the next one may be there
 
 
-def seek(state: LogState, offset: Offset) -> LogCursor:
+def seek(state: LogState, offset: Offset) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek`."""
-    end_offset, end_cursor = state.end
+    end_offset, end_position = state.end
     segments, bases = state.segments, state.bases
     if not bases[0] <= offset <= end_offset:
         raise OffsetOutOfRangeError(offset, bases[0], end_offset)
     if offset == end_offset:
-        return end_cursor
+        return end_position
     number = bisect_right(bases, offset) - 1
     segment = segments[number]
     if offset >= segment.end_offset:
@@ -106,10 +106,10 @@ def seek(state: LogState, offset: Offset) -> LogCursor:
         cut = state.cut_between(segment, following)
         if cut is not None:
             raise cut
-        return LogCursor(following.base_offset, FilePosition(0))  # what was there came back further on
+        return LogPosition(following.base_offset, FilePosition(0))  # what was there came back further on
     state.indexes.use(segment)
     with unless_removed(state, segment):
-        return LogCursor(segment.base_offset, segment.find_offset(offset))
+        return LogPosition(segment.base_offset, segment.find_offset(offset))
 
 
 def holds(state: LogState, start: Offset, end: Offset) -> bool:
@@ -121,7 +121,7 @@ def holds(state: LogState, start: Offset, end: Offset) -> bool:
     return end <= segment.end_offset and segment.hole_in(start, end) is None
 
 
-def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek_sequence`."""
     held = state.origins.get(origin)
     if held is None:
@@ -138,18 +138,18 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -
             position = segment.find_sequence(origin, sequence)
         if position is None:
             break
-        return LogCursor(segment.base_offset, position)
+        return LogPosition(segment.base_offset, position)
     raise NotFoundError(f"origin {origin.hex()[:8]}: sequence {sequence} is in a damaged range")
 
 
-def seek_before(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+def seek_before(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek_before`."""
     segments = state.segments
     for segment in reversed(segments):
         span = segment.index.origins.get(origin)
         if span is not None and span.first_sequence < sequence:
-            return LogCursor(segment.base_offset, FilePosition(0))
-    return LogCursor(segments[0].base_offset, FilePosition(0))
+            return LogPosition(segment.base_offset, FilePosition(0))
+    return LogPosition(segments[0].base_offset, FilePosition(0))
 
 
 def seek_time(state: LogState, time_ms: int) -> Offset:

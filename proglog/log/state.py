@@ -40,7 +40,7 @@ from proglog.log.config import LogConfig
 from proglog.log.derived_state import DerivedState
 from proglog.log.files import READ_ONLY, FileSystem, Usage, error_words
 from proglog.log.index_cache import IndexCache
-from proglog.log.model import DamagedRange, LogCursor, OriginState
+from proglog.log.model import DamagedRange, LogPosition, OriginState
 from proglog.log.problems import Problems
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment
@@ -93,7 +93,7 @@ class LogState:
         """What follows from the batches; changed under ``mutex``."""
         self.segments: list[Segment] = []
         self.bases: list[Offset] = []
-        self.end = (Offset(0), LogCursor(Offset(0), FilePosition(0)))
+        self.end = (Offset(0), LogPosition(Offset(0), FilePosition(0)))
         """One past the last durable record, and the place after the last durable batch."""
         self.last_append_ms = 0
         self.refused_bytes = 0
@@ -234,7 +234,7 @@ class LogState:
     def publish(self) -> None:
         """Let readers see everything in the active segment."""
         active = self.active
-        self.end = (active.end_offset, LogCursor(active.base_offset, active.size))
+        self.end = (active.end_offset, LogPosition(active.base_offset, active.size))
 
     def segment_at(self, base_offset: Offset) -> Segment:
         """Return the segment of that name.

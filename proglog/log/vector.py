@@ -3,7 +3,7 @@
 from bisect import bisect_left
 
 from proglog.log.index import Entries
-from proglog.log.model import LogCursor
+from proglog.log.model import LogPosition
 from proglog.log.reading import unless_removed
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
@@ -13,7 +13,7 @@ _UNINDEXED_BYTES = 64 * 1024
 """Most bytes in which an origin's batches may stand without an index entry, whatever interval an index was made with."""
 
 
-def positions_at(state: LogState, cursor: LogCursor) -> dict[OriginId, SequenceNumber]:
+def positions_at(state: LogState, cursor: LogPosition) -> dict[OriginId, SequenceNumber]:
     """See :meth:`proglog.log.log.Log.positions_at`."""
     here = state.segment_at(cursor.segment)
     found = {origin: gone.next_sequence for origin, gone in state.retired.origins.items()}

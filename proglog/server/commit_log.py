@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from proglog.errors import ProglogError
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogCursor, LogRead, OriginState, Outcome, SegmentInfo
+from proglog.log.model import Appended, LogPosition, LogRead, OriginState, Outcome, SegmentInfo
 from proglog.log.named_positions import CommittedPosition
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.types import Offset, OriginId
@@ -43,15 +43,15 @@ class LogView(Protocol):
         ...
 
     @property
-    def end_cursor(self) -> LogCursor:
+    def end_position(self) -> LogPosition:
         """The place after the last durable batch."""
         ...
 
-    def reached(self) -> tuple[Offset, LogCursor, Mapping[OriginId, OriginState]]:
+    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, OriginState]]:
         """Return end offset, end and origins as of one moment."""
         ...
 
-    def after_damage(self, cursor: LogCursor) -> LogCursor:
+    def after_damage(self, cursor: LogPosition) -> LogPosition:
         """Return the place behind the damage at ``cursor``."""
         ...
 
@@ -75,7 +75,7 @@ class LogView(Protocol):
         """Return whether a batch is here still: neither removed by retention nor known to be damaged."""
         ...
 
-    def sound_batches(self, cursor: LogCursor, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+    def sound_batches(self, cursor: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """Yield place and header of each batch of ``data``, read at ``cursor``, whose checksums agree."""
         ...
 
@@ -94,7 +94,7 @@ class CommitLog(LogView, Protocol):
         """Append batches of other origins; an outcome for each once all are durable."""
         ...
 
-    async def read(self, cursor: LogCursor, max_bytes: int) -> LogRead:
+    async def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
         """Return whole batches from ``cursor`` on; nothing at the durable end."""
         ...
 
@@ -102,6 +102,6 @@ class CommitLog(LogView, Protocol):
         """Return what ``look`` finds in the log. It runs on a reader thread, and changes nothing but what it returns."""
         ...
 
-    async def wait_for_data(self, cursor: LogCursor) -> None:
+    async def wait_for_data(self, cursor: LogPosition) -> None:
         """Return once there is something durable at ``cursor``. Raises ``LogClosedError`` when there never will be."""
         ...

@@ -26,7 +26,7 @@ from proglog.errors import (
     StorageError,
 )
 from proglog.log.log import Log
-from proglog.log.model import LogCursor, LogRead, OriginState
+from proglog.log.model import LogPosition, LogRead, OriginState
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.server.commit_log import LogView
 from proglog.types import FilePosition, OriginId, SequenceNumber
@@ -38,11 +38,11 @@ MAX_WANTED = 4096
 class Question(NamedTuple):
     """What a pass has to know of the log, and only the disk can say."""
 
-    cursor: LogCursor
+    cursor: LogPosition
     """Where it is."""
     wants: Mapping[OriginId, SequenceNumber]
     """Where it may have to go back to."""
-    suspect: tuple[LogCursor, int] | None
+    suspect: tuple[LogPosition, int] | None
     """Place and size of bytes that did not check out."""
 
 
@@ -52,7 +52,7 @@ class Feed:
     def __init__(self, log: LogView) -> None:
         """Start at the durable end of ``log``, with nothing wanted."""
         self.log = log
-        self.cursor = log.end_cursor
+        self.cursor = log.end_position
         """Where to read next."""
         self.sent: dict[OriginId, tuple[SequenceNumber, int]] = {}
         """Where the last batch sent of each origin ends, and the chain checksum there: what will be reported next."""
@@ -63,7 +63,7 @@ class Feed:
         self._told: dict[OriginId, OriginState] = {}
         self._unplaced: dict[OriginId, SequenceNumber] = {}
         """What was wanted since the pass last went back."""
-        self._suspect: tuple[LogCursor, int] | None = None
+        self._suspect: tuple[LogPosition, int] | None = None
 
     def want(self, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> None:
         """Send ``origin`` from ``next_sequence`` on; ``chain_crc`` is the follower's, there; 0 if it has none.
@@ -100,11 +100,11 @@ class Feed:
         self._unplaced, self._suspect = {}, None
         return question
 
-    def settle(self, answer: LogCursor) -> None:
+    def settle(self, answer: LogPosition) -> None:
         """Go on at ``answer``, which :func:`answer_from` found."""
         self.cursor = answer
 
-    def take(self, cursor: LogCursor, data: bytes, following: LogCursor) -> bytes:
+    def take(self, cursor: LogPosition, data: bytes, following: LogPosition) -> bytes:
         """Return what is wanted of ``data``, read at ``cursor``: all of it, unchanged, in the common case."""
         if self._unplaced or cursor != self.cursor:
             return b""  # wanted while that was being read: the pass goes back first
@@ -149,7 +149,7 @@ class Feed:
 
     def pass_over_everything(self) -> bool:
         """Move to the durable end if nothing before it is wanted; return whether that is so."""
-        end = self.log.end_cursor  # before the origins: what is appended between the two is met by the next pass
+        end = self.log.end_position  # before the origins: what is appended between the two is met by the next pass
         origins = self.log.origins()
         if any(origin in origins and origins[origin].next_sequence > self._wanted[origin] for origin in self._wanted):
             return False
@@ -159,7 +159,7 @@ class Feed:
     @property
     def at_end(self) -> bool:
         """Whether everything durable has been passed."""
-        return self.cursor == self.log.end_cursor
+        return self.cursor == self.log.end_position
 
     def events(self) -> list[Refusal]:
         """Return what the follower has to be told, and forget it."""
@@ -192,8 +192,8 @@ class Feed:
             self._unplaced[origin] = next_sequence
         return True
 
-    def _start(self) -> LogCursor:
-        return LogCursor(self.log.start_offset, FilePosition(0))
+    def _start(self) -> LogPosition:
+        return LogPosition(self.log.start_offset, FilePosition(0))
 
     def _refuse(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
         del self._wanted[origin]
@@ -216,7 +216,7 @@ class Feed:
         self._events.append(Refusal(origin, kind, sequence))
 
 
-def answer_from(question: Question, log: Log) -> LogCursor:
+def answer_from(question: Question, log: Log) -> LogPosition:
     """Return where a pass goes on; looks again at what did not check out. Reads the log.
 
     Raises:
@@ -228,7 +228,7 @@ def answer_from(question: Question, log: Log) -> LogCursor:
     return min([question.cursor, *(_place_of(log, origin, sequence) for origin, sequence in question.wants.items())])
 
 
-def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
     try:
         return log.seek_sequence(origin, sequence)
     except NotFoundError:

@@ -13,7 +13,7 @@ from functools import partial
 
 from proglog.errors import DataLossError, MalformedBatchError, NotFoundError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor, SegmentInfo
+from proglog.log.model import LogPosition, SegmentInfo
 from proglog.record import columns
 from proglog.record.batch import HEADER_BYTES, BatchHeader
 from proglog.server.commit_log import CommitLog
@@ -64,9 +64,9 @@ class _Run:
     async def check(self, segment: SegmentInfo) -> AsyncIterator[Verified]:
         """Check one segment as far as it went when this began."""
         log = self._commit_log
-        cursor = LogCursor(segment.base_offset, FilePosition(0))
+        cursor = LogPosition(segment.base_offset, FilePosition(0))
         before = self.done.bytes_done
-        while cursor < LogCursor(segment.base_offset, FilePosition(segment.bytes)):
+        while cursor < LogPosition(segment.base_offset, FilePosition(segment.bytes)):
             started = time.monotonic()
             try:
                 data, following = await log.read(cursor, READ_BYTES)
@@ -91,7 +91,7 @@ class _Run:
             await asyncio.sleep(time.monotonic() - started)  # half of the time is left to others
         self.done = replace(self.done, bytes_done=before + segment.bytes)
 
-    async def _is_known(self, cursor: LogCursor, size: int) -> bool:
+    async def _is_known(self, cursor: LogPosition, size: int) -> bool:
         """Return whether the log, having looked again, reads less there than it did."""
         try:
             data, _ = await self._commit_log.read(cursor, READ_BYTES)
@@ -110,7 +110,7 @@ class _Run:
         )
 
 
-def _checked(log: Log, cursor: LogCursor, data: bytes) -> _Portion:
+def _checked(log: Log, cursor: LogPosition, data: bytes) -> _Portion:
     """Check whole batches that were read at ``cursor``."""
     found = _Portion()
     for position, header in log.sound_batches(cursor, data):
@@ -138,7 +138,7 @@ def _columns_of(data: bytes, position: int, header: BatchHeader) -> str:
     return ""
 
 
-def _index_of(log: Log, cursor: LogCursor, header: BatchHeader) -> str:
+def _index_of(log: Log, cursor: LogPosition, header: BatchHeader) -> str:
     """Return what is wrong with where the index finds a batch that stands at ``cursor``."""
     if header.is_control:
         return ""

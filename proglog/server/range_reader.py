@@ -10,7 +10,7 @@ from functools import partial
 
 from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, OffsetOutOfRangeError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor
+from proglog.log.model import LogPosition
 from proglog.server.commit_log import CommitLog
 from proglog.types import OriginId, SequenceNumber
 
@@ -60,7 +60,7 @@ async def read_range(
         cursor = read.next if read.data else None
 
 
-def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogCursor | None:
+def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogPosition | None:
     """Return a place at or before the first batch from ``start`` on that is there; ``None`` if there is none."""
     state = log.origins().get(origin)
     if state is None:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from proglog.errors import DataLossError, NotFoundError, PositionGoneError
 from proglog.log.log import Log
-from proglog.log.model import LogCursor, LogRead
+from proglog.log.model import LogPosition, LogRead
 from proglog.record.batch import BatchHeader, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
@@ -52,7 +52,7 @@ class VectorPass:
         positions: Mapping[OriginId, SequenceNumber],
         *,
         skip_gone: bool,
-        cursor: LogCursor | None = None,
+        cursor: LogPosition | None = None,
         behind_damage: bool = False,
     ) -> None:
         """Start at ``cursor``, where ``positions`` is what came before; without it, find the place to start.
@@ -68,7 +68,7 @@ class VectorPass:
         """One past the last record that was passed."""
         self.records = 0
         """Records of the batches that were wanted."""
-        self.suspect: tuple[LogCursor, int] | None = None
+        self.suspect: tuple[LogPosition, int] | None = None
         """Place and size of bytes that did not check out: to be given to :meth:`recheck` before anything else is read."""
         self._log = log
         self._skip_gone = skip_gone
@@ -103,7 +103,7 @@ class VectorPass:
                 runs.append((position, sound))
         self.cursor = read.next
         if sound < len(data) and self.offset < end:
-            self.cursor = LogCursor(read.next.segment, FilePosition(read.start.position + sound))
+            self.cursor = LogPosition(read.next.segment, FilePosition(read.start.position + sound))
             self.suspect = self.cursor, len(data) - sound
         if runs == [(0, len(data))]:
             return data
@@ -172,7 +172,7 @@ class VectorPass:
         if self._damages > self._damages_before.get(origin, 0):
             self._miss(GoneRange(origin, expected, found, DAMAGED))
 
-    def _start(self) -> LogCursor:
+    def _start(self) -> LogPosition:
         _, cursor, origins = self._log.reached()
         for origin, state in origins.items():
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
@@ -214,7 +214,7 @@ def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
             return VectorPass(log, positions, skip_gone=skip_gone, cursor=cursor, behind_damage=behind_damage)
 
 
-def positions_at(log: Log, offset: Offset, cursor: LogCursor | None = None) -> dict[OriginId, SequenceNumber]:
+def positions_at(log: Log, offset: Offset, cursor: LogPosition | None = None) -> dict[OriginId, SequenceNumber]:
     """Return the vector of a consumer that has consumed everything before ``offset``: exact within a batch, too.
 
     ``cursor`` is the place of ``offset``, if it is known.
@@ -223,7 +223,7 @@ def positions_at(log: Log, offset: Offset, cursor: LogCursor | None = None) -> d
         OffsetOutOfRangeError: The offset is not in the log.
         DataLossError: It is damaged.
     """
-    end = log.end_cursor
+    end = log.end_position
     cursor = log.seek(offset) if cursor is None else cursor
     positions = log.positions_at(cursor) if cursor < end else _positions_before(log, cursor)
     data = log.read(cursor, 1).data
@@ -234,7 +234,7 @@ def positions_at(log: Log, offset: Offset, cursor: LogCursor | None = None) -> d
     return positions
 
 
-def offset_at(log: Log, cursor: LogCursor) -> Offset:
+def offset_at(log: Log, cursor: LogPosition) -> Offset:
     """Return the offset of the next record at or after ``cursor``; the end of the log if there is none.
 
     Raises:
@@ -244,7 +244,7 @@ def offset_at(log: Log, cursor: LogCursor) -> Offset:
     return parse_header(data).base_offset if data else log.end_offset
 
 
-def _positions_before(log: Log, cursor: LogCursor) -> dict[OriginId, SequenceNumber]:
+def _positions_before(log: Log, cursor: LogPosition) -> dict[OriginId, SequenceNumber]:
     """Return the next sequence of every origin as of the end of the log.
 
     Found by search for each origin, not by what the log knows of it now: while it is asked, the log may grow, and a
@@ -266,14 +266,14 @@ def _positions_before(log: Log, cursor: LogCursor) -> dict[OriginId, SequenceNum
     return positions
 
 
-def _is_before(log: Log, origin: OriginId, sequence: SequenceNumber, cursor: LogCursor) -> bool:
+def _is_before(log: Log, origin: OriginId, sequence: SequenceNumber, cursor: LogPosition) -> bool:
     try:
         return log.seek_sequence(origin, sequence) < cursor
     except NotFoundError:
         return False  # damaged: wanted again, rather than missed
 
 
-def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogCursor:
+def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
     try:
         return log.seek_sequence(origin, sequence)
     except NotFoundError:

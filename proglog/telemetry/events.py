@@ -168,8 +168,8 @@ ORIGIN_CLONED = _event(
     detail="detail",
     keys=("origin",),
 )
-FIRST_CONTACT_MISSED = _event(
-    "first_contact_missed",
+PEER_CHECK_INCOMPLETE = _event(
+    "peer_check_incomplete",
     _WARN,
     "Not every known member answered at the start: producers are admitted, and a restored backup may be found late.",
     words="some not heard",

@@ -20,7 +20,7 @@ from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import OtherLogError, PositionGoneError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import LogCursor
+from proglog.log.model import LogPosition
 from proglog.record import scan
 from proglog.security.authorizer import AllowAll
 from proglog.server.server import Server
@@ -134,7 +134,7 @@ async def test_what_is_gone_at_one_node_is_read_at_another(tmp_path: Path) -> No
     async with served(tmp_path / "a") as (client, writer), served(tmp_path / "b") as (other, copies):
         await produce(client, numbered(10))
         _, cursor = await take(client, None, 5)
-        everything = writer.log.read(LogCursor(Offset(0), FilePosition(0)), 1 << 20).data
+        everything = writer.log.read(LogPosition(Offset(0), FilePosition(0)), 1 << 20).data
         await copies.append_copies(list(scan.batches(everything)))
         while writer.log.start_offset < 100:
             await produce(client, [bytes(1000)] * 20, batch_bytes=1000)

@@ -20,7 +20,7 @@ from proglog.client.channel import open_channel
 from proglog.errors import DeadlineError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogCursor, LogRead
+from proglog.log.model import Appended, LogPosition, LogRead
 from proglog.record import batch, columns, scan
 from proglog.record.batch import stamp_local, verify
 from proglog.replication.planner import Patience
@@ -397,7 +397,7 @@ async def test_a_follower_that_does_not_read_costs_its_source_a_bounded_amount_o
         read_bytes = 0
         read = a.writer.read
 
-        async def counted(cursor: LogCursor, max_bytes: int) -> LogRead:
+        async def counted(cursor: LogPosition, max_bytes: int) -> LogRead:
             nonlocal read_bytes
             found = await read(cursor, max_bytes)
             read_bytes += len(found.data)

@@ -11,7 +11,7 @@ from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.errors import DataLossError
 from proglog.log.config import LogConfig
-from proglog.log.model import Appended, LogCursor
+from proglog.log.model import Appended, LogPosition
 from proglog.record import batch, columns, scan
 from proglog.record.batch import verify
 from proglog.types import FilePosition, Offset
@@ -55,7 +55,7 @@ async def produce_segments(agent: Agent) -> None:
 def values(agent: Agent) -> list[bytes]:
     """What can be read of the log."""
     found: list[bytes] = []
-    cursor = LogCursor(agent.log.start_offset, FilePosition(0))
+    cursor = LogPosition(agent.log.start_offset, FilePosition(0))
     while True:
         try:
             data, cursor = agent.log.read(cursor, 1 << 20)

@@ -177,7 +177,7 @@ class LogMachine(RuleBasedStateMachine):
             found += [value for batch in scan.batches(read.data) for value in scan.values(batch)]
             cursor = read.next
         assert found == self.list[offset:]
-        assert read.next == log.end_cursor
+        assert read.next == log.end_position
 
     @precondition(lambda self: self.log.start_offset > 0)
     @rule()

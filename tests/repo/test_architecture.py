@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "ARCHITECTURE.md").read_text()
-ROWS = re.findall(r"^\| ([a-z ]+) \| .* \| (`[^|]*`) \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| ([a-z, ]+) \| .* \| (`[^|]*`) \|$", PAGE, re.MULTILINE)
 NAMED = [(term, name) for term, names in ROWS for name in re.findall(r"`([\w.]+)`", names)]
 BARE = {"Position", "Sequence", "Event", "Range", "Place", "Item", "Info", "Data", "Manager", "Util"}
 """Names of classes that say too little beside the terms."""

@@ -10,7 +10,7 @@ from proglog.errors import DataLossError, ProglogError
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogCursor
+from proglog.log.model import Appended, LogPosition
 from proglog.record import scan
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, Offset
@@ -52,7 +52,7 @@ def reading_of(log: Log, max_bytes: int = 1 << 16) -> Reading:
     """Read a log from its start to its end, around what it says is damaged."""
     seen: list[Seen] = []
     start, end, at = log.start_offset, log.end_offset, log.start_offset
-    cursor: LogCursor | None = LogCursor(
+    cursor: LogPosition | None = LogPosition(
         start, FilePosition(0)
     )  # from the first byte: a batch without records is read, too
     while True:

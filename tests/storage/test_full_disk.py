@@ -333,7 +333,7 @@ def test_a_read_only_disk_is_read_and_taken_up_when_it_takes_writes() -> None:
     log = open_log(files=files, config=SMALL)
     for _ in range(30):
         witness.append(log, [b"%d " % len(witness.attempts) * 100])
-    (path,) = [DIR / f"{log.end_cursor.segment:020d}.log"]
+    (path,) = [DIR / f"{log.end_position.segment:020d}.log"]
     for end in (log.close, lambda: None):
         end()
         files.kill()

@@ -8,7 +8,7 @@ import pytest
 from proglog.errors import DataLossError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import ImportAppend, LogCursor
+from proglog.log.model import ImportAppend, LogPosition
 from proglog.log.verify import verify_directory
 from proglog.record import scan
 from proglog.record.batch import verify
@@ -41,7 +41,7 @@ def stopped(log: Log, files: FaultyFiles, how: str) -> None:
 def walked(log: Log) -> tuple[dict[int, bytes], int]:
     """Everything a reader gets who starts at the start and seeks behind each damaged range, and how many there were."""
     found: dict[int, bytes] = {}
-    cursor, damaged = LogCursor(log.start_offset, FilePosition(0)), 0
+    cursor, damaged = LogPosition(log.start_offset, FilePosition(0)), 0
     while True:
         try:
             read = log.read(cursor, 1000)

@@ -33,7 +33,7 @@ def kept(log_seed: int, plant: bytes) -> tuple[FaultyFiles, dict[Offset, bytes],
     log = open_log(files=files, config=CONFIG, seed=log_seed)
     for number in range(20):
         append(log, b"before %d" % number)
-    at = int(log.end_cursor.position)
+    at = int(log.end_position.position)
     append(log, plant)
     for number in range(20):
         append(log, b"after %d" % number)
@@ -64,7 +64,7 @@ def test_an_unfinished_write_of_a_value_that_holds_a_log_is_cut() -> None:
     log = open_log(files=files, config=CONFIG, seed=1)
     for number in range(20):
         append(log, b"before %d" % number)
-    values, at = stored(log), int(log.end_cursor.position)
+    values, at = stored(log), int(log.end_position.position)
     append(log, piece_of_a_log(seed=2))
     files.kill()
     files.content(STORE)[at : at + 512] = bytes(512)

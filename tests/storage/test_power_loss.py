@@ -38,7 +38,7 @@ def test_an_end_that_was_not_synced_may_vanish_but_nothing_comes_back_changed() 
         log = open_log(files=files, config=ROLLING)
         for number in range(6):
             witness.append(log, [b"%d" % number * 50])
-        end, cursor = log.end_offset, log.end_cursor
+        end, cursor = log.end_offset, log.end_position
         files.crash_at = files.operation + 2  # written, and not synced
         try:
             witness.append(log, [b"in the air" * 90])

@@ -9,7 +9,7 @@ import pytest
 from proglog.errors import OffsetOutOfRangeError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import LogCursor
+from proglog.log.model import LogPosition
 from proglog.log.segment import Segment
 from proglog.record import scan
 from proglog.testing.files import FaultyFiles
@@ -60,7 +60,7 @@ class Reader(threading.Thread):
             if gone.start < expected:
                 self.problems.append(f"offset {expected} is out of range, and the start is {gone.start}")
 
-    def _read(self, cursor: LogCursor) -> tuple[bytes, LogCursor] | None:
+    def _read(self, cursor: LogPosition) -> tuple[bytes, LogPosition] | None:
         read = self.log.read(cursor, self.random.choice([1, 3000, 40_000]))
         return (read.data, read.next) if read.data else None
 
@@ -107,7 +107,7 @@ def test_a_store_removed_between_finding_and_opening_it_is_out_of_range(monkeypa
         assert log.retain()
         return segment
 
-    cursor = LogCursor(log.start_offset, FilePosition(0))
+    cursor = LogPosition(log.start_offset, FilePosition(0))
     monkeypatch.setattr(log._state, "segment_at", find_and_lose)
     with pytest.raises(OffsetOutOfRangeError) as refused:
         log.read(cursor, 1000)

@@ -11,7 +11,7 @@ from proglog.errors import LogClosedError, LogFullError, ProducerSequenceError
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.files import FileSystem
 from proglog.log.log import Log
-from proglog.log.model import Appended, LocalAppend, LogCursor
+from proglog.log.model import Appended, LocalAppend, LogPosition
 from proglog.record import columns, control, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
 from proglog.server.commit_log import Fence
@@ -67,7 +67,7 @@ async def test_a_refill_heals_and_listeners_are_told(tmp_path: Path) -> None:
     at = 0
     async with LogWriter(log) as writer:
         await writer.append(batch_of(b"a"))
-        at = log.end_cursor.position
+        at = log.end_position.position
         await writer.append(batch_of(b"b"))
         await writer.append(batch_of(b"c"))
         lost = verify(log.read(log.seek(Offset(1)), 1).data)
@@ -148,7 +148,7 @@ async def test_positions_that_retention_commits_again_wake_readers(tmp_path: Pat
         for number in range(8):
             await writer.append(batch_of(b"%d" % number * 3000))
         async with asyncio.timeout(10):
-            await writer.wait_for_data(log.end_cursor)  # nobody appends but housekeeping
+            await writer.wait_for_data(log.end_position)  # nobody appends but housekeeping
     assert log.start_offset > 0
     log.close()
 
@@ -157,7 +157,7 @@ async def test_held_producers_wait_in_the_queue_too_while_copies_go_on(tmp_path:
     log, other = open_log(tmp_path / "a"), open_log(tmp_path / "b")
     other.append([LocalAppend(batch_of(b"copied"))])
     copied = [verify(bytes(each.data)) for each in scan.batches(other.read(other.seek(Offset(0)), 1 << 20).data)]
-    start = verify(bytes(other.read(LogCursor(Offset(0), FilePosition(0)), 1).data))
+    start = verify(bytes(other.read(LogPosition(Offset(0), FilePosition(0)), 1).data))
     async with LogWriter(log) as writer:
         lost = log.origin
         queued = asyncio.create_task(writer.append(batch_of(b"queued")))
@@ -166,12 +166,12 @@ async def test_held_producers_wait_in_the_queue_too_while_copies_go_on(tmp_path:
         later = asyncio.create_task(writer.append(batch_of(b"later")))
         outcomes = await writer.append_copies([start, *copied])
         assert all(isinstance(outcome, Appended) for outcome in outcomes), outcomes
-        writer.hold_producers("first contact")
+        writer.hold_producers("peer check")
         origin = await writer.begin_origin("lost")
         writer.release_producers("origin lost")
         await asyncio.sleep(0)
         assert not later.done()
-        writer.release_producers("first contact")
+        writer.release_producers("peer check")
         assert (await later).origin == origin != lost
         assert (await queued).base_offset < (await later).base_offset
     log.close()

@@ -9,7 +9,7 @@ from proglog.errors import DataLossError, ProglogError
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem
 from proglog.log.log import Log
-from proglog.log.model import Appended, ImportAppend, LocalAppend, LogCursor
+from proglog.log.model import Appended, ImportAppend, LocalAppend, LogPosition
 from proglog.record import columns, scan
 from proglog.record.batch import VerifiedBatch, encode, verify
 from proglog.types import FilePosition, NodeName, Offset, OriginId
@@ -111,7 +111,7 @@ def values_of(log: Log) -> list[bytes]:
 
 
 def batches_of(log: Log) -> list[VerifiedBatch]:
-    cursor, found = LogCursor(log.start_offset, FilePosition(0)), []
+    cursor, found = LogPosition(log.start_offset, FilePosition(0)), []
     while (read := log.read(cursor, 1 << 20)).data:
         found += list(scan.batches(read.data))
         cursor = read.next

@@ -117,7 +117,7 @@ def test_damage_after_its_last_batch_ends_an_origin_for_a_sequence_may_be_in_it(
     files, other = FaultyFiles(), open_log(files=FaultyFiles(), name="b", seed=2)
     log = open_log(files=files, config=LogConfig(ballast_bytes=0))
     append(log, b"kept")
-    lost = log.end_cursor.position
+    lost = log.end_position.position
     append(log, b"lost")
     append(other, b"copied")
     log.append([ImportAppend(verify(bytes(each.data))) for each in batches_of(other)])
@@ -132,7 +132,7 @@ def test_damage_after_its_last_batch_ends_an_origin_for_a_sequence_may_be_in_it(
 def test_damage_before_its_last_batch_ends_no_origin() -> None:
     files = FaultyFiles()
     log = open_log(files=files, config=LogConfig(ballast_bytes=0))
-    at = log.end_cursor.position
+    at = log.end_position.position
     append(log, b"lost")
     append(log, b"kept")
     old = log.origin

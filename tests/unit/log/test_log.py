@@ -16,7 +16,7 @@ from proglog.errors import (
     SequenceGapError,
 )
 from proglog.log.config import FsyncPolicy, LogConfig
-from proglog.log.model import AlreadyHeld, Appended, ImportAppend, LogCursor
+from proglog.log.model import AlreadyHeld, Appended, ImportAppend, LogPosition
 from proglog.record.batch import MAX_BATCH_BYTES, verify
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import SMALL, Clock, append, batch_of, batches_of, copy, local, open_log, stored, values_of
@@ -75,7 +75,7 @@ def test_a_batch_is_held_until_it_is_found_damaged_or_removed(tmp_path: Path) ->
 def test_the_bytes_read_are_the_bytes_in_the_store(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     append(log, b"x" * 50)
-    data = log.read(LogCursor(Offset(0), FilePosition(0)), 1 << 20).data
+    data = log.read(LogPosition(Offset(0), FilePosition(0)), 1 << 20).data
     assert (tmp_path / f"{0:020d}.log").read_bytes() == data
     log.close()
 
@@ -130,7 +130,7 @@ def test_a_read_returns_whole_batches_and_the_first_whatever_its_size(tmp_path: 
 def test_a_read_at_the_end_returns_nothing_and_the_same_place(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     append(log, b"x")
-    end = log.end_cursor
+    end = log.end_position
     assert log.read(end, 1000) == (b"", end)
     append(log, b"y")
     assert log.read(end, 1000).data
@@ -140,7 +140,7 @@ def test_a_read_at_the_end_returns_nothing_and_the_same_place(tmp_path: Path) ->
 def test_a_cursor_at_the_end_of_a_segment_goes_on_in_the_next(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     append(log, b"x" * 3000)
-    before = log.end_cursor
+    before = log.end_position
     append(log, b"y" * 3000)
     assert log.segment_count == 2
     assert b"y" * 3000 in log.read(before, 1 << 20).data
@@ -155,7 +155,7 @@ def test_every_offset_can_be_sought(tmp_path: Path) -> None:
     for offset in held:
         batch = verify(log.read(log.seek(offset), 1).data)
         assert batch.header.base_offset <= offset < batch.header.end_offset
-    assert log.seek(log.end_offset) == log.end_cursor
+    assert log.seek(log.end_offset) == log.end_position
     log.close()
 
 
@@ -232,9 +232,9 @@ def test_a_copy_that_is_there_already_is_dropped(tmp_path: Path) -> None:
     source, target = open_log(tmp_path / "a"), open_log(tmp_path / "b", name="b", seed=1)
     append(source, b"x")
     copy(source, target)
-    end = target.end_cursor
+    end = target.end_position
     assert copy(source, target) == [AlreadyHeld(source.origin, SequenceNumber(3))] * 2
-    assert target.end_cursor == end
+    assert target.end_position == end
     source.close()
     target.close()
 
@@ -331,7 +331,7 @@ def test_a_closed_log_refuses(tmp_path: Path) -> None:
     (outcome,) = log.append([local(b"x")])
     assert isinstance(outcome, LogClosedError)
     with pytest.raises(LogClosedError):
-        log.read(LogCursor(Offset(0), FilePosition(0)), 100)
+        log.read(LogPosition(Offset(0), FilePosition(0)), 100)
     assert log.retain() == 0
 
 

@@ -211,7 +211,7 @@ def test_what_damage_took_is_a_duplicate_again_once_it_is_back() -> None:
     files = FaultyFiles()
     log = open_log(files=files, config=WHOLE)
     first = produce(log, ALICE, 0, b"a")
-    at = log.end_cursor.position
+    at = log.end_position.position
     produce(log, BOB, 0, b"b")
     source = open_log(files=FaultyFiles(), name="copy", seed=2)
     source.append([ImportAppend(verify(bytes(each.data))) for each in batches_of(log)])
@@ -233,7 +233,7 @@ def test_a_batch_that_damage_may_hide_is_not_appended_twice() -> None:
     log = open_log(files=files, config=WHOLE)
     for sequence in range(3):
         produce(log, ALICE, sequence, b"%d" % sequence)
-    at = log.end_cursor.position
+    at = log.end_position.position
     last = produce(log, ALICE, 3, b"3")
     produce(log, BOB, 0, b"behind it")
     copied = open_log(files=FaultyFiles(), name="copy", seed=77)

@@ -87,7 +87,7 @@ def test_a_group_half_written_is_cut_even_when_its_second_half_arrived() -> None
     files = FaultyFiles()
     log = open_log(files=files, config=ONE_SEGMENT)
     append(log, b"safe")
-    at = log.end_cursor.position
+    at = log.end_position.position
     log.append([local(b"x" * 600), local(b"y" * 600), local(b"z" * 600)])
     files.kill()
     files.content(STORE)[at + 200] ^= 1  # in the first batch of the last group

@@ -11,7 +11,7 @@ from proglog.errors import DataLossError, ForkedOriginError, LogFullError, LogPo
 from proglog.log.config import LogConfig
 from proglog.log.index import SegmentIndex
 from proglog.log.log import Log
-from proglog.log.model import ImportAppend, LogCursor, MissingRange
+from proglog.log.model import ImportAppend, LogPosition, MissingRange
 from proglog.log.segment import Segment
 from proglog.log.verify import verify_directory
 from proglog.record.batch import HEADER_BYTES, BatchHeader, VerifiedBatch, verify
@@ -166,7 +166,7 @@ def batches_of_all(log: Log) -> None:
     """Have every batch of the log looked at, control batches, too."""
     for segment in log.segments():
         with suppress(DataLossError):
-            cursor = LogCursor(segment.base_offset, FilePosition(0))
+            cursor = LogPosition(segment.base_offset, FilePosition(0))
             while cursor.segment == segment.base_offset and (read := log.read(cursor, 1)).data:
                 cursor = read.next
 
@@ -184,7 +184,7 @@ def one_damaged(values: list[bytes], lost: int) -> tuple[FaultyFiles, Log, Log]:
     """A disk, the log on it with one damaged batch, and a whole copy."""
     files = FaultyFiles()
     log = open_log(files=files, config=WHOLE)
-    places = [(log.end_cursor.position, append(log, value))[0] for value in values]
+    places = [(log.end_position.position, append(log, value))[0] for value in values]
     source = copy_of(log)
     files.kill()
     files.content(STORE)[places[lost] + HEADER_BYTES + 1] ^= 1
@@ -256,7 +256,7 @@ def test_what_an_origin_ended_with_is_not_missing_but_imported_anew() -> None:
     log = open_log(files=files, config=WHOLE)
     append(other, b"lost")
     copy(other, log)
-    at = log.end_cursor.position - 135
+    at = log.end_position.position - 135
     append(log, b"mine")
     files.kill()
     files.content(STORE)[at + HEADER_BYTES + 1] ^= 1
@@ -313,7 +313,7 @@ def test_the_last_batches_of_an_origin_come_back_while_an_index_knows_them() -> 
     log = open_log(files=files)
     for number in range(6):
         append(log, b"old %d" % number)
-    at, old = log.end_cursor.position, log.origin
+    at, old = log.end_position.position, log.origin
     append(log, b"the last of the old")
     log.begin_origin("because")
     while log.segment_count == 1:
@@ -398,7 +398,7 @@ def test_damage_that_is_read_during_an_append_is_as_large_as_it_is(monkeypatch: 
     files = FaultyFiles()
     log = open_log(files=files, config=WHOLE)
     append(log, b"a")
-    at = log.end_cursor
+    at = log.end_position
     append(log, b"the last")
     files.content(STORE)[at.position + HEADER_BYTES + 1] ^= 1
     add, found = SegmentIndex.add, list[tuple[int, int]]()

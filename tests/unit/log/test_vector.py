@@ -4,7 +4,7 @@ import pytest
 
 from proglog.errors import OffsetOutOfRangeError
 from proglog.log.config import LogConfig
-from proglog.log.model import LogCursor
+from proglog.log.model import LogPosition
 from proglog.record import scan
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
@@ -24,7 +24,7 @@ def test_at_every_place_it_is_what_was_read_before_it(seed: int, config: LogConf
         files.kill()
         log = open_log(files=files, config=config, seed=9)
     read_so_far: dict[OriginId, SequenceNumber] = {}
-    cursor = LogCursor(Offset(0), FilePosition(0))
+    cursor = LogPosition(Offset(0), FilePosition(0))
     while True:
         assert log.positions_at(cursor) == read_so_far
         read = log.read(cursor, 1)
@@ -40,7 +40,7 @@ def test_at_every_place_it_is_what_was_read_before_it(seed: int, config: LogConf
 def test_what_retention_removed_counts_as_consumed() -> None:
     files = FaultyFiles()
     log = open_log(files=files, config=LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=0))
-    removed = log.end_cursor
+    removed = log.end_position
     for _ in range(60):
         append(log, b"x" * 100)
     assert log.retain() > 0

@@ -7,7 +7,7 @@ import pytest
 from proglog.errors import DataLossError, InvalidRequestError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import ImportAppend, LocalAppend, LogCursor
+from proglog.log.model import ImportAppend, LocalAppend, LogPosition
 from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.progress import RefusalKind
@@ -267,7 +267,7 @@ def test_for_what_is_damaged_the_pass_goes_back_to_its_segment_and_no_farther(tm
     feed.want(log.origin, SequenceNumber(142), 0)
 
     (holding,) = [segment for segment in log.segments() if segment.base_offset <= 140 < segment.end_offset]
-    assert settled(feed).cursor == LogCursor(holding.base_offset, FilePosition(0))
+    assert settled(feed).cursor == LogPosition(holding.base_offset, FilePosition(0))
     assert holding.base_offset > 0
     _, events = all_events(log, log.origin, SequenceNumber(142))
     assert events == [(RefusalKind.DAMAGED, 143)]

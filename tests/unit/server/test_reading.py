@@ -12,7 +12,7 @@ from proglog.api.v1 import batches_pb2
 from proglog.errors import DataLossError, PositionGoneError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import ImportAppend, LocalAppend, LogCursor
+from proglog.log.model import ImportAppend, LocalAppend, LogPosition
 from proglog.record import control, scan
 from proglog.record.batch import HEADER_BYTES, verify
 from proglog.server.batch_service import _Reading
@@ -74,7 +74,7 @@ def filled(directory: Path, count: int = 60) -> tuple[Log, list[bytes], dict[byt
     for value in values:
         append(log, value)
     places = {}
-    cursor = LogCursor(log.start_offset, FilePosition(0))
+    cursor = LogPosition(log.start_offset, FilePosition(0))
     while (read := log.read(cursor, 1)).data:
         batch = verify(read.data)
         for value in scan.values(batch):
@@ -152,7 +152,7 @@ async def test_a_reader_gets_all_that_is_sound_and_hears_of_the_rest(
 async def test_a_damaged_control_batch_costs_no_reader_anything(start: Start, tmp_path: Path) -> None:
     log = open_log(tmp_path, config=CONFIG, seed=3)
     append(log, b"before")
-    at = log.end_cursor
+    at = log.end_position
     log.append([LocalAppend(verify(control.position_commit("job", 1, {log.origin: SequenceNumber(2)}, now_ms=5)))])
     append(log, b"after")
     rot((tmp_path / f"{at.segment:020d}.log", at.position, 0))
@@ -199,7 +199,7 @@ async def test_a_pass_over_what_nobody_wants_leaves_the_loop_to_others(tmp_path:
     )
     async with LogWriter(log) as writer:
         reading = await _Reading.begin(writer, request)
-        reading._pass.cursor = LogCursor(log.start_offset, FilePosition(0))  # as an older origin would have it
+        reading._pass.cursor = LogPosition(log.start_offset, FilePosition(0))  # as an older origin would have it
         while not reading.over:
             await reading.next_answer()
             reads += 1
@@ -248,7 +248,7 @@ def foreign(directory: Path, *, commits: bool) -> list[ImportAppend]:
 
 def test_a_control_batch_right_behind_damage_is_sent(tmp_path: Path) -> None:
     log = open_log(tmp_path / "log", config=LogConfig(ballast_bytes=0), seed=3)
-    at = log.end_cursor
+    at = log.end_position
     append(log, b"damaged")
     batches = foreign(tmp_path / "other", commits=True)
     log.append(batches)
@@ -265,7 +265,7 @@ def test_an_origin_that_ends_in_a_damaged_control_batch_is_refused_from_there(tm
     log = open_log(tmp_path / "log", config=LogConfig(ballast_bytes=0), seed=3)
     batches = foreign(tmp_path / "other", commits=True)
     log.append(batches[:-1])
-    at = log.end_cursor
+    at = log.end_position
     log.append(batches[-1:])
     append(log, b"after")
     rot((tmp_path / "log" / f"{at.segment:020d}.log", at.position, 0))

@@ -1,4 +1,4 @@
-"""The lookout: what an operator should hear of the log and of this node's certificate, told as it happens."""
+"""Reports changes of the log and an expiring certificate as events, as they happen."""
 
 import asyncio
 import time
@@ -17,8 +17,8 @@ CERTIFICATE_INTERVAL = 86_400.0
 """Seconds between two warnings of a certificate that runs out."""
 
 
-class Lookout:
-    """Looks at the log whenever it has changed, and from time to time, while :meth:`run` runs."""
+class Monitor:
+    """Checks the log after every change; :meth:`run` checks for damage and expiry from time to time."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class Lookout:
         on_poisoned: Callable[[], object],
         now_ms: Callable[[], int],
     ) -> None:
-        """Tell what opening the log found.
+        """Report what opening the log found.
 
         Args:
             log: What is watched.

@@ -71,7 +71,7 @@ async def test_a_node_whose_peers_are_gone_takes_records_after_two_seconds(tmp_p
 
         assert time.monotonic() - started < 20
         assert await all_values(first, 2) == {b"before", b"alone"}
-        assert "first_contact_missed" in first.telemetry.read_text()
+        assert "peer_check_incomplete" in first.telemetry.read_text()
     finally:
         second.kill()
         first.kill()

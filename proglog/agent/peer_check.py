@@ -1,4 +1,4 @@
-"""Before a node with a past writes again, it hears what its peers know of it.
+"""At its start, a node that held records learns what its peers know of it before it writes again.
 
 A directory that was restored or copied does not know that it was: its next sequence is taken already. Peers know, and
 say so in their first words; what was written by then would be a second history under one name. So producers of a node
@@ -18,7 +18,7 @@ from proglog.wire.model import PeerState
 TIMEOUT = 2.0
 """Seconds: whoever does not answer by then is met later. A lost peer must not stop a node from working."""
 _LOOK_INTERVAL = 0.02
-FIRST_CONTACT = "first contact"
+PEER_CHECK = "peer check"
 """Why they wait."""
 
 
@@ -30,7 +30,7 @@ async def release_when_met(writer: LogWriter, membership: Membership, replicator
     except TimeoutError:
         return False
     finally:
-        writer.release_producers(FIRST_CONTACT)
+        writer.release_producers(PEER_CHECK)
     return True
 
 
