@@ -414,7 +414,8 @@ class Stage:
         app.set_keymap({})
         app.clear_notifications()
         app._clipboard = ""
-        await pilot.resize_terminal(*size)
+        if app.size != size:
+            await pilot.resize_terminal(*size)
         await self._main_at_rest(app)
         dash = Dash(app, pilot, world)
         app.mark_dirty()
@@ -436,8 +437,9 @@ class Stage:
                 table._cursor, table._cursor_key, table._at_column, table._top = 0, "", 0, 0
                 table.set_rows([], panel.COLUMNS)
         main.query_one(ReplicationPanel)._mode = "peers"
-        main.action_panel("members")
-        main.query_one("#panels").set_class(False, "-zoom")
+        if app.focused is not main.table("members"):
+            main.action_panel("members")
+            main.query_one("#panels").set_class(False, "-zoom")
 
     async def close(self, *, failed: bool = False) -> None:
         """Ends the application; raises what ended it."""

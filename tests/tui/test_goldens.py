@@ -58,15 +58,25 @@ async def test_ascii_terminals_get_ascii_alone(open_dash, world):
             await home(dash)
 
 
-async def test_no_size_is_too_small_or_too_large(open_dash, world):
-    async with open_dash(SIZES[0]) as dash:
+async def test_no_size_is_too_small_for_a_screen_that_is_open(open_dash, world):
+    async with open_dash(SIZES[1]) as dash:
         await live(dash, world)
         for keys in SCREENS.values():
             await dash.press(*keys)
-            for columns, lines in ((1, 1), (300, 80), SIZES[0]):
+            for columns, lines in ((1, 1), SIZES[1]):
                 await dash.pilot.resize_terminal(columns, lines)
                 await dash.settle()
                 assert len(dash.text.splitlines()) <= lines
+            await home(dash)
+
+
+async def test_no_size_is_too_large(open_dash, world):
+    async with open_dash(SIZES[0]) as dash:
+        await live(dash, world)
+        await dash.pilot.resize_terminal(300, 80)
+        for keys in SCREENS.values():
+            await dash.press(*keys)
+            assert len(dash.text.splitlines()) <= 80
             await home(dash)
 
 
