@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from errno import EFBIG
 
 from proglog.errors import LogFullError, StorageError
+from proglog.log.checkpoint import LostEnd, save_lost_ends
 from proglog.log.config import FsyncPolicy
 from proglog.log.derived_state import Anchor
 from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, error_words, write_all
@@ -20,7 +21,7 @@ from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
 from proglog.log.store import store_name
 from proglog.record.batch import VerifiedBatch
-from proglog.types import FilePosition
+from proglog.types import FilePosition, Offset
 
 
 class Appender:
@@ -73,28 +74,38 @@ class Appender:
         )
 
     def _has_room(self, group: Group, batch: VerifiedBatch) -> bool:
-        """Return whether the active segment takes one more batch. One without records takes any: see ``_roll``."""
-        active = self._state.active
+        """Return whether the active segment takes one more batch. One without records takes any while it is small."""
+        active, most = self._state.active, self._state.max_segment_bytes
         size = active.size + group.bytes
-        started = active.index.record_count or any(each.header.record_count for each in group.stamped)
-        return not started or size + batch.header.batch_bytes <= self._state.max_segment_bytes
+        if size + batch.header.batch_bytes <= most:
+            return True
+        has_records = active.index.record_count or any(each.header.record_count for each in group.stamped)
+        return not has_records and size <= most // 2
 
     def _roll(self) -> None:
-        """Seal the active segment and start the next one, whose name is the offset it starts at."""
+        """Seal the active segment and start the next one, whose name is the offset it starts at.
+
+        A segment without records would have the name of its follower, which begins an offset later: none has that.
+        """
         state = self._state
         active = state.active
-        if state.refusal() is not None or not active.index.record_count:
+        if state.refusal() is not None or not active.size:
             return
+        base_offset = active.end_offset
+        if base_offset == active.base_offset:
+            base_offset = Offset(base_offset + 1)
         self.sync()
         if state.refusal() is not None:
             return
         try:
-            segment = create_segment(active.stores, active.end_offset, state.config.index_interval_bytes)
+            if base_offset != active.end_offset:
+                self._skip_offset(active, base_offset)
+            segment = create_segment(active.stores, base_offset, state.config.index_interval_bytes)
         except OSError as exc:
             # Without room for a new segment the active one grows on: its own write will say that the disk is full.
             # Nor does a process that has used up its descriptors lose anything by rolling later.
             refused = exc.errno in (*FULL, *NO_DESCRIPTORS, *READ_ONLY)
-            if not refused or not self._undo_roll(active):
+            if not refused or not self._undo_roll(base_offset):
                 state.poison(f"a segment could not be begun ({error_words(exc)})")
             else:
                 state.problems.report("roll", f"a new segment cannot be begun: {state.reason(exc)}")
@@ -105,14 +116,30 @@ class Appender:
         seal(active)
         self._snapshot.save()
 
-    def _undo_roll(self, active: Segment) -> bool:
+    def _skip_offset(self, active: Segment, base_offset: Offset) -> None:
+        """Record that nothing is lost between two segments. Where the roll fails after it, it says nothing."""
+        state = self._state
+        origin, span = next(iter(active.index.origins.items()))
+        skipped = LostEnd(
+            base_offset=active.base_offset,
+            store_bytes=active.size,
+            start_offset=active.end_offset,
+            end_offset=base_offset,
+            origins=((origin, span.next_sequence),),
+        )
+        kept = (each for each in state.lost_ends if each.base_offset >= state.start_offset and each != skipped)
+        lost_ends = (*kept, skipped)
+        save_lost_ends(state.files, state.data_dir, state.log_id, lost_ends)
+        state.lost_ends = lost_ends
+
+    def _undo_roll(self, base_offset: Offset) -> bool:
         """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
         state = self._state
         try:
             try:
-                remove_files(state.files, state.data_dir, active.end_offset)
+                remove_files(state.files, state.data_dir, base_offset)
             except OSError:
-                return store_name(active.end_offset) not in state.files.names(state.data_dir)
+                return store_name(base_offset) not in state.files.names(state.data_dir)
             state.files.sync_dir(state.data_dir)
         except OSError:
             return False

@@ -25,7 +25,7 @@ from typing import Any
 from proglog.errors import StorageError
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
-from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
+from proglog.types import NO_ORIGIN, LogId, Offset, OriginId, SequenceNumber
 
 MAX_FORMER_ORIGINS = 64
 """Most origins that a directory wrote under before that are remembered; the latest first."""
@@ -113,7 +113,10 @@ class DurableMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LostEnd:
-    """What had been synced and is missing from the end of a segment. Nothing was appended behind it: a new one began."""
+    """What had been synced and is missing from the end of a segment. Nothing was appended behind it: a new one began.
+
+    Also an offset that no record has: a segment of control batches alone was rolled (:mod:`proglog.log.appending`).
+    """
 
     base_offset: Offset
     """Of the segment."""
@@ -183,6 +186,15 @@ class Retired:
             for origin, (following, chain, last, name) in content["origins"].items()
         }
         return cls(start_offset=Offset(content["start_offset"]), origins=origins, origin=_origin(content))
+
+
+def save_lost_ends(files: FileSystem, directory: Path, log_id: LogId, lost_ends: Iterable[LostEnd]) -> None:
+    """Put them into the file ``lost``, durably.
+
+    Raises:
+        OSError: It could not be written; the old file is still there.
+    """
+    save(files, directory / "lost", {"log": log_id.hex(), "ends": [each.to_json() for each in lost_ends]})
 
 
 def came_back(

@@ -243,8 +243,9 @@ class Housekeeper:
     def _remove(self, count: int) -> None:
         """Remove the oldest segments from the log: their files go when what they held is recorded."""
         state = self._state
-        self._commit_positions_again(state.segments[count].base_offset)
         going, staying = state.segments[:count], state.segments[count:]
+        self._commit_positions_again(staying[0].base_offset, sum(segment.size for segment in going))
+        staying = state.segments[count:]  # that may have rolled
         retired = Retired(start_offset=staying[0].base_offset, origins=self._retire(going))
         self._small_files.save("retired", retired.to_json(state.origin))
         with state.mutex:
@@ -265,11 +266,11 @@ class Housekeeper:
             state.files.sync_dir(state.data_dir)
             del self._removed[0]
 
-    def _commit_positions_again(self, start: Offset) -> None:
+    def _commit_positions_again(self, start: Offset, going_bytes: int) -> None:
         """Append the named positions that rest on what goes; the ballast makes room for that on a full disk.
 
         Raises:
-            StorageError: The disk refused: nothing may be removed.
+            StorageError: The disk refused, or it would not be worth it: nothing may be removed.
         """
         state = self._state
         resting = state.derived.positions.resting_before(start)
@@ -277,6 +278,10 @@ class Housekeeper:
             LocalAppend(verify(control.position_commit(name, each.epoch, each.vector, now_ms=each.at_ms)))
             for name, each in resting.items()
         ]
+        commit_bytes = sum(commit.batch.header.batch_bytes for commit in commits)
+        if commit_bytes * 2 > going_bytes:
+            # Or each look would write them once more, for a limit that they alone exceed.
+            raise StorageError(f"{len(commits):,} named positions take {commit_bytes:,} of their {going_bytes:,} bytes")
         outcomes = self._appender.append(commits) if commits else []
         if any(isinstance(outcome, LogFullError) for outcome in outcomes) and self._small_files.has_ballast:
             self._small_files.drop_ballast()

@@ -148,8 +148,7 @@ class Recovery:
         segments.append(self._begin_segment(base_offset))
 
     def _save_lost(self) -> None:
-        content = {"log": self.stores.log_id.hex(), "ends": [each.to_json() for each in self.lost_ends]}
-        checkpoint.save(self.files, self.directory / "lost", content)
+        checkpoint.save_lost_ends(self.files, self.directory, self.stores.log_id, self.lost_ends)
         self._lost_saved = True
 
     def _begin_segment(self, base_offset: Offset) -> Segment:

@@ -64,7 +64,7 @@ class LogService(log_pb2_grpc.LogServicer):
                 going = ending is None
 
     async def Consume(self, request: log_pb2.ConsumeRequest, context: Context) -> log_pb2.ConsumeResponse:  # noqa: N802 - gRPC's name
-        """Return one record.
+        """Return the record at an offset, or the next one where no record has it.
 
         Raises:
             OffsetOutOfRangeError: There is none at that offset; the end of the log included.
@@ -74,10 +74,12 @@ class LogService(log_pb2_grpc.LogServicer):
         if offset >= log.end_offset:
             raise OffsetOutOfRangeError(offset, log.start_offset, log.end_offset)
         read = await log.query(lambda found: found.read(found.seek(offset), 1))
-        stored = verify_checksums(read.data)
-        value = columns.values(stored.payload, stored.header.record_count)[offset - stored.header.base_offset]
-        self._commit_log.records_served += 1
-        return log_pb2.ConsumeResponse(record=log_pb2.Record(value=value, offset=offset))
+        while read.data:
+            for value, at in _values_from(verify_checksums(read.data), offset):
+                self._commit_log.records_served += 1
+                return log_pb2.ConsumeResponse(record=log_pb2.Record(value=value, offset=at))
+            read = await log.read(read.next, 1)  # no record has this offset: the next one is the answer
+        raise OffsetOutOfRangeError(offset, log.start_offset, log.end_offset)
 
     async def ConsumeStream(  # noqa: N802 - gRPC's name
         self, request: log_pb2.ConsumeRequest, context: Context

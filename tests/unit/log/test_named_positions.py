@@ -11,12 +11,13 @@ from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, LocalAppend, Outcome
 from proglog.log.named_positions import EXPIRY_MS, CommittedPosition, NamedPositions
+from proglog.log.verify import verify_directory
 from proglog.record import batch, control
 from proglog.record.batch import verify
 from proglog.record.columns_pb2 import Control, PositionCommit
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
 from proglog.types import Offset, OriginId, SequenceNumber
-from tests.unit.log.kit import DIR, append, batches_of, copy, open_log, values_of
+from tests.unit.log.kit import DIR, SMALL, append, batches_of, copy, open_log, values_of
 
 A, B, C = (OriginId(letter * 16) for letter in (b"a", b"b", b"c"))
 RETAINING = LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=4096)
@@ -299,3 +300,71 @@ def test_a_kind_that_a_newer_version_wrote_is_kept_as_it_is() -> None:
     (outcome,) = log.append([LocalAppend(verify(data))])
     assert isinstance(outcome, Appended)
     assert all(isinstance(each, Appended) for each in copy(log, other))
+
+
+def test_commits_without_records_roll_and_retention_removes_them() -> None:
+    files = FaultyFiles()
+    log = open_log(files=files, config=RETAINING)
+    append(log, b"first")
+    for number in range(400):
+        assert isinstance(commit(log, f"job-{number % 3}", 1, at_ms=number, a=number + 1), Appended)
+        log.retain()
+    assert log.stored_bytes < RETAINING.retention_bytes + 2 * RETAINING.segment_bytes  # type: ignore[operator]
+    assert log.start_offset > 5
+    before, origins = log.named_positions(), log.origins()
+    assert {name: each.vector[A] for name, each in before.items()} == {"job-0": 400, "job-1": 398, "job-2": 399}
+    for life, end in enumerate((log.close, files.kill)):
+        end()
+        files.kill()
+        assert verify_directory(DIR, files=files).findings == []
+        log = open_log(files=files, config=RETAINING, seed=life + 1)
+        assert (log.named_positions(), log.origins(), log.damaged()) == (before, origins, [])
+        assert log.recovery.new_origin_reason == ""
+    appended = append(log, b"second")
+    assert values_of(log) == [b"second"]
+    assert appended.base_offset == log.end_offset - 1
+
+
+@pytest.mark.parametrize("power", [False, True])
+def test_a_crash_while_a_segment_without_records_rolls_loses_nothing(power: bool) -> None:
+    for ahead in range(1, 30):
+        files = FaultyFiles(ahead)
+        log = open_log(files=files, config=SMALL)
+        append(log, b"first")
+        number = 0
+        while log.segment_count == 1:
+            number += 1
+            commit(log, "job", 1, at_ms=number, a=number)
+        while log._state.active.size < 3900:  # the next one but one rolls
+            number += 1
+            commit(log, "job", 1, at_ms=number, a=number)
+        files.crash_at = files.operation + ahead
+        with suppress(SimulatedCrashError):
+            for _ in range(5):
+                commit(log, "job", 1, at_ms=number + 1, a=number + 1)
+                number += 1
+        files.power_loss() if power else files.kill()
+        log = open_log(files=files, config=SMALL, seed=7)
+        assert log.damaged() == [], ahead
+        assert log.recovery.new_origin_reason == "", ahead
+        assert log.named_positions()["job"].vector[A] in (number, number + 1), ahead
+        second = append(log, b"second")
+        assert values_of(log) == [b"first", b"second"], ahead
+        assert log.seek(second.base_offset) is not None
+        log.close()
+        files.kill()
+        assert verify_directory(DIR, files=files).findings == [], ahead
+
+
+def test_positions_that_alone_exceed_the_limit_are_not_written_over_and_over() -> None:
+    files = FaultyFiles()
+    log = open_log(files=files, config=RETAINING)
+    for number in range(200):
+        commit(log, f"job-{number}", 1, at_ms=number, a=1)
+    size = log.stored_bytes
+    for _ in range(20):
+        log.retain()
+    assert log.stored_bytes == size
+    (problem,) = log.problems()
+    assert problem.detail.startswith("old segments cannot be removed: ")
+    assert len(log.named_positions()) == 200

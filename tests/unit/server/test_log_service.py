@@ -10,9 +10,10 @@ from proglog.agent.writer import LogWriter
 from proglog.api.v1 import log_pb2
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.record import control
+from proglog.record.batch import MAX_BATCH_BYTES, verify
 from proglog.server.log_service import MAX_GATHERED_BYTES, LogService
-from proglog.types import NodeName
+from proglog.types import NodeName, OriginId, SequenceNumber
 
 
 class Held(LogWriter):
@@ -64,3 +65,24 @@ async def test_a_small_record_and_the_largest_are_two_batches(held: Held) -> Non
     held.may.set()
     answers = LogService(held).ProduceStream(requests(), None)  # type: ignore[arg-type]  # the context is not used
     assert [answer.offset async for answer in answers] == list(range(5))
+
+
+async def test_an_offset_that_no_record_has_is_answered_with_the_next_record(tmp_path: Path) -> None:
+    """Segments are named by their first offset, so one of control batches alone costs an offset to leave."""
+    log = Log.open(tmp_path, LogConfig(segment_bytes=4096, ballast_bytes=0), node_name=NodeName("a"))
+    async with LogWriter(log) as writer:
+        service = LogService(writer)
+        number = 0
+        while log.segment_count < 3:
+            number += 1
+            commit = control.position_commit("job", 1, {OriginId(b"o" * 16): SequenceNumber(number)}, now_ms=1)
+            await writer.append(verify(commit))
+        request = log_pb2.ProduceRequest(record=log_pb2.Record(value=b"x"))
+        offset = (await service.Produce(request, None)).offset  # type: ignore[arg-type]
+        assert offset == 2
+        for asked in range(3):
+            answer = await service.Consume(log_pb2.ConsumeRequest(offset=asked), None)  # type: ignore[arg-type]
+            assert (answer.record.value, answer.record.offset) == (b"x", 2)
+        stream = service.ConsumeStream(log_pb2.ConsumeRequest(offset=0), None)  # type: ignore[arg-type]
+        assert (await anext(aiter(stream))).record.offset == 2
+    log.close()
