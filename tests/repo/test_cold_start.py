@@ -18,7 +18,6 @@ for arguments in json.loads(sys.argv[1]):
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.dup2(writer, 1)
-        os.dup2(writer, 2)
         code = invoke(arguments)
         print(code, sorted(HEAVY & set(sys.modules)), flush=True)
         os._exit(0)
