@@ -6,11 +6,13 @@ hold the end up: after PATIENCE it is given up.
 """
 
 import asyncio
+import atexit
 import os
 import select
 import signal
+import sys
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -34,6 +36,7 @@ class _Interruption:
         if self.came:
             return
         self.came = number
+        atexit.register(_flush_while_it_can_be_given_up)
         signal.signal(signal.SIGALRM, _give_up_output)
         signal.setitimer(signal.ITIMER_REAL, PATIENCE, _AGAIN)
         self.check()
@@ -95,6 +98,14 @@ def held() -> Iterator[None]:
     finally:
         _interruption.held -= 1
     _interruption.check()
+
+
+def _flush_while_it_can_be_given_up() -> None:
+    """Writes what is left; then there is no more use for a timer, which would kill an interpreter without handlers."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+            stream.flush()
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _give_up_output(number: int, frame: FrameType | None) -> None:
