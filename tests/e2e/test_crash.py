@@ -10,6 +10,7 @@ import pytest
 
 import proglog.client
 from proglog.client.producer import ProduceError
+from proglog.errors import UnavailableError
 from proglog.testing.processes import AgentProcess
 from proglog.wire.model import PeerState
 
@@ -40,6 +41,16 @@ async def end_offset(agent: AgentProcess) -> int:
 async def values_of(agent: AgentProcess) -> list[bytes]:
     async with proglog.client.connect(agent.rpc_addr) as client:
         return [value async for fetched in client.consume() for value in fetched.values()]
+
+
+async def reachable(agent: AgentProcess) -> bool:
+    """Whether it can be called: gRPC shares what it knows of an address in a process, and waits after a failure."""
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        try:
+            await client.status()
+        except UnavailableError:
+            return False
+    return True
 
 
 async def streaming(agent: AgentProcess, peers: int) -> bool:
@@ -82,6 +93,7 @@ async def test_an_agent_killed_under_load_loses_nothing_acknowledged_and_nothing
         expected |= {b"%s-%08d" % (prefix, index) for index in range(acknowledged)}
         possible |= {b"%s-%08d" % (prefix, index) for index in range(sent)}
         agent.start()
+        await eventually(lambda agent=agent: reachable(agent), what="the agent")
 
     async def agree() -> bool:
         ends = [await end_offset(agent) for agent in agents]
@@ -115,6 +127,7 @@ async def test_sigterm_under_load_stops_within_five_seconds_and_keeps_what_was_a
 
     assert took < 5
     agent.start()
+    await eventually(lambda: reachable(agent), what="the agent")
     values = await values_of(agent)
     assert values[: producer.acknowledged] == [b"%08d" % index for index in range(producer.acknowledged)]
     assert len(values) == len(set(values))
