@@ -26,6 +26,7 @@ from typing import Self
 import proglog.client
 from kit.checker import Reading, Seen
 from kit.netns import Host, Switch
+from kit.patience import patience
 from proglog.errors import ProglogError
 from proglog.security.tls import TLSFiles
 from proglog.testing.cluster import all_agree, all_follow_all
@@ -259,7 +260,7 @@ class Cluster:
         """
         started = time.monotonic()
         problem: ProglogError | None = None
-        while time.monotonic() - started < within:
+        while time.monotonic() - started < patience(within):
             try:
                 if await condition():
                     return time.monotonic() - started

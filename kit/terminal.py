@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from kit.patience import patience
+
 ESCAPE = re.compile(rb"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[P^_X][^\x1b]*\x1b\\|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
 """A control sequence: OSC, a string, CSI, or a short one (ECMA-48)."""
 _CHUNK = 1 << 16
@@ -107,7 +109,7 @@ class Terminal:
         Raises:
             AssertionError: Not within ``timeout`` seconds; the message has the end of the text.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patience(timeout)
         while not condition(self.text):
             ended = self.process.poll() is not None and not self.read(0)
             if ended or time.monotonic() > deadline:
@@ -154,7 +156,7 @@ class Terminal:
         Raises:
             AssertionError: It did not end in time.
         """
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + patience(timeout)
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it still runs after {timeout} s: {self.text[-500:]}"
             self.read(0.05)

@@ -12,9 +12,11 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import uvloop
 
+from kit.patience import patience
 from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.testing import ports
 
@@ -57,6 +59,10 @@ QUICK = (
     "storage/test_torn_tails.py",
 )
 """Files in those folders that it does run: one of each kind."""
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 BACKSTOP = 60.0
 """Seconds past a test's own limit, which cannot end one that hangs in C or swallows what is thrown at it."""
 _STDERR = pytest.StashKey[int]()
@@ -138,17 +144,21 @@ Condition = Callable[[], Awaitable[bool] | bool]
 
 @pytest.fixture
 def eventually() -> Callable[..., Awaitable[None]]:
-    """``await eventually(condition, timeout=10)``: poll until it holds, or fail saying how long that took."""
+    """``await eventually(condition, timeout=10)``: poll until it holds, or fail saying how long that took.
+
+    The timeout is that of a machine at rest: see :mod:`kit.patience`.
+    """
 
     async def wait(condition: Condition, *, timeout: float = 10.0, what: str = "the condition") -> None:
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
         while True:
             held = condition()
             if isinstance(held, Awaitable):
                 held = await held
             if held:
                 return
-            assert time.monotonic() < deadline, f"{what} did not hold within {timeout} s"
+            took = time.monotonic() - started
+            assert took < patience(timeout), f"{what} did not hold within {timeout} s, nor in {took:.0f} s"
             await asyncio.sleep(0.02)
 
     return wait
@@ -159,9 +169,10 @@ def eventually_sync() -> Callable[..., None]:
     """As ``eventually``, for tests without a loop."""
 
     def wait(condition: Callable[[], bool], *, timeout: float = 10.0, what: str = "the condition") -> None:
-        deadline = time.monotonic() + timeout
+        started = time.monotonic()
         while not condition():
-            assert time.monotonic() < deadline, f"{what} did not hold within {timeout} s"
+            took = time.monotonic() - started
+            assert took < patience(timeout), f"{what} did not hold within {timeout} s, nor in {took:.0f} s"
             time.sleep(0.005)
 
     return wait

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kit.netns import why_not
+from kit.patience import patience
 from kit.terminal import Terminal
 
 PROGLOG = [sys.executable, "-m", "proglog"]
@@ -154,7 +155,7 @@ def test_a_dashboard_ends_on_a_terminal_that_nobody_reads(environ: dict[str, str
         for columns in (100, 120) * 10:  # it paints all of the screen anew, and that is not taken
             terminal.resize(columns, 40)
         terminal.process.send_signal(number)
-        assert terminal.process.wait(ENDS_WITHIN) == 0
+        assert terminal.process.wait(patience(ENDS_WITHIN)) == 0
         assert not terminal.raw
         while terminal.read(0):
             pass
@@ -180,7 +181,7 @@ def test_a_dashboard_ends_with_its_terminal(environ: dict[str, str], ignored: bo
     with Terminal([*nohup, *PROGLOG, "dash", "--addr", "127.0.0.1:1"], env=environ) as terminal:
         terminal.until(lambda text: "cannot reach" in text, timeout=LIMIT)
         terminal.hang_up()
-        assert terminal.process.wait(ENDS_WITHIN) == 0
+        assert terminal.process.wait(patience(ENDS_WITHIN)) == 0
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_a_terminal_without_a_size_or_a_kind_shows_the_dashboard(
     ) as terminal:
         terminal.until(lambda text: "cannot reach" in text, timeout=LIMIT)
         terminal.process.send_signal(signal.SIGTERM)
-        assert terminal.process.wait(ENDS_WITHIN) == 0
+        assert terminal.process.wait(patience(ENDS_WITHIN)) == 0
 
 
 def test_bytes_that_are_no_text_are_no_keys_and_end_nothing(environ: dict[str, str]) -> None:
@@ -219,7 +220,7 @@ def test_a_dashboard_with_a_demo_ends_with_its_agents_though_nobody_reads(
             terminal.process.send_signal(ending)
         else:
             terminal.hang_up()
-        assert terminal.process.wait(ENDS_WITHIN) == 0
+        assert terminal.process.wait(patience(ENDS_WITHIN)) == 0
         assert not any(map(is_there, agents))
         assert nothing_left(environ)
 
@@ -232,7 +233,7 @@ def test_a_demo_that_waits_for_its_terminal_ends(
         scratch = Path(environ["TMPDIR"])
         eventually_sync(lambda: any(scratch.rglob("standard-library.txt")), timeout=LIMIT, what="the corpus")
         terminal.process.send_signal(number)
-        assert terminal.process.wait(ENDS_WITHIN) == 128 + number
+        assert terminal.process.wait(patience(ENDS_WITHIN)) == 128 + number
         assert nothing_left(environ)
 
 

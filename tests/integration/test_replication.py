@@ -155,6 +155,7 @@ async def test_a_follower_that_restarts_goes_on_where_it_was(tmp_path: Path, eve
 
             await eventually(lambda: b.log.end_offset == 2)
             assert b.values() == [b"before", b"meanwhile"]
+            await eventually(lambda: b.replicator.peers()[0].records_copied > 0)
             (peer,) = b.replicator.peers()
             assert (peer.records_copied, peer.records_dropped) == (1, 0)
 
@@ -304,7 +305,7 @@ async def test_whoever_waits_for_copies_is_told_when_they_are_durable(tmp_path: 
 async def test_small_records_keep_each_other_company_unless_somebody_waits_for_copies(
     tmp_path: Path, hurried: bool, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(replication_service, "COMPANY", 3600.0)
+    monkeypatch.setattr(replication_service, "COALESCE_SECONDS", 3600.0)
     async with node("a", tmp_path) as a, open_channel(a.addr, None) as channel:
         hello = Hello("b", OriginId(b"b" * 16), b"instance")
         stream = ReplicationStream(channel, hello)

@@ -145,7 +145,7 @@ async def test_a_task_that_meets_a_bug_ends_the_agent(
     with capture_logs() as events:
         async with running(config) as agent:
             TRIGGERS[name](agent)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await agent.stopped.wait()
 
     failed = [event for event in events if event["event"] == "task_failed"]
@@ -196,7 +196,7 @@ async def test_a_bug_on_the_disk_thread_answers_everybody_and_ends_the_agent(
     payload = columns.from_values([b"x"])
     batch = verify(encode(payload, count=1, first_timestamp_ms=1, max_timestamp_ms=1))
     config = AgentConfig(node_name="a", data_dir=tmp_path, bind_addr="127.0.0.1:0", rpc_port=0)
-    async with running(config) as agent, asyncio.timeout(10):
+    async with running(config) as agent, asyncio.timeout(60):
         monkeypatch.setattr(agent.log, "append", fail)
         waiting = await asyncio.gather(*(agent.writer.append(batch) for _ in range(3)), return_exceptions=True)
         state = agent.log.state
@@ -252,7 +252,7 @@ def test_a_signal_before_the_agent_is_ready_ends_it_with_143_and_an_unlocked_dir
         assert process.stdout is not None
         assert process.stdout.readline() == "opening\n"
         process.terminate()
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=60)
 
     assert (process.returncode, stdout) == (143, ""), stderr
     log = Log.open(tmp_path / "data", node_name=NodeName("a"))

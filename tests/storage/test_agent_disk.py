@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from kit.checker import check
+from kit.patience import patience
 from proglog.api.v1 import log_pb2
 from proglog.testing.processes import AgentProcess
 from tests.storage.agents import (
@@ -95,7 +96,7 @@ async def test_a_full_disk_refuses_at_once_reads_go_on_and_it_resumes_by_itself(
                 code = await client.produce(b"%d " % number * 20_000)
                 number += 1
             assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < patience(1)
             assert await client.produce(b"still full" * 10_000) is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert check(client.attempts, [await client.reading()]) == []
 
@@ -106,7 +107,7 @@ async def test_a_full_disk_refuses_at_once_reads_go_on_and_it_resumes_by_itself(
                 return await client.produce(b"room again %d" % len(client.attempts)) is grpc.StatusCode.OK
 
             await eventually(resumed, timeout=5, what="room")
-            assert time.monotonic() - freed < 5
+            assert time.monotonic() - freed < patience(5)
             assert check(client.attempts, [await client.reading()]) == []
             await asyncio.to_thread(agent.kill)
             await asyncio.to_thread(agent.start)

@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from kit.checker import check
+from kit.patience import patience
 from proglog.observe.alerts import Severity
 from proglog.testing.processes import AgentProcess
 from tests.storage.agents import BookClient, Watcher, fill, small_file_system, take_inodes
@@ -181,7 +182,7 @@ async def test_a_file_system_that_goes_read_only_by_an_error_is_a_state_at_once(
         assert await client.produce(unique(client)) is grpc.StatusCode.FAILED_PRECONDITION
         assert [seen.payload for seen in (await client.reading()).seen] == [b"before"]
     took = await asyncio.to_thread(agent.stop)
-    assert took < 5
+    assert took < patience(5)
 
 
 async def test_a_limit_on_files_rolls_segments_there_and_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.patience import patience
 from proglog.errors import (
     ConfigError,
 )
@@ -19,7 +20,7 @@ from proglog.tui.source import LiveSource
 from proglog.tui.state import Change, ConnectionLost, DashState, MemberReported, reduce
 from proglog.wire.model import MemberStatus
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def test_who_is_alive_may_stand_in_and_who_is_heard_is_tried_first(world) -> None:
@@ -110,13 +111,13 @@ async def test_a_killed_agent_is_replaced_within_five_seconds_and_watched_again_
         assert watched.state.first_hand("node-b").node.name == "node-b"
         home.kill()
         replaced = await watched.until(lambda state: bool(state.stand_in), "another member is watched")
-        assert 1.5 < replaced < 5.0
+        assert 1.5 < replaced < patience(5.0)
         assert watched.state.home == "node-a"
         assert watched.state.stand_in in {agent.rpc_addr for agent in cluster[1:]}
         assert not watched.state.stale
         await asyncio.to_thread(home.start)
         back = await watched.until(lambda state: not state.stand_in, "the agent is watched again")
-        assert back < 2.5
+        assert back < patience(2.5)
         assert watched.state.shown.node.name == "node-a"
     finally:
         await watched.close()
