@@ -19,7 +19,7 @@ from proglog.client.cursor import Cursor
 from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
 from proglog.log.log import Log
-from proglog.security.devcerts import DevCerts
+from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.security.tls import TLSFiles
 from proglog.types import NodeName, SequenceNumber
 
@@ -156,6 +156,27 @@ async def test_a_subject_without_a_rule_is_denied_by_name(
                 await client.produce_value(b"x")
             with pytest.raises(PermissionDeniedError, match=r"nobody not permitted to consume to \*"):
                 await client.consume_value(0)
+
+
+async def test_changed_rules_and_certificates_are_events_of_the_status(
+    tmp_path: Path, acl_files: tuple[Path, Path], eventually: Eventually
+) -> None:
+    certs = create_dev_certs(tmp_path / "certs")
+    policy = tmp_path / "policy.csv"
+    policy.write_text(acl_files[1].read_text())
+    root = certs.clients["root"]
+
+    async def seen(kind: str) -> bool:
+        async with client_of(agents[0], root) as client:  # a connection of its own: that is when files are looked at
+            return kind in [event.kind for event in (await client.status()).events]
+
+    async with cluster(1, tmp_path, certs, (acl_files[0], policy)) as agents:
+        policy.write_text("p, broken\n")
+        await eventually(lambda: seen("policy-rejected"), what="refused rules")
+        policy.write_text(acl_files[1].read_text())
+        await eventually(lambda: seen("policy-reloaded"), what="new rules")
+        certs.server.cert_file.write_bytes(b"no certificate")
+        await eventually(lambda: seen("certificate-rejected"), what="a refused certificate")
 
 
 async def test_named_positions_and_removing_members_are_rights_of_their_own(
