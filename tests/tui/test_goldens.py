@@ -11,8 +11,9 @@ from tests.tui.walk import SCREENS, SIZES, STATES, home, live
 async def _in_all_sizes(dash) -> str:
     parts = []
     for columns, lines in SIZES:
-        await dash.pilot.resize_terminal(columns, lines)
-        await dash.settle()
+        if dash.app.size != (columns, lines):
+            await dash.pilot.resize_terminal(columns, lines)
+            await dash.settle()
         shown = dash.text
         assert len(shown.splitlines()) <= lines
         parts.append(f"{columns}x{lines} ".ljust(columns, "=") + f"\n{shown}\n")
