@@ -20,6 +20,7 @@ from proglog.errors import DeadlineError, InternalError, InvalidRequestError, Pe
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
 from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
+from proglog.server.context import Context
 from proglog.tasks import TaskScope
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit
@@ -54,7 +55,6 @@ OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerRefl
 RECHECK_INTERVAL = 2.0
 """Seconds between two looks at the policy's generation on an open stream."""
 
-Context = grpc.aio.ServicerContext[Any, Any]
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
 Parse: TypeAlias = Callable[[bytes], Any]
