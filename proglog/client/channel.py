@@ -10,7 +10,15 @@ import grpc.aio
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
 from proglog.addr import split_addr
-from proglog.errors import AccessError, DeadlineError, ProglogError, UnauthenticatedError, UnavailableError
+from proglog.errors import (
+    AccessError,
+    DeadlineError,
+    InvalidRequestError,
+    OverloadedError,
+    ProglogError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.security.tls import TLSFiles, channel_credentials
 from proglog.wire.status import from_status
@@ -80,6 +88,8 @@ def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> Prog
     error = from_status(exc.code(), exc.details() or "", tuple(metadata) if metadata else None)
     if type(error) is UnavailableError:
         return _unreachable(exc.details() or "", addr, tls)
+    if type(error) is OverloadedError and "larger than max" in str(error):  # gRPC's word for it, on either side
+        return InvalidRequestError(f"the message is larger than {addr}, or this client, takes")
     if type(error) is DeadlineError:
         return DeadlineError(f"{addr} did not answer in time; what was asked for may or may not have happened")
     return error

@@ -21,7 +21,8 @@ from proglog.client.producer import (
     Acknowledged,
     Producer,
 )
-from proglog.errors import ProglogError, TooManyCallsError
+from proglog.errors import ProglogError, RecordTooLargeError, TooManyCallsError
+from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES
 from proglog.security.tls import TLSFiles
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.convert import SnapshotReader, from_message
@@ -61,7 +62,13 @@ class Client:
         await self._channel.close()
 
     async def produce_value(self, value: bytes) -> int:
-        """Append one record by the book's call; return its offset once it is durable."""
+        """Append one record by the book's call; return its offset once it is durable.
+
+        Raises:
+            RecordTooLargeError: It does not fit into a batch.
+        """
+        if HEADER_BYTES + len(value) > MAX_BATCH_BYTES:  # a server would not even receive it
+            raise RecordTooLargeError(HEADER_BYTES + len(value), MAX_BATCH_BYTES)
         request = log_pb2.ProduceRequest(record=log_pb2.Record(value=value))
         response = await self._answer(self._log.Produce, request)
         return response.offset

@@ -278,6 +278,18 @@ def test_fifos_and_directories_are_told_apart(scratch: AgentProcess, tmp_path: P
     assert (directory.returncode, b"is a directory" in directory.stderr) == (2, True)
 
 
+def test_an_input_that_fails_is_named_and_no_bug(scratch: AgentProcess, tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    good.write_bytes(b"before\n")
+    result = run(scratch, "produce", str(good), "/proc/self/mem", env={"XDG_STATE_HOME": str(tmp_path / "state")})
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(b"1 record, 6 B in ")
+    assert b"error: /proc/self/mem cannot be read: Input/output error" in result.stderr
+    assert run(scratch, "consume", "-1").stdout == b"before\n"
+    assert not (tmp_path / "state").exists()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_signal_ends_a_producer_with_its_summary(
     scratch: AgentProcess, eventually_sync: Callable[..., None], number: signal.Signals

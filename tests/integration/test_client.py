@@ -303,3 +303,21 @@ async def test_cancelled_streams_leave_no_task_behind(tmp_path: Path, eventually
             await asyncio.gather(waiting, return_exceptions=True)
 
         await eventually(lambda: len(asyncio.all_tasks()) <= before + 3, what="an end of the streams' tasks")
+
+
+async def test_a_record_over_the_limit_is_refused_in_the_same_words_whatever_its_size(tmp_path: Path) -> None:
+    async with served(tmp_path) as (client, writer):
+        for size in (4 * 1024 * 1024, 5_000_000, 9_000_000):
+            with pytest.raises(RecordTooLargeError, match="the limit is 4,194,304"):
+                await client.produce_value(bytes(size))
+        assert writer.log.end_offset == 0
+
+
+async def test_a_large_record_among_small_ones_goes_in_a_batch_of_its_own(tmp_path: Path) -> None:
+    large = bytes(4 * 1024 * 1024 - 1024)
+    async with served(tmp_path) as (client, writer):
+        async with client.producer() as producer:
+            for value in (b"small", large, b"small"):
+                await producer.send(Record(value=value, key=b"k"))
+        assert producer.acknowledged_bytes == len(large) + 10 + 3
+        assert writer.log.end_offset == 3

@@ -36,6 +36,10 @@ MAX_ACK_TIMEOUT = 600
 FORMATS = ("line", "null", "json")
 
 
+class InputError(ProglogError):
+    """A source cannot be read any further."""
+
+
 def main(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE ...|-]", help="What to read; stdin if left out")
@@ -119,7 +123,7 @@ class _Job:
             async with terminable(), producer:
                 try:
                     await self._send_all(producer)
-                except (InvalidRequestError, ConfigError):
+                except (InvalidRequestError, InputError):
                     await producer.flush()  # what came before it is good
                     raise
                 except asyncio.CancelledError:
@@ -205,7 +209,7 @@ class _Job:
             return os.read(descriptor, READ_BYTES)
         except OSError as exc:
             name = "standard input" if str(self._path) == "-" else str(self._path)
-            raise ConfigError(f"{name} cannot be read: {exc.strerror}") from exc
+            raise InputError(f"{name} cannot be read: {exc.strerror}") from exc
 
     def _echo(self, acknowledged: "Acknowledged") -> None:
         for offset in range(acknowledged.base_offset, acknowledged.end_offset):

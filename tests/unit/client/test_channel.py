@@ -106,3 +106,16 @@ def test_an_agent_that_cannot_be_reached_is_out_of_reach(error: ProglogError) ->
 )
 def test_an_agent_that_refuses_is_there(error: ProglogError) -> None:
     assert not is_out_of_reach(error)
+
+
+def test_a_message_that_grpc_finds_too_large_is_not_called_overload() -> None:
+    failed = grpc.aio.AioRpcError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata(),
+        details="SERVER: Received message larger than max (5000010 vs. 4259840)",
+    )
+    error = error_of(failed, "a:1", None)
+
+    assert type(error) is InvalidRequestError
+    assert str(error) == "the message is larger than a:1, or this client, takes"
