@@ -1,8 +1,11 @@
 """A channel to an agent, and what its failures mean."""
 
+import asyncio
 import errno
 import os
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc
@@ -80,6 +83,22 @@ async def send(call: grpc.aio.StreamStreamCall[Any, Any], message: bytes) -> boo
     except cygrpc.InternalError:
         return False
     return True
+
+
+@contextmanager
+def failures(error_of: Callable[[grpc.aio.AioRpcError], ProglogError]) -> Iterator[None]:
+    """Raise a ``ProglogError`` for whatever ends a call but its caller: closing a channel cancels the calls on it."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as exc:
+        raise error_of(exc) from exc
+    except grpc.aio.UsageError as exc:
+        raise UnavailableError("the client was closed") from exc
+    except asyncio.CancelledError as exc:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise UnavailableError("the client was closed") from exc
 
 
 def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> ProglogError:

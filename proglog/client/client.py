@@ -9,11 +9,11 @@ from typing import Self, TypeVar
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
-from proglog.client.channel import BUSY_INTERVAL, error_of, open_channel, understood
+from proglog.client.channel import BUSY_INTERVAL, error_of, failures, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
 from proglog.client.offset_spec import OffsetSpec
-from proglog.client.positions import NamedPosition, named_position_of
+from proglog.client.positions import NamedPosition, check_name, named_position_of
 from proglog.client.producer import (
     DEFAULT_BATCH_BYTES,
     DEFAULT_IN_FLIGHT,
@@ -21,7 +21,7 @@ from proglog.client.producer import (
     Acknowledged,
     Producer,
 )
-from proglog.errors import ProglogError, RecordTooLargeError, TooManyCallsError
+from proglog.errors import NotFoundError, ProglogError, RecordTooLargeError, TooManyCallsError
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES
 from proglog.security.tls import TLSFiles
 from proglog.wire.contract import MAX_PROBLEMS
@@ -195,8 +195,12 @@ class Client:
         return response.copies
 
     async def positions(self, name: str = "") -> list[NamedPosition]:
-        """Return the named positions that the agent knows; only that of ``name`` if one is given."""
-        request = batches_pb2.ListPositionsRequest(name=name)
+        """Return the named positions that the agent knows; only that of ``name`` if one is given.
+
+        Raises:
+            InvalidRequestError: No position can have that name.
+        """
+        request = batches_pb2.ListPositionsRequest(name=check_name(name) if name else "")
         response = await self._answer(self._positions.List, request)
         return [named_position_of(each) for each in response.positions]
 
@@ -219,14 +223,13 @@ class Client:
         call = self._cluster.Watch(request)
         reader = SnapshotReader()
         try:
-            async for message in call:
-                status = understood(message, self.addr)
-                if of_itself:
-                    status.ClearField("peers")
-                    status.ClearField("events")
-                yield reader.read(status)
-        except grpc.aio.AioRpcError as exc:
-            raise self._error_of(exc) from exc
+            with failures(self._error_of):
+                async for message in call:
+                    status = understood(message, self.addr)
+                    if of_itself:
+                        status.ClearField("peers")
+                        status.ClearField("events")
+                    yield reader.read(status)
         finally:
             call.cancel()
 
@@ -243,22 +246,21 @@ class Client:
         call = self._cluster.Verify(cluster_pb2.VerifyRequest(base_offset=base_offset))
         problems: tuple[DamagedRange, ...] = ()
         try:
-            async for done in call:
-                found = tuple(
-                    DamagedRange(start_offset=each.start_offset, end_offset=each.end_offset, detail=each.detail)
-                    for each in done.problems
-                )
-                problems = (*problems, *found)[:MAX_PROBLEMS]
-                yield Verified(
-                    bytes_done=done.bytes_done,
-                    bytes_total=done.bytes_total,
-                    batches=done.batches,
-                    records=done.records,
-                    problems=problems,
-                    finished=done.finished,
-                )
-        except grpc.aio.AioRpcError as exc:
-            raise self._error_of(exc) from exc
+            with failures(self._error_of):
+                async for done in call:
+                    found = tuple(
+                        DamagedRange(start_offset=each.start_offset, end_offset=each.end_offset, detail=each.detail)
+                        for each in done.problems
+                    )
+                    problems = (*problems, *found)[:MAX_PROBLEMS]
+                    yield Verified(
+                        bytes_done=done.bytes_done,
+                        bytes_total=done.bytes_total,
+                        batches=done.batches,
+                        records=done.records,
+                        problems=problems,
+                        finished=done.finished,
+                    )
         finally:
             call.cancel()
 
@@ -269,6 +271,8 @@ class Client:
             NotFoundError: Nobody of that name is known.
             PreconditionError: It is the agent itself, or not gone.
         """
+        if not name.isprintable():
+            raise NotFoundError(f"no member is called {name!r}")
         request = cluster_pb2.ForceLeaveRequest(name=name, prune=prune)
         await self._answer(self._cluster.ForceLeave, request)
 
@@ -279,11 +283,11 @@ class Client:
         until = time.monotonic() + self.timeout + ack_timeout
         while True:
             try:
-                return understood(await method(request, timeout=max(until - time.monotonic(), 0.001)), self.addr)
-            except grpc.aio.AioRpcError as exc:
-                error = self._error_of(exc)
-                if not isinstance(error, TooManyCallsError) or time.monotonic() + BUSY_INTERVAL >= until:
-                    raise error from exc
+                with failures(self._error_of):
+                    return understood(await method(request, timeout=max(until - time.monotonic(), 0.001)), self.addr)
+            except TooManyCallsError:
+                if time.monotonic() + BUSY_INTERVAL >= until:
+                    raise
             await asyncio.sleep(BUSY_INTERVAL)
 
     def _error_of(self, exc: grpc.aio.AioRpcError) -> ProglogError:

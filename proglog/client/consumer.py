@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import grpc.aio
 
 from proglog.api.v1 import batches_pb2
-from proglog.client.channel import BUSY_INTERVAL, understood
+from proglog.client.channel import BUSY_INTERVAL, failures, understood
 from proglog.client.cursor import Cursor
 from proglog.errors import ProglogError, TooManyCallsError, UnavailableError
 from proglog.record import control, scan
@@ -91,6 +91,7 @@ class ConsumeStream:
         self._on_log = on_log
         self._positions: dict[OriginId, SequenceNumber] = {}
         self._resolved = False
+        self._ended = False
 
     @property
     def is_resolved(self) -> bool:
@@ -122,11 +123,11 @@ class ConsumeStream:
         until = time.monotonic() + self._timeout
         while True:
             try:
-                return understood(await anext(self._responses), "the agent")
-            except grpc.aio.AioRpcError as exc:
-                error = self._error_of(exc)
-                if not isinstance(error, TooManyCallsError) or time.monotonic() + BUSY_INTERVAL >= until:
-                    raise error from exc
+                with failures(self._error_of):
+                    return understood(await anext(self._responses), "the agent")
+            except TooManyCallsError:
+                if time.monotonic() + BUSY_INTERVAL >= until:
+                    raise
             except StopAsyncIteration as exc:
                 raise UnavailableError("the agent ended the stream before it said what the range is") from exc
             await asyncio.sleep(BUSY_INTERVAL)
@@ -140,23 +141,26 @@ class ConsumeStream:
             ProglogError: The stream broke, or what came is damaged.
         """
         try:
-            await self.resolved()
-            async for message in self._responses if self._left != 0 else _nothing():
-                response = understood(message, "the agent")
-                for batch in scan.batches(response.batches):
-                    fetched = self._wanted(batch)
-                    if fetched is not None:
-                        yield fetched
-                    if self._left == 0:
-                        return
-                self._tell_gone(response.gone)  # behind the batches: some of them may stand before what is gone
-        except grpc.aio.AioRpcError as exc:
-            raise self._error_of(exc) from exc
+            with failures(self._error_of):
+                await self.resolved()
+                async for message in self._responses if self._left != 0 else _nothing():
+                    response = understood(message, "the agent")
+                    for batch in scan.batches(response.batches):
+                        fetched = self._wanted(batch)
+                        if fetched is not None:
+                            yield fetched
+                        if self._left == 0:
+                            return
+                    self._tell_gone(response.gone)  # behind the batches: some of them may stand before what is gone
+        except UnavailableError:
+            if not self._ended:
+                raise
         finally:
             self._call.cancel()
 
     def cancel(self) -> None:
-        """End the stream."""
+        """End the stream; whoever iterates over it finds its end."""
+        self._ended = True
         self._call.cancel()
 
     def _wanted(self, batch: VerifiedBatch) -> FetchedBatch | None:

@@ -222,7 +222,8 @@ def test_bytes_that_are_no_utf_8_are_separators(scratch: AgentProcess) -> None:
 
     assert produced.returncode == 0, produced.stderr
     assert consumed.stdout == b"key\xfevalue\n"
-    assert (refused.returncode, b"bug" in refused.stderr) == (2, False)
+    assert (refused.returncode, b"bug" in refused.stderr) == (6, False)
+    assert b"bug" not in run(scratch, "positions", b"\xff").stderr
 
 
 def test_no_format_lets_a_record_write_to_the_terminal(scratch: AgentProcess) -> None:

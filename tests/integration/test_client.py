@@ -321,3 +321,30 @@ async def test_a_large_record_among_small_ones_goes_in_a_batch_of_its_own(tmp_pa
                 await producer.send(Record(value=value, key=b"k"))
         assert producer.acknowledged_bytes == len(large) + 10 + 3
         assert writer.log.end_offset == 3
+
+
+async def test_whatever_is_under_way_when_a_client_is_closed_says_so(tmp_path: Path, eventually: Eventually) -> None:
+    async with served(tmp_path) as (client, _):
+        stream = client.consume(follow=True)
+        await stream.resolved()
+        reading = asyncio.create_task(anext(aiter(stream)))
+        await asyncio.sleep(0)
+
+        await client.close()
+
+        with pytest.raises(UnavailableError, match="the client was closed"):
+            await reading
+        with pytest.raises(UnavailableError, match="the client was closed"):
+            await client.produce_value(b"x")
+
+
+async def test_a_stream_that_is_cancelled_ends_for_whoever_iterates_over_it(tmp_path: Path) -> None:
+    async with served(tmp_path) as (client, _):
+        stream = client.consume(follow=True)
+        await stream.resolved()
+        reading = asyncio.create_task(anext(aiter(stream), None))
+        await asyncio.sleep(0)
+
+        stream.cancel()
+
+        assert await reading is None

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proglog.cli import diagnostics, options
-from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -20,9 +19,6 @@ def main(
     *,
     agent: options.AgentFlags,
 ) -> None:
-    if not name.isprintable():
-        raise ConfigError(f"NAME {name!r}: no member is called that; `proglog members` lists the names")
-
     async def send(client: "Client") -> None:
         await client.force_leave(name, prune=prune)
 
