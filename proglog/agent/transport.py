@@ -89,6 +89,7 @@ class Transport:
         self._server: asyncio.Server | None = None
         self._serving: dict[asyncio.Task[None], str] = {}
         self._unfinished = 0
+        self._decoding = asyncio.Semaphore(1)  # more threads at once would take the loop's turns, not time of its own
         self._exchanges = TaskScope()
 
     async def __aenter__(self) -> Self:
@@ -273,7 +274,8 @@ class Transport:
                         f"more than {MAX_UNFINISHED_BYTES:,} bytes of messages are not whole yet"
                     )
                 if held > DECODED_AT_ONCE:
-                    message = await asyncio.to_thread(stream.feed, data)
+                    async with self._decoding:
+                        message = await asyncio.to_thread(stream.feed, data)
                 else:
                     message = stream.feed(data)
                 if message is not None:

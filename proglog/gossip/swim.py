@@ -100,11 +100,11 @@ class Swim:
                 self._delegate.malformed("more than one ping in a datagram", source)
                 continue
             try:
-                self._take_message(part, source)
+                self._take_message(part, source, len(data))
             except MalformedMessageError as exc:
                 self._delegate.malformed(str(exc), source)
 
-    def _take_message(self, message: bytes, source: Address) -> None:
+    def _take_message(self, message: bytes, source: Address, size: int) -> None:
         kind, body = message[0], message[1:]
         if kind == Type.USER:
             self._delegate.user_message(body, source)
@@ -112,7 +112,7 @@ class Swim:
         fields = decode(body)
         match kind:
             case Type.PING:
-                self._take_ping(fields, source)
+                self._take_ping(fields, source, size)
             case Type.INDIRECT_PING:
                 self._helper.take_request(fields, source)
             case Type.ACK:
@@ -130,12 +130,17 @@ class Swim:
             case _:
                 raise MalformedMessageError(f"message type {kind} is not known in a datagram")
 
-    def _take_ping(self, ping: Fields, source: Address) -> None:
+    def _take_ping(self, ping: Fields, source: Address, size: int) -> None:
+        """Answer; a stranger gets no coordinate, and nothing that is longer than the ``size`` of what it sent."""
         if self._is_for_another(ping):
             self._delegate.ignored(f"a ping for {ping.text('Node')!r}: this is {self._sender.name!r}", source)
             return
-        ack = messages.ack(ping.uint("SeqNo"), self._delegate.ack_payload())
-        self.outbox.send_with_gossip([ack], messages.reply_address(ping, source, self.nodes))
+        address = messages.reply_address(ping, source, self.nodes)
+        known = self.nodes.member_at(address) is not None
+        ack = messages.ack(ping.uint("SeqNo"), self._delegate.ack_payload() if known else None)
+        if not known and len(ack) > size:
+            raise MalformedMessageError("a stranger's ping that is shorter than its answer")
+        self.outbox.send_with_gossip([ack], address)
 
     def _is_for_another(self, ping: Fields) -> bool:
         return ping.text("Node") not in ("", self._sender.name)

@@ -94,6 +94,7 @@ class VirtualNetwork:
         self._aliases: dict[Address, None] = {}
         self._cut: dict[tuple[str, str], None] = {}
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._timers: list[tuple[float, int, VirtualNode]] = []
         self._order = count()
 
     # ---- nodes
@@ -185,6 +186,7 @@ class VirtualNetwork:
         inbox, node.inbox = node.inbox, []
         for arrival in inbox:
             arrival()
+        self._pump(node)
 
     # ---- the network
 
@@ -259,13 +261,9 @@ class VirtualNetwork:
 
     def _step(self, end: float) -> bool:
         """Run the next thing due until ``end``; return whether there was one."""
+        due = self._next_timer()
         packet_at = self._heap[0][0] if self._heap else float("inf")
-        due: VirtualNode | None = None
-        timer_at = float("inf")
-        for node in self.nodes.values():
-            deadline = None if node.paused or node.crashed else node.serf.next_deadline()
-            if deadline is not None and deadline < timer_at:
-                timer_at, due = deadline, node
+        timer_at = self._timers[0][0] if due is not None else float("inf")
         if min(packet_at, timer_at) > end:
             return False
         if packet_at <= timer_at or due is None:
@@ -273,9 +271,19 @@ class VirtualNetwork:
             heapq.heappop(self._heap)[2]()
         else:
             self.now = max(self.now, timer_at)
+            heapq.heappop(self._timers)
             due.serf.handle_timer(self.now)
             self._pump(due)
         return True
+
+    def _next_timer(self) -> VirtualNode | None:
+        """Return whose timer is due first; entries of deadlines that have changed since are dropped on the way."""
+        while self._timers:
+            deadline, _, node = self._timers[0]
+            if not node.paused and not node.crashed and node.serf.next_deadline() == deadline:
+                return node
+            heapq.heappop(self._timers)
+        return None
 
     def _pump(self, node: VirtualNode) -> None:
         for data, address in node.serf.datagrams_to_send():
@@ -283,6 +291,9 @@ class VirtualNetwork:
         for stream in node.serf.streams_to_open():
             self._open(node, stream)
         node.events += [(self.now, event) for event in node.serf.events()]
+        deadline = node.serf.next_deadline()
+        if deadline is not None:
+            heapq.heappush(self._timers, (deadline, next(self._order), node))
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         heapq.heappush(self._heap, (self.now + delay, next(self._order), action))

@@ -167,8 +167,12 @@ def test_whatever_is_said_to_a_node_it_stays_sound(said: list[tuple[str, Any]], 
     serf, now = node(keyring), 0.0
     for step in said:
         now = apply(serf, keyring, step, now)
-        for data, _address in serf.datagrams_to_send():
+        to_strangers = 0
+        for data, address in serf.datagrams_to_send():
             assert all(unpack(data, keyring))
+            to_strangers += len(data) if serf._swim.nodes.member_at(address) is None else 0
+        if step[0] == "datagram" and keyring is None:
+            assert to_strangers <= len(step[1]), "a stranger can have others sent more than it sends"
         for call in serf.streams_to_open():
             serf.stream_failed(call.id, "nobody answers", now)
         serf.events()

@@ -365,7 +365,7 @@ def test_while_leaving_nothing_said_about_this_node_is_contradicted_and_pings_ar
     bench.dead("me", "a", 5)
     assert bench.serf._swim.nodes.own.incarnation == 1
     bench.take_sent()
-    bench.send(Type.PING, SeqNo=7, Node="me")
+    bench.send(Type.PING, SeqNo=7, Node="me", SourceNode="a")
     assert Type.ACK in [type_ for type_, _, _ in bench.take_sent()]
 
 

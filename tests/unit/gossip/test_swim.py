@@ -273,7 +273,7 @@ def test_a_ping_is_answered_to_its_source_with_a_coordinate(bench: Any) -> None:
 
 
 def test_a_ping_without_a_source_is_answered_to_the_sender(bench: Any) -> None:
-    bench.send(Type.PING, SeqNo=7, Node="")
+    bench.send(Type.PING, SeqNo=7, Node="", SourceNode="a")
     assert [address for type_, _, address in bench.take_sent() if type_ == Type.ACK] == [("10.0.0.99", 7946)]
 
 
@@ -281,6 +281,14 @@ def test_a_strangers_ping_is_answered_to_where_it_came_from_and_without_gossip(b
     bench.alive("a")
     bench.send(Type.PING, SeqNo=7, Node="me", SourceAddr=bytes((10, 7, 7, 7)), SourcePort=53)
     assert [(type_, to) for type_, _, to in bench.take_sent()] == [(Type.ACK, ("10.0.0.99", 7946))]
+
+
+def test_a_strangers_answer_is_no_longer_than_its_ping(bench: Any) -> None:
+    bench.send(Type.PING, SeqNo=7)
+    assert bench.take_sent() == []
+    bench.send(Type.PING, SeqNo=7, Node="me", SourceNode="x")
+    ((_, ack, _),) = bench.take_sent()
+    assert ack.raw("Payload") == b""
 
 
 def test_a_datagram_full_of_pings_gets_one_answer(bench: Any) -> None:
