@@ -43,6 +43,12 @@ class TaskScope:
         await cancel_and_wait(*self._tasks)
 
 
+async def ended(*tasks: asyncio.Task[Any]) -> list[BaseException]:
+    """Cancel ``tasks``, wait for them, and return what they failed with."""
+    await cancel_and_wait(*tasks)
+    return [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
+
+
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel ``tasks``, and return when all of them have ended, however they did."""
     for task in tasks:

@@ -22,7 +22,7 @@ from proglog.replication.planner import Unwant, Want
 from proglog.replication.progress import Progress
 from proglog.replication.repair import SequenceRange
 from proglog.server.commit_log import CommitLog
-from proglog.server.feed import Feed, answer_from, positions_in
+from proglog.server.feed import Feed, answer_from
 from proglog.server.range_reader import read_range
 from proglog.types import OriginId
 from proglog.wire.replication import Hello
@@ -230,7 +230,7 @@ class Cluster:
         if response.hello is not None:
             node.own_origin.meet(stream.source, response.hello.origin, response.hello.instance)
             node.planner.stream_opened(stream.source, response.hello.origin, self.time)
-        node.planner.advanced(positions_in(node.log), self.time)
+        node.planner.advanced(node.log.origins().values(), self.time)
         node.hear(stream.source, response.positions)
         node.planner.positions_received(stream.source, response.positions, self.time)
         node.receive(stream.source, response.batches)

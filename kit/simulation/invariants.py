@@ -32,7 +32,6 @@ from proglog.log.log import Log
 from proglog.log.model import LogPosition
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch, verify_checksums
-from proglog.server.feed import positions_in
 from proglog.server.own_origin import chain_agrees_at
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
@@ -167,7 +166,7 @@ def _could_show(log: Log, other: Log) -> bool:
     """Return whether ``other`` has what proves to ``log`` that its origin is no longer its own."""
     if other.origin == log.origin:
         return True
-    told = next((position for position in positions_in(other) if position.origin == log.origin), None)
+    told = other.origins().get(log.origin)
     ahead = told is not None and told.next_sequence > log.origins()[log.origin].next_sequence
     return ahead or (told is not None and not chain_agrees_at(log, told))
 

@@ -21,7 +21,6 @@ from proglog.replication.gap import gap_before
 from proglog.replication.planner import Decision, Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
-from proglog.server.feed import positions_in
 from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin, parted_from
 from proglog.telemetry.emit import EventKind
@@ -87,7 +86,7 @@ class Node:
             now_ms=lambda: int(self.now() * 1000),
             new_origin=lambda: self.random.randbytes(16),
         )
-        held = {position.origin: position for position in positions_in(self.log)}
+        held = self.log.origins()
         for origin, next_sequence in self.told.items():
             found = held[origin].next_sequence if origin in held else FIRST_SEQUENCE
             if found < next_sequence and not self.rotten:
@@ -133,7 +132,7 @@ class Node:
     def positions(self) -> list[Progress]:
         """Return what peers may be told now, and note it: it has to survive."""
         assert self.log is not None
-        positions = positions_in(self.log)
+        positions = list(self.log.origins().values())
         for position in positions:
             self.told[position.origin] = max(self.told.get(position.origin, FIRST_SEQUENCE), position.next_sequence)
         return positions if self.rules.chains else [replace(position, chain_crc=0) for position in positions]
@@ -181,7 +180,7 @@ class Node:
             return
         copies = [each for _, each in queue] if self.rules.chains else self._chained_anew([each for _, each in queue])
         outcomes = self.log.append([ImportAppend(each) for each in copies])
-        self.planner.advanced(positions_in(self.log), self.now())
+        self.planner.advanced(self.log.origins().values(), self.now())
         for (peer, each), outcome in zip(queue, outcomes, strict=True):
             if isinstance(outcome, ForkedOriginError):
                 self.planner.forked(peer, each.header.origin, self.now(), str(outcome))

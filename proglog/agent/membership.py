@@ -333,7 +333,7 @@ class Membership:
         deadline = serf.next_deadline()
         if deadline is not None and not self._closed:
             delay = max(0.0, deadline - time.monotonic())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._wake)
+            self._timer = self._tasks.call_later(delay, self._wake, name="gossip-timer")
 
     def _stream_done(self, stream_id: int) -> Callable[[StreamMessage | None, str], None]:
         def done(message: StreamMessage | None, error: str) -> None:

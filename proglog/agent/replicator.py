@@ -11,7 +11,7 @@ become durable is reported back on the same stream at once, and to the other ser
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
@@ -36,9 +36,8 @@ from proglog.replication.gap import gap_before
 from proglog.replication.lag import records_behind
 from proglog.replication.planner import Decision, Patience, Planner, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.server.feed import positions_in
 from proglog.server.own_origin import OwnOrigin, hear
-from proglog.tasks import TaskScope, cancel_and_wait
+from proglog.tasks import TaskScope, cancel_and_wait, ended
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, log_event
 from proglog.types import NodeName, OriginId
@@ -112,11 +111,11 @@ class Replicator:
         self._open_channel = channel_factory
         self._emit = emit
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        self._patience = patience
         self.origin_reason = writer.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
         self._peers: dict[str, _Peer] = {}
-        self._planner: Planner | None = None
+        self._planner = Planner(writer.origin, writer.origins(), patience)
+        writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
         self._to_report: set[OriginId] = set()
         self._reporting: asyncio.TimerHandle | None = None
@@ -168,7 +167,7 @@ class Replicator:
 
     def reachable(self) -> dict[str, tuple[str, dict[OriginId, Progress]]]:
         """Return address and positions of each server whose stream is open, by name."""
-        planner = self._current_planner()
+        planner = self._planner
         return {
             peer.name: (peer.addr, planner.positions_of(peer.name))
             for peer in self._peers.values()
@@ -182,7 +181,7 @@ class Replicator:
 
     def sources(self) -> dict[OriginId, str]:
         """Return which server each origin is fetched from."""
-        return self._planner.sources() if self._planner else {}
+        return self._planner.sources()
 
     async def _follow(self, peer: _Peer) -> None:
         backoff = MIN_BACKOFF
@@ -218,16 +217,18 @@ class Replicator:
                 async with TaskScope() as scope:
                     appending = scope.start(self._append_from(peer, stream), name=f"append-from-{peer.name}")
                     reading = scope.start(self._read_from(peer, stream), name=f"read-from-{peer.name}")
-                    await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
-                    for task in (appending, reading):
-                        if task.done():
-                            task.result()
+                    try:
+                        await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
+                    finally:
+                        errors = await ended(appending, reading)
             finally:
                 peer.stream = None
                 stream.close()
+            if errors:  # a bug before the other's broken connection
+                raise min(errors, key=lambda error: isinstance(error, ProglogError | grpc.aio.AioRpcError))
 
     async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
-        stream.report(positions_in(self._writer))
+        stream.report(self._writer.origins().values())
         messages = aiter(stream)
         while True:
             try:
@@ -255,7 +256,7 @@ class Replicator:
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 
     def _take(self, peer: _Peer, received: Received) -> None:
-        planner, now = self._current_planner(), time.monotonic()
+        planner, now = self._planner, time.monotonic()
         if received.positions:
             planner.positions_received(peer.name, received.positions, now)
         try:
@@ -299,12 +300,12 @@ class Replicator:
             peer.queued_bytes -= sum(batch.header.batch_bytes for batch in batches)
             peer.drained.set()
             moved = {batch.header.origin for batch in batches}
-            stream.report(position for position in positions_in(self._writer) if position.origin in moved)
+            stream.report(self._progress_in(moved))
             self._report_soon(moved)
             self._settle(peer, batches, outcomes)
 
     def _settle(self, peer: _Peer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
-        planner, now = self._current_planner(), time.monotonic()
+        planner, now = self._planner, time.monotonic()
         failure: ProglogError | None = None
         for batch, outcome in zip(batches, outcomes, strict=True):
             origin = batch.header.origin
@@ -328,11 +329,15 @@ class Replicator:
 
     def _report(self) -> None:
         self._reporting = None
-        positions = [position for position in positions_in(self._writer) if position.origin in self._to_report]
+        positions = self._progress_in(self._to_report)
         self._to_report.clear()
         for peer in self._peers.values():
             if peer.stream is not None:
                 peer.stream.report(positions)
+
+    def _progress_in(self, origins: Iterable[OriginId]) -> list[Progress]:
+        held = self._writer.origins()
+        return [held[origin] for origin in origins if origin in held]
 
     def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
         """Somebody proved that the directory was rolled back or cloned: what is written from now on needs a new name."""
@@ -368,25 +373,16 @@ class Replicator:
                 self._emit(events.REPLICATION_ERROR, peer, str(exc), retry_in=ORIGIN_INTERVAL)
                 await asyncio.sleep(ORIGIN_INTERVAL)
 
-    def _current_planner(self) -> Planner:
-        """Return the planner, knowing what the log holds now."""
-        planner = self._ready_planner()
-        planner.advanced(positions_in(self._writer), time.monotonic())
-        return planner
-
-    def _ready_planner(self) -> Planner:
-        if self._planner is None:
-            log = self._writer
-            self._planner = Planner(log.origin, {each.origin: each for each in positions_in(log)}, self._patience)
-        return self._planner
+    def _log_advanced(self, moved: Mapping[OriginId, Progress]) -> None:
+        self._planner.advanced(moved.values(), time.monotonic())
 
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
-        step(self._current_planner(), time.monotonic())
+        step(self._planner, time.monotonic())
         self._carry_out()
 
     def _carry_out(self) -> None:
         """Send what the planner wants sent, say what it wants said, and wake it when it wants to be woken."""
-        planner = self._ready_planner()
+        planner = self._planner
         for command in planner.commands():
             peer = self._peers.get(command.peer)
             if peer is None or peer.stream is None:
@@ -412,7 +408,7 @@ class Replicator:
         self._plan_with(lambda planner, now: planner.handle_timer(now))
 
     def _status(self, peer: _Peer) -> PeerStatus:
-        planner, now = self._current_planner(), time.monotonic()
+        planner, now = self._planner, time.monotonic()
         retrying = peer.state is PeerState.BACKING_OFF
         return PeerStatus(
             name=peer.name,
@@ -429,11 +425,11 @@ class Replicator:
     def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
         if peer.state is not PeerState.STREAMING:
             return ()
-        here = {position.origin: position for position in positions_in(self._writer)}
+        here = planner.held
         there = planner.positions_of(peer.name)
         sources = planner.sources()
         rows = []
-        for origin in here | there:
+        for origin in {**here, **there}:
             held, told = here.get(origin, Progress(origin, FIRST_SEQUENCE)), there.get(origin)
             lag = planner.lag_behind(peer.name, origin, now)
             rows.append(

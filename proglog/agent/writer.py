@@ -13,7 +13,7 @@ together, and **an answer means durable**. A bug on the way poisons the log, and
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -33,18 +33,19 @@ from proglog.log.model import (
     LocalAppend,
     LogPosition,
     LogRead,
-    OriginState,
     Outcome,
     SegmentInfo,
 )
 from proglog.log.named_positions import CommittedPosition
 from proglog.log.recovery import RecoveryReport
 from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.replication.progress import Progress
 from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait
 from proglog.types import Offset, OriginId
 
 Result = TypeVar("Result")
+ProgressListener = Callable[[Mapping[OriginId, Progress]], None]
 
 MAX_GROUP_BYTES = 8 * 1024 * 1024
 """Most bytes written under one sync: bounds what a crash leaves unanswered, and how long an answer takes."""
@@ -104,6 +105,8 @@ class LogWriter:
         self._room = asyncio.Event()
         self._advanced = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
+        self._progress_listeners: list[ProgressListener] = []
+        self._told = log.origins()
         self._closing = False
         self._broken = False
         self._writing: asyncio.Task[None] | None = None
@@ -156,7 +159,7 @@ class LogWriter:
         """As :attr:`Log.recovery`."""
         return self.log.recovery
 
-    def origins(self) -> dict[OriginId, OriginState]:
+    def origins(self) -> dict[OriginId, Progress]:
         """As :meth:`Log.origins`."""
         return self.log.origins()
 
@@ -180,7 +183,7 @@ class LogWriter:
         """As :meth:`Log.damaged`."""
         return self.log.damaged()
 
-    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, OriginState]]:
+    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, Progress]]:
         """As :meth:`Log.reached`."""
         return self.log.reached()
 
@@ -328,6 +331,13 @@ class LogWriter:
         """
         self._listeners.append(callback)
 
+    def add_progress_listener(self, callback: ProgressListener) -> None:
+        """Have ``callback`` called on the loop with the progress of each origin that has moved, before appends are answered.
+
+        It must not block or raise.
+        """
+        self._progress_listeners.append(callback)
+
     async def close(self) -> None:
         """Refuse new appends, write those that wait, and let go of waiting readers. Idempotent."""
         if self._closing:
@@ -439,9 +449,18 @@ class LogWriter:
             if not each.answer.done():  # done: whoever asked was cancelled
                 each.answer.set_result(outcome)
         self._wake_readers()
-        self._tell_listeners()
+        self._tell_listeners({outcome.origin for outcome in outcomes if isinstance(outcome, Appended)})
 
-    def _tell_listeners(self) -> None:
+    def _tell_listeners(self, appended: Iterable[OriginId] | None = None) -> None:
+        """Say which origins have moved, of those that a group was ``appended`` to or of all; then, that the log changed."""
+        if appended is None:
+            held = self.log.origins()
+        else:
+            held = {origin: progress for origin in appended if (progress := self.log.progress(origin)) is not None}
+        moved = {origin: progress for origin, progress in held.items() if self._told.get(origin) is not progress}
+        self._told |= moved
+        for tell in self._progress_listeners:
+            tell(moved)
         for listener in self._listeners:
             listener()
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from proglog.errors import ForkedOriginError, MalformedBatchError, SequenceGapError, UnavailableError
 from proglog.log.files import Buffer
-from proglog.log.model import AlreadyHeld, Append, Appended, Duplicate, LocalAppend, OriginState, Outcome
+from proglog.log.model import AlreadyHeld, Append, Appended, Duplicate, LocalAppend, Outcome
 from proglog.log.producers import Producers, ProducerState, advance, judge, may_be_hidden
 from proglog.record import control
 from proglog.record.batch import (
@@ -20,6 +20,7 @@ from proglog.record.batch import (
     stamp_local,
 )
 from proglog.record.place import Places
+from proglog.replication.progress import Progress
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
@@ -44,7 +45,7 @@ class _Tail:
 
     next_sequence: SequenceNumber
     chain_crc: int
-    before: OriginState | None
+    before: Progress | None
     first_sequence: SequenceNumber
     bytes: int = 0
     node_name: str = ""
@@ -57,7 +58,7 @@ class Group:
         self,
         *,
         local_origin: OriginId,
-        origins: Mapping[OriginId, OriginState],
+        origins: Mapping[OriginId, Progress],
         places: Places,
         position: FilePosition,
         end_offset: Offset,
@@ -81,9 +82,9 @@ class Group:
         self._hidden_until = hidden_until
         self._fresh_producers: dict[bytes, ProducerState] = {}
 
-    def origins(self) -> dict[OriginId, OriginState]:
+    def origins(self) -> dict[OriginId, Progress]:
         """Return the states of the origins that the group advances, as they are once it is durable."""
-        return {origin: self._state(tail) for origin, tail in self._tails.items() if tail.bytes}
+        return {origin: self._progress(origin, tail) for origin, tail in self._tails.items() if tail.bytes}
 
     def add(self, append: Append) -> Outcome:
         """Stamp one more; an ``Appended`` or ``Duplicate`` holds once the group is durable."""
@@ -175,9 +176,10 @@ class Group:
             tail = self._tails[origin] = _Tail(following, chain, before, following)
         return tail
 
-    def _state(self, tail: _Tail) -> OriginState:
+    def _progress(self, origin: OriginId, tail: _Tail) -> Progress:
         before = tail.before
-        return OriginState(
+        return Progress(
+            origin=origin,
             next_sequence=tail.next_sequence,
             chain_crc=tail.chain_crc,
             floor_sequence=before.floor_sequence if before else tail.first_sequence,

@@ -45,7 +45,6 @@ from proglog.log.model import (
     LogPosition,
     LogRead,
     MissingRange,
-    OriginState,
     Outcome,
     SegmentInfo,
 )
@@ -59,6 +58,7 @@ from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
 from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.replication.progress import Progress
 from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 
 
@@ -183,7 +183,7 @@ class Log:
         """The place after the last durable batch."""
         return self._state.end[1]
 
-    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, OriginState]]:
+    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, Progress]]:
         """Return the durable end, as offset and as place, and what the log has of each origin up to just there."""
         with self._state.mutex:
             return *self._state.end, dict(self._state.origins)
@@ -198,7 +198,12 @@ class Log:
         """Segments, the active one included."""
         return len(self._state.segments)
 
-    def origins(self) -> dict[OriginId, OriginState]:
+    def progress(self, origin: OriginId) -> Progress | None:
+        """Return what the log durably has of ``origin``; ``None`` if nothing."""
+        with self._state.mutex:
+            return self._state.origins.get(origin)
+
+    def origins(self) -> dict[OriginId, Progress]:
         """Return what the log durably has of each origin."""
         with self._state.mutex:
             return dict(self._state.origins)

@@ -72,21 +72,6 @@ class AlreadyHeld:
 
 
 @dataclass(frozen=True, slots=True)
-class OriginState:
-    """What the log has of one origin."""
-
-    next_sequence: SequenceNumber
-    chain_crc: int
-    floor_sequence: SequenceNumber
-    """The lowest sequence still kept."""
-    last_append_ms: int
-    """When its last batch was appended here."""
-    bytes: int
-    """Of its batches kept here."""
-    node_name: str
-
-
-@dataclass(frozen=True, slots=True)
 class SegmentInfo:
     """A segment in numbers."""
 

@@ -40,11 +40,11 @@ from proglog.log.config import LogConfig
 from proglog.log.derived_state import DerivedState
 from proglog.log.files import READ_ONLY, FileSystem, Usage, error_words
 from proglog.log.index_cache import IndexCache
-from proglog.log.model import DamagedRange, LogPosition, OriginState
+from proglog.log.model import DamagedRange, LogPosition
 from proglog.log.problems import Problems
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment
-from proglog.replication.progress import FIRST_SEQUENCE
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.types import NO_ORIGIN, FilePosition, LogId, Offset, OriginId
 
 _CUT = "the store ends before them"
@@ -81,7 +81,7 @@ class LogState:
         """Who writes here."""
         self.former_origins: tuple[OriginId, ...] = ()
         """Who wrote here before, the latest first."""
-        self.origins: dict[OriginId, OriginState] = {}
+        self.origins: dict[OriginId, Progress] = {}
         """What is durably here of each origin."""
         self.retired = Retired()
         self.retired_presumed = False
@@ -162,11 +162,12 @@ class LogState:
                     held = replace(held, floor_sequence=counted.floor_sequence, bytes=counted.bytes)
                 self.origins[origin] = held if held.next_sequence > counted.next_sequence else counted
 
-    def _count_origins(self) -> dict[OriginId, OriginState]:
+    def _count_origins(self) -> dict[OriginId, Progress]:
         first = FIRST_SEQUENCE if self._all_retired_known else None
-        origins: dict[OriginId, OriginState] = {}
+        origins: dict[OriginId, Progress] = {}
         for origin, retired in self.retired.origins.items():
-            origins[origin] = OriginState(
+            origins[origin] = Progress(
+                origin=origin,
                 next_sequence=retired.next_sequence,
                 chain_crc=retired.chain_crc,
                 floor_sequence=retired.next_sequence,
@@ -177,7 +178,8 @@ class LogState:
         for segment in self.segments:
             for origin, span in segment.index.origins.items():
                 before = origins.get(origin)
-                origins[origin] = OriginState(
+                origins[origin] = Progress(
+                    origin=origin,
                     next_sequence=span.next_sequence,
                     chain_crc=span.chain_crc,
                     floor_sequence=before.floor_sequence if before else first or span.first_sequence,

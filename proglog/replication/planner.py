@@ -254,6 +254,11 @@ class Planner:
         notices, self._notices = self._notices, []
         return notices
 
+    @property
+    def held(self) -> Mapping[OriginId, Progress]:
+        """How far this log reaches, as far as :meth:`advanced` has said."""
+        return self._held
+
     def sources(self) -> dict[OriginId, str]:
         """Return who each origin is fetched from."""
         return {origin: fetch.source for origin, fetch in self._fetches.items()}

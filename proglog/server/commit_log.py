@@ -10,9 +10,10 @@ from typing import Protocol, TypeVar
 
 from proglog.errors import ProglogError
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogPosition, LogRead, OriginState, Outcome, SegmentInfo
+from proglog.log.model import Appended, LogPosition, LogRead, Outcome, SegmentInfo
 from proglog.log.named_positions import CommittedPosition
 from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.replication.progress import Progress
 from proglog.types import Offset, OriginId
 
 Found = TypeVar("Found")
@@ -47,7 +48,7 @@ class LogView(Protocol):
         """The place after the last durable batch."""
         ...
 
-    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, OriginState]]:
+    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, Progress]]:
         """Return end offset, end and origins as of one moment."""
         ...
 
@@ -55,7 +56,7 @@ class LogView(Protocol):
         """Return the place behind the damage at ``cursor``."""
         ...
 
-    def origins(self) -> Mapping[OriginId, OriginState]:
+    def origins(self) -> Mapping[OriginId, Progress]:
         """Return what the log durably has of each origin."""
         ...
 

@@ -26,7 +26,7 @@ from proglog.errors import (
     StorageError,
 )
 from proglog.log.log import Log
-from proglog.log.model import LogPosition, LogRead, OriginState
+from proglog.log.model import LogPosition, LogRead
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.server.commit_log import LogView
 from proglog.types import FilePosition, OriginId, SequenceNumber
@@ -60,7 +60,7 @@ class Feed:
         self._events: list[Refusal] = []
         self._left_out = False
         """The pass went over something unreadable: what ended an origin may have stood there."""
-        self._told: dict[OriginId, OriginState] = {}
+        self._told: dict[OriginId, Progress] = {}
         self._unplaced: dict[OriginId, SequenceNumber] = {}
         """What was wanted since the pass last went back."""
         self._suspect: tuple[LogPosition, int] | None = None
@@ -178,10 +178,10 @@ class Feed:
         for origin, state in self.log.origins().items():
             if self._told.get(origin) is not state:
                 self._told[origin] = state
-                changed.append(position_in(origin, state))
+                changed.append(state)
         return changed
 
-    def _can_serve(self, state: OriginState, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> bool:
+    def _can_serve(self, state: Progress, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> bool:
         if next_sequence < state.floor_sequence:
             self._say(origin, RefusalKind.BELOW_FLOOR, state.floor_sequence)
             return False
@@ -234,21 +234,3 @@ def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPositi
     except NotFoundError:
         # It stands in a damaged range. What follows that range is met by the pass, which then says where.
         return log.seek_before(origin, sequence)
-
-
-def position_in(origin: OriginId, state: OriginState) -> Progress:
-    """Return a log's state of an origin as a position."""
-    return Progress(
-        origin,
-        state.next_sequence,
-        state.chain_crc,
-        state.floor_sequence,
-        state.last_append_ms,
-        state.bytes,
-        state.node_name,
-    )
-
-
-def positions_in(log: LogView) -> list[Progress]:
-    """Return how far a log reaches, in each origin."""
-    return [position_in(origin, state) for origin, state in log.origins().items()]

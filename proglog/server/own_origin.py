@@ -17,7 +17,6 @@ from functools import partial
 
 from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, PreconditionError, StorageError
 from proglog.log.log import Log
-from proglog.log.model import OriginState
 from proglog.record.batch import HEADER_BYTES, chain_start, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.commit_log import CommitLog, LogView
@@ -146,7 +145,7 @@ def chain_agrees_at(log: Log, told: Progress) -> bool:
     return (header.next_sequence, header.chain_crc) == (told.next_sequence, told.chain_crc)
 
 
-def _agrees_in_memory(state: OriginState, told: Progress) -> bool:
+def _agrees_in_memory(state: Progress, told: Progress) -> bool:
     """Return whether ``told`` is proved to be of this history without the log's batches."""
     if not told.chain_crc:
         return True  # not known there

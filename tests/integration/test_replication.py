@@ -31,7 +31,7 @@ from proglog.server.followers import Followers
 from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
 from proglog.types import OriginId, SequenceNumber
-from proglog.wire.model import PeerState
+from proglog.wire.model import PeerOrigin, PeerState
 from proglog.wire.replication import Hello, ReplicationStream
 
 Eventually = Callable[..., Awaitable[None]]
@@ -88,6 +88,13 @@ async def node(name: str, data_dir: Path, port: int = 0, patience: Patience | No
             await replicator.close()
             await server.stop(0.2)
     log.close()
+
+
+def copied(node: Node, origin: Node) -> list[PeerOrigin]:
+    """What ``node`` says of the copy of ``origin``'s records."""
+    rows = [row for peer in node.replicator.peers() for row in peer.origins if row.origin == origin.log.origin]
+    assert rows
+    return rows
 
 
 def introduce(*nodes: Node) -> None:
@@ -226,6 +233,8 @@ async def test_a_large_backlog_is_copied_across_segments(tmp_path: Path, eventua
         b.replicator.join("a", a.addr)
 
         await eventually(lambda: b.log.end_offset == 20_000, timeout=20)
+        # The disk thread publishes what it wrote before the loop hears of it.
+        await eventually(lambda: all(row.next_sequence == row.peer_next_sequence for row in copied(b, a)))
         assert b.values() == a.values()
         assert b.log.segment_count > 1
         (peer,) = b.replicator.peers()

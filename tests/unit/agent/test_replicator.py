@@ -11,12 +11,14 @@ from pathlib import Path
 from random import Random
 
 import grpc.aio
+import pytest
 
 from proglog.agent import replicator as replicator_module
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.log.log import Log
+from proglog.replication.planner import Planner
 from proglog.types import NodeName
 from proglog.wire.model import PeerState
 
@@ -190,3 +192,13 @@ async def test_when_its_log_closes_it_stops_without_an_error(
 
         assert followers_of("b") == 0
         assert not any("bug" in detail for *_, detail in followed.events)
+
+
+async def test_a_status_read_leaves_the_planner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_replicator(tmp_path, port=1) as followed:
+        followed.replicator.join("b", "127.0.0.1:1")
+        monkeypatch.setattr(Planner, "advanced", lambda *_: pytest.fail("the planner was changed"))
+
+        assert [peer.name for peer in followed.replicator.peers()] == ["b"]
+        assert followed.replicator.reachable() == {}
+        assert followed.replicator.sources() == {}

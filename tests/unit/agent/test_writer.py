@@ -14,6 +14,7 @@ from proglog.log.log import Log
 from proglog.log.model import Appended, LocalAppend, LogPosition
 from proglog.record import columns, control, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
+from proglog.replication.progress import Progress
 from proglog.server.commit_log import Fence
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, NodeName, Offset, OriginId, SequenceNumber
@@ -196,4 +197,19 @@ async def test_producers_that_are_held_for_want_of_room_are_refused_at_once(tmp_
         await asyncio.sleep(0)
     with pytest.raises(LogClosedError):
         await held
+    log.close()
+
+
+async def test_listeners_hear_which_origins_have_moved_and_how_far(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    before = log.origin
+    async with LogWriter(log) as writer:
+        told: list[dict[OriginId, Progress]] = []
+        writer.add_progress_listener(lambda moved: told.append(dict(moved)))
+
+        await writer.append(batch_of(b"a"))
+        assert told.pop() == {before: log.origins()[before]}
+        after = await writer.begin_origin("because")
+        assert told.pop() == {after: log.origins()[after]}
+        assert log.progress(OriginId(bytes(16))) is None
     log.close()

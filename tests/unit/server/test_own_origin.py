@@ -13,7 +13,7 @@ from proglog.record import batch, columns
 from proglog.record.batch import verify
 from proglog.replication.progress import Progress
 from proglog.server import own_origin
-from proglog.server.feed import Feed, answer_from, positions_in
+from proglog.server.feed import Feed, answer_from
 from proglog.server.own_origin import OwnOrigin, parted_from
 from proglog.types import NodeName, SequenceNumber
 
@@ -35,7 +35,7 @@ def hear(own: OwnOrigin, positions: list[Progress]) -> list[Progress]:
 
 
 def own_position(log: Log) -> Progress:
-    return next(position for position in positions_in(log) if position.origin == log.origin)
+    return log.origins()[log.origin]
 
 
 @pytest.fixture
