@@ -52,6 +52,7 @@ def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sampl
     yield metric_names.LOG_BYTES, _one(log.bytes)
     yield metric_names.LOG_SEGMENTS, _one(log.segment_count)
     yield metric_names.LOG_WRITABLE, _one(log.state == "ok")
+    yield metric_names.LOG_PROBLEMS, _one(len(log.problems))
     yield metric_names.LOG_DAMAGED_RANGES, _one(len(log.damaged))
     yield metric_names.DISK_FREE_BYTES, _one(log.disk_free_bytes)
     yield metric_names.DISK_TOTAL_BYTES, _one(log.disk_total_bytes)

@@ -48,7 +48,14 @@ LOG_START_OFFSET = _metric(_GAUGE, "proglog_log_start_offset", "First offset kep
 LOG_END_OFFSET = _metric(_GAUGE, "proglog_log_end_offset", "One past the last durable offset.")
 LOG_BYTES = _metric(_GAUGE, "proglog_log_bytes", "Bytes of all segments.")
 LOG_SEGMENTS = _metric(_GAUGE, "proglog_log_segments", "Segments, the active one included.")
-LOG_WRITABLE = _metric(_GAUGE, "proglog_log_writable", "1 while appends succeed; 0 on a full disk, or poisoned.")
+LOG_WRITABLE = _metric(
+    _GAUGE, "proglog_log_writable", "1 while appends succeed; 0 on a full or read-only disk, or poisoned."
+)
+LOG_PROBLEMS = _metric(
+    _GAUGE,
+    "proglog_log_problems",
+    "What is wrong with the log or its disk that leaves appends possible; status names it.",
+)
 LOG_DAMAGED_RANGES = _metric(_GAUGE, "proglog_log_damaged_ranges", "Ranges that cannot be read.")
 DISK_FREE_BYTES = _metric(_GAUGE, "proglog_disk_free_bytes", "Bytes left on the log's device.")
 DISK_TOTAL_BYTES = _metric(_GAUGE, "proglog_disk_total_bytes", "Bytes of the log's device.")

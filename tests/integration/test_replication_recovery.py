@@ -7,12 +7,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from kit.patience import patience
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
-from proglog.errors import DataLossError
+from proglog.errors import DataLossError, StorageError
 from proglog.log.config import LogConfig
-from proglog.log.model import Appended, LogPosition
+from proglog.log.log import Log
+from proglog.log.model import Appended, LogPosition, MissingRange
 from proglog.record import batch, columns, scan
 from proglog.record.batch import verify
 from proglog.types import FilePosition, Offset
@@ -280,3 +283,27 @@ async def test_each_node_receives_each_record_once(tmp_path: Path, eventually: E
             peers = each.replicator.peers()
             assert sum(peer.records_copied for peer in peers) == 150
             assert sum(peer.records_dropped for peer in peers) <= 3  # of what was asked of another before its own node
+
+
+async def test_damage_that_cannot_be_looked_at_ends_no_task_and_is_put_back_when_it_can(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_agent(tmp_path, "a") as a:
+        async with an_agent(tmp_path, "b", a) as b:
+            await produce_segments(a)
+            await eventually(lambda: len(values(b)) == 4000, timeout=20)
+        async with an_agent(tmp_path, "b", a) as b:
+            await eventually(lambda: streaming(b))
+
+            def without_descriptors(_: Log) -> list[MissingRange]:
+                raise StorageError("reading 00000000000000000000.log at byte 0: Too many open files")
+
+            with monkeypatch.context() as patched:
+                patched.setattr(Log, "missing", without_descriptors)
+                damage(tmp_path / "b", b"a-000500")
+                assert len(values(b)) == 3990
+                await eventually(lambda: "damage-unseen" in events(b), timeout=5)
+            await eventually(lambda: not b.log.damaged(), timeout=5, what="the repair")
+
+            assert len(values(b)) == 4000
+            assert events(b).count("damage-unseen") == 1

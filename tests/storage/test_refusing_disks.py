@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -261,3 +262,36 @@ async def test_without_descriptors_appends_and_reads_go_on_and_nothing_is_poison
             async with clients(agent, client) as (client, watcher):
                 assert check(client.attempts, [await client.reading()]) == []
                 assert await client.produce(unique(client, 1000)) is grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("kind", ["full", "read-only"])
+async def test_a_follower_copies_from_an_agent_that_can_write_nothing(
+    tmp_path: Path, disk: Path, agent: AgentProcess, kind: str
+) -> None:
+    async with clients(agent) as (client, _watcher):
+        for _ in range(30):
+            assert await client.produce(unique(client, 4000)) is grpc.StatusCode.OK
+    await asyncio.to_thread(agent.kill)
+    if kind == "full":
+        fill(disk)
+    else:
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    await asyncio.to_thread(agent.start)
+    with AgentProcess("b", tmp_path, seeds=(agent.gossip_addr,)) as follower:
+        async with clients(follower, client) as (copied, _watcher):
+            deadline = asyncio.get_running_loop().time() + 15
+            while (reading := await copied.reading()).end < 30:
+                assert asyncio.get_running_loop().time() < deadline, f"{reading.end} of 30 records are copied"
+                await asyncio.sleep(0.1)
+            assert [seen.payload for seen in reading.seen] == [attempt.payload for attempt in client.attempts]
+    said = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "proglog", "check", "--addr", agent.rpc_addr],
+        capture_output=True,
+        text=True,
+    )
+    assert said.returncode == 2
+    assert {
+        "full": "disk has 0% free",
+        "read-only": f"log is read-only: the file system of {disk / 'data'} is read-only",
+    }[kind] in said.stdout
