@@ -23,6 +23,7 @@ from proglog.errors import TooManyCallsError
 MAX_CALLS = 8192
 """Calls of one kind under way; each costs about 25 KiB."""
 MAX_CALLS_OF_CONNECTION = 4096
+"""Of one kind, too."""
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 """Requests that were received and are not answered."""
 MAX_REQUEST_BYTES_OF_CONNECTION = 32 * 1024 * 1024

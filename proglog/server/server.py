@@ -41,7 +41,7 @@ OPTIONS = (
     ("grpc.server_handshake_timeout_ms", 5000),  # the default lets a silent connection hang for two minutes
     # Left alone, gRPC takes in more ahead the faster producers are: hundreds of MiB while a slow disk holds them back.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 1024 * 1024),
+    ("grpc.http2.lookahead_bytes", 256 * 1024),  # of each stream, before the server's own bounds see any of it
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),  # a bandwidth probe that is lost holds keepalives up: by default a minute
