@@ -28,7 +28,7 @@ class LineWriter:
             on_dropped: Told, on the writing thread, how many lines were dropped once lines are taken again.
         """
         self.dropped = 0
-        """Lines that the queue had no room for, and those that the descriptor refused."""
+        """Lines without room in the queue, without a thread to write them, or refused by the descriptor."""
         self._descriptor = descriptor
         self._on_dropped = on_dropped
         self._queue: deque[bytes] = deque()
@@ -40,16 +40,24 @@ class LineWriter:
     def put(self, line: bytes) -> None:
         """Queue a line, with its end."""
         with self._changed:
-            if self._queued_bytes + len(line) > MAX_QUEUED_BYTES:
+            if self._queued_bytes + len(line) > MAX_QUEUED_BYTES or not self._start():
                 self.dropped += 1
                 return
             self._queue.append(line)
             self._queued_bytes += len(line)
-            if self._thread is None:
-                # A daemon: one that is stuck in a write does not keep the process.
-                self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
+
+    def _start(self) -> bool:
+        """Return whether the thread runs; where the system refuses it, the next line tries again."""
+        if self._thread is None:
+            # A daemon: one that is stuck in a write does not keep the process.
+            thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
 
     def drain(self, timeout: float = END_WAIT) -> bool:
         """Wait until everything queued is written; return whether it is."""
