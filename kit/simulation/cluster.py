@@ -167,7 +167,7 @@ class Cluster:
             feed.settle(answer_from(question, log))
         data = b""
         if not feed.pass_over_everything():
-            cursor = feed.cursor
+            cursor = feed.at
             try:
                 read = log.read(cursor, READ_BYTES)
             except (DataLossError, OffsetOutOfRangeError) as exc:

@@ -187,13 +187,13 @@ class LogWriter:
         """As :meth:`Log.reached`."""
         return self.log.reached()
 
-    def after_damage(self, cursor: LogPosition) -> LogPosition:
+    def after_damage(self, at: LogPosition) -> LogPosition:
         """As :meth:`Log.after_damage`."""
-        return self.log.after_damage(cursor)
+        return self.log.after_damage(at)
 
-    def sound_batches(self, cursor: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+    def sound_batches(self, at: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """As :meth:`Log.sound_batches`."""
-        return self.log.sound_batches(cursor, data)
+        return self.log.sound_batches(at, data)
 
     # What waits
 
@@ -303,23 +303,23 @@ class LogWriter:
             self.log.poison()
             raise
 
-    async def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
-        """Return whole batches from ``cursor`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
-        if cursor.segment == self.log.end_position.segment and max_bytes <= INLINE_READ_BYTES:
-            return self.log.read(cursor, max_bytes)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, cursor, max_bytes)
+    async def read(self, at: LogPosition, max_bytes: int) -> LogRead:
+        """Return whole batches from ``at`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
+        if at.segment == self.log.end_position.segment and max_bytes <= INLINE_READ_BYTES:
+            return self.log.read(at, max_bytes)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, at, max_bytes)
 
     async def query(self, look: Callable[[Log], Result]) -> Result:
         """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
 
-    async def wait_for_data(self, cursor: LogPosition) -> None:
-        """Return once there is something durable at ``cursor``.
+    async def wait_for_data(self, at: LogPosition) -> None:
+        """Return once there is something durable at ``at``.
 
         Raises:
             LogClosedError: The log is closing: there will be nothing.
         """
-        while self.log.end_position == cursor:
+        while self.log.end_position == at:
             if self._closing:
                 raise LogClosedError
             await self._advanced.wait()

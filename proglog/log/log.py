@@ -248,11 +248,11 @@ class Log:
 
     # Reading
 
-    def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
-        """Return whole batches from ``cursor`` on, unchanged, as they stand in the store.
+    def read(self, at: LogPosition, max_bytes: int) -> LogRead:
+        """Return whole batches from ``at`` on, unchanged, as they stand in the store.
 
         Args:
-            cursor: From this log.
+            at: From this log.
             max_bytes: Soft limit: the first batch is returned even when it is larger.
 
         Returns:
@@ -263,7 +263,7 @@ class Log:
             OffsetOutOfRangeError: Retention removed the segment.
             StorageError: The disk could not be read, or the log is closed.
         """
-        return reading.read(self._state, cursor, max_bytes)
+        return reading.read(self._state, at, max_bytes)
 
     def sound_batches(self, start: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """Yield (index, header) of the batches of ``data`` that are whole and stand where they belong.
@@ -277,8 +277,8 @@ class Log:
         """
         return self._state.segment_at(start.segment).sound_batches(start.position, data)
 
-    def recheck(self, cursor: LogPosition, size: int) -> None:
-        """Look again at ``size`` bytes from ``cursor`` on, which were read and did not check out.
+    def recheck(self, at: LogPosition, size: int) -> None:
+        """Look again at ``size`` bytes from ``at`` on, which were read and did not check out.
 
         A read trusts what this process wrote or checked before. Disks rot all the same: who checks what it reads says so
         here, and :meth:`damaged` knows it from then on.
@@ -287,7 +287,7 @@ class Log:
             OffsetOutOfRangeError: Retention removed the segment.
             StorageError: The disk could not be read.
         """
-        reading.recheck(self._state, cursor, size)
+        reading.recheck(self._state, at, size)
 
     def seek(self, offset: Offset) -> LogPosition:
         """Return the place of the batch that holds ``offset``; the end for ``end_offset``.
@@ -306,13 +306,13 @@ class Log:
         """
         return reading.seek_readable(self._state, offset)
 
-    def after_damage(self, cursor: LogPosition) -> LogPosition:
-        """Return the first place at or after ``cursor`` that no damage is known of: right behind all that touches.
+    def after_damage(self, at: LogPosition) -> LogPosition:
+        """Return the first place at or after ``at`` that no damage is known of: right behind all that touches.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment.
         """
-        return reading.after_damage(self._state, cursor)
+        return reading.after_damage(self._state, at)
 
     def seek_sequence(self, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
         """Return the place of the batch of ``origin`` that holds ``sequence``.
@@ -334,19 +334,19 @@ class Log:
         """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none."""
         return reading.seek_time(self._state, time_ms)
 
-    def positions_at(self, cursor: LogPosition) -> dict[OriginId, SequenceNumber]:
+    def positions_at(self, at: LogPosition) -> dict[OriginId, SequenceNumber]:
         """Return the next sequence of every origin as of a place: what somebody who stands there has consumed.
 
         Origins that begin after the place are not in it. What damage hides right before the place does not count.
 
         Args:
-            cursor: From this log.
+            at: From this log.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment.
             StorageError: The disk could not be read.
         """
-        return vector.positions_at(self._state, cursor)
+        return vector.positions_at(self._state, at)
 
     # Writing: one thread
 

@@ -13,42 +13,42 @@ from proglog.record.batch import VerifiedBatch, verify_checksums
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
-def read(state: LogState, cursor: LogPosition, max_bytes: int) -> LogRead:
+def read(state: LogState, at: LogPosition, max_bytes: int) -> LogRead:
     """See :meth:`proglog.log.log.Log.read`."""
     while True:
         if state.condition == "closed":
             raise LogClosedError
         _, end = state.end
-        segment = state.segment_at(cursor.segment)
-        limit = end.position if cursor.segment == end.segment else segment.size
-        hole = segment.hole_at(cursor.position)
+        segment = state.segment_at(at.segment)
+        limit = end.position if at.segment == end.segment else segment.size
+        hole = segment.hole_at(at.position)
         if hole is not None and hole.start_offset == hole.end_offset:
             # A control batch was here: nobody who reads records misses it.
-            cursor = LogPosition(cursor.segment, hole.end_position)
-        elif cursor.position < limit:
+            at = LogPosition(at.segment, hole.end_position)
+        elif at.position < limit:
             try:
                 with unless_removed(state, segment):
-                    data = segment.read(cursor.position, max_bytes)
+                    data = segment.read(at.position, max_bytes)
             except DataLossError as exc:
                 if exc.start < exc.end:
                     raise
                 continue  # found just now
-            return LogRead(data, LogPosition(cursor.segment, FilePosition(cursor.position + len(data))))
+            return LogRead(data, LogPosition(at.segment, FilePosition(at.position + len(data))))
         else:
-            following = state.segment_after(cursor.segment)
-            if following is None or cursor.segment == end.segment:
-                return LogRead(b"", cursor)
+            following = state.segment_after(at.segment)
+            if following is None or at.segment == end.segment:
+                return LogRead(b"", at)
             cut = state.cut_between(segment, following)
             if cut is not None:
                 raise cut
-            cursor = LogPosition(following.base_offset, FilePosition(0))
+            at = LogPosition(following.base_offset, FilePosition(0))
 
 
-def recheck(state: LogState, cursor: LogPosition, size: int) -> None:
+def recheck(state: LogState, at: LogPosition, size: int) -> None:
     """See :meth:`proglog.log.log.Log.recheck`."""
-    segment = state.segment_at(cursor.segment)
+    segment = state.segment_at(at.segment)
     with unless_removed(state, segment):
-        segment.recheck(cursor.position, FilePosition(cursor.position + size))
+        segment.recheck(at.position, FilePosition(at.position + size))
 
 
 @contextmanager
@@ -62,19 +62,19 @@ def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
         raise OffsetOutOfRangeError(segment.base_offset, state.start_offset, state.end[0]) from None
 
 
-def after_damage(state: LogState, cursor: LogPosition) -> LogPosition:
+def after_damage(state: LogState, at: LogPosition) -> LogPosition:
     """See :meth:`proglog.log.log.Log.after_damage`."""
     while True:
         _, end = state.end
-        segment = state.segment_at(cursor.segment)
-        hole = segment.hole_at(cursor.position)
+        segment = state.segment_at(at.segment)
+        hole = segment.hole_at(at.position)
         if hole is not None:
-            cursor = LogPosition(cursor.segment, hole.end_position)
+            at = LogPosition(at.segment, hole.end_position)
             continue
-        following = state.segment_after(cursor.segment)
-        if cursor.position < segment.size or following is None or cursor.segment == end.segment:
-            return cursor
-        cursor = LogPosition(following.base_offset, FilePosition(0))
+        following = state.segment_after(at.segment)
+        if at.position < segment.size or following is None or at.segment == end.segment:
+            return at
+        at = LogPosition(following.base_offset, FilePosition(0))
 
 
 def seek_readable(state: LogState, offset: Offset) -> LogPosition:

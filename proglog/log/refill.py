@@ -165,8 +165,8 @@ class Refiller:
         if held.next_sequence == missing.end:
             return held.chain_crc == chain_crc
         try:
-            cursor = reading.seek_sequence(state, missing.origin, missing.end)
-            following = verify_checksums(reading.read(state, cursor, 1).data)
+            at = reading.seek_sequence(state, missing.origin, missing.end)
+            following = verify_checksums(reading.read(state, at, 1).data)
         except (NotFoundError, DataLossError):
             return None  # damaged by now, too: the next survey has that
         return following.header.is_gap or chain_agrees(following, chain_crc)

@@ -13,20 +13,20 @@ _UNINDEXED_BYTES = 64 * 1024
 """Most bytes in which an origin's batches may stand without an index entry, whatever interval an index was made with."""
 
 
-def positions_at(state: LogState, cursor: LogPosition) -> dict[OriginId, SequenceNumber]:
+def positions_at(state: LogState, at: LogPosition) -> dict[OriginId, SequenceNumber]:
     """See :meth:`proglog.log.log.Log.positions_at`."""
-    here = state.segment_at(cursor.segment)
+    here = state.segment_at(at.segment)
     found = {origin: gone.next_sequence for origin, gone in state.retired.origins.items()}
     for segment in state.segments:
-        if segment.base_offset < cursor.segment:
+        if segment.base_offset < at.segment:
             found |= {origin: span.next_sequence for origin, span in list(segment.index.origins.items())}
-    if cursor.position >= here.size:
+    if at.position >= here.size:
         return found | {origin: span.next_sequence for origin, span in list(here.index.origins.items())}
     state.indexes.use(here)
     with unless_removed(state, here):
         entries = here.entries()
         for origin in list(here.index.origins):
-            following = _next_sequence(here, entries, origin, cursor.position)
+            following = _next_sequence(here, entries, origin, at.position)
             if following is not None:
                 found[origin] = following
     return found

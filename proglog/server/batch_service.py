@@ -154,14 +154,14 @@ class _Reading:
         reading, data = self._pass, b""
         records = reading.records
         try:
-            read = await self._commit_log.read(reading.cursor, self._max_bytes)
+            read = await self._commit_log.read(reading.at, self._max_bytes)
             if read.data:
                 data = reading.take(read, self._end)
                 self._offset = max(self._offset, reading.offset)
                 if reading.suspect is not None:
                     await self._commit_log.query(reading.recheck)
             else:
-                reading.cursor = read.next
+                reading.at = read.next
                 await self._end_reached()
         except DataLossError:
             if not self._skip_gone:
@@ -184,7 +184,7 @@ class _Reading:
         if end_offset is not None and end_offset >= self._end:
             self._offset = self._end
         elif not self._pass.has_gone:
-            await self._commit_log.wait_for_data(self._pass.cursor)
+            await self._commit_log.wait_for_data(self._pass.at)
 
     def _gone(self) -> list[batches_pb2.Gone]:
         return [
@@ -213,7 +213,7 @@ def _begin_pass(
     begun = VectorPass(log, positions, skip_gone=skip_gone)
     while True:
         try:
-            return begun, offset_at(log, begun.cursor)
+            return begun, offset_at(log, begun.at)
         except DataLossError:
             if not skip_gone:
                 raise

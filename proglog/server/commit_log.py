@@ -52,8 +52,8 @@ class LogView(Protocol):
         """Return end offset, end and origins as of one moment."""
         ...
 
-    def after_damage(self, cursor: LogPosition) -> LogPosition:
-        """Return the place behind the damage at ``cursor``."""
+    def after_damage(self, at: LogPosition) -> LogPosition:
+        """Return the place behind the damage at ``at``."""
         ...
 
     def origins(self) -> Mapping[OriginId, Progress]:
@@ -76,8 +76,8 @@ class LogView(Protocol):
         """Return whether a batch is here still: neither removed by retention nor known to be damaged."""
         ...
 
-    def sound_batches(self, cursor: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
-        """Yield place and header of each batch of ``data``, read at ``cursor``, whose checksums agree."""
+    def sound_batches(self, at: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
+        """Yield place and header of each batch of ``data``, read at ``at``, whose checksums agree."""
         ...
 
 
@@ -95,14 +95,14 @@ class CommitLog(LogView, Protocol):
         """Append batches of other origins; an outcome for each once all are durable."""
         ...
 
-    async def read(self, cursor: LogPosition, max_bytes: int) -> LogRead:
-        """Return whole batches from ``cursor`` on; nothing at the durable end."""
+    async def read(self, at: LogPosition, max_bytes: int) -> LogRead:
+        """Return whole batches from ``at`` on; nothing at the durable end."""
         ...
 
     async def query(self, look: Callable[[Log], Found]) -> Found:
         """Return what ``look`` finds in the log. It runs on a reader thread, and changes nothing but what it returns."""
         ...
 
-    async def wait_for_data(self, cursor: LogPosition) -> None:
-        """Return once there is something durable at ``cursor``. Raises ``LogClosedError`` when there never will be."""
+    async def wait_for_data(self, at: LogPosition) -> None:
+        """Return once there is something durable at ``at``. Raises ``LogClosedError`` when there never will be."""
         ...

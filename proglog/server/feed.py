@@ -38,7 +38,7 @@ MAX_WANTED = 4096
 class Question(NamedTuple):
     """What a pass has to know of the log, and only the disk can say."""
 
-    cursor: LogPosition
+    at: LogPosition
     """Where it is."""
     wants: Mapping[OriginId, SequenceNumber]
     """Where it may have to go back to."""
@@ -47,12 +47,12 @@ class Question(NamedTuple):
 
 
 class Feed:
-    """Tell it what is wanted, read the log at ``cursor``, and give what was read to :meth:`take`."""
+    """Tell it what is wanted, read the log at ``at``, and give what was read to :meth:`take`."""
 
     def __init__(self, log: LogView) -> None:
         """Start at the durable end of ``log``, with nothing wanted."""
         self.log = log
-        self.cursor = log.end_position
+        self.at = log.end_position
         """Where to read next."""
         self.sent: dict[OriginId, tuple[SequenceNumber, int]] = {}
         """Where the last batch sent of each origin ends, and the chain checksum there: what will be reported next."""
@@ -96,25 +96,25 @@ class Feed:
         """
         if not self.asks:
             return None
-        question = Question(self.cursor, self._unplaced, self._suspect)
+        question = Question(self.at, self._unplaced, self._suspect)
         self._unplaced, self._suspect = {}, None
         return question
 
     def settle(self, answer: LogPosition) -> None:
         """Go on at ``answer``, which :func:`answer_from` found."""
-        self.cursor = answer
+        self.at = answer
 
-    def take(self, cursor: LogPosition, data: bytes, following: LogPosition) -> bytes:
-        """Return what is wanted of ``data``, read at ``cursor``: all of it, unchanged, in the common case."""
-        if self._unplaced or cursor != self.cursor:
+    def take(self, at: LogPosition, data: bytes, following: LogPosition) -> bytes:
+        """Return what is wanted of ``data``, read at ``at``: all of it, unchanged, in the common case."""
+        if self._unplaced or at != self.at:
             return b""  # wanted while that was being read: the pass goes back first
         stood_at = LogRead(data, following).start
         try:
             batches = self.log.sound_batches(stood_at, data)
         except OffsetOutOfRangeError:
             return b""  # retention was faster: the next read says so
-        self._left_out |= stood_at != cursor  # a damaged control batch was passed over, or just the end of a segment
-        self.cursor = following
+        self._left_out |= stood_at != at  # a damaged control batch was passed over, or just the end of a segment
+        self.at = following
         runs: list[tuple[int, int]] = []
         sound_bytes = 0
         for position, header in batches:
@@ -140,11 +140,11 @@ class Feed:
         return b"".join(data[start:end] for start, end in runs)
 
     def skip_unreadable(self, cause: DataLossError | OffsetOutOfRangeError) -> None:
-        """The log could not be read at ``cursor``: go on after what is damaged, or with what retention has left."""
+        """The log could not be read at ``at``: go on after what is damaged, or with what retention has left."""
         try:
-            self.cursor = self.log.after_damage(self.cursor) if isinstance(cause, DataLossError) else self._start()
+            self.at = self.log.after_damage(self.at) if isinstance(cause, DataLossError) else self._start()
         except OffsetOutOfRangeError:
-            self.cursor = self._start()
+            self.at = self._start()
         self._left_out = True
 
     def pass_over_everything(self) -> bool:
@@ -153,13 +153,13 @@ class Feed:
         origins = self.log.origins()
         if any(origin in origins and origins[origin].next_sequence > self._wanted[origin] for origin in self._wanted):
             return False
-        self.cursor = end
+        self.at = end
         return True
 
     @property
     def at_end(self) -> bool:
         """Whether everything durable has been passed."""
-        return self.cursor == self.log.end_position
+        return self.at == self.log.end_position
 
     def events(self) -> list[Refusal]:
         """Return what the follower has to be told, and forget it."""
@@ -204,7 +204,7 @@ class Feed:
     def _refuse_the_lost_ends(self) -> None:
         """Of some origins nothing follows what could not be read: without a word, a follower would wait for ever."""
         _, end, states = self.log.reached()
-        if self.cursor != end or self._unplaced:
+        if self.at != end or self._unplaced:
             return
         self._left_out = False
         for origin, expected in list(self._wanted.items()):
@@ -225,7 +225,7 @@ def answer_from(question: Question, log: Log) -> LogPosition:
     if question.suspect is not None:
         with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
             log.recheck(*question.suspect)
-    return min([question.cursor, *(_place_of(log, origin, sequence) for origin, sequence in question.wants.items())])
+    return min([question.at, *(_place_of(log, origin, sequence) for origin, sequence in question.wants.items())])
 
 
 def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPosition:

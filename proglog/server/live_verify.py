@@ -64,37 +64,37 @@ class _Run:
     async def check(self, segment: SegmentInfo) -> AsyncIterator[Verified]:
         """Check one segment as far as it went when this began."""
         log = self._commit_log
-        cursor = LogPosition(segment.base_offset, FilePosition(0))
+        at = LogPosition(segment.base_offset, FilePosition(0))
         before = self.done.bytes_done
-        while cursor < LogPosition(segment.base_offset, FilePosition(segment.bytes)):
+        while at < LogPosition(segment.base_offset, FilePosition(segment.bytes)):
             started = time.monotonic()
             try:
-                data, following = await log.read(cursor, READ_BYTES)
+                data, following = await log.read(at, READ_BYTES)
                 if following.segment != segment.base_offset or not data:
                     break
-                portion = await log.query(partial(_checked, cursor=cursor, data=data))
+                portion = await log.query(partial(_checked, at=at, data=data))
                 if portion.sound_bytes < len(data):
-                    await log.query(partial(Log.recheck, cursor=cursor, size=len(data)))
-                    if await self._is_known(cursor, len(data)):
+                    await log.query(partial(Log.recheck, at=at, size=len(data)))
+                    if await self._is_known(at, len(data)):
                         continue  # the next read says what cannot be read
                     portion.problems.append(_problem(portion.end_offset, segment.end_offset, "read wrong, once"))
             except DataLossError as exc:
                 self._add(_Portion(problems=[_problem(exc.start, exc.end, str(exc))]), self.done.bytes_done)
                 yield self.done
-                cursor = log.after_damage(cursor)
+                at = log.after_damage(at)
                 continue
             except OffsetOutOfRangeError:
                 break  # retention was faster
-            cursor = following
+            at = following
             self._add(portion, before + following.position)
             yield self.done
             await asyncio.sleep(time.monotonic() - started)  # half of the time is left to others
         self.done = replace(self.done, bytes_done=before + segment.bytes)
 
-    async def _is_known(self, cursor: LogPosition, size: int) -> bool:
+    async def _is_known(self, at: LogPosition, size: int) -> bool:
         """Return whether the log, having looked again, reads less there than it did."""
         try:
-            data, _ = await self._commit_log.read(cursor, READ_BYTES)
+            data, _ = await self._commit_log.read(at, READ_BYTES)
         except ProglogError:
             return True
         return len(data) < size
@@ -110,17 +110,17 @@ class _Run:
         )
 
 
-def _checked(log: Log, cursor: LogPosition, data: bytes) -> _Portion:
-    """Check whole batches that were read at ``cursor``."""
+def _checked(log: Log, at: LogPosition, data: bytes) -> _Portion:
+    """Check whole batches that were read at ``at``."""
     found = _Portion()
-    for position, header in log.sound_batches(cursor, data):
+    for position, header in log.sound_batches(at, data):
         found.sound_bytes += header.batch_bytes
         found.batches += 1
         found.records += header.record_count
         found.end_offset = header.end_offset
         what = _columns_of(data, position, header)
         if not what and not position:
-            what = _index_of(log, cursor, header)
+            what = _index_of(log, at, header)
         if what:
             found.problems.append(_problem(header.base_offset, header.end_offset, what))
     return found
@@ -138,15 +138,15 @@ def _columns_of(data: bytes, position: int, header: BatchHeader) -> str:
     return ""
 
 
-def _index_of(log: Log, cursor: LogPosition, header: BatchHeader) -> str:
-    """Return what is wrong with where the index finds a batch that stands at ``cursor``."""
+def _index_of(log: Log, at: LogPosition, header: BatchHeader) -> str:
+    """Return what is wrong with where the index finds a batch that stands at ``at``."""
     if header.is_control:
         return ""
     try:
         found = log.seek(header.base_offset)
     except ProglogError as exc:
         return f"the index does not find it: {exc}"
-    return "" if found == cursor else f"the index finds it at byte {found.position}; it stands at {cursor.position}"
+    return "" if found == at else f"the index finds it at byte {found.position}; it stands at {at.position}"
 
 
 def _problem(start: int, end: int, detail: str) -> DamagedRange:

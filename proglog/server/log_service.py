@@ -91,11 +91,11 @@ class LogService(log_pb2_grpc.LogServicer):
         """
         del context
         offset = Offset(request.offset)
-        cursor = await self._commit_log.query(lambda log: log.seek(offset))
+        read_at = await self._commit_log.query(lambda log: log.seek(offset))
         while True:
-            data, cursor = await self._commit_log.read(cursor, READ_BYTES)
+            data, read_at = await self._commit_log.read(read_at, READ_BYTES)
             if not data:
-                await self._commit_log.wait_for_data(cursor)
+                await self._commit_log.wait_for_data(read_at)
                 continue
             for stored in batches(data):
                 for value, at in _values_from(stored, offset):

@@ -138,8 +138,8 @@ def chain_agrees_at(log: Log, told: Progress) -> bool:
     if told.next_sequence in (FIRST_SEQUENCE, state.next_sequence) or not told.chain_crc:
         return _agrees_in_memory(state, told)
     try:
-        cursor = log.seek_sequence(told.origin, SequenceNumber(told.next_sequence - 1))
-        header = parse_header(log.read(cursor, HEADER_BYTES).data)
+        at = log.seek_sequence(told.origin, SequenceNumber(told.next_sequence - 1))
+        header = parse_header(log.read(at, HEADER_BYTES).data)
     except (NotFoundError, OffsetOutOfRangeError, DataLossError, StorageError):
         return True  # retention removed it, or it is damaged: later words will show
     return (header.next_sequence, header.chain_crc) == (told.next_sequence, told.chain_crc)

@@ -109,7 +109,7 @@ def _counted(log: Log, held: CommittedPosition, at_most: int) -> int:
         walk = VectorPass(log, held.vector, skip_gone=True)
         left = COUNTED_BYTES
         while left > 0:
-            read = log.read(walk.cursor, 256 * 1024)
+            read = log.read(walk.at, 256 * 1024)
             if not read.data:
                 return records
             records += sum(_records_after(header, held) for _, header in headers(walk.take(read)))

@@ -35,17 +35,17 @@ async def read_range(
     """
     if not 1 <= start < end:
         raise InvalidRequestError(f"sequences {start} to {end - 1}: expected a range that begins at 1 or later")
-    cursor = await commit_log.query(partial(_first, origin, start))
+    at = await commit_log.query(partial(_first, origin, start))
     reached = start
-    while cursor is not None and reached < min(end, commit_log.origins()[origin].next_sequence):
+    while at is not None and reached < min(end, commit_log.origins()[origin].next_sequence):
         try:
-            read = await commit_log.read(cursor, READ_BYTES)
+            read = await commit_log.read(at, READ_BYTES)
             batches = commit_log.sound_batches(read.start, read.data)
         except DataLossError:
-            cursor = commit_log.after_damage(cursor)
+            at = commit_log.after_damage(at)
             continue
         except OffsetOutOfRangeError:
-            cursor = await commit_log.query(partial(_first, origin, reached))  # retention was faster
+            at = await commit_log.query(partial(_first, origin, reached))  # retention was faster
             continue
         wanted = []
         for position, header in batches:
@@ -57,7 +57,7 @@ async def read_range(
             yield b"".join(wanted)
         else:
             await asyncio.sleep(0)  # what is passed over takes the loop's time, too
-        cursor = read.next if read.data else None
+        at = read.next if read.data else None
 
 
 def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogPosition | None:

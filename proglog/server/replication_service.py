@@ -175,20 +175,20 @@ class _Session:
         feed = self.feed
         if feed.pass_over_everything():
             return b""
-        cursor = feed.cursor
+        at = feed.at
         try:
-            read = await self._commit_log.read(cursor, READ_BYTES)
+            read = await self._commit_log.read(at, READ_BYTES)
         except (DataLossError, OffsetOutOfRangeError) as exc:
-            if feed.cursor == cursor:
+            if feed.at == at:
                 feed.skip_unreadable(exc)
             return b""
-        return feed.take(cursor, read.data, read.next)
+        return feed.take(at, read.data, read.next)
 
     async def _wait(self) -> None:
         """Wait until there is data, or the follower says something, or news may be told again."""
         # One event for all of them, and no task for each wait: this is what a small record costs most, per follower.
         if self._waiting is None or self._waiting.done():
-            self._waiting = self._tasks.start(self._commit_log.wait_for_data(self.feed.cursor), name="replicate-wait")
+            self._waiting = self._tasks.start(self._commit_log.wait_for_data(self.feed.at), name="replicate-wait")
             self._waiting.add_done_callback(lambda _: self.said.set())
         if self.feed.has_news():
             try:

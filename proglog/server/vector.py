@@ -44,7 +44,7 @@ class GoneRange(NamedTuple):
 
 
 class VectorPass:
-    """Where to read, and which batches of what was read are wanted. Read at ``cursor``, give that to :meth:`take`."""
+    """Where to read, and which batches of what was read are wanted. Read at ``at``, give that to :meth:`take`."""
 
     def __init__(
         self,
@@ -52,12 +52,12 @@ class VectorPass:
         positions: Mapping[OriginId, SequenceNumber],
         *,
         skip_gone: bool,
-        cursor: LogPosition | None = None,
+        at: LogPosition | None = None,
         behind_damage: bool = False,
     ) -> None:
-        """Start at ``cursor``, where ``positions`` is what came before; without it, find the place to start.
+        """Start at ``at``, where ``positions`` is what came before; without it, find the place to start.
 
-        ``behind_damage``: records before ``cursor`` are damaged, and wanted as far as the vector does not have them.
+        ``behind_damage``: records before ``at`` are damaged, and wanted as far as the vector does not have them.
 
         Raises:
             PositionGoneError: Retention has removed what is wanted, and ``skip_gone`` is not set.
@@ -75,11 +75,11 @@ class VectorPass:
         self._gone: list[GoneRange] = []
         self._damages = int(behind_damage)
         self._damages_before: dict[OriginId, int] = {}
-        self.cursor = self._start() if cursor is None else cursor
+        self.at = self._start() if at is None else at
         """Where to read next."""
 
     def take(self, read: LogRead, end: Offset = NO_END) -> bytes:
-        """Return the wanted batches of what was read at ``cursor``, up to the offset ``end``: unchanged in the common case.
+        """Return the wanted batches of what was read at ``at``, up to the offset ``end``: unchanged in the common case.
 
         Raises:
             PositionGoneError: Wanted sequences are missing before a batch, and ``skip_gone`` is not set.
@@ -101,10 +101,10 @@ class VectorPass:
                 runs[-1] = (runs[-1][0], sound)
             else:
                 runs.append((position, sound))
-        self.cursor = read.next
+        self.at = read.next
         if sound < len(data) and self.offset < end:
-            self.cursor = LogPosition(read.next.segment, FilePosition(read.start.position + sound))
-            self.suspect = self.cursor, len(data) - sound
+            self.at = LogPosition(read.next.segment, FilePosition(read.start.position + sound))
+            self.suspect = self.at, len(data) - sound
         if runs == [(0, len(data))]:
             return data
         return b"".join(data[start:end] for start, end in runs)
@@ -121,12 +121,12 @@ class VectorPass:
             log.recheck(*suspect)
 
     def pass_damage(self) -> None:
-        """Go on behind the damage at ``cursor``, which held records.
+        """Go on behind the damage at ``at``, which held records.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment meanwhile.
         """
-        self.cursor = self._log.after_damage(self.cursor)
+        self.at = self._log.after_damage(self.at)
         self._damages += 1
 
     def finish(self) -> Offset | None:
@@ -136,7 +136,7 @@ class VectorPass:
             PositionGoneError: Something is, and ``skip_gone`` is not set.
         """
         end_offset, end, origins = self._log.reached()
-        if self.cursor != end:
+        if self.at != end:
             return None
         for origin, state in origins.items():
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
@@ -173,15 +173,15 @@ class VectorPass:
             self._miss(GoneRange(origin, expected, found, DAMAGED))
 
     def _start(self) -> LogPosition:
-        _, cursor, origins = self._log.reached()
+        _, at, origins = self._log.reached()
         for origin, state in origins.items():
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
             if wanted < state.floor_sequence:
                 self._miss(GoneRange(origin, wanted, state.floor_sequence, REMOVED))
                 wanted = self.positions[origin] = state.floor_sequence
             if wanted < state.next_sequence:
-                cursor = min(cursor, _place_of(self._log, origin, wanted))
-        return cursor
+                at = min(at, _place_of(self._log, origin, wanted))
+        return at
 
     def _miss(self, gone: GoneRange) -> None:
         if not self._skip_gone:
@@ -198,35 +198,35 @@ def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
     """
     behind_damage = False
     try:
-        cursor = log.seek(offset)
+        at = log.seek(offset)
     except DataLossError:
         if not skip_gone:
             raise
-        cursor, behind_damage = log.seek_readable(offset), True
+        at, behind_damage = log.seek_readable(offset), True
     while True:
         try:
-            positions = positions_at(log, offset, cursor)
+            positions = positions_at(log, offset, at)
         except DataLossError:
             if not skip_gone:
                 raise
-            cursor, behind_damage = log.after_damage(cursor), True
+            at, behind_damage = log.after_damage(at), True
         else:
-            return VectorPass(log, positions, skip_gone=skip_gone, cursor=cursor, behind_damage=behind_damage)
+            return VectorPass(log, positions, skip_gone=skip_gone, at=at, behind_damage=behind_damage)
 
 
-def positions_at(log: Log, offset: Offset, cursor: LogPosition | None = None) -> dict[OriginId, SequenceNumber]:
+def positions_at(log: Log, offset: Offset, at: LogPosition | None = None) -> dict[OriginId, SequenceNumber]:
     """Return the vector of a consumer that has consumed everything before ``offset``: exact within a batch, too.
 
-    ``cursor`` is the place of ``offset``, if it is known.
+    ``at`` is the place of ``offset``, if it is known.
 
     Raises:
         OffsetOutOfRangeError: The offset is not in the log.
         DataLossError: It is damaged.
     """
     end = log.end_position
-    cursor = log.seek(offset) if cursor is None else cursor
-    positions = log.positions_at(cursor) if cursor < end else _positions_before(log, cursor)
-    data = log.read(cursor, 1).data
+    at = log.seek(offset) if at is None else at
+    positions = log.positions_at(at) if at < end else _positions_before(log, at)
+    data = log.read(at, 1).data
     if data:
         header = parse_header(data)
         if header.base_offset < offset:
@@ -234,17 +234,17 @@ def positions_at(log: Log, offset: Offset, cursor: LogPosition | None = None) ->
     return positions
 
 
-def offset_at(log: Log, cursor: LogPosition) -> Offset:
-    """Return the offset of the next record at or after ``cursor``; the end of the log if there is none.
+def offset_at(log: Log, at: LogPosition) -> Offset:
+    """Return the offset of the next record at or after ``at``; the end of the log if there is none.
 
     Raises:
         DataLossError: What stands there is damaged.
     """
-    data = log.read(cursor, 1).data
+    data = log.read(at, 1).data
     return parse_header(data).base_offset if data else log.end_offset
 
 
-def _positions_before(log: Log, cursor: LogPosition) -> dict[OriginId, SequenceNumber]:
+def _positions_before(log: Log, at: LogPosition) -> dict[OriginId, SequenceNumber]:
     """Return the next sequence of every origin as of the end of the log.
 
     Found by search for each origin, not by what the log knows of it now: while it is asked, the log may grow, and a
@@ -253,11 +253,11 @@ def _positions_before(log: Log, cursor: LogPosition) -> dict[OriginId, SequenceN
     positions = {}
     for origin, state in log.origins().items():
         low, high = state.floor_sequence, state.next_sequence
-        if low < high and _is_before(log, origin, SequenceNumber(high - 1), cursor):
+        if low < high and _is_before(log, origin, SequenceNumber(high - 1), at):
             low = high  # the common case: a place at the end
         while low < high:
             middle = SequenceNumber((low + high) // 2)
-            if _is_before(log, origin, middle, cursor):
+            if _is_before(log, origin, middle, at):
                 low = SequenceNumber(middle + 1)
             else:
                 high = middle
@@ -266,9 +266,9 @@ def _positions_before(log: Log, cursor: LogPosition) -> dict[OriginId, SequenceN
     return positions
 
 
-def _is_before(log: Log, origin: OriginId, sequence: SequenceNumber, cursor: LogPosition) -> bool:
+def _is_before(log: Log, origin: OriginId, sequence: SequenceNumber, at: LogPosition) -> bool:
     try:
-        return log.seek_sequence(origin, sequence) < cursor
+        return log.seek_sequence(origin, sequence) < at
     except NotFoundError:
         return False  # damaged: wanted again, rather than missed
 

@@ -44,7 +44,7 @@ def read_all(feed: Feed) -> list[VerifiedBatch]:
     """Take everything that the feed has, as a stream would."""
     found: list[VerifiedBatch] = []
     while not (settled(feed).pass_over_everything() or feed.at_end):
-        cursor = feed.cursor
+        cursor = feed.at
         read = log_of(feed).read(cursor, 2048)
         found += scan.batches(feed.take(cursor, read.data, read.next))
     return found
@@ -93,7 +93,7 @@ def test_a_read_that_a_want_has_overtaken_sends_nothing(two_origins: tuple[Log, 
     log, other = two_origins
     feed = Feed(log)
     feed.want(other, SequenceNumber(39), 0)
-    cursor = settled(feed).cursor
+    cursor = settled(feed).at
     read = log.read(cursor, 2048)
     feed.want(log.origin, FIRST, 0)
 
@@ -202,7 +202,7 @@ def all_events(log: Log, origin: OriginId, first: SequenceNumber) -> tuple[list[
     for _ in range(1000):
         if settled(feed).pass_over_everything() or feed.at_end:
             break
-        cursor = feed.cursor
+        cursor = feed.at
         try:
             read = log.read(cursor, 2048)
         except DataLossError as exc:
@@ -267,7 +267,7 @@ def test_for_what_is_damaged_the_pass_goes_back_to_its_segment_and_no_farther(tm
     feed.want(log.origin, SequenceNumber(142), 0)
 
     (holding,) = [segment for segment in log.segments() if segment.base_offset <= 140 < segment.end_offset]
-    assert settled(feed).cursor == LogPosition(holding.base_offset, FilePosition(0))
+    assert settled(feed).at == LogPosition(holding.base_offset, FilePosition(0))
     assert holding.base_offset > 0
     _, events = all_events(log, log.origin, SequenceNumber(142))
     assert events == [(RefusalKind.DAMAGED, 143)]

@@ -137,8 +137,8 @@ def test_places_that_were_just_sent_are_not_looked_up_again(watched: Watched, mo
     question = feed.question()
     assert question is not None
     feed.settle(answer_from(question, own.log))
-    read = own.log.read(feed.cursor, 1 << 20)
-    feed.take(feed.cursor, read.data, read.next)
+    read = own.log.read(feed.at, 1 << 20)
+    feed.take(feed.at, read.data, read.next)
     own.note_sent(feed.sent)
     reported = own_position(own.log)
     produce(own.log, b"4")

@@ -199,7 +199,7 @@ async def test_a_pass_over_what_nobody_wants_leaves_the_loop_to_others(tmp_path:
     )
     async with LogWriter(log) as writer:
         reading = await _Reading.begin(writer, request)
-        reading._pass.cursor = LogPosition(log.start_offset, FilePosition(0))  # as an older origin would have it
+        reading._pass.at = LogPosition(log.start_offset, FilePosition(0))  # as an older origin would have it
         while not reading.over:
             await reading.next_answer()
             reads += 1
@@ -222,7 +222,7 @@ def followed(log: Log, origin: OriginId, start: int) -> tuple[list[int], list[tu
         if question is not None:
             feed.settle(answer_from(question, log))
         if not feed.at_end and not feed.pass_over_everything():
-            cursor = feed.cursor
+            cursor = feed.at
             try:
                 read = log.read(cursor, 600)
             except DataLossError as exc:

@@ -68,7 +68,7 @@ def read(
     found: list[bytes] = []
     gone, seen = walk.gone(), dict(positions)
     while True:
-        got = log.read(walk.cursor, 700)
+        got = log.read(walk.at, 700)
         if not got.data:
             return found, gone
         for stored in scan.batches(walk.take(got)):
