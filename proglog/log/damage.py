@@ -5,6 +5,9 @@
     segment ... | a:1-3 | b:1-1 | ####### | a:7-9 | ###### | c:2-2 | ...      a lacks 4-6: all of it in the first range
                                  range 0           range 1                    c lacks 1: in range 0 or 1, unknown which
 
+What stands between two ranges is walked once and remembered: of each origin only its first and its last batch count
+there, for nothing is missing in between. A heal joins two such stretches, and walks nothing.
+
 A jump runs from the origin's last batch before a range, or from what retention removed, to its next batch after it, in
 whatever segment that is. What an origin ended with is no jump, unless an index remembers it: it is imported anew, at the end of
 the log. A range that held such an end beside other batches stays damaged, for those alone do not fill it.
@@ -17,7 +20,7 @@ from typing import NamedTuple
 from proglog.log.model import MissingRange
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
-from proglog.record.batch import chain_start
+from proglog.record.batch import BatchHeader, chain_start
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
@@ -62,13 +65,37 @@ class Survey:
     by_origin: dict[OriginId, list[Lack]] = field(default_factory=dict)
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """Consecutive sequences of an origin, undamaged as far as known."""
 
     origin: OriginId
     start: SequenceNumber
     end: SequenceNumber
     chain_crc: int
+
+
+@dataclass(slots=True)
+class Stretch:
+    """What stands in a segment between two damaged ranges."""
+
+    end: FilePosition
+    """How far it was walked."""
+    runs: dict[OriginId, Run] = field(default_factory=dict)
+    first_append_ms: int = 0
+    last_append_ms: int = 0
+
+    def add(self, header: BatchHeader, end: FilePosition) -> None:
+        """Take in the next batch, which ends at ``end``."""
+        before = self.runs.get(header.origin)
+        start = header.base_sequence if before is None else before.start
+        self.runs[header.origin] = Run(header.origin, start, header.next_sequence, header.chain_crc)
+        self.first_append_ms = self.first_append_ms or header.append_time_ms
+        self.last_append_ms = max(self.last_append_ms, header.append_time_ms)
+        self.end = end
+
+
+Stretches = dict[tuple[Offset, FilePosition], Stretch]
+"""By segment and where they start."""
 
 
 class _Seen(NamedTuple):
@@ -85,8 +112,10 @@ def signature(state: LogState) -> tuple[tuple[int, ...], ...]:
     return tuple((segment.base_offset, *numbers) for segment, *numbers in _ranges(state))
 
 
-def survey(state: LogState) -> Survey:
+def survey(state: LogState, stretches: Stretches) -> Survey:
     """Walk the headers of the damaged segments; of the others, what their indexes say is enough.
+
+    ``stretches`` is what was walked before, and is brought up to date.
 
     Raises:
         StorageError: The disk could not be read.
@@ -95,8 +124,8 @@ def survey(state: LogState) -> Survey:
     found, seen = Survey(), _before_the_log(state)
     append_time_ms = 0
     for segment in state.segments:
-        for item in _walk(state, segment):
-            if isinstance(item, _Run):
+        for item in _walk(state, segment, stretches):
+            if isinstance(item, Run):
                 _compare(found, seen, item)
             elif isinstance(item, Damage):
                 found.damages.append(replace(item, append_time_ms=append_time_ms))
@@ -107,7 +136,7 @@ def survey(state: LogState) -> Survey:
                 append_time_ms = max(append_time_ms, item)
     for origin, held in held_before.items():
         # An index that was whole when the log was opened knows batches that are damaged now, at an origin's end, too.
-        _compare(found, seen, _Run(origin, held.next_sequence, held.next_sequence, held.chain_crc))
+        _compare(found, seen, Run(origin, held.next_sequence, held.next_sequence, held.chain_crc))
     return found
 
 
@@ -115,7 +144,7 @@ def _before_the_log(state: LogState) -> dict[OriginId, _Seen]:
     return {origin: _Seen(gone.next_sequence, gone.chain_crc, 0) for origin, gone in state.retired.origins.items()}
 
 
-def _compare(found: Survey, seen: dict[OriginId, _Seen], run: _Run) -> None:
+def _compare(found: Survey, seen: dict[OriginId, _Seen], run: Run) -> None:
     before = seen.get(run.origin) or _Seen(SequenceNumber(1), chain_start(run.origin), 0)
     count = len(found.damages)
     if run.start > before.next_sequence and count > before.damages:
@@ -126,25 +155,61 @@ def _compare(found: Survey, seen: dict[OriginId, _Seen], run: _Run) -> None:
     seen[run.origin] = _Seen(run.end, run.chain_crc, count)
 
 
-def _walk(state: LogState, segment: Segment) -> Iterator[_Run | Damage | int]:
+def _walk(state: LogState, segment: Segment, stretches: Stretches) -> Iterator[Run | Damage | int]:
     """Yield what stands in a segment in order, damage included, and append times."""
     following = state.segment_after(segment.base_offset)
-    if not segment.holes:
+    holes = _holes(segment)
+    if not holes:
         for origin, span in list(segment.index.origins.items()):
-            yield _Run(origin, span.first_sequence, span.next_sequence, span.chain_crc)
+            yield Run(origin, span.first_sequence, span.next_sequence, span.chain_crc)
         yield segment.index.last_append_ms
     else:
-        # Holes that the walk itself finds are not in this list: the next survey has them.
-        ahead = [_damage(segment, hole_range) for hole_range in _holes(segment)]
-        for position, header in segment.walk(FilePosition(0)):
-            while ahead and ahead[0].start_position < position:
-                yield ahead.pop(0)
-            yield _Run(header.origin, header.base_sequence, header.next_sequence, header.chain_crc)
-            yield header.append_time_ms
-        yield from ahead
+        position, end = FilePosition(0), segment.size
+        for hole in holes:
+            damage = _damage(segment, hole)
+            yield from _stretch(segment, stretches, position, damage.start_position)
+            yield damage
+            position = FilePosition(hole[1])
+        yield from _stretch(segment, stretches, position, end)
     cut = state.cut_between(segment, following) if following is not None else None
     if cut is not None:
         yield Damage(segment, segment.size, None, Offset(cut.start), Offset(cut.end), 0)
+
+
+def _stretch(segment: Segment, stretches: Stretches, start: FilePosition, end: FilePosition) -> Iterator[Run | int]:
+    """Yield what stands between two damaged ranges: from memory, as far as it was walked."""
+    known = stretches.get((segment.base_offset, start))
+    if known is None or known.end > end:
+        known = stretches[segment.base_offset, start] = Stretch(start)
+    if known.end < end:
+        for position, header in segment.walk(known.end):
+            if position >= end:
+                break
+            # Damage that the walk itself finds is not in the list: the next survey has it, and walks again.
+            known.add(header, FilePosition(position + header.batch_bytes))
+    yield from known.runs.values()
+    if known.runs:
+        yield known.first_append_ms
+        yield known.last_append_ms
+
+
+def join(stretches: Stretches, segment: Segment, start: FilePosition, end: FilePosition, came: Stretch) -> None:
+    """Make one stretch of what stood on both sides of damage between two positions, and of what came back there."""
+    before = next(
+        (at for at, each in stretches.items() if at[0] == segment.base_offset and each.end == start and at[1] < start),
+        (segment.base_offset, start),
+    )
+    joined = stretches.pop(before, None) or Stretch(start)
+    for part in (came, stretches.pop((segment.base_offset, end), None)):
+        if part is None:
+            continue
+        for origin, run in part.runs.items():
+            held = joined.runs.get(origin)
+            joined.runs[origin] = run if held is None else run._replace(start=held.start)
+        joined.first_append_ms = joined.first_append_ms or part.first_append_ms
+        joined.last_append_ms = max(joined.last_append_ms, part.last_append_ms)
+        joined.end = part.end
+    stretches[before] = joined
 
 
 def _damage(segment: Segment, hole: tuple[int, int, int, int]) -> Damage:

@@ -28,7 +28,8 @@ segment are read when somebody looks for something in it, and let go again.
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import NamedTuple
 
@@ -120,6 +121,31 @@ class Entries:
         """Return a position from which a walk forwards meets the first batch with a timestamp >= ``time_ms``."""
         found = bisect_left(self.timestamps, time_ms) - 1
         return FilePosition(self.positions[found]) if found >= 0 else FilePosition(0)
+
+    def put_back(
+        self, part: "Entries", start: FilePosition, end: FilePosition, numbers: list[int], newest_ms: int
+    ) -> "Entries":
+        """Return the entries with those of ``part`` in the place of what was between two positions.
+
+        Times only have to ascend, and to be no earlier than those of the batches before: a search begins too early then.
+        """
+        first, last = bisect_left(self.positions, start), bisect_left(self.positions, end)
+        made = Entries()
+        newest_ms = max(newest_ms, self.timestamps[first - 1] if first else _NO_TIME)
+        if last < len(self):
+            newest_ms = max(newest_ms, self.timestamps[last])
+        for column, old, new in zip(made._columns(), self._columns(), part._columns(), strict=True):
+            column.extend(old[:first])
+            column.extend(new)
+            column.extend(old[last:])
+        for at in range(first, first + len(part)):
+            made.timestamps[at] = newest_ms
+            made.origin_numbers[at] = numbers[made.origin_numbers[at]]
+        for at in range(first + len(part), len(made)):
+            if made.timestamps[at] >= newest_ms:
+                break
+            made.timestamps[at] = newest_ms
+        return made
 
     def encode(self) -> bytes:
         """Return the columns, one after the other."""
@@ -224,6 +250,46 @@ class SegmentIndex:
         self.last_append_ms = max(self.last_append_ms, header.append_time_ms)
         self.end_offset = header.end_offset
         self.store_bytes = position + header.batch_bytes
+
+    def put_back(
+        self, part: "SegmentIndex", start: FilePosition, end: FilePosition, *, counted: bool
+    ) -> "SegmentIndex":
+        """Return the index with ``part``, of the batches that came back between two positions.
+
+        Args:
+            part: The index of those batches alone, in a segment of the same name.
+            start: Where they begin.
+            end: Where what was there before ended.
+            counted: Whether this index counts them already, from before they were damaged.
+        """
+        assert self.entries is not None  # the caller has looked into it
+        assert part.entries is not None
+        index = copy(self)
+        index.origins = {origin: replace(span) for origin, span in self.origins.items()}
+        index._numbers = dict(self._numbers)
+        for origin, came in part.origins.items():
+            index._numbers.setdefault(origin, len(index._numbers))
+            span = index.origins.setdefault(origin, replace(came, stored_bytes=0, next_sequence=came.first_sequence))
+            span.node_name = span.node_name or came.node_name
+            if came.next_sequence > span.next_sequence:
+                span.next_sequence, span.chain_crc = came.next_sequence, came.chain_crc
+            span.first_sequence = min(span.first_sequence, came.first_sequence)
+            span.last_append_ms = max(span.last_append_ms, came.last_append_ms)
+            span.stored_bytes += 0 if counted else came.stored_bytes
+        if not counted:
+            index.batch_count += part.batch_count
+            index.record_count += part.record_count
+        if part.record_count and (not self.record_count or not start):
+            index.first_timestamp_ms = part.first_timestamp_ms
+        index._newest_ms = max(self._newest_ms, part._newest_ms)
+        index.max_timestamp_ms = index._newest_ms if index.record_count else 0
+        index.last_append_ms = max(self.last_append_ms, part.last_append_ms)
+        index.end_offset = max(self.end_offset, part.end_offset)
+        index.store_bytes = max(self.store_bytes, part.store_bytes)
+        index.entries = self.entries.put_back(
+            part.entries, start, end, [index._numbers[origin] for origin in part.origins], part._newest_ms
+        )
+        return index
 
     def encode(self, key: int) -> bytes:
         """Return the file, for the log that ``key`` is of; from then on the entries can be let go, if it is kept."""

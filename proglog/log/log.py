@@ -385,7 +385,8 @@ class Log:
         """Put back what damage took: candidates are kept until a damaged range can be filled to the byte.
 
         Every batch written is proved by the chains of its origin, before the damage and after it. Batches of no missing
-        range are ignored. At most 64 MiB of candidates are kept, those of other ranges go first.
+        range are ignored. At most 64 MiB of candidates are kept, those of other ranges go first; a range that lacks batches
+        of one origin only is written as they come, and is a hole until it is whole.
 
         Args:
             batches: What :meth:`missing` asked for, from any node, in any order and any number of calls.

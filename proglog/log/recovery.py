@@ -8,7 +8,7 @@ later what it refused.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -203,7 +203,8 @@ class Recovery:
                 return Segment(self.stores, base_offset, index, Extent(size, end_offset))
             # The store was cut: the index still knows what was in it, and how much.
             size = FilePosition(index.store_bytes)
-            holes = self._scan(store, base_offset, size, (size, end_offset)).holes
+            found = self._scan(store, base_offset, size, (size, end_offset)).holes
+            holes = [replace(hole, counted=True) for hole in found]
             return Segment(self.stores, base_offset, index, Extent(size, end_offset), holes=tuple(holes))
         scanned = self._scan(store, base_offset, size, (size, end_offset))
         extent = Extent(size, scanned.index.end_offset)

@@ -14,14 +14,15 @@ for readers until it is whole again; a crash in the middle leaves bytes that are
 A range whose batches can have stood in one of several ranges is healed together with those.
 """
 
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
 from proglog.log import reading
-from proglog.log.damage import Damage, Lack, Survey, signature, survey
+from proglog.log.damage import Damage, Lack, Stretch, Stretches, Survey, join, signature, survey
 from proglog.log.files import FULL, Buffer, File, error_words, write_all
 from proglog.log.group import control_data
 from proglog.log.interleave import Missing, Room, interleave
@@ -31,11 +32,11 @@ from proglog.log.segment import Segment
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
 from proglog.log.store import index_name, store_name
-from proglog.record.batch import BatchHeader, VerifiedBatch, chain_agrees, parse_header, stamp_import, verify_checksums
+from proglog.record.batch import NO_PRODUCER, VerifiedBatch, chain_agrees, stamp_import, verify_checksums
 from proglog.types import FilePosition, Offset, SequenceNumber
 
 MAX_REFILL_BYTES = 64 * 1024 * 1024
-"""Most bytes of batches kept until their range is complete."""
+"""Most bytes of batches kept until their range is complete. More are written as they come where their place is known."""
 
 
 @dataclass(slots=True)
@@ -48,6 +49,8 @@ class _Candidates:
     batches: list[VerifiedBatch] = field(default_factory=list)
     waiting: dict[SequenceNumber, VerifiedBatch] = field(default_factory=dict)
     bytes: int = 0
+    written: tuple[FilePosition, Offset] | None = None
+    """Where those end that were written already: the range has no others, so there is no question of their order."""
 
     @property
     def complete(self) -> bool:
@@ -60,15 +63,10 @@ class _Filling:
 
     damage: Damage
     batches: Sequence[VerifiedBatch]
-    headers: list[BatchHeader] = field(default_factory=list)
-    """Of the batches as they stand there, once they are written."""
-
-    @property
-    def end(self) -> tuple[int, int]:
-        """The position and the offset after it."""
-        records = sum(batch.header.record_count for batch in self.batches)
-        written = sum(len(batch.data) for batch in self.batches)
-        return self.damage.start_position + written, self.damage.start_offset + records
+    start: tuple[FilePosition, Offset]
+    """Where they go: the start of the range, or behind what was written of it before."""
+    end: tuple[FilePosition, Offset] = (FilePosition(0), Offset(0))
+    """Where they end, once they are written."""
 
 
 class Refiller:
@@ -79,6 +77,8 @@ class Refiller:
         self._state = state
         self._snapshot = snapshot
         self._surveyed: tuple[object, Survey] = ((), Survey())
+        self._stretches: Stretches = {}
+        self._mutex = threading.Lock()
         self._candidates: OrderedDict[MissingRange, _Candidates] = OrderedDict()
 
     def missing(self) -> list[MissingRange]:
@@ -111,10 +111,11 @@ class Refiller:
         marks = signature(self._state)
         if not marks:
             return Survey()
-        while self._surveyed[0] != marks:
-            self._surveyed = (marks, survey(self._state))
-            marks = signature(self._state)  # the survey itself may come upon more
-        return self._surveyed[1]
+        with self._mutex:  # a reader's thread asks what is missing, the writer's puts it back
+            while self._surveyed[0] != marks:
+                self._surveyed = (marks, survey(self._state, self._stretches))
+                marks = signature(self._state)  # the survey itself may come upon more
+            return self._surveyed[1]
 
     # Taking candidates
 
@@ -137,8 +138,10 @@ class Refiller:
         # A copy: what it came in may be much larger.
         held.waiting[header.base_sequence] = verify_checksums(bytes(batch.data))
         held.bytes += header.batch_bytes
-        self._keep_within_bounds(found)
         self._advance(held)
+        if held.bytes > MAX_REFILL_BYTES and held.batches and _is_alone(found, lack):
+            self._write_ahead(found.damages[lack.first], held)
+        self._keep_within_bounds(found)
 
     def _advance(self, held: _Candidates) -> None:
         """Move batches from the waiting ones as far as the chain is proved."""
@@ -186,22 +189,35 @@ class Refiller:
         fillings = [filling for group in _together(found.lacks) for filling in self._fill(found, *group)]
         if not fillings:
             return []
-        self._snapshot.drop()
-        self._drop_indexes(fillings)
+        self._prepare([filling.damage.segment for filling in fillings])
         for filling in fillings:
             self._write(filling)
-        healed: list[_Filling] = []
-        for segment in {filling.damage.segment.base_offset: filling.damage.segment for filling in fillings}.values():
-            healed += self._take_back(segment, [each for each in fillings if each.damage.segment is segment])
-        self._derive(healed)
+        healed = [filling.damage for filling in fillings if self._take_back(filling)]
         self._state.recount_origins()
         self._snapshot.save()
-        return [_described(filling.damage) for filling in healed]
+        return [_described(damage) for damage in healed]
 
-    def _drop_indexes(self, fillings: Sequence[_Filling]) -> None:
+    def _prepare(self, segments: Iterable[Segment]) -> None:
+        """Remove what would not cover what comes back, durably, before it is written."""
+        self._snapshot.drop()
+        self._drop_indexes(segments)
+
+    def _write_ahead(self, damage: Damage, held: _Candidates) -> None:
+        """Write what a range holds so far, to keep its bytes no longer. It is a hole until all of it is proved."""
+        start = held.written or (damage.start_position, damage.start_offset)
+        if not _has_room(damage, held.batches, start):
+            raise ForkedOriginError(held.missing.origin, held.missing.start)
+        if held.written is None:
+            self._prepare([damage.segment])
+        filling = _Filling(damage, held.batches, start)
+        self._write(filling)
+        held.written, held.batches = filling.end, []
+        held.bytes = sum(batch.header.batch_bytes for batch in held.waiting.values())
+
+    def _drop_indexes(self, segments: Iterable[Segment]) -> None:
         """Remove the index files, durably: batches may come back in another order than they say."""
         files, directory = self._state.files, self._state.data_dir
-        for segment in {id(filling.damage.segment): filling.damage.segment for filling in fillings}.values():
+        for segment in {segment.base_offset: segment for segment in segments}.values():
             if not segment.active:
                 segment.entries()  # into memory first
             with suppress(FileNotFoundError):
@@ -214,51 +230,64 @@ class Refiller:
         held = [self._candidates.get(lack.missing) for lack in lacks]
         if not all(each is not None and each.complete for each in held):
             return []
-        batches = [self._candidates.pop(lack.missing).batches for lack in lacks]
+        complete = [self._candidates.pop(lack.missing) for lack in lacks]
         damages = found.damages[first:end]
+        if len(complete) == len(damages) == 1:
+            (damage,), (only,) = damages, complete
+            start = only.written or (damage.start_position, damage.start_offset)
+            return [_Filling(damage, only.batches, start)] if _fits(damage, only.batches, start) else []
         fitting = interleave(
             [_room(damage) for damage in damages],
-            [Missing(each, lack.first - first, lack.end - first) for lack, each in zip(lacks, batches, strict=True)],
+            [
+                Missing(each.batches, lack.first - first, lack.end - first)
+                for lack, each in zip(lacks, complete, strict=True)
+            ],
         )
         if fitting is None:
             return []
-        return [_Filling(damage, put) for damage, put in zip(damages, fitting, strict=True)]
+        return [
+            _Filling(damage, put, (damage.start_position, damage.start_offset))
+            for damage, put in zip(damages, fitting, strict=True)
+        ]
 
-    def _take_back(self, segment: Segment, fillings: list[_Filling]) -> list[_Filling]:
-        """Have the segment serve what was written; return what it did take."""
-        size = FilePosition(max(segment.size, *(filling.end[0] for filling in fillings)))
-        end_offset = Offset(max(segment.end_offset, *(filling.end[1] for filling in fillings)))
-        if segment.take_back(size, end_offset, [filling.damage.start_position for filling in fillings]):
-            self._state.indexes.use(segment)
-            return fillings
-        self._state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
-        return []
-
-    def _derive(self, healed: Sequence[_Filling]) -> None:
-        state, own = self._state, self._state.own_origins()
-        with state.mutex:
-            for filling in healed:
-                segment = filling.damage.segment.base_offset
-                for header, batch in zip(filling.headers, filling.batches, strict=True):
-                    state.derived.observe(header, control_data(batch), segment, own=header.origin in own)
+    def _take_back(self, filling: _Filling) -> bool:
+        """Have the segment serve what was written, and derive from it what follows; return whether it reads back."""
+        state, damage, segment = self._state, filling.damage, filling.damage.segment
+        start, (end, end_offset) = damage.start_position, filling.end
+        if end_offset != damage.end_offset or not segment.take_back(start, end, damage.start_offset, end_offset):
+            state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
+            return False
+        state.indexes.use(segment)
+        own, came = state.own_origins(), Stretch(start)
+        for position, batch in segment.placed(start, end, damage.start_offset):
+            came.add(batch.header, FilePosition(position + batch.header.batch_bytes))
+            if batch.header.is_control or batch.header.producer_id != NO_PRODUCER:
+                with state.mutex:
+                    is_own = batch.header.origin in own
+                    state.derived.observe(batch.header, control_data(batch), segment.base_offset, own=is_own)
+        with self._mutex:
+            join(self._stretches, segment, start, damage.stored_end, came)
+        return True
 
     def _write(self, filling: _Filling) -> None:
         """Write batches over the damage, durably."""
         state, damage, segment = self._state, filling.damage, filling.damage.segment
         parts: list[Buffer] = []
-        position, offset = int(damage.start_position), damage.start_offset
+        position, offset = filling.start
         for batch in filling.batches:
             mark = segment.places.mark(position)
-            stamped = stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms, mark=mark)
-            parts += [stamped, batch.payload]
-            filling.headers.append(parse_header(stamped))
-            offset = filling.headers[-1].end_offset
-            position += batch.header.batch_bytes
+            parts += [
+                stamp_import(batch, base_offset=offset, append_time_ms=damage.append_time_ms, mark=mark),
+                batch.payload,
+            ]
+            offset = Offset(offset + batch.header.record_count)
+            position = FilePosition(position + batch.header.batch_bytes)
+        filling.end = position, offset
         # Not to be able to open a file, for want of descriptors say, leaves it as it was.
         file = segment.file or state.files.open(state.data_dir / store_name(segment.base_offset), write=True)
         try:
             try:
-                write_all(file, parts, damage.start_position)
+                write_all(file, parts, filling.start[0])
                 file.sync()
             finally:
                 self._close(file, segment.file)
@@ -270,6 +299,31 @@ class Refiller:
     def _close(self, file: File, active: File | None) -> None:
         if file is not active:
             file.close()
+
+
+def _is_alone(found: Survey, lack: Lack) -> bool:
+    """Return whether a lack is of one range, and the only one there."""
+    return lack.end - lack.first == 1 and all(
+        each is lack or each.end <= lack.first or lack.end <= each.first for each in found.lacks
+    )
+
+
+def _ends_at(batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset]) -> tuple[int, int]:
+    size = sum(batch.header.batch_bytes for batch in batches)
+    return start[0] + size, start[1] + sum(batch.header.record_count for batch in batches)
+
+
+def _fits(damage: Damage, batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset]) -> bool:
+    """Return whether batches fill a range from ``start`` on: exactly, or to where its store may have ended."""
+    end, offset = _ends_at(batches, start)
+    size_fits = end == damage.end_position if damage.end_position is not None else end >= damage.stored_end
+    return size_fits and offset == damage.end_offset
+
+
+def _has_room(damage: Damage, batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset]) -> bool:
+    """Return whether batches can be the first of those that fill a range."""
+    end, offset = _ends_at(batches, start)
+    return (damage.end_position is None or end <= damage.end_position) and offset <= damage.end_offset
 
 
 def _together(lacks: Sequence[Lack]) -> list[tuple[int, int]]:

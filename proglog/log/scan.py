@@ -60,6 +60,8 @@ class Hole:
     detail: str
     unreadable: bool = False
     """The disk did not give the bytes."""
+    counted: bool = False
+    """Whether the index of the segment counts what was in it: it is older than the damage."""
 
     def describe(self) -> str:
         """Return what is damaged, in words."""

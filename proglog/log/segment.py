@@ -10,16 +10,18 @@ the index entry before it to the first whole batch after it, however large the s
 
 import threading
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from errno import EIO
 from struct import Struct
 from typing import NamedTuple
 
 from proglog.errors import DataLossError, MalformedBatchError, StorageError
-from proglog.log.files import File, read_all, replace
+from proglog.log import files as disk
+from proglog.log.files import File, read_all
+from proglog.log.group import node_name_in
 from proglog.log.index import Entries, SegmentIndex
-from proglog.log.scan import Hole, ScannedStore, scan_store, walk_store
+from proglog.log.scan import Hole, Placed, ScannedStore, scan_store, walk_store
 from proglog.log.store import Stores, index_name, store_name
 from proglog.record.batch import (
     FIRST_VERSION,
@@ -208,13 +210,14 @@ class Segment:
         self.save_index()
         return entries
 
-    def take_back(self, size: FilePosition, end_offset: Offset, healed: Collection[FilePosition]) -> bool:
+    def take_back(self, start: FilePosition, end: FilePosition, start_offset: Offset, end_offset: Offset) -> bool:
         """Serve what was written in the place of damage, if it reads back whole.
 
         Args:
-            size: Of the store, now.
-            end_offset: After what is in it, now.
-            healed: Where damage began that should be gone.
+            start: Where the damage began.
+            end: Where what was written ends.
+            start_offset: Of the first record that was damaged.
+            end_offset: One past the last one.
 
         Returns:
             Whether it is; if not, everything is as before.
@@ -222,16 +225,38 @@ class Segment:
         Raises:
             StorageError: The store could not be read.
         """
-        scanned = self._scan(size, end_offset)
-        if scanned.index.end_offset != end_offset or any(hole.start_position in healed for hole in scanned.holes):
+        hole = self.hole_at(start)
+        part = SegmentIndex(self.base_offset, self.index.interval_bytes)
+        part.end_offset, part.store_bytes = start_offset, start
+        for position, batch in self.placed(start, end, start_offset):
+            part.add(batch.header, position, node_name_in(batch))
+        if (part.end_offset, part.store_bytes) != (end_offset, end):
             return False
+        self.entries()
+        before = end if hole is None else hole.end_position
+        self.index = self.index.put_back(part, start, before, counted=hole is not None and hole.counted)
+        self.extent = Extent(max(self.size, end), max(self.end_offset, end_offset))
         # The hole goes last: until then readers keep away from what is behind it.
-        self.index, self.checked, self.extent = scanned.index, (0, size), Extent(size, end_offset)
-        self.holes = tuple(scanned.holes)
+        with self._mutex:
+            self.holes = tuple(each for each in self.holes if each.start_position != start)
         if not self.active:
             self.index_state = "rebuilt"
             self.save_index()
         return True
+
+    def placed(self, start: FilePosition, end: FilePosition, offset: Offset) -> Iterator[Placed]:
+        """Yield the whole batches between two positions, from the one of ``offset`` on, up to the first damage.
+
+        Raises:
+            StorageError: The store could not be read.
+        """
+        try:
+            for item in walk_store(self.store, self.places, start, offset, length=end, end_offset=offset):
+                if isinstance(item, Hole):
+                    return
+                yield item
+        except OSError as exc:
+            raise self._unreadable(start, exc) from exc
 
     def save_index(self) -> None:
         """Write the index file. It is a hint: the log is whole without it, so housekeeping tries again if it fails."""
@@ -249,7 +274,7 @@ class Segment:
         if self.holes or self.index.entries is None:
             return  # a segment with holes is scanned at every start, so that they are found again
         path = self.stores.directory / index_name(self.base_offset)
-        replace(self.stores.files, path, self.index.encode(self.stores.index_key))
+        disk.replace(self.stores.files, path, self.index.encode(self.stores.index_key))
         self.index_state = "ok" if self.index_state == "missing" else self.index_state
 
     def hole_at(self, position: FilePosition) -> Hole | None:
@@ -326,7 +351,8 @@ class Segment:
             for hole in found:
                 start, end = hole.start_position, hole.end_position
                 kept = [each for each in self.holes if each.end_position <= start or end <= each.start_position]
-                self.holes = tuple(sorted([*kept, hole], key=_start))
+                counted = all(each.counted for each in self.holes if each not in kept)
+                self.holes = tuple(sorted([*kept, replace(hole, counted=counted)], key=_start))
 
     def _readable_until(self, position: FilePosition) -> FilePosition:
         """Return where the damage behind ``position`` begins, or the durable end.
@@ -369,10 +395,9 @@ class Segment:
             raise MalformedBatchError("this batch was not written here")
         return parse_header(data, at)
 
-    def _scan(self, size: FilePosition | None = None, end_offset: Offset | None = None) -> ScannedStore:
-        extent = self.extent
-        length = extent.size if size is None else size
-        durable = (length, extent.end_offset if end_offset is None else end_offset)
+    def _scan(self) -> ScannedStore:
+        length, end_offset = self.extent
+        durable = (length, end_offset)
         interval = self.index.interval_bytes
         try:
             return scan_store(self.store, self.places, self.base_offset, interval, length=length, durable=durable)

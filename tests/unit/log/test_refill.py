@@ -14,7 +14,8 @@ from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LogPosition, MissingRange
 from proglog.log.segment import Segment
 from proglog.log.verify import verify_directory
-from proglog.record.batch import HEADER_BYTES, BatchHeader, VerifiedBatch, verify
+from proglog.record import scan
+from proglog.record.batch import HEADER_BYTES, BatchHeader, VerifiedBatch, stamp_local, verify
 from proglog.testing.files import FaultyFiles, SimulatedCrashError
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, SMALL, append, batches_of, copy, local, open_log, stored
@@ -515,3 +516,118 @@ def test_an_unreadable_end_keeps_no_log_from_opening_and_is_not_cut() -> None:
     assert append(log, b"new").base_offset == damaged.end
     assert len(files.content(STORE)) == size
     assert stored(log)[Offset(damaged.end)] == b"new"
+
+
+def large_range(cut: bool) -> tuple[FaultyFiles, Log, Log, list[tuple[Offset, OriginId, SequenceNumber, bytes]]]:
+    """A log that lacks much more of one origin than may be kept in memory, and a copy of it."""
+    files = FaultyFiles()
+    log = open_log(files=files, config=LogConfig(segment_bytes=64 * 1024, ballast_bytes=0))
+    number = 0
+    while log.segment_count < 3:
+        append(log, b"%05d " % number * 100, b"and another")
+        number += 1
+    source, before = copy_of(log), reads(log)
+    log.close()
+    files.kill()
+    content = files.content(STORE)
+    if cut:
+        del content[5000:]
+    else:
+        content[5000:60_000] = bytes(55_000)
+    log = open_log(files=files, config=LogConfig(segment_bytes=64 * 1024, ballast_bytes=0), seed=4)
+    batches_of_all(log)
+    return files, log, source, before
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut", "zeroed"])
+@pytest.mark.parametrize("killed_at", [None, 10, 40])
+def test_a_range_larger_than_what_may_be_kept_comes_back_in_parts(
+    cut: bool, killed_at: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proglog.log.refill.MAX_REFILL_BYTES", 4000)
+    files, log, source, before = large_range(cut)
+    (missing,) = log.missing()
+    kept = 0
+    for number, batch in enumerate(fetched(source, missing)):
+        if number == killed_at:
+            files.kill()
+            log = open_log(files=files, config=LogConfig(segment_bytes=64 * 1024, ballast_bytes=0), seed=5)
+            batches_of_all(log)
+            (missing,) = log.missing()
+            for again in fetched(source, missing):
+                log.refill([again])
+            break
+        log.refill([batch])
+        kept = max(kept, sum(each.bytes for each in log._refiller._candidates.values()))
+    assert kept < 6000
+    assert log.damaged() == []
+    assert reads(log) == before
+    check_indexes(log)
+    log.close()
+    assert [each for each in verify_directory(DIR, files=files).findings if each.severity != "note"] == []
+
+
+def test_a_large_range_of_another_history_stays_damaged_until_the_right_one_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("proglog.log.refill.MAX_REFILL_BYTES", 4000)
+    _, log, source, before = large_range(cut=False)
+    (missing,) = log.missing()
+    true = fetched(source, missing)
+    forked = open_log(files=FaultyFiles(), config=WHOLE, name="fork", seed=44)
+    copied = [each for each in batches_of(source) if each.header.origin == missing.origin]
+    forked.append(
+        [ImportAppend(verify(bytes(each.data))) for each in copied if each.header.base_sequence < missing.start]
+    )
+    chain = forked.origins()[missing.origin].chain_crc
+    with pytest.raises(ForkedOriginError):
+        for batch in true:
+            values = [b"other" + value for value in scan.values(batch)]
+            other = local(*values).batch
+            header = stamp_local(
+                other,
+                origin=missing.origin,
+                base_sequence=batch.header.base_sequence,
+                previous_chain=chain,
+                base_offset=Offset(0),
+                append_time_ms=0,
+            )
+            stamped = verify(header + bytes(other.payload))
+            chain = stamped.header.chain_crc
+            log.refill([stamped])
+    assert log.damaged()
+    for batch in true:
+        log.refill([batch])
+    assert log.damaged() == []
+    assert reads(log) == before
+
+
+def test_a_heal_reads_no_more_than_what_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in proportion to the damage, not to the segment that it is in."""
+    files = FaultyFiles()
+    log = open_log(files=files, config=WHOLE)
+    places = [(log.end_cursor.position, append(log, b"%04d " % number * 20))[0] for number in range(2000)]
+    source = copy_of(log)
+    files.kill()
+    for number in range(100, 2000, 100):
+        files.content(STORE)[places[number] + HEADER_BYTES + 1] ^= 1
+    log = open_log(files=files, config=WHOLE, seed=4)
+    offered = [batch for missing in log.missing() for batch in fetched(source, missing)]
+    assert len(offered) == 19
+    walked = 0
+    parse = Segment._header
+
+    def counted(segment: Segment, data: bytes, at: int, position: int) -> BatchHeader:
+        nonlocal walked
+        walked += 1
+        return parse(segment, data, at, position)
+
+    monkeypatch.setattr(Segment, "_header", counted)
+    scanned: list[Segment] = []
+    monkeypatch.setattr(Segment, "_scan", scanned.append)
+    for batch in offered:
+        assert len(log.refill([batch])) == 1
+        log.missing()
+    assert log.damaged() == []
+    assert walked < 19 * 20
+    assert scanned == []
