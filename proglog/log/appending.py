@@ -37,12 +37,12 @@ class Appender:
     def append(self, appends: Sequence[Append]) -> list[Outcome]:
         """See :meth:`proglog.log.log.Log.append`."""
         outcomes: list[Outcome] = []
-        group = self._begin_group()
+        group, most = self._begin_group(), self._state.max_segment_bytes
         for append in appends:
-            if not self._has_room(group, append.batch):
+            if not self._has_room(group, append.batch, most):
                 self._commit(group, outcomes)
                 self._roll()
-                group = self._begin_group()
+                group, most = self._begin_group(), self._state.max_segment_bytes
             outcomes.append(self._state.refusal() or group.add(append))
         self._commit(group, outcomes)
         return outcomes
@@ -73,9 +73,9 @@ class Appender:
             hidden_until=state.hidden_until(),
         )
 
-    def _has_room(self, group: Group, batch: VerifiedBatch) -> bool:
+    def _has_room(self, group: Group, batch: VerifiedBatch, most: int) -> bool:
         """Return whether the active segment takes one more batch. One without records takes any while it is small."""
-        active, most = self._state.active, self._state.max_segment_bytes
+        active = self._state.active
         size = active.size + group.bytes
         if size + batch.header.batch_bytes <= most:
             return True

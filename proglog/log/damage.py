@@ -8,6 +8,9 @@
 What stands between two ranges is walked once and remembered: of each origin only its first and its last batch count
 there, for nothing is missing in between. A heal joins two such stretches, and walks nothing.
 
+What was lost from the end of a segment and is known was the end of its origins: it is imported anew, and no jump of
+another origin went over it.
+
 A jump runs from the origin's last batch before a range, or from what retention removed, to its next batch after it, in
 whatever segment that is. What an origin ended with is no jump, unless an index remembers it: it is imported anew, at the end of
 the log. A range that held such an end beside other batches stays damaged, for those alone do not fill it.
@@ -172,7 +175,7 @@ def _walk(state: LogState, segment: Segment, stretches: Stretches) -> Iterator[R
             position = FilePosition(hole[1])
         yield from _stretch(segment, stretches, position, end)
     cut = state.cut_between(segment, following) if following is not None else None
-    if cut is not None:
+    if cut is not None and not state.is_known_lost(Offset(cut.start), Offset(cut.end)):
         yield Damage(segment, segment.size, None, Offset(cut.start), Offset(cut.end), 0)
 
 

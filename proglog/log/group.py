@@ -15,7 +15,7 @@ from proglog.record.batch import (
     VerifiedBatch,
     chain_agrees,
     chain_start,
-    parse_header,
+    read_back,
     stamp_import,
     stamp_local,
 )
@@ -148,7 +148,7 @@ class Group:
         return self._stamp(stamped, batch)
 
     def _stamp(self, stamped: bytes, batch: VerifiedBatch) -> Appended:
-        header = parse_header(stamped)  # what is written must read back
+        header = read_back(stamped)
         tail = self._tail(header.origin)
         data = control_data(batch) if header.flags else None
         end_offset = Offset(header.base_offset + header.record_count)

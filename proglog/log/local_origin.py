@@ -101,7 +101,7 @@ class LocalOrigin:
             return "synced data is missing from the end of the log"
         if not state.recovery.clean and fsync != FsyncPolicy.ALWAYS.value:
             return f"unclean stop under --fsync {fsync}: acknowledged records may be missing"
-        if state.origin in state.origins and _may_have_lost_the_last(state):
+        if _may_have_lost_the_last(state):
             return "its last batches may be in a damaged range"
         return ""
 

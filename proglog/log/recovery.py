@@ -84,23 +84,32 @@ class Recovery:
         Raises:
             OSError: The disk could not be read or written.
         """
-        bases = self._finish_retention(base_offsets(self.files.names(self.directory)))
+        bases = self._with_missing(self._finish_retention(base_offsets(self.files.names(self.directory))))
         segments = [self._open_sealed(base_offset, following) for base_offset, following in pairwise(bases)]
         if bases:
             segments.append(self._open_last(bases[-1]))
         expected = max(self.mark.end_offset, self.retired.start_offset)
-        start = known_start(self.mark, self.retired)
-        if start is not None and start < (bases[0] if bases else expected):
-            # Files are missing that retention has not removed: an empty segment stands for what was in them.
-            first = self._begin_segment(start)
-            seal(first)
-            segments.insert(0, first)
         if not segments or segments[-1].end_offset < expected:
             self.report.end_lost = expected > self.retired.start_offset
             self._close_off(segments, expected)
         elif self.report.end_lost and segments[-1].end_offset > segments[-1].base_offset:
             self._close_off(segments, segments[-1].end_offset)
         return segments
+
+    def _with_missing(self, bases: list[Offset]) -> list[Offset]:
+        """Return the base offsets with those of segments whose files are missing: an empty store stands for each.
+
+        The first one is known from what retention has left, and one behind a lost end from the record of that.
+        """
+        start, end = known_start(self.mark, self.retired), self.mark.end_offset
+        missing = {lost.end_offset for lost in self.lost_ends if lost.base_offset in bases}
+        if start is not None and start < (bases[0] if bases else end):
+            missing.add(start)
+        for base_offset in sorted(missing.difference(bases)):
+            with suppress_refusal():
+                create_segment(self.stores, base_offset, self.interval_bytes)
+                bases = sorted([*bases, base_offset])
+        return bases
 
     def finish(self, last: Segment) -> None:
         """Write what the disk refused while the log was opened: nothing may be appended to ``last`` before.
@@ -255,7 +264,7 @@ class Recovery:
 def readable(lost_ends: Sequence[LostEnd], base_offset: Offset, size: int, following: Offset) -> Extent:
     """Return how much of a sealed store is to be read: what is left behind a lost end is no whole batch."""
     for lost in lost_ends:
-        if (lost.base_offset, lost.end_offset) == (base_offset, following) and lost.store_bytes <= size:
+        if (lost.base_offset, lost.end_offset) == (base_offset, following):
             return Extent(FilePosition(lost.store_bytes), lost.start_offset)
     return Extent(FilePosition(size), following)
 

@@ -35,6 +35,7 @@ from proglog.log.store import index_name, store_name
 from proglog.record.batch import NO_PRODUCER, VerifiedBatch, chain_agrees, stamp_import, verify_checksums
 from proglog.types import FilePosition, Offset, SequenceNumber
 
+_WIPE_BYTES = 1024 * 1024
 MAX_REFILL_BYTES = 64 * 1024 * 1024
 """Most bytes of batches kept until their range is complete. More are written as they come where their place is known."""
 
@@ -67,6 +68,9 @@ class _Filling:
     """Where they go: the start of the range, or behind what was written of it before."""
     end: tuple[FilePosition, Offset] = (FilePosition(0), Offset(0))
     """Where they end, once they are written."""
+    is_all: bool = True
+    """Whether nothing follows them: what is left of the range is wiped, or a block that can be read again would bring
+    back what was imported anew meanwhile."""
 
 
 class Refiller:
@@ -209,7 +213,7 @@ class Refiller:
             raise ForkedOriginError(held.missing.origin, held.missing.start)
         if held.written is None:
             self._prepare([damage.segment])
-        filling = _Filling(damage, held.batches, start)
+        filling = _Filling(damage, held.batches, start, is_all=False)
         self._write(filling)
         held.written, held.batches = filling.end, []
         held.bytes = sum(batch.header.batch_bytes for batch in held.waiting.values())
@@ -235,7 +239,7 @@ class Refiller:
         if len(complete) == len(damages) == 1:
             (damage,), (only,) = damages, complete
             start = only.written or (damage.start_position, damage.start_offset)
-            return [_Filling(damage, only.batches, start)] if _fits(damage, only.batches, start) else []
+            return [_Filling(damage, only.batches, start)] if _has_room(damage, only.batches, start) else []
         fitting = interleave(
             [_room(damage) for damage in damages],
             [
@@ -243,6 +247,16 @@ class Refiller:
                 for lack, each in zip(lacks, complete, strict=True)
             ],
         )
+        if fitting is None and len(damages) == 1:
+            # Ends of other origins were there, too: they are imported anew. What is missing is put in front.
+            batches, start = (
+                [batch for each in complete for batch in each.batches],
+                (
+                    damages[0].start_position,
+                    damages[0].start_offset,
+                ),
+            )
+            return [_Filling(damages[0], batches, start)] if _has_room(damages[0], batches, start) else []
         if fitting is None:
             return []
         return [
@@ -254,7 +268,7 @@ class Refiller:
         """Have the segment serve what was written, and derive from it what follows; return whether it reads back."""
         state, damage, segment = self._state, filling.damage, filling.damage.segment
         start, (end, end_offset) = damage.start_position, filling.end
-        if end_offset != damage.end_offset or not segment.take_back(start, end, damage.start_offset, end_offset):
+        if not segment.take_back(start, end, damage.start_offset, end_offset):
             state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
             return False
         state.indexes.use(segment)
@@ -266,7 +280,8 @@ class Refiller:
                     is_own = batch.header.origin in own
                     state.derived.observe(batch.header, control_data(batch), segment.base_offset, own=is_own)
         with self._mutex:
-            join(self._stretches, segment, start, damage.stored_end, came)
+            whole = end_offset == damage.end_offset and end >= damage.stored_end
+            join(self._stretches, segment, start, damage.stored_end if whole else end, came)
         return True
 
     def _write(self, filling: _Filling) -> None:
@@ -288,6 +303,10 @@ class Refiller:
         try:
             try:
                 write_all(file, parts, filling.start[0])
+                while filling.is_all and position < damage.stored_end:
+                    position = FilePosition(
+                        write_all(file, [bytes(min(_WIPE_BYTES, damage.stored_end - position))], position)
+                    )
                 file.sync()
             finally:
                 self._close(file, segment.file)
@@ -313,17 +332,12 @@ def _ends_at(batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset
     return start[0] + size, start[1] + sum(batch.header.record_count for batch in batches)
 
 
-def _fits(damage: Damage, batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset]) -> bool:
-    """Return whether batches fill a range from ``start`` on: exactly, or to where its store may have ended."""
-    end, offset = _ends_at(batches, start)
-    size_fits = end == damage.end_position if damage.end_position is not None else end >= damage.stored_end
-    return size_fits and offset == damage.end_offset
-
-
 def _has_room(damage: Damage, batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset]) -> bool:
-    """Return whether batches can be the first of those that fill a range."""
+    """Return whether batches fill a range from ``start`` on, or the first part of it."""
     end, offset = _ends_at(batches, start)
-    return (damage.end_position is None or end <= damage.end_position) and offset <= damage.end_offset
+    if damage.end_position is not None and (end > damage.end_position or offset > damage.end_offset):
+        return False
+    return offset == damage.end_offset or (offset < damage.end_offset and end != damage.end_position)
 
 
 def _together(lacks: Sequence[Lack]) -> list[tuple[int, int]]:

@@ -123,7 +123,8 @@ def scan_store(
     synced = durable[0]
     for item in walk_store(file, places, FilePosition(0), base_offset, length=length, end_offset=durable[1]):
         if isinstance(item, Placed):
-            index.add(item.batch.header, item.position, node_name_in(item.batch))
+            header = item.batch.header
+            index.add(header, item.position, node_name_in(item.batch) if header.flags else "")
             if visit is not None:
                 visit(item.batch)
             continue
@@ -260,8 +261,13 @@ def read_around(file: File, size: int, start: int) -> tuple[bytes, list[int]]:
 
 def _placed_at(window: ScanWindow, places: Places, position: int) -> VerifiedBatch | None:
     """Return the batch at ``position`` if there is a whole one that belongs there."""
-    data, at = window.bytes_at(position, MARK_BYTES)
-    return window.batch_at(position) if data[at : at + MARK_BYTES] == places.mark(position) else None
+    data, at = window.bytes_at(position, MAX_BATCH_BYTES)
+    if data[at : at + MARK_BYTES] != places.mark(position):
+        return None
+    try:
+        return verify_checksums(data, at)
+    except MalformedBatchError:
+        return None
 
 
 def _following(window: ScanWindow, places: Places, start: int, offset: Offset) -> Placed | None:

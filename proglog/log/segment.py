@@ -29,6 +29,7 @@ from proglog.record.batch import (
     MAX_BATCH_BYTES,
     VERSION,
     BatchHeader,
+    VerifiedBatch,
     parse_header,
     verify_checksums,
 )
@@ -142,8 +143,7 @@ class Segment:
         at = 0
         while at < len(data):
             try:
-                header = self._header(data, at, start + at)
-                verify_checksums(data, at)
+                header = self._batch(data, at, start + at).header
             except MalformedBatchError:
                 batch_bytes, _ = _LENGTH.unpack_from(data, at)  # ``data`` was cut by it: it can be followed
                 at += max(batch_bytes, HEADER_BYTES)
@@ -233,12 +233,19 @@ class Segment:
         if (part.end_offset, part.store_bytes) != (end_offset, end):
             return False
         self.entries()
-        before = end if hole is None else hole.end_position
+        before, left = end if hole is None else hole.end_position, None
+        if hole is not None and end < hole.end_position:
+            left = replace(hole, start_position=end, start_offset=end_offset)
         self.index = self.index.put_back(part, start, before, counted=hole is not None and hole.counted)
-        self.extent = Extent(max(self.size, end), max(self.end_offset, end_offset))
+        size, last = self.extent
+        if left is None and hole is not None and hole.end_position == size and not self.active:
+            size, last = end, end_offset  # what is left of a range at the end of the store is behind that now
+        self.extent = Extent(max(size, end), max(last, end_offset))
+        self.index.store_bytes, self.index.end_offset = self.extent
         # The hole goes last: until then readers keep away from what is behind it.
         with self._mutex:
-            self.holes = tuple(each for each in self.holes if each.start_position != start)
+            kept = [each for each in self.holes if each.start_position != start]
+            self.holes = tuple(sorted([*kept, left] if left is not None else kept, key=_start))
         if not self.active:
             self.index_state = "rebuilt"
             self.save_index()
@@ -376,8 +383,7 @@ class Segment:
                 break
             if not start <= position + at < end:
                 try:
-                    self._header(data, at, position + at)
-                    verify_checksums(data, at)
+                    self._batch(data, at, position + at)
                 except MalformedBatchError:
                     break
             at += batch_bytes
@@ -394,6 +400,16 @@ class Segment:
         if data[at : at + MARK_BYTES] != self.places.mark(position):
             raise MalformedBatchError("this batch was not written here")
         return parse_header(data, at)
+
+    def _batch(self, data: bytes, at: int, position: int) -> VerifiedBatch:
+        """Return the batch at ``at``, which was read at ``position``, after checking all of it.
+
+        Raises:
+            MalformedBatchError: It is damaged, or does not belong there.
+        """
+        if data[at : at + MARK_BYTES] != self.places.mark(position):
+            raise MalformedBatchError("this batch was not written here")
+        return verify_checksums(data, at)
 
     def _scan(self) -> ScannedStore:
         length, end_offset = self.extent

@@ -210,6 +210,10 @@ class LogState:
             return None
         return DataLossError(start, end, _CUT)
 
+    def is_known_lost(self, start: Offset, end: Offset) -> bool:
+        """Return whether the range is the lost end of a segment, and what was in it is known."""
+        return any((each.start_offset, each.end_offset) == (start, end) and each.origins for each in self.lost_ends)
+
     def _next_sequence(self, origin: OriginId) -> int:
         held = self.origins.get(origin)
         return held.next_sequence if held else 0

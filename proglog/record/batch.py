@@ -201,25 +201,32 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
     if len(data) - position < HEADER_BYTES:
         raise MalformedBatchError(f"a batch header has {HEADER_BYTES} bytes; {len(data) - position} are left")
     header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
-    if crc(data[position + 8 : position + HEADER_BYTES]) != header.header_crc:
+    if crc(data[position + 8 : position + HEADER_BYTES]) != header[1]:
         raise MalformedBatchError("the batch header's checksum does not agree with it")
-    if not FIRST_VERSION <= header.version <= VERSION:
+    _, _, base_offset, _, batch_bytes, _, _, version, codec, flags, _, base_sequence, span, count, *_ = header
+    if not FIRST_VERSION <= version <= VERSION:
         raise MalformedBatchError(
-            f"batch format version {header.version} is not known here; expected {FIRST_VERSION} to {VERSION}"
+            f"batch format version {version} is not known here; expected {FIRST_VERSION} to {VERSION}"
         )
-    if header.codec != CODEC_NONE or header.flags & ~(FLAG_CONTROL | FLAG_GAP):
+    if codec != CODEC_NONE or flags & ~(FLAG_CONTROL | FLAG_GAP):
         raise MalformedBatchError("the batch uses a codec or flag that is not known here")
-    if not HEADER_BYTES <= header.batch_bytes <= MAX_BATCH_BYTES:
-        raise MalformedBatchError(f"batch length {header.batch_bytes} is not in [{HEADER_BYTES}, {MAX_BATCH_BYTES}]")
-    if header.is_control:
-        sensible = header.record_count == 0 and header.sequence_span >= 1
-    else:
-        sensible = not header.is_gap and header.record_count >= 1 and header.sequence_span == header.record_count
-    if not sensible or header.base_sequence + header.sequence_span >= 1 << 63 or header.end_offset >= 1 << 63:
-        raise MalformedBatchError(
-            f"a batch with flags {header.flags} cannot have {header.record_count} records"
-            f" over {header.sequence_span} sequences"
-        )
+    if not HEADER_BYTES <= batch_bytes <= MAX_BATCH_BYTES:
+        raise MalformedBatchError(f"batch length {batch_bytes} is not in [{HEADER_BYTES}, {MAX_BATCH_BYTES}]")
+    sensible = not count and span >= 1 if flags & FLAG_CONTROL else not flags and 1 <= count == span
+    if not sensible or base_sequence + span >= 1 << 63 or base_offset + count >= 1 << 63:
+        raise MalformedBatchError(f"a batch with flags {flags} cannot have {count} records over {span} sequences")
+    return header
+
+
+def read_back(stamped: bytes) -> BatchHeader:
+    """Return the header that was stamped just now: its checksum need not be looked at.
+
+    Raises:
+        MalformedBatchError: Its offset or sequence does not fit into 63 bits.
+    """
+    header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(stamped))
+    if header.base_sequence + header.sequence_span >= 1 << 63 or header.base_offset + header.record_count >= 1 << 63:
+        raise MalformedBatchError("the log has no room for another sequence or offset: they have 63 bits")
     return header
 
 

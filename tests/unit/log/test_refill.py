@@ -606,7 +606,7 @@ def test_a_heal_reads_no_more_than_what_came_back(monkeypatch: pytest.MonkeyPatc
     """Work in proportion to the damage, not to the segment that it is in."""
     files = FaultyFiles()
     log = open_log(files=files, config=WHOLE)
-    places = [(log.end_cursor.position, append(log, b"%04d " % number * 20))[0] for number in range(2000)]
+    places = [(log.end_position.position, append(log, b"%04d " % number * 20))[0] for number in range(2000)]
     source = copy_of(log)
     files.kill()
     for number in range(100, 2000, 100):
