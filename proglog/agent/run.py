@@ -11,6 +11,9 @@ from proglog.agent.threads import started_pool
 from proglog.tasks import TaskScope, cancel_and_wait
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SPARE_THREADS = 24
+"""There must be room for so many, and one for each processor, before anything starts: gRPC's core, which starts about a
+dozen of its own, crashes where it cannot."""
 HELPER_THREADS = 4
 """For what may block and is neither an append nor a read: opening the log, saving the known members, verifying."""
 
@@ -20,6 +23,7 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
 
     Raises:
         TaskFailedError: A task of it failed; it was shut down.
+        ConfigError: The operating system does not give it the threads that it needs.
         ProglogError: It could not start.
         SystemExit: The signal came before it was ready: 128 and the signal's number, as of a process without handlers.
     """
@@ -27,6 +31,7 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
     stop: asyncio.Queue[int] = asyncio.Queue()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.put_nowait, number)
+    started_pool(SPARE_THREADS + (os.cpu_count() or 1), "agent").shutdown()
     loop.set_default_executor(started_pool(HELPER_THREADS, "agent"))
     async with TaskScope() as scope:
         stopping = scope.start(stop.get(), name="stop-signal")

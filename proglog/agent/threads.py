@@ -23,9 +23,9 @@ def started_pool(threads: int, name: str) -> ThreadPoolExecutor:
             pool.submit(go.wait)  # none is idle before the last one runs: each of them needs a thread of its own
     except RuntimeError as exc:
         go.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)  # gives back what it has: ending in order may take a thread
         raise ConfigError(
-            f"cannot start the threads of {name!r}: {exc}; raise the limit on processes and threads (ulimit -u, a"
+            f"cannot start {threads} threads ({name}): {exc}; raise the limit on processes and threads (ulimit -u, a"
             " container's pids limit)"
         ) from exc
     go.set()

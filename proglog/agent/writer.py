@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.threads import started_pool
-from proglog.errors import LogClosedError, LogPoisonedError, ProglogError, StorageError
+from proglog.errors import ConfigError, LogClosedError, LogPoisonedError, ProglogError, StorageError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
 from proglog.log.model import (
@@ -112,7 +112,11 @@ class LogWriter:
         self._writing: asyncio.Task[None] | None = None
         self._timers: list[asyncio.Task[None]] = []
         self._disk = started_pool(1, "log-writer")
-        self._readers = started_pool(READER_THREADS, "log-reader")
+        try:
+            self._readers = started_pool(READER_THREADS, "log-reader")
+        except ConfigError:
+            self._disk.shutdown()
+            raise
 
     async def __aenter__(self) -> Self:
         """Start."""

@@ -3,6 +3,7 @@
 import ast
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
@@ -235,6 +236,26 @@ def test_serve_exits_with_70_and_one_line_for_its_user(tmp_path: Path) -> None:
     assert failed["exception"][0]["exc_type"] == "KeyError"
     assert "locals" not in failed["exception"][0]["frames"][-1], "they may hold what clients sent"
     assert events[-1]["event"] == "agent_stopped"
+
+
+def test_a_limit_on_threads_is_one_line_before_anything_starts(tmp_path: Path) -> None:
+    limited = (
+        "import threading\n"
+        "start, started = threading.Thread.start, []\n"
+        "def start_ten(self):\n"
+        '    if len(started) == 10: raise RuntimeError("can\'t start new thread")\n'
+        "    started.append(self); start(self)\n"
+        "threading.Thread.start = start_ten"
+    )
+    flags = ("--data-dir", str(tmp_path / "data"), "--bind-addr", "127.0.0.1:0", "--rpc-port", "0")
+    command = (*serve(limited), "-", "-", "-", "serve", *flags)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=20)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(r"error: cannot start \d+ threads \(agent\): .*raise the limit.*\n", result.stderr), (
+        result.stderr
+    )
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_signal_before_the_agent_is_ready_ends_it_with_143_and_an_unlocked_directory(tmp_path: Path) -> None:
