@@ -79,8 +79,12 @@ class Appender:
         size = active.size + group.bytes
         if size + batch.header.batch_bytes <= most:
             return True
-        has_records = active.index.record_count or any(each.header.record_count for each in group.stamped)
-        return not has_records and size <= most // 2
+        return self._grows_on() and not any(each.header.record_count for each in group.stamped)
+
+    def _grows_on(self) -> bool:
+        """Return whether the active segment is too young to be sealed: without records, and small."""
+        active = self._state.active
+        return not active.index.record_count and active.size <= self._state.max_segment_bytes // 2
 
     def _roll(self) -> None:
         """Seal the active segment and start the next one, whose name is the offset it starts at.
@@ -89,7 +93,7 @@ class Appender:
         """
         state = self._state
         active = state.active
-        if state.refusal() is not None or not active.size:
+        if state.refusal() is not None or self._grows_on():
             return
         base_offset = active.end_offset
         if base_offset == active.base_offset:
