@@ -112,7 +112,7 @@ complete -c proglog -n '__fish_seen_subcommand_from lag' -l tls-cert-file -r -F 
 complete -c proglog -n '__fish_seen_subcommand_from lag' -l tls-key-file -r -F -d 'Key of the certificate'
 complete -c proglog -n '__fish_seen_subcommand_from lag' -l timeout -x -d 'How long to wait for an answer'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l output -s o -x -a 'text json nagios prometheus' -d 'How to write the outcome'
-complete -c proglog -n '__fish_seen_subcommand_from check' -l explain -d 'What to do about each alert, and the command that shows more'
+complete -c proglog -n '__fish_seen_subcommand_from check' -l explain -d 'What follows from each finding, what to do, and the command that shows more'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l each -d 'Ask every living member about itself, too'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l lag-records -x -d 'Records that a copy trails by'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l lag-seconds -x -d 'Seconds that it trails by'

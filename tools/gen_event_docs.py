@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from proglog.observe.event_findings import needs_finding, shown_by
 from proglog.observe.events import mark_of
 from proglog.telemetry.emit import EventKind
 from proglog.telemetry.events import EVENTS
@@ -21,6 +22,17 @@ dashboard shows it in its events panel and on the page of the member that it con
 | event | level | keys | dashboard | meaning |
 |---|---|---|---|---|
 """
+FINDINGS_HEAD = """
+## Events and findings
+
+Every event of level warning and above, and the finding that shows it: in `proglog check` with its exit code, in the
+line *health* of `proglog status`, on the dashboard's line of what needs attention, in the metrics `proglog_findings` and
+`proglog_finding`, and on the line that says `ready` if it is there by then. Generated from
+`proglog/observe/event_findings.py`.
+
+| event | finding |
+|---|---|
+"""
 METRICS_HEAD = """
 ## Metrics
 
@@ -37,7 +49,8 @@ def page() -> str:
     metrics = "".join(
         f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.meaning} |\n" for each in METRICS.values()
     )
-    return HEAD + events + METRICS_HEAD + metrics
+    findings = "".join(f"| `{each.name}` | {shown_by(each)} |\n" for each in EVENTS.values() if needs_finding(each))
+    return HEAD + events + FINDINGS_HEAD + findings + METRICS_HEAD + metrics
 
 
 def _row(kind: EventKind) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proglog import __version__
 from proglog.addr import RPC_ADDR_TAG, join_addr
 from proglog.agent.config import AgentConfig
+from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
@@ -28,6 +29,7 @@ class AgentView:
     timeline: Timeline
     membership: Membership
     replicator: Replicator
+    followers: FollowerWatch
     rpc_addr: str
     started_at_ms: int
     now_ms: Callable[[], int]
@@ -59,6 +61,8 @@ class AgentView:
             segments=self._segments() if segments else (),
             events=self.timeline.events,
             taken_at_ms=self.now_ms(),
+            followers=self.followers.look(self.membership.members()),
+            conditions=self.timeline.conditions(),
         )
 
     def force_leave(self, name: str, *, prune: bool) -> None:
@@ -128,6 +132,10 @@ class AgentView:
                     since_ms=max(0, int((self.monotonic() - problem.since) * 1000)),
                 )
                 for problem in log.problems()
+            ),
+            operations=tuple(
+                model.Operation(what=what, since_ms=int(seconds * 1000))
+                for what, seconds in self.writer.underway.operations()
             ),
         )
 

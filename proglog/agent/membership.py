@@ -8,7 +8,7 @@ wake up at its next deadline.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Protocol
@@ -43,8 +43,12 @@ from proglog.wire.model import MembershipProblem
 
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000
-ALONE_SECONDS, UNANSWERED_SECONDS = 10.0, 60.0
-"""How long a node may be alone, or without an answer from one of its seeds, before that is a problem."""
+ALONE_SECONDS, UNANSWERED_SECONDS = 30.0, 60.0
+"""How long a node may be alone before that is critical, or without an answer from one of its seeds before it is a problem."""
+MAX_NAMED = 5
+"""Most addresses of remembered members that a problem names."""
+CONFLICT_SECONDS = 60.0
+"""How long a claim to the name of another member counts: it comes again with every exchange."""
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two lines about malformed traffic: it is others that decide how much there is."""
 MAX_LATE = 0.25
@@ -123,7 +127,11 @@ class Membership:
         self._complained_at, self._complaints = -COMPLAINT_INTERVAL, 0
         self._left = asyncio.Event()
         self._serving: dict[str, str] = {}
-        self._conflicts: dict[tuple[str, str], None] = {}
+        self._conflicts: dict[tuple[str, str], tuple[float, float]] = {}
+        """When a name was claimed from an address, for the first and for the last time."""
+        self._contested_since: float | None = None
+        self._answered = asyncio.Event()
+        self._call_errors: dict[Address, str] = {}
         self._started_at = time.monotonic()
         self._closed = False
 
@@ -213,29 +221,68 @@ class Membership:
 
     def problems(self) -> list[MembershipProblem]:
         """Return why this node may not be in the cluster that it is meant for."""
-        serf, age = self._serf, time.monotonic() - self._started_at
-        if serf is None:
+        if self._serf is None:
             return []
-        found = []
-        unanswered = [join_addr(*address) for address in serf.unanswered()]
-        alone = len(serf.members()) == 1
-        if alone and unanswered and age > ALONE_SECONDS:
-            detail = f"is alone: nobody has answered at {', '.join(unanswered)}"
-            found.append(MembershipProblem(key="alone", detail=detail, critical=True))
-        elif not alone and age > UNANSWERED_SECONDS:
-            found += [
-                MembershipProblem(
-                    key=f"seed/{addr}",
-                    detail=f"has had no answer from its seed {addr} since it started",
+        now = time.monotonic()
+        return [*self._unmet(self._serf, now), *self._contested(self._serf, now)]
+
+    def _unmet(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
+        """Yield who should have answered and has not."""
+        age, alone = now - self._started_at, len(serf.members()) == 1
+        unanswered = [join_addr(*address) + self._why(address) for address in serf.unanswered()]
+        remembered = [(each.host, each.port) for each in self.config.remembered]
+        silent = [] if self._answered.is_set() else [join_addr(*each) + self._why(each) for each in remembered]
+        if alone and (unanswered or silent):
+            yield MembershipProblem(
+                key="alone",
+                detail=f"is alone: nobody has answered at {', '.join(dict.fromkeys(unanswered + silent[:MAX_NAMED]))}",
+                critical=age > ALONE_SECONDS,
+                since_ms=int(age * 1000),
+            )
+        elif age > UNANSWERED_SECONDS:
+            for address, words in zip(serf.unanswered(), unanswered, strict=True):
+                yield MembershipProblem(
+                    key=f"seed/{join_addr(*address)}",
+                    detail=f"has had no answer from its seed {words} since it started",
                     critical=False,
+                    since_ms=int(age * 1000),
                 )
-                for addr in unanswered
-            ]
+
+    def _why(self, address: Address) -> str:
+        error = self._call_errors.get(address)
+        return f" ({error})" if error else ""
+
+    def _contested(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
+        """Yield the names that two members claim."""
         rival = serf.contested_by()
-        if rival is not None:
-            detail = f"is not in the cluster: others know its name at {join_addr(*rival)}"
-            found.append(MembershipProblem(key="name", detail=detail, critical=True))
-        return found
+        if rival is None:
+            self._contested_since = None
+        else:
+            since = self._contested_since = now if self._contested_since is None else self._contested_since
+            yield MembershipProblem(
+                key="name",
+                detail=f"is not in the cluster: others know its name at {join_addr(*rival)}",
+                critical=True,
+                since_ms=int((now - since) * 1000),
+                unready=True,
+            )
+        living = {each.name: join_addr(each.addr, each.port) for each in serf.members() if each.status is Status.ALIVE}
+        for (name, claimed_by), (since, last) in self._conflicts.items():
+            settled = living.get(name, claimed_by) == claimed_by  # it moved there, or the one before it is gone
+            if name != self.config.node_name and now - last < CONFLICT_SECONDS and not settled:
+                yield MembershipProblem(
+                    key=f"conflict/{name}",
+                    detail=f"knows two members named {name}: the other one is at {claimed_by}, and nobody copies from it",
+                    critical=True,
+                    since_ms=int((now - since) * 1000),
+                )
+
+    async def wait_answered(self, within: float) -> None:
+        """Return once somebody has answered, there is nobody to call, or ``within`` seconds have passed."""
+        if self._serf is not None and self._serf.unanswered():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await self._answered.wait()
 
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
@@ -348,8 +395,10 @@ class Membership:
         match event:
             case MemberEvent():
                 self._member_changed(event)
-            case CallFinished(error=error) if error:
-                self._report_call(event)
+            case CallFinished(error=error, address=address):
+                self._note_call(address, error)
+                if error:
+                    self._report_call(event)
             case LeaveFinished():
                 self._left.set()
             case NameConflict(name=name, address=address, local=local):
@@ -362,6 +411,15 @@ class Membership:
                 self._emit(events.GOSSIP_IGNORED, "", reason, source=source and join_addr(*source))
             case _:
                 return  # nobody here asks for it
+
+    def _note_call(self, address: Address, error: str) -> None:
+        """Remember why the last call failed, of the addresses where this node has to be heard."""
+        if not error:
+            self._answered.set()
+        if error and len(self._call_errors) < MAX_CONFLICTS:
+            self._call_errors[address] = error
+        else:
+            self._call_errors.pop(address, None)
 
     def _report_call(self, call: CallFinished) -> None:
         """Warn while this node is alone, more and more rarely; with others, one that is away is no news."""
@@ -384,8 +442,11 @@ class Membership:
 
     def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
         """Say it once: the claim comes again with every exchange."""
-        if (name, claimed_by) not in self._conflicts and len(self._conflicts) < MAX_CONFLICTS:
-            self._conflicts[name, claimed_by] = None
+        now, key = time.monotonic(), (name, claimed_by)
+        if key in self._conflicts:
+            self._conflicts[key] = self._conflicts[key][0], now
+        elif len(self._conflicts) < MAX_CONFLICTS:
+            self._conflicts[key] = now, now
             self._emit(events.MEMBER_NAME_CONFLICT, name, claimed_by, local=local)
 
     def _member_changed(self, event: MemberEvent) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from proglog.observe import health
+from proglog.observe.health import Finding, Severity
 from proglog.server.cluster import ClusterView
 from proglog.telemetry import metric_names
 from proglog.telemetry.metric_names import MetricKind, MetricName
@@ -71,10 +73,20 @@ def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sampl
         metric_names.REPLICATION_LAG_SECONDS,
         [((peer,), max((origin.lag_ms for origin in origins), default=0) / 1000) for peer, origins in behind],
     )
+    yield from _health(health.findings(snapshot), health.own_findings(snapshot))
     by_status = Counter(member.status for member in snapshot.members)
     yield metric_names.MEMBERS, [((status.value,), by_status[status]) for status in MemberStatus]
     if snapshot.node.certificate_expires_at_ms:
         yield metric_names.CERTIFICATE_EXPIRY, _one(snapshot.node.certificate_expires_at_ms / 1000)
+
+
+def _health(found: Sequence[Finding], own: Sequence[Finding]) -> Iterator[tuple[MetricName, list[Sample]]]:
+    severities = Counter(each.severity for each in found)
+    levels = [each for each in Severity if each is not Severity.OK]
+    yield metric_names.FINDINGS, [((each.name.lower(),), severities[each]) for each in levels]
+    labels = dict.fromkeys((each.rule, each.subject, each.severity.name.lower()) for each in found)
+    yield metric_names.FINDING, [(each, 1) for each in labels]
+    yield metric_names.READY, _one(health.ready(own))
 
 
 def _one(value: float) -> list[Sample]:

@@ -26,7 +26,6 @@ class Monitor:
         timeline: Timeline,
         *,
         certificate_expires_at_ms: Callable[[], int],
-        on_poisoned: Callable[[], object],
         now_ms: Callable[[], int],
     ) -> None:
         """Report what opening the log found.
@@ -35,12 +34,10 @@ class Monitor:
             log: What is watched.
             timeline: Takes the events.
             certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
-            on_poisoned: Called when the log takes no more appends until a restart.
             now_ms: This machine's clock, milliseconds since 1970.
         """
         self._timeline = timeline
         self._certificate_expires_at_ms = certificate_expires_at_ms
-        self._on_poisoned = on_poisoned
         self._now_ms = now_ms
         self._watch = LogWatch(log)
         self._tell(self._watch.opened())
@@ -63,8 +60,6 @@ class Monitor:
     def _tell(self, changes: list[LogChange]) -> None:
         for change in changes:
             self._timeline.emit(change.event, "", change.detail)
-            if change.event is events.LOG_POISONED:
-                self._on_poisoned()
 
     def _warn_of_expiry(self) -> None:
         expires_at_ms = self._certificate_expires_at_ms()

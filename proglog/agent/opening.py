@@ -14,10 +14,12 @@ from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.config import AgentConfig
+from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.known_members import KnownMembers
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.monitor import Monitor
 from proglog.agent.peer_check import PEER_CHECK, release_when_met
+from proglog.agent.readiness import Readiness
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.resolver import Resolver
@@ -164,6 +166,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         timeline=timeline,
         membership=membership,
         replicator=replicator,
+        followers=FollowerWatch(writer, followers, name=config.node_name),
         rpc_addr=rpc_addr,
         started_at_ms=now_ms(),
         now_ms=now_ms,
@@ -185,7 +188,6 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         log,
         timeline,
         certificate_expires_at_ms=view.certificate_expires_at_ms,
-        on_poisoned=lambda: tasks.start(server.set_serving(False), name="agent-unhealthy", may_end=True),
         now_ms=now_ms,
     )
     writer.add_listener(monitor.log_advanced)
@@ -194,6 +196,9 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
+    readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving)
+    writer.add_listener(lambda: readiness.log_changed(log.state))
+    run("readiness", tasks.start(readiness.run(), name="agent-readiness"))
     known.follow(membership.known_addresses)
     steps.add("known members", known.close)
     meeting = _meet_the_others(writer, membership, replicator, emit)

@@ -5,14 +5,14 @@ does a join after close - around the pure planner. One task per server keeps a s
 
     connecting --> streaming --> (broke) backing-off --> connecting ...        leave, close --> stopped
 
-Batches are checked as they come and go to the writer's queue, up to a bound, while the stream is read on. What has
+Batches are checked as they come, queued up to a bound, and appended in groups while the stream is read on. What has
 become durable is reported back on the same stream at once, and to the other servers a moment later.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 import grpc.aio
@@ -59,35 +59,6 @@ REPORT_INTERVAL = 0.1
 """Seconds in which reports to servers other than the source are gathered."""
 
 
-class _Unsettled:
-    """Batches of one stream that the writer has queued, up to a number of bytes, oldest first."""
-
-    def __init__(self) -> None:
-        self._copies: asyncio.Queue[tuple[list[VerifiedBatch], list[asyncio.Future[Outcome]]]] = asyncio.Queue()
-        self._bytes = 0
-        self._room = asyncio.Event()
-
-    async def put(self, batches: list[VerifiedBatch], outcomes: list[asyncio.Future[Outcome]]) -> None:
-        """Add what one message held; return when there is room for another."""
-        self._copies.put_nowait((batches, outcomes))
-        self._bytes += _size(batches)
-        while self._bytes >= MAX_QUEUED_BYTES:
-            self._room.clear()
-            await self._room.wait()
-
-    async def settled(self) -> tuple[list[VerifiedBatch], list[Outcome]]:
-        """Return the oldest once they are durable, or refused."""
-        batches, outcomes = await self._copies.get()
-        settled = [await outcome for outcome in outcomes]
-        self._bytes -= _size(batches)
-        self._room.set()
-        return batches, settled
-
-
-def _size(batches: list[VerifiedBatch]) -> int:
-    return sum(batch.header.batch_bytes for batch in batches)
-
-
 @dataclass(slots=True)
 class _Peer:
     """One server that is followed."""
@@ -96,11 +67,18 @@ class _Peer:
     addr: str
     state: PeerState = PeerState.CONNECTING
     error: str = ""
+    failing_since: float | None = None
+    failure: str = ""
     retry_at: float = 0.0
+    opened_at: float | None = None
     records_copied: int = 0
     bytes_copied: int = 0
     stream: ReplicationStream | None = None
     task: asyncio.Task[None] | None = None
+    queue: list[VerifiedBatch] = field(default_factory=list)
+    queued_bytes: int = 0
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Replicator:
@@ -173,6 +151,7 @@ class Replicator:
         self._ending.add(peer.task)
         peer.task.add_done_callback(self._ending.discard)
         self._plan_with(lambda planner, now: planner.stream_closed(name, now))
+        self._planner.peer_left(name)
         self._emit(events.REPLICATION_STOPPED, name)
 
     async def close(self) -> None:
@@ -226,6 +205,9 @@ class Replicator:
             self._plan_with(lambda planner, now: planner.stream_closed(peer.name, now))
             if time.monotonic() - started > MAX_BACKOFF:
                 backoff = MIN_BACKOFF
+            if peer.failing_since is None or self._holds(peer):
+                peer.failing_since = time.monotonic()
+            peer.failure, peer.opened_at = peer.error, None
             delay = backoff * self._random.uniform(0.8, 1.2)
             backoff = min(backoff * 2, MAX_BACKOFF)
             peer.state, peer.retry_at = PeerState.BACKING_OFF, time.monotonic() + delay
@@ -234,25 +216,25 @@ class Replicator:
 
     async def _stream_from(self, peer: _Peer) -> None:
         """Follow one stream to its end."""
-        unsettled = _Unsettled()
+        peer.queue, peer.queued_bytes = [], 0
         async with self._open_channel(peer.addr) as channel:
             hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance)
             peer.stream = stream = ReplicationStream(channel, hello)
             try:
                 async with TaskScope() as scope:
-                    settling = scope.start(self._settle_from(peer, stream, unsettled), name=f"settle-from-{peer.name}")
-                    reading = scope.start(self._read_from(peer, stream, unsettled), name=f"read-from-{peer.name}")
+                    appending = scope.start(self._append_from(peer, stream), name=f"append-from-{peer.name}")
+                    reading = scope.start(self._read_from(peer, stream), name=f"read-from-{peer.name}")
                     try:
-                        await asyncio.wait((reading, settling), return_when=asyncio.FIRST_COMPLETED)
+                        await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
                     finally:
-                        errors = await ended(settling, reading)
+                        errors = await ended(appending, reading)
             finally:
                 peer.stream = None
                 stream.close()
             if errors:  # a bug before the other's broken connection
                 raise min(errors, key=lambda error: isinstance(error, ProglogError | grpc.aio.AioRpcError))
 
-    async def _read_from(self, peer: _Peer, stream: ReplicationStream, unsettled: _Unsettled) -> None:
+    async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
         stream.report(self._writer.origins().values())
         messages = aiter(stream)
         while True:
@@ -269,23 +251,23 @@ class Replicator:
                 self._opened(peer, received.hello.origin)
             if received.positions:
                 await hear(self._own_origin, self._writer, peer.name, received.positions)
-            batches = self._take(peer, received)
-            if batches:
-                await unsettled.put(batches, await self._writer.queue_copies(batches))
+            self._take(peer, received)
+            while peer.queued_bytes >= MAX_QUEUED_BYTES:
+                peer.drained.clear()
+                await peer.drained.wait()
 
     def _opened(self, peer: _Peer, origin: OriginId) -> None:
         if peer.error:
             self._emit(events.REPLICATION_RESUMED, peer.name, peer.addr)
-        peer.state, peer.error = PeerState.STREAMING, ""
+        peer.state, peer.error, peer.opened_at = PeerState.STREAMING, "", time.monotonic()
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 
-    def _take(self, peer: _Peer, received: Received) -> list[VerifiedBatch]:
-        """Take in a message; return the batches of it that are to be appended."""
+    def _take(self, peer: _Peer, received: Received) -> None:
         planner, now = self._planner, time.monotonic()
         if received.positions:
             planner.positions_received(peer.name, received.positions, now)
         try:
-            return self._wanted(peer, planner, received.batches, now)
+            self._queue_batches(peer, planner, received.batches, now)
         except MalformedBatchError as exc:
             planner.malformed(peer.name, now, str(exc))
             raise
@@ -294,17 +276,21 @@ class Replicator:
                 planner.refused_by(peer.name, event, now)
             self._carry_out()
 
-    def _wanted(self, peer: _Peer, planner: Planner, data: bytes, now: float) -> list[VerifiedBatch]:
-        position, wanted = 0, list[VerifiedBatch]()
+    def _queue_batches(self, peer: _Peer, planner: Planner, data: bytes, now: float) -> None:
+        position = 0
         while position < len(data):
             batch = verify(data, position)
             position += batch.header.batch_bytes
             verdict = planner.judge(peer.name, batch.header, now)
             if verdict is Decision.APPEND_AFTER_GAP:
-                wanted.append(self._gap_before(batch))
+                self._queue(peer, self._gap_before(batch))
             if verdict in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
-                wanted.append(batch)
-        return wanted
+                self._queue(peer, batch)
+
+    def _queue(self, peer: _Peer, batch: VerifiedBatch) -> None:
+        peer.queue.append(batch)
+        peer.queued_bytes += batch.header.batch_bytes
+        peer.arrived.set()
 
     def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
         held = self._writer.origins().get(batch.header.origin)
@@ -312,9 +298,14 @@ class Replicator:
         now_ms = clock.now_ms()
         return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
 
-    async def _settle_from(self, peer: _Peer, stream: ReplicationStream, unsettled: _Unsettled) -> None:
+    async def _append_from(self, peer: _Peer, stream: ReplicationStream) -> None:
         while True:
-            batches, outcomes = await unsettled.settled()
+            await peer.arrived.wait()
+            peer.arrived.clear()
+            batches, peer.queue = peer.queue, []
+            outcomes = await self._writer.append_copies(batches)
+            peer.queued_bytes -= sum(batch.header.batch_bytes for batch in batches)
+            peer.drained.set()
             moved = {batch.header.origin for batch in batches}
             stream.report(self._progress_in(moved))
             self._report_soon(moved)
@@ -327,6 +318,7 @@ class Replicator:
             origin = batch.header.origin
             if isinstance(outcome, Appended):
                 peer.records_copied += outcome.end_offset - outcome.base_offset
+                peer.failing_since = None
                 peer.bytes_copied += outcome.batch_bytes
             elif isinstance(outcome, ForkedOriginError):
                 planner.forked(peer.name, origin, now, str(outcome))
@@ -392,6 +384,10 @@ class Replicator:
     def _log_advanced(self, moved: Mapping[OriginId, Progress]) -> None:
         self._planner.advanced(moved.values(), time.monotonic())
 
+    def _holds(self, peer: _Peer) -> bool:
+        """Whether the stream has been open for so long that it does not fail as the one before it did."""
+        return peer.opened_at is not None and time.monotonic() - peer.opened_at > MAX_BACKOFF
+
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
         step(self._planner, time.monotonic())
         self._carry_out()
@@ -426,6 +422,9 @@ class Replicator:
     def _status(self, peer: _Peer) -> PeerStatus:
         planner, now = self._planner, time.monotonic()
         retrying = peer.state is PeerState.BACKING_OFF
+        if self._holds(peer):
+            peer.failing_since = None
+        since = peer.failing_since
         return PeerStatus(
             name=peer.name,
             rpc_addr=peer.addr,
@@ -436,6 +435,9 @@ class Replicator:
             bytes_copied=peer.bytes_copied,
             records_dropped=planner.dropped.get(peer.name, 0),
             retry_in_ms=max(0, int((peer.retry_at - now) * 1000)) if retrying else 0,
+            failing=since is not None,
+            failing_ms=0 if since is None else int((now - since) * 1000),
+            failure="" if since is None else peer.failure,
         )
 
     def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:

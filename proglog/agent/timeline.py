@@ -1,12 +1,14 @@
 """The latest events of this node: logged as they happen, kept for status and dashboard, and the signal that wakes those."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from proglog.agent.conditions import Conditions
 from proglog.telemetry.emit import EventKind, emitter
-from proglog.wire.model import ClusterEvent
+from proglog.wire.model import ClusterEvent, Condition
 
 MAX_EVENTS = 256
 MAX_DETAIL_CHARS = 500
@@ -27,6 +29,7 @@ class Timeline:
         self._node_name = node_name
         self._log = emitter(node=node_name)
         self._events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
+        self._conditions = Conditions()
         self._version = 0
         self._changed = asyncio.Event()
 
@@ -34,6 +37,10 @@ class Timeline:
     def events(self) -> tuple[ClusterEvent, ...]:
         """The newest last, at most ``MAX_EVENTS``."""
         return tuple(self._events)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return the events that nothing has ended yet, the oldest first."""
+        return self._conditions.standing(time.monotonic())
 
     @property
     def version(self) -> int:
@@ -52,14 +59,16 @@ class Timeline:
     ) -> None:
         """Log an event, and keep it if its kind is shown; see :class:`proglog.telemetry.emit.Emit`."""
         self._log(kind, subject, detail, exc_info=exc_info, **facts)
+        shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
+        about = subject or self._node_name
+        self._conditions.take(kind, about, shown[:MAX_DETAIL_CHARS], time.monotonic())
         if not kind.words:
             return
-        shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
         self._events.append(
             ClusterEvent(
                 at_ms=self._now_ms(),
                 kind=kind.status_name,
-                subject=subject or self._node_name,
+                subject=about,
                 detail=shown[:MAX_DETAIL_CHARS],
             )
         )

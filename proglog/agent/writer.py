@@ -21,6 +21,7 @@ from typing import Self, TypeVar
 
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.threads import started_pool
+from proglog.agent.underway import Underway
 from proglog.errors import ConfigError, LogClosedError, LogPoisonedError, ProglogError, StorageError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
@@ -93,6 +94,8 @@ class LogWriter:
         """Bytes of their batches."""
         self.records_served = 0
         """Records sent to consumers, as far as services count them here."""
+        self.underway = Underway()
+        """What the disk is asked for now."""
         self._tasks = tasks or Supervisor()
         self._queue: deque[_Pending] = deque()
         self._group: list[_Pending] = []
@@ -266,37 +269,34 @@ class LogWriter:
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
-        return [await outcome for outcome in await self.queue_copies(batches)]
-
-    async def queue_copies(self, batches: Sequence[VerifiedBatch]) -> list[asyncio.Future[Outcome]]:
-        """Queue batches of other origins as soon as there is room; the outcomes come in order, once they are durable."""
-        return await self._enqueue([ImportAppend(batch) for batch in batches])
+        return await self._append([ImportAppend(batch) for batch in batches])
 
     async def begin_origin(self, reason: str) -> OriginId:
         """Have the log write under a new origin from now on; appends that wait go there. As :meth:`Log.begin_origin`."""
-        return await self._on_disk_thread(lambda: self.log.begin_origin(reason))
+        return await self._on_disk_thread("new origin", lambda: self.log.begin_origin(reason))
 
     async def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
         """Give the log what it lost to damage; return the ranges that are whole again. As :meth:`Log.refill`."""
-        return await self._on_disk_thread(lambda: self.log.refill(batches))
+        return await self._on_disk_thread("refill", lambda: self.log.refill(batches))
 
-    async def _on_disk_thread(self, work: Callable[[], Result]) -> Result:
+    async def _on_disk_thread(self, what: str, work: Callable[[], Result]) -> Result:
         """Do what changes the log between two groups, and tell whoever watches it."""
         refusal = self._refusal()
         if refusal is not None:
             raise refusal
         try:
-            return await self._on_disk(work)
+            return await self._on_disk(what, work)
         finally:
             self._wake_readers()
             self._tell_listeners()
 
-    async def _on_disk(self, work: Callable[[], Result]) -> Result:
-        """Do ``work`` on the disk thread; listeners hear of whatever it did to state, problems or start of the log."""
+    async def _on_disk(self, what: str, work: Callable[[], Result]) -> Result:
+        """Do ``work`` on the disk thread, under the name of ``what``; listeners hear of whatever it did to state, problems or start of the log."""
         log = self.log
         before = log.state, log.start_offset, log.problems()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._disk, self._poisoning, work)
+            with self.underway.during(what):
+                return await asyncio.get_running_loop().run_in_executor(self._disk, self._poisoning, work)
         finally:
             if before != (log.state, log.start_offset, log.problems()):
                 self._tell_listeners()
@@ -315,7 +315,8 @@ class LogWriter:
         """Return whole batches from ``at`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
         if at.segment == self.log.end_position.segment and max_bytes <= INLINE_READ_BYTES:
             return self.log.read(at, max_bytes)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, at, max_bytes)
+        with self.underway.during("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, at, max_bytes)
 
     async def query(self, look: Callable[[Log], Result]) -> Result:
         """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
@@ -367,9 +368,6 @@ class LogWriter:
         return LogClosedError() if self._closing else None
 
     async def _append(self, appends: Sequence[Append], fence: Fence | None = None) -> list[Outcome]:
-        return [await outcome for outcome in await self._enqueue(appends, fence)]
-
-    async def _enqueue(self, appends: Sequence[Append], fence: Fence | None = None) -> list[asyncio.Future[Outcome]]:
         async with self._turn:  # first come, first queued: a producer's batches keep their order
             while self._queued_bytes >= MAX_QUEUED_BYTES and self._refusal() is None:
                 self._room.clear()
@@ -382,7 +380,7 @@ class LogWriter:
             self._queue.extend(pending)
             self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
             self._work.set()
-        return [each.answer for each in pending]
+        return [await each.answer for each in pending]
 
     async def _write_groups(self) -> None:
         try:
@@ -411,7 +409,7 @@ class LogWriter:
         if not appends:
             return []
         try:
-            return await self._on_disk(lambda: self.log.append(appends))
+            return await self._on_disk("append", lambda: self.log.append(appends))
         except ProglogError as exc:
             return [exc] * len(appends)
 
@@ -483,7 +481,7 @@ class LogWriter:
         """Sync as the interval policy says."""
         while True:
             await asyncio.sleep(self.log.config.fsync_interval)
-            await self._on_disk(self.log.sync)
+            await self._on_disk("sync", self.log.sync)
 
     async def _keep_house(self) -> None:
         """Apply retention, see whether a full disk has room again, and mark how far the log is durable."""
@@ -491,7 +489,10 @@ class LogWriter:
         for look in itertools.count(1):
             await asyncio.sleep(PLACE_INTERVAL)
             end = self.log.end_position
-            await self._on_disk(self.log.check_place if look % looks else self.log.retain)
+            if look % looks:
+                await self._on_disk("look at the directory", self.log.check_place)
+            else:
+                await self._on_disk("retention", self.log.retain)
             if self.log.end_position != end:  # retention commits named positions again
                 self._wake_readers()
                 self._tell_listeners()

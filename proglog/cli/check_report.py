@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from proglog.observe.alerts import Alert, Limits, Severity
+from proglog.observe.health import Finding, Limits, Severity, copy_words, worst
 from proglog.observe.lag import of_node
 from proglog.observe.safe_text import safe_text
-from proglog.observe.words import duration_words, lag_words
+from proglog.observe.words import duration_words
 from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 
@@ -36,6 +36,7 @@ class CheckFormat(StrEnum):
 
 
 _STATUSES = {
+    Severity.OK: CheckStatus.OK,
     Severity.INFO: CheckStatus.OK,
     Severity.WARNING: CheckStatus.WARNING,
     Severity.CRITICAL: CheckStatus.CRITICAL,
@@ -51,7 +52,7 @@ class CheckReport:
     limits: Limits
     snapshot: ClusterSnapshot | None = None
     """What it said; ``None``: nothing."""
-    alerts: tuple[Alert, ...] = ()
+    findings: tuple[Finding, ...] = ()
     """What needs attention, the worst first."""
     error: str = ""
     """Why nothing is known. Foreign text."""
@@ -60,10 +61,10 @@ class CheckReport:
 
     @property
     def status(self) -> CheckStatus:
-        """The worst of all alerts; unknown without an answer."""
+        """The worst of all findings; unknown without an answer."""
         if self.snapshot is None:
             return CheckStatus.UNKNOWN
-        return max((_STATUSES[alert.severity] for alert in self.alerts), default=CheckStatus.OK)
+        return _STATUSES[worst(self.findings)]
 
     @property
     def node(self) -> str:
@@ -71,17 +72,17 @@ class CheckReport:
         return self.snapshot.node.name if self.snapshot else self.addr
 
     @property
-    def serious(self) -> list[Alert]:
-        """The alerts that count."""
-        return [alert for alert in self.alerts if alert.severity > Severity.INFO]
+    def serious(self) -> list[Finding]:
+        """The findings that count."""
+        return [each for each in self.findings if each.severity > Severity.INFO]
 
-    def command(self, alert: Alert) -> str:
-        """Return the command line that shows more about an alert."""
-        return f"proglog {alert.verb} {shlex.join(['--addr', safe_text(alert.at) or self.addr, *self.flags])}"
+    def command(self, finding: Finding) -> str:
+        """Return the command line that shows more about a finding."""
+        return f"proglog {finding.verb} {shlex.join(['--addr', safe_text(finding.at) or self.addr, *self.flags])}"
 
 
 def lines(report: CheckReport, format_: CheckFormat, *, explain: bool) -> Iterator[str]:
-    """Yield the lines of a verdict; with ``explain`` what to do about each alert, and the command that shows more."""
+    """Yield the lines of a verdict; with ``explain`` what follows from each finding and what to do, and the command that shows more."""
     match format_:
         case CheckFormat.TEXT:
             yield from _text(report, explain=explain)
@@ -95,25 +96,29 @@ def lines(report: CheckReport, format_: CheckFormat, *, explain: bool) -> Iterat
 
 def _text(report: CheckReport, *, explain: bool) -> Iterator[str]:
     yield f"{report.status.name} {safe_text(report.node)}: {_summary(report)}"
-    for alert in report.alerts:
-        yield f"  {alert.severity.name.lower()}: {_sentence(alert)}"
+    for finding in report.findings:
+        yield f"  {finding.severity.name.lower()}: {_sentence(finding)}"
         if explain:
-            yield from _explained(report, alert)
+            yield from _explained(report, finding)
     if explain and report.error:
         yield "      do:   is an agent running there, and may you ask it? `proglog serve` starts one"
         yield f"      next: proglog status {shlex.join(['--addr', report.addr, *report.flags])}"
 
 
-def _explained(report: CheckReport, alert: Alert) -> Iterator[str]:
-    yield f"      do:   {safe_text(alert.advice)}"
-    yield f"      next: {report.command(alert)}"
+def _explained(report: CheckReport, finding: Finding) -> Iterator[str]:
+    if finding.effect:
+        yield f"      so:   {safe_text(finding.effect)}"
+    if finding.at_risk:
+        yield f"      risk: {safe_text(finding.at_risk)}"
+    yield f"      do:   {safe_text(finding.advice)}"
+    yield f"      next: {report.command(finding)}"
 
 
 def _nagios(report: CheckReport, *, explain: bool) -> Iterator[str]:
-    sentences = "; ".join(_sentence(alert) for alert in report.serious[:5]) or _summary(report)
+    sentences = "; ".join(_sentence(finding) for finding in report.serious[:5]) or _summary(report)
     yield f"PROGLOG {report.status.name} - {_no_bars(safe_text(report.node))}: {_no_bars(sentences)}{_figures(report)}"
-    for alert in report.serious[:50] if explain else ():
-        yield from (_no_bars(line) for line in (_sentence(alert), *_explained(report, alert)))
+    for finding in report.serious[:50] if explain else ():
+        yield from (_no_bars(line) for line in (_sentence(finding), *_explained(report, finding)))
 
 
 def _figures(report: CheckReport) -> str:
@@ -155,11 +160,11 @@ def _prometheus(report: CheckReport) -> Iterator[str]:
     yield "# HELP proglog_check_status Outcome of proglog check: 0 ok, 1 warning, 2 critical, 3 unknown."
     yield "# TYPE proglog_check_status gauge"
     yield f'proglog_check_status{{node="{node}"}} {report.status.value}'
-    yield "# HELP proglog_check_alert 1 for each thing that needs attention."
-    yield "# TYPE proglog_check_alert gauge"
-    alerts = {(alert.key.partition("/")[0], alert.subject, alert.severity.name.lower()) for alert in report.alerts}
-    for rule, subject, severity in sorted(alerts):
-        yield f'proglog_check_alert{{node="{node}",rule="{rule}",subject="{_label(subject)}",severity="{severity}"}} 1'
+    yield "# HELP proglog_check_finding 1 for each thing that needs attention."
+    yield "# TYPE proglog_check_finding gauge"
+    found = {(finding.rule, finding.subject, finding.severity.name.lower()) for finding in report.findings}
+    for rule, subject, severity in sorted(found):
+        yield f'proglog_check_finding{{node="{node}",rule="{rule}",subject="{_label(subject)}",severity="{severity}"}} 1'
     for name, value in _values(report).items():
         yield f"# TYPE proglog_check_{name} gauge"
         yield f'proglog_check_{name}{{node="{node}"}} {value:g}'
@@ -173,17 +178,20 @@ def _plain(report: CheckReport) -> dict[str, object]:
         "addr": report.addr,
         "error": report.error,
         "values": _values(report),
-        "alerts": [
+        "findings": [
             {
-                "rule": alert.key.partition("/")[0],
-                "key": alert.key,
-                "severity": alert.severity.name.lower(),
-                "subject": alert.subject,
-                "what": alert.what,
-                "advice": alert.advice,
-                "command": report.command(alert),
+                "rule": finding.rule,
+                "key": finding.key,
+                "severity": finding.severity.name.lower(),
+                "subject": finding.subject,
+                "cause": finding.cause,
+                "effect": finding.effect,
+                "since_ms": finding.since_ms,
+                "at_risk": finding.at_risk,
+                "advice": finding.advice,
+                "command": report.command(finding),
             }
-            for alert in report.alerts
+            for finding in report.findings
         ],
     }
 
@@ -192,7 +200,10 @@ def _summary(report: CheckReport) -> str:
     snapshot, values = report.snapshot, _values(report)
     if snapshot is None:
         return safe_text(report.error)
-    parts = [f"{values['members_alive']:g} of {values['members']:g} members alive", lag_words(of_node(snapshot))]
+    parts = [
+        f"{values['members_alive']:g} of {values['members']:g} members alive",
+        copy_words(snapshot, report.findings),
+    ]
     if "disk_free_percent" in values:
         parts.append(f"disk {values['disk_free_percent']:.0f}% free")
     if "certificate_days" in values:
@@ -200,14 +211,14 @@ def _summary(report: CheckReport) -> str:
     return f"{_count(report.serious)}; {', '.join(parts)}"
 
 
-def _count(serious: Sequence[Alert]) -> str:
+def _count(serious: Sequence[Finding]) -> str:
     if not serious:
         return "nothing needs attention"
     return f"{len(serious)} need{'s' if len(serious) == 1 else ''} attention"
 
 
-def _sentence(alert: Alert) -> str:
-    return safe_text(f"{alert.subject} {alert.what}")
+def _sentence(finding: Finding) -> str:
+    return safe_text(f"{finding.subject} {finding.cause}")
 
 
 def _no_bars(text: str) -> str:

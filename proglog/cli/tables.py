@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from proglog.cli.output import Table
 from proglog.observe.columns import Column, Item
 from proglog.observe.frame import written
+from proglog.observe.health import Finding, Severity, copy_words, findings, worst
 from proglog.observe.lag import of_node
 from proglog.observe.spans import Role
 from proglog.observe.words import age_words, bytes_words, count_words, duration_words, origin_id
@@ -148,11 +149,12 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
     """Return what is good to know of one agent, a fact a line."""
     node, log = snapshot.node, snapshot.log
     alive = sum(each.status is MemberStatus.ALIVE for each in snapshot.members)
-    behind = of_node(snapshot)
+    behind, found = of_node(snapshot), findings(snapshot)
     up = duration_words((snapshot.taken_at_ms - node.started_at_ms) / 1000)
     offsets = f"offsets {log.start_offset} to {log.end_offset}"
     return [
         Fact("node", f"{node.name}, proglog {node.version}, up {up}"),
+        _health(found),
         Fact("gRPC", node.rpc_addr),
         Fact("gossip", node.bind_addr),
         Fact("security", _security(snapshot)),
@@ -170,13 +172,27 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
             f"{alive} alive of {len(snapshot.members)}",
             Role.TEXT if alive == len(snapshot.members) else Role.WARN,
         ),
-        Fact("replication", lag_text(behind), Role.WARN if behind.records else Role.TEXT),
+        Fact(
+            "replication",
+            lag_text(behind) if behind.records else copy_words(snapshot, found),
+            Role.WARN if behind.records else Role.TEXT,
+        ),
         *([Fact(log.state, log.state_detail, Role.BAD)] if log.state_detail else []),
         *_problems(snapshot),
         *([Fact("repaired", log.recovery, Role.WARN)] if log.recovery else []),
         *_damaged(snapshot),
         *_origins(snapshot),
     ]
+
+
+def _health(found: Sequence[Finding]) -> Fact:
+    serious = [each for each in found if each.severity > Severity.INFO]
+    if not serious:
+        return Fact("health", "OK")
+    more = f"; {len(serious) - 1} more, see `proglog check`" if len(serious) > 1 else ""
+    first = serious[0]
+    role = Role.BAD if first.severity is Severity.CRITICAL else Role.WARN
+    return Fact("health", f"{first.severity.name}: {first.subject} {first.cause}{more}", role)
 
 
 def _security(snapshot: ClusterSnapshot) -> str:
@@ -220,6 +236,7 @@ def status_data(snapshot: ClusterSnapshot) -> dict[str, object]:
     node = asdict(snapshot.node) | {"origin": snapshot.node.origin.hex()}
     return {
         "node": node,
+        "health": worst(findings(snapshot)).name.lower(),
         "log": asdict(snapshot.log),
         "members": [dict(_member_data(facts)) for facts in members(snapshot)],
         "origins": [asdict(origin) | {"origin": origin.origin.hex()} for origin in snapshot.origins],

@@ -109,7 +109,7 @@ class Log:
                 lock.release()
                 raise
         except OSError as exc:
-            raise StorageError(f"data directory {data_dir}: {state.reason(exc)}") from exc
+            raise StorageError(f"data directory {data_dir}: {error_words(exc)}") from exc
 
     @classmethod
     def _recover(

@@ -300,7 +300,7 @@ class LogState:
             return f"the file system of {self.data_dir} is read-only"
         if cause.errno == EDQUOT:
             return f"the disk quota for {self.data_dir} is used up"
-        if cause.errno == EFBIG and self.segments:
+        if cause.errno == EFBIG:
             limit = self.files.max_file_bytes()
             whose = "this process" if limit is not None else "the file system"
             return f"{whose} may not write files of more than {limit or self.active.size:,} bytes"

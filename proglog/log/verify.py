@@ -29,7 +29,7 @@ DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class VerifyFinding:
     """One thing that is not as it should be."""
 
     severity: str
@@ -66,7 +66,7 @@ class VerifyReport:
     stored_bytes: int = 0
     start_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
     end_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[VerifyFinding] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -268,7 +268,7 @@ class _Verification:
         start_offset: Offset | None = None,
         end_offset: Offset | None = None,
     ) -> None:
-        finding = Finding(
+        finding = VerifyFinding(
             severity=severity, file=file, what=what, advice=advice, start_offset=start_offset, end_offset=end_offset
         )
         self._report.findings.append(finding)

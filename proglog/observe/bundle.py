@@ -30,8 +30,8 @@ from pathlib import Path
 
 from proglog import __version__
 from proglog.errors import StorageError
-from proglog.observe.alerts import Alert
 from proglog.observe.frame import Frame
+from proglog.observe.health import Finding
 from proglog.observe.json_values import to_json_value
 from proglog.observe.recording import save
 from proglog.observe.safe_text import safe_text
@@ -67,7 +67,7 @@ def contents(
     *,
     snapshot: ClusterSnapshot,
     others: Iterable[ClusterSnapshot],
-    alerts: Iterable[Alert],
+    alerts: Iterable[Finding],
     screen: Mapping[str, str],
     recording: bytes,
     at: str,
@@ -148,9 +148,9 @@ def file_stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:80].strip(".") or "member"
 
 
-def _alerts(alerts: Iterable[Alert]) -> bytes:
+def _alerts(alerts: Iterable[Finding]) -> bytes:
     lines = [
-        f"{each.severity.name.lower()}: {safe_text(each.subject)} {safe_text(each.what)}\n  {safe_text(each.advice)}\n"
+        f"{each.severity.name.lower()}: {safe_text(each.subject)} {safe_text(each.cause)}\n  {safe_text(each.advice)}\n"
         for each in alerts
     ]
     return "".join(lines or ["nothing needed attention\n"]).encode()

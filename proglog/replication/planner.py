@@ -134,9 +134,14 @@ class Planner:
         self._plan(now)
 
     def stream_closed(self, peer: str, now: float) -> None:
-        """The stream from ``peer`` broke, or was closed."""
+        """The stream from ``peer`` broke, or was closed. What its lag began with is remembered: see :meth:`peer_left`."""
         self._forget(peer)
         self._plan(now)
+
+    def peer_left(self, peer: str) -> None:
+        """``peer`` is followed no more: how long this log had trailed it is of no interest."""
+        for key in [key for key in self._meters if key[0] == peer]:
+            del self._meters[key]
 
     def positions_received(self, peer: str, positions: Iterable[Progress], now: float) -> None:
         """``peer`` said how far its log reaches in some origins."""
@@ -372,8 +377,8 @@ class Planner:
             return _NEVER
         known_since = [
             meter.behind_since
-            for (_, each), meter in self._meters.items()
-            if each == origin and meter.behind_since is not None
+            for (name, each), meter in self._meters.items()
+            if each == origin and name in self._sources.peers and meter.behind_since is not None
         ]
         moved_at = max(fetch.moved_at, self._sources.peers[fetch.source].sent_at)
         return max(moved_at, min(known_since, default=moved_at)) + self._patience.stall_timeout
@@ -402,8 +407,6 @@ class Planner:
         for origin, fetch in list(self._fetches.items()):
             if fetch.source == peer:
                 del self._fetches[origin]
-        for key in [key for key in self._meters if key[0] == peer]:
-            del self._meters[key]
 
 
 _NEVER = float("inf")

@@ -4,7 +4,9 @@
 """
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from proglog.errors import DeadlineError
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -19,6 +21,7 @@ class Followers:
 
     def __init__(self) -> None:
         self._positions: dict[str, dict[OriginId, Progress]] = {}
+        self._streams: Counter[str] = Counter()
         self._waiting: dict[OriginId, asyncio.Event] = {}
         self._waiters = 0
         self.hurried = asyncio.Event()
@@ -30,6 +33,22 @@ class Followers:
         if len(self._positions) >= MAX_FOLLOWERS:
             self._positions.pop(next(iter(self._positions)))
         self._positions[follower] = {}
+
+    @contextlib.contextmanager
+    def following(self, follower: str) -> Iterator[None]:
+        """``follower`` has a stream open for as long as this lasts; see :meth:`begin`."""
+        self.begin(follower)
+        self._streams[follower] += 1
+        try:
+            yield
+        finally:
+            self._streams[follower] -= 1
+            if not self._streams[follower]:
+                del self._streams[follower]
+
+    def connected(self, follower: str) -> bool:
+        """Return whether ``follower`` has a stream open."""
+        return follower in self._streams
 
     def report(self, follower: str, positions: Iterable[Progress]) -> None:
         """Remember what ``follower`` says is durable there, and wake who waits for it."""

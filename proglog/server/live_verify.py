@@ -60,7 +60,6 @@ class _Run:
     def __init__(self, commit_log: CommitLog, total: int) -> None:
         self._commit_log = commit_log
         self.done = Verified(bytes_done=0, bytes_total=total, batches=0, records=0)
-        self._offset = 0
 
     async def check(self, segment: SegmentInfo) -> AsyncIterator[Verified]:
         """Check one segment as far as it went when this began."""
@@ -70,12 +69,9 @@ class _Run:
         while at < LogPosition(segment.base_offset, FilePosition(segment.bytes)):
             started = time.monotonic()
             try:
-                read = await log.read(at, READ_BYTES)
-                data, following = read
-                self._add(_passed_over(segment, at, read.start, self._offset), self.done.bytes_done)
+                data, following = await log.read(at, READ_BYTES)
                 if following.segment != segment.base_offset or not data:
                     break
-                at = read.start
                 portion = await log.query(partial(_checked, at=at, data=data))
                 if portion.sound_bytes < len(data):
                     await log.query(partial(Log.recheck, at=at, size=len(data)))
@@ -90,7 +86,6 @@ class _Run:
             except OffsetOutOfRangeError:
                 break  # retention was faster
             at = following
-            self._offset = max(self._offset, portion.end_offset)
             self._add(portion, before + following.position)
             yield self.done
             await asyncio.sleep(time.monotonic() - started)  # half of the time is left to others
@@ -113,16 +108,6 @@ class _Run:
             records=done.records + portion.records,
             problems=(*done.problems, *portion.problems)[:MAX_PROBLEMS],
         )
-
-
-def _passed_over(segment: SegmentInfo, at: LogPosition, stood: LogPosition, offset: int) -> _Portion:
-    """Return as a problem what a read passed over: damaged control batches, which readers of records do not miss."""
-    end = stood.position if stood.segment == segment.base_offset else segment.bytes
-    if end <= at.position:
-        return _Portion()
-    return _Portion(
-        problems=[_problem(offset, offset, f"control batches are damaged: bytes {at.position} to {end - 1}")]
-    )
 
 
 def _checked(log: Log, at: LogPosition, data: bytes) -> _Portion:

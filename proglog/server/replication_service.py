@@ -72,22 +72,22 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         hello = hello_of(first.hello)
         follower = hello.node_name
         self._own_origin.meet(follower, hello.origin, hello.instance)
-        self._followers.begin(follower)
-        async with TaskScope() as tasks:
-            session = _Session(self._commit_log, self._followers, tasks)
-            await self._take(first, follower, session)
-            origin = self._commit_log.origin
-            answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
-            yield pb.ReplicateResponse(hello=answer, positions=session.positions())
-            listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
-            while not session.over:
-                response = await session.next_response()
-                if self._commit_log.origin != origin:
-                    raise PreconditionError("this node goes on under a new origin: say hello again")
-                if response is not None:
-                    self._own_origin.note_sent(session.feed.sent)
-                    yield response
-            await listening
+        with self._followers.following(follower):
+            async with TaskScope() as tasks:
+                session = _Session(self._commit_log, self._followers, tasks)
+                await self._take(first, follower, session)
+                origin = self._commit_log.origin
+                answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
+                yield pb.ReplicateResponse(hello=answer, positions=session.positions())
+                listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
+                while not session.over:
+                    response = await session.next_response()
+                    if self._commit_log.origin != origin:
+                        raise PreconditionError("this node goes on under a new origin: say hello again")
+                    if response is not None:
+                        self._own_origin.note_sent(session.feed.sent)
+                        yield response
+                await listening
 
     async def ReadRange(  # noqa: N802 - gRPC's name
         self, request: pb.ReadRangeRequest, context: Context

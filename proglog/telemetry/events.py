@@ -372,6 +372,7 @@ POLICY_REJECTED = _event(
     "Changed access rules were refused; the last good ones stay.",
     words="rules refused",
     detail="error",
+    ended_by=("policy_reloaded",),
 )
 CERTIFICATE_RELOADED = _event(
     "certificate_reloaded",
@@ -393,4 +394,5 @@ CERTIFICATE_REJECTED = _event(
     "Changed TLS files were refused; the last good ones stay.",
     words="certificate refused",
     detail="error",
+    ended_by=("certificate_reloaded",),
 )

@@ -75,6 +75,13 @@ REPLICATION_LAG_SECONDS = _metric(
 )
 RECORDS_COPIED = _metric(_COUNTER, "proglog_records_copied_total", "Records copied from a peer.", "peer")
 MEMBERS = _metric(_GAUGE, "proglog_members", "Members of the cluster as seen here.", "status")
+FINDINGS = _metric(
+    _GAUGE, "proglog_findings", "Things that need attention, as `proglog check` counts them.", "severity"
+)
+FINDING = _metric(
+    _GAUGE, "proglog_finding", "1 for each of them, by what it is and whom it is about.", "rule", "subject", "severity"
+)
+READY = _metric(_GAUGE, "proglog_ready", "1 while the health service says SERVING.")
 RPC_SECONDS = _metric(_HISTOGRAM, "proglog_rpc_seconds", "Time of one call, streams to their end.", "method")
 RPCS = _metric(_COUNTER, "proglog_rpcs_total", "Calls ended.", "method", "code")
 CERTIFICATE_EXPIRY = _metric(

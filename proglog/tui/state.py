@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
-from proglog.observe.alerts import Alert, Severity, evaluate, evaluate_own
 from proglog.observe.frame import Frame
+from proglog.observe.health import Finding, Severity, findings, own_findings
 from proglog.observe.history import CAPACITY, FRAME_SECONDS, shared
 from proglog.wire.model import ClusterSnapshot
 
@@ -131,23 +131,23 @@ class DashState:
         return snapshot if fresh else None
 
     @property
-    def alerts(self) -> tuple[Alert, ...]:
+    def alerts(self) -> tuple[Finding, ...]:
         """What needs attention at the moment on the screen, the worst first."""
         if self.shown is None:
             return ()
         raised = self.raised if self.frame_index is None else frozenset()
-        found = (*self._unreachable(), *evaluate(self.shown, self.agent_now_ms, raised=raised), *self._others_say())
+        found = (*self._unreachable(), *findings(self.shown, self.agent_now_ms, raised=raised), *self._others_say())
         return tuple(sorted(found, key=lambda alert: -alert.severity))
 
-    def _others_say(self) -> tuple[Alert, ...]:
+    def _others_say(self) -> tuple[Finding, ...]:
         """Return what the other members' own words say of their logs, disks and certificates."""
         heard = (self.first_hand(name) for name in sorted(self.others))
         shown = self.shown.node.name if self.shown else ""
         return tuple(
-            alert for own in heard if own is not None and own.node.name != shown for alert in evaluate_own(own)
+            alert for own in heard if own is not None and own.node.name != shown for alert in own_findings(own)
         )
 
-    def _unreachable(self) -> tuple[Alert, ...]:
+    def _unreachable(self) -> tuple[Finding, ...]:
         """Return the alert that all others are as old as the last contact."""
         if self.frame_index is not None:
             return ()
@@ -155,21 +155,21 @@ class DashState:
             return (self._replaced(),)
         return (self._silent(),) if self.stale else ()
 
-    def _replaced(self) -> Alert:
-        return Alert(
+    def _replaced(self) -> Finding:
+        return Finding(
             key="unreachable",
             severity=Severity.WARNING,
             subject=self.home or self.target,
-            what=f"does not answer: {self.error or 'no reason known'}",
+            cause=f"does not answer: {self.error or 'no reason known'}",
             advice=f"{self.shown.node.name if self.shown else self.stand_in} is watched instead, until it is back.",
         )
 
-    def _silent(self) -> Alert:
-        return Alert(
+    def _silent(self) -> Finding:
+        return Finding(
             key="unreachable",
             severity=Severity.CRITICAL,
             subject=self.shown.node.name if self.shown else self.target,
-            what="says nothing any more" if self.silent else f"does not answer: {self.error or 'no reason known'}",
+            cause="says nothing any more" if self.silent else f"does not answer: {self.error or 'no reason known'}",
             advice="What is shown is its last word. It and other members are tried by themselves; o chooses one.",
         )
 
@@ -307,7 +307,7 @@ def _arrived(state: DashState, change: SnapshotArrived) -> DashState:
             stand_in=change.stand_in,
             latest=snapshot,
             received_at=change.at,
-            raised=frozenset(alert.key for alert in evaluate(snapshot, raised=state.raised)),
+            raised=frozenset(alert.key for alert in findings(snapshot, raised=state.raised)),
         )
     )
 

@@ -37,6 +37,10 @@ class MembershipProblem:
     """In words, to be read after the node's name."""
     critical: bool
     """Whether what is written there may be nowhere else."""
+    since_ms: int = 0
+    """How long it has lasted, milliseconds."""
+    unready: bool = False
+    """Whether the agent should get no writes meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,16 @@ class LogProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """Something that an agent's threads are doing at this moment."""
+
+    what: str
+    """In words: ``append``, ``sync``, ``retention`` ..."""
+    since_ms: int
+    """How long it has been under way, milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogStatus:
     """The agent's log."""
 
@@ -104,6 +118,8 @@ class LogStatus:
     state_detail: str = ""
     """Why the state is not ``ok``, in words."""
     problems: tuple[LogProblem, ...] = ()
+    operations: tuple[Operation, ...] = ()
+    """What the disk is asked for now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,11 +198,32 @@ class PeerStatus:
     records_dropped: int
     """Copies of what the agent already had."""
     retry_in_ms: int
+    failing: bool = False
+    """Whether its stream was opened again without having brought anything since it last broke."""
+    failing_ms: int = 0
+    """For how long that has been so, over all attempts."""
+    failure: str = ""
+    """Why it broke last, while it is failing."""
 
     @property
     def lag_records(self) -> int:
         """Records that the peer has and the agent lacks, over all origins."""
         return sum(origin.lag_records for origin in self.origins)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FollowerStatus:
+    """A member that is alive and should copy from the agent."""
+
+    name: str
+    connected: bool
+    """Whether it has a replication stream open at the agent."""
+    since_ms: int
+    """For how long it has had one, or could have had one and has not."""
+    lag_records: int
+    """Records of the agent's own that it does not report as durable."""
+    lag_ms: int
+    """How long it has been behind in them; 0: it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +267,22 @@ class ClusterEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """An event that is a condition of the agent until another one ends it."""
+
+    kind: str
+    """As of a :class:`ClusterEvent`."""
+    subject: str
+    detail: str
+    """Of the last one."""
+    since_ms: int
+    """How long ago the first one was."""
+    last_ms: int
+    """How long ago the last one was."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSnapshot:
     """Everything one agent says about itself and its cluster at one moment."""
 
@@ -241,3 +294,5 @@ class ClusterSnapshot:
     segments: tuple[Segment, ...]
     events: tuple[ClusterEvent, ...]
     taken_at_ms: int
+    followers: tuple[FollowerStatus, ...] = ()
+    conditions: tuple[Condition, ...] = ()

@@ -36,7 +36,7 @@ def test_an_agent_that_is_well_is_zero(agent: AgentProcess) -> None:
 def test_a_disk_below_its_threshold_is_one_or_two(agent: AgentProcess, threshold: str, code: int, status: str) -> None:
     done = check("--addr", agent.rpc_addr, "--disk-free", threshold, "-o", "json")
     told = json.loads(done.stdout)
-    assert (done.returncode, told["status"], told["alerts"][0]["rule"]) == (code, status, "disk-free")
+    assert (done.returncode, told["status"], told["findings"][0]["rule"]) == (code, status, "disk-free")
 
 
 def test_too_few_members_are_two_and_the_reason_is_explained(agent: AgentProcess) -> None:

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.checker import Attempt, Outcome, Reading, Seen
 from proglog.api.v1 import cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
-from proglog.observe.alerts import Alert, evaluate
+from proglog.observe.health import Finding, findings
 from proglog.testing.processes import AgentProcess
 from proglog.wire.convert import from_message
 from proglog.wire.model import ClusterSnapshot, LogStatus
@@ -139,9 +139,9 @@ class Watcher:
         """Return what it says of its log."""
         return (await self._snapshot()).log
 
-    async def alerts(self) -> dict[str, Alert]:
+    async def alerts(self) -> dict[str, Finding]:
         """Return what needs attention, by the first part of its key."""
-        return {alert.key.partition("/")[0]: alert for alert in evaluate(await self._snapshot())}
+        return {alert.key.partition("/")[0]: alert for alert in findings(await self._snapshot())}
 
     async def wait_for_state(self, *states: str, timeout: float = 8.0) -> LogStatus:
         """Return what it says of its log once that is in one of ``states``."""

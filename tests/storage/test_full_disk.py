@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from kit.patience import patience
-from proglog.errors import LogFullError, LogPoisonedError, LogReadOnlyError, StorageError
+from proglog.errors import LogFullError, LogPoisonedError, LogReadOnlyError
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.log import Log
 from proglog.testing.files import FaultyFiles
-from tests.storage.agents import fill as take
-from tests.storage.agents import small_file_system, take_inodes
+from tests.storage.agents import small_file_system
 from tests.storage.kit import LONG, ROLLING, Witness, open_log, reopen
 from tests.unit.log.kit import DIR, SMALL, Clock, append, local
 
@@ -186,7 +185,7 @@ def test_a_segment_is_rolled_where_a_file_may_not_grow_any_more(tmp_path: Path) 
     script = """
 import resource, sys
 from pathlib import Path
-from proglog.errors import LogFullError, LogPoisonedError, LogReadOnlyError, StorageError
+from proglog.errors import LogFullError, LogPoisonedError, LogReadOnlyError
 from proglog.log.config import FsyncPolicy, LogConfig
 from tests.storage.kit import Witness, open_log
 from tests.unit.log.kit import local
@@ -388,18 +387,3 @@ def test_a_directory_or_segment_that_was_replaced_poisons_the_log_at_the_next_lo
         (outcome,) = log.append([local(b"lost")])
         assert isinstance(outcome, LogPoisonedError)
         assert str(outcome) == log.state_detail
-
-
-@pytest.mark.parametrize("lacking", ["bytes", "inodes"])
-def test_a_new_log_on_a_full_disk_is_refused_with_what_is_lacking(tmp_path: Path, lacking: str) -> None:
-    with small_file_system(tmp_path, "ext4", 12, "-N", "64") as disk:
-        (disk / "data").mkdir()
-        taken = [take(disk)] if lacking == "bytes" else take_inodes(disk)
-        words = {"bytes": "no space left for", "inodes": "no inodes left for"}[lacking]
-        with pytest.raises(StorageError, match=f"{words} {disk / 'data'}"):
-            open_log(disk / "data")
-        for path in taken:
-            path.unlink()
-        log = open_log(disk / "data")
-        append(log, b"x")
-        log.close()

@@ -16,7 +16,7 @@ import pytest
 
 from kit.checker import check
 from kit.patience import patience
-from proglog.observe.alerts import Severity
+from proglog.observe.health import Severity
 from proglog.testing.processes import AgentProcess
 from tests.storage.agents import BookClient, Watcher, fill, small_file_system, take_inodes
 
@@ -158,7 +158,7 @@ async def test_a_file_system_that_is_read_only_at_the_start_is_served_until_it_t
             assert (await watcher.log()).state == "read-only"
             assert await client.produce(unique(client)) is grpc.StatusCode.FAILED_PRECONDITION
             alert = (await watcher.alerts())["log-state"]
-            assert alert.what == f"log is read-only: the file system of {disk / 'data'} is read-only"
+            assert alert.cause == f"log is read-only: the file system of {disk / 'data'} is read-only"
             subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
             await watcher.wait_for_state("ok")
             assert await client.produce(unique(client)) is grpc.StatusCode.OK
@@ -200,7 +200,9 @@ async def test_a_limit_on_files_rolls_segments_there_and_is_named(tmp_path: Path
             assert (await watcher.log()).state == "ok"
             while "log-problem" not in (alerts := await watcher.alerts()):
                 await asyncio.sleep(0.1)
-            assert "RLIMIT_FSIZE allows files of 262,144 bytes: segments are rolled there" in alerts["log-problem"].what
+            assert (
+                "RLIMIT_FSIZE allows files of 262,144 bytes: segments are rolled there" in alerts["log-problem"].cause
+            )
         for end in (agent.stop, agent.kill):
             await asyncio.to_thread(end)
             agent.command = ("prlimit", f"--fsize={256 * KIB}")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from proglog.observe.alerts import Severity
+from proglog.observe.health import Severity
 from proglog.observe.history import CAPACITY, appended, rates
 from proglog.tui.state import (
     FIRST_HAND_SECONDS,
@@ -82,7 +82,7 @@ def test_an_agent_that_says_nothing_any_more_is_stale_though_its_connection_stan
     assert not state.stale
     state = reduce(state, Tick(START + 3.1 + SILENT_SECONDS))
     assert (state.phase, state.silent, state.stale, state.frames[-1].live) == (Phase.LIVE, True, True, True)
-    assert (state.alerts[0].key, state.alerts[0].what) == ("unreachable", "says nothing any more")
+    assert (state.alerts[0].key, state.alerts[0].cause) == ("unreachable", "says nothing any more")
     state = reduce(state, Tick(START + 4.1 + SILENT_SECONDS))
     assert not state.frames[-1].live
     state = reduce(state, SnapshotArrived(world.snapshot(), START + 8))

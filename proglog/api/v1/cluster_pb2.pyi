@@ -170,6 +170,8 @@ class Status(_message.Message):
     SEGMENTS_FIELD_NUMBER: _builtins.int
     TAKEN_AT_MS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    FOLLOWERS_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
     taken_at_ms: _builtins.int
     """this node's clock, milliseconds since 1970"""
     @_builtins.property
@@ -188,6 +190,14 @@ class Status(_message.Message):
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___Event]:
         """the newest last; at most 256"""
 
+    @_builtins.property
+    def followers(self) -> _containers.RepeatedCompositeFieldContainer[Global___FollowerStatus]:
+        """members that are alive and should copy from this node"""
+
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
+        """events that nothing has ended yet; at most 256"""
+
     def __init__(
         self,
         *,
@@ -199,14 +209,91 @@ class Status(_message.Message):
         segments: _abc.Iterable[Global___Segment] | None = ...,
         taken_at_ms: _builtins.int = ...,
         events: _abc.Iterable[Global___Event] | None = ...,
+        followers: _abc.Iterable[Global___FollowerStatus] | None = ...,
+        conditions: _abc.Iterable[Global___Condition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "node", b"node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "events", b"events", "followers", b"followers", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class FollowerStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    LAG_RECORDS_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    connected: _builtins.bool
+    """it has a replication stream open here"""
+    since_ms: _builtins.int
+    """for how long it has had one, or could have had one and has not"""
+    lag_records: _builtins.int
+    """of this node's own records that it does not report as durable"""
+    lag_ms: _builtins.int
+    """how long it has been behind in them; 0: it is not"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        connected: _builtins.bool = ...,
+        since_ms: _builtins.int = ...,
+        lag_records: _builtins.int = ...,
+        lag_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "name", b"name", "since_ms", b"since_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowerStatus: _TypeAlias = FollowerStatus  # noqa: Y015
+
+@_typing.final
+class Condition(_message.Message):
+    """Condition is an event that lasts until another one ends it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    LAST_MS_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """as of an Event"""
+    subject: _builtins.str
+    detail: _builtins.str
+    """of the last one"""
+    since_ms: _builtins.int
+    """how long ago the first one was"""
+    last_ms: _builtins.int
+    """how long ago the last one was"""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+        last_ms: _builtins.int = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "detail", b"detail", "kind", b"kind", "last_ms", b"last_ms", "since_ms", b"since_ms", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Condition: _TypeAlias = Condition  # noqa: Y015
 
 @_typing.final
 class NodeStatus(_message.Message):
@@ -275,22 +362,30 @@ class MembershipProblem(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     CRITICAL_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    UNREADY_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """what kind: "alone", "seed/HOST:PORT", "name" """
     detail: _builtins.str
     """in words, to be read after the node's name"""
     critical: _builtins.bool
     """whether what is written here may be nowhere else"""
+    since_ms: _builtins.int
+    """how long it has lasted"""
+    unready: _builtins.bool
+    """whether this node should get no writes meanwhile"""
     def __init__(
         self,
         *,
         key: _builtins.str = ...,
         detail: _builtins.str = ...,
         critical: _builtins.bool = ...,
+        since_ms: _builtins.int = ...,
+        unready: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["critical", b"critical", "detail", b"detail", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["critical", b"critical", "detail", b"detail", "key", b"key", "since_ms", b"since_ms", "unready", b"unready"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -315,6 +410,7 @@ class LogStatus(_message.Message):
     RECOVERY_FIELD_NUMBER: _builtins.int
     STATE_DETAIL_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
+    OPERATIONS_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     bytes: _builtins.int
@@ -337,6 +433,10 @@ class LogStatus(_message.Message):
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRange]: ...
     @_builtins.property
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogProblem]: ...
+    @_builtins.property
+    def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
+        """what the disk is asked for now"""
+
     def __init__(
         self,
         *,
@@ -355,14 +455,40 @@ class LogStatus(_message.Message):
         recovery: _builtins.str = ...,
         state_detail: _builtins.str = ...,
         problems: _abc.Iterable[Global___LogProblem] | None = ...,
+        operations: _abc.Iterable[Global___Operation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LogStatus: _TypeAlias = LogStatus  # noqa: Y015
+
+@_typing.final
+class Operation(_message.Message):
+    """Operation is something that this node's threads are doing at this moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """"append", "sync", "retention", ..."""
+    since_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["since_ms", b"since_ms", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class LogProblem(_message.Message):
@@ -538,6 +664,9 @@ class PeerStatus(_message.Message):
     BYTES_COPIED_FIELD_NUMBER: _builtins.int
     RECORDS_DROPPED_FIELD_NUMBER: _builtins.int
     RETRY_IN_MS_FIELD_NUMBER: _builtins.int
+    FAILING_FIELD_NUMBER: _builtins.int
+    FAILING_MS_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     rpc_addr: _builtins.str
     state: _builtins.str
@@ -550,6 +679,12 @@ class PeerStatus(_message.Message):
     records_dropped: _builtins.int
     """already had"""
     retry_in_ms: _builtins.int
+    failing: _builtins.bool
+    """its stream broke, and has brought nothing since"""
+    failing_ms: _builtins.int
+    """for how long, over all attempts"""
+    failure: _builtins.str
+    """why it broke last, while it is failing"""
     @_builtins.property
     def origins(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerOrigin]: ...
     def __init__(
@@ -564,10 +699,13 @@ class PeerStatus(_message.Message):
         bytes_copied: _builtins.int = ...,
         records_dropped: _builtins.int = ...,
         retry_in_ms: _builtins.int = ...,
+        failing: _builtins.bool = ...,
+        failing_ms: _builtins.int = ...,
+        failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_copied", b"bytes_copied", "error", b"error", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,6 +1,6 @@
 """Say whether a cluster is well, for cron and monitoring: exits 0 ok, 1 warning, 2 critical, 3 unknown.
 
-The rules are those of the dashboard's alerts: members, streams, lag, log, damaged ranges, disk, certificate. One look is
+The findings are those of the dashboard: members, streams, copies, lag, log, disk, rules, certificate. One look is
 enough: trends are measured by the agent. Thresholds are WARNING:CRITICAL; one number alone is the warning. With --each
 every living member is asked about its own log, disk and certificate, too, with the same credentials.
 """
@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 from proglog.cli import diagnostics, options, output
 from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, lines
 from proglog.errors import ConfigError, ProglogError
-from proglog.observe.alerts import Alert, Limits, Severity, evaluate, evaluate_own
+from proglog.observe.health import Finding, Limits, Severity, findings, own_findings
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def main(
         CheckFormat, typer.Option("--output", "-o", envvar="PROGLOG_CHECK_OUTPUT", help="How to write the outcome")
     ] = CheckFormat.TEXT,
     explain: Annotated[
-        bool, typer.Option("--explain", help="What to do about each alert, and the command that shows more")
+        bool,
+        typer.Option("--explain", help="What follows from each finding, what to do, and the command that shows more"),
     ] = False,
     each: Annotated[bool, typer.Option("--each", help="Ask every living member about itself, too")] = False,
     lag_records: LagRecords = f"{_DEFAULT.lag_records}:{_DEFAULT.lag_records_critical}",
@@ -97,19 +98,19 @@ def main(
 
 async def _ask(client: "Client", report: CheckReport, tls: "TLSFiles | None", *, each: bool) -> CheckReport:
     snapshot = await client.status(segments=True)
-    found = list(evaluate(snapshot, limits=report.limits))
+    found = list(findings(snapshot, limits=report.limits))
     if each:
         others = [member for member in snapshot.members if _answers(member)][:_MAX_MEMBERS]
         elsewhere = await asyncio.gather(*(_of(member, report, tls, client) for member in others))
-        found += [alert for alerts in elsewhere for alert in alerts]
-    return replace(report, snapshot=snapshot, alerts=tuple(sorted(found, key=lambda alert: -alert.severity)))
+        found += [each for theirs in elsewhere for each in theirs]
+    return replace(report, snapshot=snapshot, findings=tuple(sorted(found, key=lambda each: -each.severity)))
 
 
 def _answers(member: Member) -> bool:
     return member.status is MemberStatus.ALIVE and not member.local and bool(member.rpc_addr)
 
 
-async def _of(member: Member, report: CheckReport, tls: "TLSFiles | None", first: "Client") -> list[Alert]:
+async def _of(member: Member, report: CheckReport, tls: "TLSFiles | None", first: "Client") -> list[Finding]:
     """Return what a member says of itself, as patiently as the first was asked; that it does not answer, if so."""
     from proglog.client import connect
 
@@ -117,16 +118,16 @@ async def _of(member: Member, report: CheckReport, tls: "TLSFiles | None", first
         async with connect(member.rpc_addr, tls=tls, timeout=first.timeout) as client:
             own: ClusterSnapshot = await client.status()
     except ProglogError as exc:
-        silent = Alert(
+        silent = Finding(
             key=f"silent/{member.name}",
             severity=Severity.WARNING,
             subject=member.name,
-            what=f"is alive and does not answer: {exc}",
+            cause=f"is alive and does not answer: {exc}",
             advice="Check its RPC address, certificates and rules.",
             at=member.rpc_addr,
         )
         return [silent]
-    return [replace(alert, at=member.rpc_addr) for alert in evaluate_own(own, limits=report.limits)]
+    return [replace(each, at=member.rpc_addr) for each in own_findings(own, limits=report.limits)]
 
 
 def thresholds(lag_records: str, lag_seconds: str, disk_free: str, certificate_days: str) -> Limits:

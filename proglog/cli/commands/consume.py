@@ -11,11 +11,9 @@ last commit, one that ends in order repeats nothing.
 With several addresses, --addr A,B,C, reading goes on at the next node when one goes away: nothing is missed or repeated.
 """
 
-import asyncio
-from bisect import bisect_right
 from collections import deque
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,14 +21,12 @@ from proglog import clock
 from proglog.cli import diagnostics, options, output
 from proglog.cli.interruption import terminable
 from proglog.cli.ranges import CURSOR, parse_start
-from proglog.cli.stdout import ReaderGoneError
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
-from proglog.types import SequenceNumber
 
 if TYPE_CHECKING:
     from proglog.cli.render import Renderer
     from proglog.client import Client
-    from proglog.client.consumer import FetchedBatch, Gone
+    from proglog.client.consumer import Gone
     from proglog.client.cursor import Cursor
     from proglog.client.failover import Consumer
     from proglog.client.position_committer import PositionCommitter
@@ -131,27 +127,21 @@ class _Writer:
         self._render = render
         self._flush_bytes = 0 if eager else FLUSH_BYTES
         self._as_is = as_is
-        self._batches: deque[_Written] = deque()
-        """Those that the kernel has not taken whole."""
+        self._batches: deque[tuple[int, Cursor | None]] = deque()
+        """Of each batch that was not taken yet: the bytes written when it ends, and the cursor after it."""
 
     async def write_all(self, consumer: "Consumer", committer: "PositionCommitter | None") -> None:
         try:
             async for fetched in consumer:
-                start, (data, _) = output.values_written(), self._render(fetched, None)
+                data, _ = self._render(fetched, None)
                 output.values(data, as_is=self._as_is)
-                self._batches.append(_Written(fetched, start, output.values_written(), consumer.cursor))
+                self._batches.append((output.values_written(), consumer.cursor))
                 if output.values_written() - output.values_taken() >= self._flush_bytes:
                     await self._flush(committer)
-            await self._flush(committer)
         except ProglogError:
             await self._flush(committer)  # what came before the error is good
             raise
-        except asyncio.CancelledError:
-            try:
-                output.flush_interrupted()
-            finally:
-                self._count_taken(committer)
-            raise
+        await self._flush(committer)
         self.written = consumer.cursor
         if committer is not None:
             committer.dealt_with(consumer.cursor)
@@ -159,48 +149,11 @@ class _Writer:
     async def _flush(self, committer: "PositionCommitter | None") -> None:
         try:
             await output.flush_values()
-        except (ReaderGoneError, ProglogError):
-            self._count_taken(committer)
-            raise
-        self._count_taken(committer)
-
-    def _count_taken(self, committer: "PositionCommitter | None") -> None:
-        """Count what the kernel has taken: whole batches, and the records of one that was cut off."""
-        while self._batches and self._batches[0].end <= output.values_taken():
-            self._deal_with(self._batches.popleft().cursor, committer)
-        if not self._batches or output.is_terminal():
-            return
-        batch = self._batches[0]
-        room = output.values_taken() - batch.start
-        total = batch.fetched.end_offset - batch.fetched.start_offset
-        whole = bisect_right(range(1, total + 1), room, key=lambda count: len(self._render(batch.fetched, count)[0]))
-        if whole:
-            self._deal_with(_within(batch, whole), committer)
-
-    def _deal_with(self, cursor: "Cursor | None", committer: "PositionCommitter | None") -> None:
-        self.written = cursor
-        if committer is not None:
-            committer.dealt_with(cursor)
-
-
-class _Written(NamedTuple):
-    """A batch, the bytes that had been written before it and with it, and the cursor after it."""
-
-    fetched: "FetchedBatch"
-    start: int
-    end: int
-    cursor: "Cursor | None"
-
-
-def _within(written: _Written, records: int) -> "Cursor | None":
-    """Return the cursor after so many records of a batch."""
-    from proglog.client.cursor import Cursor
-
-    if written.cursor is None:
-        return None
-    fetched, header = written.fetched, written.fetched.batch.header
-    sequence = header.base_sequence + fetched.start_offset - header.base_offset + records
-    return Cursor({**written.cursor.positions, header.origin: SequenceNumber(sequence)})
+        finally:
+            while self._batches and self._batches[0][0] <= output.values_taken():
+                self.written = self._batches.popleft()[1]
+                if committer is not None:
+                    committer.dealt_with(self.written)
 
 
 def _say_gone(gone: "Gone") -> None:

@@ -1,6 +1,6 @@
 """Run an agent: commit log, gRPC server, gossip membership and replicator, until SIGTERM or SIGINT.
 
-Prints one line when it is ready; telemetry goes to stderr. A flag stands above its PROGLOG_ variable, that above
+Prints one line when it is ready, with health=... at its end unless all is well; telemetry goes to stderr. A flag stands above its PROGLOG_ variable, that above
 --config FILE (TOML, the flags' names without dashes in front), and that above the default.
 """
 
@@ -87,13 +87,18 @@ def main(context: typer.Context, *, given: ServeFlags) -> None:
 
     configure(choice("--log-level", flags.log_level, LEVELS))  # before gRPC, which else writes lines of its own
     from proglog.agent.run import run
+    from proglog.observe.health import Severity, own_findings
+    from proglog.observe.safe_text import safe_text
 
     def ready(agent: "Agent") -> None:
         view, data = agent.view, agent.config.data_dir
-        line = f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}\n"
+        line = f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}"
+        serious = [each for each in own_findings(view.snapshot(segments=False)) if each.severity > Severity.INFO]
+        if serious:
+            line += f" health={serious[0].severity.name}: " + "; ".join(safe_text(each.cause) for each in serious)
         descriptor = descriptor_of(sys.stdout)
         if descriptor is not None:
-            LineWriter(descriptor).put(line.encode())  # on a thread: nobody may read it
+            LineWriter(descriptor).put(f"{line}\n".encode())  # on a thread: nobody may read it
 
     run(agent_config(flags), ready=ready)
 

@@ -14,14 +14,14 @@ from proglog.observe.columns import Column
 from proglog.observe.spans import Role
 
 if TYPE_CHECKING:
-    from proglog.log.verify import Finding
+    from proglog.log.verify import VerifyFinding
 
 
-def _offsets(finding: "Finding") -> str:
+def _offsets(finding: "VerifyFinding") -> str:
     return "-" if finding.start_offset is None else f"{finding.start_offset} to {finding.end_offset}"
 
 
-FINDINGS: Table["Finding"] = Table(
+FINDINGS: Table["VerifyFinding"] = Table(
     columns=(
         Column(title="SEVERITY", value=lambda finding: finding.severity),
         Column(title="FILE", value=lambda finding: finding.file, limit=40),

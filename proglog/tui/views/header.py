@@ -1,6 +1,6 @@
 """The two lines at the top: what is watched and how it is reached; what needs attention."""
 
-from proglog.observe.alerts import Alert, Severity
+from proglog.observe.health import Finding, Severity
 from proglog.observe.lag import of_node
 from proglog.observe.safe_text import cells
 from proglog.observe.spans import Line, Locale, Role, Span, line, spread, width_of
@@ -118,15 +118,15 @@ def _waiting(state: DashState, locale: Locale, width: int) -> Line:
     return spread([Span(" waiting for the agent's first word", Role.MUTED)], [], width)
 
 
-def alert_words(alert: Alert, locale: Locale) -> Line:
+def alert_words(alert: Finding, locale: Locale) -> Line:
     """Return an alert as a sentence with its shape."""
     role = _ALERT_ROLES[alert.severity]
     return line(
-        Span(f"{alert_shape(alert.severity, locale)} ", role), locale.safe(f"{alert.subject} {alert.what}", 160)
+        Span(f"{alert_shape(alert.severity, locale)} ", role), locale.safe(f"{alert.subject} {alert.cause}", 160)
     )
 
 
-def advice_words(alert: Alert, locale: Locale) -> Line:
+def advice_words(alert: Finding, locale: Locale) -> Line:
     """Return what to do about an alert."""
     return line(Span("  "), locale.safe(alert.advice, 300, role=Role.MUTED))
 

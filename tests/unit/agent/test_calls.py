@@ -156,20 +156,37 @@ async def test_a_node_that_nobody_answers_says_that_it_is_alone(
 ) -> None:
     seed = f"127.0.0.1:{free_port()}"
     async with node("a", seed) as a:
-        assert a.problems() == []  # it has just started
+        assert [(each.key, each.critical) for each in a.problems()] == [("alone", False)]
         monkeypatch.setattr(membership, "ALONE_SECONDS", 0.0)
         (problem,) = a.problems()
     assert (problem.key, problem.critical) == ("alone", True)
-    assert problem.detail == f"is alone: nobody has answered at {seed}"
+    assert problem.detail.startswith(f"is alone: nobody has answered at {seed}")
+    assert problem.since_ms >= 0
+
+
+async def test_one_that_remembers_members_and_hears_none_says_so_and_why(
+    eventually: Eventually, free_port: Callable[[], int]
+) -> None:
+    gone = KnownAddress(host="127.0.0.1", port=free_port(), name="gone")
+    async with node("a", remembered=(gone,)) as a:
+        await eventually(lambda: "(" in a.problems()[0].detail, what="the reason of the first call")
+        (problem,) = a.problems()
+        assert (problem.key, problem.critical) == ("alone", False)
+        assert f"nobody has answered at 127.0.0.1:{gone.port} (" in problem.detail
 
 
 async def test_a_node_whose_name_is_taken_says_that_it_is_not_in_the_cluster(eventually: Eventually) -> None:
     async with node("a") as a, node("b", a.addr) as b, node("b", a.addr) as second:
-        await eventually(lambda: second.problems() != [])
+        await eventually(lambda: [each.key for each in second.problems()] == ["name"])
         (problem,) = second.problems()
-        assert (problem.key, problem.critical) == ("name", True)
+        assert (problem.key, problem.critical, problem.unready) == ("name", True, True)
         assert problem.detail == f"is not in the cluster: others know its name at {b.addr}"
-        assert a.problems() == []
+        await eventually(lambda: a.problems() != [])
+        (problem,) = a.problems()
+        assert (problem.key, problem.critical, problem.unready) == ("conflict/b", True, False)
+        assert (
+            problem.detail == f"knows two members named b: the other one is at {second.addr}, and nobody copies from it"
+        )
 
 
 @asynccontextmanager

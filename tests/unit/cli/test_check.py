@@ -8,7 +8,7 @@ import pytest
 from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, lines
 from proglog.cli.commands.check import thresholds
 from proglog.errors import ConfigError
-from proglog.observe.alerts import Limits, evaluate
+from proglog.observe.health import Limits, findings
 from proglog.wire.model import ClusterSnapshot, LogStatus, Member, MemberStatus, NodeStatus
 
 NOW = 1_790_000_000_000
@@ -38,7 +38,7 @@ def _snapshot(name: str = "a", failed: str = "") -> ClusterSnapshot:
 
 
 def _verdict(snapshot: ClusterSnapshot) -> CheckReport:
-    return CheckReport(addr="127.0.0.1:8400", limits=Limits(), snapshot=snapshot, alerts=evaluate(snapshot))
+    return CheckReport(addr="127.0.0.1:8400", limits=Limits(), snapshot=snapshot, findings=findings(snapshot))
 
 
 def _written(report: CheckReport, format_: CheckFormat, *, explain: bool = False) -> list[str]:
@@ -73,14 +73,14 @@ def test_the_line_of_nagios_carries_the_figures_with_their_limits():
 def test_prometheus_gets_a_status_and_each_alert_once():
     told = _written(_verdict(_snapshot(failed="b")), CheckFormat.PROMETHEUS)
     assert 'proglog_check_status{node="a"} 2' in told
-    assert 'proglog_check_alert{node="a",rule="member-failed",subject="b",severity="critical"} 1' in told
+    assert 'proglog_check_finding{node="a",rule="member-failed",subject="b",severity="critical"} 1' in told
     assert 'proglog_check_members_alive{node="a"} 1' in told
 
 
 def test_json_says_everything():
     told = json.loads("\n".join(_written(_verdict(_snapshot(failed="b")), CheckFormat.JSON)))
-    assert (told["status"], told["code"], told["alerts"][0]["rule"]) == ("critical", 2, "member-failed")
-    assert told["alerts"][0]["command"] == "proglog members --addr 127.0.0.1:8400"
+    assert (told["status"], told["code"], told["findings"][0]["rule"]) == ("critical", 2, "member-failed")
+    assert told["findings"][0]["command"] == "proglog members --addr 127.0.0.1:8400"
 
 
 @pytest.mark.parametrize("format_", CheckFormat)
@@ -93,7 +93,7 @@ def test_foreign_text_breaks_no_format(format_: CheckFormat):
     if format_ is CheckFormat.NAGIOS:
         assert [line.count("|") for line in written] == [1, *[0] * (len(written) - 1)]
     if format_ is CheckFormat.PROMETHEUS:
-        assert all('\\"c\\\\d' in line for line in written if line.startswith("proglog_check_alert"))
+        assert all('\\"c\\\\d' in line for line in written if line.startswith("proglog_check_finding"))
 
 
 @pytest.mark.parametrize("format_", CheckFormat)

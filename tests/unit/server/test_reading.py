@@ -17,7 +17,6 @@ from proglog.record import control, scan
 from proglog.record.batch import HEADER_BYTES, verify
 from proglog.server.batch_service import _Reading
 from proglog.server.feed import Feed, answer_from
-from proglog.server.live_verify import verify_live
 from proglog.server.range_reader import read_range
 from proglog.types import FilePosition, OriginId, SequenceNumber
 from proglog.wire.cursors import cursor_message
@@ -284,25 +283,4 @@ async def test_a_repairing_peer_gets_all_that_is_sound_around_two_ranges_that_to
         parts = [part async for part in read_range(writer, log.origin, SequenceNumber(1), SequenceNumber(62))]
     found = [value for part in parts for batch in scan.batches(part) for value in scan.values(batch)]
     assert found == [value for number, value in enumerate(values) if number not in (roll, roll + 1)]
-    log.close()
-
-
-async def test_a_live_check_sees_control_batches_behind_the_last_record(tmp_path: Path) -> None:
-    log = open_log(tmp_path, config=LogConfig(ballast_bytes=0), seed=3)
-    append(log, b"the last record")
-    ends = [log.end_position]
-    for number in range(5):
-        commit = control.position_commit("job", 1, {log.origin: SequenceNumber(2 + number)}, now_ms=5)
-        log.append([LocalAppend(verify(commit))])
-        ends.append(log.end_position)
-    async with LogWriter(log) as writer:
-        steps = [done async for done in verify_live(writer, None)]
-        assert (steps[-1].batches, steps[-1].problems) == (7, ())
-        for at in (ends[2], ends[4]):
-            rot((tmp_path / f"{at.segment:020d}.log", at.position, 0))
-        steps = [done async for done in verify_live(writer, None)]
-    details = [each.detail for each in steps[-1].problems]
-    bounds = [(ends[at].position, ends[at + 1].position - 1) for at in (2, 4)]
-    assert [detail.split("bytes ")[-1] for detail in details] == [f"{start} to {end}" for start, end in bounds]
-    assert steps[-1].batches == 5
     log.close()

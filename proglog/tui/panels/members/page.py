@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from proglog.observe import charts
-from proglog.observe.alerts import Limits
 from proglog.observe.events import shown_events
 from proglog.observe.frame import records_in
+from proglog.observe.health import Limits
 from proglog.observe.history import lag_behind, levels, rate_now, rates, written_by
 from proglog.observe.lag import of_peer
 from proglog.observe.spans import Line, Locale, Role, Span, line, wrap

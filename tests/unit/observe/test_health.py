@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from proglog.errors import ConfigError
-from proglog.observe.alerts import Limits, Severity, evaluate, evaluate_own
+from proglog.observe.health import Limits, Severity, findings, own_findings
 from proglog.wire.model import (
     ClusterSnapshot,
     DamagedRange,
@@ -65,12 +65,12 @@ def _snapshot(**changes: object) -> ClusterSnapshot:
 
 
 def _said(snapshot: ClusterSnapshot) -> list[tuple[Severity, str, str]]:
-    return [(alert.severity, alert.subject, alert.what) for alert in evaluate(snapshot)]
+    return [(alert.severity, alert.subject, alert.cause) for alert in findings(snapshot)]
 
 
 def test_a_healthy_cluster_raises_nothing():
     alive = (_member("a", MemberStatus.ALIVE), _member("b", MemberStatus.LEFT))
-    assert evaluate(_snapshot(members=alive, peers=(_peer(),))) == ()
+    assert findings(_snapshot(members=alive, peers=(_peer(),))) == ()
 
 
 def test_a_failed_member_is_critical():
@@ -92,14 +92,14 @@ def test_damage_is_told_with_its_offsets():
 
 @pytest.mark.parametrize(("free", "severity"), [(9, Severity.WARNING), (4, Severity.CRITICAL)])
 def test_a_disk_that_fills_up_is_told_in_time(free: int, severity: Severity):
-    assert [alert.severity for alert in evaluate(_snapshot(log=_log(disk_free_bytes=free)))] == [severity]
+    assert [alert.severity for alert in findings(_snapshot(log=_log(disk_free_bytes=free)))] == [severity]
 
 
 def test_a_stream_that_is_down_is_told_once_when_its_member_failed():
     down = _peer(PeerState.BACKING_OFF, "connection refused")
     assert _said(_snapshot(peers=(down,))) == [(Severity.WARNING, "b", "cannot be copied from: connection refused")]
     failed = _snapshot(peers=(down,), members=(_member("b", MemberStatus.FAILED),))
-    assert [alert.key for alert in evaluate(failed)] == ["member-failed/b"]
+    assert [alert.key for alert in findings(failed)] == ["member-failed/b"]
 
 
 def test_a_lag_counts_only_where_the_agent_copies_from():
@@ -107,7 +107,15 @@ def test_a_lag_counts_only_where_the_agent_copies_from():
     assert _said(_snapshot(peers=(_peer(**far),))) == [
         (Severity.WARNING, "a", "trails b by 20,000 records, 5.0 MB, 3.1 s")
     ]
-    assert evaluate(_snapshot(peers=(_peer(**far, source=False),))) == ()
+    elsewhere = (_peer(**far, source=False), replace(_peer(), name="c"))
+    assert findings(_snapshot(peers=elsewhere)) == ()
+
+
+def test_an_origin_whose_every_source_was_set_aside_is_told():
+    far = {"lag_records": 4, "lag_ms": 11_000, "source": False}
+    (found,) = findings(_snapshot(peers=(_peer(**far),)))
+    assert (found.rule, found.severity, found.since_ms) == ("no-source", Severity.WARNING, 11_000)
+    assert found.cause == "trails b by 4 records, 11 s, and no peer is asked for them: each was set aside"
 
 
 @pytest.mark.parametrize(
@@ -115,22 +123,22 @@ def test_a_lag_counts_only_where_the_agent_copies_from():
 )
 def test_a_lag_of_minutes_is_critical_unless_it_shrinks(trend: float, severity: Severity):
     far = {"lag_records": 2_000_000, "lag_ms": 400_000, "lag_trend": trend}
-    assert [alert.severity for alert in evaluate(_snapshot(peers=(_peer(**far),)))] == [severity]
+    assert [alert.severity for alert in findings(_snapshot(peers=(_peer(**far),)))] == [severity]
 
 
 def test_where_a_lag_goes_is_part_of_the_alert():
-    growing = evaluate(_snapshot(peers=(_peer(lag_records=20_000, lag_trend=400.0),)))
-    assert growing[0].what == "trails b by 20,000 records; growing by 400 records/s"
+    growing = findings(_snapshot(peers=(_peer(lag_records=20_000, lag_trend=400.0),)))
+    assert growing[0].cause == "trails b by 20,000 records; growing by 400 records/s"
 
 
 def test_what_an_agent_says_of_itself_is_judged_apart():
     snapshot = _snapshot(log=_log(state="full"), members=(_member("c", MemberStatus.FAILED),))
-    assert [alert.key for alert in evaluate_own(snapshot)] == ["log-state/a"]
+    assert [alert.key for alert in own_findings(snapshot)] == ["log-state/a"]
 
 
 def test_a_raised_lag_stays_until_it_is_well_below_its_limit():
     def keys(records: int, raised: frozenset[str]) -> frozenset[str]:
-        found = evaluate(_snapshot(peers=(_peer(lag_records=records),)), raised=raised)
+        found = findings(_snapshot(peers=(_peer(lag_records=records),)), raised=raised)
         return frozenset(alert.key for alert in found)
 
     assert keys(9_000, frozenset()) == frozenset()
@@ -170,7 +178,7 @@ def test_a_missing_index_is_told():
 
 def test_a_repair_is_only_information_and_the_worst_comes_first():
     snapshot = _snapshot(log=_log(recovery="cut 3 torn bytes", state="full"))
-    assert [alert.severity for alert in evaluate(snapshot)] == [Severity.CRITICAL, Severity.INFO]
+    assert [alert.severity for alert in findings(snapshot)] == [Severity.CRITICAL, Severity.INFO]
 
 
 def test_every_alert_says_what_to_do():
@@ -185,7 +193,7 @@ def test_every_alert_says_what_to_do():
         members=(_member("c", MemberStatus.FAILED),),
         peers=(_peer(lag_records=5, lag_ms=60_000, peer_lag_records=99_999), _peer(PeerState.BACKING_OFF)),
     )
-    found = evaluate(snapshot)
+    found = findings(snapshot)
     assert len(found) == 9
     assert all(alert.advice.endswith((".", "?")) for alert in found)
 
@@ -204,6 +212,6 @@ def test_limits_check_themselves():
 @pytest.mark.parametrize(("critical", "severity"), [(True, Severity.CRITICAL), (False, Severity.WARNING)])
 def test_an_agent_that_may_not_be_in_its_cluster_says_so(critical: bool, severity: Severity) -> None:
     problem = MembershipProblem(key="alone", detail="is alone: nobody has answered at seed:8401", critical=critical)
-    for alerts in (evaluate, evaluate_own):
+    for alerts in (findings, own_findings):
         (alert,) = alerts(_snapshot(node=_node(membership_problems=(problem,))))
-        assert (alert.severity, alert.subject, alert.what) == (severity, "a", problem.detail)
+        assert (alert.severity, alert.subject, alert.cause) == (severity, "a", problem.detail)

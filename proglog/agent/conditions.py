@@ -1,0 +1,60 @@
+"""Events that last: each from its first occurrence until another event ends it. Pure: the caller brings the time."""
+
+from dataclasses import dataclass
+
+from proglog.observe.event_findings import is_condition
+from proglog.telemetry.emit import EventKind
+from proglog.telemetry.events import EVENTS
+from proglog.wire.model import Condition
+
+MAX_CONDITIONS = 256
+"""Subjects are what others call themselves: beyond this many, the one that was quiet for longest is forgotten."""
+
+_ENDS: dict[str, list[EventKind]] = {}
+"""What an event ends, by its name."""
+for _kind in EVENTS.values():
+    for _name in _kind.ended_by:
+        _ENDS.setdefault(_name, []).append(_kind)
+
+
+@dataclass(slots=True)
+class _Standing:
+    detail: str
+    since: float
+    last: float
+    count: int
+
+
+class Conditions:
+    """What has happened and has not ended, by kind and subject. Times are seconds on one monotonic clock."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._standing: dict[tuple[str, str], _Standing] = {}
+
+    def take(self, kind: EventKind, subject: str, detail: str, now: float) -> None:
+        """An event of ``kind`` happened to ``subject``: it ends some conditions, and may be one."""
+        for ended in _ENDS.get(kind.name, ()):
+            self._standing.pop((ended.status_name, subject), None)
+        if not is_condition(kind):
+            return
+        key = kind.status_name, subject
+        before = self._standing.pop(key, None)
+        if before is None and len(self._standing) >= MAX_CONDITIONS:
+            del self._standing[next(iter(self._standing))]
+        since, count = (before.since, before.count) if before else (now, 0)
+        self._standing[key] = _Standing(detail, since, now, count + 1)
+
+    def standing(self, now: float) -> tuple[Condition, ...]:
+        """Return what stands, the longest quiet first."""
+        return tuple(
+            Condition(
+                kind=kind,
+                subject=subject,
+                detail=each.detail,
+                since_ms=int((now - each.since) * 1000),
+                last_ms=int((now - each.last) * 1000),
+                count=each.count,
+            )
+            for (kind, subject), each in self._standing.items()
+        )

@@ -1,0 +1,172 @@
+"""Which finding shows an event: every event of level warning and above has one, or a reason to have none.
+
+A state that lasts is judged by a rule of :mod:`proglog.observe.health`, from the state itself. An event without such a
+state is a condition of its node: until another event ends it, or for as long as is written here. ``docs/reference/
+events.md`` has this table.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from proglog.telemetry.emit import EventKind, Weight
+from proglog.telemetry.events import EVENTS
+
+
+class Severity(IntEnum):
+    """How bad; the worst sorts last."""
+
+    OK = 0
+    INFO = 1
+    WARNING = 2
+    CRITICAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The state that the event began or ended is a fact of its own."""
+
+    rule: str
+    """Of :mod:`proglog.observe.health`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """No finding shows it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting:
+    """The event is a finding of its own."""
+
+    severity: Severity
+    cause: str
+    """What is wrong, to be read after the subject; the event's detail follows."""
+    advice: str
+    effect: str = ""
+    at_risk: str = ""
+    verb: str = "status"
+    minutes: float | None = None
+    """After the last of its kind; ``None``: until an event ends it, or the agent does."""
+
+
+_ENDING = Exempt("The agent ends: nobody can ask it. Its exit code says so, and its members see it leave or fail.")
+_HOUR = 60.0
+_BUG = "Report it with the lines of telemetry that name it."
+
+EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
+    "agent_stop_step_failed": _ENDING,
+    "task_failed": _ENDING,
+    "leave_timed_out": _ENDING,
+    "log_recovered": Shown("recovered"),
+    "log_full": Shown("log-state"),
+    "log_read_only": Shown("log-state"),
+    "log_poisoned": Shown("log-state"),
+    "log_problem": Shown("log-problem"),
+    "log_damaged": Shown("log-damaged"),
+    "range_refill_failed": Shown("log-damaged"),
+    "damage_unseen": Shown("log-damaged"),
+    "own_origin_ahead": Shown("new-origin"),
+    "origin_cloned": Shown("new-origin"),
+    "peer_check_incomplete": Lasting(
+        severity=Severity.INFO,
+        cause="started without a word from every member it knew",
+        advice="Nothing to do, unless its directory came from a backup: then look at what its members say.",
+        effect="A restored directory is found when the missing member comes back.",
+        minutes=_HOUR,
+    ),
+    "replication_error": Shown("stream-down"),
+    "replication_source_set_aside": Shown("no-source"),
+    "replication_forked": Lasting(
+        severity=Severity.CRITICAL,
+        cause="and this node hold two histories of one origin",
+        advice="Keep both directories. Export what only one of them has with `proglog consume`, and produce it again.",
+        effect="No more of that origin is copied here.",
+        at_risk="Acknowledged records that one side has and the other will never get.",
+        verb="lag",
+    ),
+    "replication_gap": Lasting(
+        severity=Severity.WARNING,
+        cause="was the source when a gap was accepted",
+        advice="A node that still has those records is away or joined too late: wipe this copy to fetch them from it.",
+        effect="This node is not a whole copy, though no lag is left.",
+        at_risk="The records of the gap: no node that could be reached had them.",
+        verb="lag",
+    ),
+    "member_failed": Shown("member-failed"),
+    "member_name_conflict": Shown("membership"),
+    "member_handler_failed": Lasting(
+        severity=Severity.WARNING, cause="changed, and reacting to that met a bug", advice=_BUG, minutes=_HOUR
+    ),
+    "known_members_lost": Lasting(
+        severity=Severity.WARNING,
+        cause="cannot keep the addresses of its members",
+        advice="Check its data directory, and give it seeds.",
+        effect="Its next start needs seeds to find the cluster.",
+        minutes=_HOUR,
+    ),
+    "join_failed": Shown("membership"),
+    "gossip_step_failed": Lasting(
+        severity=Severity.WARNING, cause="met a bug in its gossip", advice=_BUG, minutes=_HOUR
+    ),
+    "gossip_malformed": Lasting(
+        severity=Severity.WARNING,
+        cause="gets gossip that makes no sense",
+        advice="Look for a member with another gossip key, or a program that calls the wrong port.",
+        effect="Whoever sends it is not heard.",
+        verb="members",
+        minutes=3.0,
+    ),
+    "telemetry_dropped": Lasting(
+        severity=Severity.WARNING,
+        cause="dropped lines of telemetry that nobody read",
+        advice="Have something read its stderr.",
+        minutes=10.0,
+    ),
+    "rpc_failed": Lasting(
+        severity=Severity.WARNING, cause="met a bug in a call", advice=_BUG, effect="That call failed.", minutes=_HOUR
+    ),
+    "policy_rejected": Lasting(
+        severity=Severity.WARNING,
+        cause="refused changed access rules",
+        advice="Correct the file: it is read again by itself.",
+        effect="The rules before them are in force; a restart would fail.",
+    ),
+    "certificate_expires": Shown("certificate"),
+    "certificate_rejected": Lasting(
+        severity=Severity.WARNING,
+        cause="refused changed TLS files",
+        advice="Correct the files: they are read again at the next connection.",
+        effect="The certificate before them is served until it ends; a restart would fail.",
+    ),
+}
+"""By the event's name."""
+
+
+def needs_finding(kind: EventKind) -> bool:
+    """Return whether an event is one that has to be in the table."""
+    return kind.level in ("warning", "error") or kind.weight is Weight.BAD
+
+
+def is_condition(kind: EventKind) -> bool:
+    """Return whether an event is a condition of its node from when it happens."""
+    return isinstance(EVENT_FINDINGS.get(kind.name), Lasting)
+
+
+def shown_by(kind: EventKind) -> str:
+    """Return the finding that shows an event, or why none does; for the page of events."""
+    match EVENT_FINDINGS.get(kind.name):
+        case Shown(rule):
+            return f"`{rule}`"
+        case Lasting() as lasting:
+            span = "until it ends" if lasting.minutes is None else f"for {lasting.minutes:g} min"
+            return f"`{kind.status_name}`, {lasting.severity.name.lower()}, {span}"
+        case Exempt(reason):
+            return f"none: {reason}"
+        case None:
+            return ""
+
+
+BY_STATUS_NAME = {EVENTS[name].status_name: shown for name, shown in EVENT_FINDINGS.items()}
+"""The same by the name that the status has."""
