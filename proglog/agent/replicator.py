@@ -5,19 +5,19 @@ does a join after close - around the pure planner. One task per server keeps a s
 
     connecting --> streaming --> (broke) backing-off --> connecting ...        leave, close --> stopped
 
-Batches are checked as they come, queued up to a bound, and appended in groups while the stream is read on. What has
+Batches are checked as they come and go to the writer's queue, up to a bound, while the stream is read on. What has
 become durable is reported back on the same stream at once, and to the other servers a moment later.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from random import Random
 
 import grpc.aio
 
 from proglog import clock
+from proglog.agent.peer import MAX_BACKOFF, Peer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
@@ -33,7 +33,6 @@ from proglog.errors import (
 from proglog.log.model import Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
-from proglog.replication.lag import records_behind
 from proglog.replication.planner import Decision, Patience, Planner, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.own_origin import OwnOrigin, hear
@@ -41,14 +40,11 @@ from proglog.tasks import TaskScope, cancel_and_wait, ended
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, log_event
 from proglog.types import NodeName, OriginId
-from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
+from proglog.wire.model import PeerState, PeerStatus
 from proglog.wire.replication import Hello, Received, ReplicationStream
 
-MIN_BACKOFF, MAX_BACKOFF = 0.2, 5.0
+MIN_BACKOFF = 0.2
 """Seconds before a broken stream is opened again; doubles, with jitter."""
-MAX_QUEUED_BYTES = 16 * 1024 * 1024
-"""Of batches taken from one stream and not yet durable: one group on its way to the disk, and one that arrives. Beyond,
-the stream is not read, and its source has to wait."""
 
 _ORIGIN_LOST = "origin lost"
 ORIGIN_INTERVAL = 5.0
@@ -57,28 +53,6 @@ HELLO_TIMEOUT = 10.0
 """Seconds from opening a stream to the source's first word."""
 REPORT_INTERVAL = 0.1
 """Seconds in which reports to servers other than the source are gathered."""
-
-
-@dataclass(slots=True)
-class _Peer:
-    """One server that is followed."""
-
-    name: str
-    addr: str
-    state: PeerState = PeerState.CONNECTING
-    error: str = ""
-    failing_since: float | None = None
-    failure: str = ""
-    retry_at: float = 0.0
-    opened_at: float | None = None
-    records_copied: int = 0
-    bytes_copied: int = 0
-    stream: ReplicationStream | None = None
-    task: asyncio.Task[None] | None = None
-    queue: list[VerifiedBatch] = field(default_factory=list)
-    queued_bytes: int = 0
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    drained: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Replicator:
@@ -116,7 +90,7 @@ class Replicator:
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
         self.origin_reason = writer.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
-        self._peers: dict[str, _Peer] = {}
+        self._peers: dict[str, Peer] = {}
         self._planner = Planner(writer.origin, writer.origins(), patience)
         writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
@@ -138,7 +112,7 @@ class Replicator:
         if self._closed or (known is not None and known.addr == addr):
             return
         self.leave(name)
-        peer = self._peers[name] = _Peer(name, addr)
+        peer = self._peers[name] = Peer(name, addr)
         peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
         self._emit(events.REPLICATION_STARTED, name, addr)
 
@@ -167,7 +141,7 @@ class Replicator:
 
     def peers(self) -> tuple[PeerStatus, ...]:
         """Return how replication from each server is going, by name."""
-        return tuple(self._status(self._peers[name]) for name in sorted(self._peers))
+        return tuple(status_of(self._peers[name], self._planner, time.monotonic()) for name in sorted(self._peers))
 
     def reachable(self) -> dict[str, tuple[str, dict[OriginId, Progress]]]:
         """Return address and positions of each server whose stream is open, by name."""
@@ -187,7 +161,7 @@ class Replicator:
         """Return which server each origin is fetched from."""
         return self._planner.sources()
 
-    async def _follow(self, peer: _Peer) -> None:
+    async def _follow(self, peer: Peer) -> None:
         backoff = MIN_BACKOFF
         while True:
             peer.state = PeerState.CONNECTING
@@ -205,7 +179,7 @@ class Replicator:
             self._plan_with(lambda planner, now: planner.stream_closed(peer.name, now))
             if time.monotonic() - started > MAX_BACKOFF:
                 backoff = MIN_BACKOFF
-            if peer.failing_since is None or self._holds(peer):
+            if peer.failing_since is None or peer.holds(time.monotonic()):
                 peer.failing_since = time.monotonic()
             peer.failure, peer.opened_at = peer.error, None
             delay = backoff * self._random.uniform(0.8, 1.2)
@@ -214,27 +188,27 @@ class Replicator:
             self._emit(events.REPLICATION_ERROR, peer.name, peer.error, retry_in=round(delay, 1))
             await asyncio.sleep(delay)
 
-    async def _stream_from(self, peer: _Peer) -> None:
+    async def _stream_from(self, peer: Peer) -> None:
         """Follow one stream to its end."""
-        peer.queue, peer.queued_bytes = [], 0
+        unsettled = Unsettled()
         async with self._open_channel(peer.addr) as channel:
             hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance)
             peer.stream = stream = ReplicationStream(channel, hello)
             try:
                 async with TaskScope() as scope:
-                    appending = scope.start(self._append_from(peer, stream), name=f"append-from-{peer.name}")
-                    reading = scope.start(self._read_from(peer, stream), name=f"read-from-{peer.name}")
+                    settling = scope.start(self._settle_from(peer, stream, unsettled), name=f"settle-from-{peer.name}")
+                    reading = scope.start(self._read_from(peer, stream, unsettled), name=f"read-from-{peer.name}")
                     try:
-                        await asyncio.wait((reading, appending), return_when=asyncio.FIRST_COMPLETED)
+                        await asyncio.wait((reading, settling), return_when=asyncio.FIRST_COMPLETED)
                     finally:
-                        errors = await ended(appending, reading)
+                        errors = await ended(settling, reading)
             finally:
                 peer.stream = None
                 stream.close()
             if errors:  # a bug before the other's broken connection
                 raise min(errors, key=lambda error: isinstance(error, ProglogError | grpc.aio.AioRpcError))
 
-    async def _read_from(self, peer: _Peer, stream: ReplicationStream) -> None:
+    async def _read_from(self, peer: Peer, stream: ReplicationStream, unsettled: Unsettled) -> None:
         stream.report(self._writer.origins().values())
         messages = aiter(stream)
         while True:
@@ -251,23 +225,23 @@ class Replicator:
                 self._opened(peer, received.hello.origin)
             if received.positions:
                 await hear(self._own_origin, self._writer, peer.name, received.positions)
-            self._take(peer, received)
-            while peer.queued_bytes >= MAX_QUEUED_BYTES:
-                peer.drained.clear()
-                await peer.drained.wait()
+            batches = self._take(peer, received)
+            if batches:
+                await unsettled.put(batches, await self._writer.queue_copies(batches))
 
-    def _opened(self, peer: _Peer, origin: OriginId) -> None:
+    def _opened(self, peer: Peer, origin: OriginId) -> None:
         if peer.error:
             self._emit(events.REPLICATION_RESUMED, peer.name, peer.addr)
         peer.state, peer.error, peer.opened_at = PeerState.STREAMING, "", time.monotonic()
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 
-    def _take(self, peer: _Peer, received: Received) -> None:
+    def _take(self, peer: Peer, received: Received) -> list[VerifiedBatch]:
+        """Take in a message; return the batches of it that are to be appended."""
         planner, now = self._planner, time.monotonic()
         if received.positions:
             planner.positions_received(peer.name, received.positions, now)
         try:
-            self._queue_batches(peer, planner, received.batches, now)
+            return self._wanted(peer, planner, received.batches, now)
         except MalformedBatchError as exc:
             planner.malformed(peer.name, now, str(exc))
             raise
@@ -276,21 +250,17 @@ class Replicator:
                 planner.refused_by(peer.name, event, now)
             self._carry_out()
 
-    def _queue_batches(self, peer: _Peer, planner: Planner, data: bytes, now: float) -> None:
-        position = 0
+    def _wanted(self, peer: Peer, planner: Planner, data: bytes, now: float) -> list[VerifiedBatch]:
+        position, wanted = 0, list[VerifiedBatch]()
         while position < len(data):
             batch = verify(data, position)
             position += batch.header.batch_bytes
             verdict = planner.judge(peer.name, batch.header, now)
             if verdict is Decision.APPEND_AFTER_GAP:
-                self._queue(peer, self._gap_before(batch))
+                wanted.append(self._gap_before(batch))
             if verdict in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
-                self._queue(peer, batch)
-
-    def _queue(self, peer: _Peer, batch: VerifiedBatch) -> None:
-        peer.queue.append(batch)
-        peer.queued_bytes += batch.header.batch_bytes
-        peer.arrived.set()
+                wanted.append(batch)
+        return wanted
 
     def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
         held = self._writer.origins().get(batch.header.origin)
@@ -298,20 +268,15 @@ class Replicator:
         now_ms = clock.now_ms()
         return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
 
-    async def _append_from(self, peer: _Peer, stream: ReplicationStream) -> None:
+    async def _settle_from(self, peer: Peer, stream: ReplicationStream, unsettled: Unsettled) -> None:
         while True:
-            await peer.arrived.wait()
-            peer.arrived.clear()
-            batches, peer.queue = peer.queue, []
-            outcomes = await self._writer.append_copies(batches)
-            peer.queued_bytes -= sum(batch.header.batch_bytes for batch in batches)
-            peer.drained.set()
+            batches, outcomes = await unsettled.settled()
             moved = {batch.header.origin for batch in batches}
             stream.report(self._progress_in(moved))
             self._report_soon(moved)
             self._settle(peer, batches, outcomes)
 
-    def _settle(self, peer: _Peer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
+    def _settle(self, peer: Peer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
         planner, now = self._planner, time.monotonic()
         failure: ProglogError | None = None
         for batch, outcome in zip(batches, outcomes, strict=True):
@@ -384,10 +349,6 @@ class Replicator:
     def _log_advanced(self, moved: Mapping[OriginId, Progress]) -> None:
         self._planner.advanced(moved.values(), time.monotonic())
 
-    def _holds(self, peer: _Peer) -> bool:
-        """Whether the stream has been open for so long that it does not fail as the one before it did."""
-        return peer.opened_at is not None and time.monotonic() - peer.opened_at > MAX_BACKOFF
-
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
         step(self._planner, time.monotonic())
         self._carry_out()
@@ -418,51 +379,3 @@ class Replicator:
     def _wake_planner(self) -> None:
         self._timer = None
         self._plan_with(lambda planner, now: planner.handle_timer(now))
-
-    def _status(self, peer: _Peer) -> PeerStatus:
-        planner, now = self._planner, time.monotonic()
-        retrying = peer.state is PeerState.BACKING_OFF
-        if self._holds(peer):
-            peer.failing_since = None
-        since = peer.failing_since
-        return PeerStatus(
-            name=peer.name,
-            rpc_addr=peer.addr,
-            state=peer.state,
-            error=peer.error,
-            origins=self._origins_with(peer, planner, now),
-            records_copied=peer.records_copied,
-            bytes_copied=peer.bytes_copied,
-            records_dropped=planner.dropped.get(peer.name, 0),
-            retry_in_ms=max(0, int((peer.retry_at - now) * 1000)) if retrying else 0,
-            failing=since is not None,
-            failing_ms=0 if since is None else int((now - since) * 1000),
-            failure="" if since is None else peer.failure,
-        )
-
-    def _origins_with(self, peer: _Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
-        if peer.state is not PeerState.STREAMING:
-            return ()
-        here = planner.held
-        there = planner.positions_of(peer.name)
-        sources = planner.sources()
-        rows = []
-        for origin in {**here, **there}:
-            held, told = here.get(origin, Progress(origin, FIRST_SEQUENCE)), there.get(origin)
-            lag = planner.lag_behind(peer.name, origin, now)
-            rows.append(
-                PeerOrigin(
-                    origin=origin,
-                    node_name=held.node_name or (told.node_name if told else ""),
-                    next_sequence=held.next_sequence,
-                    peer_next_sequence=told.next_sequence if told else FIRST_SEQUENCE,
-                    lag_records=lag.records,
-                    lag_bytes=lag.bytes,
-                    lag_ms=int(lag.seconds * 1000),
-                    peer_lag_records=records_behind(told, held),
-                    source=sources.get(origin) == peer.name,
-                    lag_trend=lag.trend,
-                    catch_up_ms=-1 if lag.catch_up is None else int(lag.catch_up * 1000),
-                )
-            )
-        return tuple(rows)

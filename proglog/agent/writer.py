@@ -269,7 +269,11 @@ class LogWriter:
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
-        return await self._append([ImportAppend(batch) for batch in batches])
+        return [await outcome for outcome in await self.queue_copies(batches)]
+
+    async def queue_copies(self, batches: Sequence[VerifiedBatch]) -> list[asyncio.Future[Outcome]]:
+        """Queue batches of other origins as soon as there is room; the outcomes come in order, once they are durable."""
+        return await self._enqueue([ImportAppend(batch) for batch in batches])
 
     async def begin_origin(self, reason: str) -> OriginId:
         """Have the log write under a new origin from now on; appends that wait go there. As :meth:`Log.begin_origin`."""
@@ -320,7 +324,8 @@ class LogWriter:
 
     async def query(self, look: Callable[[Log], Result]) -> Result:
         """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
+        with self.underway.during("read"):
+            return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
 
     async def wait_for_data(self, at: LogPosition) -> None:
         """Return once there is something durable at ``at``.
@@ -368,6 +373,9 @@ class LogWriter:
         return LogClosedError() if self._closing else None
 
     async def _append(self, appends: Sequence[Append], fence: Fence | None = None) -> list[Outcome]:
+        return [await outcome for outcome in await self._enqueue(appends, fence)]
+
+    async def _enqueue(self, appends: Sequence[Append], fence: Fence | None = None) -> list[asyncio.Future[Outcome]]:
         async with self._turn:  # first come, first queued: a producer's batches keep their order
             while self._queued_bytes >= MAX_QUEUED_BYTES and self._refusal() is None:
                 self._room.clear()
@@ -380,7 +388,7 @@ class LogWriter:
             self._queue.extend(pending)
             self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
             self._work.set()
-        return [await each.answer for each in pending]
+        return [each.answer for each in pending]
 
     async def _write_groups(self) -> None:
         try:

@@ -56,14 +56,14 @@ TRIGGERS: dict[str, Callable[[Agent], object]] = {
     "agent-peer-check": lambda _: None,
     "repair": lambda _: None,
     "replicate-*": lambda agent: agent.replicator.join("b", SEED),
-    "append-from-*": lambda agent: agent.replicator.join("b", SEED),
+    "settle-from-*": lambda agent: agent.replicator.join("b", SEED),
     "read-from-*": lambda agent: agent.replicator.join("b", SEED),
     "begin-origin": lambda agent: agent.replicator._origin_lost(names.OWN_ORIGIN_AHEAD, "b", "it was rolled back"),
     "replication-report": lambda agent: agent.replicator._report_soon({OriginId(bytes(16))}),
     "replication-planner": lambda agent: agent.replicator._plan_with(lambda *_: None),
 }
 """What starts each task, where starting the agent does not."""
-PARTS_OF = {"append-from-*": "replicate-b", "read-from-*": "replicate-b"}
+PARTS_OF = {"settle-from-*": "replicate-b", "read-from-*": "replicate-b"}
 """Tasks of a task: what ends one ends the other."""
 
 
@@ -126,7 +126,7 @@ def inject(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     if name == "replication-planner":
         monkeypatch.setattr("proglog.replication.planner.Planner.next_deadline", lambda *_: 0.0)
     if name in PARTS_OF:
-        method = "_append_from" if name.startswith("append") else "_read_from"
+        method = "_settle_from" if name.startswith("settle") else "_read_from"
         monkeypatch.setattr(f"proglog.agent.replicator.Replicator.{method}", fail)
 
 

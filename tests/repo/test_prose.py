@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proglog.agent import replicator, timeline, transport
+from proglog.agent import peer, replicator, timeline, transport
 from proglog.client import channel
 from proglog.gossip import beliefs, framing, lamport, serf_messages, swim, wire
 from proglog.record import batch
@@ -28,8 +28,8 @@ KEEPALIVE_SECONDS = sum(value for name, value in channel.OPTIONS if name.startsw
 REPLICATION, GOSSIP, CLIENTS = "concepts/replication.md", "concepts/gossip.md", "guides/clients.md"
 PATIENCE = planner.Patience()
 SAID = [
-    (REPLICATION, r"takes up to (\S+) MiB that is not yet durable", replicator.MAX_QUEUED_BYTES / MIB),
-    (REPLICATION, r"not yet durable, per stream \| (\S+) MiB", replicator.MAX_QUEUED_BYTES / MIB),
+    (REPLICATION, r"takes up to (\S+) MiB that is not yet durable", peer.MAX_QUEUED_BYTES / MIB),
+    (REPLICATION, r"not yet durable, per stream \| (\S+) MiB", peer.MAX_QUEUED_BYTES / MIB),
     (REPLICATION, r"black hole is noticed within (\S+) seconds", KEEPALIVE_SECONDS),
     (REPLICATION, r"black hole, mute server \| noticed within (\S+) s", KEEPALIVE_SECONDS),
     (REPLICATION, r"does not say hello after (\w+)", replicator.HELLO_TIMEOUT),

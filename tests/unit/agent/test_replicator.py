@@ -13,7 +13,7 @@ from random import Random
 import grpc.aio
 import pytest
 
-from proglog.agent import replicator as replicator_module
+from proglog.agent.peer import MAX_BACKOFF
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
@@ -179,7 +179,7 @@ async def test_while_it_waits_to_try_again_it_says_for_how_long(
         await eventually(lambda: followed.replicator.peers()[0].state is PeerState.BACKING_OFF)
 
         (peer,) = followed.replicator.peers()
-        assert 0 < peer.retry_in_ms <= replicator_module.MAX_BACKOFF * 1200
+        assert 0 < peer.retry_in_ms <= MAX_BACKOFF * 1200
 
 
 async def test_when_its_log_closes_it_stops_without_an_error(

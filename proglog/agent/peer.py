@@ -1,0 +1,117 @@
+"""One server that is followed: its stream, what of it is on its way to the disk, and how it goes, for operators."""
+
+import asyncio
+from dataclasses import dataclass
+
+from proglog.log.model import Outcome
+from proglog.record.batch import VerifiedBatch
+from proglog.replication.lag import records_behind
+from proglog.replication.planner import Planner
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
+from proglog.wire.replication import ReplicationStream
+
+MAX_BACKOFF = 5.0
+"""Seconds, at most, before a broken stream is opened again."""
+MAX_QUEUED_BYTES = 16 * 1024 * 1024
+"""Of batches taken from one stream and not yet durable: they wait in the writer's queue, or are on their way. Beyond,
+the stream is not read, and its source has to wait."""
+
+
+class Unsettled:
+    """Batches of one stream that the writer has queued, up to a number of bytes, oldest first."""
+
+    def __init__(self) -> None:
+        self._copies: asyncio.Queue[tuple[list[VerifiedBatch], list[asyncio.Future[Outcome]]]] = asyncio.Queue()
+        self._bytes = 0
+        self._room = asyncio.Event()
+
+    async def put(self, batches: list[VerifiedBatch], outcomes: list[asyncio.Future[Outcome]]) -> None:
+        """Add what one message held; return when there is room for another."""
+        self._copies.put_nowait((batches, outcomes))
+        self._bytes += _size(batches)
+        while self._bytes >= MAX_QUEUED_BYTES:
+            self._room.clear()
+            await self._room.wait()
+
+    async def settled(self) -> tuple[list[VerifiedBatch], list[Outcome]]:
+        """Return the oldest once they are durable, or refused."""
+        batches, outcomes = await self._copies.get()
+        settled = [await outcome for outcome in outcomes]
+        self._bytes -= _size(batches)
+        self._room.set()
+        return batches, settled
+
+
+def _size(batches: list[VerifiedBatch]) -> int:
+    return sum(batch.header.batch_bytes for batch in batches)
+
+
+@dataclass(slots=True)
+class Peer:
+    """One server that is followed."""
+
+    name: str
+    addr: str
+    state: PeerState = PeerState.CONNECTING
+    error: str = ""
+    failing_since: float | None = None
+    failure: str = ""
+    retry_at: float = 0.0
+    opened_at: float | None = None
+    records_copied: int = 0
+    bytes_copied: int = 0
+    stream: ReplicationStream | None = None
+    task: asyncio.Task[None] | None = None
+
+    def holds(self, now: float) -> bool:
+        """Whether the stream has been open for so long that it does not fail as the one before it did."""
+        return self.opened_at is not None and now - self.opened_at > MAX_BACKOFF
+
+
+def status_of(peer: Peer, planner: Planner, now: float) -> PeerStatus:
+    """Return how replication from ``peer`` goes at ``now``; changes nothing."""
+    retrying = peer.state is PeerState.BACKING_OFF
+    since = None if peer.holds(now) else peer.failing_since
+    return PeerStatus(
+        name=peer.name,
+        rpc_addr=peer.addr,
+        state=peer.state,
+        error=peer.error,
+        origins=_origins_with(peer, planner, now),
+        records_copied=peer.records_copied,
+        bytes_copied=peer.bytes_copied,
+        records_dropped=planner.dropped.get(peer.name, 0),
+        retry_in_ms=max(0, int((peer.retry_at - now) * 1000)) if retrying else 0,
+        failing=since is not None,
+        failing_ms=0 if since is None else int((now - since) * 1000),
+        failure="" if since is None else peer.failure,
+    )
+
+
+def _origins_with(peer: Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
+    if peer.state is not PeerState.STREAMING:
+        return ()
+    here = planner.held
+    there = planner.positions_of(peer.name)
+    sources = planner.sources()
+    rows = []
+    for origin in {**here, **there}:
+        held, told = here.get(origin, Progress(origin, FIRST_SEQUENCE)), there.get(origin)
+        lag = planner.lag_behind(peer.name, origin, now)
+        rows.append(
+            PeerOrigin(
+                origin=origin,
+                node_name=held.node_name or (told.node_name if told else ""),
+                next_sequence=held.next_sequence,
+                peer_next_sequence=told.next_sequence if told else FIRST_SEQUENCE,
+                lag_records=lag.records,
+                lag_bytes=lag.bytes,
+                lag_ms=int(lag.seconds * 1000),
+                peer_lag_records=records_behind(told, held),
+                source=sources.get(origin) == peer.name,
+                lag_trend=lag.trend,
+                catch_up_ms=-1 if lag.catch_up is None else int(lag.catch_up * 1000),
+            )
+        )
+    return tuple(rows)
