@@ -41,8 +41,10 @@ class Appender:
         for append in appends:
             if not self._has_room(group, append.batch, most):
                 self._commit(group, outcomes)
-                self._roll()
-                group, most = self._begin_group(), self._state.max_segment_bytes
+                group = self._begin_group()
+                if not self._has_room(group, append.batch, most):  # after a refused group there may be room again
+                    self._roll()
+                    group, most = self._begin_group(), self._state.max_segment_bytes
             outcomes.append(self._state.refusal() or group.add(append))
         self._commit(group, outcomes)
         return outcomes
