@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from proglog.observe.event_findings import needs_finding, shown_by
+from proglog.observe.event_findings import EVENT_FINDINGS, shown_by
 from proglog.observe.events import mark_of
 from proglog.telemetry.emit import EventKind
 from proglog.telemetry.events import EVENTS
@@ -25,7 +25,7 @@ dashboard shows it in its events panel and on the page of the member that it con
 FINDINGS_HEAD = """
 ## Events and findings
 
-Every event of level warning and above, and the finding that shows it: in `proglog check` with its exit code, in the
+Every event of level warning and above, some others, and the finding that shows it: in `proglog check` with its exit code, in the
 line *health* of `proglog status`, on the dashboard's line of what needs attention, in the metrics `proglog_findings` and
 `proglog_finding`, and on the line that says `ready` if it is there by then. Generated from
 `proglog/observe/event_findings.py`.
@@ -49,7 +49,9 @@ def page() -> str:
     metrics = "".join(
         f"| `{each.name}` | {each.kind} | {', '.join(each.labels)} | {each.meaning} |\n" for each in METRICS.values()
     )
-    findings = "".join(f"| `{each.name}` | {shown_by(each)} |\n" for each in EVENTS.values() if needs_finding(each))
+    findings = "".join(
+        f"| `{each.name}` | {shown_by(each)} |\n" for each in EVENTS.values() if each.name in EVENT_FINDINGS
+    )
     return HEAD + events + FINDINGS_HEAD + findings + METRICS_HEAD + metrics
 
 

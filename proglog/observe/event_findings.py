@@ -88,10 +88,16 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     ),
     "replication_gap": Lasting(
         severity=Severity.WARNING,
-        cause="was the source when a gap was accepted",
+        cause="and this node differ by a gap that was accepted here",
         advice="A node that still has those records is away or joined too late: wipe this copy to fetch them from it.",
         effect="This node is not a whole copy, though no lag is left.",
         at_risk="The records of the gap: no node that could be reached had them.",
+        verb="lag",
+    ),
+    "replication_trimmed": Lasting(
+        severity=Severity.INFO,
+        cause="was the source when this copy began after what retention had removed",
+        advice="Nothing to do, unless a member that is away keeps more.",
         verb="lag",
     ),
     "member_failed": Shown("member-failed"),
@@ -145,7 +151,7 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
 
 
 def needs_finding(kind: EventKind) -> bool:
-    """Return whether an event is one that has to be in the table."""
+    """Return whether an event has to be in the table."""
     return kind.level in ("warning", "error") or kind.weight is Weight.BAD
 
 

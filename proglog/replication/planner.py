@@ -121,6 +121,8 @@ class Planner:
         self._fetches: dict[OriginId, _Fetch] = {}
         self._forked: dict[OriginId, str] = {}
         self._stuck_since: dict[OriginId, float] = {}
+        self._passed_over: dict[OriginId, tuple[SequenceNumber, SequenceNumber]] = {}
+        """What retention had removed everywhere, so that it was passed over without an alarm."""
         self._meters: dict[tuple[str, OriginId], LagMeter] = {}
         self._commands: list[Want | Unwant] = []
         self._notices: list[Notice] = []
@@ -150,6 +152,7 @@ class Planner:
         for position in positions:
             self._heard(peer, position, now)
             self._compare(peer, position, now)
+            self._look_back(peer, position)
         self._plan(now)
 
     def refused_by(self, peer: str, event: Refusal, now: float) -> None:
@@ -283,13 +286,34 @@ class Planner:
     def _take(self, peer: str, header: BatchHeader, fetch: _Fetch, now: float) -> Decision:
         verdict = Decision.APPEND_AFTER_GAP if fetch.after_gap else Decision.APPEND
         if fetch.after_gap:
-            detail = f"nobody has {_span(self._next(header.origin), header)}: a gap batch stands for them"
-            self._notices.append(Notice("replication_gap", peer, header.origin, detail))
+            self._pass_over(peer, header)
         fetch.expected, fetch.moved_at, fetch.after_gap = header.next_sequence, now, False
         self._stuck_since.pop(header.origin, None)
         self._sources.forget_refusals(header.origin)
         self._heard_of_batch(peer, header, now)
         return verdict
+
+    def _pass_over(self, peer: str, header: BatchHeader) -> None:
+        """Say that a gap batch stands for what is before ``header``: where retention removed it, that is no alarm."""
+        origin, start, end = header.origin, self._next(header.origin), header.base_sequence
+        floors = [
+            each.positions[origin].floor_sequence for each in self._sources.peers.values() if origin in each.positions
+        ]
+        if floors and min(floors) >= end:
+            self._passed_over[origin] = start, end
+            detail = f"retention removed {_span(start, header)} wherever this node could ask"
+            self._notices.append(Notice("replication_trimmed", peer, origin, detail))
+        else:
+            detail = f"nobody who was asked has {_span(start, header)}: a gap batch stands for them"
+            self._notices.append(Notice("replication_gap", peer, origin, detail))
+
+    def _look_back(self, peer: str, position: Progress) -> None:
+        """A peer that came later may keep what was passed over: then it is missing here after all."""
+        start, end = self._passed_over.get(position.origin, (FIRST_SEQUENCE, FIRST_SEQUENCE))
+        if position.floor_sequence < end and position.next_sequence > start:
+            del self._passed_over[position.origin]
+            detail = f"it keeps some of the sequences from {start} to {end - 1} that this node passed over"
+            self._notices.append(Notice("replication_gap", peer, position.origin, detail))
 
     def _heard_of_batch(self, peer: str, header: BatchHeader, now: float) -> None:
         """A batch is news of how far its sender reaches."""

@@ -221,6 +221,15 @@ REPLICATION_FORKED = _event(
     detail="detail",
     keys=("origin",),
 )
+REPLICATION_TRIMMED = _event(
+    "replication_trimmed",
+    _NEWS,
+    "Sequences that retention had removed at every node that could be asked were passed over.",
+    words="began after a gap",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
 REPLICATION_GAP = _event(
     "replication_gap",
     _BAD,

@@ -35,6 +35,8 @@ class AgentProcess:
     command: tuple[str, ...] = ()
     """What stands in front of the command line: where it is to run."""
     process: "subprocess.Popen[str] | None" = None
+    ready_line: str = ""
+    """What it said when it was ready the last time."""
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -78,7 +80,8 @@ class AgentProcess:
         if not line.startswith("ready "):
             self.kill()
             raise AssertionError(f"{self.name} is not ready: {line!r}\n{self.telemetry.read_text()[-2000:]}")
-        facts = dict(part.split("=", 1) for part in line.split()[1:])
+        self.ready_line = line
+        facts = dict(part.split("=", 1) for part in line.partition(" health=")[0].split()[1:])
         self.rpc_addr, self.gossip_addr = facts["rpc"], facts["gossip"]
 
     @property

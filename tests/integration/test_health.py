@@ -1,0 +1,250 @@
+"""Where something is wrong with a real agent, `check` and the health service say so; where nothing is, they do not."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from proglog.agent.agent import Agent
+from proglog.agent.config import AgentConfig
+from proglog.agent.membership import Membership, MembershipConfig
+from proglog.log.config import LogConfig
+from proglog.log.model import Appended
+from proglog.observe import health
+from proglog.observe.health import Finding, Severity
+from proglog.record import batch, columns
+from proglog.record.batch import verify
+from proglog.replication import planner
+from proglog.replication.planner import Patience
+from proglog.testing.processes import AgentProcess
+from proglog.types import NodeName
+from proglog.wire.model import ClusterSnapshot
+
+Eventually = Callable[..., Awaitable[None]]
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@asynccontextmanager
+async def an_agent(data_dir: Path, name: str, *seeds: str, log: LogConfig | None = None) -> AsyncGenerator[Agent]:
+    agent = await Agent.start(
+        AgentConfig(
+            node_name=NodeName(name),
+            data_dir=data_dir / name,
+            bind_addr="127.0.0.1:0",
+            rpc_port=0,
+            start_join_addrs=seeds,
+            log=log or LogConfig(segment_bytes=16 * 1024),
+        )
+    )
+    try:
+        yield agent
+    finally:
+        await agent.shutdown()
+
+
+async def produce(agent: Agent, *values: bytes) -> Appended:
+    data = batch.encode(columns.from_values(values), count=len(values), first_timestamp_ms=1, max_timestamp_ms=1)
+    return await agent.writer.append(verify(data))
+
+
+def found(agent: Agent) -> dict[str, Finding]:
+    """What needs attention by rule, free space aside: that is this machine's."""
+    every = health.findings(agent.view.snapshot(segments=False))
+    return {each.rule: each for each in every if each.rule != "disk-free"}
+
+
+async def said(agent: Agent) -> int:
+    """What the health service answers."""
+    async with grpc.aio.insecure_channel(agent.view.rpc_addr) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    return int(answer.status)
+
+
+def check(addr: str) -> tuple[int, str]:
+    command = [sys.executable, "-m", "proglog", "check", "--addr", addr, "--disk-free", "0", "--explain"]
+    done = subprocess.run(command, env=CLEAN, capture_output=True, text=True, timeout=30)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_a_cluster_that_is_well_raises_nothing(tmp_path: Path, eventually_sync: Callable[..., None]) -> None:
+    with AgentProcess("a", tmp_path) as a, AgentProcess("b", tmp_path, seeds=(a.gossip_addr,)) as b:
+        assert "health=" not in a.ready_line + b.ready_line
+        for agent in (a, b):
+            eventually_sync(lambda agent=agent: "2 of 2 members alive" in check(agent.rpc_addr)[1], timeout=20)
+            code, told = check(agent.rpc_addr)
+            assert (code, told.count("\n")) == (0, 1)
+            assert told.startswith(f"OK {agent.name}: nothing needs attention; 2 of 2 members alive, in step")
+
+
+def test_an_agent_whose_seed_is_dead_says_so_when_it_is_ready_and_in_check(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    seed = f"127.0.0.1:{free_port()}"
+    with AgentProcess("a", tmp_path, seeds=(seed,)) as agent:
+        assert f"health=WARNING: is alone: nobody has answered at {seed}" in agent.ready_line
+        code, told = check(agent.rpc_addr)
+    assert code == 1
+    assert f"warning: a is alone: nobody has answered at {seed}" in told
+
+
+def test_two_live_agents_of_one_name_are_critical_where_it_is_known(
+    tmp_path: Path, eventually_sync: Callable[..., None]
+) -> None:
+    (tmp_path / "second").mkdir()
+    with (
+        AgentProcess("a", tmp_path) as a,
+        AgentProcess("b", tmp_path, seeds=(a.gossip_addr,)) as b,
+        AgentProcess("b", tmp_path / "second", seeds=(a.gossip_addr,)) as second,
+    ):
+        for agent in (second, a):
+            eventually_sync(
+                lambda agent=agent: check(agent.rpc_addr)[0] == 2, timeout=30, what=f"{agent.name} critical"
+            )
+        told, by_a = check(second.rpc_addr)[1], check(a.rpc_addr)[1]
+        assert f"critical: b is not in the cluster: others know its name at {b.gossip_addr}" in told
+        assert "risk: Records that are acknowledged here meanwhile." in told
+        assert f"critical: a knows two members named b: the other one is at {second.gossip_addr}" in by_a
+
+
+async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(
+    tmp_path: Path, eventually: Eventually, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nobody:
+        def join(self, name: str, addr: str) -> None: ...
+
+        def leave(self, name: str) -> None: ...
+
+    monkeypatch.setattr(health, "UNCOPIED_MS", 200)
+    async with an_agent(tmp_path, "a") as a:
+        await produce(a, b"one", b"two")
+        tags = {"rpc_addr": f"127.0.0.1:{free_port()}"}
+        config = MembershipConfig(
+            node_name="b", bind_addr="127.0.0.1:0", tags=tags, start_join_addrs=(a.membership.addr,)
+        )
+        deaf = Membership(config, Nobody())
+        await deaf.start()
+        try:
+            await eventually(lambda: "not-copied" in found(a))
+            finding = found(a)["not-copied"]
+            assert (finding.subject, finding.severity) == ("b", Severity.WARNING)
+            assert finding.at_risk.endswith("of a's own that it lacks.")
+            monkeypatch.setattr(health, "UNCOPIED_CRITICAL_MS", 200)
+            assert found(a)["not-copied"].severity is Severity.CRITICAL
+        finally:
+            await deaf.close()
+
+
+async def test_a_follower_that_copies_is_none(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "UNCOPIED_MS", 0)
+    async with an_agent(tmp_path, "a") as a, an_agent(tmp_path, "b", a.membership.addr) as b:
+        await produce(a, b"one")
+
+        def copied(snapshot: ClusterSnapshot) -> bool:
+            return [(each.connected, each.lag_records) for each in snapshot.followers] == [(True, 0)]
+
+        for agent in (a, b):
+            await eventually(lambda agent=agent: copied(agent.view.snapshot(segments=False)))
+            assert found(agent) == {}
+            assert await said(agent) == SERVING
+
+
+async def test_a_fork_is_critical_on_the_node_that_has_met_it(tmp_path: Path, eventually: Eventually) -> None:
+    async with an_agent(tmp_path, "b") as b:
+        async with an_agent(tmp_path, "a") as a:
+            await produce(a, b"shared")
+        shutil.copytree(tmp_path / "a", tmp_path / "backup")
+        async with an_agent(tmp_path, "a", b.membership.addr) as a:
+            origin = a.log.origin
+            copied = await produce(a, b"history one")
+            await eventually(lambda: b.log.end_offset >= copied.end_offset)
+        shutil.rmtree(tmp_path / "a")
+        shutil.move(tmp_path / "backup", tmp_path / "a")
+        async with an_agent(tmp_path, "a") as alone:
+            await produce(alone, b"history two")
+
+        async with an_agent(tmp_path, "a", b.membership.addr) as a:
+            await eventually(lambda: a.log.origin != origin, what="a new origin")
+            await eventually(lambda: "replication-forked" in found(a))
+            fork = found(a)["replication-forked"]
+            assert (fork.severity, fork.subject) == (Severity.CRITICAL, "b")
+            assert fork.at_risk
+            assert health.copy_words(a.view.snapshot(segments=False), [fork]) == "not a whole copy"
+            code, told = await asyncio.to_thread(check, a.view.rpc_addr)
+            assert (code, "in step" in told) == (2, False)
+
+
+async def test_what_retention_removed_is_information_until_somebody_turns_out_to_keep_it(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planner, "Patience", lambda: Patience(aside_timeout=0.2, gap_timeout=0.5))
+    async with an_agent(tmp_path, "a") as a, an_agent(tmp_path, "keeper", a.membership.addr) as keeper:
+        for number in range(300):
+            await produce(a, *(b"%06d" % (10 * number + index) for index in range(10)))
+        await eventually(lambda: keeper.log.end_offset >= a.log.end_offset)
+    trimmed = LogConfig(segment_bytes=16 * 1024, retention_bytes=32 * 1024)
+    async with an_agent(tmp_path, "a", log=trimmed) as a:
+        await eventually(lambda: a.log.start_offset > 0, what="retention")
+        async with an_agent(tmp_path, "b", a.membership.addr) as b:
+            await eventually(lambda: b.log.end_offset > 0, what="the rest")
+            assert found(b)["replication-trimmed"].severity is Severity.INFO
+            assert "replication-gap" not in found(b)
+            async with an_agent(tmp_path, "keeper", a.membership.addr) as keeper:
+                await eventually(lambda: "replication-gap" in found(b))
+                gap = found(b)["replication-gap"]
+                assert (gap.severity, gap.subject) == (Severity.WARNING, "keeper")
+                code, told = await asyncio.to_thread(check, b.view.rpc_addr)
+                assert (code, "not a whole copy" in told, "in step" in told) == (1, True, False)
+
+
+@contextmanager
+def frozen(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A disk that takes no append for as long as this lasts."""
+    thawed, append = threading.Event(), agent.log.append
+
+    def wait(*arguments: object) -> object:
+        thawed.wait(30)
+        return append(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.log, "append", wait)
+        try:
+            yield
+        finally:
+            thawed.set()
+
+
+async def test_a_disk_that_does_not_answer_is_told_and_the_node_is_not_serving(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "STUCK_MS", 50)
+    async with an_agent(tmp_path, "a") as a:
+        assert (found(a), await said(a)) == ({}, SERVING)
+        with frozen(a, monkeypatch):
+            waiting = asyncio.ensure_future(produce(a, b"one"))
+            await eventually(lambda: "stuck" in found(a))
+            assert found(a)["stuck"].severity is Severity.WARNING
+            assert found(a)["stuck"].cause.startswith("waits for its disk: append, for ")
+            assert await said(a) == SERVING
+            monkeypatch.setattr(health, "STUCK_CRITICAL_MS", 60)
+            await eventually(lambda: answers(a, NOT_SERVING))
+        await waiting
+        monkeypatch.setattr(health, "STUCK_MS", 1000)
+        await eventually(lambda: answers(a, SERVING))
+        assert found(a) == {}
+
+
+async def answers(agent: Agent, status: int) -> bool:
+    return await said(agent) == status
