@@ -15,7 +15,7 @@ from proglog.errors import UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
 from proglog.log.log import Log
-from proglog.security.tls import CertificateExpiry
+from proglog.server.server import Server
 from proglog.wire import model
 
 
@@ -34,7 +34,7 @@ class AgentView:
     started_at_ms: int
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
-    certificate_expiry: CertificateExpiry | None
+    server: Server
 
     @property
     def version(self) -> int:
@@ -77,11 +77,6 @@ class AgentView:
             for member in self.membership.members()
         )
 
-    def certificate_expires_at_ms(self) -> int:
-        """Return when the server certificate ends, milliseconds since 1970; 0 without one."""
-        expiry = self.certificate_expiry
-        return 0 if expiry is None else int(expiry.not_after().timestamp() * 1000)
-
     def _check_started(self) -> None:
         if not self.membership.started:
             raise UnavailableError("the agent is starting: its membership is not up yet")
@@ -99,7 +94,7 @@ class AgentView:
             tls=config.server_tls is not None,
             acl=config.acl_policy_file is not None,
             gossip_encrypted=config.encrypt_file is not None,
-            certificate_expires_at_ms=self.certificate_expires_at_ms(),
+            certificate_expires_at_ms=self.server.certificate_expires_at_ms(),
             origin_reason=self.replicator.origin_reason,
             membership_problems=tuple(self.membership.problems()),
         )

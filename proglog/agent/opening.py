@@ -32,7 +32,6 @@ from proglog.errors import ConfigError, ProglogError
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
-from proglog.security.tls import CertificateExpiry
 from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin
 from proglog.server.replication_service import ReplicationService
@@ -97,7 +96,6 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         ProglogError: A part cannot be set up, in one line.
     """
     steps.add("tasks", tasks.close)
-    expiry = None if config.server_tls is None else CertificateExpiry(config.server_tls)
     timeline = Timeline(now_ms, config.node_name)
     emit = timeline.emit
 
@@ -171,7 +169,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         started_at_ms=now_ms(),
         now_ms=now_ms,
         monotonic=time.monotonic,
-        certificate_expiry=expiry,
+        server=server,
     )
     if metrics is not None:
         from proglog.agent.metrics import ClusterCollector
@@ -187,7 +185,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     monitor = Monitor(
         log,
         timeline,
-        certificate_expires_at_ms=view.certificate_expires_at_ms,
+        certificate_expires_at_ms=server.certificate_expires_at_ms,
         now_ms=now_ms,
     )
     writer.add_listener(monitor.log_advanced)

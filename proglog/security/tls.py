@@ -14,7 +14,6 @@ files when it makes its channel.
 Source: gRPC's ``dynamic_ssl_server_credentials``; RFC 8446, RFC 5280.
 """
 
-import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     import grpc
 
 __all__ = [
-    "CertificateExpiry",
     "CertificateSummary",
     "RotatingMaterial",
     "TLSFiles",
@@ -158,32 +156,6 @@ class RotatingMaterial:
             return material
 
 
-class CertificateExpiry:
-    """When a side's own certificate ends. Follows the file; while that is not good, the last good one counts."""
-
-    def __init__(self, files: TLSFiles) -> None:
-        """Read the certificate.
-
-        Raises:
-            ConfigError: It cannot be read or parsed.
-        """
-        self._path = files.cert_file
-        self._version = file_version(self._path)
-        self._not_after = self._read()
-
-    def not_after(self) -> datetime:
-        """Return the moment after which it is refused."""
-        version = file_version(self._path)
-        if version != self._version:
-            self._version = version
-            with contextlib.suppress(ConfigError):  # reported where the server takes new files
-                self._not_after = self._read()
-        return self._not_after
-
-    def _read(self) -> datetime:
-        return summary_of(parse_certificates(read_bounded(self._path, MAX_PEM_BYTES), self._path)[0]).not_after
-
-
 def server_credentials(
     files: TLSFiles,
     *,
@@ -200,9 +172,12 @@ def server_credentials(
     Raises:
         ConfigError: The files are not good now.
     """
-    import grpc
+    return rotating_credentials(RotatingMaterial(files, on_reload=on_reload, on_error=on_error))
 
-    material = RotatingMaterial(files, on_reload=on_reload, on_error=on_error)
+
+def rotating_credentials(material: RotatingMaterial) -> "grpc.ServerCredentials":
+    """Return credentials that show whatever ``material`` has at each handshake, and demand a client certificate."""
+    import grpc
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         changed = material.poll()

@@ -12,7 +12,7 @@ from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, log_pb2_grpc
 from proglog.errors import ConfigError
 from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.security.authorizer import Authorizer
-from proglog.security.tls import TLSFiles, server_credentials
+from proglog.security.tls import RotatingMaterial, TLSFiles, rotating_credentials
 from proglog.server.acks import Acks
 from proglog.server.admission import Admission
 from proglog.server.batch_service import BatchService
@@ -105,6 +105,7 @@ class Server:
         self._followers = followers or Followers()
         self._admission = admission or Admission()
         self._health = health.aio.HealthServicer()
+        self._material: RotatingMaterial | None = None
         self._server: grpc.aio.Server | None = None
         self._stopping = False
 
@@ -112,6 +113,11 @@ class Server:
     def services(self) -> tuple[str, ...]:
         """Full names of the services, health and reflection left out."""
         return (*SERVICES, *(extra.name for extra in self._extra_services))
+
+    def certificate_expires_at_ms(self) -> int:
+        """Return when the certificate ends that handshakes present, milliseconds since 1970; 0 without one."""
+        material = self._material
+        return 0 if material is None else int(material.current.summary.not_after.timestamp() * 1000)
 
     def bind(self, addr: str) -> int:
         """Take ``addr``, HOST:PORT; return the port. Calls are answered from :meth:`serve` on.
@@ -183,13 +189,14 @@ class Server:
         def report(kind: EventKind, detail: str) -> None:
             loop.call_soon_threadsafe(self._emit, kind, "", detail)
 
-        return server_credentials(
+        self._material = RotatingMaterial(
             tls,
             on_reload=lambda new: report(
                 events.CERTIFICATE_RELOADED, f"{new.subject}, valid until {new.not_after.isoformat()}"
             ),
             on_error=lambda problem: report(events.CERTIFICATE_REJECTED, problem),
         )
+        return rotating_credentials(self._material)
 
     def _bind(self, server: grpc.aio.Server, addr: str) -> int:
         try:

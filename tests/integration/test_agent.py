@@ -5,6 +5,7 @@ import errno
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from proglog.client.cursor import Cursor
 from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import ConfigError, DataDirLockedError, OffsetOutOfRangeError, PermissionDeniedError, ProglogError
 from proglog.log.log import Log
+from proglog.observe.health import Severity, findings
 from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.security.tls import TLSFiles
 from proglog.types import NodeName, SequenceNumber
@@ -158,7 +160,7 @@ async def test_a_subject_without_a_rule_is_denied_by_name(
                 await client.consume_value(0)
 
 
-async def test_changed_rules_and_certificates_are_events_of_the_status(
+async def test_changed_rules_and_certificates_are_events_and_those_refused_are_findings(
     tmp_path: Path, acl_files: tuple[Path, Path], eventually: Eventually
 ) -> None:
     certs = create_dev_certs(tmp_path / "certs")
@@ -170,13 +172,23 @@ async def test_changed_rules_and_certificates_are_events_of_the_status(
         async with client_of(agents[0], root) as client:  # a connection of its own: that is when files are looked at
             return kind in [event.kind for event in (await client.status()).events]
 
+    def refused() -> dict[str, Severity]:
+        found = findings(agents[0].view.snapshot(segments=False))
+        return {each.rule: each.severity for each in found if each.rule.endswith("-rejected")}
+
     async with cluster(1, tmp_path, certs, (acl_files[0], policy)) as agents:
+        served_until = agents[0].view.snapshot(segments=False).node.certificate_expires_at_ms
         policy.write_text("p, broken\n")
         await eventually(lambda: seen("policy-rejected"), what="refused rules")
+        assert refused() == {"policy-rejected": Severity.WARNING}
         policy.write_text(acl_files[1].read_text())
         await eventually(lambda: seen("policy-reloaded"), what="new rules")
-        certs.server.cert_file.write_bytes(b"no certificate")
+        assert refused() == {}
+        of_another_key = certs.add_server("short", lifetime=timedelta(days=3)).cert_file
+        certs.server.cert_file.write_bytes(of_another_key.read_bytes())
         await eventually(lambda: seen("certificate-rejected"), what="a refused certificate")
+        assert refused() == {"certificate-rejected": Severity.WARNING}
+        assert agents[0].view.snapshot(segments=False).node.certificate_expires_at_ms == served_until
 
 
 async def test_named_positions_and_removing_members_are_rights_of_their_own(

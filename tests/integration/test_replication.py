@@ -536,6 +536,8 @@ async def test_what_no_source_would_say_ends_the_stream_and_is_shown(
         b.replicator.join("evil", addr)
 
         await eventually(lambda: error in b.replicator.peers()[0].error, what=f"an error with {error}")
+        (evil,) = b.replicator.peers()
+        assert (evil.failing, error in evil.failure) == (True, True)
         assert b.log.end_offset == 0
         await b.replicator.close()
 

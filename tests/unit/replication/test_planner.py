@@ -376,3 +376,17 @@ def test_a_source_that_is_slow_to_refuse_does_not_start_the_gap_timeout_over_aga
     assert verdict is Decision.APPEND_AFTER_GAP
     assert PATIENCE.gap_timeout is not None
     assert PATIENCE.gap_timeout <= now <= 60.0
+
+
+def test_the_age_of_a_lag_outlives_a_stream_that_breaks_again_and_again() -> None:
+    planner = planner_with(("a", A), held=(reaching(A, 5),))
+    for at in (1.0, 6.0, 11.0):
+        planner.positions_received("a", [reaching(A, 9)], at)
+        planner.stream_closed("a", at + 1)
+        planner.stream_opened("a", A, at + 5)
+    planner.positions_received("a", [reaching(A, 9)], 67.0)
+    assert (planner.lag_behind("a", A, 67.0).records, planner.lag_behind("a", A, 67.0).seconds) == (4, 66.0)
+
+    planner.stream_closed("a", 68.0)
+    planner.peer_left("a")
+    assert planner.lag_behind("a", A, 68.0) == LEVEL

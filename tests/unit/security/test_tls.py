@@ -17,7 +17,6 @@ from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.security.subject import subject_of
 from proglog.security.tls import (
     MAX_PEM_BYTES,
-    CertificateExpiry,
     RotatingMaterial,
     TLSFiles,
     certificate_summary,
@@ -337,17 +336,3 @@ def test_a_summary_of_no_certificate_is_refused() -> None:
 def test_keys_do_not_show_in_the_representation(certs: DevCerts) -> None:
     assert "PRIVATE" not in repr(certs.server.load())
     assert "PRIVATE" not in repr(certs.authority.pair)
-
-
-def test_the_expiry_follows_the_file_and_outlives_a_bad_one(certs: DevCerts, tmp_path: Path) -> None:
-    copy = replace(certs.server, cert_file=tmp_path / "server.crt")
-    shutil.copy(certs.server.cert_file, copy.cert_file)
-    expiry = CertificateExpiry(copy)
-    first = expiry.not_after()
-
-    copy.cert_file.write_bytes(b"no certificate")
-    assert expiry.not_after() == first
-
-    short = certs.add_server("short", lifetime=timedelta(days=3))
-    shutil.copy(short.cert_file, copy.cert_file)
-    assert expiry.not_after() < first
