@@ -1,8 +1,10 @@
-"""Events that last: each from its first occurrence until another event ends it. Pure: the caller brings the time."""
+"""Events that last: each from its first occurrence until another event ends it."""
 
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from proglog.observe.event_findings import is_condition
+from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, is_condition
 from proglog.telemetry.emit import EventKind
 from proglog.telemetry.events import EVENTS
 from proglog.wire.model import Condition
@@ -31,6 +33,20 @@ class Conditions:
     def __init__(self) -> None:
         """Start with none."""
         self._standing: dict[tuple[str, str], _Standing] = {}
+        self.on_kept: Callable[[], None] = lambda: None
+        """Called when one was taken that the next life has to know."""
+
+    def restore(self, conditions: Iterable[Condition], now: float | None = None) -> None:
+        """Take in what the last life left; ``now`` is the time, by default of :func:`time.monotonic`."""
+        at = time.monotonic() if now is None else now
+        for each in conditions:
+            since, last = at - each.since_ms / 1000, at - each.last_ms / 1000
+            self._standing.setdefault((each.kind, each.subject), _Standing(each.detail, since, last, each.count))
+
+    def kept(self, now: float | None = None) -> list[Condition]:
+        """Return what the next life has to know."""
+        standing = self.standing(time.monotonic() if now is None else now)
+        return [each for each in standing if _is_kept(each.kind)]
 
     def take(self, kind: EventKind, subject: str, detail: str, now: float) -> None:
         """An event of ``kind`` happened to ``subject``: it ends some conditions, and may be one."""
@@ -44,6 +60,8 @@ class Conditions:
             del self._standing[next(iter(self._standing))]
         since, count = (before.since, before.count) if before else (now, 0)
         self._standing[key] = _Standing(detail, since, now, count + 1)
+        if _is_kept(kind.status_name):
+            self.on_kept()
 
     def standing(self, now: float) -> tuple[Condition, ...]:
         """Return what stands, the longest quiet first."""
@@ -58,3 +76,8 @@ class Conditions:
             )
             for (kind, subject), each in self._standing.items()
         )
+
+
+def _is_kept(kind: str) -> bool:
+    shown = BY_STATUS_NAME.get(kind)
+    return isinstance(shown, Lasting) and shown.kept

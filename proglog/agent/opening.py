@@ -13,6 +13,7 @@ import grpc.aio
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
+from proglog.agent.condition_file import ConditionFile
 from proglog.agent.config import AgentConfig
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.known_members import KnownMembers
@@ -105,6 +106,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     steps.add("log writer", writer.close)
     writer.start()
     emit(events.LOG_OPENED, end_offset=log.end_offset)
+    kept = ConditionFile(config.data_dir, timeline.lasting, tasks, emit)
+    steps.add("conditions", kept.close)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
     if log.end_offset and (config.start_join_addrs or known.remembered):
         writer.hold_producers(PEER_CHECK)
@@ -194,7 +197,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
-    readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving)
+    readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving, timeline.touch)
     writer.add_listener(lambda: readiness.log_changed(log.state))
     run("readiness", tasks.start(readiness.run(), name="agent-readiness"))
     known.follow(membership.known_addresses)

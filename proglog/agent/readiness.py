@@ -1,10 +1,14 @@
-"""Has the health service of gRPC say what the findings say: a node with one that is ``unready`` is NOT_SERVING."""
+"""Acts on findings as they come and go, though nothing else may happen: most of them are about what does not happen.
+
+The health service of gRPC says NOT_SERVING while one is ``unready``, and whoever watches the status gets it anew.
+"""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
 from proglog.observe import health
+from proglog.observe.health import Severity
 from proglog.wire.model import ClusterSnapshot
 
 LOOK_INTERVAL = 1.0
@@ -14,16 +18,24 @@ LOOK_INTERVAL = 1.0
 class Readiness:
     """Looks at the facts while :meth:`run` runs."""
 
-    def __init__(self, snapshot: Callable[[], ClusterSnapshot], set_serving: Callable[[bool], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], ClusterSnapshot],
+        set_serving: Callable[[bool], Awaitable[None]],
+        on_change: Callable[[], None],
+    ) -> None:
         """Take the node for serving.
 
         Args:
             snapshot: The facts.
             set_serving: Says so over gRPC.
+            on_change: Called when a finding came, went or grew worse.
         """
         self._snapshot = snapshot
         self._set_serving = set_serving
+        self._on_change = on_change
         self._serving = True
+        self._found: set[tuple[str, Severity]] = set()
         self._state = "ok"
         self._soon = asyncio.Event()
 
@@ -36,7 +48,12 @@ class Readiness:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            serving = health.ready(health.own_findings(self._snapshot()))
+            snapshot = self._snapshot()
+            found = {(each.key, each.severity) for each in health.findings(snapshot)}
+            if found != self._found:
+                self._found = found
+                self._on_change()
+            serving = health.ready(health.own_findings(snapshot))
             if serving != self._serving:
                 self._serving = serving
                 await self._set_serving(serving)

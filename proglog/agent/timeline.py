@@ -29,7 +29,8 @@ class Timeline:
         self._node_name = node_name
         self._log = emitter(node=node_name)
         self._events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
-        self._conditions = Conditions()
+        self.lasting = Conditions()
+        """The events that nothing has ended yet."""
         self._version = 0
         self._changed = asyncio.Event()
 
@@ -40,7 +41,7 @@ class Timeline:
 
     def conditions(self) -> tuple[Condition, ...]:
         """Return the events that nothing has ended yet, the oldest first."""
-        return self._conditions.standing(time.monotonic())
+        return self.lasting.standing(time.monotonic())
 
     @property
     def version(self) -> int:
@@ -61,7 +62,7 @@ class Timeline:
         self._log(kind, subject, detail, exc_info=exc_info, **facts)
         shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
         about = subject or self._node_name
-        self._conditions.take(kind, about, shown[:MAX_DETAIL_CHARS], time.monotonic())
+        self.lasting.take(kind, about, shown[:MAX_DETAIL_CHARS], time.monotonic())
         if not kind.words:
             return
         self._events.append(

@@ -49,6 +49,8 @@ class Lasting:
     verb: str = "status"
     minutes: float | None = None
     """After the last of its kind; ``None``: until an event ends it, or the agent does."""
+    kept: bool = False
+    """Whether the data directory remembers it: then the next life of the agent says it, too."""
 
 
 _ENDING = Exempt("The agent ends: nobody can ask it. Its exit code says so, and its members see it leave or fail.")
@@ -85,14 +87,17 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         effect="No more of that origin is copied here.",
         at_risk="Acknowledged records that one side has and the other will never get.",
         verb="lag",
+        kept=True,
     ),
     "replication_gap": Lasting(
         severity=Severity.WARNING,
         cause="and this node differ by a gap that was accepted here",
-        advice="A node that still has those records is away or joined too late: wipe this copy to fetch them from it.",
+        advice="A node that has those records came too late: wipe this copy to fetch them from it. To accept the loss, stop"
+        " the agent and remove the file `conditions` from its directory.",
         effect="This node is not a whole copy, though no lag is left.",
         at_risk="The records of the gap: no node that could be reached had them.",
         verb="lag",
+        kept=True,
     ),
     "replication_trimmed": Lasting(
         severity=Severity.INFO,
@@ -110,6 +115,13 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         cause="cannot keep the addresses of its members",
         advice="Check its data directory, and give it seeds.",
         effect="Its next start needs seeds to find the cluster.",
+        minutes=_HOUR,
+    ),
+    "conditions_lost": Lasting(
+        severity=Severity.WARNING,
+        cause="cannot keep what is known to be missing in it",
+        advice="Check its data directory.",
+        effect="A restart may hide forks and gaps.",
         minutes=_HOUR,
     ),
     "join_failed": Shown("membership"),
@@ -167,6 +179,7 @@ def shown_by(kind: EventKind) -> str:
             return f"`{rule}`"
         case Lasting() as lasting:
             span = "until it ends" if lasting.minutes is None else f"for {lasting.minutes:g} min"
+            span = "kept over restarts" if lasting.kept else span
             return f"`{kind.status_name}`, {lasting.severity.name.lower()}, {span}"
         case Exempt(reason):
             return f"none: {reason}"

@@ -301,6 +301,12 @@ KNOWN_MEMBERS_LOST = _event(
     "The file of members' addresses could not be read or saved; the next start needs seeds.",
     detail="error",
 )
+CONDITIONS_LOST = _event(
+    "conditions_lost",
+    _WARN,
+    "The file of forks and gaps could not be read or saved; saving is tried again.",
+    detail="error",
+)
 JOIN_FAILED = _event(
     "join_failed",
     _WARN,

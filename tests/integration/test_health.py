@@ -14,9 +14,11 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from kit.patience import patience
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.agent.membership import Membership, MembershipConfig
+from proglog.client import connect
 from proglog.log.config import LogConfig
 from proglog.log.model import Appended
 from proglog.observe import health
@@ -207,6 +209,11 @@ async def test_what_retention_removed_is_information_until_somebody_turns_out_to
                 assert (gap.severity, gap.subject) == (Severity.WARNING, "keeper")
                 code, told = await asyncio.to_thread(check, b.view.rpc_addr)
                 assert (code, "not a whole copy" in told, "in step" in told) == (1, True, False)
+        async with an_agent(tmp_path, "b") as b:
+            assert found(b)["replication-gap"].cause == gap.cause, "a restart does not hide it"
+        (tmp_path / "b" / "conditions").unlink()
+        async with an_agent(tmp_path, "b") as b:
+            assert "replication-gap" not in found(b)
 
 
 @contextmanager
@@ -244,6 +251,21 @@ async def test_a_disk_that_does_not_answer_is_told_and_the_node_is_not_serving(
         monkeypatch.setattr(health, "STUCK_MS", 1000)
         await eventually(lambda: answers(a, SERVING))
         assert found(a) == {}
+
+
+async def test_who_watches_hears_of_a_disk_that_does_not_answer_though_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "STUCK_MS", 200)
+    async with an_agent(tmp_path, "a") as a:
+        await produce(a, b"zero")
+        with frozen(a, monkeypatch):
+            waiting = asyncio.ensure_future(produce(a, b"one"))
+            async with asyncio.timeout(patience(10)), connect(a.view.rpc_addr) as client:
+                async for snapshot in client.watch():
+                    if "stuck" in {each.rule for each in health.findings(snapshot)}:
+                        break
+        await waiting
 
 
 async def answers(agent: Agent, status: int) -> bool:

@@ -48,6 +48,7 @@ TRIGGERS: dict[str, Callable[[Agent], object]] = {
     "log-writer": lambda _: None,
     "log-housekeeping": lambda _: None,
     "log-sync-timer": lambda _: None,
+    "conditions-save": lambda _: None,
     "known-members-save": lambda agent: agent.membership._observer(a_member()),
     "gossip-timer": lambda _: None,
     "agent-server-watch": lambda _: None,

@@ -1,5 +1,8 @@
 """What happened is a condition until something ends it; what is under way has an age."""
 
+import pytest
+
+from proglog.agent.condition_file import _read
 from proglog.agent.conditions import MAX_CONDITIONS, Conditions
 from proglog.agent.underway import Underway
 from proglog.telemetry import events
@@ -41,3 +44,41 @@ def test_of_operations_that_are_called_the_same_the_oldest_counts() -> None:
     with underway.during("read"), underway.during("read"), underway.during("append"):
         names = [what for what, _ in underway.operations()]
     assert (names, underway.operations()) == (["read", "append"], [])
+
+
+def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next() -> None:
+    conditions = Conditions()
+    conditions.take(events.REPLICATION_GAP, "b", "1 to 9", 10.0)
+    conditions.take(events.POLICY_REJECTED, "a", "", 10.0)
+    (kept,) = conditions.kept(40.0)
+    assert (kept.kind, kept.since_ms) == ("replication-gap", 30_000)
+
+    again = Conditions()
+    again.restore([kept], 5.0)
+    again.take(events.REPLICATION_GAP, "b", "12 to 13", 6.0)
+    (found,) = again.standing(6.0)
+    assert (found.detail, found.since_ms, found.last_ms, found.count) == ("12 to 13", 31_000, 0, 2)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        None,
+        3,
+        {},
+        {"kind": "policy-rejected", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
+        {"kind": "no-such", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
+        {"kind": "replication-gap", "subject": "a", "detail": "", "first_ms": "x", "count": 1},
+        {"kind": "replication-gap", "subject": "a", "detail": "", "first_ms": 1, "count": -1},
+        {"kind": "replication-gap", "subject": "a", "detail": "", "first_ms": float("inf"), "count": 1},
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_left_out(entry: object) -> None:
+    assert _read(entry) is None
+
+
+def test_an_entry_is_read_with_its_texts_cut() -> None:
+    entry = {"kind": "replication-gap", "subject": "b", "detail": "x" * 9_999, "first_ms": 1 << 62, "count": 2}
+    read = _read(entry)
+    assert read is not None
+    assert (len(read.detail), read.since_ms, read.count) == (500, 0, 2)
