@@ -5,6 +5,7 @@ The health service of gRPC says NOT_SERVING while one is ``unready``, and whoeve
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 from proglog.observe import health
@@ -12,7 +13,7 @@ from proglog.observe.health import Severity
 from proglog.wire.model import ClusterSnapshot
 
 LOOK_INTERVAL = 1.0
-"""Seconds between two looks; a log that changes its state is looked at at once."""
+"""Seconds between two looks, or more: looking takes a twentieth of the time at most. A change of the log is looked at at once."""
 
 
 class Readiness:
@@ -48,6 +49,7 @@ class Readiness:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
+            began = time.monotonic()
             snapshot = self._snapshot()
             found = {(each.key, each.severity) for each in health.findings(snapshot)}
             if found != self._found:
@@ -58,6 +60,6 @@ class Readiness:
                 self._serving = serving
                 await self._set_serving(serving)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_INTERVAL):
+                async with asyncio.timeout(max(LOOK_INTERVAL, 20 * (time.monotonic() - began))):
                     await self._soon.wait()
             self._soon.clear()

@@ -119,6 +119,18 @@ def test_two_live_agents_of_one_name_are_critical_where_it_is_known(
         assert f"critical: a knows two members named b: the other one is at {second.gossip_addr}" in by_a
 
 
+async def test_a_node_whose_name_is_anothers_is_not_serving(tmp_path: Path, eventually: Eventually) -> None:
+    async with (
+        an_agent(tmp_path, "a") as a,
+        an_agent(tmp_path, "b", a.membership.addr) as b,
+        an_agent(tmp_path / "second", "b", a.membership.addr) as second,
+    ):
+        await eventually(lambda: answers(second, NOT_SERVING))
+        assert found(second)["membership"].unready
+        assert await said(a) == SERVING
+        assert b.log.origin != second.log.origin
+
+
 async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(
     tmp_path: Path, eventually: Eventually, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
