@@ -122,7 +122,7 @@ async def test_a_disk_without_inodes_is_opened_and_served(agent: AgentProcess, d
         for _ in range(20):  # beyond the segment: it grows on
             assert await client.produce(unique(client, 8000)) is grpc.StatusCode.OK
         problem = (await watcher.alerts())["log-problem"]
-        assert "a new segment cannot be begun: no inodes left for" in problem.what
+        assert "a new segment cannot be begun: no inodes left for" in problem.cause
         assert problem.severity is Severity.WARNING
     for end in (agent.stop, agent.kill):
         await asyncio.to_thread(end)
