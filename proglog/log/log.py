@@ -65,16 +65,19 @@ from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId
 class Log:
     """A log in a directory that this process owns. Open it with :meth:`open`."""
 
-    def __init__(self, state: LogState, lock: Lock, small_files: SmallFiles) -> None:
+    def __init__(
+        self, state: LogState, lock: Lock, recovery: Recovery, node_name: NodeName, new_origin: Callable[[], bytes]
+    ) -> None:
         """Use :meth:`open`."""
         self._state = state
         self._lock = lock
-        self._small_files = small_files
+        self._small_files = SmallFiles(state, recovery.mark)
         self._snapshot = Snapshot(state)
         self._appender = Appender(state, self._snapshot)
         self._refiller = Refiller(state, self._snapshot)
-        self._local_origin: LocalOrigin
-        self._housekeeper: Housekeeper
+        self._local_origin = LocalOrigin(state, self._small_files, self._appender, node_name, new_origin)
+        opening = Opening(state, recovery, self._small_files, self._local_origin)
+        self._housekeeper = Housekeeper(state, self._small_files, self._appender, self._snapshot, opening, lock)
 
     @classmethod
     def open(
@@ -124,10 +127,7 @@ class Log:
         state.lost_ends = tuple(recovery.lost_ends)
         state.collect_origins(is_complete=recovery.knows_retired)
         state.publish()
-        log = cls(state, lock, SmallFiles(state, recovery.mark))
-        log._local_origin = LocalOrigin(state, log._small_files, log._appender, node_name, new_origin)
-        opening = Opening(state, recovery, log._small_files, log._local_origin)
-        log._housekeeper = Housekeeper(state, log._small_files, log._appender, log._snapshot, opening, lock)
+        log = cls(state, lock, recovery, node_name, new_origin)
         log._housekeeper.open()
         log._snapshot.load()
         return log

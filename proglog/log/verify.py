@@ -103,7 +103,7 @@ class _Verification:
         self._sequences: dict[OriginId, tuple[SequenceNumber, int]] = {}
         self._last_append_ms = 0
         self._file = ""
-        self._log_id: LogId
+        self._log_id = LogId(b"")
         self._lost_ends: list[LostEnd] = []
         self._retired_known = True
 
