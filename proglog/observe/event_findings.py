@@ -7,9 +7,10 @@ events.md`` has this table.
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from proglog.telemetry.emit import EventKind, Weight
-from proglog.telemetry.events import EVENTS
+if TYPE_CHECKING:
+    from proglog.telemetry.emit import EventKind  # importing it brings structlog: 20 ms at each start of a verb
 
 
 class Severity(IntEnum):
@@ -162,17 +163,12 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
 """By the event's name."""
 
 
-def needs_finding(kind: EventKind) -> bool:
-    """Return whether an event has to be in the table."""
-    return kind.level in ("warning", "error") or kind.weight is Weight.BAD
-
-
-def is_condition(kind: EventKind) -> bool:
+def is_condition(kind: "EventKind") -> bool:
     """Return whether an event is a condition of its node from when it happens."""
     return isinstance(EVENT_FINDINGS.get(kind.name), Lasting)
 
 
-def shown_by(kind: EventKind) -> str:
+def shown_by(kind: "EventKind") -> str:
     """Return the finding that shows an event, or why none does; for the page of events."""
     match EVENT_FINDINGS.get(kind.name):
         case Shown(rule):
@@ -187,5 +183,5 @@ def shown_by(kind: EventKind) -> str:
             return ""
 
 
-BY_STATUS_NAME = {EVENTS[name].status_name: shown for name, shown in EVENT_FINDINGS.items()}
+BY_STATUS_NAME = {name.replace("_", "-"): shown for name, shown in EVENT_FINDINGS.items()}
 """The same by the name that the status has."""

@@ -4,11 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from proglog.observe.event_findings import EVENT_FINDINGS, Exempt, Lasting, Severity, Shown, needs_finding
+from proglog.observe.event_findings import EVENT_FINDINGS, Exempt, Lasting, Severity, Shown
 from proglog.observe.health import INCOMPLETE, RULES, findings, ready, worst
+from proglog.telemetry.emit import EventKind, Weight
 from proglog.telemetry.events import EVENTS
 from proglog.wire.model import ClusterSnapshot, Condition, FollowerStatus, Operation
 from tests.unit.observe.test_health import _log, _peer, _snapshot
+
+
+def needs_finding(kind: EventKind) -> bool:
+    return kind.level in ("warning", "error") or kind.weight is Weight.BAD
+
 
 LASTING = [name for name, shown in EVENT_FINDINGS.items() if isinstance(shown, Lasting)]
 
