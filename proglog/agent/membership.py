@@ -18,7 +18,7 @@ from proglog.agent.advertise import own_addresses, private_address
 from proglog.agent.config import DEFAULT_GOSSIP_PORT
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
-from proglog.agent.transport import Transport
+from proglog.agent.transport import ITSELF, Transport
 from proglog.errors import ConfigError
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
@@ -229,7 +229,8 @@ class Membership:
     def _unmet(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
         """Yield who should have answered and has not."""
         age, alone = now - self._started_at, len(serf.members()) == 1
-        unanswered = [join_addr(*address) + self._why(address) for address in serf.unanswered()]
+        silent_seeds = [each for each in serf.unanswered() if not self._call_errors.get(each, "").endswith(ITSELF)]
+        unanswered = [join_addr(*address) + self._why(address) for address in silent_seeds]
         remembered = [(each.host, each.port) for each in self.config.remembered]
         silent = [] if self._answered.is_set() else [join_addr(*each) + self._why(each) for each in remembered]
         if alone and (unanswered or silent):
@@ -240,7 +241,7 @@ class Membership:
                 since_ms=int(age * 1000),
             )
         elif age > UNANSWERED_SECONDS:
-            for address, words in zip(serf.unanswered(), unanswered, strict=True):
+            for address, words in zip(silent_seeds, unanswered, strict=True):
                 yield MembershipProblem(
                     key=f"seed/{join_addr(*address)}",
                     detail=f"has had no answer from its seed {words} since it started",

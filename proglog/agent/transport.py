@@ -27,6 +27,8 @@ from proglog.telemetry.events import GOSSIP_STEP_FAILED
 RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """As agents ask for: the kernel's default holds only some 250 packets of a burst."""
 MAX_DATAGRAM_BYTES = 65_536
+ITSELF = "is this node itself"
+"""Why an address is not called: how an error about it ends."""
 MAX_STREAMS = 128
 """Streams that others opened, at once."""
 FIRST_BYTE_SECONDS = 2.0
@@ -192,7 +194,7 @@ class Transport:
         hosts = [each for each in await self._resolver.resolve(host) if (each, port) not in self.own]
         self._random.shuffle(hosts)
         if not hosts:
-            raise UnavailableError(f"{host}:{port} is this node itself")
+            raise UnavailableError(f"{host}:{port} {ITSELF}")
         reasons: list[str] = []
         for each in hosts:
             try:

@@ -164,6 +164,15 @@ async def test_a_node_that_nobody_answers_says_that_it_is_alone(
     assert problem.since_ms >= 0
 
 
+async def test_a_seed_that_is_the_node_itself_is_no_problem(
+    eventually: Eventually, names: dict[str, Any], free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    names["pod-0.example"] = ["127.0.0.1"]
+    async with node("a", f"pod-0.example:{port}", bind_addr=f"127.0.0.1:{port}") as a:
+        await eventually(lambda: a.problems() == [], what="that it is the node itself")
+
+
 async def test_one_that_remembers_members_and_hears_none_says_so_and_why(
     eventually: Eventually, free_port: Callable[[], int]
 ) -> None:
