@@ -160,6 +160,9 @@ class _SimFile:
     def pread(self, size: int, position: int) -> bytes:
         return bytes(self._content.data[position : position + size])
 
+    def pread_cached(self, size: int, position: int) -> bytes | None:
+        return self.pread(size, position)
+
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
         data = b"".join(parts)
         self._content.data[position : position + len(data)] = data

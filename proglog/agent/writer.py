@@ -55,7 +55,7 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 """Beyond this, appends wait for their turn before they are queued: a slow disk slows producers, not memory."""
 
 INLINE_READ_BYTES = 1024 * 1024
-"""Reads of the active segment up to this size stay on the loop: its pages were written a moment ago."""
+"""Reads of the active segment up to this size stay on the loop while the kernel has its pages in memory."""
 
 READER_THREADS = 2
 """For reads that may wait for a cold disk."""
@@ -317,8 +317,10 @@ class LogWriter:
 
     async def read(self, at: LogPosition, max_bytes: int) -> LogRead:
         """Return whole batches from ``at`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
-        if at.segment == self.log.end_position.segment and max_bytes <= INLINE_READ_BYTES:
-            return self.log.read(at, max_bytes)
+        if max_bytes <= INLINE_READ_BYTES:
+            cached = self.log.read_cached(at, max_bytes)
+            if cached is not None:
+                return cached
         with self.underway.during("read"):
             return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, at, max_bytes)
 

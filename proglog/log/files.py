@@ -8,6 +8,7 @@ import fcntl
 import os
 import resource
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOSPC, EROFS, ESTALE
@@ -48,6 +49,10 @@ class File(Protocol):
 
     def pread(self, size: int, position: int) -> bytes:
         """Return up to ``size`` bytes from ``position``; fewer at the end of the file."""
+        ...
+
+    def pread_cached(self, size: int, position: int) -> bytes | None:
+        """As :meth:`pread`, but only what is in memory: never waits for the disk. ``None``: use :meth:`pread`."""
         ...
 
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
@@ -143,6 +148,17 @@ class FileSystem(Protocol):
         ...
 
 
+_local = threading.local()
+
+
+def _scratch(size: int) -> memoryview:
+    """Return ``size`` bytes of a buffer of this thread, to be copied before its next use: zeroing one for each costs more."""
+    buffer = getattr(_local, "buffer", b"")
+    if len(buffer) < size:
+        buffer = _local.buffer = bytearray(size)
+    return memoryview(buffer)[:size]
+
+
 class OsFile:
     """A file of the operating system. See :class:`File`."""
 
@@ -151,6 +167,14 @@ class OsFile:
 
     def pread(self, size: int, position: int) -> bytes:
         return os.pread(self._descriptor, size, position)
+
+    def pread_cached(self, size: int, position: int) -> bytes | None:
+        scratch = _scratch(size)
+        try:
+            taken = os.preadv(self._descriptor, [scratch], position, os.RWF_NOWAIT)
+        except OSError:  # not in memory, or a file system that cannot tell: pread says what is wrong, if anything is
+            return None
+        return bytes(scratch[:taken])
 
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
         return os.pwritev(self._descriptor, parts[:IOV_MAX], position)
@@ -187,6 +211,9 @@ class Unwritable:
 
     def pread(self, size: int, position: int) -> bytes:
         return b"" if self._readable is None else self._readable.pread(size, position)
+
+    def pread_cached(self, size: int, position: int) -> bytes | None:
+        return None if self._readable is None else self._readable.pread_cached(size, position)
 
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
         del parts, position

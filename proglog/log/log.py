@@ -248,6 +248,17 @@ class Log:
 
     # Reading
 
+    def read_cached(self, at: LogPosition, max_bytes: int) -> LogRead | None:
+        """As :meth:`read`, but only in the active segment and only what is in memory: never waits for the disk.
+
+        Returns:
+            ``None`` where :meth:`read` has to be asked.
+
+        Raises:
+            StorageError: The log is closed.
+        """
+        return reading.read_cached(self._state, at, max_bytes)
+
     def read(self, at: LogPosition, max_bytes: int) -> LogRead:
         """Return whole batches from ``at`` on, unchanged, as they stand in the store.
 

@@ -44,6 +44,19 @@ def read(state: LogState, at: LogPosition, max_bytes: int) -> LogRead:
             at = LogPosition(following.base_offset, FilePosition(0))
 
 
+def read_cached(state: LogState, at: LogPosition, max_bytes: int) -> LogRead | None:
+    """See :meth:`proglog.log.log.Log.read_cached`."""
+    if state.condition == "closed":
+        raise LogClosedError
+    _, end = state.end
+    if at.segment != end.segment:
+        return None
+    if at.position == end.position:
+        return LogRead(b"", at)
+    data = state.segment_at(at.segment).read_cached(at.position, max_bytes)
+    return LogRead(data, LogPosition(at.segment, FilePosition(at.position + len(data)))) if data else None
+
+
 def recheck(state: LogState, at: LogPosition, size: int) -> None:
     """See :meth:`proglog.log.log.Log.recheck`."""
     segment = state.segment_at(at.segment)

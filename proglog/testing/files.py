@@ -71,6 +71,8 @@ class FaultyFiles:
         self.unlocked = False
         """The directory was removed or replaced underneath whoever locked it."""
         self.read_errno: int | None = None
+        self.cold = False
+        """Whether every read has to wait for the disk: nothing is in the kernel's memory."""
         """What every read fails with."""
         self.reads = 0
         """How many reads there were."""
@@ -277,6 +279,11 @@ class _FaultyFile:
         if files.unreadable & self._blocks(position, min(size, len(self._inode.data) - position)):
             raise OSError(EIO, f"a block cannot be read: {self._name}")
         return bytes(self._inode.data[position : position + size])
+
+    def pread_cached(self, size: int, position: int) -> bytes | None:
+        files = self._files
+        faulty = files.cold or files.read_errno is not None or files.read_faults or files.unreadable
+        return None if faulty else self.pread(size, position)
 
     def pwritev(self, parts: Sequence[Buffer], position: int) -> int:
         data = b"".join(bytes(part) for part in parts)

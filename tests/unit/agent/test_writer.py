@@ -1,6 +1,7 @@
 """The asynchronous face of the log: what it adds to duplicates, new origins and refills."""
 
 import asyncio
+import threading
 from errno import EIO
 from pathlib import Path
 
@@ -9,9 +10,9 @@ import pytest
 from proglog.agent.writer import LogWriter
 from proglog.errors import LogClosedError, LogFullError, ProducerSequenceError
 from proglog.log.config import FsyncPolicy, LogConfig
-from proglog.log.files import FileSystem
+from proglog.log.files import FileSystem, OsFiles
 from proglog.log.log import Log
-from proglog.log.model import Appended, LocalAppend, LogPosition
+from proglog.log.model import Appended, LocalAppend, LogPosition, LogRead
 from proglog.record import columns, control, scan
 from proglog.record.batch import HEADER_BYTES, VerifiedBatch, encode, verify
 from proglog.replication.progress import Progress
@@ -213,3 +214,39 @@ async def test_listeners_hear_which_origins_have_moved_and_how_far(tmp_path: Pat
         assert told.pop() == {after: log.origins()[after]}
         assert log.progress(OriginId(bytes(16))) is None
     log.close()
+
+
+async def test_what_the_disk_has_to_be_asked_for_is_read_on_another_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = FaultyFiles()
+    log = open_log(tmp_path, files=files)
+    async with LogWriter(log) as writer:
+        start = log.seek(Offset(0))
+        await writer.append(batch_of(b"a"))
+        read, threads = log.read, list[str]()
+
+        def reading(at: LogPosition, max_bytes: int) -> LogRead:
+            threads.append(threading.current_thread().name)
+            return read(at, max_bytes)
+
+        monkeypatch.setattr(log, "read", reading)
+
+        warm = await writer.read(start, 4096)
+        assert (len(warm.data) > HEADER_BYTES, threads) == (True, [])
+        files.cold = True
+        cold = await writer.read(start, 4096)
+
+        assert cold == warm
+        assert [name.startswith("log-reader") for name in threads] == [True]
+    log.close()
+
+
+def test_a_file_reads_what_is_in_memory_without_waiting_and_says_when_it_would_wait(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    file = OsFiles().open(path, write=True, create=True)
+    file.pwritev([b"abc", b"def"], 0)
+
+    assert file.pread_cached(4, 1) in (b"bcde", None)  # None: a file system that cannot tell
+    assert file.pread_cached(4, 5) in (b"f", None)
+    file.close()
