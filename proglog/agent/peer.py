@@ -48,7 +48,7 @@ def _size(batches: list[VerifiedBatch]) -> int:
 
 
 @dataclass(slots=True)
-class Peer:
+class FollowedPeer:
     """One server that is followed."""
 
     name: str
@@ -69,7 +69,7 @@ class Peer:
         return self.opened_at is not None and now - self.opened_at > MAX_BACKOFF
 
 
-def status_of(peer: Peer, planner: Planner, now: float) -> PeerStatus:
+def status_of(peer: FollowedPeer, planner: Planner, now: float) -> PeerStatus:
     """Return how replication from ``peer`` goes at ``now``; changes nothing."""
     retrying = peer.state is PeerState.BACKING_OFF
     since = None if peer.holds(now) else peer.failing_since
@@ -89,7 +89,7 @@ def status_of(peer: Peer, planner: Planner, now: float) -> PeerStatus:
     )
 
 
-def _origins_with(peer: Peer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
+def _origins_with(peer: FollowedPeer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
     if peer.state is not PeerState.STREAMING:
         return ()
     here = planner.held

@@ -17,7 +17,7 @@ from random import Random
 import grpc.aio
 
 from proglog import clock
-from proglog.agent.peer import MAX_BACKOFF, Peer, Unsettled, status_of
+from proglog.agent.peer import MAX_BACKOFF, FollowedPeer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
@@ -90,7 +90,7 @@ class Replicator:
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
         self.origin_reason = writer.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
-        self._peers: dict[str, Peer] = {}
+        self._peers: dict[str, FollowedPeer] = {}
         self._planner = Planner(writer.origin, writer.origins(), patience)
         writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
@@ -112,7 +112,7 @@ class Replicator:
         if self._closed or (known is not None and known.addr == addr):
             return
         self.leave(name)
-        peer = self._peers[name] = Peer(name, addr)
+        peer = self._peers[name] = FollowedPeer(name, addr)
         peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
         self._emit(events.REPLICATION_STARTED, name, addr)
 
@@ -161,7 +161,7 @@ class Replicator:
         """Return which server each origin is fetched from."""
         return self._planner.sources()
 
-    async def _follow(self, peer: Peer) -> None:
+    async def _follow(self, peer: FollowedPeer) -> None:
         backoff = MIN_BACKOFF
         while True:
             peer.state = PeerState.CONNECTING
@@ -188,7 +188,7 @@ class Replicator:
             self._emit(events.REPLICATION_ERROR, peer.name, peer.error, retry_in=round(delay, 1))
             await asyncio.sleep(delay)
 
-    async def _stream_from(self, peer: Peer) -> None:
+    async def _stream_from(self, peer: FollowedPeer) -> None:
         """Follow one stream to its end."""
         unsettled = Unsettled()
         async with self._open_channel(peer.addr) as channel:
@@ -208,7 +208,7 @@ class Replicator:
             if errors:  # a bug before the other's broken connection
                 raise min(errors, key=lambda error: isinstance(error, ProglogError | grpc.aio.AioRpcError))
 
-    async def _read_from(self, peer: Peer, stream: ReplicationStream, unsettled: Unsettled) -> None:
+    async def _read_from(self, peer: FollowedPeer, stream: ReplicationStream, unsettled: Unsettled) -> None:
         stream.report(self._writer.origins().values())
         messages = aiter(stream)
         while True:
@@ -229,13 +229,13 @@ class Replicator:
             if batches:
                 await unsettled.put(batches, await self._writer.queue_copies(batches))
 
-    def _opened(self, peer: Peer, origin: OriginId) -> None:
+    def _opened(self, peer: FollowedPeer, origin: OriginId) -> None:
         if peer.error:
             self._emit(events.REPLICATION_RESUMED, peer.name, peer.addr)
         peer.state, peer.error, peer.opened_at = PeerState.STREAMING, "", time.monotonic()
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 
-    def _take(self, peer: Peer, received: Received) -> list[VerifiedBatch]:
+    def _take(self, peer: FollowedPeer, received: Received) -> list[VerifiedBatch]:
         """Take in a message; return the batches of it that are to be appended."""
         planner, now = self._planner, time.monotonic()
         if received.positions:
@@ -250,7 +250,7 @@ class Replicator:
                 planner.refused_by(peer.name, event, now)
             self._carry_out()
 
-    def _wanted(self, peer: Peer, planner: Planner, data: bytes, now: float) -> list[VerifiedBatch]:
+    def _wanted(self, peer: FollowedPeer, planner: Planner, data: bytes, now: float) -> list[VerifiedBatch]:
         position, wanted = 0, list[VerifiedBatch]()
         while position < len(data):
             batch = verify(data, position)
@@ -268,7 +268,7 @@ class Replicator:
         now_ms = clock.now_ms()
         return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
 
-    async def _settle_from(self, peer: Peer, stream: ReplicationStream, unsettled: Unsettled) -> None:
+    async def _settle_from(self, peer: FollowedPeer, stream: ReplicationStream, unsettled: Unsettled) -> None:
         while True:
             batches, outcomes = await unsettled.settled()
             moved = {batch.header.origin for batch in batches}
@@ -276,7 +276,7 @@ class Replicator:
             self._report_soon(moved)
             self._settle(peer, batches, outcomes)
 
-    def _settle(self, peer: Peer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
+    def _settle(self, peer: FollowedPeer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
         planner, now = self._planner, time.monotonic()
         failure: ProglogError | None = None
         for batch, outcome in zip(batches, outcomes, strict=True):
