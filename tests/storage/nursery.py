@@ -102,7 +102,7 @@ async def _keep_house(writer: LogWriter) -> None:
     """Marks and retention, far more often than an agent: a kill is to meet them, too."""
     while True:
         await asyncio.sleep(0.02)
-        await writer._on_disk_thread(writer.log.retain)
+        await writer._on_disk_thread("retention", writer.log.retain)
 
 
 def main() -> None:
