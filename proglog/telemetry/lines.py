@@ -40,7 +40,11 @@ class LineWriter:
     def put(self, line: bytes) -> None:
         """Queue a line, with its end."""
         with self._changed:
-            if self._queued_bytes + len(line) > MAX_QUEUED_BYTES or not self._start():
+            # The writing thread's own line reports what was dropped: it is one at a time, and must not be dropped itself.
+            is_full = (
+                self._queued_bytes + len(line) > MAX_QUEUED_BYTES and threading.current_thread() is not self._thread
+            )
+            if is_full or not self._start():
                 self.dropped += 1
                 return
             self._queue.append(line)
