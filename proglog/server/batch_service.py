@@ -6,7 +6,7 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.server.acks import Acks, timeout_ms_of
@@ -25,7 +25,8 @@ DEFAULT_READ_BYTES = 256 * 1024
 MIN_READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 2 * 1024 * 1024
 
-Waiting = asyncio.Queue[asyncio.Task[batches_pb2.ProduceBatchResponse] | None]
+Answer = batches_pb2.ProduceBatchResponse | ProglogError
+Waiting = asyncio.Queue[asyncio.Task[Answer] | None]
 
 
 class BatchService(batches_pb2_grpc.BatchesServicer):
@@ -55,7 +56,10 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         async with TaskScope() as tasks:  # at its end, waits are called off: the appends may still happen, unanswered
             receiving = tasks.start(self._receive(request_iterator, waiting, room, tasks), name="produce-receive")
             while (answering := await waiting.get()) is not None:
-                yield await answering
+                answer = await answering
+                if isinstance(answer, ProglogError):
+                    raise answer
+                yield answer
                 room.release()
             await receiving  # an error that ended it
 
@@ -71,17 +75,19 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             async for request in requests:
                 nodes = self._acks.nodes_for(request.acks)
                 timeout_ms = timeout_ms_of(request.ack_timeout_ms)
-                answer = self._append(_producers_batch(request.batch), nodes, timeout_ms, fence)
+                batch = _producers_batch(request.batch)
                 await room.acquire()
-                waiting.put_nowait(tasks.start(answer, name="produce-answer"))
+                waiting.put_nowait(tasks.start(self._answer(batch, nodes, timeout_ms, fence), name="produce-answer"))
         finally:
             waiting.put_nowait(None)
 
-    async def _append(
-        self, batch: VerifiedBatch, nodes: int, timeout_ms: int, fence: Fence
-    ) -> batches_pb2.ProduceBatchResponse:
-        appended = await self._commit_log.append(batch, fence)
-        copies = await self._acks.wait(appended, nodes, timeout_ms)
+    async def _answer(self, batch: VerifiedBatch, nodes: int, timeout_ms: int, fence: Fence) -> Answer:
+        """Return a refusal rather than raise it: nobody asks for those behind the first one, which ends the stream."""
+        try:
+            appended = await self._commit_log.append(batch, fence)
+            copies = await self._acks.wait(appended, nodes, timeout_ms)
+        except ProglogError as exc:
+            return exc
         return batches_pb2.ProduceBatchResponse(
             base_offset=appended.base_offset,
             end_offset=appended.end_offset,

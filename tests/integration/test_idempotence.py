@@ -1,6 +1,7 @@
 """An idempotent producer whose connection breaks between append and answer: every record is in the log once."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -205,7 +206,9 @@ async def test_what_may_be_in_one_log_is_not_sent_to_another(tmp_path: Path, eve
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_what_a_full_disk_refuses_is_counted_as_not_sent(idempotent: bool) -> None:
+async def test_what_a_full_disk_refuses_is_counted_as_not_sent(
+    idempotent: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     for attempt in range(5):  # the refusal meets the producer at another moment each time
         log = Log.open(
             Path("/log"),
@@ -226,6 +229,9 @@ async def test_what_a_full_disk_refuses_is_counted_as_not_sent(idempotent: bool)
                 assert caught.value.acknowledged == log.end_offset
             await server.stop(0)
         log.close()
+    del caught
+    gc.collect()
+    assert "never retrieved" not in caplog.text  # the batches behind the refused one
 
 
 async def test_a_producer_whose_client_was_closed_says_so(tmp_path: Path) -> None:
