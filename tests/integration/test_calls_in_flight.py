@@ -15,6 +15,7 @@ from proglog.agent.writer import LogWriter
 from proglog.api.v1 import log_pb2, log_pb2_grpc
 from proglog.client.client import Client
 from proglog.client.producer import ProduceError
+from proglog.errors import UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll
@@ -248,11 +249,12 @@ async def test_a_request_that_is_no_message_is_refused_without_a_bug(agent: Agen
 
 @pytest.mark.parametrize(("producers", "kills"), [(40, 2), pytest.param(200, 20, marks=LONG)])
 async def test_producers_in_one_process_survive_every_kill_of_their_agent(
-    agent: AgentProcess, producers: int, kills: int
+    agent: AgentProcess, producers: int, kills: int, eventually: Callable[..., Awaitable[None]]
 ) -> None:
     done = asyncio.Event()
     sent: list[bytes] = []
     async with proglog.client.connect(agent.rpc_addr, timeout=60) as shared:
+        await eventually(lambda: _is_reached(shared), what="the agent")
         tasks = [
             asyncio.create_task(_produce_until(done, agent.rpc_addr, number, sent, shared if number % 2 else None))
             for number in range(producers)
@@ -260,7 +262,9 @@ async def test_producers_in_one_process_survive_every_kill_of_their_agent(
         for _ in range(kills):
             goal = len(sent) + producers * 3
             while len(sent) < goal:  # every life of the agent has seen work
-                assert not any(task.done() for task in tasks), "a producer gave up"
+                for task in tasks:
+                    if task.done():
+                        task.result()  # says why the producer gave up
                 await asyncio.sleep(0.02)
             await asyncio.to_thread(agent.kill)
             await asyncio.to_thread(agent.start)
@@ -270,6 +274,15 @@ async def test_producers_in_one_process_survive_every_kill_of_their_agent(
         stored = Counter(await _values(shared))
     assert stored == Counter(sent)
     assert set(stored.values()) == {1}
+
+
+async def _is_reached(client: Client) -> bool:
+    """Whether the agent answers: gRPC shares what it knows of an address in a process, and waits after a failure."""
+    try:
+        await client.status()
+    except UnavailableError:
+        return False
+    return True
 
 
 async def _produce_until(done: asyncio.Event, addr: str, number: int, sent: list[bytes], shared: Client | None) -> None:

@@ -84,7 +84,7 @@ states = st.one_of(
         StatusLTimes=st.dictionaries(names, numbers, max_size=4),
         LeftMembers=st.one_of(st.none(), st.lists(names, max_size=4)),
         EventLTime=numbers,
-        Events=st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers()), max_size=3)),
+        Events=st.one_of(st.none(), st.lists(st.one_of(st.none(), st.integers(-(1 << 63), (1 << 64) - 1)), max_size=3)),
         QueryLTime=numbers,
     ),
 )
