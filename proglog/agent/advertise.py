@@ -6,7 +6,7 @@
     gRPC      --rpc-advertise-addr, else the host of the above with the port that the server listens on
 
 The private address is the one that the default route leaves from, else the first of the interfaces that are up, as in
-stock agents. A machine that has none has to be told: a public address is not chosen for anybody.
+stock agents. A machine that has none needs the flag: a public address is never picked by itself.
 """
 
 import asyncio
@@ -94,8 +94,8 @@ def private_address(wildcard: str) -> str:
         if address.is_private and not (address.is_loopback or address.is_link_local or address.is_unspecified):
             return str(address)
     raise ConfigError(
-        f"--bind-addr {wildcard}: this machine has no private address that others could"
-        " be told; give --advertise-addr HOST:PORT, the address at which other members reach this node"
+        f"--bind-addr {wildcard}: this machine has no private address to"
+        " advertise; give --advertise-addr HOST:PORT, the address at which other members reach this node"
     )
 
 

@@ -194,7 +194,7 @@ class Membership:
         return [KnownAddress(host=host, port=port, given=True) for host, port in given] + list(self.config.remembered)
 
     async def _advertised(self, bound: Address) -> Address:
-        """Return what others are told: an IP address, as the protocol carries no names."""
+        """Return the advertised address: an IP address, as the protocol carries no names."""
         if not self.config.advertise_addr:
             return (private_address(bound[0]) if is_wildcard(bound[0]) else bound[0]), bound[1]
         host, port = split_addr(self.config.advertise_addr, "--advertise-addr", default_port=0)

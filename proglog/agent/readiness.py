@@ -1,6 +1,6 @@
 """Acts on findings as they come and go, though nothing else may happen: most of them are about what does not happen.
 
-The health service of gRPC says NOT_SERVING while one is ``unready``, and whoever watches the status gets it anew.
+The health service of gRPC says NOT_SERVING while one is ``unready``, and every watcher of the status gets a new one.
 """
 
 import asyncio

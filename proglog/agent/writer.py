@@ -284,7 +284,7 @@ class LogWriter:
         return await self._on_disk_thread("refill", lambda: self.log.refill(batches))
 
     async def _on_disk_thread(self, what: str, work: Callable[[], Result]) -> Result:
-        """Do what changes the log between two groups, and tell whoever watches it."""
+        """Do what changes the log between two groups, and notify its listeners."""
         refusal = self._refusal()
         if refusal is not None:
             raise refusal

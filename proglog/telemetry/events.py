@@ -43,7 +43,7 @@ def _event(
 _GOOD, _NEWS, _WARN, _BAD = Weight
 
 AGENT_STARTED = _event("agent_started", _NEWS, "The agent serves and gossips.", keys=("rpc", "gossip", "metrics"))
-AGENT_STOPPING = _event("agent_stopping", _NEWS, "The agent was told to stop, or a task of it failed.")
+AGENT_STOPPING = _event("agent_stopping", _NEWS, "The agent received a stop signal, or one of its tasks failed.")
 AGENT_STOPPED = _event("agent_stopped", _NEWS, "All parts of the agent have ended.")
 AGENT_STOP_STEP_FAILED = _event(
     "agent_stop_step_failed",
@@ -367,7 +367,7 @@ RPC_FINISHED = _event(
 RPC_REFUSED = _event(
     "rpc_refused",
     _NEWS,
-    "A call ended with an error that its caller was told.",
+    "A call ended with an error that its caller received.",
     detail="error",
     keys=("method", "subject", "peer", "code", "elapsed_ms"),
 )
