@@ -12,6 +12,8 @@
 Casbin walks all rules and evaluates the matcher for each: 29 us for 2 rules, 1.8 ms for 1,000 (measured). So a decision
 is remembered until the rules change, and who serves a stream asks again when :attr:`Authorizer.generation` moves.
 
+An action that no rule names is granted as :mod:`proglog.security.actions` says.
+
 Everything doubtful denies: rules that fail while they are evaluated deny, a file without rules is refused rather than
 read as "everybody" or "nobody", and a line that Casbin would skip in silence is refused too.
 
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from proglog.errors import ConfigError, PermissionDeniedError
+from proglog.security.actions import ACTIONS, INCLUDED_IN
 from proglog.security.files import FileVersion, file_version, read_bounded
 
 MAX_POLICY_BYTES = 16 << 20
@@ -101,6 +104,7 @@ class CasbinAuthorizer:
         self._generation = 1
         self.evaluations = 0
         self._enforcer, self.rule_count = _load(model_file, policy_file)
+        self._named = _words(self._enforcer)
 
     @property
     def generation(self) -> int:
@@ -118,7 +122,7 @@ class CasbinAuthorizer:
         question = (subject, object_, action)
         allowed = self._decisions.get(question)
         if allowed is None:
-            allowed = self._evaluate(question)
+            allowed = self._evaluate(question) or self._included(question)
             if len(self._decisions) >= MAX_REMEMBERED:
                 self._decisions.clear()
             self._decisions[question] = allowed
@@ -128,6 +132,11 @@ class CasbinAuthorizer:
     def subjects(self) -> list[str]:
         """Return who the rules name, sorted; roles among them."""
         return sorted(set(self._enforcer.get_all_subjects()))
+
+    def unknown_actions(self) -> list[str]:
+        """Return the words that stand where actions do and are none, sorted: usually a slip of the pen."""
+        actions = {word for word in self._enforcer.get_all_actions() if word.isidentifier()}
+        return sorted(actions - set(ACTIONS))
 
     def maybe_reload(self, now: float | None = None) -> bool:
         """Take changed files if it is time to look again; return whether new rules are in use.
@@ -151,7 +160,7 @@ class CasbinAuthorizer:
         except ConfigError as exc:
             self._on_error(f"{exc}; the {self.rule_count} rules loaded before stay in force")
             return False
-        self._enforcer, self.rule_count = enforcer, rule_count
+        self._enforcer, self.rule_count, self._named = enforcer, rule_count, _words(enforcer)
         self._decisions.clear()
         self._generation += 1
         self._on_reload(rule_count)
@@ -164,6 +173,13 @@ class CasbinAuthorizer:
         except Exception as exc:  # noqa: BLE001 - a matcher can fail in any way, and whatever fails must deny
             self._on_error(f"{self._model_file} fails for {question!r}: {_describe(exc)}; denied")
             return False
+
+    def _included(self, question: tuple[str, str, str]) -> bool:
+        subject, object_, action = question
+        granting = INCLUDED_IN.get(action, ())
+        if not granting or action in self._named:
+            return False
+        return all(self._evaluate((subject, object_, each)) for each in granting)
 
     def _versions(self) -> tuple[FileVersion, FileVersion]:
         return file_version(self._model_file), file_version(self._policy_file)
@@ -183,6 +199,11 @@ def _load(model_file: Path, policy_file: Path) -> tuple[Any, int]:
     except Exception as exc:
         raise ConfigError(f"{model_file} and {policy_file} do not work together: {_describe(exc)}") from exc
     return enforcer, len(rules)
+
+
+def _words(enforcer: Any) -> set[str]:
+    """Return every field of every rule: an action among them is named."""
+    return {word for rule in enforcer.get_policy() for word in rule}
 
 
 def _parse_model(text: str, model_file: Path) -> Any:

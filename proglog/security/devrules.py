@@ -3,7 +3,7 @@
 ::
 
     model.conf    how a request is compared with a rule: subject, object and action are the same
-    policy.csv    each subject may produce, consume and operate
+    policy.csv    each subject may do everything
     gossip.key    32 random bytes in base64
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proglog.errors import ConfigError
+from proglog.security.actions import ACTIONS
 from proglog.security.subject import MAX_SUBJECT_CHARS
 
 MODEL = """[request_definition]
@@ -39,8 +40,7 @@ def create_rules(directory: Path, subjects: Sequence[str]) -> tuple[Path, Path]:
     for subject in subjects:
         if not subject.isprintable() or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or set(subject) & set(',"# '):
             raise ConfigError(f"subject {subject!r} cannot stand in a policy file: use letters, digits and . _ @ -")
-    actions = ("produce", "consume", "operate")
-    rules = "".join(f"p, {subject}, *, {action}\n" for subject in subjects for action in actions)
+    rules = "".join(f"p, {subject}, *, {action}\n" for subject in subjects for action in ACTIONS)
     model, policy = directory / "model.conf", directory / "policy.csv"
     _make(model, MODEL, 0o644)
     _make(policy, rules, 0o644)

@@ -17,6 +17,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from proglog.errors import DeadlineError, InternalError, InvalidRequestError, PermissionDeniedError, ProglogError
+from proglog.security.actions import CONSUME, DESCRIBE, OBSERVE, OPERATE, PRODUCE, REPLICATE
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
 from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
@@ -29,22 +30,21 @@ from proglog.wire.status import to_status
 ANY_OBJECT = "*"
 REQUEST_TIMEOUT = 30.0
 """Seconds from a call's turn to its only request's arrival."""
-PRODUCE, CONSUME, OPERATE = "produce", "consume", "operate"
 ACTIONS = {
     "/log.v1.Log/Produce": PRODUCE,
     "/log.v1.Log/ProduceStream": PRODUCE,
     "/log.v1.Log/Consume": CONSUME,
     "/log.v1.Log/ConsumeStream": CONSUME,
-    "/log.v1.Log/GetServers": CONSUME,
+    "/log.v1.Log/GetServers": DESCRIBE,
     "/proglog.v1.Batches/Produce": PRODUCE,
     "/proglog.v1.Batches/Consume": CONSUME,
     "/proglog.v1.Positions/Commit": CONSUME,
     "/proglog.v1.Positions/List": CONSUME,
-    "/proglog.v1.Replication/Replicate": CONSUME,
-    "/proglog.v1.Replication/ReadRange": CONSUME,
-    "/proglog.v1.Cluster/GetStatus": CONSUME,
-    "/proglog.v1.Cluster/Watch": CONSUME,
-    "/proglog.v1.Cluster/Verify": CONSUME,
+    "/proglog.v1.Replication/Replicate": REPLICATE,
+    "/proglog.v1.Replication/ReadRange": REPLICATE,
+    "/proglog.v1.Cluster/GetStatus": OBSERVE,
+    "/proglog.v1.Cluster/Watch": OBSERVE,
+    "/proglog.v1.Cluster/Verify": OBSERVE,
     "/proglog.v1.Cluster/ForceLeave": OPERATE,
 }
 """What a call does."""

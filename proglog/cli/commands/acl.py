@@ -44,7 +44,10 @@ def main(
         str | None, typer.Argument(metavar="[SUBJECT]", help="Common name of a certificate", show_default=False)
     ] = None,
     action: Annotated[
-        str | None, typer.Argument(metavar="[ACTION]", help="produce, consume or operate", show_default=False)
+        str | None,
+        typer.Argument(
+            metavar="[ACTION]", help="produce, consume, describe, observe, replicate or operate", show_default=False
+        ),
     ] = None,
     acl_model_file: Annotated[
         Path | None,
@@ -56,15 +59,18 @@ def main(
     ] = None,
     output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the answer")] = Format.TABLE,
 ) -> None:
+    from proglog.cli import diagnostics
     from proglog.cli.serve_config import choice
+    from proglog.security.actions import ACTIONS
     from proglog.security.authorizer import CasbinAuthorizer
 
-    actions = ("produce", "consume", "operate")
     if acl_model_file is None or acl_policy_file is None:
         raise ConfigError("acl needs both --acl-model-file and --acl-policy-file")
     rules = CasbinAuthorizer(acl_model_file, acl_policy_file)
+    for word in rules.unknown_actions():
+        diagnostics.note(f"{acl_policy_file} has rules for {word!r}, which is no action: {', '.join(ACTIONS)} are")
     subjects = [subject] if subject is not None else rules.subjects()
-    chosen = [choice("ACTION", action, actions)] if action is not None else actions
+    chosen = [choice("ACTION", action, ACTIONS)] if action is not None else ACTIONS
     answers = [Answer(each, what, _allowed(rules, each, what)) for each in subjects for what in chosen]
     output.items(answers, ANSWERS, output_)
     if subject is not None and not all(answer.allowed for answer in answers):

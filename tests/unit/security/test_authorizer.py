@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proglog.errors import ConfigError, PermissionDeniedError
+from proglog.security.actions import ACTIONS
 from proglog.security.authorizer import CHECK_INTERVAL, MAX_REMEMBERED, AllowAll, Authorizer, CasbinAuthorizer
 
 ROOT = "p, root, *, produce\np, root, *, consume\n"
@@ -269,3 +270,32 @@ def test_casbin_tells_nobody_what_was_asked(rules: Rules) -> None:
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
     assert (result.stdout, result.stderr) == ("done\n", "")
+
+
+def rights(authorizer: Authorizer, subject: str) -> list[str]:
+    return [action for action in ACTIONS if allowed(authorizer, subject, action)]
+
+
+def test_a_policy_of_the_books_two_actions_grants_what_they_include(rules: Rules) -> None:
+    rules.policy_file.write_text(f"{ROOT}p, reader, *, consume\np, writer, *, produce\n")
+    authorizer = rules.open()
+
+    assert rights(authorizer, "root") == ["produce", "consume", "describe", "observe", "replicate"]
+    assert rights(authorizer, "reader") == ["consume", "describe", "observe"]
+    assert rights(authorizer, "writer") == ["produce"]
+    assert rights(authorizer, "nobody") == rights(authorizer, "") == []
+
+
+def test_the_first_rule_that_names_an_action_ends_what_is_included(rules: Rules) -> None:
+    rules.policy_file.write_text(f"{ROOT}p, peer, *, replicate\np, eye, *, observe\n")
+    authorizer = rules.open()
+
+    assert rights(authorizer, "root") == ["produce", "consume", "describe"]
+    assert rights(authorizer, "peer") == ["replicate"]
+    assert rights(authorizer, "eye") == ["observe"]
+
+
+def test_a_word_that_is_no_action_is_found(rules: Rules) -> None:
+    rules.policy_file.write_text("p, root, *, prodcue\np, root, *, consume\n")
+
+    assert rules.open().unknown_actions() == ["prodcue"]
