@@ -23,6 +23,7 @@
     |   +-- OtherLogError           an offset or position of another node's log
     |   +-- ProducerSequenceError   an idempotent producer's batch that does not follow its last one here
     |   +-- TooFewServersError      more copies asked for than there are servers
+    +-- NameTakenError              another node has this node's name: the agent shut down
     +-- AccessError                 who you are, or what you may do
     |   +-- UnauthenticatedError    no certificate that the server trusts
     |   +-- PermissionDeniedError   a known subject without a rule that allows the action
@@ -213,6 +214,24 @@ class TooFewServersError(PreconditionError):
         super().__init__(f"acks={wanted}: servers alive: {servers}; ask for at most that many")
         self.wanted = wanted
         self.servers = servers
+
+
+class NameTakenError(ProglogError):
+    """Another node of the cluster has this node's name, and the vote went to it: the agent shut down.
+
+    Attributes:
+        name: The name. Foreign text.
+        rival: HOST:PORT of the other node's gossip.
+    """
+
+    def __init__(self, name: str, rival: str, votes: str, data_dir: str) -> None:
+        super().__init__(
+            f"another node has the name {name!r}, at {rival}, and the cluster's vote went to it ({votes}); this agent shut"
+            f" down. Start it again under a name of its own (--node-name): what it acknowledged is in {data_dir} and is"
+            " copied from there"
+        )
+        self.name = name
+        self.rival = rival
 
 
 class AccessError(ProglogError):

@@ -18,7 +18,7 @@ from typing import Self
 from proglog.agent.config import AgentConfig
 from proglog.agent.opening import Parts, Steps, open_parts
 from proglog.agent.supervisor import Supervisor
-from proglog.errors import TaskFailedError
+from proglog.errors import ProglogError
 from proglog.tasks import TaskScope
 from proglog.telemetry.emit import emitter
 
@@ -60,8 +60,8 @@ class Agent:
         return cls(parts, steps, tasks, over)
 
     @property
-    def failure(self) -> TaskFailedError | None:
-        """The task that failed, and so ended this agent; ``None`` while all is well, and after an orderly end."""
+    def failure(self) -> ProglogError | None:
+        """What ended this agent, such as a task that failed; ``None`` while all is well, and after an orderly end."""
         return self._tasks.failure
 
     async def shutdown(self) -> None:

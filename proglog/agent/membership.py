@@ -32,6 +32,8 @@ from proglog.gossip.events import (
     MemberEvent,
     MemberEventKind,
     NameConflict,
+    NameStanding,
+    NameVoted,
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
@@ -98,6 +100,7 @@ class Membership:
         handler: Handler,
         *,
         observer: Callable[[MemberEvent], None] = lambda event: None,  # noqa: ARG005 - nobody watches
+        on_name: Callable[[NameVoted], None] = lambda vote: None,  # noqa: ARG005
         random: Random | None = None,
         emit: Emit = log_event,
         tasks: Supervisor | None = None,
@@ -108,6 +111,7 @@ class Membership:
             config: Who this is.
             handler: Told of other members' servers.
             observer: Told of every change of membership, this node's own included.
+            on_name: Told when this node's name is contested, held or lost.
             random: All chance; the system's unless a test gives its own.
             emit: Reports its events.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
@@ -117,6 +121,7 @@ class Membership:
         self._parts = contextlib.AsyncExitStack()
         self._handler = handler
         self._observer = observer
+        self._on_name = on_name
         self._random = random or SystemRandom()
         self._emit = emit
         self._serf: Serf | None = None
@@ -129,7 +134,9 @@ class Membership:
         self._serving: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], tuple[float, float]] = {}
         """When a name was claimed from an address, for the first and for the last time."""
-        self._contested_since: float | None = None
+        self._vote: NameVoted | None = None
+        self._voted_at = 0.0
+        self._named = asyncio.Event()
         self._answered = asyncio.Event()
         self._call_errors: dict[Address, str] = {}
         self._started_at = time.monotonic()
@@ -255,28 +262,44 @@ class Membership:
 
     def _contested(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
         """Yield the names that two members claim."""
-        rival = serf.contested_by()
-        if rival is None:
-            self._contested_since = None
-        else:
-            since = self._contested_since = now if self._contested_since is None else self._contested_since
+        if serf.rival is not None:
+            where, lost = join_addr(*serf.rival), serf.name_standing is NameStanding.LOST
             yield MembershipProblem(
                 key="name",
-                detail=f"is not in the cluster: others know its name at {join_addr(*rival)}",
+                detail=f"has lost its name to the node at {where}, and shuts down"
+                if lost
+                else f"acknowledges nothing until it knows whether its name is its own: there is a node of that name at {where}",
                 critical=True,
-                since_ms=int((now - since) * 1000),
+                since_ms=int((now - self._voted_at) * 1000),
                 unready=True,
             )
         living = {each.name: join_addr(each.addr, each.port) for each in serf.members() if each.status is Status.ALIVE}
         for (name, claimed_by), (since, last) in self._conflicts.items():
             settled = living.get(name, claimed_by) == claimed_by  # it moved there, or the one before it is gone
-            if name != self.config.node_name and now - last < CONFLICT_SECONDS and not settled:
+            if now - last > CONFLICT_SECONDS or settled:
+                continue
+            if name == self.config.node_name and serf.rival is None:
+                yield MembershipProblem(
+                    key=f"namesake/{claimed_by}",
+                    detail=f"has a namesake at {claimed_by}, to which the others do not listen{self._votes()}",
+                    critical=False,
+                    since_ms=int((now - since) * 1000),
+                )
+            elif name != self.config.node_name:
                 yield MembershipProblem(
                     key=f"conflict/{name}",
                     detail=f"knows two members named {name}: the other one is at {claimed_by}, and nobody copies from it",
                     critical=True,
                     since_ms=int((now - since) * 1000),
                 )
+
+    def _votes(self) -> str:
+        vote = self._vote
+        return f": {vote.matching} of {vote.answers} voted for this node" if vote and vote.answers else ""
+
+    async def wait_named(self) -> None:
+        """Return once the others have said that this node's name is its own, or nobody was found to ask."""
+        await self._named.wait()
 
     async def wait_answered(self, within: float) -> None:
         """Return once somebody has answered, there is nobody to call, or ``within`` seconds have passed."""
@@ -295,8 +318,11 @@ class Membership:
         self._step(lambda serf, now: serf.force_leave(name, now, prune=prune))
 
     async def leave(self) -> None:
-        """Leave gracefully: the others see *left*, not *failed*. Idempotent, and bounded to ``LEAVE_TIMEOUT`` seconds."""
-        if self._serf is None or self._closed:
+        """Leave gracefully: the others see *left*, not *failed*. Idempotent, and bounded to ``LEAVE_TIMEOUT`` seconds.
+
+        A node that lost its name says nothing: in the others' ears, it would be the other one that leaves.
+        """
+        if self._serf is None or self._closed or self._serf.name_standing is NameStanding.LOST:
             return
         self._step(lambda serf, now: serf.leave(now))
         with contextlib.suppress(TimeoutError):
@@ -404,6 +430,8 @@ class Membership:
                 self._left.set()
             case NameConflict(name=name, address=address, local=local):
                 self._report_conflict(name, join_addr(*address), local=local)
+            case NameVoted():
+                self._name_voted(event)
             case KeyringChanged(operation=operation):
                 self._emit(events.KEYRING_CHANGED, "", operation)
             case Ignored(reason=reason, source=source, malformed=True):
@@ -421,6 +449,8 @@ class Membership:
             self._call_errors[address] = error
         else:
             self._call_errors.pop(address, None)
+        if not self._answered.is_set() and all((each.host, each.port) in self._call_errors for each in self._known()):
+            self._named.set()
 
     def _report_call(self, call: CallFinished) -> None:
         """Warn while this node is alone, more and more rarely; with others, one that is away is no news."""
@@ -449,6 +479,20 @@ class Membership:
         elif len(self._conflicts) < MAX_CONFLICTS:
             self._conflicts[key] = now, now
             self._emit(events.MEMBER_NAME_CONFLICT, name, claimed_by, local=local)
+
+    def _name_voted(self, vote: NameVoted) -> None:
+        self._vote, self._voted_at = vote, time.monotonic()
+        rival, votes = join_addr(*vote.rival) if vote.rival else "", f"{vote.matching} of {vote.answers}"
+        if vote.standing is NameStanding.HELD:
+            self._named.set()
+        match vote.standing:
+            case NameStanding.CONTESTED:
+                self._emit(events.NAME_CONTESTED, self.config.node_name, rival)
+            case NameStanding.LOST:
+                self._emit(events.NAME_LOST, self.config.node_name, rival, votes=votes)
+            case NameStanding.HELD if rival:
+                self._emit(events.NAME_HELD, self.config.node_name, votes)
+        self._on_name(vote)
 
     def _member_changed(self, event: MemberEvent) -> None:
         member = event.member

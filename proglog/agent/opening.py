@@ -19,7 +19,7 @@ from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.known_members import KnownMembers
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.monitor import Monitor
-from proglog.agent.peer_check import PEER_CHECK, release_when_met
+from proglog.agent.peer_check import NAME_CHECK, PEER_CHECK, release_when_met
 from proglog.agent.readiness import Readiness
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
@@ -29,7 +29,8 @@ from proglog.agent.timeline import Timeline
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.clock import now_ms
-from proglog.errors import ConfigError, ProglogError
+from proglog.errors import ConfigError, NameTakenError, ProglogError
+from proglog.gossip.events import NameStanding, NameVoted
 from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
@@ -45,6 +46,8 @@ LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""
 SERVER_GRACE = 1.0
 """Seconds for calls under way."""
+_NAME_CONTEST = "name contest"
+"""Why producers of a node wait whose name another one has, too."""
 
 
 class Steps:
@@ -109,8 +112,10 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     kept = ConditionFile(config.data_dir, timeline.lasting, tasks, emit)
     steps.add("conditions", kept.close)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
-    if log.end_offset and (config.start_join_addrs or known.remembered):
-        writer.hold_producers(PEER_CHECK)
+    if config.start_join_addrs or known.remembered:
+        writer.hold_producers(NAME_CHECK)
+        if log.end_offset:
+            writer.hold_producers(PEER_CHECK)
 
     metrics = None
     if config.metrics_addr is not None:
@@ -157,6 +162,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
         ),
         replicator,
         observer=lambda _event: known.changed(),
+        on_name=partial(_name_voted, config, writer, tasks),
         emit=emit,
         tasks=tasks,
     )
@@ -229,8 +235,19 @@ async def _open_log(config: AgentConfig) -> Log:
         raise
 
 
+def _name_voted(config: AgentConfig, writer: LogWriter, tasks: Supervisor, vote: NameVoted) -> None:
+    """Acknowledge nothing while the name is contested; end when it is lost."""
+    if vote.standing is NameStanding.HELD:
+        writer.release_producers(_NAME_CONTEST)
+    else:
+        writer.hold_producers(_NAME_CONTEST)
+    if vote.standing is NameStanding.LOST and vote.rival is not None:
+        votes = f"{vote.matching} of {vote.answers} for this one"
+        tasks.end(NameTakenError(config.node_name, join_addr(*vote.rival), votes, str(config.data_dir)))
+
+
 async def _meet_the_others(writer: LogWriter, membership: Membership, replicator: Replicator, emit: Emit) -> None:
-    if writer.producers_held and not await release_when_met(writer, membership, replicator):
+    if writer.is_held(NAME_CHECK) and not await release_when_met(writer, membership, replicator):
         emit(events.PEER_CHECK_INCOMPLETE)
 
 

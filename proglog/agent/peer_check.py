@@ -20,16 +20,25 @@ TIMEOUT = 2.0
 _LOOK_INTERVAL = 0.02
 PEER_CHECK = "peer check"
 """Why they wait."""
+NAME_CHECK = "name check"
+"""Why those of a node that joins others wait: whether its name is its own."""
 
 
 async def release_when_met(writer: LogWriter, membership: Membership, replicator: Replicator) -> bool:
-    """Let producers go on once every server that is alive has told what it has; return whether all did in time."""
+    """Let producers go on once the others have confirmed this node's name and, if it held records, said what they have.
+
+    Return whether all did in time.
+    """
     try:
         async with asyncio.timeout(TIMEOUT):
-            await _until(lambda: _all_met(membership, replicator))
+            await membership.wait_named()
+            writer.release_producers(NAME_CHECK)
+            if writer.is_held(PEER_CHECK):
+                await _until(lambda: _all_met(membership, replicator))
     except TimeoutError:
-        return False
+        return not writer.is_held(PEER_CHECK)  # nobody who confirms the name is a finding of its own
     finally:
+        writer.release_producers(NAME_CHECK)
         writer.release_producers(PEER_CHECK)
     return True
 

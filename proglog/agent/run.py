@@ -25,6 +25,7 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
 
     Raises:
         TaskFailedError: A task of it failed; it was shut down.
+        NameTakenError: Another node has its name; it was shut down.
         ConfigError: The operating system does not give it the threads that it needs.
         ProglogError: It could not start.
         SystemExit: The signal came before it was ready: 128 and the signal's number, as of a process without handlers.

@@ -16,23 +16,23 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from proglog.errors import TaskFailedError
+from proglog.errors import ProglogError, TaskFailedError
 from proglog.tasks import TaskScope
 from proglog.telemetry import events
 from proglog.telemetry.emit import emitter
 
 
 class Supervisor:
-    """The root of an agent's tasks. ``failure`` is the first task that failed."""
+    """The root of an agent's tasks. ``failure`` is what ended the agent first."""
 
-    def __init__(self, *, node_name: str = "", on_failure: Callable[[TaskFailedError], None] = lambda _: None) -> None:
+    def __init__(self, *, node_name: str = "", on_failure: Callable[[ProglogError], None] = lambda _: None) -> None:
         """Start without tasks.
 
         Args:
             node_name: For telemetry.
             on_failure: Called once, with the first failure.
         """
-        self.failure: TaskFailedError | None = None
+        self.failure: ProglogError | None = None
         self._on_failure = on_failure
         self._emit = emitter(node=node_name)
         self._scope = TaskScope()
@@ -52,6 +52,12 @@ class Supervisor:
     def call_later(self, delay: float, callback: Callable[[], None], *, name: str) -> asyncio.TimerHandle:
         """Call ``callback`` in ``delay`` seconds; an exception of it is a failure as that of a task."""
         return asyncio.get_running_loop().call_later(delay, partial(self._call, callback, name))
+
+    def end(self, failure: ProglogError) -> None:
+        """Have the agent shut down, because of ``failure`` unless there was another one."""
+        if self.failure is None:
+            self.failure = failure
+            self._on_failure(failure)
 
     async def close(self) -> None:
         """End the tasks that still run. Idempotent."""
@@ -83,6 +89,4 @@ class Supervisor:
         try:
             self._emit(events.TASK_FAILED, name, repr(error), exc_info=error)
         finally:
-            if self.failure is None:
-                self.failure = TaskFailedError(name, error)
-                self._on_failure(self.failure)
+            self.end(TaskFailedError(name, error))

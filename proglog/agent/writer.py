@@ -243,10 +243,9 @@ class LogWriter:
             self._answer_held(refusal)
         self._change_holds()
 
-    @property
-    def producers_held(self) -> bool:
-        """Whether they wait."""
-        return bool(self._holds)
+    def is_held(self, why: str) -> bool:
+        """Return whether they wait for that."""
+        return why in self._holds
 
     def release_producers(self, why: str) -> None:
         """Let them go on, unless they are held for another reason. Idempotent."""

@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     TIMED_OUT = 4
     DENIED = 5
     NOT_FOUND = 6
+    NAME_TAKEN = 7
     BUG = 70
     INTERRUPTED = 130
     BROKEN_PIPE = 141
@@ -33,6 +34,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.TIMED_OUT: "timed out",
     ExitCode.DENIED: "TLS or permission denied",
     ExitCode.NOT_FOUND: "offset out of range, or not found",
+    ExitCode.NAME_TAKEN: "another node has this agent's name",
     ExitCode.BUG: "bug; a report was written",
     ExitCode.INTERRUPTED: "interrupted",
     ExitCode.BROKEN_PIPE: "broken pipe",
@@ -46,6 +48,7 @@ _CODES: tuple[tuple[type[ProglogError], ExitCode], ...] = (
     (errors.NotFoundError, ExitCode.NOT_FOUND),
     (errors.DeadlineError, ExitCode.TIMED_OUT),
     (errors.UnavailableError, ExitCode.CANNOT_CONNECT),
+    (errors.NameTakenError, ExitCode.NAME_TAKEN),
     (errors.TaskFailedError, ExitCode.BUG),
 )
 

@@ -9,7 +9,7 @@ from random import Random
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.member import Status
+from proglog.gossip.member import Address, Status
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
 from proglog.gossip.queries import answer_keys, passes
@@ -19,7 +19,7 @@ from proglog.gossip.wire import SerfType, decode_tags, encode
 
 FLAG_ACK = 1
 FLAG_NO_BROADCAST = 2
-_STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
+STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
 
 
 class Answering:
@@ -34,6 +34,7 @@ class Answering:
         nodes: Nodes,
         outbox: Outbox,
         on_keys: Callable[[str], None],
+        on_namesake: Callable[[Address], None],
     ) -> None:
         """Keep what answers need.
 
@@ -45,6 +46,7 @@ class Answering:
             nodes: Who is there, for detours.
             outbox: Sends.
             on_keys: Told the operation that changed the keyring.
+            on_namesake: Told where another node of this one's name asks for it.
         """
         self._name = name
         self._roster = roster
@@ -53,16 +55,22 @@ class Answering:
         self._nodes = nodes
         self._outbox = outbox
         self._on_keys = on_keys
+        self._on_namesake = on_namesake
 
-    def answer(self, query: Query, tags: Mapping[str, str]) -> None:
-        """Answer a query, if it is for this node, which has ``tags``.
+    def answer(self, query: Query, tags: Mapping[str, str], source: Address | None) -> None:
+        """Answer a query from ``source``, if it is for this node, which has ``tags``.
 
         Raises:
-            MalformedMessageError: A filter is not understood, or the asker is no member: nobody else is answered.
+            MalformedMessageError: A filter is not understood, or the asker is no member: nobody else is answered, but for
+                one who has the name of another node and asks for it in person.
         """
         if not passes(query.filters, self._name, tags):
             return
-        if self._nodes.member_at(query.asker) is None:
+        namesake = query.internal == "conflict" and _name_in(query) == query.source
+        if namesake and query.source == self._name and query.asker != self._nodes.own.address:
+            self._on_namesake(query.asker)
+            return
+        if self._nodes.member_at(query.asker) is None and not (namesake and query.asker == source):
             raise MalformedMessageError("a query that wants its answer where no member is")
         if query.flags & FLAG_ACK:
             self._respond(query, FLAG_ACK, None)
@@ -94,7 +102,7 @@ class Answering:
 
     def _content(self, query: Query) -> bytes | None:
         if query.internal == "conflict":
-            return self._answer_conflict(query.payload.decode("utf-8", "surrogateescape"))
+            return self._answer_conflict(_name_in(query))
         if query.internal not in KEY_OPERATIONS:
             return None
         answer, changed = answer_keys(self._keyring, query.internal, query.key)
@@ -115,6 +123,10 @@ class Answering:
             "Addr": member.ip,
             "Port": member.port,
             "Tags": decode_tags(member.meta),
-            "Status": _STATUS_NUMBERS[member.status],
+            "Status": STATUS_NUMBERS[member.status],
         }
         return encode(SerfType.CONFLICT_RESPONSE, record | versions)
+
+
+def _name_in(query: Query) -> str:
+    return query.payload.decode("utf-8", "surrogateescape")

@@ -25,7 +25,7 @@ from proglog.gossip.awareness import Awareness
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
-from proglog.gossip.member import VERSIONS, Address, Former, Node, State, address_of
+from proglog.gossip.member import VERSIONS, Former, Node, State, address_of
 from proglog.gossip.messages import AliveClaim
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
@@ -39,8 +39,6 @@ MAX_INCARNATION_STEP = 1 << 20
 MAX_CLAIMANTS = 1024
 CLAIM_SECONDS = 120.0
 """How long a claim to the address of a living member is remembered: longer than any suspicion in a cluster of 1,000."""
-CONFLICT_SECONDS = 30.0
-"""How long a conflict about this node's own name counts although others have it here."""
 _NEVER = 0.0
 
 
@@ -72,8 +70,6 @@ class Beliefs:
         self._timers = timers
         self._delegate = delegate
         self._suspects: dict[str, _Suspect] = {}
-        self._conflict: tuple[Address, float] | None = None
-        self._confirmed_at = _NEVER
         self._claimants: dict[str, tuple[AliveClaim, float]] = {}
 
     # Of this node
@@ -82,14 +78,6 @@ class Beliefs:
         """Say for the first time that this node is here."""
         name = self._nodes.own_name
         self._believe(AliveClaim(name=name, ip=ip, port=port, meta=meta, versions=VERSIONS, incarnation=1), None)
-
-    def contested_by(self) -> Address | None:
-        """Return where others have this node's name; ``None``: they have it here, as far as they said lately."""
-        if self._conflict is None:
-            return None
-        address, at = self._conflict
-        age, confirmed = self._timers.now - at, self._confirmed_at > at
-        return address if age < CONFLICT_SECONDS or (age < CLAIM_SECONDS and not confirmed) else None
 
     def update_meta(self, meta: bytes) -> None:
         """Tell everybody this node's new meta."""
@@ -140,9 +128,7 @@ class Beliefs:
             return
         if moved and not node.gone:
             self._delegate.node_conflict(claim.name, address)
-            if is_own:
-                self._conflict = address, self._timers.now
-            elif claim.name in self._claimants or len(self._claimants) < MAX_CLAIMANTS:
+            if not is_own and (claim.name in self._claimants or len(self._claimants) < MAX_CLAIMANTS):
                 self._claimants[claim.name] = claim, self._timers.now
         elif is_own:
             self._take_alive_of_own(node, claim)
@@ -168,7 +154,6 @@ class Beliefs:
         return True
 
     def _take_alive_of_own(self, own: Node, claim: AliveClaim) -> None:
-        self._confirmed_at = self._timers.now
         same = claim.incarnation == own.incarnation and claim.meta == own.meta and claim.versions == own.versions
         if claim.incarnation >= own.incarnation and not same:
             self._refute(claim.incarnation)  # of another life of this node

@@ -83,6 +83,29 @@ class NameConflict:
     """Whether it is this node's own name."""
 
 
+class NameStanding(StrEnum):
+    """Whether this node's name is its own."""
+
+    UNASKED = "unasked"
+    HELD = "held"
+    CONTESTED = "contested"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NameVoted:
+    """The standing of this node's name is another than before."""
+
+    standing: NameStanding
+    """What it is now."""
+    rival: Address | None
+    """Where the other node of that name is; ``None``: there is none."""
+    matching: int = 0
+    """Voters that know the name at this node's address."""
+    answers: int = 0
+    """Voters that know it at all."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyringChanged:
     """A key query changed the keyring: what a restart reads may be old."""
@@ -110,6 +133,7 @@ Event = (
     | CallFinished
     | LeaveFinished
     | NameConflict
+    | NameVoted
     | KeyringChanged
     | Ignored
 )

@@ -28,16 +28,18 @@ from proglog.gossip.events import (
     MemberEvent,
     MemberEventKind,
     NameConflict,
+    NameStanding,
     UserEventReceived,
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import LamportClock
 from proglog.gossip.member import Address, Member, Node, State, Status
+from proglog.gossip.name_vote import NameVote
 from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.recent import Recent
 from proglog.gossip.roster import Roster
-from proglog.gossip.serf_messages import Intent, Query, SerfState, UserEvent
+from proglog.gossip.serf_messages import Intent, Query, QueryResponse, SerfState, UserEvent
 from proglog.gossip.swim import Swim
 from proglog.gossip.wire import SerfType, Type, decode, encode, encode_map, encode_tags, printable
 
@@ -102,6 +104,17 @@ class Serf:
             self._swim.nodes,
             self._swim.outbox,
             lambda operation: self._tell(KeyringChanged(operation=operation)),
+            self._claimed_by,
+        )
+        self._name_vote = NameVote(
+            self._swim.nodes,
+            self._swim.outbox,
+            self._timers,
+            random,
+            self._query_clock,
+            joins=bool(known),
+            call=self._swim.exchange.join,
+            tell=self._tell,
         )
         self._book = AddressBook(address, self._swim.nodes, config, random, self._timers)
         self._known = known
@@ -270,9 +283,15 @@ class Serf:
         """Return the given addresses at which nobody has ever answered."""
         return self._book.unanswered
 
-    def contested_by(self) -> Address | None:
-        """Return where others have this node's name, if they do not have it here."""
-        return self._swim.beliefs.contested_by()
+    @property
+    def name_standing(self) -> NameStanding:
+        """Whether this node's name is its own."""
+        return self._name_vote.standing
+
+    @property
+    def rival(self) -> Address | None:
+        """Return where the other node of this one's name is, while the name is contested or lost."""
+        return self._name_vote.rival
 
     # What SWIM tells
 
@@ -294,7 +313,14 @@ class Serf:
 
     def node_conflict(self, name: str, address: Address) -> None:
         """Somebody claims a known name at another address."""
+        if name == self.name:
+            self._claimed_by(address)
         self._tell(NameConflict(name=printable(name), address=address, local=name == self.name))
+
+    def _claimed_by(self, address: Address) -> None:
+        """Somebody at ``address`` has this node's name."""
+        if not self._leaving:
+            self._name_vote.claimed_by(address)
 
     def user_message(self, data: bytes, source: Address | None) -> None:
         """Take in a Serf message.
@@ -309,7 +335,7 @@ class Serf:
             case SerfType.RELAY:
                 self._answering.relay(body)
             case SerfType.QUERY_RESPONSE:
-                return  # this node asks no queries
+                self._name_vote.answered(QueryResponse.read(body))
             case SerfType.JOIN | SerfType.LEAVE:
                 intent = Intent.read(body, leaving=kind == SerfType.LEAVE)
                 if self._take_intent(intent):
@@ -429,7 +455,7 @@ class Serf:
         data = query.encode()
         if not query.flags & FLAG_NO_BROADCAST and not self._query_queue.add(data):
             self.ignored(f"a query of {len(data):,} bytes fits no packet: it is not passed on", source)
-        self._answering.answer(query, self.tags)
+        self._answering.answer(query, self.tags, source)
 
     # Background
 
@@ -455,6 +481,8 @@ class Serf:
         if not error and not self._leaving and not (self._announced and self._peer_knows_this_node):
             self._announced = True
             self._announce_join()
+        if not error and not self._leaving:
+            self._name_vote.ask()
 
     def _tell_member(self, kind: MemberEventKind, node: Node) -> None:
         if node.name != self.name:

@@ -108,6 +108,8 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     ),
     "member_failed": Shown("member-failed"),
     "member_name_conflict": Shown("membership"),
+    "name_contested": Shown("membership"),
+    "name_lost": Shown("membership"),
     "member_handler_failed": Lasting(
         severity=Severity.WARNING, cause="changed, and reacting to that met a bug", advice=_BUG, minutes=_HOUR
     ),

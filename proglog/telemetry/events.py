@@ -288,6 +288,28 @@ MEMBER_NAME_CONFLICT = _event(
     detail="claimed_by",
     keys=("local",),
 )
+NAME_CONTESTED = _event(
+    "name_contested",
+    _BAD,
+    "Another node has this node's name; nothing is acknowledged until the others' vote is known.",
+    words="name contested",
+    detail="claimed_by",
+)
+NAME_HELD = _event(
+    "name_held",
+    _GOOD,
+    "The vote on this node's name went to this node.",
+    words="name held",
+    detail="votes",
+)
+NAME_LOST = _event(
+    "name_lost",
+    _BAD,
+    "The vote on this node's name went to another node; the agent shuts down with exit code 7.",
+    words="name lost",
+    detail="claimed_by",
+    keys=("votes",),
+)
 MEMBER_HANDLER_FAILED = _event(
     "member_handler_failed",
     _BAD,

@@ -5,6 +5,8 @@ import shutil
 
 from kit.cluster import Cluster, Node
 from kit.load import History, Load
+from proglog.cli.exit_codes import ExitCode
+from proglog.observe import health
 
 CONVERGED_WITHIN = 10.0
 
@@ -142,21 +144,39 @@ async def test_histories_that_parted_while_cut_off_are_told_and_never_mixed(open
         assert "replication_forked" in a.agent.telemetry.read_text()
 
 
-async def test_a_second_node_under_a_taken_name_is_told_and_brings_its_records_under_its_own(
+async def test_a_second_node_under_a_taken_name_loses_the_vote_and_brings_its_records_under_its_own(
     open_cluster, record_property
 ) -> None:
+    """It was written to before it met the others: what it acknowledged is on its disk, and reaches them in the end."""
     history = History()
     async with open_cluster("abc") as cluster:
         await write(cluster, "abc", history)
         double = await cluster.add("d", node_name="a")
+        cluster.partition("d", "abc")
         await double.start()
-        await write(cluster, "ad", history)
+        await write(cluster, "d", history)
+        cluster.switch.heal()
 
-        async def told() -> bool:
-            return any("member_name_conflict" in cluster[name].agent.telemetry.read_text() for name in "abc")
-
-        await cluster.until(told, within=10, what="an alarm about the name")
+        async with Load([double, cluster["b"]], history):
+            process = double.agent.process
+            assert process is not None
+            assert await asyncio.to_thread(process.wait, 20) == ExitCode.NAME_TAKEN
         double.agent.kill()
+        telemetry = double.agent.telemetry.read_text()
+        assert "name_lost" in telemetry
+        assert (
+            f"Start it again under a name of its own (--node-name): what it acknowledged is in {double.data_dir}"
+            in telemetry
+        )
+
+        async def owner_knows() -> bool:
+            found = health.findings(await cluster["a"].status())
+            return [each.key for each in found if each.rule == "membership"] == [
+                f"membership/a/namesake/{double.agent.gossip_addr}"
+            ]
+
+        await cluster.until(owner_knows, within=10, what="that the owner of the name has heard of it")
+        assert all(each.status == "alive" for each in (await cluster["b"].status()).members)
         double.rename("d")
         await double.start()
 

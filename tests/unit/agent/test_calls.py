@@ -20,6 +20,7 @@ from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.transport import MAX_STREAMS
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
+from proglog.gossip.events import NameVoted
 from proglog.gossip.wire import Type, encode
 
 Eventually = Callable[..., Awaitable[None]]
@@ -40,6 +41,7 @@ class Nobody:
 
 @asynccontextmanager
 async def node(name: str, *seeds: str, **options: Any) -> AsyncGenerator[Membership]:
+    on_name = options.pop("on_name", lambda vote: None)
     config = MembershipConfig(
         node_name=name,
         bind_addr=options.pop("bind_addr", "127.0.0.1:0"),
@@ -47,7 +49,7 @@ async def node(name: str, *seeds: str, **options: Any) -> AsyncGenerator[Members
         gossip=options.pop("gossip", FAST),
         **options,
     )
-    made = Membership(config, Nobody())
+    made = Membership(config, Nobody(), on_name=on_name)
     await made.start()
     try:
         yield made
@@ -184,18 +186,36 @@ async def test_one_that_remembers_members_and_hears_none_says_so_and_why(
         assert f"nobody has answered at 127.0.0.1:{gone.port} (" in problem.detail
 
 
-async def test_a_node_whose_name_is_taken_says_that_it_is_not_in_the_cluster(eventually: Eventually) -> None:
-    async with node("a") as a, node("b", a.addr) as b, node("b", a.addr) as second:
-        await eventually(lambda: [each.key for each in second.problems()] == ["name"])
-        (problem,) = second.problems()
-        assert (problem.key, problem.critical, problem.unready) == ("name", True, True)
-        assert problem.detail == f"is not in the cluster: others know its name at {b.addr}"
-        await eventually(lambda: a.problems() != [])
-        (problem,) = a.problems()
-        assert (problem.key, problem.critical, problem.unready) == ("conflict/b", True, False)
-        assert (
-            problem.detail == f"knows two members named b: the other one is at {second.addr}, and nobody copies from it"
-        )
+async def test_a_node_whose_name_is_taken_loses_the_vote_and_both_sides_say_so(eventually: Eventually) -> None:
+    lost: list[NameVoted] = []
+    with capture_logs() as logs:
+        async with node("a") as a, node("b", a.addr) as b, node("b", a.addr, on_name=lost.append) as second:
+            await eventually(lambda: [each.standing for each in lost] == ["contested", "lost"], what="the vote")
+            (problem,) = second.problems()
+            assert (problem.key, problem.critical, problem.unready) == ("name", True, True)
+            assert problem.detail == f"has lost its name to the node at {b.addr}, and shuts down"
+            assert (lost[-1].matching, lost[-1].answers) == (0, 1)
+            await eventually(lambda: a.problems() != [])
+            (problem,) = a.problems()
+            assert (problem.key, problem.critical, problem.unready) == ("conflict/b", True, False)
+            assert f"knows two members named b: the other one is at {second.addr}" in problem.detail
+            await eventually(lambda: [each.unready for each in b.problems()] == [False], what="a vote that is held")
+            (problem,) = b.problems()
+            assert problem.detail.startswith(
+                f"has a namesake at {second.addr}, to which the others do not listen: 1 of 1"
+            )
+            await second.leave()  # says nothing: b would be the one that leaves
+            assert alive(a) == {"a", "b"}
+    assert {"name_contested", "name_held", "name_lost"} <= {log["event"] for log in logs}
+
+
+async def test_a_node_that_joins_asks_for_its_name_and_one_that_finds_nobody_does_not_wait(
+    eventually: Eventually, free_port: Callable[[], int]
+) -> None:
+    async with node("a") as a, node("b", a.addr) as b, node("c", f"127.0.0.1:{free_port()}") as alone:
+        async with asyncio.timeout(5):
+            await b.wait_named()
+            await alone.wait_named()
 
 
 @asynccontextmanager

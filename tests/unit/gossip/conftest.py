@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import Event, Ignored, MemberEvent
 from proglog.gossip.framing import StreamReader, push_pull, unpack
@@ -21,7 +22,9 @@ OTHER_IPS = {name: bytes((10, 0, 0, number)) for number, name in enumerate("abcd
 class Bench:
     """A node called ``me``; others are names from ``a`` to ``h`` that only speak when told to."""
 
-    def __init__(self, keyring: Keyring | None = None, config: GossipConfig | None = None) -> None:
+    def __init__(
+        self, keyring: Keyring | None = None, config: GossipConfig | None = None, *, known: bool = False
+    ) -> None:
         self.now = 100.0
         self.keyring = keyring
         self.serf = Serf(
@@ -32,10 +35,12 @@ class Bench:
             keyring=keyring,
             random=Random(1),
             now=self.now,
+            known=[KnownAddress(host="10.0.0.77", port=7946, given=True)] if known else [],
         )
         self.serf.start(self.now)
         self.told: list[Event] = []
         self.take_sent()
+        self.serf.streams_to_open()
 
     def datagram(self, data: bytes, source: tuple[str, int] = ("10.0.0.99", 7946)) -> None:
         self.serf.receive_datagram(data, source, self.now)

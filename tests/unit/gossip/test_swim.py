@@ -115,7 +115,8 @@ def test_a_name_that_left_may_return_at_another_address_with_any_incarnation(ben
 def test_the_own_name_at_another_address_is_a_conflict_of_this_node(bench: Any) -> None:
     bench.serf.events()
     bench.alive("me", 9, Addr=bytes((10, 9, 9, 9)))
-    assert bench.serf.events() == [NameConflict(name="me", address=("10.9.9.9", 7946), local=True)]
+    (conflict,) = [event for event in bench.serf.events() if isinstance(event, NameConflict)]
+    assert conflict == NameConflict(name="me", address=("10.9.9.9", 7946), local=True)
 
 
 @pytest.mark.parametrize("kind", ["alive", "suspect", "dead"])
@@ -403,13 +404,3 @@ def test_compressed_datagrams_are_looked_at_up_to_so_many_bytes_a_second(bench: 
     assert len(refused) > 90
     bench.datagram(encode(Type.COMPRESS, {"Algo": 0, "Buf": bytes(60_000)}))
     assert any("in a datagram" in reason for reason in bench.ignored())
-
-
-def test_a_name_is_contested_until_others_have_it_here(bench: Any) -> None:
-    bench.alive("me", 9, Addr=bytes((10, 9, 9, 9)))
-    assert bench.serf.contested_by() == ("10.9.9.9", 7946)
-    bench.run(31)
-    assert bench.serf.contested_by() == ("10.9.9.9", 7946)
-    own = bench.serf._swim.nodes.own
-    bench.alive("me", own.incarnation, Meta=own.meta)
-    assert bench.serf.contested_by() is None
