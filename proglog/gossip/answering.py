@@ -7,7 +7,9 @@ Source: serf ``serf.go``, ``query.go``, ``internal_query.go``; what each interna
 from collections.abc import Callable, Mapping
 from random import Random
 
+from proglog.errors import InvalidRequestError, NotFoundError
 from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.events import QueryReceived
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address, Status
 from proglog.gossip.nodes import Nodes
@@ -15,10 +17,13 @@ from proglog.gossip.outbox import Outbox
 from proglog.gossip.queries import answer_keys, passes
 from proglog.gossip.roster import Roster
 from proglog.gossip.serf_messages import KEY_OPERATIONS, MAX_DETOURS, Query, QueryResponse, Relay
-from proglog.gossip.wire import SerfType, decode_tags, encode
+from proglog.gossip.timers import Timers
+from proglog.gossip.wire import SerfType, decode_tags, encode, printable
 
 FLAG_ACK = 1
 FLAG_NO_BROADCAST = 2
+MAX_UNANSWERED = 256
+"""Queries that wait for whoever answers them here; with more, the oldest are not answered."""
 STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
 
 
@@ -33,8 +38,11 @@ class Answering:
         random: Random,
         nodes: Nodes,
         outbox: Outbox,
+        timers: Timers,
         on_keys: Callable[[str], None],
         on_namesake: Callable[[Address], None],
+        on_query: Callable[[QueryReceived], None],
+        on_own: Callable[[QueryResponse], None],
     ) -> None:
         """Keep what answers need.
 
@@ -45,8 +53,11 @@ class Answering:
             random: Chooses detours.
             nodes: Who is there, for detours.
             outbox: Sends.
+            timers: The clock of deadlines.
             on_keys: Told the operation that changed the keyring.
             on_namesake: Told where another node of this one's name asks for it.
+            on_query: Told of each query that is not one of Serf's own.
+            on_own: Gets the answers to what this node asked itself.
         """
         self._name = name
         self._roster = roster
@@ -54,8 +65,13 @@ class Answering:
         self._random = random
         self._nodes = nodes
         self._outbox = outbox
+        self._timers = timers
         self._on_keys = on_keys
         self._on_namesake = on_namesake
+        self._on_query = on_query
+        self._on_own = on_own
+        self._unanswered: dict[int, tuple[Query, float]] = {}
+        self._query_id = 0
 
     def answer(self, query: Query, tags: Mapping[str, str], source: Address | None) -> None:
         """Answer a query from ``source``, if it is for this node, which has ``tags``.
@@ -74,9 +90,48 @@ class Answering:
             raise MalformedMessageError("a query that wants its answer where no member is")
         if query.flags & FLAG_ACK:
             self._respond(query, FLAG_ACK, None)
+        if not query.internal:
+            self._offer(query)
+            return
         answer = self._content(query)
         if answer is not None:
             self._respond(query, 0, answer)
+
+    def respond(self, query_id: int, payload: bytes) -> None:
+        """Answer a query that :class:`QueryReceived` told of, once.
+
+        Raises:
+            NotFoundError: It is over, or was answered.
+            InvalidRequestError: The answer is too long.
+        """
+        query, deadline = self._unanswered.get(query_id, (None, 0.0))
+        if query is None or self._timers.now > deadline:
+            raise NotFoundError("this query is over, or was answered already")
+        try:
+            self._respond(query, 0, payload)
+        except MalformedMessageError as exc:
+            raise InvalidRequestError(str(exc)) from exc
+        del self._unanswered[query_id]
+
+    def _offer(self, query: Query) -> None:
+        seconds = query.timeout / 1e9
+        self._unanswered = {
+            key: kept
+            for key, kept in list(self._unanswered.items())[1 - MAX_UNANSWERED :]
+            if kept[1] > self._timers.now
+        }
+        self._query_id += 1
+        self._unanswered[self._query_id] = query, self._timers.now + seconds
+        self._on_query(
+            QueryReceived(
+                query_id=self._query_id,
+                name=printable(query.name),
+                payload=query.payload,
+                ltime=query.ltime,
+                source=printable(query.source),
+                seconds=seconds,
+            )
+        )
 
     def relay(self, body: bytes) -> None:
         """Pass on somebody's response to the member that it is for.
@@ -92,7 +147,11 @@ class Answering:
     def _respond(self, query: Query, flags: int, payload: bytes | None) -> None:
         """Answer straight to the asker and, if the query wants detours, through random others too."""
         response = QueryResponse(query.ltime, query.number, self._name, flags, payload)
-        self._outbox.send_user(response.encode(), query.asker)
+        data = response.encode()
+        if query.asker == self._nodes.own.address:
+            self._on_own(response)
+            return
+        self._outbox.send_user(data, query.asker)
         relays = self._nodes.others_alive()
         if not query.detours or len(relays) <= query.detours:
             return

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from proglog.gossip import messages
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.config import GossipConfig
+from proglog.gossip.counters import Counters
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.member import VERSIONS, Former, Node, State, address_of
@@ -59,6 +60,7 @@ class Beliefs:
         config: GossipConfig,
         timers: Timers,
         delegate: Delegate,
+        counters: Counters,
     ) -> None:
         """Believe nothing yet."""
         self.leaving = False
@@ -69,6 +71,7 @@ class Beliefs:
         self._config = config
         self._timers = timers
         self._delegate = delegate
+        self._counters = counters
         self._suspects: dict[str, _Suspect] = {}
         self._claimants: dict[str, tuple[AliveClaim, float]] = {}
 
@@ -103,6 +106,7 @@ class Beliefs:
         own = self._nodes.own
         own.incarnation = min(max(own.incarnation, incarnation) + 1, MAX_INCARNATION)
         self._awareness.apply(1)
+        self._counters.refutations += 1
         self._tell_alive(own)
 
     # Of anybody
@@ -127,6 +131,7 @@ class Beliefs:
         if moved and self._is_old_news(node.former, claim):
             return
         if moved and not node.gone:
+            self._counters.conflicts += 1
             self._delegate.node_conflict(claim.name, address)
             if not is_own and (claim.name in self._claimants or len(self._claimants) < MAX_CLAIMANTS):
                 self._claimants[claim.name] = claim, self._timers.now
@@ -204,6 +209,7 @@ class Beliefs:
             if not self.leaving:
                 self._refute(incarnation)
             return
+        self._counters.suspicions += 1
         self._tell(Type.SUSPECT, incarnation, name, accuser)
         node.incarnation, node.state, node.changed_at = incarnation, State.SUSPECT, self._timers.now
         suspicion = Suspicion(self._config, nodes=len(self._nodes), accuser=accuser)

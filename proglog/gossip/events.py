@@ -36,6 +36,26 @@ class UserEventReceived:
     """Its payload."""
     ltime: int
     """Its Lamport time."""
+    coalesce: bool = False
+    """Whether, of events of one name in quick succession, only the newest is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryReceived:
+    """A query that is for this node, and not one of Serf's own: it may be answered once, in time."""
+
+    query_id: int
+    """For :meth:`Serf.respond`."""
+    name: str
+    """Its name."""
+    payload: bytes
+    """Its payload."""
+    ltime: int
+    """Its Lamport time."""
+    source: str
+    """Who asks."""
+    seconds: float
+    """How long an answer is waited for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +149,7 @@ class Ignored:
 Event = (
     MemberEvent
     | UserEventReceived
+    | QueryReceived
     | JoinFinished
     | CallFinished
     | LeaveFinished

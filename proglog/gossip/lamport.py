@@ -3,6 +3,8 @@
 Source: Lamport 1978, "Time, Clocks, and the Ordering of Events in a Distributed System"; serf ``lamport.go``.
 """
 
+from dataclasses import dataclass
+
 from proglog.gossip.errors import MalformedMessageError
 
 MAX_LTIME = 2**63 - 1
@@ -11,12 +13,23 @@ MAX_AHEAD = 2**32
 """A time this far above the own clock was not reached by counting: it is not believed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockTimes:
+    """What the three clocks of a node show: what a later life starts with."""
+
+    intents: int = 0
+    """0: it never ran."""
+    events: int = 0
+    """All user events up to this time were told."""
+    queries: int = 0
+
+
 class LamportClock:
     """A counter that starts at 1 and is always above every time it has seen."""
 
-    def __init__(self) -> None:
-        """Start at 1."""
-        self._time = 1
+    def __init__(self, seen: int = 0) -> None:
+        """Start at 1, or after ``seen``, which an earlier life has."""
+        self._time = seen + 1
 
     @property
     def time(self) -> int:

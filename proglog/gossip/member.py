@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import lru_cache
 
+from proglog.gossip.coordinates import Coordinate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.wire import decode_tags, printable
 
@@ -84,6 +85,10 @@ class Node:
     """When the state became so, on the core's own clock."""
     rtt: float | None = None
     """The last direct round trip, seconds."""
+    coordinate: Coordinate | None = None
+    """Where it is in the network, as it said last."""
+    udp_missed: int = 0
+    """Rounds since it last answered a ping itself in which only TCP got an answer."""
     former: "Former | None" = None
     """Where it was before it moved here."""
 
@@ -132,6 +137,8 @@ class Node:
             status_ltime=self.ltime,
             rtt_ms=None if self.rtt is None else self.rtt * 1000,
             since=self.since,
+            coordinate=self.coordinate,
+            udp_missed=self.udp_missed,
         )
 
 
@@ -157,6 +164,10 @@ class Member:
     """The last direct round trip; ``None`` before the first, and for the local node."""
     since: float
     """When the status became so, on this node's monotonic clock."""
+    coordinate: Coordinate | None = None
+    """Where it is in the network; ``None``: this node has not measured it."""
+    udp_missed: int = 0
+    """Probes since its last direct answer that only TCP got an answer to: above 1, UDP between the two is broken."""
 
 
 @lru_cache(maxsize=16_384)

@@ -20,6 +20,7 @@ from proglog.gossip import messages
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig
+from proglog.gossip.counters import Counters
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage
@@ -64,6 +65,7 @@ class Prober:
         config: GossipConfig,
         timers: Timers,
         delegate: Delegate,
+        counters: Counters,
     ) -> None:
         """Probe nobody until the first :meth:`tick`."""
         self._sender = sender
@@ -74,6 +76,7 @@ class Prober:
         self._config = config
         self._timers = timers
         self._delegate = delegate
+        self._counters = counters
         self._round: _Round | None = None
 
     def tick(self) -> None:
@@ -98,7 +101,11 @@ class Prober:
         if round_ is None or round_.sequence != sequence:
             return
         self._round = None
-        if not round_.asked_others:
+        if round_.asked_others:
+            self._counters.probes_relayed += 1
+        else:
+            self._counters.probes_direct += 1
+            round_.node.udp_missed = 0
             self._awareness.apply(-1)
             round_.node.rtt = self._timers.now - round_.started
             self._delegate.measured(round_.node, round_.node.rtt, payload)
@@ -137,8 +144,11 @@ class Prober:
         self._round = None
         node = round_.node
         if round_.tcp_answered:
+            self._counters.probes_tcp += 1
+            node.udp_missed += 1
             self._delegate.ignored(f"{node.name!r} answers over TCP but not over UDP", node.address)
             return
+        self._counters.probes_missed += 1
         missing = max(0, round_.nacks_expected - len(round_.nacks))
         self._awareness.apply(missing if round_.nacks_expected else 1)
         self._beliefs.accuse(node.name, round_.incarnation, self._sender.name)

@@ -10,42 +10,47 @@ can be reached around it. A pure state machine, as :mod:`proglog.gossip.swim` be
 ``delegate.go``; the tables of docs/concepts/gossip.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
-from proglog.gossip.address_book import AddressBook, Call, KnownAddress
+from proglog.gossip.address_book import AddressBook, KnownAddress
 from proglog.gossip.answering import FLAG_NO_BROADCAST, Answering
+from proglog.gossip.asking import Asking, GossipQuery, QueryAnswer
+from proglog.gossip.calls import Calls
 from proglog.gossip.config import GossipConfig
+from proglog.gossip.coordinates import Coordinate, Vivaldi
+from proglog.gossip.counters import Counters
+from proglog.gossip.departure import Departure
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
-    CallFinished,
     Event,
     Ignored,
-    JoinFinished,
     KeyringChanged,
     LeaveFinished,
     MemberEvent,
     MemberEventKind,
     NameConflict,
     NameStanding,
-    UserEventReceived,
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.lamport import LamportClock
-from proglog.gossip.member import Address, Member, Node, State, Status
+from proglog.gossip.lamport import ClockTimes, LamportClock
+from proglog.gossip.member import Address, Member, Node, Status
 from proglog.gossip.name_vote import NameVote
 from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.recent import Recent
 from proglog.gossip.roster import Roster
 from proglog.gossip.serf_messages import Intent, Query, QueryResponse, SerfState, UserEvent
 from proglog.gossip.swim import Swim
-from proglog.gossip.wire import SerfType, Type, decode, encode, encode_map, encode_tags, printable
+from proglog.gossip.user_events import UserEvents
+from proglog.gossip.wire import SerfType, Type, decode, encode, encode_tags, printable
 
 MAX_EVENTS = 4096
 """Undelivered events; beyond, diagnostics are dropped first."""
-_COORDINATE = b"\x01" + encode_map({"Vec": [0.0] * 8, "Error": 1.5, "Adjustment": 0.0, "Height": 1e-5})
+
+
+_NEVER_RAN = ClockTimes()
 
 
 class Serf:
@@ -62,6 +67,8 @@ class Serf:
         random: Random,
         now: float,
         known: Sequence[KnownAddress] = (),
+        clocks: ClockTimes = _NEVER_RAN,
+        replay: bool = False,
     ) -> None:
         """Make a member that has not announced itself yet.
 
@@ -74,16 +81,18 @@ class Serf:
             random: All chance; the system's in production, since nonces come from it.
             now: Monotonic seconds.
             known: Where others may be: they are called from :meth:`start` on.
+            clocks: Of an earlier life.
+            replay: Be told of user events that happened before this node joined, too.
         """
         self.name = name
         self.tags = dict(tags)
         self._config = config
         self._random = random
-        self._clock, self._event_clock, self._query_clock = LamportClock(), LamportClock(), LamportClock()
+        self._clock, self._query_clock = LamportClock(clocks.intents), LamportClock(clocks.queries)
+        self._event_clock = LamportClock(clocks.events)
         self._events: list[Event] = []
-        self._recent_events, self._recent_queries = Recent(), Recent()
-        self._calls = 0
-        self._leaving = False
+        self._recent_queries, self._first_query = Recent(), clocks.queries + 1 if clocks.queries else 0
+        self._replay = replay or bool(clocks.events)
         self._swim = Swim(
             name=name,
             address=address,
@@ -96,19 +105,36 @@ class Serf:
         )
         self._timers = self._swim.timers
         self._roster = Roster(self._swim.nodes, self._clock, self._timers, self._tell_member)
+        self._intent_queue, self._query_queue, event_queue = (self._swim.outbox.user_queue() for _ in range(3))
+        self._event_queue = event_queue
+        self._user_events = UserEvents(self._event_clock, event_queue, self._timers, self._tell, seen=clocks.events)
+        nodes, beliefs, outbox = self._swim.nodes, self._swim.beliefs, self._swim.outbox
+        self._asking = Asking(
+            name,
+            address,
+            self._query_clock,
+            nodes,
+            config,
+            random,
+            self._timers,
+            lambda query: self._take_query(query, None),
+        )
         self._answering = Answering(
             name,
             self._roster,
             keyring,
             random,
-            self._swim.nodes,
-            self._swim.outbox,
+            nodes,
+            outbox,
+            self._timers,
             lambda operation: self._tell(KeyringChanged(operation=operation)),
             self._claimed_by,
+            self._tell,
+            self._asking.take,
         )
         self._name_vote = NameVote(
-            self._swim.nodes,
-            self._swim.outbox,
+            nodes,
+            outbox,
             self._timers,
             random,
             self._query_clock,
@@ -116,10 +142,21 @@ class Serf:
             call=self._swim.exchange.join,
             tell=self._tell,
         )
+        self._departure = Departure(
+            nodes, beliefs, outbox, self._intent_queue, config, self._timers, lambda: self._tell(LeaveFinished())
+        )
+        self._vivaldi = Vivaldi(random)
         self._book = AddressBook(address, self._swim.nodes, config, random, self._timers)
         self._known = known
-        self._announced = self._peer_knows_this_node = False
-        self._intent_queue, self._query_queue, self._event_queue = (self._swim.outbox.user_queue() for _ in range(3))
+        self._calls = Calls(
+            self._book,
+            self._swim.exchange,
+            nodes,
+            self._departure,
+            self._tell,
+            self._announce_join,
+            self._name_vote.ask,
+        )
 
     # Driving
 
@@ -128,7 +165,7 @@ class Serf:
         self._timers.advance(now)
         self._swim.start()
         self._timers.after(self._config.reap_interval, self._reap)
-        self._book.start(self._known, self._call)
+        self._book.start(self._known, self._calls.call_due)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
         """Take a datagram in; never raises."""
@@ -185,15 +222,7 @@ class Serf:
     def join(self, address: Address, now: float) -> int:
         """Exchange states with the node at ``address``; a :class:`JoinFinished` with the returned number says how."""
         self._timers.advance(now)
-        self._calls += 1
-        call_id = self._calls
-
-        def finished(error: str) -> None:
-            self._joined(error)
-            self._tell(JoinFinished(call_id=call_id, address=address, error=error))
-
-        self._swim.exchange.join(address, finished)
-        return call_id
+        return self._calls.join(address)
 
     def set_tags(self, tags: Mapping[str, str], now: float) -> None:
         """Tell everybody this node's new tags.
@@ -209,29 +238,12 @@ class Serf:
     def leave(self, now: float) -> None:
         """Leave on purpose; a :class:`LeaveFinished` says when everybody had time to hear it. Idempotent."""
         self._timers.advance(now)
-        if self._leaving:
+        if self._departure.begun:
             return
-        self._leaving = True
+        self._departure.begun = True
         intent = Intent(self.name, self._clock.increment(), leaving=True)
         self._take_intent(intent)
-        self._swim.beliefs.leaving = True
-        steps = {"intent": False}
-
-        def said_intent() -> None:
-            if not steps["intent"]:
-                steps["intent"] = True
-                timer.cancel()
-                self._say_dead()
-
-        timer = self._timers.after(self._config.broadcast_timeout, said_intent)
-        if not self._swim.nodes.others_alive():
-            said_intent()
-            return
-        message = intent.encode()
-        # Overtaken by the departure that follows, the intent would let it pass for a failure for a moment.
-        for node in self._swim.nodes.told_in_person():
-            self._swim.outbox.send_user(message, node.address)
-        self._intent_queue.add(message, key=self.name, finished=said_intent)
+        self._departure.begin(intent)
 
     def force_leave(self, name: str, now: float, *, prune: bool) -> None:
         """Tell everybody that a member that failed has left for good; with ``prune``, to forget it at once.
@@ -256,24 +268,53 @@ class Serf:
         self._roster.hear(intent)
         self._intent_queue.add(intent.encode(), key=intent.name)
 
-    def _say_dead(self) -> None:
-        alone = not self._swim.nodes.others_alive()
-        done = {"told": False}
+    def send_event(self, name: str, payload: bytes, now: float, *, coalesce: bool = False) -> int:
+        """Tell everybody something, this node included; return its Lamport time.
 
-        def told() -> None:
-            if not done["told"]:
-                done["told"] = True
-                timer.cancel()
-                # Others go on probing for a while: who does not answer now counts as failed.
-                delay = 0.0 if alone else self._config.leave_propagate_delay
-                self._timers.after(delay, lambda: self._tell(LeaveFinished()))
+        Raises:
+            InvalidRequestError: It has no name, or is too long.
+        """
+        self._timers.advance(now)
+        return self._user_events.send(name, payload, coalesce=coalesce)
 
-        timer = self._timers.after(self._config.broadcast_timeout, told)
-        self._swim.beliefs.leave(told)
+    def ask(
+        self, question: GossipQuery, now: float, answered: Callable[[QueryAnswer], None], finished: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Ask the members something; see :meth:`proglog.gossip.asking.Asking.ask`."""
+        self._timers.advance(now)
+        return self._asking.ask(question, answered, finished)
+
+    def respond(self, query_id: int, payload: bytes, now: float) -> None:
+        """QueryAnswer a query; see :meth:`proglog.gossip.answering.Answering.respond`."""
+        self._timers.advance(now)
+        self._answering.respond(query_id, payload)
 
     def members(self) -> list[Member]:
         """Return the members at this moment, this node included, by name."""
         return [node.snapshot() for node in self._roster]
+
+    def health_score(self) -> int:
+        """Return how unwell this node thinks it is: 0, well, to ``awareness_max - 1``."""
+        return self._swim.awareness.score
+
+    def counters(self) -> Counters:
+        """Return what the failure detector has counted; it goes on counting."""
+        return self._swim.counters
+
+    def queues(self) -> dict[str, int]:
+        """Return how many messages wait to be gossiped, by their kind."""
+        return {
+            "members": len(self._swim.outbox.broadcasts),
+            "intents": len(self._intent_queue),
+            "queries": len(self._query_queue),
+            "events": len(self._event_queue),
+        }
+
+    def clocks(self) -> ClockTimes:
+        """Return what a later life may start with: all events and queries up to then were told."""
+        return ClockTimes(
+            intents=self._clock.time - 1, events=self._event_clock.time - 1, queries=self._query_clock.time - 1
+        )
 
     def known_addresses(self) -> list[KnownAddress]:
         """Return where others are or were: what a later life may start with."""
@@ -319,7 +360,7 @@ class Serf:
 
     def _claimed_by(self, address: Address) -> None:
         """Somebody at ``address`` has this node's name."""
-        if not self._leaving:
+        if not self._departure.begun:
             self._name_vote.claimed_by(address)
 
     def user_message(self, data: bytes, source: Address | None) -> None:
@@ -335,7 +376,9 @@ class Serf:
             case SerfType.RELAY:
                 self._answering.relay(body)
             case SerfType.QUERY_RESPONSE:
-                self._name_vote.answered(QueryResponse.read(body))
+                response = QueryResponse.read(body)
+                self._name_vote.answered(response)
+                self._asking.take(response)
             case SerfType.JOIN | SerfType.LEAVE:
                 intent = Intent.read(body, leaving=kind == SerfType.LEAVE)
                 if self._take_intent(intent):
@@ -343,8 +386,8 @@ class Serf:
             case SerfType.USER_EVENT:
                 fields = decode(body)
                 event = UserEvent.read(fields, fields.ltime("LTime"))
-                if self._take_user_event(event) and not self._event_queue.add(event.encode()):
-                    self.ignored(f"a user event of {len(data):,} bytes fits no packet: it is not passed on", source)
+                if self._user_events.receive(event):
+                    self._user_events.pass_on(event)
             case SerfType.QUERY:
                 self._take_query(Query.read(body), source)
             case _:
@@ -372,11 +415,16 @@ class Serf:
             query_ltime=self._query_clock.time,
             status_ltimes={node.name: node.ltime for node in members},
             left=tuple(node.name for node in members if node.status is Status.LEFT),
+            events=self._user_events.kept(),
         )
         return state.encode()
 
-    def merge_state(self, data: bytes) -> None:
+    def merge_state(self, data: bytes, *, called: bool) -> None:
         """Take in Serf's part of a full exchange: what makes no sense of it costs itself alone.
+
+        Args:
+            data: As it came.
+            called: Whether this node called the other one, to join it.
 
         Raises:
             MalformedMessageError: It is none.
@@ -391,26 +439,36 @@ class Serf:
                 clock.witness(ltime - 1)
             elif ltime > 0:
                 wrong.append(f"the Lamport time {ltime} is implausibly far ahead of {clock.time}")
-        self._peer_knows_this_node = self.name in state.status_ltimes
+        self._calls.known_there = self.name in state.status_ltimes
         own = self._swim.nodes.own
         said_of_own = state.status_ltimes.get(self.name, 0)
-        if said_of_own > own.ltime and not self._leaving and self._clock.believes(said_of_own):
+        if said_of_own > own.ltime and not self._departure.begun and self._clock.believes(said_of_own):
             # An intent about this node that it never heard: perhaps that it leaves.
             self._clock.witness(said_of_own)
             self._announce_join()
         self._roster.hear_list(state.status_ltimes, state.left)
+        if called and not self._calls.announced and not self._replay:
+            self._user_events.ignore_before(state.event_ltime)
         for event in state.events:
             if self._event_clock.believes(event.ltime):
-                self._take_user_event(event)
+                self._user_events.receive(event)
         for reason in dict.fromkeys(wrong):
             self.malformed(f"in a full exchange: {reason}", None)
 
     def ack_payload(self) -> bytes:
-        """Return this node's coordinate: the origin, with a large error, so that others do not rely on it."""
-        return _COORDINATE
+        """Return this node's coordinate."""
+        return self._vivaldi.own.encode()
 
     def measured(self, node: Node, seconds: float, payload: bytes) -> None:
-        """A node answered directly after ``seconds``; its coordinate is not used."""
+        """Take in that a node answered directly after ``seconds``, with its coordinate.
+
+        Raises:
+            MalformedMessageError: That is none.
+        """
+        coordinate = Coordinate.read(payload)
+        if coordinate is not None:
+            self._vivaldi.measured(node.name, coordinate, seconds)
+            node.coordinate, self._swim.nodes.own.coordinate = coordinate, self._vivaldi.own
 
     def ignored(self, reason: str, source: Address | None) -> None:
         """Something strange was received: a diagnostic."""
@@ -419,6 +477,7 @@ class Serf:
 
     def malformed(self, reason: str, source: Address | None) -> None:
         """What was received makes no sense, or is not allowed: a diagnostic."""
+        self._swim.counters.malformed += 1
         if len(self._events) < MAX_EVENTS:
             self._events.append(Ignored(reason=reason, source=source, malformed=True))
 
@@ -430,27 +489,19 @@ class Serf:
         self._intent_queue.add(intent.encode(), key=self.name)
 
     def _take_intent(self, intent: Intent) -> bool:
-        if intent.name == self.name and intent.leaving and not self._leaving and self._roster.is_news(intent):
+        if intent.name == self.name and intent.leaving and not self._departure.begun and self._roster.is_news(intent):
             self._clock.witness(intent.ltime)
             self._announce_join()  # somebody says that this node leaves: it does not
             return False
         return self._roster.hear(intent)
 
-    # User events
-
-    def _take_user_event(self, event: UserEvent) -> bool:
-        self._event_clock.witness(event.ltime)
-        content = event.name.encode("utf-8", "surrogateescape") + b"\0" + event.payload
-        if not self._recent_events.is_news(event.ltime, self._event_clock.time, content):
-            return False
-        self._tell(UserEventReceived(name=printable(event.name), payload=event.payload, ltime=event.ltime))
-        return True
-
     # Queries
 
     def _take_query(self, query: Query, source: Address | None) -> None:
         self._query_clock.witness(query.ltime)
-        if not self._recent_queries.is_news(query.ltime, self._query_clock.time, query.number.to_bytes(4, "big")):
+        if query.ltime < self._first_query or not self._recent_queries.is_news(
+            query.ltime, self._query_clock.time, query.number.to_bytes(4, "big")
+        ):
             return
         data = query.encode()
         if not query.flags & FLAG_NO_BROADCAST and not self._query_queue.add(data):
@@ -463,44 +514,12 @@ class Serf:
         self._timers.after(self._config.reap_interval, self._reap)
         self._roster.reap(self._config)
 
-    def _call(self) -> None:
-        """Call where members may be, and none is alive."""
-        for call in [] if self._leaving else self._book.due():
-            self._swim.exchange.join(call.address, lambda error, call=call: self._called(call, error))  # type: ignore[misc]
-
-    def _called(self, call: Call, error: str) -> None:
-        self._joined(error)
-        failures = self._book.failed(call.address) if error else 0
-        if not error:
-            self._book.answered(call.address)
-        alone = not self._swim.nodes.others_alive()
-        self._tell(CallFinished(address=call.address, given=call.given, failures=failures, alone=alone, error=error))
-
-    def _joined(self, error: str) -> None:
-        """Announce this node, the first time and wherever it was not known."""
-        if not error and not self._leaving and not (self._announced and self._peer_knows_this_node):
-            self._announced = True
-            self._announce_join()
-        if not error and not self._leaving:
-            self._name_vote.ask()
-
     def _tell_member(self, kind: MemberEventKind, node: Node) -> None:
         if node.name != self.name:
-            self._note_address(kind, node)
+            self._calls.note(kind, node)
+        if node.gone:
+            self._vivaldi.forget(node.name)
         self._tell(MemberEvent(kind=kind, member=node.snapshot()))
-
-    def _note_address(self, kind: MemberEventKind, node: Node) -> None:
-        match kind:
-            case MemberEventKind.JOIN:
-                self._book.alive(node)
-            case MemberEventKind.FAILED:
-                self._book.departed(node)
-            case MemberEventKind.LEAVE if node.state is State.LEFT:
-                self._book.departed(node)
-            case MemberEventKind.LEAVE | MemberEventKind.REAP:
-                self._book.forget(node.name)  # somebody said that it is gone for good, or it was for a day
-            case _:
-                return
 
     def _tell(self, event: Event) -> None:
         self._events.append(event)

@@ -312,7 +312,10 @@ class SerfState:
         ), wrong
 
     def encode(self) -> bytes:
-        """Return it as it is sent; events are not."""
+        """Return it as it is sent."""
+        slots: dict[int, list[dict[str, Any]]] = {}
+        for event in self.events:
+            slots.setdefault(event.ltime, []).append({"Name": event.name, "Payload": event.payload})
         return encode(
             SerfType.PUSH_PULL,
             {
@@ -320,7 +323,7 @@ class SerfState:
                 "StatusLTimes": self.status_ltimes,
                 "LeftMembers": list(self.left),
                 "EventLTime": self.event_ltime,
-                "Events": [],
+                "Events": [{"LTime": ltime, "Events": events} for ltime, events in slots.items()],
                 "QueryLTime": self.query_ltime,
             },
         )

@@ -19,6 +19,7 @@ from proglog.gossip.allowance import Allowance
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig
+from proglog.gossip.counters import Counters
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, unpack
@@ -57,13 +58,22 @@ class Swim:
         self.timers = Timers(now, config.probe_timeout)
         self.nodes = Nodes(name, config, random, self.timers, delegate.node_forgotten)
         self.outbox = Outbox(self.nodes, config, keyring, random, self.timers, delegate)
-        self.beliefs = Beliefs(self.nodes, self.outbox, self.awareness, config, self.timers, delegate)
+        self.counters = Counters()
+        self.beliefs = Beliefs(self.nodes, self.outbox, self.awareness, config, self.timers, delegate, self.counters)
         self.exchange = Exchange(
             self.nodes, self.beliefs, self.outbox, config, self.timers, delegate, default_port=address[1]
         )
         self._sender = Sender(name, address)
         self._prober = Prober(
-            self._sender, self.nodes, self.beliefs, self.outbox, self.awareness, config, self.timers, delegate
+            self._sender,
+            self.nodes,
+            self.beliefs,
+            self.outbox,
+            self.awareness,
+            config,
+            self.timers,
+            delegate,
+            self.counters,
         )
         self._helper = Helper(self._sender, self.nodes, self.outbox, config, self.timers)
         self._members_work = Allowance("bytes of members to decompress", MEMBERS_COMPRESSED, self.timers)

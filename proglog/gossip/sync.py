@@ -35,6 +35,7 @@ MAX_WAITING = 16
 class _Merge:
     records: Iterator[Fields]
     message: StreamMessage
+    called: bool
     finished: Callable[[], None]
 
 
@@ -72,7 +73,7 @@ class Exchange:
 
         def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
-                self._merge(message, lambda: finished(""))
+                self._merge(message, lambda: finished(""), called=True)
             else:
                 finished(error or "it did not answer with its state")
 
@@ -102,12 +103,12 @@ class Exchange:
 
         self._outbox.open_stream(node.address, self.local_state(join=False), self._config.tcp_timeout, replied)
 
-    def _merge(self, message: StreamMessage, finished: Callable[[], None]) -> None:
+    def _merge(self, message: StreamMessage, finished: Callable[[], None], *, called: bool = False) -> None:
         if len(self._waiting) >= MAX_WAITING:
             self._delegate.ignored(f"a full exchange: {MAX_WAITING} others are being merged", None)
             finished()
             return
-        self._waiting.append(_Merge(iter(message.nodes), message, finished))
+        self._waiting.append(_Merge(iter(message.nodes), message, called, finished))
         if len(self._waiting) == 1:
             self._go_on()
 
@@ -117,7 +118,7 @@ class Exchange:
             record = next(merge.records, None)
             if record is None:
                 self._waiting.popleft()
-                self._tried(lambda: self._merge_state(merge.message))
+                self._tried(lambda: self._merge_state(merge))
                 if self._waiting:
                     self._timers.after(0, self._go_on)
                 merge.finished()
@@ -131,9 +132,9 @@ class Exchange:
         except MalformedMessageError as exc:
             self._delegate.malformed(f"in a full exchange: {exc}", None)
 
-    def _merge_state(self, message: StreamMessage) -> None:
-        if message.state:
-            self._delegate.merge_state(message.state)
+    def _merge_state(self, merge: _Merge) -> None:
+        if merge.message.state:
+            self._delegate.merge_state(merge.message.state, called=merge.called)
 
     def _merge_record(self, record: Fields) -> None:
         state = record.uint("State")

@@ -14,7 +14,7 @@ HOUR = 3600.0
 
 def known(bench: Any, *addresses: KnownAddress) -> Any:
     """The book of a node that starts with ``addresses``."""
-    bench.serf._book.start(addresses, bench.serf._call)
+    bench.serf._book.start(addresses, bench.serf._calls.call_due)
     return bench.serf._book
 
 
