@@ -37,10 +37,10 @@ class History:
         """The payloads that were."""
         return {attempt.payload for attempt in self.attempts if attempt.outcome is Outcome.OK}
 
-    def send(self, producer: str, log: str, count: int) -> list[bytes]:
-        """Return ``count`` further payloads, which count as sent to ``log`` from now on."""
-        start = len(self.attempts)
-        payloads = [f"{producer} {number:08d}".encode() for number in range(start, start + count)]
+    def send(self, producer: str, log: str, count: int, padding: int = 0) -> list[bytes]:
+        """Return ``count`` further payloads, longer by ``padding``, which count as sent to ``log`` from now on."""
+        start, name = len(self.attempts), f"{producer} {'.' * padding}" if padding else producer
+        payloads = [f"{name} {number:08d}".encode() for number in range(start, start + count)]
         self.attempts += [Attempt(producer, payload, Outcome.UNKNOWN, log=log) for payload in payloads]
         return payloads
 
@@ -70,7 +70,14 @@ class Load:
     """Clients of these nodes, one each, while the ``async with`` block runs."""
 
     def __init__(
-        self, nodes: Iterable[Node], history: History, *, group: int = 20, interval: float = 0.05, acks: int = 1
+        self,
+        nodes: Iterable[Node],
+        history: History,
+        *,
+        group: int = 20,
+        interval: float = 0.05,
+        acks: int = 1,
+        padding: int = 0,
     ) -> None:
         """Write groups of ``group`` records to each node, one after the other's answer, ``interval`` seconds apart.
 
@@ -81,6 +88,7 @@ class Load:
         self._group = group
         self._interval = interval
         self._acks = acks
+        self._padding = padding
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._acknowledged = dict.fromkeys((id(node) for node in self._nodes), 0)
@@ -130,7 +138,7 @@ class Load:
         acks: list[Acknowledged] = []
         async with node.client() as client, client.producer(acks=self._acks, on_ack=acks.append) as producer:
             while not self._stopping.is_set():
-                payloads = self._history.send(producer_name, node.log, self._group)
+                payloads = self._history.send(producer_name, node.log, self._group, self._padding)
                 started = time.monotonic()
                 await producer.send_values(payloads)
                 await producer.flush()

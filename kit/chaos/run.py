@@ -1,0 +1,232 @@
+"""The cluster, the clients, the faults, and the verdict.
+
+Five agents on hosts of their own (network namespaces), each with a small disk of its own, segments of 1 MiB, encrypted
+gossip. One of them, the last, keeps little: retention runs there all the time, and it is compared with what it should
+still have. A client writes to each, consumers of named positions end by Ctrl-C or by ``kill -9`` and start again. At the
+end every fault is over, and all agents have to hold all that was acknowledged, once, in order, healed by themselves.
+"""
+
+import asyncio
+import base64
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from kit.chaos.faults import Faults
+from kit.chaos.readers import Reader
+from kit.chaos.schedule import Fault, Step, schedule
+from kit.checker import Reading, check
+from kit.cluster import Cluster, Node
+from kit.load import History, Load
+from proglog.wire.model import ClusterSnapshot
+
+NODES = "abcde"
+VICTIMS = "cd"
+KEEPS_LITTLE = "e"
+RETENTION = "4MiB"
+DISK_BYTES = 192 * 2**20
+PADDING = 400
+_STEPS_A_SECOND = 1
+_WHOLE_WITHIN = 90.0
+_READ_WITHIN = 60.0
+_SHOWN = 20
+
+
+@dataclass(slots=True)
+class Report:
+    """What happened, and whether it was right."""
+
+    seed: int
+    seconds: float = 0.0
+    """From the first fault to the last."""
+    faults: Counter[Fault] = field(default_factory=Counter)
+    sent: int = 0
+    acknowledged: int = 0
+    read: dict[str, int] = field(default_factory=dict)
+    """Records that each reader read."""
+    whole_after: float = 0.0
+    """Seconds from the end of the faults until every agent was whole."""
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Say it in lines."""
+        unknown = self.sent - self.acknowledged
+        lines = [
+            f"seed {self.seed}: {self.faults.total()} faults in {self.seconds:.0f} s",
+            *(f"  {count:4d}  {fault}" for fault, count in sorted(self.faults.items())),
+            f"{self.sent:,} records sent, {self.acknowledged:,} acknowledged, {unknown:,} refused or of unknown outcome",
+            *(f"{name} read {count:,}" for name, count in self.read.items()),
+            f"whole {self.whole_after:.1f} s after the last fault",
+            *(f"WRONG: {problem}" for problem in self.problems[:_SHOWN]),
+            f"{len(self.problems)} problems" if self.problems else "nothing lost, nothing twice, everything in order",
+        ]
+        return "\n".join(lines)
+
+
+class Chaos:
+    """One run."""
+
+    def __init__(
+        self, directory: Path, *, seed: int, seconds: float, announce: Callable[[Step], object] = lambda _step: None
+    ) -> None:
+        """Work in ``directory``, for about so many seconds of faults; ``announce`` gets each before it strikes."""
+        self._announce = announce
+        self._directory = directory
+        self._seconds = seconds
+        self._seed = seed
+        self._history = History()
+        self.report = Report(seed)
+
+    async def run(self) -> Report:
+        """Do it, and return what happened.
+
+        Raises:
+            AssertionError: An agent did not start again, or did not become whole.
+        """
+        key_file = self._directory / "gossip.keys"
+        key_file.write_bytes(base64.b64encode(Random(self._seed).randbytes(32)) + b"\n")
+        key_file.chmod(0o600)
+        flags = {"encrypt-file": str(key_file), "segment-bytes": "1MiB"}
+        async with AsyncExitStack() as stack:
+            stack.enter_context(_own_disks(self._directory, NODES))
+            cluster = await stack.enter_async_context(Cluster(self._directory, NODES, flags=flags))
+            last = cluster[KEEPS_LITTLE].agent
+            last.flags = {**last.flags, "retention-bytes": RETENTION}
+            backups = self._directory / "backups"
+            backups.mkdir()
+            faults = Faults(cluster, backups=backups)
+            await cluster.start()
+            readers = [
+                Reader(
+                    name, [node.door.addr for node in cluster], self._directory, kills, Random(f"{self._seed} {name}")
+                )
+                for name, kills in (("ended", False), ("killed", True))
+            ]
+            for reader in readers:
+                await stack.enter_async_context(reader)
+            await self._suffer(cluster, faults)
+            await self._judge(cluster, readers)
+            self.report.problems += faults.notes
+        return self.report
+
+    async def _suffer(self, cluster: Cluster, faults: Faults) -> None:
+        """Let the schedule happen under load. Faults of different nodes overlap; one that destroys comes alone."""
+        steps = schedule(self._seed, max(1, int(self._seconds * _STEPS_A_SECOND)), NODES, VICTIMS)
+        started = time.monotonic()
+        loads = {node.log: self._load(node) for node in cluster}
+        async with AsyncExitStack() as stack:
+            for load in loads.values():
+                await stack.enter_async_context(load)
+            struck: dict[str, asyncio.Task[None]] = {}
+            for step in steps:
+                if time.monotonic() - started > self._seconds:
+                    break
+                await asyncio.sleep(step.pause)
+                if step.destroys or step.fault in (Fault.STORM, Fault.FULL_AND_KILLED):
+                    await asyncio.gather(*struck.values())
+                    struck.clear()
+                elif step.node in struck:
+                    await struck.pop(step.node)
+                self._announce(step)
+                self.report.faults[step.fault] += 1
+                if step.destroys:
+                    await self._everywhere(cluster)
+                    await self._destroy(cluster, faults, step)
+                else:
+                    struck[step.node] = asyncio.create_task(faults.strike(step))
+            await asyncio.gather(*struck.values())
+            self.report.seconds = time.monotonic() - started
+
+    def _load(self, node: Node) -> Load:
+        return Load([node], self._history, acks=2 if node.agent.name in VICTIMS else 1, padding=PADDING)
+
+    async def _destroy(self, cluster: Cluster, faults: Faults, step: Step) -> None:
+        await faults.strike(step)
+        await cluster.until(lambda: _well(cluster), within=_WHOLE_WITHIN, what=f"whole again after {step}")
+
+    async def _everywhere(self, cluster: Cluster) -> None:
+        """Wait until every node reaches as far in every origin as any does now."""
+        goal = _farthest(await self._answers(cluster))
+
+        async def reached() -> bool:
+            return all(
+                all(vector.get(origin, 0) >= sequence for origin, sequence in goal.items())
+                for vector in map(_vector, await cluster.statuses())
+            )
+
+        await cluster.until(reached, within=_WHOLE_WITHIN, what="everything acknowledged on every node")
+
+    async def _answers(self, cluster: Cluster) -> Sequence[ClusterSnapshot]:
+        async def answered() -> bool:
+            return len(await cluster.statuses()) == len(NODES)
+
+        await cluster.until(answered, within=_WHOLE_WITHIN, what="five agents that answer")
+        return await cluster.statuses()
+
+    async def _judge(self, cluster: Cluster, readers: Sequence[Reader]) -> None:
+        report, history = self.report, self._history
+        cluster.switch.heal()
+        report.whole_after = await cluster.until(lambda: _whole(cluster), within=_WHOLE_WITHIN, what="five equal logs")
+        report.sent, report.acknowledged = len(history.attempts), len(history.acknowledged)
+        for reader in readers:
+            await reader.has_read(history.acknowledged, within=_READ_WITHIN)
+            report.read[reader.name] = sum(len(run) for run in reader.lines())
+            report.problems += reader.problems(history.acknowledged)
+        readings = {node.agent.name: await node.read() for node in cluster}
+        little = readings.pop(KEEPS_LITTLE)
+        report.problems += history.problems(list(readings.values()))
+        report.problems += _of_one_that_keeps_little(history, little, list(readings.values()))
+
+
+def _of_one_that_keeps_little(history: History, little: Reading, whole: Sequence[Reading]) -> list[str]:
+    """Return what is wrong with the log of a node under retention: it holds nothing that the others do not hold."""
+    everything = {each[1:] for reading in whole for each in reading.seen}
+    found = [f"{flaw.kind}: {flaw.detail}" for flaw in check(history.attempts, [little])]
+    if alone := [each for each in little.seen if each[1:] not in everything]:
+        found.append(f"{little.log} alone holds {len(alone)} records, such as {alone[0]}")
+    if not little.start:
+        found.append(f"retention never ran at {little.log}: {little.end} records")
+    return found
+
+
+def _vector(status: ClusterSnapshot) -> dict[bytes, int]:
+    return {origin.origin: origin.next_sequence for origin in status.origins}
+
+
+def _farthest(statuses: Sequence[ClusterSnapshot]) -> dict[bytes, int]:
+    farthest: dict[bytes, int] = {}
+    for vector in map(_vector, statuses):
+        for origin, sequence in vector.items():
+            farthest[origin] = max(sequence, farthest.get(origin, 0))
+    return farthest
+
+
+async def _well(cluster: Cluster) -> bool:
+    """Whether every agent answers, serves and has nothing damaged."""
+    statuses = await cluster.statuses()
+    return len(statuses) == len(NODES) and all(
+        status.log.state == "ok" and not status.log.damaged for status in statuses
+    )
+
+
+async def _whole(cluster: Cluster) -> bool:
+    return await _well(cluster) and await cluster.agree()
+
+
+@contextmanager
+def _own_disks(directory: Path, names: str) -> Iterator[None]:
+    """Give each node a file system of its own, in memory, so that one that is full fills nobody else's."""
+    with ExitStack() as stack:
+        for name in names:
+            place = directory / name
+            place.mkdir()
+            subprocess.run(
+                ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "proglog-chaos", str(place)], check=True
+            )
+            stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=True)
+        yield
