@@ -1,6 +1,7 @@
 """How each fault is caused and ended. Nothing here judges: every agent is expected to be well again afterwards."""
 
 import asyncio
+import errno
 import os
 import resource
 import shutil
@@ -278,9 +279,7 @@ async def _no_room(node: Node) -> AsyncGenerator[None]:
     """Fill the node's file system to the last block."""
     ballast = node.data_dir.parent / "filler"
     try:
-        with ballast.open("wb") as file:
-            free = os.statvfs(node.data_dir.parent)
-            os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize))
+        await asyncio.to_thread(_fill, ballast)
         yield
     finally:
         ballast.unlink(missing_ok=True)
@@ -314,6 +313,18 @@ async def _traced(node: Node, inject: str) -> AsyncGenerator[None]:
         except TimeoutError:
             tracer.kill()
             await tracer.wait()
+
+
+def _fill(path: Path) -> None:
+    """Write until nothing more fits, whatever others write or remove meanwhile."""
+    with path.open("wb", buffering=0) as file:
+        for size in (1 << 20, _PAGE):
+            try:
+                while file.write(bytes(size)):
+                    pass
+            except OSError as exc:
+                if exc.errno != errno.ENOSPC:
+                    raise
 
 
 def _stores(directory: Path) -> list[Path]:

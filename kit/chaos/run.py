@@ -30,6 +30,11 @@ VICTIMS = "cd"
 KEEPS_LITTLE = "e"
 RETENTION = "4MiB"
 DISK_BYTES = 192 * 2**20
+DISK_BYTES_A_SECOND = 256 * 2**10
+"""What a long run needs beside that."""
+BRISK, CALM = 0.05, 0.25
+"""Seconds between two groups of one client: a short run is brisk, a long one does not fill the machine's memory."""
+_SHORT = 180.0
 PADDING = 400
 _STEPS_A_SECOND = 1
 _WHOLE_WITHIN = 90.0
@@ -93,7 +98,9 @@ class Chaos:
         key_file.chmod(0o600)
         flags = {"encrypt-file": str(key_file), "segment-bytes": "1MiB"}
         async with AsyncExitStack() as stack:
-            stack.enter_context(_own_disks(self._directory, NODES))
+            stack.enter_context(
+                _own_disks(self._directory, NODES, DISK_BYTES + int(self._seconds * DISK_BYTES_A_SECOND))
+            )
             cluster = await stack.enter_async_context(Cluster(self._directory, NODES, flags=flags))
             last = cluster[KEEPS_LITTLE].agent
             last.flags = {**last.flags, "retention-bytes": RETENTION}
@@ -143,7 +150,9 @@ class Chaos:
             self.report.seconds = time.monotonic() - started
 
     def _load(self, node: Node) -> Load:
-        return Load([node], self._history, acks=2 if node.agent.name in VICTIMS else 1, padding=PADDING)
+        interval = BRISK if self._seconds <= _SHORT else CALM
+        acks = 2 if node.agent.name in VICTIMS else 1
+        return Load([node], self._history, acks=acks, padding=PADDING, interval=interval)
 
     async def _destroy(self, cluster: Cluster, faults: Faults, step: Step) -> None:
         await faults.strike(step)
@@ -219,14 +228,12 @@ async def _whole(cluster: Cluster) -> bool:
 
 
 @contextmanager
-def _own_disks(directory: Path, names: str) -> Iterator[None]:
+def _own_disks(directory: Path, names: str, size: int) -> Iterator[None]:
     """Give each node a file system of its own, in memory, so that one that is full fills nobody else's."""
     with ExitStack() as stack:
         for name in names:
             place = directory / name
             place.mkdir()
-            subprocess.run(
-                ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "proglog-chaos", str(place)], check=True
-            )
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "proglog-chaos", str(place)], check=True)
             stack.callback(subprocess.run, ["umount", "--lazy", str(place)], check=True)
         yield

@@ -386,10 +386,18 @@ class Planner:
             self._commands.append(Unwant(fetch.source, origin))
 
     def _should_switch(self, origin: OriginId, fetch: _Fetch, best: str) -> bool:
-        """Only the origin itself takes another's place: the others give it up by leaving or stalling."""
+        """Switch to the origin itself, or from a source that has nothing more; any other keeps its place until it stalls.
+
+        A source that has nothing more of this origin may be busy with others for ever: it never counts as stalled.
+        """
+        held = self._next(origin)
+        if best == fetch.source or fetch.after_gap:
+            return False
         peer = self._sources.peers[best]
-        refused = peer.refused.get(origin, FIRST_SEQUENCE) > self._next(origin)
-        return best != fetch.source and peer.origin == origin and not refused and not fetch.after_gap
+        if peer.origin == origin:
+            return peer.refused.get(origin, FIRST_SEQUENCE) <= held
+        exhausted = fetch.expected == held and self._sources.peers[fetch.source].reach(origin) <= held
+        return exhausted and peer.may_continue(origin, held)
 
     def _stalls_at(self, origin: OriginId, fetch: _Fetch, now: float) -> float:
         """Return when the source will have had its time; never, while there is nothing to wait for, or nobody else."""

@@ -121,6 +121,18 @@ def test_a_peer_that_gets_farther_does_not_take_a_working_sources_place() -> Non
     assert planner.commands() == []
 
 
+def test_a_source_that_has_nothing_more_is_left_for_one_that_has_however_busy_it_is_with_others() -> None:
+    """``c`` is gone, and ``b``, which holds as much of its origin as this log, sends batches of its own without end."""
+    planner = planner_with(("a", A), ("b", B), held=(reaching(C, 5),))
+    planner.positions_received("b", [reaching(C, 5)], 0.0)
+    assert planner.commands() == [Want("b", C, SequenceNumber(5), 7)]
+    planner.judge("b", records(B, 1, 1), 1.0)
+
+    planner.positions_received("a", [reaching(C, 9, chain_crc=8)], 1.0)
+
+    assert planner.commands() == [Unwant("b", C), Want("a", C, SequenceNumber(5), 7)]
+
+
 def test_batches_are_taken_in_sequence_and_copies_of_them_dropped_and_counted() -> None:
     planner = planner_with(("a", A))
 
