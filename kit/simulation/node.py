@@ -4,7 +4,7 @@ The driver around the planner is the replicator's, without its tasks: judge, que
 the own origin is lost, begin another. Rules that are switched off are switched off here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -203,12 +203,12 @@ class Node:
         self.lost = f"{event.name}: {peer}: {detail}"
         self.notices.append((event.name, self.log.origin))
 
-    def _from_cursor(self, held: dict[OriginId, Progress]) -> dict[OriginId, Progress]:
+    def _from_cursor(self, held: Mapping[OriginId, Progress]) -> Mapping[OriginId, Progress]:
         """Without rule 5: believe the saved cursor rather than the log."""
         if self.rules.derived_positions:
             return held
         saved = {origin: Progress(origin, reach) for origin, reach in self.cursor.items()}
-        return held | {
+        return dict(held) | {
             origin: position
             for origin, position in saved.items()
             if origin not in held or held[origin].next_sequence < position.next_sequence

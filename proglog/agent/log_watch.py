@@ -78,7 +78,7 @@ class LogWatch:
 
     def look_for_damage(self) -> list[LogChange]:
         """Return the ranges that were found to be damaged since the last look."""
-        damaged = set(self._log.damaged())
+        damaged = {each for each in self._log.damaged() if each.accepted is None}
         found, self._damaged = sorted(damaged - self._damaged, key=lambda lost: lost.start), damaged
         return [LogChange(events.LOG_DAMAGED, _lost(each)) for each in found]
 

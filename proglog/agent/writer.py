@@ -12,8 +12,10 @@ together, and **an answer means durable**. A bug on the way poisons the log, and
 
 import asyncio
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -109,7 +111,7 @@ class LogWriter:
         self._advanced = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._progress_listeners: list[ProgressListener] = []
-        self._told = log.origins()
+        self._told = dict(log.origins())
         self._closing = False
         self._broken = False
         self._writing: asyncio.Task[None] | None = None
@@ -120,6 +122,7 @@ class LogWriter:
         except ConfigError:
             self._disk.shutdown()
             raise
+        log.publish_on(self._submit, self._disk.submit(threading.get_ident).result())
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -166,7 +169,7 @@ class LogWriter:
         """As :attr:`Log.recovery`."""
         return self.log.recovery
 
-    def origins(self) -> dict[OriginId, Progress]:
+    def origins(self) -> Mapping[OriginId, Progress]:
         """As :meth:`Log.origins`."""
         return self.log.origins()
 
@@ -190,7 +193,7 @@ class LogWriter:
         """As :meth:`Log.damaged`."""
         return self.log.damaged()
 
-    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, Progress]]:
+    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, Progress]]:
         """As :meth:`Log.reached`."""
         return self.log.reached()
 
@@ -304,6 +307,10 @@ class LogWriter:
             if before != (log.state, log.start_offset, log.problems()):
                 self._tell_listeners()
 
+    def _submit(self, work: Callable[[], object]) -> Future[object]:
+        """Have ``work`` done on the disk thread, as soon as what it does now is done."""
+        return self._disk.submit(self._poisoning, work)
+
     def _poisoning(self, work: Callable[[], Result]) -> Result:
         """Do ``work`` on the disk thread; whatever a bug leaves half done there is never built upon."""
         try:
@@ -364,8 +371,9 @@ class LogWriter:
         if self._writing is not None:
             await asyncio.wait([self._writing])
         self._wake_readers()
-        self._disk.shutdown()
         self._readers.shutdown()
+        self.log.publish_on(None)
+        self._disk.shutdown()
 
     def _refusal(self) -> StorageError | None:
         """Return why nothing is taken any more, if so."""
@@ -471,10 +479,9 @@ class LogWriter:
 
     def _tell_listeners(self, appended: Iterable[OriginId] | None = None) -> None:
         """Say which origins have moved, of those that a group was ``appended`` to or of all; then, that the log changed."""
-        if appended is None:
-            held = self.log.origins()
-        else:
-            held = {origin: progress for origin in appended if (progress := self.log.progress(origin)) is not None}
+        held = self.log.origins()
+        if appended is not None:
+            held = {origin: held[origin] for origin in appended if origin in held}
         moved = {origin: progress for origin, progress in held.items() if self._told.get(origin) is not progress}
         self._told |= moved
         for tell in self._progress_listeners:

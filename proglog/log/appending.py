@@ -5,16 +5,18 @@ back, or poisons the log: :mod:`proglog.log.state` draws it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from errno import EFBIG
 
 from proglog.errors import LogFullError, StorageError
-from proglog.log.checkpoint import LostEnd, save_lost_ends
+from proglog.log import losses
+from proglog.log.checkpoint import save_losses
 from proglog.log.config import FsyncPolicy
 from proglog.log.derived_state import Anchor
 from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, error_words, write_all
 from proglog.log.group import Group
 from proglog.log.model import Append, Appended, Duplicate, Outcome
-from proglog.log.recovery import create_segment, remove_files, seal
+from proglog.log.recovery import create_segment, remove_files, sealed
 from proglog.log.retention import append_time
 from proglog.log.segment import Extent, Segment
 from proglog.log.snapshot import Snapshot
@@ -88,24 +90,56 @@ class Appender:
         active = self._state.active
         return not active.index.record_count and active.size <= self._state.max_segment_bytes // 2
 
+    def set_aside(self, count: int, origins: losses.Ends, why: str) -> losses.Loss:
+        """Close the active segment, and leave offsets unused behind it: for records that are not here yet, or never will be.
+
+        The loss that stands for them is durable before anything is appended behind it. A refill puts the records there
+        by lengthening the store; where they come some other way, the loss is void once the log reaches ``origins``.
+
+        Args:
+            count: How many offsets.
+            origins: The next sequence of each origin after what is missing; none where that is not known.
+            why: In words, for operators.
+
+        Raises:
+            StorageError: The disk refused; nothing has changed.
+        """
+        state, active = self._state, self._state.active
+        end = Offset(active.end_offset + count)
+        lost = losses.behind(active.base_offset, active.size, active.end_offset, end, origins)
+        lost = replace(lost, detail=why, found_ms=state.now_ms())
+        self._begin_segment(lost)
+        if state.active.base_offset != end:
+            raise state.refusal() or StorageError("a new segment cannot be begun")
+        return lost
+
     def _roll(self) -> None:
         """Seal the active segment and start the next one, whose name is the offset it starts at.
 
         A segment without records would have the name of its follower, which begins an offset later: none has that.
         """
-        state = self._state
-        active = state.active
-        if state.refusal() is not None or self._grows_on():
+        active = self._state.active
+        if self._grows_on():
             return
-        base_offset = active.end_offset
-        if base_offset == active.base_offset:
-            base_offset = Offset(base_offset + 1)
-        self.sync()
+        end = active.end_offset
+        if end != active.base_offset:
+            self._begin_segment(None)
+            return
+        unused = losses.behind(active.base_offset, active.size, end, Offset(end + 1))
+        self._begin_segment(replace(unused, void=True, found_ms=self._state.now_ms()))
+
+    def _begin_segment(self, behind: losses.Loss | None) -> None:
+        """Seal the active segment, with what is written down as missing behind it, and start the next one."""
+        state, active = self._state, self._state.active
+        base_offset = behind.end_offset if behind else active.end_offset
+        if state.refusal() is None:
+            self.sync()
         if state.refusal() is not None:
             return
         try:
-            if base_offset != active.end_offset:
-                self._skip_offset(active, base_offset)
+            if behind is not None:  # where the roll fails after it, it says nothing
+                active = active.with_losses([*active.losses, behind])
+                save_losses(state.files, state.data_dir, state.log_id, [*state.view.losses, behind])
             segment = create_segment(active.stores, base_offset, state.config.index_interval_bytes)
         except OSError as exc:
             # Without room for a new segment the active one grows on: its own write will say that the disk is full.
@@ -117,26 +151,9 @@ class Appender:
                 state.problems.report("roll", f"a new segment cannot be begun: {state.reason(exc)}")
             return
         state.problems.clear("roll")
-        state.add_segment(segment)
-        state.publish()
-        seal(active)
+        with state.mutex:
+            state.publish(state.view.rolled(sealed(active), segment))
         self._snapshot.save()
-
-    def _skip_offset(self, active: Segment, base_offset: Offset) -> None:
-        """Record that nothing is lost between two segments. Where the roll fails after it, it says nothing."""
-        state = self._state
-        origin, span = next(iter(active.index.origins.items()))
-        skipped = LostEnd(
-            base_offset=active.base_offset,
-            store_bytes=active.size,
-            start_offset=active.end_offset,
-            end_offset=base_offset,
-            origins=((origin, span.next_sequence),),
-        )
-        kept = (each for each in state.lost_ends if each.base_offset >= state.start_offset and each != skipped)
-        lost_ends = (*kept, skipped)
-        save_lost_ends(state.files, state.data_dir, state.log_id, lost_ends)
-        state.lost_ends = lost_ends
 
     def _undo_roll(self, base_offset: Offset) -> bool:
         """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
@@ -161,17 +178,17 @@ class Appender:
             hopes = {each.result for each in group.stamped}
             outcomes[:] = [failure if _append_behind(outcome) in hopes else outcome for outcome in outcomes]
             return
-        start, end = segment.checked
+        start = position = segment.size
+        for each in group.stamped:
+            segment.index.add(each.header, position, each.node_name)
+            position = FilePosition(position + each.header.batch_bytes)
+        segment.checked.add(start, position)
         with state.mutex:
-            position = segment.size
-            for each in group.stamped:
-                segment.index.add(each.header, position, each.node_name)
-                position = FilePosition(position + each.header.batch_bytes)
-            segment.checked = (start if end == segment.size else segment.size, position)
-            segment.extent = Extent(position, group.stamped[-1].header.end_offset)
-            state.origins.update(group.origins())
+            view = state.view
             self._derive(group, segment, position)
-            state.publish()
+            grown = replace(view.active, extent=Extent(position, group.stamped[-1].header.end_offset))
+            view = replace(view.with_segment(grown), origins={**view.origins, **group.origins()})
+            state.publish(view.settled() if view.losses else view)
         state.last_append_ms = group.append_time_ms
 
     def _derive(self, group: Group, segment: Segment, end: FilePosition) -> None:

@@ -10,19 +10,20 @@ origin       who writes here. Lost or damaged: a new origin begins, for the old 
 durable      how far the log was synced, and whether it was closed in order. A lower bound, so an old one is true, too
 retired      what retention removed, of each origin: written before the files go, or their records would be fetched
              again from a peer
-lost         what had been synced and is missing from ends of segments: how much, and of which origins
+lost         what is damaged or missing, with its extent, see losses.py; kept twice, the other one is ``lost.copy``
 derived      what follows from the batches, see derived_state.py: a hint
 ===========  =========================================================================================================
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from errno import EOVERFLOW
 from pathlib import Path
 from typing import Any
 
 from proglog.errors import StorageError
+from proglog.log import losses
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId, SequenceNumber
@@ -112,42 +113,6 @@ class DurableMark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LostEnd:
-    """What had been synced and is missing from the end of a segment. Nothing was appended behind it: a new one began.
-
-    Also an offset that no record has: a segment of control batches alone was rolled (:mod:`proglog.log.appending`).
-    """
-
-    base_offset: Offset
-    """Of the segment."""
-    store_bytes: int
-    """Of it that are whole batches; what may stand behind them in the file is none."""
-    start_offset: Offset
-    """The first record that is missing."""
-    end_offset: Offset
-    """One past the last one: where the next segment begins."""
-    origins: tuple[tuple[OriginId, SequenceNumber], ...]
-    """The next sequence of each origin of the segment as it was; none where that is not known."""
-
-    def to_json(self) -> list[Any]:
-        """Return what :meth:`from_json` takes."""
-        origins = [[origin.hex(), following] for origin, following in self.origins]
-        return [self.base_offset, self.store_bytes, self.start_offset, self.end_offset, origins]
-
-    @classmethod
-    def from_json(cls, content: list[Any]) -> "LostEnd":
-        """Return what was written."""
-        base_offset, store_bytes, start, end, origins = content
-        return cls(
-            base_offset=Offset(base_offset),
-            store_bytes=store_bytes,
-            start_offset=Offset(start),
-            end_offset=Offset(end),
-            origins=_read_sequences(origins),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RetiredOrigin:
     """What retention removed of one origin: everything before ``next_sequence``."""
 
@@ -188,23 +153,15 @@ class Retired:
         return cls(start_offset=Offset(content["start_offset"]), origins=origins, origin=_origin(content))
 
 
-def save_lost_ends(files: FileSystem, directory: Path, log_id: LogId, lost_ends: Iterable[LostEnd]) -> None:
-    """Put them into the file ``lost``, durably.
+def save_losses(files: FileSystem, directory: Path, log_id: LogId, lost: Iterable[losses.Loss]) -> None:
+    """Put them into the file ``lost`` and its copy, durably.
 
     Raises:
-        OSError: It could not be written; the old file is still there.
+        OSError: One could not be written; the old one is still there.
     """
-    save(files, directory / "lost", {"log": log_id.hex(), "ends": [each.to_json() for each in lost_ends]})
-
-
-def came_back(
-    lost_ends: Iterable[LostEnd], start: Offset, end: Offset, next_sequence: Callable[[OriginId], int]
-) -> bool:
-    """Return whether all that was lost between two offsets is further on in the log: what it held is known, and here."""
-    for lost in lost_ends:
-        if (lost.start_offset, lost.end_offset) == (start, end) and lost.origins:  # none: not known
-            return all(following <= next_sequence(origin) for origin, following in lost.origins)
-    return False
+    content = {"log": log_id.hex(), **losses.to_json(lost)}
+    for name in losses.FILES:
+        save(files, directory / name, content)
 
 
 def known_start(mark: DurableMark, retired: Retired) -> Offset | None:

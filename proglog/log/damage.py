@@ -17,33 +17,26 @@ the log. A range that held such an end beside other batches stays damaged, for t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from proglog.log.losses import Loss
 from proglog.log.model import MissingRange
+from proglog.log.reading import walk
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
 from proglog.record.batch import BatchHeader, chain_start
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """A damaged range, and what is known of what stood there."""
+class Damage(NamedTuple):
+    """A damaged range, and where it is among what is whole."""
 
-    segment: Segment
-    start_position: FilePosition
-    end_position: FilePosition | None
-    """``None``: at the end of a sealed store, which may have been longer."""
-    start_offset: Offset
-    end_offset: Offset
-    append_time_ms: int
+    loss: Loss
+    is_open_ended: bool
+    """At the end of a sealed store, which may have been longer."""
+    append_time_ms: int = 0
     """Of the batch in front of it."""
-
-    @property
-    def stored_end(self) -> FilePosition:
-        """Where it ends in the store as it is."""
-        return self.segment.size if self.end_position is None else self.end_position
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,8 @@ class Lack:
 class Survey:
     """The damage of a log, in order, and what it took."""
 
+    losses: tuple[Loss, ...] = ()
+    """Of the view that was looked at: another survey is due when there are others."""
     damages: list[Damage] = field(default_factory=list)
     lacks: list[Lack] = field(default_factory=list)
     by_origin: dict[OriginId, list[Lack]] = field(default_factory=dict)
@@ -110,11 +105,6 @@ class _Seen(NamedTuple):
     """Damaged ranges that came before its last batch."""
 
 
-def signature(state: LogState) -> tuple[tuple[int, ...], ...]:
-    """Return what changes whenever a survey would: every damaged range."""
-    return tuple((segment.base_offset, *numbers) for segment, *numbers in _ranges(state))
-
-
 def survey(state: LogState, stretches: Stretches) -> Survey:
     """Walk the headers of the damaged segments; of the others, what their indexes say is enough.
 
@@ -123,21 +113,21 @@ def survey(state: LogState, stretches: Stretches) -> Survey:
     Raises:
         StorageError: The disk could not be read.
     """
-    held_before = dict(state.origins)  # before the walk: what is appended meanwhile is met by it, not missing
-    found, seen = Survey(), _before_the_log(state)
+    view = state.view
+    found, seen = Survey(view.losses), _before_the_log(state)
     append_time_ms = 0
-    for segment in state.segments:
+    for segment in view.segments:
         for item in _walk(state, segment, stretches):
             if isinstance(item, Run):
                 _compare(found, seen, item)
             elif isinstance(item, Damage):
-                found.damages.append(replace(item, append_time_ms=append_time_ms))
+                found.damages.append(item._replace(append_time_ms=append_time_ms))
             else:
                 if not append_time_ms:
                     # What comes back at the start has the time of what follows it, not one that makes it look old.
-                    found.damages = [replace(each, append_time_ms=item) for each in found.damages]
+                    found.damages = [each._replace(append_time_ms=item) for each in found.damages]
                 append_time_ms = max(append_time_ms, item)
-    for origin, held in held_before.items():
+    for origin, held in view.origins.items():
         # An index that was whole when the log was opened knows batches that are damaged now, at an origin's end, too.
         _compare(found, seen, Run(origin, held.next_sequence, held.next_sequence, held.chain_crc))
     return found
@@ -160,32 +150,32 @@ def _compare(found: Survey, seen: dict[OriginId, _Seen], run: Run) -> None:
 
 def _walk(state: LogState, segment: Segment, stretches: Stretches) -> Iterator[Run | Damage | int]:
     """Yield what stands in a segment in order, damage included, and append times."""
-    following = state.segment_after(segment.base_offset)
-    holes = _holes(segment)
-    if not holes:
+    if not any(not loss.is_behind for loss in segment.losses):
         for origin, span in list(segment.index.origins.items()):
             yield Run(origin, span.first_sequence, span.next_sequence, span.chain_crc)
         yield segment.index.last_append_ms
-    else:
-        position, end = FilePosition(0), segment.size
-        for hole in holes:
-            damage = _damage(segment, hole)
-            yield from _stretch(segment, stretches, position, damage.start_position)
-            yield damage
-            position = FilePosition(hole[1])
-        yield from _stretch(segment, stretches, position, end)
-    cut = state.cut_between(segment, following) if following is not None else None
-    if cut is not None and not state.is_known_lost(Offset(cut.start), Offset(cut.end)):
-        yield Damage(segment, segment.size, None, Offset(cut.start), Offset(cut.end), 0)
+    position = FilePosition(0)
+    for loss in segment.losses:
+        if not loss.is_behind:
+            yield from _stretch(state, segment, stretches, position, loss.start_position)
+            yield Damage(loss, not segment.active and loss.end_position == segment.size)
+            position = loss.end_position
+    if position:
+        yield from _stretch(state, segment, stretches, position, segment.size)
+    behind = segment.loss_behind
+    if behind is not None and not behind.void and not behind.origins:
+        yield Damage(behind, is_open_ended=True)
 
 
-def _stretch(segment: Segment, stretches: Stretches, start: FilePosition, end: FilePosition) -> Iterator[Run | int]:
+def _stretch(
+    state: LogState, segment: Segment, stretches: Stretches, start: FilePosition, end: FilePosition
+) -> Iterator[Run | int]:
     """Yield what stands between two damaged ranges: from memory, as far as it was walked."""
     known = stretches.get((segment.base_offset, start))
     if known is None or known.end > end:
         known = stretches[segment.base_offset, start] = Stretch(start)
     if known.end < end:
-        for position, header in segment.walk(known.end):
+        for position, header in walk(state, segment.base_offset, known.end):
             if position >= end:
                 break
             # Damage that the walk itself finds is not in the list: the next survey has it, and walks again.
@@ -196,14 +186,14 @@ def _stretch(segment: Segment, stretches: Stretches, start: FilePosition, end: F
         yield known.last_append_ms
 
 
-def join(stretches: Stretches, segment: Segment, start: FilePosition, end: FilePosition, came: Stretch) -> None:
+def join(stretches: Stretches, segment: Offset, start: FilePosition, end: FilePosition, came: Stretch) -> None:
     """Make one stretch of what stood on both sides of damage between two positions, and of what came back there."""
     before = next(
-        (at for at, each in stretches.items() if at[0] == segment.base_offset and each.end == start and at[1] < start),
-        (segment.base_offset, start),
+        (at for at, each in stretches.items() if at[0] == segment and each.end == start and at[1] < start),
+        (segment, start),
     )
     joined = stretches.pop(before, None) or Stretch(start)
-    for part in (came, stretches.pop((segment.base_offset, end), None)):
+    for part in (came, stretches.pop((segment, end), None)):
         if part is None:
             continue
         for origin, run in part.runs.items():
@@ -213,34 +203,3 @@ def join(stretches: Stretches, segment: Segment, start: FilePosition, end: FileP
         joined.last_append_ms = max(joined.last_append_ms, part.last_append_ms)
         joined.end = part.end
     stretches[before] = joined
-
-
-def _damage(segment: Segment, hole: tuple[int, int, int, int]) -> Damage:
-    start, end, start_offset, end_offset = hole
-    open_ended = not segment.active and end == segment.size
-    return Damage(
-        segment,
-        FilePosition(start),
-        None if open_ended else FilePosition(end),
-        Offset(start_offset),
-        Offset(end_offset),
-        0,
-    )
-
-
-def _holes(segment: Segment) -> list[tuple[int, int, int, int]]:
-    return [
-        (hole.start_position, hole.end_position, hole.start_offset, hole.end_offset)
-        for hole in sorted(segment.holes, key=lambda hole: hole.start_position)
-    ]
-
-
-def _ranges(state: LogState) -> Iterator[tuple[Segment, int, int, int, int]]:
-    segments = state.segments
-    for number, segment in enumerate(segments):
-        for hole in _holes(segment):
-            yield segment, *hole
-        following = segments[number + 1] if number + 1 < len(segments) else None
-        cut = state.cut_between(segment, following) if following is not None else None
-        if cut is not None:
-            yield segment, segment.size, segment.size, cut.start, cut.end

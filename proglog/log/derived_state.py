@@ -10,7 +10,7 @@ Lost, damaged, of another log or another time: the whole log is walked, headers 
 outcome.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,13 +18,15 @@ from proglog.errors import DataLossError, MalformedBatchError, StorageError
 from proglog.log.model import DamagedRange
 from proglog.log.named_positions import NamedPositions
 from proglog.log.producers import Producers
-from proglog.log.segment import Segment
+from proglog.log.segment import Segment, Suspect
+from proglog.log.view import View
 from proglog.record import control
 from proglog.record.batch import HEADER_BYTES, NO_PRODUCER, BatchHeader, parse_header, verify_checksums
 from proglog.record.columns_pb2 import PositionCommit
 from proglog.types import FilePosition, Offset, OriginId
 
 VERSION = 1
+Walker = Callable[[Offset, FilePosition], Iterator[tuple[FilePosition, BatchHeader]]]
 
 
 class Anchor(NamedTuple):
@@ -73,35 +75,45 @@ class Walk(NamedTuple):
     """Why a part of the log could not be walked; empty if all was."""
 
 
-def load(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> Walk:
-    """Return what follows from ``segments``, from the snapshot's content as far as it is of this log.
+def load(content: dict[str, Any] | None, view: Callable[[], View], own: frozenset[OriginId], walk: Walker) -> Walk:
+    """Return what follows from the log, from the snapshot's content as far as it is of this one.
 
     What the disk cannot read is left out: a log opens without it.
+
+    Args:
+        content: Of the file; ``None`` if there is none.
+        view: The log; the walk may come upon damage in it.
+        own: The origins of its directory.
+        walk: Yields the batches of a segment from a position on.
     """
+    segments = view().segments
     derived = _restored(content, segments, own) or DerivedState()
     derived.producers.forget_before(segments[0].base_offset)
     walked_bytes, unreadable = 0, ""
     for segment, start in _following(segments, derived.anchor):
         walked_bytes += segment.size - start
         try:
-            _walk(derived, segment, start, own)
+            for position, header in walk(segment.base_offset, start):
+                data = _control_data(segment, position) if header.is_control and not header.is_gap else None
+                derived.observe(header, data, segment.base_offset, own=header.origin in own)
+                end = FilePosition(position + header.batch_bytes)
+                derived.anchor = Anchor(segment.base_offset, position, header.header_crc, end)
         except StorageError as exc:
             unreadable = str(exc)
-        damaged = next((hole for hole in segment.holes if hole.end_position > start), None)
+        damaged = next(
+            (
+                loss
+                for loss in view().segment_at(segment.base_offset).losses
+                if not loss.is_behind and loss.end_position > start
+            ),
+            None,
+        )
         if damaged is not None:
             unreadable = damaged.describe()
     return Walk(derived, walked_bytes, unreadable)
 
 
-def _walk(derived: DerivedState, segment: Segment, start: FilePosition, own: frozenset[OriginId]) -> None:
-    for position, header in segment.walk(start):
-        data = _control_data(segment, position) if header.is_control and not header.is_gap else None
-        derived.observe(header, data, segment.base_offset, own=header.origin in own)
-        end = FilePosition(position + header.batch_bytes)
-        derived.anchor = Anchor(segment.base_offset, position, header.header_crc, end)
-
-
-def _following(segments: list[Segment], anchor: Anchor | None) -> Iterator[tuple[Segment, FilePosition]]:
+def _following(segments: Sequence[Segment], anchor: Anchor | None) -> Iterator[tuple[Segment, FilePosition]]:
     for segment in segments:
         if anchor is None or segment.base_offset > anchor.segment:
             yield segment, FilePosition(0)
@@ -112,11 +124,13 @@ def _following(segments: list[Segment], anchor: Anchor | None) -> Iterator[tuple
 def _control_data(segment: Segment, position: FilePosition) -> control.ControlData:
     try:
         return control.parse(verify_checksums(segment.read(position, 1)).payload)
-    except (DataLossError, MalformedBatchError):
-        return None  # a hole: it is walked again once it is whole
+    except (DataLossError, MalformedBatchError, Suspect):
+        return None  # damaged: it is walked again once it is whole
 
 
-def _restored(content: dict[str, Any] | None, segments: list[Segment], own: frozenset[OriginId]) -> DerivedState | None:
+def _restored(
+    content: dict[str, Any] | None, segments: Sequence[Segment], own: frozenset[OriginId]
+) -> DerivedState | None:
     if content is None or content.get("version") != VERSION:
         return None
     try:
@@ -131,10 +145,10 @@ def _restored(content: dict[str, Any] | None, segments: list[Segment], own: froz
     return derived if origin in own and _holds(derived.anchor, segments) else None
 
 
-def _holds(anchor: Anchor, segments: list[Segment]) -> bool:
+def _holds(anchor: Anchor, segments: Sequence[Segment]) -> bool:
     """Return whether the batch stands where the snapshot says."""
     segment = next((each for each in segments if each.base_offset == anchor.segment), None)
-    if segment is None or anchor.end_position > segment.size or segment.hole_at(anchor.position) is not None:
+    if segment is None or anchor.end_position > segment.size or segment.loss_at(anchor.position) is not None:
         return False
     try:
         header = parse_header(segment.store.pread(HEADER_BYTES, anchor.position))

@@ -3,7 +3,7 @@
 Each task is tried for itself: what fails is a problem of the log, with since when, until it succeeds.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -24,6 +24,7 @@ from proglog.log.state import LogState
 from proglog.log.store import index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
+from proglog.replication.progress import Progress
 from proglog.types import Offset, OriginId
 
 
@@ -85,6 +86,7 @@ class Housekeeper:
             self._try(BALLAST, "no room can be held back for a full disk", small_files.refill_ballast)
         if state.opened and not self._appender.unsynced and state.condition == "ok":
             self._try("mark", "how far the log is durable cannot be recorded", self._mark)
+            self._try("lost", "what is lost cannot be written down", small_files.save_losses)
             self._try("index", "an index cannot be written", self._save_indexes)
             if self._snapshot.failed:
                 self._snapshot.save()
@@ -202,7 +204,7 @@ class Housekeeper:
             OSError: They still cannot.
         """
         for segment in self._state.segments:
-            if segment.index_state == "missing":
+            if segment.index.file_state == "missing":
                 segment.write_index()
 
     def _retain(self) -> None:
@@ -220,7 +222,7 @@ class Housekeeper:
             self._remove(count)
         self._unlink_removed()
 
-    def _give_up_indexes(self, going: list[Segment]) -> None:
+    def _give_up_indexes(self, going: Sequence[Segment]) -> None:
         """Make the room that it takes to record what goes, on a disk without any: indexes are hints."""
         state = self._state
         for segment in going:
@@ -250,9 +252,7 @@ class Housekeeper:
         self._small_files.save("retired", retired.to_json(state.origin))
         with state.mutex:
             state.retired = retired
-            state.segments, state.bases = staying, [segment.base_offset for segment in staying]
-            for segment in going:
-                self._lower(segment)
+            state.publish(replace(state.view.without_first(count), origins=self._lowered(going)))
             state.derived.producers.forget_before(state.start_offset)
         state.indexes.forget(going)
         self._removed += going
@@ -292,7 +292,7 @@ class Housekeeper:
         if commits:
             self._appender.sync()
 
-    def _retire(self, going: list[Segment]) -> dict[OriginId, RetiredOrigin]:
+    def _retire(self, going: Sequence[Segment]) -> dict[OriginId, RetiredOrigin]:
         origins = dict(self._state.retired.origins)
         for segment in going:
             for origin, span in segment.index.origins.items():
@@ -304,12 +304,15 @@ class Housekeeper:
                 )
         return origins
 
-    def _lower(self, segment: Segment) -> None:
-        origins = self._state.origins
-        for origin, span in segment.index.origins.items():
-            held = origins[origin]
-            origins[origin] = replace(
-                held,
-                floor_sequence=max(held.floor_sequence, span.next_sequence),
-                bytes=held.bytes - span.stored_bytes,
-            )
+    def _lowered(self, going: Sequence[Segment]) -> dict[OriginId, Progress]:
+        """Return what is left of each origin."""
+        origins = dict(self._state.origins)
+        for segment in going:
+            for origin, span in segment.index.origins.items():
+                held = origins[origin]
+                origins[origin] = replace(
+                    held,
+                    floor_sequence=max(held.floor_sequence, span.next_sequence),
+                    bytes=held.bytes - span.stored_bytes,
+                )
+        return origins

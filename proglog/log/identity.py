@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from proglog.errors import MalformedBatchError, StorageError
-from proglog.log import checkpoint
+from proglog.log import checkpoint, losses
 from proglog.log.files import File, FileSystem, suppress_refusal
 from proglog.log.scan import ScanWindow
 from proglog.log.store import base_offsets, store_name
@@ -27,7 +27,7 @@ from proglog.record.place import MARK_BYTES, Places
 from proglog.types import LogId, Offset
 
 NAME = "identity"
-TIED = (NAME, "durable", "origin", "retired", "lost")
+TIED = (NAME, "durable", "origin", "retired", *losses.FILES)
 """The small files that name the log, the first to ask first."""
 _NO_END = Offset((1 << 63) - 1)
 

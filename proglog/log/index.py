@@ -184,6 +184,8 @@ class SegmentIndex:
         """``None`` while they are only in the file."""
         self.entries_at = 0
         """Where they start in the file."""
+        self.file_state = "ok"
+        """Of its file: ``ok``, ``rebuilt`` or ``missing``."""
         self._entries_crc = 0
         self._entry_count = 0
         self._newest_ms = _NO_TIME

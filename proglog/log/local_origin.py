@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from proglog.errors import ProglogError, StorageError
-from proglog.log import checkpoint
+from proglog.log import checkpoint, reading
 from proglog.log.appending import Appender
 from proglog.log.checkpoint import MAX_FORMER_ORIGINS
 from proglog.log.config import FsyncPolicy
 from proglog.log.model import LocalAppend
-from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.state import LogState
 from proglog.record import control
@@ -81,7 +80,8 @@ class LocalOrigin:
         if not started:
             self._start(why)
         elif not state.origins[state.origin].node_name:  # it went with its first batch, and with the file 'retired'
-            state.origins[state.origin] = replace(state.origins[state.origin], node_name=self._node_name)
+            named = replace(state.origins[state.origin], node_name=self._node_name)
+            state.publish(replace(state.view, origins={**state.origins, state.origin: named}))
 
     def begin(self, reason: str) -> OriginId:
         """See :meth:`proglog.log.log.Log.begin_origin`."""
@@ -157,17 +157,18 @@ class LocalOrigin:
 
 def _may_have_lost_the_last(state: LogState) -> bool:
     """Return whether damage comes after the last batch of this directory's origin: more of them could be in it."""
-    following: Segment | None = None
     for segment in reversed(state.segments):
-        if following is not None and state.cut_between(segment, following) is not None:
+        behind = segment.loss_behind
+        if behind is not None and not behind.void:
             return True
         span = segment.index.origins.get(state.origin)
         if span is not None:
-            if not segment.holes:
+            if not segment.losses:
                 return False
-            last = segment.find_sequence(state.origin, SequenceNumber(span.next_sequence - 1))
-            return last is None or any(hole.start_position > last for hole in segment.holes)
-        if segment.holes:
+            last = reading.find_sequence(
+                state, segment.base_offset, state.origin, SequenceNumber(span.next_sequence - 1)
+            )
+            return last is None or any(loss.start_position > last for loss in segment.losses if not loss.is_behind)
+        if any(not loss.void for loss in segment.losses):
             return True
-        following = segment
     return False

@@ -26,11 +26,11 @@ Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from proglog import clock
-from proglog.errors import DataDirLockedError, StorageError
+from proglog.errors import DataDirLockedError, NotFoundError, StorageError
 from proglog.log import reading, vector
 from proglog.log.appending import Appender
 from proglog.log.config import LogConfig
@@ -38,6 +38,7 @@ from proglog.log.files import FileSystem, Lock, OsFiles, error_words, read_all
 from proglog.log.housekeeping import Housekeeper
 from proglog.log.identity import identify
 from proglog.log.local_origin import LocalOrigin
+from proglog.log.losses import Acceptance
 from proglog.log.model import (
     Append,
     Appended,
@@ -56,7 +57,7 @@ from proglog.log.refill import Refiller
 from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState
+from proglog.log.state import LogState, Submit, described
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.progress import Progress
 from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
@@ -74,7 +75,7 @@ class Log:
         self._small_files = SmallFiles(state, recovery.mark)
         self._snapshot = Snapshot(state)
         self._appender = Appender(state, self._snapshot)
-        self._refiller = Refiller(state, self._snapshot)
+        self._refiller = Refiller(state, self._snapshot, self._small_files)
         self._local_origin = LocalOrigin(state, self._small_files, self._appender, node_name, new_origin)
         opening = Opening(state, recovery, self._small_files, self._local_origin)
         self._housekeeper = Housekeeper(state, self._small_files, self._appender, self._snapshot, opening, lock)
@@ -107,8 +108,7 @@ class Log:
                 state.log_id = identified.log_id
                 return cls._recover(state, lock, node_name, new_origin, identified.bound_stores)
             except BaseException:
-                for segment in state.segments:
-                    segment.let_go()
+                state.let_go()
                 lock.release()
                 raise
         except OSError as exc:
@@ -122,11 +122,8 @@ class Log:
         state.recovery, state.retired = recovery.report, recovery.retired
         if bound_stores:
             state.recovery.notes.append(f"{bound_stores} segments of an earlier release were carried over to format 2")
-        for segment in recovery.open_segments():
-            state.add_segment(segment)
-        state.lost_ends = tuple(recovery.lost_ends)
+        state.open_view(recovery.open_segments(), recovery.listed)
         state.collect_origins(is_complete=recovery.knows_retired)
-        state.publish()
         log = cls(state, lock, recovery, node_name, new_origin)
         log._housekeeper.open()
         log._snapshot.load()
@@ -183,10 +180,10 @@ class Log:
         """The place after the last durable batch."""
         return self._state.end[1]
 
-    def reached(self) -> tuple[Offset, LogPosition, dict[OriginId, Progress]]:
+    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, Progress]]:
         """Return the durable end, as offset and as place, and what the log has of each origin up to just there."""
-        with self._state.mutex:
-            return *self._state.end, dict(self._state.origins)
+        view = self._state.view
+        return *view.end, view.origins
 
     @property
     def stored_bytes(self) -> int:
@@ -200,18 +197,15 @@ class Log:
 
     def progress(self, origin: OriginId) -> Progress | None:
         """Return what the log durably has of ``origin``; ``None`` if nothing."""
-        with self._state.mutex:
-            return self._state.origins.get(origin)
+        return self._state.origins.get(origin)
 
-    def origins(self) -> dict[OriginId, Progress]:
-        """Return what the log durably has of each origin."""
-        with self._state.mutex:
-            return dict(self._state.origins)
+    def origins(self) -> Mapping[OriginId, Progress]:
+        """Return what the log durably has of each origin, at this moment."""
+        return self._state.origins
 
     def segments(self) -> list[SegmentInfo]:
         """Return the segments in order."""
-        with self._state.mutex:
-            return [_info(segment) for segment in self._state.segments]
+        return [_info(segment) for segment in self._state.segments]
 
     def holds(self, appended: Appended) -> bool:
         """Return whether a batch is here still: neither removed by retention nor known to be damaged. Reads nothing."""
@@ -286,7 +280,7 @@ class Log:
         Raises:
             OffsetOutOfRangeError: Retention removed the segment.
         """
-        return self._state.segment_at(start.segment).sound_batches(start.position, data)
+        return self._state.view.segment_at(start.segment).sound_batches(start.position, data)
 
     def recheck(self, at: LogPosition, size: int) -> None:
         """Look again at ``size`` bytes from ``at`` on, which were read and did not check out.
@@ -418,6 +412,33 @@ class Log:
         except OSError as exc:
             raise StorageError(f"data directory {self.data_dir}: {error_words(exc)}") from exc
 
+    def accept(self, start: Offset, end: Offset, *, by: str, reason: str) -> list[DamagedRange]:
+        """Write down that what is damaged between two offsets is lost for good, as far as anybody knows.
+
+        It is read as before, and healed all the same should a peer turn up that has it.
+
+        Args:
+            start: Damaged ranges that begin here or later...
+            end: ...and end here or before are meant.
+            by: Who says so.
+            reason: In words, for operators.
+
+        Returns:
+            The ranges that are accepted now.
+
+        Raises:
+            NotFoundError: There is no damaged range.
+            StorageError: It could not be written down.
+        """
+        accepted = self._state.accept(start, end, Acceptance(by, self._state.now_ms(), reason))
+        if not accepted:
+            raise NotFoundError(f"no damaged range lies within offsets {start} to {end}")
+        try:
+            self._small_files.save_losses()
+        except OSError as exc:
+            raise StorageError(f"the file 'lost' could not be written: {error_words(exc)}") from exc
+        return [described(loss) for loss in accepted]
+
     def sync(self) -> None:
         """Make everything appended durable: what ``FsyncPolicy.INTERVAL`` calls by its timer."""
         self._appender.sync()
@@ -431,6 +452,15 @@ class Log:
             How many segments were removed.
         """
         return self._housekeeper.retain()
+
+    def publish_on(self, submit: Submit | None, disk_thread: int = 0) -> None:
+        """Have what readers find to be damaged published by one thread, the one that appends.
+
+        Args:
+            submit: Has something done there; ``None``: from now on one thread at a time uses the log.
+            disk_thread: What ``threading.get_ident`` says there.
+        """
+        self._state.submit, self._state.disk_thread = submit, disk_thread
 
     def poison(self) -> None:
         """Take nothing more: a bug has left the writer's work half done. A restart finds out what is on disk."""
@@ -455,6 +485,7 @@ class Log:
         state.condition = "closed"
         try:
             if orderly:
+                self._small_files.save_losses()
                 state.active.save_index()
                 self._snapshot.save()
                 self._small_files.mark_durable(clean=True)
@@ -462,8 +493,7 @@ class Log:
         except OSError:
             state.recovery.clean = False  # a hint: without it the next start scans the active segment
         finally:
-            for segment in state.segments:
-                segment.let_go()
+            state.let_go()
             self._lock.release()
 
 
@@ -487,6 +517,6 @@ def _info(segment: Segment) -> SegmentInfo:
         first_timestamp_ms=index.first_timestamp_ms,
         max_timestamp_ms=index.max_timestamp_ms,
         active=segment.active,
-        index=segment.index_state,
+        index=index.file_state,
         index_bytes=index.memory_bytes,
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proglog.errors import ProglogError
+from proglog.log.losses import Acceptance
 from proglog.record.batch import VerifiedBatch
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
@@ -94,6 +95,10 @@ class DamagedRange:
     start: Offset
     end: Offset
     detail: str
+    found_ms: int = 0
+    """When it was found, milliseconds since 1970."""
+    accepted: Acceptance | None = None
+    """An operator's word that nobody can give it back."""
 
 
 class MissingRange(NamedTuple):

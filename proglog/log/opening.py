@@ -38,7 +38,7 @@ class Opening:
         if state.opened:
             return
         try:
-            self._recovery.finish(state.active)
+            state.put(self._recovery.finish(state.active))
             self._take_back_the_mark()
             if state.retired_presumed:
                 self._small_files.save("retired", state.retired.to_json(state.origin))

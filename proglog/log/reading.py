@@ -1,46 +1,93 @@
-"""Reading a log, and finding places in it: by offset, by sequence of an origin, by time. Any thread, durable batches only."""
+"""Reading a log, and finding places in it: by offset, by sequence of an origin, by time. Any thread, durable batches only.
+
+Each function looks at one view. What does not check out is reported, and the next view is read.
+"""
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from proglog.errors import DataLossError, LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
 from proglog.log.model import LogPosition, LogRead
-from proglog.log.segment import Segment
+from proglog.log.segment import Segment, Suspect
 from proglog.log.state import LogState
 from proglog.record import columns
-from proglog.record.batch import VerifiedBatch, verify_checksums
+from proglog.record.batch import BatchHeader, VerifiedBatch, verify_checksums
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
 
+
+def looking_again(
+    function: Callable[Concatenate[LogState, Given], Result],
+) -> Callable[Concatenate[LogState, Given], Result]:
+    """Begin a look-up anew whenever it came upon something that does not check out, once that is known to be damaged."""
+
+    @wraps(function)
+    def look(state: LogState, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        while True:
+            try:
+                return function(state, *args, **kwargs)
+            except Suspect as exc:
+                with unless_removed(state, exc.segment):
+                    state.look_again(exc)
+
+    return look
+
+
+def walk(state: LogState, base_offset: Offset, position: FilePosition) -> Iterator[tuple[FilePosition, BatchHeader]]:
+    """Yield (position, header) of a segment's batches from ``position`` on, damage left out, up to the durable end.
+
+    Raises:
+        OffsetOutOfRangeError: Retention removed the segment.
+        StorageError: The disk could not be read.
+    """
+    while True:
+        try:
+            for found, header in state.view.segment_at(base_offset).walk(position):
+                yield found, header
+                position = FilePosition(found + header.batch_bytes)
+        except Suspect as exc:
+            state.look_again(exc)
+        else:
+            return
+
+
+@looking_again
+def with_entries(state: LogState, base_offset: Offset) -> Segment:
+    """Return the segment of that name with the entries of its index in memory."""
+    segment = state.view.segment_at(base_offset)
+    segment.entries()
+    return segment
+
+
+@looking_again
 def read(state: LogState, at: LogPosition, max_bytes: int) -> LogRead:
     """See :meth:`proglog.log.log.Log.read`."""
+    if state.condition == "closed":
+        raise LogClosedError
+    view = state.view
+    _, end = view.end
     while True:
-        if state.condition == "closed":
-            raise LogClosedError
-        _, end = state.end
-        segment = state.segment_at(at.segment)
-        limit = end.position if at.segment == end.segment else segment.size
-        hole = segment.hole_at(at.position)
-        if hole is not None and hole.start_offset == hole.end_offset:
+        segment = view.segment_at(at.segment)
+        loss = segment.loss_at(at.position)
+        if loss is not None and loss.start_offset == loss.end_offset:
             # A control batch was here: nobody who reads records misses it.
-            at = LogPosition(at.segment, hole.end_position)
-        elif at.position < limit:
-            try:
-                with unless_removed(state, segment):
-                    data = segment.read(at.position, max_bytes)
-            except DataLossError as exc:
-                if exc.start < exc.end:
-                    raise
-                continue  # found just now
+            at = LogPosition(at.segment, loss.end_position)
+        elif at.position < segment.size:
+            with unless_removed(state, segment):
+                data = segment.read(at.position, max_bytes)
             return LogRead(data, LogPosition(at.segment, FilePosition(at.position + len(data))))
         else:
-            following = state.segment_after(at.segment)
+            following = view.segment_after(at.segment)
             if following is None or at.segment == end.segment:
                 return LogRead(b"", at)
-            cut = state.cut_between(segment, following)
-            if cut is not None:
-                raise cut
+            behind = segment.loss_behind
+            if behind is not None and not behind.void:
+                raise behind.error()
             at = LogPosition(following.base_offset, FilePosition(0))
 
 
@@ -48,20 +95,22 @@ def read_cached(state: LogState, at: LogPosition, max_bytes: int) -> LogRead | N
     """See :meth:`proglog.log.log.Log.read_cached`."""
     if state.condition == "closed":
         raise LogClosedError
-    _, end = state.end
+    view = state.view
+    _, end = view.end
     if at.segment != end.segment:
         return None
     if at.position == end.position:
         return LogRead(b"", at)
-    data = state.segment_at(at.segment).read_cached(at.position, max_bytes)
+    data = view.active.read_cached(at.position, max_bytes)
     return LogRead(data, LogPosition(at.segment, FilePosition(at.position + len(data)))) if data else None
 
 
+@looking_again
 def recheck(state: LogState, at: LogPosition, size: int) -> None:
     """See :meth:`proglog.log.log.Log.recheck`."""
-    segment = state.segment_at(at.segment)
+    segment = state.view.segment_at(at.segment)
     with unless_removed(state, segment):
-        segment.recheck(at.position, FilePosition(at.position + size))
+        state.report(Suspect(segment, at.position, FilePosition(at.position + size)))
 
 
 @contextmanager
@@ -70,22 +119,22 @@ def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
     try:
         yield
     except StorageError:
-        if segment.base_offset in state.bases:
+        if state.view.find(segment.base_offset) is not None:
             raise
         raise OffsetOutOfRangeError(segment.base_offset, state.start_offset, state.end[0]) from None
 
 
 def after_damage(state: LogState, at: LogPosition) -> LogPosition:
     """See :meth:`proglog.log.log.Log.after_damage`."""
+    view = state.view
     while True:
-        _, end = state.end
-        segment = state.segment_at(at.segment)
-        hole = segment.hole_at(at.position)
-        if hole is not None:
-            at = LogPosition(at.segment, hole.end_position)
+        segment = view.segment_at(at.segment)
+        loss = segment.loss_at(at.position)
+        if loss is not None:
+            at = LogPosition(at.segment, loss.end_position)
             continue
-        following = state.segment_after(at.segment)
-        if at.position < segment.size or following is None or at.segment == end.segment:
+        following = view.segment_after(at.segment)
+        if at.position < segment.size or following is None:
             return at
         at = LogPosition(following.base_offset, FilePosition(0))
 
@@ -96,30 +145,31 @@ def seek_readable(state: LogState, offset: Offset) -> LogPosition:
         try:
             return seek(state, offset)
         except DataLossError:
-            segment = state.segments[bisect_right(state.bases, offset) - 1]
-            hole = segment.hole_in(offset, Offset(offset + 1))
-            if hole is not None or offset >= segment.end_offset:
-                position = hole.start_position if hole is not None else segment.size
+            view = state.view
+            segment = view.segments[bisect_right(view.bases, offset) - 1]
+            loss = segment.loss_in(offset, Offset(offset + 1))
+            if loss is not None or offset >= segment.end_offset:
+                position = loss.start_position if loss is not None else segment.size
                 return after_damage(state, LogPosition(segment.base_offset, position))
             offset = Offset(offset + 1)  # an index that knows more than the store: the next one may be there
 
 
+@looking_again
 def seek(state: LogState, offset: Offset) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek`."""
-    end_offset, end_position = state.end
-    segments, bases = state.segments, state.bases
-    if not bases[0] <= offset <= end_offset:
-        raise OffsetOutOfRangeError(offset, bases[0], end_offset)
+    view = state.view
+    end_offset, end_position = view.end
+    if not view.start_offset <= offset <= end_offset:
+        raise OffsetOutOfRangeError(offset, view.start_offset, end_offset)
     if offset == end_offset:
         return end_position
-    number = bisect_right(bases, offset) - 1
-    segment = segments[number]
+    number = bisect_right(view.bases, offset) - 1
+    segment = view.segments[number]
     if offset >= segment.end_offset:
-        following = segments[number + 1]
-        cut = state.cut_between(segment, following)
-        if cut is not None:
-            raise cut
-        return LogPosition(following.base_offset, FilePosition(0))  # what was there came back further on
+        behind = segment.loss_behind
+        if behind is not None and not behind.void:
+            raise behind.error()
+        return LogPosition(view.bases[number + 1], FilePosition(0))  # what was there came back further on
     state.indexes.use(segment)
     with unless_removed(state, segment):
         return LogPosition(segment.base_offset, segment.find_offset(offset))
@@ -127,22 +177,24 @@ def seek(state: LogState, offset: Offset) -> LogPosition:
 
 def holds(state: LogState, start: Offset, end: Offset) -> bool:
     """See :meth:`proglog.log.log.Log.holds`."""
-    segments, bases = state.segments, state.bases
-    if start < bases[0]:
+    view = state.view
+    if start < view.start_offset:
         return False
-    segment = segments[bisect_right(bases, start) - 1]
-    return end <= segment.end_offset and segment.hole_in(start, end) is None
+    segment = view.segments[bisect_right(view.bases, start) - 1]
+    return end <= segment.end_offset and segment.loss_in(start, end) is None
 
 
+@looking_again
 def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek_sequence`."""
-    held = state.origins.get(origin)
+    view = state.view
+    held = view.origins.get(origin)
     if held is None:
         raise NotFoundError(f"origin {origin.hex()[:8]} is not known here")
     if not held.floor_sequence <= sequence < held.next_sequence:
         kept = f"sequences {held.floor_sequence} to {held.next_sequence - 1}"
         raise NotFoundError(f"origin {origin.hex()[:8]}: {kept} are here, not {sequence}")
-    for segment in state.segments:
+    for segment in view.segments:
         span = segment.index.origins.get(origin)
         if span is None or sequence >= span.next_sequence:
             continue
@@ -155,6 +207,14 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -
     raise NotFoundError(f"origin {origin.hex()[:8]}: sequence {sequence} is in a damaged range")
 
 
+@looking_again
+def find_sequence(
+    state: LogState, base_offset: Offset, origin: OriginId, sequence: SequenceNumber
+) -> FilePosition | None:
+    """Return where the batch of ``origin`` with ``sequence`` stands in a segment; ``None`` if it is damaged."""
+    return state.view.segment_at(base_offset).find_sequence(origin, sequence)
+
+
 def seek_before(state: LogState, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
     """See :meth:`proglog.log.log.Log.seek_before`."""
     segments = state.segments
@@ -165,6 +225,7 @@ def seek_before(state: LogState, origin: OriginId, sequence: SequenceNumber) -> 
     return LogPosition(segments[0].base_offset, FilePosition(0))
 
 
+@looking_again
 def seek_time(state: LogState, time_ms: int) -> Offset:
     """See :meth:`proglog.log.log.Log.seek_time`."""
     for segment in state.segments:

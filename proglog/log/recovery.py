@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from proglog.errors import StorageError
-from proglog.log import checkpoint
-from proglog.log.checkpoint import DurableMark, LostEnd, Retired, known_start
+from proglog.log import checkpoint, losses
+from proglog.log.checkpoint import DurableMark, Retired, known_start
 from proglog.log.files import REFUSED, File, FileSystem, Unwritable, suppress_refusal
 from proglog.log.identity import is_tied
 from proglog.log.index import SegmentIndex
-from proglog.log.scan import Hole, ScannedStore, scan_store
-from proglog.log.segment import Extent, Segment, load_index
+from proglog.log.losses import Loss
+from proglog.log.scan import ScannedStore, scan_store
+from proglog.log.segment import Extent, Segment, Suspect, load_index
 from proglog.log.store import Stores, base_offsets, index_name, store_name
 from proglog.types import FilePosition, LogId, Offset
 
@@ -38,7 +39,8 @@ class RecoveryReport:
     """Cut from the end: never synced, so never acknowledged."""
     torn_at: str = ""
     rebuilt_indexes: int = 0
-    holes: list[Hole] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    """Found by scanning what the last life left unsynced, or without an index."""
     notes: list[str] = field(default_factory=list)
     """Small files that were damaged, and what that led to."""
     end_lost: bool = False
@@ -51,7 +53,7 @@ class RecoveryReport:
         parts = []
         if self.torn_bytes:
             parts.append(f"cut {self.torn_bytes:,} bytes of an unfinished write at {self.torn_at}")
-        parts += [hole.describe() for hole in self.holes]
+        parts += [loss.describe() for loss in self.losses]
         if self.rebuilt_indexes:
             parts.append(f"rebuilt {self.rebuilt_indexes} index{'es' if self.rebuilt_indexes > 1 else ''}")
         if self.end_lost:
@@ -69,14 +71,15 @@ class Recovery:
         self.interval_bytes = interval_bytes
         self.stores = Stores(files, directory, log_id)
         self._gone: list[Offset] = []
-        self._lost_saved = True
+        self._losses_saved = True
+        self._to_save: list[Loss] = []
         self.report = RecoveryReport()
         mark = self._load("durable")
         self.mark = DurableMark.from_json(mark) if mark else DurableMark()
         retired = self._load("retired")
         self.retired = Retired.from_json(retired) if retired else Retired()
-        lost = self._load("lost")
-        self.lost_ends = [LostEnd.from_json(each) for each in lost["ends"]] if lost else []
+        self.listed = self._load_losses()
+        """What is written down as lost."""
 
     def open_segments(self) -> list[Segment]:
         """Return the segments in order, the last one active.
@@ -96,13 +99,23 @@ class Recovery:
             self._close_off(segments, segments[-1].end_offset)
         return segments
 
+    def _load_losses(self) -> list[Loss]:
+        contents = [self._load(name) for name in losses.FILES]
+        content = next((each for each in contents if each is not None), None)
+        return losses.from_json(content) if content else []
+
+    def _listed_of(self, base_offset: Offset, following: Offset | None) -> list[Loss]:
+        """Return what is written down of a segment; behind its end only what reaches just to the next one."""
+        held = (loss for loss in self.listed if loss.segment == base_offset)
+        return [loss for loss in held if not loss.is_behind or loss.end_offset == following]
+
     def _with_missing(self, bases: list[Offset]) -> list[Offset]:
         """Return the base offsets with those of segments whose files are missing: an empty store stands for each.
 
         The first one is known from what retention has left, and one behind a lost end from the record of that.
         """
         start, end = known_start(self.mark, self.retired), self.mark.end_offset
-        missing = {lost.end_offset for lost in self.lost_ends if lost.base_offset in bases}
+        missing = {loss.end_offset for loss in self.listed if loss.is_behind and loss.segment in bases[:-1]}
         if start is not None and start < (bases[0] if bases else end):
             missing.add(start)
         for base_offset in sorted(missing.difference(bases)):
@@ -111,22 +124,23 @@ class Recovery:
                 bases = sorted([*bases, base_offset])
         return bases
 
-    def finish(self, last: Segment) -> None:
-        """Write what the disk refused while the log was opened: nothing may be appended to ``last`` before.
+    def finish(self, last: Segment) -> Segment:
+        """Write what the disk refused while the log was opened; return the last segment, to which may be appended now.
 
         Raises:
             OSError: It refuses still.
         """
         if self._gone:
             self._remove_retired()
-        if not self._lost_saved:
-            self._save_lost()
+        if not self._losses_saved:
+            self._save_losses()
         if isinstance(last.file, Unwritable):
             file = self.files.open(self.directory / store_name(last.base_offset), write=True, create=True)
             file.truncate(last.size)
             file.sync()
             self.files.sync_dir(self.directory)
-            last.file = file
+            return replace(last, file=file)
+        return last
 
     @property
     def knows_retired(self) -> bool:
@@ -137,28 +151,25 @@ class Recovery:
         """Append to a new segment from now on: what is missing before it keeps its offsets, and nothing hides behind it."""
         if segments:
             last = segments[-1]
-            holes = last.holes
-            if holes and holes[-1].end_position == last.size:
+            if last.losses and last.losses[-1].end_position == last.size:
                 # What is left there is no whole batch: the segment ends before it.
-                last.extent, last.holes = Extent(holes[-1].start_position, holes[-1].start_offset), holes[:-1]
-                last.index.end_offset, last.index.store_bytes = last.end_offset, last.size
-            lost = LostEnd(
-                base_offset=last.base_offset,
-                store_bytes=last.size,
-                start_offset=last.end_offset,
-                end_offset=base_offset,
-                origins=self.mark.origins if base_offset == self.mark.end_offset else (),
-            )
-            self.lost_ends.append(lost)
-            self._lost_saved = False
+                extent = Extent(last.losses[-1].start_position, last.losses[-1].start_offset)
+                last = replace(last, extent=extent, losses=last.losses[:-1])
+                last.index.store_bytes, last.index.end_offset = extent
+            origins = self.mark.origins if base_offset == self.mark.end_offset else ()
+            lost = losses.behind(last.base_offset, last.size, last.end_offset, base_offset, origins)
+            lost = replace(lost, void=lost.start_offset == lost.end_offset)
+            last = last.with_losses([*last.losses, lost])
+            self._to_save = [loss for segment in [*segments[:-1], last] for loss in segment.losses]
+            self._losses_saved = False
             with suppress_refusal():
-                self._save_lost()
-            seal(last)
+                self._save_losses()
+            segments[-1] = sealed(last)
         segments.append(self._begin_segment(base_offset))
 
-    def _save_lost(self) -> None:
-        checkpoint.save_lost_ends(self.files, self.directory, self.stores.log_id, self.lost_ends)
-        self._lost_saved = True
+    def _save_losses(self) -> None:
+        checkpoint.save_losses(self.files, self.directory, self.stores.log_id, self._to_save)
+        self._losses_saved, self.listed = True, self._to_save
 
     def _begin_segment(self, base_offset: Offset) -> Segment:
         try:
@@ -204,21 +215,34 @@ class Recovery:
         self._gone = []
 
     def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
-        store = self.stores.get(base_offset)
-        size, end_offset = readable(self.lost_ends, base_offset, store.size(), following)
+        segment = self._open_indexed(base_offset, following) or self._open_scanned(base_offset, following)
+        if segment.loss_behind is None and segment.end_offset != following:
+            lost = losses.behind(base_offset, segment.size, segment.end_offset, following)
+            segment = segment.with_losses([*segment.losses, lost])
+        return segment
+
+    def _open_indexed(self, base_offset: Offset, following: Offset) -> Segment | None:
+        """Return a sealed segment as its index file says, if that is of the store; what was damaged is looked at again."""
+        store, listed = self.stores.get(base_offset), self._listed_of(base_offset, following)
+        size, end_offset = readable(listed, store.size(), following)
         index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
-        if index is not None and index.end_offset == end_offset and index.store_bytes >= size:
-            if index.store_bytes == size:
-                return Segment(self.stores, base_offset, index, Extent(size, end_offset))
+        if index is None or index.end_offset != end_offset or index.store_bytes < size:
+            return None
+        if index.store_bytes > size:
             # The store was cut: the index still knows what was in it, and how much.
             size = FilePosition(index.store_bytes)
-            found = self._scan(store, base_offset, size, (size, end_offset)).holes
-            holes = [replace(hole, counted=True) for hole in found]
-            return Segment(self.stores, base_offset, index, Extent(size, end_offset), holes=tuple(holes))
+            listed = [*listed, *self._scan(store, base_offset, size, (size, end_offset)).losses]
+        return _with_listed(Segment(self.stores, base_offset, index, Extent(size, end_offset)), listed)
+
+    def _open_scanned(self, base_offset: Offset, following: Offset) -> Segment:
+        store, listed = self.stores.get(base_offset), self._listed_of(base_offset, following)
+        size, end_offset = readable(listed, store.size(), following)
         scanned = self._scan(store, base_offset, size, (size, end_offset))
+        scanned.index.file_state = "rebuilt"
         extent = Extent(size, scanned.index.end_offset)
-        segment = Segment(self.stores, base_offset, scanned.index, extent, holes=tuple(scanned.holes))
-        segment.checked, segment.index_state = (0, size), "rebuilt"
+        segment = Segment(self.stores, base_offset, scanned.index, extent)
+        segment = segment.with_losses(losses.reconciled(listed, scanned.losses))
+        segment.checked.add(0, size)
         self.report.rebuilt_indexes += 1
         segment.save_index()
         return segment
@@ -227,45 +251,66 @@ class Recovery:
         store = self._open_to_write(base_offset)
         size = FilePosition(store.size())
         mark = self.mark
-        durable = (mark.store_bytes, mark.end_offset) if mark.base_offset == base_offset else (0, base_offset)
-        if mark.clean and durable[0] == size:
+        durable = Extent(FilePosition(0), base_offset)
+        if mark.base_offset == base_offset:
+            durable = Extent(FilePosition(mark.store_bytes), mark.end_offset)
+        listed = self._listed_of(base_offset, None)
+        if mark.clean and durable.size == size:
             index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=size)
-            if index is not None:
-                segment = Segment(self.stores, base_offset, index, Extent(size, index.end_offset), file=store)
-                segment.entries()
-                return segment
+            extent = Extent(size, index.end_offset if index else base_offset)
+            opened = index and _with_listed(Segment(self.stores, base_offset, index, extent, file=store), listed)
+            if opened:
+                return opened
             self.report.rebuilt_indexes += 1
         else:
             self.report.clean = False
+        for loss in listed:  # what was known to be damaged had been synced
+            durable = max(durable, Extent(min(size, loss.end_position), loss.end_offset))
         scanned = self._scan(store, base_offset, size, durable)
         if scanned.size < size:
             self.report.torn_bytes = size - scanned.size
             self.report.torn_at = f"{store_name(base_offset)}, byte {scanned.size}"
-        last_hole = scanned.holes[-1] if scanned.holes else None
-        ends_in_hole = last_hole is not None and last_hole.end_position == scanned.size
-        self.report.end_lost = ends_in_hole or scanned.size < durable[0]
+        ends_in_loss = bool(scanned.losses) and scanned.losses[-1].end_position == scanned.size
+        self.report.end_lost = ends_in_loss or scanned.size < durable.size
         if not isinstance(store, Unwritable):
             if scanned.size < size:
                 store.truncate(scanned.size)
             store.sync()  # a killed process leaves whole batches that were never synced: they count from now on
         extent = Extent(scanned.size, scanned.index.end_offset)
-        segment = Segment(self.stores, base_offset, scanned.index, extent, file=store, holes=tuple(scanned.holes))
-        segment.checked = (0, scanned.size)
-        return segment
+        segment = Segment(self.stores, base_offset, scanned.index, extent, file=store)
+        segment.checked.add(0, scanned.size)
+        return segment.with_losses(losses.reconciled(listed, scanned.losses))
 
     def _scan(self, store: File, base_offset: Offset, length: int, durable: tuple[int, Offset]) -> ScannedStore:
         places = self.stores.places(base_offset)
         scanned = scan_store(store, places, base_offset, self.interval_bytes, length=length, durable=durable)
         self.report.scanned_bytes += length
-        self.report.holes.extend(scanned.holes)
+        self.report.losses.extend(scanned.losses)
         return scanned
 
 
-def readable(lost_ends: Sequence[LostEnd], base_offset: Offset, size: int, following: Offset) -> Extent:
+def _with_listed(segment: Segment, listed: Sequence[Loss]) -> Segment | None:
+    """Return a segment that was opened by its index, with what is written down as damaged and still is.
+
+    ``None`` if the entries of the index are no good.
+    """
+    found: dict[Loss, None] = {}
+    try:
+        if segment.active or listed:
+            segment.entries()
+        for loss in listed:
+            between = segment.losses_between(loss.start_position, loss.end_position) if not loss.is_behind else ()
+            found |= {replace(each, counted=True): None for each in between}
+    except Suspect:
+        return None
+    return segment.with_losses(losses.reconciled(listed, found))
+
+
+def readable(listed: Sequence[Loss], size: int, following: Offset) -> Extent:
     """Return how much of a sealed store is to be read: what is left behind a lost end is no whole batch."""
-    for lost in lost_ends:
-        if (lost.base_offset, lost.end_offset) == (base_offset, following):
-            return Extent(FilePosition(lost.store_bytes), lost.start_offset)
+    for loss in listed:
+        if loss.is_behind:
+            return Extent(loss.start_position, loss.start_offset)
     return Extent(FilePosition(size), following)
 
 
@@ -286,10 +331,11 @@ def _empty_segment(stores: Stores, base_offset: Offset, interval_bytes: int, fil
     return Segment(stores, base_offset, index, extent, file=file)
 
 
-def seal(segment: Segment) -> None:
-    """Take no more appends into ``segment``. Its store stays open for whoever reads it."""
-    segment.file = None
+def sealed(segment: Segment) -> Segment:
+    """Return ``segment`` as it takes no more appends; its index is saved. Its store stays open for whoever reads it."""
+    segment = replace(segment, file=None)
     segment.save_index()
+    return segment
 
 
 def remove_files(files: FileSystem, directory: Path, base_offset: Offset) -> None:

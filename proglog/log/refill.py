@@ -22,15 +22,16 @@ from dataclasses import dataclass, field
 
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
 from proglog.log import reading
-from proglog.log.damage import Damage, Lack, Stretch, Stretches, Survey, join, signature, survey
+from proglog.log.damage import Damage, Lack, Stretch, Stretches, Survey, join, survey
 from proglog.log.files import FULL, Buffer, File, error_words, write_all
 from proglog.log.group import control_data
 from proglog.log.interleave import Missing, Room, interleave
 from proglog.log.model import DamagedRange, MissingRange
+from proglog.log.reading import with_entries
 from proglog.log.scan import read_around
-from proglog.log.segment import Segment
+from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
-from proglog.log.state import LogState
+from proglog.log.state import LogState, described
 from proglog.log.store import index_name, store_name
 from proglog.record.batch import NO_PRODUCER, VerifiedBatch, chain_agrees, stamp_import, verify_checksums
 from proglog.types import FilePosition, Offset, SequenceNumber
@@ -76,11 +77,12 @@ class _Filling:
 class Refiller:
     """See the module."""
 
-    def __init__(self, state: LogState, snapshot: Snapshot) -> None:
+    def __init__(self, state: LogState, snapshot: Snapshot, small_files: SmallFiles) -> None:
         """Look after the damage of one log; what is derived from it learns of what comes back."""
+        self._small_files = small_files
         self._state = state
         self._snapshot = snapshot
-        self._surveyed: tuple[object, Survey] = ((), Survey())
+        self._surveyed = Survey()
         self._stretches: Stretches = {}
         self._mutex = threading.Lock()
         self._candidates: OrderedDict[MissingRange, _Candidates] = OrderedDict()
@@ -112,14 +114,10 @@ class Refiller:
         return self._heal(found)
 
     def _survey(self) -> Survey:
-        marks = signature(self._state)
-        if not marks:
-            return Survey()
         with self._mutex:  # a reader's thread asks what is missing, the writer's puts it back
-            while self._surveyed[0] != marks:
-                self._surveyed = (marks, survey(self._state, self._stretches))
-                marks = signature(self._state)  # the survey itself may come upon more
-            return self._surveyed[1]
+            while self._surveyed.losses is not self._state.view.losses:
+                self._surveyed = survey(self._state, self._stretches)  # it may itself come upon more
+            return self._surveyed
 
     # Taking candidates
 
@@ -181,8 +179,8 @@ class Refiller:
     def _keep_within_bounds(self, found: Survey) -> None:
         """Let go of the candidates that were looked at least recently while there are too many."""
         limit = MAX_REFILL_BYTES
-        if all(damage.end_position is not None for damage in found.damages):
-            limit = min(limit, sum(damage.stored_end - damage.start_position for damage in found.damages))
+        if not any(damage.is_open_ended for damage in found.damages):
+            limit = min(limit, sum(each.loss.end_position - each.loss.start_position for each in found.damages))
         while sum(each.bytes for each in self._candidates.values()) > limit:
             self._candidates.popitem(last=False)
 
@@ -193,40 +191,43 @@ class Refiller:
         fillings = [filling for group in _together(found.lacks) for filling in self._fill(found, *group)]
         if not fillings:
             return []
-        self._prepare([filling.damage.segment for filling in fillings])
+        self._prepare({filling.damage.loss.segment for filling in fillings})
         for filling in fillings:
             self._write(filling)
-        healed = [filling.damage for filling in fillings if self._take_back(filling)]
+        healed = [filling.damage.loss for filling in fillings if self._take_back(filling)]
         self._state.recount_origins()
+        self._small_files.save_losses()
+        for base_offset in {loss.segment for loss in healed}:
+            self._state.view.segment_at(base_offset).save_index()
         self._snapshot.save()
-        return [_described(damage) for damage in healed]
+        return [described(loss) for loss in healed]
 
-    def _prepare(self, segments: Iterable[Segment]) -> None:
+    def _prepare(self, bases: Iterable[Offset]) -> None:
         """Remove what would not cover what comes back, durably, before it is written."""
         self._snapshot.drop()
-        self._drop_indexes(segments)
+        self._drop_indexes(bases)
 
     def _write_ahead(self, damage: Damage, held: _Candidates) -> None:
         """Write what a range holds so far, to keep its bytes no longer. It is a hole until all of it is proved."""
-        start = held.written or (damage.start_position, damage.start_offset)
+        start = held.written or _start_of(damage)
         if not _has_room(damage, held.batches, start):
             raise ForkedOriginError(held.missing.origin, held.missing.start)
         if held.written is None:
-            self._prepare([damage.segment])
+            self._prepare([damage.loss.segment])
         filling = _Filling(damage, held.batches, start, is_all=False)
         self._write(filling)
         held.written, held.batches = filling.end, []
         held.bytes = sum(batch.header.batch_bytes for batch in held.waiting.values())
 
-    def _drop_indexes(self, segments: Iterable[Segment]) -> None:
+    def _drop_indexes(self, bases: Iterable[Offset]) -> None:
         """Remove the index files, durably: batches may come back in another order than they say."""
-        files, directory = self._state.files, self._state.data_dir
-        for segment in {segment.base_offset: segment for segment in segments}.values():
-            if not segment.active:
-                segment.entries()  # into memory first
+        state = self._state
+        for base_offset in bases:
+            if state.active.base_offset != base_offset:
+                with_entries(state, base_offset)  # into memory first
             with suppress(FileNotFoundError):
-                files.unlink(directory / index_name(segment.base_offset))
-                files.sync_dir(directory)
+                state.files.unlink(state.data_dir / index_name(base_offset))
+                state.files.sync_dir(state.data_dir)
 
     def _fill(self, found: Survey, first: int, end: int) -> list[_Filling]:
         """Return what goes into the damaged ranges ``[first, end)``; nothing if that is not all there, or does not fit."""
@@ -238,10 +239,10 @@ class Refiller:
         damages = found.damages[first:end]
         if len(complete) == len(damages) == 1:
             (damage,), (only,) = damages, complete
-            start = only.written or (damage.start_position, damage.start_offset)
+            start = only.written or _start_of(damage)
             return [_Filling(damage, only.batches, start)] if _has_room(damage, only.batches, start) else []
         fitting = interleave(
-            [_room(damage) for damage in damages],
+            [self._room(damage) for damage in damages],
             [
                 Missing(each.batches, lack.first - first, lack.end - first)
                 for lack, each in zip(lacks, complete, strict=True)
@@ -249,44 +250,40 @@ class Refiller:
         )
         if fitting is None and len(damages) == 1:
             # Ends of other origins were there, too: they are imported anew. What is missing is put in front.
-            batches, start = (
-                [batch for each in complete for batch in each.batches],
-                (
-                    damages[0].start_position,
-                    damages[0].start_offset,
-                ),
-            )
+            batches, start = [batch for each in complete for batch in each.batches], _start_of(damages[0])
             return [_Filling(damages[0], batches, start)] if _has_room(damages[0], batches, start) else []
         if fitting is None:
             return []
-        return [
-            _Filling(damage, put, (damage.start_position, damage.start_offset))
-            for damage, put in zip(damages, fitting, strict=True)
-        ]
+        return [_Filling(damage, put, _start_of(damage)) for damage, put in zip(damages, fitting, strict=True)]
 
     def _take_back(self, filling: _Filling) -> bool:
         """Have the segment serve what was written, and derive from it what follows; return whether it reads back."""
-        state, damage, segment = self._state, filling.damage, filling.damage.segment
-        start, (end, end_offset) = damage.start_position, filling.end
-        if not segment.take_back(start, end, damage.start_offset, end_offset):
-            state.recovery.notes.append(f"{store_name(segment.base_offset)}: a refill did not read back")
+        state, loss = self._state, filling.damage.loss
+        start, (end, end_offset) = loss.start_position, filling.end
+        segment = with_entries(state, loss.segment)
+        taken = segment.taken_back(loss, end, end_offset) if loss in segment.losses else None
+        if taken is None:
+            state.recovery.notes.append(f"{store_name(loss.segment)}: a refill did not read back")
             return False
-        state.indexes.use(segment)
+        with state.mutex:
+            state.put(taken)
+        state.indexes.use(taken)
         own, came = state.own_origins(), Stretch(start)
-        for position, batch in segment.placed(start, end, damage.start_offset):
+        for position, batch in taken.placed(start, end, loss.start_offset):
             came.add(batch.header, FilePosition(position + batch.header.batch_bytes))
             if batch.header.is_control or batch.header.producer_id != NO_PRODUCER:
                 with state.mutex:
                     is_own = batch.header.origin in own
-                    state.derived.observe(batch.header, control_data(batch), segment.base_offset, own=is_own)
+                    state.derived.observe(batch.header, control_data(batch), loss.segment, own=is_own)
         with self._mutex:
-            whole = end_offset == damage.end_offset and end >= damage.stored_end
-            join(self._stretches, segment, start, damage.stored_end if whole else end, came)
+            whole = end_offset == loss.end_offset and end >= loss.end_position
+            join(self._stretches, loss.segment, start, loss.end_position if whole else end, came)
         return True
 
     def _write(self, filling: _Filling) -> None:
         """Write batches over the damage, durably."""
-        state, damage, segment = self._state, filling.damage, filling.damage.segment
+        state, damage = self._state, filling.damage
+        loss, segment = damage.loss, state.view.segment_at(damage.loss.segment)
         parts: list[Buffer] = []
         position, offset = filling.start
         for batch in filling.batches:
@@ -303,9 +300,9 @@ class Refiller:
         try:
             try:
                 write_all(file, parts, filling.start[0])
-                while filling.is_all and position < damage.stored_end:
+                while filling.is_all and position < loss.end_position:
                     position = FilePosition(
-                        write_all(file, [bytes(min(_WIPE_BYTES, damage.stored_end - position))], position)
+                        write_all(file, [bytes(min(_WIPE_BYTES, loss.end_position - position))], position)
                     )
                 file.sync()
             finally:
@@ -314,6 +311,15 @@ class Refiller:
             if exc.errno in FULL:  # only where a store that was cut grows again: as damaged as before
                 raise LogFullError(f"batches cannot be put back: {state.reason(exc)}") from exc
             raise state.poison(f"putting back batches failed ({error_words(exc)})") from exc
+
+    def _room(self, damage: Damage) -> Room:
+        loss = damage.loss
+        size = loss.end_position - loss.start_position
+        try:
+            standing, _ = read_around(self._state.view.segment_at(loss.segment).store, size, loss.start_position)
+        except OSError as exc:
+            raise StorageError(f"reading {store_name(loss.segment)}: {exc.strerror or exc}") from exc
+        return Room(None if damage.is_open_ended else size, loss.end_offset - loss.start_offset, standing)
 
     def _close(self, file: File, active: File | None) -> None:
         if file is not active:
@@ -332,12 +338,19 @@ def _ends_at(batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset
     return start[0] + size, start[1] + sum(batch.header.record_count for batch in batches)
 
 
+def _start_of(damage: Damage) -> tuple[FilePosition, Offset]:
+    return damage.loss.start_position, damage.loss.start_offset
+
+
 def _has_room(damage: Damage, batches: Sequence[VerifiedBatch], start: tuple[FilePosition, Offset]) -> bool:
     """Return whether batches fill a range from ``start`` on, or the first part of it."""
     end, offset = _ends_at(batches, start)
-    if damage.end_position is not None and (end > damage.end_position or offset > damage.end_offset):
+    loss = damage.loss
+    if not damage.is_open_ended and (end > loss.end_position or offset > loss.end_offset):
         return False
-    return offset == damage.end_offset or (offset < damage.end_offset and end != damage.end_position)
+    return offset == loss.end_offset or (
+        offset < loss.end_offset and (damage.is_open_ended or end != loss.end_position)
+    )
 
 
 def _together(lacks: Sequence[Lack]) -> list[tuple[int, int]]:
@@ -349,18 +362,3 @@ def _together(lacks: Sequence[Lack]) -> list[tuple[int, int]]:
         else:
             groups.append((first, end))
     return groups
-
-
-def _room(damage: Damage) -> Room:
-    start, stored_end = damage.start_position, damage.stored_end
-    try:
-        standing, _ = read_around(damage.segment.store, stored_end - start, start)
-    except OSError as exc:
-        raise StorageError(f"reading {store_name(damage.segment.base_offset)}: {exc.strerror or exc}") from exc
-    size = None if damage.end_position is None else stored_end - start
-    return Room(size, damage.end_offset - damage.start_offset, standing)
-
-
-def _described(damage: Damage) -> DamagedRange:
-    where = f"{store_name(damage.segment.base_offset)}, byte {damage.start_position}"
-    return DamagedRange(damage.start_offset, damage.end_offset, where)

@@ -7,7 +7,7 @@ What does not check out is one of two things, and batches say which by ``group_a
 they were in. Groups are synced one after the other::
 
     ...whole | ##### | whole     the whole one began its group after the damage: the damage had been synced: CORRUPT.
-                                 Never cut: the range is a hole, and what follows is served.
+                                 Never cut: the range is a loss, and what follows is served.
     ...whole | ##### | whole     the whole one is of the damage's own group, or there is none: it was never synced, so
                                  never acknowledged: TORN. Cut to the last whole batch before.
 
@@ -23,10 +23,11 @@ from dataclasses import dataclass, replace
 from errno import EIO
 from typing import NamedTuple
 
-from proglog.errors import DataLossError, MalformedBatchError, StorageError
+from proglog.errors import MalformedBatchError, StorageError
 from proglog.log.files import File
 from proglog.log.group import node_name_in
 from proglog.log.index import SegmentIndex
+from proglog.log.losses import Loss
 from proglog.log.store import store_name
 from proglog.record.batch import (
     FIRST_VERSION,
@@ -49,31 +50,6 @@ _LIKE_A_VERSION = re.compile(b"[%c-%c]\\0[\\0\\1\\3]\\0" % (FIRST_VERSION, VERSI
 """Version, codec and flags: what every header has alike, and where a search looks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A damaged range of one store, and the offsets that were in it."""
-
-    start_position: FilePosition
-    end_position: FilePosition
-    start_offset: Offset
-    end_offset: Offset
-    detail: str
-    unreadable: bool = False
-    """The disk did not give the bytes."""
-    counted: bool = False
-    """Whether the index of the segment counts what was in it: it is older than the damage."""
-
-    def describe(self) -> str:
-        """Return what is damaged, in words."""
-        if self.start_offset == self.end_offset:
-            return f"a control batch is damaged ({self.detail})"
-        return f"offsets {self.start_offset} to {self.end_offset - 1} are damaged ({self.detail})"
-
-    def error(self) -> DataLossError:
-        """Return what a reader of it is told."""
-        return DataLossError(self.start_offset, self.end_offset, self.detail)
-
-
 class Placed(NamedTuple):
     """A whole batch in its place."""
 
@@ -88,7 +64,7 @@ class ScannedStore:
     index: SegmentIndex
     size: FilePosition
     """Bytes to keep: the rest is torn."""
-    holes: list[Hole]
+    losses: list[Loss]
     length: int
     """Bytes that were read."""
 
@@ -119,7 +95,7 @@ def scan_store(
         StorageError: A later version wrote it: nothing in it may be called damaged, let alone cut.
     """
     index = SegmentIndex(base_offset, interval_bytes)
-    holes: list[Hole] = []
+    losses: list[Loss] = []
     synced = durable[0]
     for item in walk_store(file, places, FilePosition(0), base_offset, length=length, end_offset=durable[1]):
         if isinstance(item, Placed):
@@ -128,23 +104,23 @@ def scan_store(
             if visit is not None:
                 visit(item.batch)
             continue
-        hole = item
-        if hole.start_position >= synced and not hole.unreadable:
-            synced = _synced_until(file, places, hole, length)
-            if hole.start_position >= synced:
-                return ScannedStore(index, hole.start_position, holes, length)
-        if hole.unreadable and hole.end_position == length > durable[0]:
+        loss = item
+        if loss.start_position >= synced and not loss.unreadable:
+            synced = _synced_until(file, places, loss, length)
+            if loss.start_position >= synced:
+                return ScannedStore(index, loss.start_position, losses, length)
+        if loss.unreadable and loss.end_position == length > durable[0]:
             # Nobody knows how many records were in it: fewer than bytes, and no offset is given twice.
-            unknown = length - max(hole.start_position, durable[0])
-            hole = replace(hole, end_offset=Offset(hole.end_offset + unknown))
-        holes.append(hole)
-        index.end_offset, index.store_bytes = hole.end_offset, hole.end_position
-    return ScannedStore(index, FilePosition(length), holes, length)
+            unknown = length - max(loss.start_position, durable[0])
+            loss = replace(loss, end_offset=Offset(loss.end_offset + unknown))
+        losses.append(loss)
+        index.end_offset, index.store_bytes = loss.end_offset, loss.end_position
+    return ScannedStore(index, FilePosition(length), losses, length)
 
 
 def walk_store(
     file: File, places: Places, position: FilePosition, offset: Offset, *, length: int, end_offset: Offset
-) -> Iterator[Placed | Hole]:
+) -> Iterator[Placed | Loss]:
     """Yield what stands in a store from ``position`` on, in order: whole batches in their place, and what lies between.
 
     Args:
@@ -175,14 +151,14 @@ def walk_store(
         unreadable = window.lacks(position, end)
         detail = f"{store_name(places.base_offset)}, bytes {position} to {end - 1}"
         detail += ": the disk cannot read them" if unreadable else ""
-        yield Hole(position, end, offset, after, detail, unreadable)
+        yield Loss(places.base_offset, position, end, offset, after, detail, unreadable)
         position, offset = end, after
 
 
-def _synced_until(file: File, places: Places, hole: Hole, length: int) -> int:
+def _synced_until(file: File, places: Places, loss: Loss, length: int) -> int:
     """Return the start of a group that a whole batch behind ``hole`` says it is of, if that is behind it, too; else 0."""
-    for item in walk_store(file, places, hole.end_position, hole.end_offset, length=length, end_offset=hole.end_offset):
-        if isinstance(item, Placed) and item.position - item.batch.header.group_at > hole.start_position:
+    for item in walk_store(file, places, loss.end_position, loss.end_offset, length=length, end_offset=loss.end_offset):
+        if isinstance(item, Placed) and item.position - item.batch.header.group_at > loss.start_position:
             return item.position - item.batch.header.group_at
     return 0
 

@@ -2,13 +2,14 @@
 
 The store, ``%020d.log``, is batches back to back and nothing else; the index, ``%020d.index``, is a hint.
 
-A read answers with bytes as they stand in the store, each checked once: what this process wrote or scanned is known to
-be whole, and a sealed store is checked as far as it is read. What does not check out becomes a *hole*: a range that
-answers :class:`DataLossError` while everything before and after it is served. How far it goes is found by reading from
-the index entry before it to the first whole batch after it, however large the segment.
+A :class:`Segment` is a value: what may be read of it at one moment. A read answers with bytes as they stand in the
+store, each checked once: what this process wrote or scanned is known to be whole, and a sealed store is checked as far
+as it is read. What does not check out and is not known to be damaged raises :class:`Suspect`;
+:meth:`Segment.looked_at` answers it with the segment in which the damage is a :class:`~proglog.log.losses.Loss`: a
+range that answers :class:`DataLossError` while everything before and after it is served. How far it goes is found by
+reading from the index entry before it to the first whole batch after it, however large the segment.
 """
 
-import threading
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,8 @@ from proglog.log import files as disk
 from proglog.log.files import File, read_all
 from proglog.log.group import node_name_in
 from proglog.log.index import Entries, SegmentIndex
-from proglog.log.scan import Hole, Placed, ScannedStore, scan_store, walk_store
+from proglog.log.losses import Loss, in_order, reconciled, with_found
+from proglog.log.scan import Placed, ScannedStore, scan_store, walk_store
 from proglog.log.store import Stores, index_name, store_name
 from proglog.record.batch import (
     FIRST_VERSION,
@@ -43,7 +45,7 @@ _LENGTH = Struct("<24xI8xB")  # batch_bytes, version
 
 
 class Extent(NamedTuple):
-    """How far a segment may be read. Published with one assignment: no reader sees one without the other."""
+    """How far a segment may be read."""
 
     size: FilePosition
     """Bytes of the store that are durable."""
@@ -51,28 +53,57 @@ class Extent(NamedTuple):
     """One past the last record in them."""
 
 
+class Suspect(Exception):  # noqa: N818 - not an error: a question to whoever may look again
+    """A stretch of a segment does not check out, or its index file; ``start`` is where a batch begins, or began."""
+
+    def __init__(self, segment: "Segment", start: FilePosition, end: FilePosition, *, index: bool = False) -> None:
+        """Of ``segment`` as it was read."""
+        super().__init__(store_name(segment.base_offset), start, end)
+        self.segment = segment
+        self.start = start
+        self.end = end
+        self.index = index
+
+
 @dataclass(slots=True)
+class Checked:
+    """The positions between which every byte is known to be whole: written by this process, scanned, or read before.
+
+    A memory of readers that saves work, and nothing more: whatever they put here is true.
+    """
+
+    between: tuple[int, int] = (0, 0)
+
+    def add(self, start: int, end: int) -> None:
+        """Take in one more stretch, if it touches what is known or goes further."""
+        first, last = self.between
+        if end > last:
+            self.between = (first if first <= start <= last else start, end)
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
-    """Written by one thread, read by any."""
+    """As it is at one moment. The disk thread makes the next one, and publishes it."""
 
     stores: Stores
     base_offset: Offset
     index: SegmentIndex
+    """Grows with the active segment: entries behind ``extent`` are not looked for."""
     extent: Extent
     file: File | None = None
     """The store open for writing, while the segment is active."""
-    index_state: str = "ok"
-    """``ok``, ``rebuilt`` or ``missing``."""
-    holes: tuple[Hole, ...] = ()
-    """What is known to be damaged, in order; replaced, never changed."""
-    checked: tuple[int, int] = (0, 0)
-    """The positions between which every byte is known to be whole: written by this process, scanned, or read before."""
+    losses: tuple[Loss, ...] = ()
+    """What is known to be damaged, in order; the last one may be behind the end of the store."""
+    checked: Checked = field(default_factory=Checked)
     places: Places = field(init=False)
-    _mutex: threading.Lock = field(init=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Know the marks of the store."""
-        self.places = self.stores.places(self.base_offset)
+        object.__setattr__(self, "places", self.stores.places(self.base_offset))
+
+    def with_losses(self, losses: Iterable[Loss]) -> "Segment":
+        """Return the segment with another list of what is damaged."""
+        return replace(self, losses=in_order(losses))
 
     @property
     def active(self) -> bool:
@@ -99,6 +130,7 @@ class Segment:
 
         Raises:
             DataLossError: The batch there is damaged.
+            Suspect: It seems to be.
             StorageError: The disk could not be read.
         """
         limit = self._readable_until(position)
@@ -109,8 +141,7 @@ class Segment:
             data = self._pread(min(batch_bytes, MAX_BATCH_BYTES, limit - position), position)
             whole = self._whole_batches(data, position)
         if not whole:
-            self._find_damage(position, FilePosition(min(limit, position + max(max_bytes, HEADER_BYTES))))
-            return self.read(position, max_bytes)
+            raise Suspect(self, position, FilePosition(min(limit, position + max(max_bytes, HEADER_BYTES))))
         return data[:whole] if whole < len(data) else data
 
     def read_cached(self, position: FilePosition, max_bytes: int) -> bytes:
@@ -124,15 +155,16 @@ class Segment:
         return data[:whole] if data else b""
 
     def walk(self, position: FilePosition) -> Iterator[tuple[FilePosition, BatchHeader]]:
-        """Yield (position, header) of the batches from ``position`` on, holes left out, up to the durable end.
+        """Yield (position, header) of the batches from ``position`` on, damage left out, up to the durable end.
 
         Raises:
+            Suspect: What comes next does not check out.
             StorageError: The disk could not be read.
         """
         while position < self.size:
-            hole = self.hole_at(position)
-            if hole is not None:
-                position = hole.end_position
+            loss = self.loss_at(position)
+            if loss is not None:
+                position = loss.end_position
                 continue
             limit = self._readable_until(position)
             data = self._pread(min(_WALK_BYTES, limit - position), position)
@@ -146,7 +178,7 @@ class Segment:
                 at += header.batch_bytes
             position = FilePosition(position + at)
             if position < limit and (not at or at + HEADER_BYTES <= len(data)):
-                self._find_damage(position, FilePosition(position + 1))
+                raise Suspect(self, position, FilePosition(position + 1))
 
     def sound_batches(self, start: FilePosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """Yield (index, header) of the batches of ``data``, read at ``start``, that are whole and belong there."""
@@ -166,15 +198,16 @@ class Segment:
 
         Raises:
             DataLossError: It is damaged.
+            Suspect: Something on the way does not check out.
         """
-        if self.hole_in(offset, Offset(offset + 1)) is None:
+        loss = self.loss_in(offset, Offset(offset + 1))
+        if loss is None:
             for position, header in self.walk(self.entries().before_offset(offset)):
                 if header.base_offset <= offset < header.end_offset:
                     return position
                 if header.base_offset > offset:
                     break
-        hole = self.hole_in(offset, Offset(offset + 1))
-        raise hole.error() if hole else DataLossError(offset, offset + 1, store_name(self.base_offset))
+        raise loss.error() if loss else DataLossError(offset, offset + 1, store_name(self.base_offset))
 
     def find_sequence(self, origin: OriginId, sequence: SequenceNumber) -> FilePosition | None:
         """Return the position of the batch of ``origin`` that holds ``sequence``; ``None`` if it is damaged."""
@@ -187,10 +220,10 @@ class Segment:
         return None
 
     def entries(self) -> Entries:
-        """Return the index entries: from memory, from the file, or from the store when the file is no good.
+        """Return the index entries: from memory, or from the file.
 
         Raises:
-            StorageError: The store cannot be read.
+            Suspect: The file is no good.
         """
         entries = self.index.entries
         if entries is not None:
@@ -199,67 +232,60 @@ class Segment:
             path = self.stores.directory / index_name(self.base_offset)
             return self.index.attach(read_all(self.stores.files, path, MAX_INDEX_BYTES, self.index.entries_at))
         except (OSError, MalformedBatchError):
-            return self.rebuild_index()
+            raise Suspect(self, FilePosition(0), self.size, index=True) from None
 
     def forget_entries(self) -> None:
         """Let go of the entries where the file has them."""
-        if not self.active and not self.holes and self.index_state != "missing":
+        if not self.active and not self.losses and self.index.file_state != "missing":
             self.index.entries = None
 
-    def rebuild_index(self) -> Entries:
-        """Make the index of a sealed segment again from its store; return its entries.
+    def looked_at(self, suspect: Suspect) -> "Segment":
+        """Return the segment as it is found to be where something did not check out; itself, if that is whole now.
 
         Raises:
-            StorageError: The store cannot be read.
+            StorageError: The disk could not be read.
         """
-        scanned = self._scan()
-        self.index, self.holes, self.index_state = scanned.index, tuple(scanned.holes), "rebuilt"
-        self.checked = (0, self.size)
-        entries = scanned.index.entries
-        assert entries is not None  # a scan makes them
-        self.save_index()
-        return entries
+        if suspect.index:
+            scanned = self._scan()
+            self.checked.add(0, self.size)
+            scanned.index.file_state = "rebuilt"
+            return replace(self, index=scanned.index, losses=reconciled(self.losses, scanned.losses))
+        found = self.losses_between(suspect.start, suspect.end)
+        if not any(loss.end_position > suspect.start for loss in found):
+            return self
+        return replace(self, losses=with_found(self.losses, found))
 
-    def take_back(self, start: FilePosition, end: FilePosition, start_offset: Offset, end_offset: Offset) -> bool:
-        """Serve what was written in the place of damage, if it reads back whole.
+    def taken_back(self, loss: Loss, end: FilePosition, end_offset: Offset) -> "Segment | None":
+        """Return the segment that serves what was written in the place of a loss; ``None`` if it does not read back.
 
         Args:
-            start: Where the damage began.
+            loss: One of this segment's.
             end: Where what was written ends.
-            start_offset: Of the first record that was damaged.
-            end_offset: One past the last one.
-
-        Returns:
-            Whether it is; if not, everything is as before.
+            end_offset: One past the last record of it.
 
         Raises:
             StorageError: The store could not be read.
         """
-        hole = self.hole_at(start)
+        start = loss.start_position
         part = SegmentIndex(self.base_offset, self.index.interval_bytes)
-        part.end_offset, part.store_bytes = start_offset, start
-        for position, batch in self.placed(start, end, start_offset):
+        part.end_offset, part.store_bytes = loss.start_offset, start
+        for position, batch in self.placed(start, end, loss.start_offset):
             part.add(batch.header, position, node_name_in(batch))
         if (part.end_offset, part.store_bytes) != (end_offset, end):
-            return False
-        self.entries()
-        before, left = end if hole is None else hole.end_position, None
-        if hole is not None and end < hole.end_position:
-            left = replace(hole, start_position=end, start_offset=end_offset)
-        self.index = self.index.put_back(part, start, before, counted=hole is not None and hole.counted)
+            return None
         size, last = self.extent
-        if left is None and hole is not None and hole.end_position == size and not self.active:
-            size, last = end, end_offset  # what is left of a range at the end of the store is behind that now
-        self.extent = Extent(max(size, end), max(last, end_offset))
-        self.index.store_bytes, self.index.end_offset = self.extent
-        # The hole goes last: until then readers keep away from what is behind it.
-        with self._mutex:
-            kept = [each for each in self.holes if each.start_position != start]
-            self.holes = tuple(sorted([*kept, left] if left is not None else kept, key=_start))
+        kept = [each for each in self.losses if each != loss]
+        if end < loss.end_position:
+            kept.append(replace(loss, start_position=end, start_offset=end_offset))
+        elif end_offset < loss.end_offset:  # at the end of the store: what is left is behind it
+            kept.append(replace(loss, start_position=end, end_position=end, start_offset=end_offset))
+            size, last = end, end_offset
+        index = self.index.put_back(part, start, loss.end_position, counted=loss.counted)
+        extent = Extent(max(size, end), max(last, end_offset))
+        index.store_bytes, index.end_offset = extent
         if not self.active:
-            self.index_state = "rebuilt"
-            self.save_index()
-        return True
+            index.file_state = "rebuilt"
+        return replace(self, index=index, extent=extent, losses=in_order(kept))
 
     def placed(self, start: FilePosition, end: FilePosition, offset: Offset) -> Iterator[Placed]:
         """Yield the whole batches between two positions, from the one of ``offset`` on, up to the first damage.
@@ -269,7 +295,7 @@ class Segment:
         """
         try:
             for item in walk_store(self.store, self.places, start, offset, length=end, end_offset=offset):
-                if isinstance(item, Hole):
+                if isinstance(item, Loss):
                     return
                 yield item
         except OSError as exc:
@@ -280,7 +306,7 @@ class Segment:
         try:
             self.write_index()
         except OSError:
-            self.index_state = "missing"
+            self.index.file_state = "missing"
 
     def write_index(self) -> None:
         """As :meth:`save_index`.
@@ -288,88 +314,65 @@ class Segment:
         Raises:
             OSError: It could not be written.
         """
-        if self.holes or self.index.entries is None:
-            return  # a segment with holes is scanned at every start, so that they are found again
+        if any(not loss.is_behind for loss in self.losses) or self.index.entries is None:
+            return  # a store with damage in it is scanned at every start: what can be read again is taken back so
         path = self.stores.directory / index_name(self.base_offset)
         disk.replace(self.stores.files, path, self.index.encode(self.stores.index_key))
-        self.index_state = "ok" if self.index_state == "missing" else self.index_state
+        self.index.file_state = "ok" if self.index.file_state == "missing" else self.index.file_state
 
-    def hole_at(self, position: FilePosition) -> Hole | None:
-        """Return the hole that ``position`` is in."""
-        holes = self.holes
-        number = bisect_right(holes, position, key=_start) - 1
-        return holes[number] if number >= 0 and position < holes[number].end_position else None
+    def loss_at(self, position: FilePosition) -> Loss | None:
+        """Return the loss that ``position`` is in."""
+        losses = self.losses
+        number = bisect_right(losses, position, key=_start) - 1
+        return losses[number] if number >= 0 and position < losses[number].end_position else None
 
-    def hole_in(self, start: Offset, end: Offset) -> Hole | None:
-        """Return the first hole with any of the offsets from ``start`` up to ``end``, that one excluded."""
-        return next((hole for hole in self.holes if hole.start_offset < end and start < hole.end_offset), None)
+    def loss_in(self, start: Offset, end: Offset) -> Loss | None:
+        """Return the first loss in the store with any of the offsets from ``start`` up to ``end``, that one excluded."""
+        within = (loss for loss in self.losses if not loss.is_behind)
+        return next((loss for loss in within if loss.start_offset < end and start < loss.end_offset), None)
 
-    def let_go(self) -> None:
-        """Let go of the store: it is closed when the last reader is done."""
-        self.file = None
-        self.stores.clear()
+    @property
+    def loss_behind(self) -> Loss | None:
+        """What was lost from the end of the segment, or is unused there."""
+        return self.losses[-1] if self.losses and self.losses[-1].is_behind else None
 
-    def recheck(self, start: FilePosition, end: FilePosition) -> bool:
-        """Read a stretch again, what was known to be whole included; return whether anything in it is damaged.
-
-        Args:
-            start: Where a batch begins, or began.
-            end: How far to look.
+    def losses_between(self, start: FilePosition, end: FilePosition) -> list[Loss]:
+        """Read a stretch again, what was known to be whole included; return the damage in it and right before it.
 
         Raises:
+            Suspect: The index file is no good.
             StorageError: The disk could not be read.
         """
-        extent = self.extent
         at, offset = self._place_before(start)
         try:
-            found = list(self._holes_between(at, offset, end, extent))
+            found = list(self._walk_losses(at, offset, end))
             if found and found[0].start_position == at != start:
                 # The index is of another time than the store: what lies before its entry tells where batches begin.
-                found = list(self._holes_between(FilePosition(0), self.base_offset, end, extent))
+                found = list(self._walk_losses(FilePosition(0), self.base_offset, end))
         except OSError as exc:
             raise self._unreadable(start, exc) from exc
-        self._add_holes(found)
-        return any(hole.end_position > start for hole in found)
+        return found
 
     def _place_before(self, start: FilePosition) -> tuple[FilePosition, Offset]:
         """Return a place at or before ``start`` where a batch begins, and that batch's base offset."""
         at, offset = self.entries().place_before(start, self.base_offset)
-        holes = self.holes
-        number = bisect_right(holes, start, key=_start)
-        hole = holes[number - 1] if number else None
-        if hole is not None and at < hole.end_position <= start:
-            return hole.end_position, hole.end_offset
-        if hole is not None and hole.start_position <= at < hole.end_position:
-            return hole.start_position, hole.start_offset
+        losses = self.losses
+        number = bisect_right(losses, start, key=_start)
+        loss = losses[number - 1] if number else None
+        if loss is not None and at < loss.end_position <= start:
+            return loss.end_position, loss.end_offset
+        if loss is not None and loss.start_position <= at < loss.end_position:
+            return loss.start_position, loss.start_offset
         return at, offset
 
-    def _holes_between(self, at: FilePosition, offset: Offset, end: FilePosition, extent: Extent) -> Iterator[Hole]:
+    def _walk_losses(self, at: FilePosition, offset: Offset, end: FilePosition) -> Iterator[Loss]:
         """Yield the damage from ``at``, where the batch of ``offset`` begins, to the first whole batch behind ``end``."""
-        size, end_offset = extent
+        size, end_offset = self.extent
         for item in walk_store(self.store, self.places, at, offset, length=size, end_offset=end_offset):
-            if isinstance(item, Hole):
+            if isinstance(item, Loss):
                 yield item
             elif item.position >= end:
                 return
-
-    def _find_damage(self, position: FilePosition, end: FilePosition) -> None:
-        """Remember what is damaged between two positions, where something did not check out.
-
-        Raises:
-            StorageError: Read again, it is whole; or the disk could not be read.
-        """
-        if not self.recheck(position, end):
-            where = f"{store_name(self.base_offset)} at byte {position}"
-            raise StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
-
-    def _add_holes(self, found: Iterable[Hole]) -> None:
-        """Take in damage; of two that overlap, what was found now counts."""
-        with self._mutex:
-            for hole in found:
-                start, end = hole.start_position, hole.end_position
-                kept = [each for each in self.holes if each.end_position <= start or end <= each.start_position]
-                counted = all(each.counted for each in self.holes if each not in kept)
-                self.holes = tuple(sorted([*kept, replace(hole, counted=counted)], key=_start))
 
     def _readable_until(self, position: FilePosition) -> FilePosition:
         """Return where the damage behind ``position`` begins, or the durable end.
@@ -377,15 +380,15 @@ class Segment:
         Raises:
             DataLossError: ``position`` is in it.
         """
-        holes = self.holes
-        number = bisect_right(holes, position, key=_start)
-        if number and position < holes[number - 1].end_position:
-            raise holes[number - 1].error()
-        return min(self.size, holes[number].start_position) if number < len(holes) else self.size
+        losses = self.losses
+        number = bisect_right(losses, position, key=_start)
+        if number and position < losses[number - 1].end_position:
+            raise losses[number - 1].error()
+        return min(self.size, losses[number].start_position) if number < len(losses) else self.size
 
     def _whole_batches(self, data: bytes, position: FilePosition) -> int:
         """Return how many bytes of ``data`` are whole batches, each checked now or before; 0 at damage."""
-        start, end = self.checked
+        start, end = self.checked.between
         at = 0
         while len(data) - at >= HEADER_BYTES:
             batch_bytes, version = _LENGTH.unpack_from(data, at)
@@ -397,8 +400,8 @@ class Segment:
                 except MalformedBatchError:
                     break
             at += batch_bytes
-        if at and position + at > end:
-            self.checked = (start if start <= position <= end else position, position + at)
+        if at:
+            self.checked.add(position, position + at)
         return at
 
     def _header(self, data: bytes, at: int, position: int) -> BatchHeader:
@@ -443,8 +446,8 @@ class Segment:
         return StorageError(f"reading {store_name(self.base_offset)} at byte {position}: {cause.strerror or cause}")
 
 
-def _start(hole: Hole) -> FilePosition:
-    return hole.start_position
+def _start(loss: Loss) -> FilePosition:
+    return loss.start_position
 
 
 def load_index(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proglog.log import checkpoint
+from proglog.log import checkpoint, losses
 from proglog.log.checkpoint import DurableMark
 from proglog.log.files import DRAFT_SUFFIX, FULL, write_all
 from proglog.log.state import LogState
@@ -14,7 +14,7 @@ from proglog.types import NO_ORIGIN
 BALLAST = "ballast"
 _ROOM_BYTES = 16 * 1024
 """Of the ballast, given up for one small file: what is left of it survives an agent that ends on a full disk."""
-NAMES = ("identity", "origin", "durable", "retired", "lost", "derived")
+NAMES = ("identity", "origin", "durable", "retired", *losses.FILES, "derived")
 
 
 @dataclass(slots=True)
@@ -72,6 +72,19 @@ class SmallFiles:
         if mark != self.marked:
             self.save("durable", mark.to_json())
             self.marked = mark
+
+    def save_losses(self) -> None:
+        """Write down what is lost, if that is not written down yet.
+
+        Raises:
+            OSError: A file could not be written.
+        """
+        if self.state.losses_saved:
+            return
+        content = losses.to_json(self.state.view.losses)
+        for name in losses.FILES:
+            self.save(name, content)
+        self.state.losses_saved = True
 
     def refill_ballast(self) -> None:
         """Take the room to work in when the disk is full. Without it everything works but retention on a full disk.

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from errno import EOVERFLOW
+from functools import partial
 
 from proglog.errors import StorageError
-from proglog.log import checkpoint, derived_state
+from proglog.log import checkpoint, derived_state, reading
 from proglog.log.derived_state import Anchor
 from proglog.log.state import LogState
 
@@ -30,7 +31,7 @@ class Snapshot:
             content = checkpoint.load(state.files, state.data_dir / _NAME)
         except (OSError, StorageError):
             content = None  # a hint
-        walk = derived_state.load(content, state.segments, state.own_origins())
+        walk = derived_state.load(content, lambda: state.view, state.own_origins(), partial(reading.walk, state))
         state.derived = walk.derived
         state.derived.positions.forgotten.clear()  # in a former life
         if walk.walked_bytes:

@@ -1,7 +1,12 @@
 """What the parts of one open log share: its segments, its origins, its durable end, its condition.
 
-The writer's thread changes it; readers on any thread look. A list that readers walk is replaced, never changed, and
-what has to change together does so under ``mutex``. What the disk does decides the condition::
+The disk thread - the one that appends - changes it; readers on any thread look at ``view``, which is replaced, never
+changed. What a reader finds to be damaged it reports, and waits until the disk thread has published it::
+
+    reader --> Segment raises Suspect --> looks again, at what it holds --> report() --> disk thread: still so? publish
+                                                                              ^-- the reader reads the next view
+
+What is derived from batches changes under ``mutex``. What the disk does decides the condition::
 
     +----+  no room: taken back, refused       +------+  +-----------+
     | ok | ----------------------------------> | full |  | read-only |   reads go on; leaves by itself when it can
@@ -19,35 +24,38 @@ Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") fo
 """
 
 import threading
-from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
 from itertools import takewhile
 from pathlib import Path
 
 from proglog.errors import (
-    DataLossError,
     LogClosedError,
     LogFullError,
     LogPoisonedError,
     LogReadOnlyError,
-    OffsetOutOfRangeError,
     StorageError,
 )
-from proglog.log.checkpoint import LostEnd, Retired, RetiredOrigin, came_back
+from proglog.log.checkpoint import Retired, RetiredOrigin
 from proglog.log.config import LogConfig
 from proglog.log.derived_state import DerivedState
 from proglog.log.files import READ_ONLY, FileSystem, Usage, error_words
 from proglog.log.index_cache import IndexCache
+from proglog.log.losses import Acceptance, Loss, dated_by
 from proglog.log.model import DamagedRange, LogPosition
 from proglog.log.problems import Problems
 from proglog.log.recovery import RecoveryReport
-from proglog.log.segment import Segment
+from proglog.log.segment import Segment, Suspect
+from proglog.log.store import store_name
+from proglog.log.view import View
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.types import NO_ORIGIN, FilePosition, LogId, Offset, OriginId
+from proglog.types import NO_ORIGIN, LogId, Offset, OriginId
 
-_CUT = "the store ends before them"
+REPORT_TIMEOUT = 10.0
+"""Seconds that a reader waits for the disk thread to take in what it found."""
+Submit = Callable[[Callable[[], object]], "Future[object]"]
 
 
 class LogState:
@@ -81,20 +89,20 @@ class LogState:
         """Who writes here."""
         self.former_origins: tuple[OriginId, ...] = ()
         """Who wrote here before, the latest first."""
-        self.origins: dict[OriginId, Progress] = {}
-        """What is durably here of each origin."""
+        self.view = View()
+        """What may be read: replaced by the disk thread, never changed."""
+        self.losses_saved = True
+        """Whether the file ``lost`` says what ``view`` does."""
+        self.submit: Submit | None = None
+        """Has something done on the disk thread; ``None`` while whoever uses the log is that thread."""
+        self.disk_thread = 0
+        """Its identity, while there is ``submit``."""
         self.retired = Retired()
         self.retired_presumed = False
         """Whether ``retired`` is not what the file says, and has to be written."""
         self._all_retired_known = True
-        self.lost_ends: tuple[LostEnd, ...] = ()
-        """What had been synced and is missing from ends of segments."""
         self.derived = DerivedState()
         """What follows from the batches; changed under ``mutex``."""
-        self.segments: list[Segment] = []
-        self.bases: list[Offset] = []
-        self.end = (Offset(0), LogPosition(Offset(0), FilePosition(0)))
-        """One past the last durable record, and the place after the last durable batch."""
         self.last_append_ms = 0
         self.refused_bytes = 0
         """Of the group that the full disk refused last."""
@@ -106,12 +114,27 @@ class LogState:
     @property
     def active(self) -> Segment:
         """The segment that takes appends."""
-        return self.segments[-1]
+        return self.view.active
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """In order, the last one active."""
+        return self.view.segments
+
+    @property
+    def origins(self) -> Mapping[OriginId, Progress]:
+        """What is durably here of each origin."""
+        return self.view.origins
+
+    @property
+    def end(self) -> tuple[Offset, LogPosition]:
+        """One past the last durable record, and the place after the last durable batch."""
+        return self.view.end
 
     @property
     def start_offset(self) -> Offset:
         """Of the oldest record kept."""
-        return self.segments[0].base_offset
+        return self.view.start_offset
 
     @property
     def working(self) -> bool:
@@ -131,7 +154,7 @@ class LogState:
         """
         self._all_retired_known = is_complete
         self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
-        self.origins = self._count_origins()
+        self.publish(replace(self.view, origins=self._count_origins()).settled())
         if not is_complete:
             self._presume_retired()
 
@@ -143,7 +166,7 @@ class LogState:
         if not self.start_offset:
             return
         origins, begun = dict(self.retired.origins), set(self.retired.origins)
-        for segment in takewhile(lambda each: not each.holes, self.segments):
+        for segment in takewhile(lambda each: not each.losses, self.segments):
             for origin, span in segment.index.origins.items():
                 if origin not in begun and span.first_sequence > FIRST_SEQUENCE:
                     origins[origin] = RetiredOrigin(
@@ -155,12 +178,12 @@ class LogState:
 
     def recount_origins(self) -> None:
         """Count again after damaged batches came back: how far an origin goes only ever grows."""
-        with self.mutex:
-            for origin, counted in self._count_origins().items():
-                held = self.origins[origin]
-                if held.next_sequence > counted.next_sequence:
-                    held = replace(held, floor_sequence=counted.floor_sequence, bytes=counted.bytes)
-                self.origins[origin] = held if held.next_sequence > counted.next_sequence else counted
+        origins = dict(self.origins)
+        for origin, counted in self._count_origins().items():
+            held = origins.get(origin, counted)
+            further = held if held.next_sequence > counted.next_sequence else counted
+            origins[origin] = replace(further, floor_sequence=counted.floor_sequence, bytes=counted.bytes)
+        self.publish(replace(self.view, origins=origins).settled())
 
     def _count_origins(self) -> dict[OriginId, Progress]:
         first = FIRST_SEQUENCE if self._all_retired_known else None
@@ -190,33 +213,8 @@ class LogState:
         return origins
 
     def damaged(self) -> list[DamagedRange]:
-        """Return the ranges that cannot be read, in order."""
-        ranges = []
-        segments = self.segments
-        for number, segment in enumerate(segments):
-            ranges += [DamagedRange(hole.start_offset, hole.end_offset, hole.detail) for hole in segment.holes]
-            cut = self.cut_between(segment, segments[number + 1]) if number + 1 < len(segments) else None
-            if cut is not None:
-                ranges.append(DamagedRange(Offset(cut.start), Offset(cut.end), _CUT))
-        return ranges
-
-    def cut_between(self, segment: Segment, following: Segment) -> DataLossError | None:
-        """Return the error for what is missing between two segments, if there is anything.
-
-        Nothing is where all that was lost from the end of the first one came back behind it: its offsets stay unused.
-        """
-        start, end = segment.end_offset, following.base_offset
-        if start == end or came_back(self.lost_ends, start, end, self._next_sequence):
-            return None
-        return DataLossError(start, end, _CUT)
-
-    def is_known_lost(self, start: Offset, end: Offset) -> bool:
-        """Return whether the range is the lost end of a segment, and what was in it is known."""
-        return any((each.start_offset, each.end_offset) == (start, end) and each.origins for each in self.lost_ends)
-
-    def _next_sequence(self, origin: OriginId) -> int:
-        held = self.origins.get(origin)
-        return held.next_sequence if held else 0
+        """Return the ranges of which something is missing, in order."""
+        return [described(loss) for loss in self.view.damaged()]
 
     def hidden_until(self) -> Offset:
         """Return before which offset batches may be damaged that producers sent and the log does not know of; 0: none."""
@@ -231,34 +229,82 @@ class LogState:
         """Return under which origins this directory writes or wrote."""
         return frozenset((self.origin, *self.former_origins))
 
-    def add_segment(self, segment: Segment) -> None:
-        """Take in a new last segment."""
+    # The view
+
+    def open_view(self, segments: Sequence[Segment], listed: Sequence[Loss]) -> None:
+        """Begin with what opening found, and with what was written down as lost."""
+        now_ms = self.now_ms()
+        dated = (segment.with_losses(dated_by(now_ms, segment.losses)) for segment in segments)
+        self.view = View.of(dated, {})
+        self.losses_saved = list(self.view.losses) == list(listed)
+
+    def accept(self, start: Offset, end: Offset, acceptance: Acceptance) -> list[Loss]:
+        """Take an operator's word for what is lost in a range of offsets; return those losses."""
+        accepted = []
         with self.mutex:
-            self.segments = [*self.segments, segment]
-            self.bases = [*self.bases, segment.base_offset]
+            for loss in self.view.damaged():
+                if start <= loss.start_offset and loss.end_offset <= end:
+                    segment = self.view.segment_at(loss.segment)
+                    accepted.append(replace(loss, accepted=acceptance))
+                    self.put(segment.with_losses([each for each in segment.losses if each != loss] + accepted[-1:]))
+        return accepted
 
-    def publish(self) -> None:
-        """Let readers see everything in the active segment."""
-        active = self.active
-        self.end = (active.end_offset, LogPosition(active.base_offset, active.size))
+    def let_go(self) -> None:
+        """Let go of the files: each is closed when its last reader is done."""
+        for segment in self.segments[-1:]:
+            self.view = self.view.with_segment(replace(segment, file=None))
+            segment.stores.clear()
 
-    def segment_at(self, base_offset: Offset) -> Segment:
-        """Return the segment of that name.
+    def publish(self, view: View) -> None:
+        """Let readers see ``view``; its losses are written down by the next housekeeping."""
+        if view.losses is not self.view.losses and view.losses != self.view.losses:
+            self.losses_saved = False
+        self.view = view
+
+    def put(self, segment: Segment) -> None:
+        """Let readers see another state of a segment."""
+        self.publish(self.view.with_segment(segment))
+
+    def look_again(self, suspect: Suspect) -> None:
+        """Find out about what did not check out, and have it published: readers may go on when this returns.
 
         Raises:
-            OffsetOutOfRangeError: Retention removed it.
+            StorageError: Read again, it is whole; or the disk could not be read.
         """
-        bases, segments = self.bases, self.segments
-        number = bisect_right(bases, base_offset) - 1
-        if number < 0 or bases[number] != base_offset:
-            raise OffsetOutOfRangeError(base_offset, self.start_offset, self.end[0])
-        return segments[number]
+        if not self.report(suspect):
+            where = f"{store_name(suspect.segment.base_offset)} at byte {suspect.start}"
+            raise StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
 
-    def segment_after(self, base_offset: Offset) -> Segment | None:
-        """Return the segment that follows the one of that name."""
-        bases, segments = self.bases, self.segments
-        number = bisect_right(bases, base_offset)
-        return segments[number] if number < len(segments) else None
+    def report(self, suspect: Suspect) -> bool:
+        """Look again at what is suspected, and have the disk thread publish what is found; return whether there was anything.
+
+        Raises:
+            StorageError: The disk could not be read, or the disk thread was busy for ``REPORT_TIMEOUT``.
+        """
+        before = suspect.segment
+        after = before.looked_at(suspect)
+        if after is before:
+            return False
+        if self.submit is None or threading.get_ident() == self.disk_thread:
+            self._take_in(before, after)
+            return True
+        try:
+            self.submit(lambda: self._take_in(before, after)).result(REPORT_TIMEOUT)
+        except TimeoutError:
+            where = f"{store_name(before.base_offset)} at byte {suspect.start}"
+            raise StorageError(f"{where} is damaged, and the disk is too busy to take that in: try again") from None
+        return True
+
+    def _take_in(self, before: Segment, after: Segment) -> None:
+        """Publish what a reader found, unless the segment is another one meanwhile: then the reader finds that out."""
+        with self.mutex:
+            current = self.view.find(before.base_offset)
+            if current is None or current.losses is not before.losses or current.index is not before.index:
+                return
+            losses = dated_by(self.now_ms(), after.losses)
+            self.put(replace(current, index=after.index).with_losses(losses))
+        if after.index is not before.index:
+            after.save_index()
 
     def refusal(self) -> StorageError | None:
         """Return why nothing can be appended, if so. A disk that was full says so itself, at each write."""
@@ -318,8 +364,6 @@ class LogState:
             return Usage()
 
 
-def cut_between(segment: Segment, following: Segment) -> DataLossError | None:
-    """Return the error for what is missing between two segments, if there is anything."""
-    if segment.end_offset == following.base_offset:
-        return None
-    return DataLossError(segment.end_offset, following.base_offset, _CUT)
+def described(loss: Loss) -> DamagedRange:
+    """Return a loss as others see it."""
+    return DamagedRange(loss.start_offset, loss.end_offset, loss.detail, loss.found_ms, loss.accepted)

@@ -4,7 +4,7 @@ from bisect import bisect_left
 
 from proglog.log.index import Entries
 from proglog.log.model import LogPosition
-from proglog.log.reading import unless_removed
+from proglog.log.reading import looking_again, unless_removed
 from proglog.log.segment import Segment
 from proglog.log.state import LogState
 from proglog.types import FilePosition, OriginId, SequenceNumber
@@ -13,11 +13,13 @@ _UNINDEXED_BYTES = 64 * 1024
 """Most bytes in which an origin's batches may stand without an index entry, whatever interval an index was made with."""
 
 
+@looking_again
 def positions_at(state: LogState, at: LogPosition) -> dict[OriginId, SequenceNumber]:
     """See :meth:`proglog.log.log.Log.positions_at`."""
-    here = state.segment_at(at.segment)
+    view = state.view
+    here = view.segment_at(at.segment)
     found = {origin: gone.next_sequence for origin, gone in state.retired.origins.items()}
-    for segment in state.segments:
+    for segment in view.segments:
         if segment.base_offset < at.segment:
             found |= {origin: span.next_sequence for origin, span in list(segment.index.origins.items())}
     if at.position >= here.size:

@@ -10,10 +10,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from proglog.errors import MalformedBatchError, NotFoundError, StorageError
-from proglog.log import checkpoint
-from proglog.log.checkpoint import DurableMark, LostEnd, Retired, came_back, known_start
+from proglog.log import checkpoint, losses
+from proglog.log.checkpoint import DurableMark, Retired, known_start
 from proglog.log.files import FileSystem, OsFiles, error_words, read_all
 from proglog.log.identity import TIED, is_tied, look_up
+from proglog.log.losses import Loss
 from proglog.log.recovery import readable
 from proglog.log.scan import ScannedStore, scan_store
 from proglog.log.segment import MAX_INDEX_BYTES, Extent
@@ -104,7 +105,7 @@ class _Verification:
         self._last_append_ms = 0
         self._file = ""
         self._log_id = LogId(b"")
-        self._lost_ends: list[LostEnd] = []
+        self._listed: list[Loss] = []
         self._retired_known = True
 
     def run(self) -> VerifyReport:
@@ -155,7 +156,7 @@ class _Verification:
             done += size
         self._on_progress(VerifyProgress(bytes_done=done, bytes_total=sum(sizes), file=""))
         for end, (base_offset, following) in zip(ends, pairwise(bases), strict=False):
-            if not came_back(self._lost_ends, end, following, lambda origin: self._sequences.get(origin, (0, 0))[0]):
+            if not self._is_void(end, following):
                 self._check_gap(base_offset, end, following)
         report.segment_count, report.stored_bytes = len(bases), done
         report.start_offset, report.end_offset = (bases[0], ends[-1]) if bases else (Offset(0), Offset(0))
@@ -166,9 +167,20 @@ class _Verification:
         """Return how much of each store is to be read, and the offset after it."""
         ends = [*bases[1:], _NO_END]
         return [
-            readable(self._lost_ends, base_offset, self._size(base_offset), end)
+            readable(self._behind(base_offset, end), self._size(base_offset), end)
             for base_offset, end in zip(bases, ends, strict=True)
         ]
+
+    def _behind(self, base_offset: Offset, following: Offset) -> list[Loss]:
+        held = (loss for loss in self._listed if loss.segment == base_offset and loss.is_behind)
+        return [loss for loss in held if loss.end_offset == following]
+
+    def _is_void(self, start: Offset, end: Offset) -> bool:
+        """Return whether nothing is missing between the end of a segment and the next one."""
+        for loss in self._listed:
+            if loss.is_behind and (loss.start_offset, loss.end_offset) == (start, end):
+                return loss.void or losses.came_back(loss, lambda origin: self._sequences.get(origin, (0, 0))[0])
+        return False
 
     def _check_small_files(self, *, has_stores: bool) -> tuple[DurableMark, Retired]:
         held = {}
@@ -183,8 +195,9 @@ class _Verification:
                 self._find(REPAIRED, name, "its checksum does not agree with it", _MADE_ANEW[name])
         if held["origin"] is None and has_stores:
             self._find(NOTE, "origin", "the node's identity is not there", "nothing: a start begins a new origin")
-        mark, retired, lost = held["durable"], held["retired"], held["lost"]
-        self._lost_ends = [LostEnd.from_json(each) for each in lost["ends"]] if lost else []
+        mark, retired = held["durable"], held["retired"]
+        listed = next((held[name] for name in losses.FILES if held[name] is not None), None)
+        self._listed = losses.from_json(listed) if listed else []
         return (
             DurableMark.from_json(mark) if mark else DurableMark(),
             Retired.from_json(retired) if retired else Retired(),
@@ -201,8 +214,8 @@ class _Verification:
             )
         finally:
             file.close()
-        for hole in scanned.holes:
-            self._find(DAMAGE, self._file, hole.describe(), _REFILL, hole.start_offset, hole.end_offset)
+        for loss in scanned.losses:
+            self._find(DAMAGE, self._file, loss.describe(), _REFILL, loss.start_offset, loss.end_offset)
         if scanned.size < size:
             torn = f"{size - scanned.size:,} bytes of an unfinished write from byte {scanned.size} on"
             self._find(REPAIRED, self._file, torn, "nothing: never acknowledged, and cut at the next start")
@@ -279,7 +292,8 @@ _MADE_ANEW = {
     "origin": "nothing: a start begins a new origin",
     "durable": "nothing: a start makes it anew from the log",
     "retired": "nothing: a start makes it anew from where the log begins; nothing is lost by it",
-    "lost": "nothing: what is missing is found again",
+    "lost": "nothing: its copy says the same",
+    "lost.copy": "nothing: 'lost' says the same",
     "derived": "nothing: a start makes it anew from the log",
 }
 _REFILL = "everything else is served; a running agent fetches these records from nodes that have them"

@@ -11,6 +11,7 @@ from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import LogPosition
 from proglog.log.segment import Segment
+from proglog.log.view import View
 from proglog.record import scan
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, Offset
@@ -100,15 +101,15 @@ def test_a_store_removed_between_finding_and_opening_it_is_out_of_range(monkeypa
     files.kill()
     log = open_log(files=files, config=RACED, seed=2)
     log._state.active.stores.clear()
-    find = log._state.segment_at
+    find = View.segment_at
 
-    def find_and_lose(base_offset: Offset) -> Segment:
-        segment = find(base_offset)
+    def find_and_lose(view: View, base_offset: Offset) -> Segment:
+        segment = find(view, base_offset)
         assert log.retain()
         return segment
 
     cursor = LogPosition(log.start_offset, FilePosition(0))
-    monkeypatch.setattr(log._state, "segment_at", find_and_lose)
+    monkeypatch.setattr(View, "segment_at", find_and_lose)
     with pytest.raises(OffsetOutOfRangeError) as refused:
         log.read(cursor, 1000)
     assert refused.value.start == log.start_offset
