@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference" / "api.md"
-PROTOS = ("log", "batches", "cluster", "replication")
+PROTOS = ("log", "batches", "cluster", "membership", "replication")
 HEAD = """# The gRPC API
 
 Generated from `proto/proglog/api/v1/*.proto` by `make docs`. Beside these services every agent serves

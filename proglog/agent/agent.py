@@ -53,7 +53,7 @@ class Agent:
         tasks = Supervisor(node_name=config.node_name, on_failure=lambda _: over.set())
         steps = Steps(emitter(node=config.node_name))
         try:
-            parts = await open_parts(config, tasks, steps)
+            parts = await open_parts(config, tasks, steps, over.set)
         except BaseException:
             await steps.aclose()
             raise

@@ -1,9 +1,11 @@
 """What an agent is told: the book's ``Config``, field for field, and what its log and gossip need beside it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from proglog.addr import is_loopback, is_wildcard, join_addr, split_addr
+from proglog.addr import RPC_ADDR_TAG, is_loopback, is_wildcard, join_addr, split_addr
+from proglog.agent.event_handlers import parse_handlers
 from proglog.errors import ConfigError
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
@@ -13,6 +15,7 @@ DEFAULT_BIND_ADDR = "127.0.0.1:8401"
 DEFAULT_GOSSIP_PORT = 8401
 DEFAULT_RPC_PORT = 8400
 MAX_NODE_NAME_BYTES = 128
+PROFILES = ("lan", "wan", "local")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,18 @@ class AgentConfig:
     encrypt_file: Path | None = None
     """Keys that encrypt gossip: one base64 key a line, the first is used to send. ``None``: plain text."""
 
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """What the node says about itself beside ``rpc_addr``; with that, names and values at most 512 bytes."""
+
+    gossip_profile: str = "lan"
+    """Timing of gossip: ``lan``, ``wan`` or ``local``."""
+
+    event_handlers: tuple[str, ...] = ()
+    """Scripts to run for events: ``[KIND[:NAME],...=]SCRIPT``, as :mod:`proglog.agent.event_handlers` reads them."""
+
+    replay_events: bool = False
+    """Be told of user events that happened before this node joined, too."""
+
     metrics_addr: str | None = None
     """HOST:PORT on which Prometheus may ask for metrics, without TLS. ``None``: nowhere. Port 0: any free one."""
 
@@ -84,6 +99,12 @@ class AgentConfig:
         ):
             if addr and is_wildcard(split_addr(addr, flag, default_port=0)[0]):
                 raise ConfigError(f"{flag} {addr}: nobody can dial a wildcard; give an address that others reach")
+        if self.gossip_profile not in PROFILES:
+            raise ConfigError(f"--gossip-profile {self.gossip_profile!r}: expected {', '.join(PROFILES)}")
+        for text in self.event_handlers:
+            parse_handlers(text)
+        if RPC_ADDR_TAG in self.tags or "" in self.tags:
+            raise ConfigError(f"--tag: a tag has a name, and {RPC_ADDR_TAG} is set by --rpc-advertise-addr")
         if self.metrics_addr is not None:
             split_addr(self.metrics_addr, "--metrics-addr")
         if (self.acl_model_file is None) != (self.acl_policy_file is None):

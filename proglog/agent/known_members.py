@@ -15,6 +15,7 @@ from proglog.addr import join_addr, split_addr
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import ConfigError, StorageError
 from proglog.gossip.address_book import MAX_REMEMBERED, KnownAddress
+from proglog.gossip.lamport import MAX_AHEAD, MAX_LTIME, ClockTimes
 from proglog.log import checkpoint
 from proglog.log.files import OsFiles
 from proglog.telemetry import events
@@ -22,6 +23,9 @@ from proglog.telemetry.emit import Emit, log_event
 
 SAVE_INTERVAL = 3600.0
 """Seconds between two saves in which nothing but time has passed."""
+MIN_INTERVAL = 0.5
+"""Seconds between two saves: events may come in quick succession."""
+MAX_REMEMBERED_TIME = MAX_LTIME - MAX_AHEAD
 RETRY_INTERVAL = 30.0
 """Seconds until a save that failed is tried again."""
 
@@ -34,16 +38,20 @@ class KnownMembers:
         self._tasks = tasks or Supervisor(node_name=node_name)
         self._path = data_dir / "members"
         self._emit = emit
-        self.remembered = self._load()
-        """What the last life left."""
+        self.remembered: tuple[KnownAddress, ...] = ()
+        """Where the last life knew members."""
+        self.clocks = ClockTimes()
+        """What its clocks showed."""
+        self._load()
         self._current: Callable[[], list[KnownAddress]] | None = None
         self._saving: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._saved: list[tuple[str, int, str]] = []
+        self._saved: tuple[list[tuple[str, int, str]], ClockTimes] = ([], ClockTimes())
+        self._times: Callable[[], ClockTimes] = ClockTimes
 
-    def follow(self, current: Callable[[], list[KnownAddress]]) -> None:
-        """Keep what ``current`` returns: at each :meth:`changed`, from time to time, and at the end."""
-        self._current = current
+    def follow(self, current: Callable[[], list[KnownAddress]], times: Callable[[], ClockTimes] = ClockTimes) -> None:
+        """Keep what ``current`` and ``times`` return: at each :meth:`changed`, from time to time, and at the end."""
+        self._current, self._times = current, times
         self._saving = self._tasks.start(self._run(), name="known-members-save")
 
     def changed(self) -> None:
@@ -64,38 +72,51 @@ class KnownMembers:
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
             except TimeoutError:
-                self._saved = []  # time has passed: the file says how much
+                self._saved = [], ClockTimes()  # time has passed: the file says how much
             self._changed.clear()
             wait = SAVE_INTERVAL if await self._save() else RETRY_INTERVAL
+            await asyncio.sleep(MIN_INTERVAL)
 
     async def _save(self) -> bool:
         known = self._current() if self._current is not None else []
         addresses = [(each.host, each.port, each.name) for each in known]
-        if addresses == self._saved:
+        times = self._times()
+        if (addresses, times) == self._saved:
             return True
         content = {
+            "clocks": {"intents": times.intents, "events": times.events, "queries": times.queries},
             "addresses": [
                 {"addr": join_addr(each.host, each.port), "name": each.name, "unseen_seconds": round(each.unseen)}
                 for each in known
-            ]
+            ],
         }
         try:
             await asyncio.to_thread(checkpoint.save, OsFiles(), self._path, content)
         except OSError as exc:
             self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
             return False
-        self._saved = addresses
+        self._saved = addresses, times
         return True
 
-    def _load(self) -> tuple[KnownAddress, ...]:
+    def _load(self) -> None:
         try:
             content = checkpoint.load(OsFiles(), self._path) or {}
         except (OSError, StorageError) as exc:
             self._emit(events.KNOWN_MEMBERS_LOST, "", str(exc))
-            return ()
+            return
         listed = content.get("addresses", [])
         found = [_read(each) for each in listed[:MAX_REMEMBERED]] if isinstance(listed, list) else []
-        return tuple(each for each in found if each is not None)
+        self.remembered = tuple(each for each in found if each is not None)
+        times = content.get("clocks", {})
+        self.clocks = _read_clocks(times if isinstance(times, dict) else {})
+
+
+def _read_clocks(times: dict[Any, Any]) -> ClockTimes:
+    values = [times.get(name) for name in ("intents", "events", "queries")]
+    intents, events_, queries = (
+        each if isinstance(each, int) and 0 <= each <= MAX_REMEMBERED_TIME else 0 for each in values
+    )
+    return ClockTimes(intents=intents, events=events_, queries=queries)
 
 
 def _read(entry: Any) -> KnownAddress | None:

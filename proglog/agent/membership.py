@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from proglog.addr import RPC_ADDR_TAG, is_wildcard, join_addr, split_addr
 from proglog.agent.advertise import own_addresses, private_address
@@ -19,7 +19,7 @@ from proglog.agent.config import DEFAULT_GOSSIP_PORT
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.transport import ITSELF, Transport
-from proglog.errors import ConfigError
+from proglog.errors import ConfigError, UnavailableError
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
@@ -37,11 +37,14 @@ from proglog.gossip.events import (
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
+from proglog.gossip.lamport import ClockTimes
 from proglog.gossip.member import Address, Member, Status
 from proglog.gossip.serf import Serf
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, log_event
 from proglog.wire.model import MembershipProblem
+
+Result = TypeVar("Result")
 
 LEAVE_TIMEOUT = 3.0
 MAX_CONFLICTS = 1000
@@ -89,6 +92,10 @@ class MembershipConfig:
     """Seals all gossip; ``None``: plain text."""
     gossip: GossipConfig = field(default_factory=GossipConfig.lan)
     """Timing."""
+    clocks: ClockTimes = field(default_factory=ClockTimes)
+    """Of the last life."""
+    replay_events: bool = False
+    """Be told of user events that happened before this node joined, too."""
 
 
 class Membership:
@@ -131,6 +138,7 @@ class Membership:
         self._resolver = Resolver()
         self._complained_at, self._complaints = -COMPLAINT_INTERVAL, 0
         self._left = asyncio.Event()
+        self._listeners: list[Callable[[Event], None]] = []
         self._serving: dict[str, str] = {}
         self._conflicts: dict[tuple[str, str], tuple[float, float]] = {}
         """When a name was claimed from an address, for the first and for the last time."""
@@ -184,6 +192,8 @@ class Membership:
                 random=self._random,
                 now=time.monotonic(),
                 known=self._known(),
+                clocks=config.clocks,
+                replay=config.replay_events,
             )
         except MalformedMessageError as exc:
             await self.close()
@@ -207,6 +217,40 @@ class Membership:
         host, port = split_addr(self.config.advertise_addr, "--advertise-addr", default_port=0)
         return (await own_addresses(host, "--advertise-addr", self._resolver))[0], port or bound[1]
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether gossip is sealed."""
+        return self.config.keyring is not None
+
+    def act(self, action: Callable[[Serf, float], Result]) -> Result:
+        """Have the core do something now, and send what comes of it; return what ``action`` did.
+
+        Raises:
+            UnavailableError: The membership has not been started, or is closed; or as ``action`` does.
+        """
+        if self._serf is None:
+            raise UnavailableError("the agent is starting or stopping: its membership is not up")
+        results: list[Result] = []
+        self._step(lambda serf, now: results.append(action(serf, now)))
+        return results[0]
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        """Have ``listener`` told of every event of the core, from now on."""
+        self._listeners.append(listener)
+
+    @contextlib.contextmanager
+    def listening(self, listener: Callable[[Event], None]) -> Iterator[None]:
+        """Have ``listener`` told of every event of the core, within the block."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    def tags(self) -> dict[str, str]:
+        """Return what this node says about itself."""
+        return dict(self._serf.tags if self._serf else self.config.tags)
+
     def members(self) -> list[Member]:
         """Return the members, by name, this node included."""
         return self._serf.members() if self._serf else []
@@ -221,6 +265,10 @@ class Membership:
             self._step(lambda serf, now: serf.set_tags(tags, now))
         except MalformedMessageError as exc:
             raise ConfigError(f"this node's tags: {exc}") from exc
+
+    def clocks(self) -> ClockTimes:
+        """Return what the next life may start with."""
+        return self._serf.clocks() if self._serf else self.config.clocks
 
     def known_addresses(self) -> list[KnownAddress]:
         """Return where others are or were: what the next life may start with."""
@@ -439,7 +487,15 @@ class Membership:
             case Ignored(reason=reason, source=source):
                 self._emit(events.GOSSIP_IGNORED, "", reason, source=source and join_addr(*source))
             case _:
-                return  # nobody here asks for it
+                pass  # listeners ask for it
+        for listener in tuple(self._listeners):
+            self._tell_listener(listener, event)
+
+    def _tell_listener(self, listener: Callable[[Event], None], event: Event) -> None:
+        try:
+            listener(event)
+        except Exception as exc:  # noqa: BLE001 - somebody else's fault must not end the membership
+            self._emit(events.MEMBER_HANDLER_FAILED, exc_info=exc)
 
     def _note_call(self, address: Address, error: str) -> None:
         """Remember why the last call failed, of the addresses where this node has to be heard."""

@@ -15,7 +15,9 @@ from proglog.agent.advertise import addresses
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.condition_file import ConditionFile
 from proglog.agent.config import AgentConfig
+from proglog.agent.event_handlers import EventHandlers, parse_handlers
 from proglog.agent.follower_watch import FollowerWatch
+from proglog.agent.keyring_file import KeyringFile
 from proglog.agent.known_members import KnownMembers
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.monitor import Monitor
@@ -24,17 +26,21 @@ from proglog.agent.readiness import Readiness
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.resolver import Resolver
+from proglog.agent.serf_calls import SerfCalls
+from proglog.agent.serf_events import SerfEvents
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.timeline import Timeline
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.clock import now_ms
-from proglog.errors import ConfigError, NameTakenError, ProglogError
+from proglog.errors import NameTakenError
+from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameStanding, NameVoted
-from proglog.gossip.keyring import Keyring, parse_keys
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
+from proglog.server.event_feed import EventFeed
 from proglog.server.followers import Followers
+from proglog.server.membership_service import MembershipService
 from proglog.server.own_origin import OwnOrigin
 from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
@@ -88,13 +94,14 @@ class Parts:
     view: AgentView
 
 
-async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Parts:
+async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop: Callable[[], None]) -> Parts:
     """Set up log, server and membership, in the book's order.
 
     Args:
         config: Of the agent.
         tasks: Owns every task.
         steps: Takes the step that ends each part, also of those set up before one that fails.
+        stop: Ends the agent, in order.
 
     Raises:
         ProglogError: A part cannot be set up, in one line.
@@ -112,6 +119,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     kept = ConditionFile(config.data_dir, timeline.lasting, tasks, emit)
     steps.add("conditions", kept.close)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
+    keys = KeyringFile(config.encrypt_file, config.data_dir, tasks, emit)
     if config.start_join_addrs or known.remembered:
         writer.hold_producers(NAME_CHECK)
         if log.end_offset:
@@ -155,16 +163,29 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
             node_name=config.node_name,
             bind_addr=config.bind_addr,
             advertise_addr=own.gossip,
-            tags={RPC_ADDR_TAG: rpc_addr},
+            tags={**config.tags, RPC_ADDR_TAG: rpc_addr},
             start_join_addrs=config.start_join_addrs,
             remembered=known.remembered,
-            keyring=load_keyring(config),
+            keyring=keys.keyring,
+            gossip=GossipConfig.profile(config.gossip_profile),
+            clocks=known.clocks,
+            replay_events=config.replay_events,
         ),
         replicator,
         observer=lambda _event: known.changed(),
         on_name=partial(_name_voted, config, writer, tasks),
         emit=emit,
         tasks=tasks,
+    )
+    feed = EventFeed(now_ms)
+    calls = SerfCalls(membership, feed, stop)
+    server.add_service(MembershipService(calls))
+    scripts = EventHandlers(
+        tuple(handler for text in config.event_handlers for handler in parse_handlers(text)),
+        config.node_name,
+        tags=membership.tags,
+        respond=calls.respond,
+        emit=emit,
     )
     view = AgentView(
         config=config,
@@ -201,12 +222,17 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps) -> Pa
     run("monitor", tasks.start(monitor.run(), name="agent-monitor"))
     repairer = Repairer(writer, replicator, channel_factory=dial, emit=emit)
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
+    steps.add("kept keyring", keys.close)
+    run("keyring", tasks.start(keys.run(), name="keyring-save"))
+    run("event handlers", tasks.start(scripts.run(), name="event-handlers"))
+    steps.add("event script", scripts.close)
+    membership.listen(SerfEvents(feed, scripts, known, keys, emit).take)
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
     readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving, timeline.touch)
     writer.add_listener(lambda: readiness.log_changed(log.state))
     run("readiness", tasks.start(readiness.run(), name="agent-readiness"))
-    known.follow(membership.known_addresses)
+    known.follow(membership.known_addresses, membership.clocks)
     steps.add("known members", known.close)
     meeting = _meet_the_others(writer, membership, replicator, emit)
     run("peer check", tasks.start(meeting, name="agent-peer-check", may_end=True))
@@ -274,19 +300,3 @@ def _authorizer(config: AgentConfig, emit: Emit) -> Authorizer:
         on_error=lambda message: emit(events.POLICY_REJECTED, "", message),
         on_reload=lambda count: emit(events.POLICY_RELOADED, "", f"{count} rules"),
     )
-
-
-def load_keyring(config: AgentConfig) -> Keyring | None:
-    """Return the gossip keys of ``--encrypt-file``; ``None`` without one.
-
-    Raises:
-        ConfigError: The file cannot be read, or holds no keys.
-    """
-    if config.encrypt_file is None:
-        return None
-    try:
-        return parse_keys(config.encrypt_file.read_bytes())
-    except OSError as exc:
-        raise ConfigError(f"--encrypt-file {config.encrypt_file}: {exc.strerror}") from exc
-    except ProglogError as exc:
-        raise ConfigError(f"--encrypt-file {config.encrypt_file}: {exc}") from exc

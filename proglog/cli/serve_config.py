@@ -22,3 +22,15 @@ def choice(flag: str, value: str, choices: Collection[str]) -> str:
         *others, last = choices
         raise ConfigError(f"{flag} {value!r}: expected {', '.join(others)} or {last}")
     return value
+
+
+def tag_of(text: str) -> tuple[str, str]:
+    """Return the name and value of a tag.
+
+    Raises:
+        ConfigError: It has none.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"tag {text!r:.100}: expected NAME=VALUE")
+    return name.strip(), value

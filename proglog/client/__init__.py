@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
     from proglog.client.cursor import Cursor
     from proglog.client.failover import Consumer
+    from proglog.client.membership_client import KeysReport, MemberKeys, MembershipClient, QueryReply, UserEventSeen
     from proglog.client.offset_spec import OffsetSpec
     from proglog.client.position_committer import PositionCommitter
     from proglog.client.positions import NamedPosition
@@ -74,6 +75,9 @@ _EXPORTS = {
     "proglog.client.failover": ("Consumer",),
     "proglog.client.position_committer": ("PositionCommitter",),
     "proglog.client.positions": ("NamedPosition",),
+    "proglog.client.membership_client": (
+        "KeysReport", "MemberKeys", "MembershipClient", "QueryReply", "UserEventSeen",
+    ),
     "proglog.client.offset_spec": ("OffsetSpec",),
     "proglog.client.producer": ("Acknowledged", "ProduceError", "Producer", "UnconfirmedError"),
     "proglog.errors": (
@@ -151,9 +155,12 @@ __all__ = [
     "Gone",
     "InternalError",
     "InvalidRequestError",
+    "KeysReport",
     "LogStatus",
     "Member",
+    "MemberKeys",
     "MemberStatus",
+    "MembershipClient",
     "NamedPosition",
     "NodeStatus",
     "NotFoundError",
@@ -174,6 +181,7 @@ __all__ = [
     "ProduceError",
     "Producer",
     "ProglogError",
+    "QueryReply",
     "Record",
     "RecordTooLargeError",
     "Segment",
@@ -185,6 +193,7 @@ __all__ = [
     "UnauthenticatedError",
     "UnavailableError",
     "UnconfirmedError",
+    "UserEventSeen",
     "Verified",
     "connect",
 ]  # fmt: skip

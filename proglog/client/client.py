@@ -12,6 +12,7 @@ from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_p
 from proglog.client.channel import BUSY_INTERVAL, error_of, failures, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
+from proglog.client.membership_client import MembershipClient
 from proglog.client.offset_spec import OffsetSpec
 from proglog.client.positions import NamedPosition, check_name, named_position_of
 from proglog.client.producer import (
@@ -46,6 +47,8 @@ class Client:
         self._batches = batches_pb2_grpc.BatchesStub(self._channel)
         self._positions = batches_pb2_grpc.PositionsStub(self._channel)
         self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
+        self.membership = MembershipClient(self._channel, addr, timeout, self._answer, self._error_of)
+        """Serf's commands."""
 
     async def __aenter__(self) -> Self:
         """Nothing is sent yet."""

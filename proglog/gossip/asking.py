@@ -174,10 +174,13 @@ class Asking:
             detours=question.detours,
             timeout=int(timeout * 1e9),
         )
-        size = len(query.encode())
-        if size > MAX_QUERY_BYTES:
-            raise InvalidRequestError(f"a query has at most {MAX_QUERY_BYTES:,} bytes; this one has {size:,}")
-        return query
+        data = query.encode()
+        if len(data) > MAX_QUERY_BYTES:
+            raise InvalidRequestError(f"a query has at most {MAX_QUERY_BYTES:,} bytes; this one has {len(data):,}")
+        try:
+            return Query.read(data[1:])  # as the others will
+        except MalformedMessageError as exc:
+            raise InvalidRequestError(str(exc)) from exc
 
 
 def _check(expression: str) -> None:

@@ -78,6 +78,12 @@ class GossipConfig:
             )
 
     @classmethod
+    def profile(cls, name: str) -> Self:
+        """Return the profile called ``lan``, ``wan`` or ``local``."""
+        profiles = {"lan": cls.lan, "wan": cls.wan, "local": cls.local}
+        return profiles[name]()
+
+    @classmethod
     def lan(cls) -> Self:
         """Return the profile for one data centre, the default."""
         return cls()

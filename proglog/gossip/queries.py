@@ -14,13 +14,63 @@ Source: serf ``query.go``, ``internal_query.go``, ``keymanager.go``.
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
-from proglog.errors import ConfigError
+from proglog.errors import ConfigError, InvalidRequestError
+from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.patterns import matches
-from proglog.gossip.serf_messages import MAX_RESPONSE_BYTES, Filter, NamesFilter, TagFilter
-from proglog.gossip.wire import SerfType, encode
+from proglog.gossip.serf_messages import KEY_OPERATIONS, MAX_RESPONSE_BYTES, Filter, NamesFilter, TagFilter
+from proglog.gossip.wire import SerfType, decode, encode, printable
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRequest:
+    """A question about keys, as a query carries it."""
+
+    name: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAnswer:
+    """What one member says about its keys."""
+
+    error: str
+    """Empty: done."""
+    keys: tuple[bytes, ...] = ()
+    """Of ``list``."""
+    primary: bytes = b""
+
+    @classmethod
+    def read(cls, payload: bytes) -> Self:
+        """Read it; what makes no sense is an error of its own."""
+        if payload[:1] != bytes((SerfType.KEY_RESPONSE,)):
+            return cls("its answer is none about keys")
+        try:
+            fields = decode(payload[1:])
+            texts = [each for each in fields.each("Keys") if isinstance(each, bytes)]
+            keys = tuple(base64.b64decode(each, validate=True) for each in texts)
+            primary = base64.b64decode(fields.raw("PrimaryKey", MAX_RESPONSE_BYTES), validate=True)
+            message = printable(fields.text("Message", MAX_RESPONSE_BYTES))
+        except (MalformedMessageError, ValueError) as exc:
+            return cls(f"its answer makes no sense: {exc}")
+        return cls("" if fields.flag("Result") else message or "refused without a reason", keys, primary)
+
+
+def key_request(operation: str, key: bytes) -> KeyRequest:
+    """Return the query of an operation: ``list``, ``install``, ``use`` or ``remove``.
+
+    Raises:
+        InvalidRequestError: There is no such operation.
+    """
+    name = "list-keys" if operation == "list" else f"{operation}-key"
+    if name not in KEY_OPERATIONS:
+        raise InvalidRequestError(
+            f"no operation on keys is called {operation!r}: expected list, install, use or remove"
+        )
+    return KeyRequest(f"_serf_{name}", encode(SerfType.KEY_REQUEST, {"Key": key}))
 
 
 def passes(filters: Sequence[Filter], name: str, tags: Mapping[str, str]) -> bool:

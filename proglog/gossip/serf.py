@@ -284,6 +284,10 @@ class Serf:
         self._timers.advance(now)
         return self._asking.ask(question, answered, finished)
 
+    def query_timeout(self) -> float:
+        """Return how long a query takes in a cluster of this size, in seconds."""
+        return self._asking.default_timeout()
+
     def respond(self, query_id: int, payload: bytes, now: float) -> None:
         """QueryAnswer a query; see :meth:`proglog.gossip.answering.Answering.respond`."""
         self._timers.advance(now)

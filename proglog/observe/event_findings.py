@@ -120,6 +120,19 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         effect="Its next start needs seeds to find the cluster.",
         minutes=_HOUR,
     ),
+    "keyring_lost": Lasting(
+        severity=Severity.WARNING,
+        cause="cannot keep the gossip keys that the cluster changed",
+        advice="Check its data directory, or put the keys into --encrypt-file.",
+        effect="Its next start may have keys that the cluster no longer uses.",
+        minutes=_HOUR,
+    ),
+    "event_handler_failed": Lasting(
+        severity=Severity.WARNING,
+        cause="is a script for events that failed",
+        advice="Run it by hand with the variables of docs/guides/membership.md; telemetry has what it said.",
+        minutes=_HOUR,
+    ),
     "conditions_lost": Lasting(
         severity=Severity.WARNING,
         cause="cannot keep what is known to be missing in it",

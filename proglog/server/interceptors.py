@@ -46,6 +46,14 @@ ACTIONS = {
     "/proglog.v1.Cluster/Watch": OBSERVE,
     "/proglog.v1.Cluster/Verify": OBSERVE,
     "/proglog.v1.Cluster/ForceLeave": OPERATE,
+    "/proglog.v1.Membership/SendEvent": OPERATE,
+    "/proglog.v1.Membership/FollowEvents": OBSERVE,
+    "/proglog.v1.Membership/Query": OPERATE,
+    "/proglog.v1.Membership/SetTags": OPERATE,
+    "/proglog.v1.Membership/Join": OPERATE,
+    "/proglog.v1.Membership/Leave": OPERATE,
+    "/proglog.v1.Membership/Keys": OPERATE,
+    "/proglog.v1.Membership/RoundTrip": OBSERVE,
 }
 """What a call does."""
 

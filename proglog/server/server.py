@@ -114,6 +114,10 @@ class Server:
         """Full names of the services, health and reflection left out."""
         return (*SERVICES, *(extra.name for extra in self._extra_services))
 
+    def add_service(self, service: ExtraService) -> None:
+        """Serve this, too; before :meth:`serve`."""
+        self._extra_services = (*self._extra_services, service)
+
     def certificate_expires_at_ms(self) -> int:
         """Return when the certificate ends that handshakes present, milliseconds since 1970; 0 without one."""
         material = self._material

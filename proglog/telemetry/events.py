@@ -345,6 +345,31 @@ JOIN_ATTEMPT_FAILED = _event(
     detail="error",
     keys=("addr",),
 )
+KEYRING_LOST = _event(
+    "keyring_lost",
+    _WARN,
+    "The file of changed gossip keys could not be read or saved; the next start may have old keys.",
+    words="keys not kept",
+    detail="error",
+)
+USER_EVENT = _event(
+    "user_event",
+    _NEWS,
+    "Somebody told the whole cluster something.",
+    level="debug",
+    words="user event",
+    subject="name",
+    detail="payload",
+    keys=("ltime",),
+)
+EVENT_HANDLER_FAILED = _event(
+    "event_handler_failed",
+    _WARN,
+    "A script of --event-handler failed, took too long, or could not follow.",
+    words="handler failed",
+    subject="script",
+    detail="error",
+)
 KEYRING_CHANGED = _event(
     "keyring_changed",
     _NEWS,

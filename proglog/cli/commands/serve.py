@@ -17,7 +17,7 @@ from proglog.cli import options
 from proglog.cli.config_file import with_file
 from proglog.cli.options import flag
 from proglog.cli.quantities import duration, size
-from proglog.cli.serve_config import choice, user_data_dir
+from proglog.cli.serve_config import choice, tag_of, user_data_dir
 
 if TYPE_CHECKING:
     from proglog.agent.agent import Agent
@@ -66,6 +66,16 @@ class ServeFlags:
     encrypt_file: Annotated[
         Path | None, flag("encrypt-file", "Keys of the gossip: base64, one a line, the first sends", "FILE")
     ] = None
+    tag: Annotated[
+        list[str] | None,
+        flag("tag", "Something that others should know of this node; may be given again", "NAME=VALUE"),
+    ] = None
+    gossip_profile: Annotated[str, flag("gossip-profile", "Timing of gossip, for the network", "lan|wan|local")] = "lan"
+    event_handler: Annotated[
+        list[str] | None,
+        flag("event-handler", "Script to run for events, as Serf's; may be given again", "[KIND[:NAME],...=]SCRIPT"),
+    ] = None
+    replay_events: Annotated[bool, flag("replay-events", "When joining, hear the user events of before, too")] = False
     metrics_addr: Annotated[
         str | None, flag("metrics-addr", "Serve metrics to Prometheus here, over HTTP without TLS", "HOST:PORT")
     ] = None
@@ -109,7 +119,7 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
     Raises:
         ConfigError: They say something that cannot be.
     """
-    from proglog.agent.config import AgentConfig
+    from proglog.agent.config import PROFILES, AgentConfig
     from proglog.log.config import FsyncPolicy, LogConfig
     from proglog.types import NodeName
 
@@ -132,6 +142,10 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
             flags.peer_tls_ca_file, flags.peer_tls_cert_file, flags.peer_tls_key_file, "--peer-tls"
         ),
         encrypt_file=flags.encrypt_file,
+        tags=dict(tag_of(text) for text in flags.tag or ()),
+        gossip_profile=choice("--gossip-profile", flags.gossip_profile, PROFILES),
+        event_handlers=tuple(flags.event_handler or ()),
+        replay_events=flags.replay_events,
         metrics_addr=flags.metrics_addr,
         insecure=flags.insecure,
         log=LogConfig(

@@ -9,7 +9,9 @@ import pytest
 from proglog.agent import known_members
 from proglog.agent.known_members import KnownMembers
 from proglog.gossip.address_book import KnownAddress
+from proglog.gossip.lamport import ClockTimes
 from proglog.log import checkpoint
+from proglog.log.files import OsFiles
 
 B = KnownAddress(host="10.0.0.1", port=2, name="b")
 C = KnownAddress(host="::1", port=3, name="c", unseen=70.0)
@@ -84,3 +86,12 @@ def test_an_entry_that_makes_no_sense_is_left_out(tmp_path: Path, entry: Any) ->
     checkpoint.save(OsFiles(), tmp_path / "members", {"addresses": [entry, good]})
 
     assert KnownMembers(tmp_path, "a").remembered == (B,)
+
+
+async def test_clocks_come_back_and_impossible_ones_do_not(tmp_path: Path) -> None:
+    members = KnownMembers(tmp_path, "a")
+    members.follow(lambda: [B], lambda: ClockTimes(intents=5, events=6, queries=7))
+    await members.close()
+    assert KnownMembers(tmp_path, "a").clocks == ClockTimes(intents=5, events=6, queries=7)
+    checkpoint.save(OsFiles(), tmp_path / "members", {"addresses": [], "clocks": {"intents": "x", "events": 2**63}})
+    assert KnownMembers(tmp_path, "a").clocks == ClockTimes()

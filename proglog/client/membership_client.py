@@ -1,0 +1,185 @@
+"""Serf's commands through an agent: user events, queries, tags, keys, joining and leaving, round trips."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+
+from proglog.api.v1 import membership_pb2 as pb
+from proglog.api.v1 import membership_pb2_grpc
+from proglog.client.channel import failures, understood
+from proglog.errors import ProglogError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserEventSeen:
+    """A user event, as an agent was told of it."""
+
+    name: str
+    payload: bytes
+    ltime: int
+    """Its Lamport time: of two events, the later has the higher one."""
+    at_ms: int
+    """When the agent was told, milliseconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryReply:
+    """What one member sent back to a query."""
+
+    node: str
+    payload: bytes | None
+    """``None``: an acknowledgement."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberKeys:
+    """What one member said to an operation on the gossip keys."""
+
+    node: str
+    error: str
+    """Empty: done."""
+    keys: tuple[bytes, ...] = ()
+    """Of ``list``."""
+    primary: bytes = b""
+    """The one that it seals with."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeysReport:
+    """What the members said to an operation on the gossip keys."""
+
+    members: int
+    """Alive, and asked."""
+    answers: tuple[MemberKeys, ...]
+    """Of those that answered, by name."""
+
+
+class MembershipClient:
+    """The calls; made by :class:`proglog.client.Client` as its ``membership``."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        addr: str,
+        timeout: float,
+        answer: Callable[..., Awaitable[Any]],
+        error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
+    ) -> None:
+        """Call over ``channel`` to ``addr``; ``answer`` makes a call with one answer, ``error_of`` reads an error."""
+        self._stub = membership_pb2_grpc.MembershipStub(channel)
+        self._addr = addr
+        self._timeout = timeout
+        self._answer = answer
+        self._error_of = error_of
+
+    async def send_event(self, name: str, payload: bytes = b"", *, coalesce: bool = False) -> int:
+        """Tell every member something, once; return the event's Lamport time.
+
+        Args:
+            name: With the payload at most 512 bytes.
+            payload: Any bytes.
+            coalesce: Of events of one name in quick succession, only the newest is told.
+
+        Raises:
+            InvalidRequestError: It has no name, or is too long.
+        """
+        response = await self._answer(
+            self._stub.SendEvent, pb.SendEventRequest(name=name, payload=payload, coalesce=coalesce)
+        )
+        return int(response.ltime)
+
+    async def events(self, *, follow: bool = False, only_new: bool = False) -> AsyncGenerator[UserEventSeen]:
+        """Yield the user events that the agent still has, the oldest first; with ``follow``, then each as it comes."""
+        call = self._stub.FollowEvents(pb.FollowEventsRequest(follow=follow, only_new=only_new))
+        try:
+            with failures(self._error_of):
+                async for each in call:
+                    event = understood(each, self._addr)
+                    yield UserEventSeen(name=event.name, payload=event.payload, ltime=event.ltime, at_ms=event.at_ms)
+        finally:
+            call.cancel()
+
+    async def query(
+        self,
+        name: str,
+        payload: bytes = b"",
+        *,
+        nodes: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        ack: bool = False,
+        relay_factor: int = 0,
+        seconds: float = 0.0,
+    ) -> AsyncGenerator[QueryReply]:
+        """Ask the members something; yield what they answer, until the query's timeout.
+
+        Args:
+            name: Of the query.
+            payload: Any bytes; all of it at most 1,024.
+            nodes: Names of those that are asked; empty: all.
+            tags: Expressions of RE2 that their tags match.
+            ack: Each of them is to acknowledge it.
+            relay_factor: Others that each answer is also sent through.
+            seconds: How long it takes; 0: what a cluster of this size needs, some 3.
+
+        Raises:
+            InvalidRequestError: It makes no sense, or is too long.
+        """
+        request = pb.QueryRequest(
+            name=name,
+            payload=payload,
+            nodes=nodes,
+            tags=tags or {},
+            ack=ack,
+            relay_factor=relay_factor,
+            timeout_ms=round(seconds * 1000),
+        )
+        call = self._stub.Query(request)
+        try:
+            with failures(self._error_of):
+                async for each in call:
+                    reply = understood(each, self._addr)
+                    yield QueryReply(reply.node, None if reply.ack else reply.payload)
+        finally:
+            call.cancel()
+
+    async def set_tags(self, tags: Mapping[str, str], *, delete: Sequence[str] = ()) -> dict[str, str]:
+        """Change the agent's tags until its next start; return all of them.
+
+        Raises:
+            InvalidRequestError: One is the agent's own affair.
+            ConfigError: They need more than 512 bytes.
+        """
+        response = await self._answer(self._stub.SetTags, pb.SetTagsRequest(set=tags, delete=delete))
+        return dict(response.tags)
+
+    async def join(self, addrs: Sequence[str]) -> dict[str, str]:
+        """Have the agent call these addresses; return what went wrong with each, empty where nothing did."""
+        response = await self._answer(self._stub.Join, pb.JoinRequest(addrs=addrs))
+        return {each.addr: each.error for each in response.outcomes}
+
+    async def leave(self) -> None:
+        """Have the agent leave the cluster, and end."""
+        await self._answer(self._stub.Leave, pb.LeaveRequest())
+
+    async def keys(self, operation: str, key: bytes = b"") -> KeysReport:
+        """Have all members ``list`` their gossip keys, or ``install``, ``use`` or ``remove`` one.
+
+        Raises:
+            InvalidRequestError: There is no such operation, or no such key.
+            PreconditionError: Gossip is not encrypted.
+        """
+        response = await self._answer(self._stub.Keys, pb.KeysRequest(operation=operation, key=key))
+        answers = tuple(MemberKeys(each.node, each.error, tuple(each.keys), each.primary) for each in response.outcomes)
+        return KeysReport(response.members, answers)
+
+    async def round_trip(self, a: str, b: str = "") -> float:
+        """Return the estimated round trip between two members, in seconds; ``b`` left out: the agent itself.
+
+        Raises:
+            NotFoundError: One is no member.
+            UnavailableError: The agent does not know where one is, yet.
+        """
+        response = await self._answer(self._stub.RoundTrip, pb.RoundTripRequest(a=a, b=b))
+        return float(response.seconds)
