@@ -32,6 +32,7 @@ FULL = (
     "integration/test_connection_age.py",
     "integration/test_cursors.py",
     "integration/test_live_verify.py",
+    "integration/test_losses.py",
     "integration/test_positions.py",
     "integration/test_replication_recovery.py",
     "repo/test_benchmarks.py",

@@ -102,6 +102,7 @@ class AgentView:
     def _log(self) -> model.LogStatus:
         log = self.log
         free, total = log.disk_usage()
+        damaged = log.damaged()
         return model.LogStatus(
             start_offset=log.start_offset,
             end_offset=log.end_offset,
@@ -115,8 +116,24 @@ class AgentView:
             bytes_appended=self.writer.bytes_appended,
             records_served=self.writer.records_served,
             damaged=tuple(
-                model.DamagedRange(start_offset=lost.start, end_offset=lost.end, detail=lost.detail)
-                for lost in log.damaged()
+                model.DamagedRange(
+                    start_offset=lost.start, end_offset=lost.end, detail=lost.detail, found_at_ms=lost.found_ms
+                )
+                for lost in damaged
+                if lost.accepted is None
+            ),
+            accepted=tuple(
+                model.AcceptedLoss(
+                    start_offset=lost.start,
+                    end_offset=lost.end,
+                    detail=lost.detail,
+                    found_at_ms=lost.found_ms,
+                    accepted_by=lost.accepted.by,
+                    accepted_at_ms=lost.accepted.at_ms,
+                    reason=lost.accepted.reason,
+                )
+                for lost in damaged
+                if lost.accepted is not None
             ),
             recovery=log.recovery.describe(),
             state_detail=log.state_detail,

@@ -285,6 +285,10 @@ class LogWriter:
         """Give the log what it lost to damage; return the ranges that are whole again. As :meth:`Log.refill`."""
         return await self._on_disk_thread("refill", lambda: self.log.refill(batches))
 
+    async def accept_losses(self, start: Offset, end: Offset, *, by: str, reason: str) -> list[DamagedRange]:
+        """Take an operator's word that nobody can give back what is damaged there. As :meth:`Log.accept`."""
+        return await self._on_disk_thread("accepting losses", lambda: self.log.accept(start, end, by=by, reason=reason))
+
     async def _on_disk_thread(self, what: str, work: Callable[[], Result]) -> Result:
         """Do what changes the log between two groups, and notify its listeners."""
         refusal = self._refusal()

@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "segments": "List the segments of an agent's log",
     "join": "Have an agent call members",
     "leave": "Have an agent leave the cluster, and end",
+    "losses": "List what an agent's log lost, or accept that nobody can give it back",
     "force-leave": "Remove a member that failed and will not come back",
     "tags": "Show or change what an agent says about itself",
     "rtt": "Estimate the round trip between two members",

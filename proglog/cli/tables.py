@@ -216,6 +216,12 @@ def _damaged(snapshot: ClusterSnapshot) -> Sequence[Fact]:
     return [
         Fact("damaged", f"offsets {lost.start_offset} to {lost.end_offset - 1}: {lost.detail}", Role.BAD)
         for lost in snapshot.log.damaged
+    ] + [
+        Fact(
+            "accepted",
+            f"loss of offsets {lost.start_offset} to {lost.end_offset - 1}, by {lost.accepted_by}: {lost.reason}",
+        )
+        for lost in snapshot.log.accepted
     ]
 
 

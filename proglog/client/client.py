@@ -8,7 +8,16 @@ from typing import Self, TypeVar
 
 import grpc.aio
 
-from proglog.api.v1 import batches_pb2, batches_pb2_grpc, cluster_pb2, cluster_pb2_grpc, log_pb2, log_pb2_grpc
+from proglog.api.v1 import (
+    batches_pb2,
+    batches_pb2_grpc,
+    cluster_pb2,
+    cluster_pb2_grpc,
+    log_pb2,
+    log_pb2_grpc,
+    losses_pb2,
+    losses_pb2_grpc,
+)
 from proglog.client.channel import BUSY_INTERVAL, error_of, failures, open_channel, understood
 from proglog.client.consumer import ConsumeStream, Gone
 from proglog.client.cursor import Cursor
@@ -49,6 +58,7 @@ class Client:
         self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
         self.membership = MembershipClient(self._channel, addr, timeout, self._answer, self._error_of)
         """Serf's commands."""
+        self._losses = losses_pb2_grpc.LossesStub(self._channel)
 
     async def __aenter__(self) -> Self:
         """Nothing is sent yet."""
@@ -278,6 +288,23 @@ class Client:
             raise NotFoundError(f"no member is called {name!r}")
         request = cluster_pb2.ForceLeaveRequest(name=name, prune=prune)
         await self._answer(self._cluster.ForceLeave, request)
+
+    async def accept_losses(self, start_offset: int, end_offset: int, reason: str) -> int:
+        """Say that nobody can give back what is damaged between two offsets of the agent's log; return how many ranges.
+
+        They alarm nobody any more. Should a peer turn up that has the records, they are put back all the same.
+
+        Args:
+            start_offset: Damaged ranges that begin here or later...
+            end_offset: ...and end here or before: one past the last offset.
+            reason: In words, at most 500 characters.
+
+        Raises:
+            NotFoundError: Nothing is damaged there.
+            InvalidRequestError: There is no reason, or the range is none.
+        """
+        request = losses_pb2.AcceptLossRequest(start_offset=start_offset, end_offset=end_offset, reason=reason)
+        return (await self._answer(self._losses.Accept, request)).ranges
 
     async def _answer(
         self, method: Callable[..., Awaitable[Answer]], request: object, ack_timeout: float = 0.0

@@ -249,7 +249,7 @@ def _damage(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.CRITICAL,
             subject=scene.snapshot.node.name,
             cause=f"cannot read {offsets:,} offsets from {first.start_offset:,} on: {first.detail}",
-            advice="Copies are refilled from peers that hold them; otherwise stop it and run `proglog doctor` on its directory.",
+            advice="Copies are refilled from peers that hold them. What nobody holds any more: `proglog losses accept`.",
         )
 
 

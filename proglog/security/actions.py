@@ -8,7 +8,7 @@
     describe    which servers there are                                      consume
     observe     what an agent says of itself and its cluster; verifying      consume
     replicate   copying whole logs as a peer, and counting as a copy         produce and consume together
-    operate     changing the cluster, and others' named positions            -
+    operate     changing the cluster, others' named positions, losses     -
 
 A policy that says nothing of an action - the book's, or one of an earlier release - grants it as the last column says.
 The first rule that names it ends that for everybody: from then on it is granted by such rules only.

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from proglog.errors import ProglogError
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogPosition, LogRead, Outcome, SegmentInfo
+from proglog.log.model import Appended, DamagedRange, LogPosition, LogRead, Outcome, SegmentInfo
 from proglog.log.named_positions import CommittedPosition
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.progress import Progress
@@ -93,6 +93,15 @@ class CommitLog(LogView, Protocol):
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins; an outcome for each once all are durable."""
+        ...
+
+    async def accept_losses(self, start: Offset, end: Offset, *, by: str, reason: str) -> list[DamagedRange]:
+        """Write down that what is damaged between two offsets is lost for good; return those ranges.
+
+        Raises:
+            NotFoundError: Nothing is damaged there.
+            StorageError: The disk refused.
+        """
         ...
 
     async def read(self, at: LogPosition, max_bytes: int) -> LogRead:

@@ -54,6 +54,7 @@ ACTIONS = {
     "/proglog.v1.Membership/Leave": OPERATE,
     "/proglog.v1.Membership/Keys": OPERATE,
     "/proglog.v1.Membership/RoundTrip": OBSERVE,
+    "/proglog.v1.Losses/Accept": OPERATE,
 }
 """What a call does."""
 

@@ -8,7 +8,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, log_pb2_grpc
+from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, log_pb2_grpc, losses_pb2_grpc
 from proglog.errors import ConfigError
 from proglog.record.batch import MAX_BATCH_BYTES
 from proglog.security.authorizer import Authorizer
@@ -22,6 +22,7 @@ from proglog.server.commit_log import CommitLog
 from proglog.server.followers import Followers
 from proglog.server.interceptors import Gate
 from proglog.server.log_service import LogService
+from proglog.server.loss_service import LossService
 from proglog.server.position_service import PositionService
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, emitter
@@ -53,7 +54,7 @@ OPTIONS = (
 CONNECTION_AGE = 3600.0
 """Seconds after which a connection over TLS takes no new calls, so that its certificate is looked at again."""
 
-SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Positions", "proglog.v1.Cluster")
+SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Positions", "proglog.v1.Cluster", "proglog.v1.Losses")
 
 
 class ExtraService(Protocol):
@@ -144,6 +145,7 @@ class Server:
         batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(log, acks), server)
         batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(log, acks), server)
         cluster_pb2_grpc.add_ClusterServicer_to_server(ClusterService(log, cluster), server)
+        losses_pb2_grpc.add_LossesServicer_to_server(LossService(log), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for extra in self._extra_services:
             extra.register(server)

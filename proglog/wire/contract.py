@@ -9,5 +9,8 @@ LOG_KEY = "proglog-log-bin"
 MAX_CURSOR_ORIGINS = 4096
 """Most origins in one cursor."""
 
+MAX_REASON_CHARACTERS = 500
+"""In the reason for which a loss is accepted, at most."""
+
 MAX_PROBLEMS = 1_000
 """Damaged ranges that one verification reports, at most."""

@@ -71,6 +71,23 @@ class DamagedRange:
     start_offset: int
     end_offset: int
     detail: str
+    found_at_ms: int = 0
+    """Milliseconds since 1970; 0: not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedLoss:
+    """A damaged range of which an operator said that nobody can give it back."""
+
+    start_offset: int
+    end_offset: int
+    detail: str
+    found_at_ms: int
+    """Milliseconds since 1970; 0: not known."""
+    accepted_by: str
+    """The subject of a certificate."""
+    accepted_at_ms: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +130,9 @@ class LogStatus:
     bytes_appended: int
     records_served: int
     damaged: tuple[DamagedRange, ...] = ()
+    """Those that nobody has accepted."""
+    accepted: tuple[AcceptedLoss, ...] = ()
+    """Those that an operator said are lost for good."""
     recovery: str = ""
     """What opening the log had to repair, in words; empty: nothing."""
     state_detail: str = ""

@@ -411,6 +411,7 @@ class LogStatus(_message.Message):
     STATE_DETAIL_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     bytes: _builtins.int
@@ -437,6 +438,10 @@ class LogStatus(_message.Message):
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
         """what the disk is asked for now"""
 
+    @_builtins.property
+    def accepted(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
+        """damaged ranges that an operator said are lost for good"""
+
     def __init__(
         self,
         *,
@@ -456,10 +461,11 @@ class LogStatus(_message.Message):
         state_detail: _builtins.str = ...,
         problems: _abc.Iterable[Global___LogProblem] | None = ...,
         operations: _abc.Iterable[Global___Operation] | None = ...,
+        accepted: _abc.Iterable[Global___AcceptedLoss] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -525,23 +531,67 @@ class DamagedRange(_message.Message):
     START_OFFSET_FIELD_NUMBER: _builtins.int
     END_OFFSET_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    FOUND_AT_MS_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     detail: _builtins.str
+    found_at_ms: _builtins.int
+    """when it was found, milliseconds since 1970; 0: not known"""
     def __init__(
         self,
         *,
         start_offset: _builtins.int = ...,
         end_offset: _builtins.int = ...,
         detail: _builtins.str = ...,
+        found_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_offset", b"end_offset", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DamagedRange: _TypeAlias = DamagedRange  # noqa: Y015
+
+@_typing.final
+class AcceptedLoss(_message.Message):
+    """AcceptedLoss is a damaged range of which an operator said that nobody can give it back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    END_OFFSET_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    FOUND_AT_MS_FIELD_NUMBER: _builtins.int
+    ACCEPTED_BY_FIELD_NUMBER: _builtins.int
+    ACCEPTED_AT_MS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    start_offset: _builtins.int
+    end_offset: _builtins.int
+    detail: _builtins.str
+    found_at_ms: _builtins.int
+    accepted_by: _builtins.str
+    """the subject of a certificate"""
+    accepted_at_ms: _builtins.int
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        start_offset: _builtins.int = ...,
+        end_offset: _builtins.int = ...,
+        detail: _builtins.str = ...,
+        found_at_ms: _builtins.int = ...,
+        accepted_by: _builtins.str = ...,
+        accepted_at_ms: _builtins.int = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "accepted_by", b"accepted_by", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcceptedLoss: _TypeAlias = AcceptedLoss  # noqa: Y015
 
 @_typing.final
 class Member(_message.Message):

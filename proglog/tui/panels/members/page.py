@@ -171,6 +171,13 @@ def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
         facts.append(_fact("damaged", Span(where, Role.BAD), locale.safe(lost.detail)))
     if len(log.damaged) > _DAMAGED:
         facts.append(_fact("", f"and {len(log.damaged) - _DAMAGED:,} more ranges"))
+    for accepted in log.accepted[:_DAMAGED]:
+        where = f"offsets {accepted.start_offset:,} to {accepted.end_offset - 1:,}, by "
+        facts.append(
+            _fact(
+                "accepted loss", where, locale.safe(accepted.accepted_by, 40), ": ", locale.safe(accepted.reason, 300)
+            )
+        )
     if log.recovery:
         facts.append(_fact("repaired", locale.safe(log.recovery, 300)))
     return facts

@@ -1,0 +1,42 @@
+"""What an operator does about records that this log lost, ``proglog.v1.Losses``."""
+
+from proglog.api.v1 import losses_pb2, losses_pb2_grpc
+from proglog.errors import InvalidRequestError
+from proglog.security.subject import subject_of
+from proglog.server.commit_log import CommitLog
+from proglog.server.context import Context
+from proglog.types import MAX_ORDINAL, Offset
+from proglog.wire.contract import MAX_REASON_CHARACTERS
+
+NOBODY = "somebody without a certificate"
+
+
+class LossService(losses_pb2_grpc.LossesServicer):
+    """Has the log write down what an operator says of its losses."""
+
+    def __init__(self, commit_log: CommitLog) -> None:
+        """Of ``commit_log``."""
+        self._commit_log = commit_log
+
+    async def Accept(  # noqa: N802 - gRPC's name
+        self, request: losses_pb2.AcceptLossRequest, context: Context
+    ) -> losses_pb2.AcceptLossResponse:
+        """Accept what is damaged between two offsets; durable when it is answered.
+
+        Raises:
+            InvalidRequestError: There is no reason, or the range is none.
+            NotFoundError: Nothing is damaged there.
+            StorageError: The disk refused.
+        """
+        reason = request.reason.strip()
+        if not 0 < len(reason) <= MAX_REASON_CHARACTERS:
+            raise InvalidRequestError(f"the reason has {len(reason)} characters: expected 1 to {MAX_REASON_CHARACTERS}")
+        if not request.start_offset <= request.end_offset <= MAX_ORDINAL:
+            raise InvalidRequestError(f"offsets {request.start_offset} to {request.end_offset} are no range")
+        accepted = await self._commit_log.accept_losses(
+            Offset(request.start_offset),
+            Offset(request.end_offset),
+            by=subject_of(context.auth_context()) or NOBODY,
+            reason=reason,
+        )
+        return losses_pb2.AcceptLossResponse(ranges=len(accepted))

@@ -1,0 +1,122 @@
+"""What nobody can give back: listed, accepted with who and why, remembered, and no alarm any more."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from proglog.client import connect
+from proglog.errors import InvalidRequestError, NotFoundError
+from proglog.observe.health import findings
+from proglog.testing.processes import AgentProcess
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[AgentProcess]:
+    started = AgentProcess("a", tmp_path, flags={"segment-bytes": str(1 << 20)})
+    started.start()
+    yield started
+    started.kill()
+
+
+def proglog(agent: AgentProcess, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "proglog", *words, "--addr", agent.rpc_addr]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
+async def produce(agent: AgentProcess, acks: int = 1) -> None:
+    async with (
+        connect(agent.rpc_addr) as client,
+        client.producer(batch_bytes=64 * 1024, acks=acks, ack_timeout=30) as producer,
+    ):
+        await producer.send_values([b"%d " % number * 12 for number in range(20_000)])
+
+
+async def damage(agent: AgentProcess) -> tuple[int, int]:
+    """Have the agent find a flipped bit in a sealed segment; return the range that it cost."""
+    async with connect(agent.rpc_addr) as client:
+        first, *_ = (await client.status(segments=True)).segments
+        store = agent.directory / "a" / f"{first.base_offset:020d}.log"
+        with store.open("r+b") as file:
+            file.seek(first.bytes // 2)
+            byte = file.read(1)
+            file.seek(first.bytes // 2)
+            file.write(bytes([byte[0] ^ 1]))
+        async for _ in client.verify(first.base_offset):
+            pass
+        (lost,) = (await client.status()).log.damaged
+    return lost.start_offset, lost.end_offset
+
+
+async def alarms(agent: AgentProcess) -> list[str]:
+    async with connect(agent.rpc_addr) as client:
+        return [each.key for each in findings(await client.status()) if each.key.startswith("log-damaged")]
+
+
+async def test_a_loss_that_is_accepted_alarms_nobody_and_is_shown_after_a_restart(agent: AgentProcess) -> None:
+    await produce(agent)
+    start, end = await damage(agent)
+    assert await alarms(agent) == ["log-damaged/a"]
+    listed = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)
+    assert [(each["range"], each["accepted_by"]) for each in listed] == [(f"{start}..{end}", None)]
+
+    done = proglog(agent, "losses", "accept", f"{start}..{end}", "--reason", "no copy was made")
+    assert (done.returncode, done.stderr) == (0, "1 damaged range accepted as lost\n")
+    assert await alarms(agent) == []
+
+    for how in ("stop", "kill"):
+        getattr(agent, how)()
+        agent.start()
+        assert await alarms(agent) == []
+        (again,) = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)
+        assert (again["range"], again["accepted_by"], again["reason"]) == (
+            f"{start}..{end}",
+            "somebody without a certificate",
+            "no copy was made",
+        )
+        assert again["found_at_ms"] == listed[0]["found_at_ms"]
+    assert "no copy was made" in proglog(agent, "status").stdout
+
+
+async def test_an_accepted_loss_that_a_peer_has_after_all_is_healed(
+    agent: AgentProcess, tmp_path: Path, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    with AgentProcess("b", tmp_path, seeds=(agent.gossip_addr,)) as peer:
+        await produce(agent, acks=2)
+        peer.stop()
+        start, end = await damage(agent)
+        assert proglog(agent, "losses", "accept", f"{start}..{end}", "--reason", "the copy is gone").returncode == 0
+        peer.start()
+        async with connect(agent.rpc_addr) as client:
+
+            async def is_whole() -> bool:
+                log = (await client.status()).log
+                return log.damaged == log.accepted == ()
+
+            await eventually(is_whole, what="what the peer has is back", timeout=30)
+            values = [value async for batch in client.consume() for value in batch.values()]
+        assert values == [b"%d " % number * 12 for number in range(20_000)]
+
+
+async def test_bad_ranges_and_missing_reasons_are_refused_with_what_was_expected(agent: AgentProcess) -> None:
+    for words, expected in (
+        (("accept", "1-5", "--reason", "x"), "'1-5' is no range of offsets: expected START..END"),
+        (("accept", "5..1", "--reason", "x"), "'5..1' is no range of offsets: expected START..END"),
+        (("accept", "1..5"), "--reason is missing"),
+        (("list", "1..5"), "takes neither a range nor --reason"),
+        (("accept", "1..5", "--reason", "x"), "no damaged range lies within offsets 1 to 5"),
+    ):
+        refused = proglog(agent, "losses", *words)
+        assert refused.returncode != 0
+        assert expected in refused.stderr
+        assert "Traceback" not in refused.stderr
+    async with connect(agent.rpc_addr) as client:
+        with pytest.raises(InvalidRequestError):
+            await client.accept_losses(0, 5, "x" * 501)
+        with pytest.raises(InvalidRequestError):
+            await client.accept_losses(5, 0, "x")
+        with pytest.raises(NotFoundError):
+            await client.accept_losses(0, 5, "x")
