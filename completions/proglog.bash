@@ -14,7 +14,7 @@ _proglog() {
         --keep|--node-name|--bind-addr|--rpc-port|--advertise-addr|--rpc-advertise-addr|--start-join-addrs|--tag|--gossip-profile|--event-handler|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--limit|-n|--as|--commit-interval|--port|--theme|--at|--lag-records|--lag-seconds|--disk-free|--certificate-days|--members|--verify|--reason|--set|--delete|--node|--relay-factor|--wait|--host|--client|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
     esac
     case $verb in
-        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag check positions segments join leave losses force-leave tags rtt event events query keys verify doctor certs acl config bench completion --help --version' -- "$current")); return ;;
+        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag check positions segments losses join leave force-leave tags rtt event events query keys verify doctor certs acl config bench completion --help --version' -- "$current")); return ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$current")); return ;;
         demo) flags='--input --no-dash --keep --help' ;;
         serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --tag --gossip-profile --event-handler --replay-events --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
@@ -27,9 +27,9 @@ _proglog() {
         check) flags='--output -o --explain --each --lag-records --lag-seconds --disk-free --certificate-days --members --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         positions) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         segments) flags='--output -o --watch --verify --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
+        losses) flags='--reason --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         join) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         leave) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
-        losses) flags='--reason --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         force-leave) flags='--prune --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         tags) flags='--set --delete --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;
         rtt) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --help' ;;

@@ -22,7 +22,7 @@ SOURCES = [
     if not path.stem.endswith(("_pb2", "_pb2_grpc"))
 ]
 MIB, KIB = 2**20, 2**10
-SERVICES = {"proglog.v1.Batches", "proglog.v1.Cluster", "proglog.v1.Positions", "proglog.v1.Replication"}
+SERVICES = {f"proglog.v1.{name}" for name in ("Batches", "Cluster", "Losses", "Positions", "Replication")}
 WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "ten": 10}
 KEEPALIVE_SECONDS = sum(value for name, value in channel.OPTIONS if name.startswith("grpc.keepalive_t")) / 1000
 REPLICATION, GOSSIP, CLIENTS = "concepts/replication.md", "concepts/gossip.md", "guides/clients.md"

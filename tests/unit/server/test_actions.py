@@ -1,13 +1,13 @@
 """Every call is somebody's right, or nobody's."""
 
-from proglog.api.v1 import batches_pb2, cluster_pb2, log_pb2, membership_pb2, replication_pb2
+from proglog.api.v1 import batches_pb2, cluster_pb2, log_pb2, losses_pb2, membership_pb2, replication_pb2
 from proglog.security.actions import REPLICATE
 from proglog.server.interceptors import ACTIONS
 
 
 def calls() -> set[str]:
     """The full names of all calls that the protos declare."""
-    files = (batches_pb2, cluster_pb2, log_pb2, membership_pb2, replication_pb2)
+    files = (batches_pb2, cluster_pb2, log_pb2, losses_pb2, membership_pb2, replication_pb2)
     services = [service for each in files for service in each.DESCRIPTOR.services_by_name.values()]
     return {f"/{service.full_name}/{method.name}" for service in services for method in service.methods}
 
