@@ -1,7 +1,7 @@
 """The fast path, ``proglog.v1.Batches``: whole batches in, slices of the store out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -13,7 +13,7 @@ from proglog.server.acks import Acks, timeout_ms_of
 from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
 from proglog.server.same_log import check_same_log
-from proglog.server.vector import NO_END, VectorPass, offset_at, pass_from
+from proglog.server.vector import NO_END, GoneRange, VectorPass, offset_at, pass_from
 from proglog.tasks import TaskScope
 from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 from proglog.wire.contract import LOG_KEY
@@ -152,7 +152,8 @@ class _Reading:
             end_offset=max(self._offset, self._end),
             cursor=cursor_message(self._pass.positions),
             log=self._commit_log.origin,
-            gone=self._gone(),
+            gone=_told(self._pass.gone()),
+            passed=_told(self._pass.passed()),
         )
 
     async def next_answer(self) -> batches_pb2.ConsumeBatchesResponse | None:
@@ -177,12 +178,12 @@ class _Reading:
             # Retention has overtaken it: what that took is told.
             begin = partial(_begin_pass, reading.positions, self._skip_gone)
             self._pass, self._offset = await self._commit_log.query(begin)
-        gone = self._gone()
-        if not data and not gone:
+        gone, passed = _told(self._pass.gone()), _told(self._pass.passed())
+        if not data and not gone and not passed:
             await asyncio.sleep(0)  # what is passed over takes the loop's time, too
             return None
         self._commit_log.records_served += reading.records - records
-        return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone)
+        return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone, passed=passed)
 
     async def _end_reached(self) -> None:
         """End the range if the log reaches as far, or else wait for what comes."""
@@ -192,11 +193,12 @@ class _Reading:
         elif not self._pass.has_gone:
             await self._commit_log.wait_for_data(self._pass.at)
 
-    def _gone(self) -> list[batches_pb2.Gone]:
-        return [
-            batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
-            for each in self._pass.gone()
-        ]
+
+def _told(ranges: Sequence[GoneRange]) -> list[batches_pb2.Gone]:
+    return [
+        batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
+        for each in ranges
+    ]
 
 
 def _find_start(request: batches_pb2.ConsumeBatchesRequest, log: Log) -> _Start:

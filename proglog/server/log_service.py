@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 
 from proglog import clock
 from proglog.api.v1 import log_pb2, log_pb2_grpc
-from proglog.errors import InvalidRequestError, OffsetOutOfRangeError, RecordTooLargeError
-from proglog.log.model import Appended
+from proglog.errors import InvalidRequestError, MalformedBatchError, OffsetOutOfRangeError, RecordTooLargeError
+from proglog.log.model import Appended, LogRead
 from proglog.record import batch, columns
-from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, VerifiedBatch, verify, verify_checksums
+from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, VerifiedBatch, verify
 from proglog.record.scan import batches
 from proglog.server.cluster import ClusterView
 from proglog.server.commit_log import CommitLog
@@ -68,6 +68,7 @@ class LogService(log_pb2_grpc.LogServicer):
 
         Raises:
             OffsetOutOfRangeError: There is none at that offset; the end of the log included.
+            DataLossError: It is damaged.
         """
         del context
         log, offset = self._commit_log, Offset(request.offset)
@@ -75,7 +76,11 @@ class LogService(log_pb2_grpc.LogServicer):
             raise OffsetOutOfRangeError(offset, log.start_offset, log.end_offset)
         read = await log.query(lambda found: found.read(found.seek(offset), 1))
         while read.data:
-            for value, at in _values_from(verify_checksums(read.data), offset):
+            checked = await self._checked(read)
+            if checked is None:
+                read = await log.read(read.start, 1)
+                continue
+            for value, at in _values_from(checked[0], offset):
                 self._commit_log.records_served += 1
                 return log_pb2.ConsumeResponse(record=log_pb2.Record(value=value, offset=at))
             read = await log.read(read.next, 1)  # no record has this offset: the next one is the answer
@@ -88,16 +93,20 @@ class LogService(log_pb2_grpc.LogServicer):
 
         Raises:
             OffsetOutOfRangeError: The offset is past the end, or before the start.
+            DataLossError: What comes next is damaged.
         """
         del context
         offset = Offset(request.offset)
         read_at = await self._commit_log.query(lambda log: log.seek(offset))
         while True:
-            data, read_at = await self._commit_log.read(read_at, READ_BYTES)
-            if not data:
+            read = await self._commit_log.read(read_at, READ_BYTES)
+            if not read.data:
+                read_at = read.next
                 await self._commit_log.wait_for_data(read_at)
                 continue
-            for stored in batches(data):
+            checked = await self._checked(read)
+            read_at = read.start if checked is None else read.next
+            for stored in checked or ():
                 for value, at in _values_from(stored, offset):
                     self._commit_log.records_served += 1
                     yield log_pb2.ConsumeResponse(record=log_pb2.Record(value=value, offset=at))
@@ -113,6 +122,17 @@ class LogService(log_pb2_grpc.LogServicer):
                 if member.status is MemberStatus.ALIVE and member.rpc_addr
             ]
         )
+
+    async def _checked(self, read: LogRead) -> list[VerifiedBatch] | None:
+        """Return the batches of what was read; ``None``: something rotted since it was written, and the log knows it now.
+
+        What is read there next is whole, or the damage.
+        """
+        try:
+            return list(batches(read.data))
+        except MalformedBatchError:
+            await self._commit_log.query(lambda log: log.recheck(read.start, len(read.data)))
+            return None
 
     async def _append(self, values: list[bytes]) -> list[Offset]:
         if not values:

@@ -11,8 +11,8 @@ starts at the earliest place that any origin needs. ::
     damage       with records in it         ->  an error; or passed over, and what was in it is gone
     the end      of the log                 ->  what an origin ended with, and damage took, is gone, too
 
-Where damage was passed that held no records, a jump is a lost control batch, and nobody misses that. Checksums are looked
-at once more before bytes leave: what rots under a running agent is found by whoever reads it first.
+Where damage was passed that held no records, a jump is a lost control batch: nobody misses that, but the sequences are
+told all the same, so that a consumer can tell such a jump from a defect. Checksums are looked at once more before bytes leave: what rots under a running agent is found by whoever reads it first.
 
 No sockets, no waiting: :mod:`proglog.server.batch_service` brings those.
 """
@@ -31,6 +31,7 @@ NO_END = Offset((1 << 63) - 1)
 
 REMOVED = "retention removed it"
 NOWHERE = "no node could give it"
+NO_RECORDS = "it held no records"
 DAMAGED = "it is damaged on this node; another one may have it"
 
 
@@ -73,6 +74,7 @@ class VectorPass:
         self._log = log
         self._skip_gone = skip_gone
         self._gone: list[GoneRange] = []
+        self._passed: list[GoneRange] = []
         self._damages = int(behind_damage)
         self._damages_before: dict[OriginId, int] = {}
         self.at = self._start() if at is None else at
@@ -150,6 +152,11 @@ class VectorPass:
         gone, self._gone = self._gone, []
         return gone
 
+    def passed(self) -> list[GoneRange]:
+        """Return what was damaged and held no records, and forget it."""
+        passed, self._passed = self._passed, []
+        return passed
+
     @property
     def has_gone(self) -> bool:
         """Whether there is something to tell."""
@@ -171,6 +178,8 @@ class VectorPass:
         """Sequences of an origin are missing: records, if damage that held any was passed since its last batch."""
         if self._damages > self._damages_before.get(origin, 0):
             self._miss(GoneRange(origin, expected, found, DAMAGED))
+        else:
+            self._passed.append(GoneRange(origin, expected, found, NO_RECORDS))
 
     def _start(self) -> LogPosition:
         _, at, origins = self._log.reached()

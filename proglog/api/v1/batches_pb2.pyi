@@ -260,6 +260,7 @@ class ConsumeBatchesResponse(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     LOG_FIELD_NUMBER: _builtins.int
     GONE_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
     batches: _builtins.bytes
     """whole batches; those at the ends of the range may reach beyond it"""
     start_offset: _builtins.int
@@ -276,6 +277,10 @@ class ConsumeBatchesResponse(_message.Message):
     def gone(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gone]:
         """what is missing before the batches of this answer"""
 
+    @_builtins.property
+    def passed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gone]:
+        """sequences before them that held no records, and are damaged: nobody misses anything"""
+
     def __init__(
         self,
         *,
@@ -285,10 +290,11 @@ class ConsumeBatchesResponse(_message.Message):
         cursor: Global___Cursor | None = ...,
         log: _builtins.bytes = ...,
         gone: _abc.Iterable[Global___Gone] | None = ...,
+        passed: _abc.Iterable[Global___Gone] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "cursor", b"cursor", "end_offset", b"end_offset", "gone", b"gone", "log", b"log", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "cursor", b"cursor", "end_offset", b"end_offset", "gone", b"gone", "log", b"log", "passed", b"passed", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

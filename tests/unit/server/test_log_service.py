@@ -8,12 +8,13 @@ import pytest
 
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import log_pb2
+from proglog.errors import DataLossError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record import control
-from proglog.record.batch import MAX_BATCH_BYTES, verify
+from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, verify
 from proglog.server.log_service import MAX_GATHERED_BYTES, LogService
-from proglog.types import NodeName, OriginId, SequenceNumber
+from proglog.types import NodeName, Offset, OriginId, SequenceNumber
 
 
 class Held(LogWriter):
@@ -86,3 +87,44 @@ async def test_an_offset_that_no_record_has_is_answered_with_the_next_record(tmp
         stream = service.ConsumeStream(log_pb2.ConsumeRequest(offset=0), None)  # type: ignore[arg-type]
         assert (await anext(aiter(stream))).record.offset == 2
     log.close()
+
+
+@pytest.mark.parametrize("first_read", [True, False], ids=["read before", "not read before"])
+@pytest.mark.parametrize("how", ["unary", "stream"])
+async def test_rot_under_a_running_agent_is_data_loss_and_known_to_the_log(
+    how: str, first_read: bool, tmp_path: Path
+) -> None:
+    log = Log.open(tmp_path, LogConfig(segment_bytes=4096, ballast_bytes=0), node_name=NodeName("a"))
+    async with LogWriter(log) as writer:
+        service = LogService(writer)
+        for number in range(60):
+            request = log_pb2.ProduceRequest(record=log_pb2.Record(value=b"%02d" % number * 60))
+            await service.Produce(request, None)  # type: ignore[arg-type]  # the context is not used
+        if first_read:
+            assert await values(service, how) == [b"%02d" % number * 60 for number in range(60)]
+        at = log.seek(Offset(20))
+        with (tmp_path / f"{at.segment:020d}.log").open("r+b") as store:
+            store.seek(at.position + HEADER_BYTES + 10)
+            store.write(b"?")
+        found: list[bytes] = []
+        with pytest.raises(DataLossError) as lost:
+            await values(service, how, found)
+        assert found == [b"%02d" % number * 60 for number in range(20)]
+        assert (lost.value.start, lost.value.end) == (20, 21)
+        assert [(each.start, each.end) for each in writer.damaged()] == [(20, 21)]
+        assert (await values(service, how, [], lost.value.end))[0] == b"21" * 60
+    log.close()
+
+
+async def values(service: LogService, how: str, found: list[bytes] | None = None, start: int = 0) -> list[bytes]:
+    """Read on from an offset to the end, call by call or as a stream; what was read before an error is in ``found``."""
+    found = [] if found is None else found
+    end = service._commit_log.end_offset
+    if how == "stream":
+        stream = aiter(service.ConsumeStream(log_pb2.ConsumeRequest(offset=start), None))  # type: ignore[arg-type]
+        while start + len(found) < end:
+            found.append((await anext(stream)).record.value)
+    while start + len(found) < end:
+        request = log_pb2.ConsumeRequest(offset=start + len(found))
+        found.append((await service.Consume(request, None)).record.value)  # type: ignore[arg-type]
+    return found

@@ -9,6 +9,7 @@ import pytest
 
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import batches_pb2
+from proglog.client.contiguity import Contiguity
 from proglog.errors import DataLossError, PositionGoneError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
@@ -19,7 +20,7 @@ from proglog.server.batch_service import _Reading
 from proglog.server.feed import Feed, answer_from
 from proglog.server.range_reader import read_range
 from proglog.types import FilePosition, OriginId, SequenceNumber
-from proglog.wire.cursors import cursor_message
+from proglog.wire.cursors import cursor_message, positions_of
 from tests.unit.log.kit import Clock, append, batches_of, open_log
 
 CONFIG = LogConfig(segment_bytes=4096, index_interval_bytes=512, ballast_bytes=0)
@@ -58,9 +59,15 @@ async def consumed(log: Log, start: Start, *, skip: bool = False) -> Got:
             if answer is None:
                 continue
             answers.append(answer)
+        contiguity = Contiguity(positions_of(answers[0].cursor))
         for answer in answers:
+            for each in (*answer.gone, *answer.passed):
+                contiguity.explain(
+                    OriginId(each.origin), SequenceNumber(each.start_sequence), SequenceNumber(each.end_sequence)
+                )
             got.gone += [(each.start_sequence, each.end_sequence) for each in answer.gone]
             for batch in scan.batches(answer.batches):
+                contiguity.take(batch.header.origin, batch.header.base_sequence, batch.header.next_sequence)
                 assert batch.header.base_sequence >= seen.get(batch.header.origin, 0), "a batch came twice"
                 seen[batch.header.origin] = batch.header.next_sequence
                 got.values += scan.values(batch)
