@@ -2,8 +2,9 @@
 
 Pure. Within an origin the order is known; how the origins were interleaved is not. A batch that stood somewhere has
 the same bytes there, but for what was damaged, so that order is looked for which differs from what stands there in the
-fewest bits: a beam search over the ways to interleave, in steps of a sector. Whole headers that damage left decide by
-that alone, for any other batch differs from them in half of its bits. Where nothing is left at all, any order that fits
+fewest bits. Most damage leaves most of the bytes: then one batch after the other is clearly the one that stood there,
+for any other differs in half of its bits. Otherwise it takes a beam search over the ways to interleave, in steps of a
+sector, whose work is bounded. Where nothing is left at all, any order that fits
 is as good: the order within each origin, which cursors rely on, is right in all of them.
 """
 
@@ -17,6 +18,8 @@ from proglog.record.batch import VerifiedBatch
 _BUCKET_BYTES = 512
 _MAX_WIDTH, _MIN_WIDTH = 2000, 4
 _MAX_WAYS = 50_000  # looked at, about: a second
+_CLEARLY = 4
+"""A batch stood somewhere if any other one differs from what stands there in so many times as many bits."""
 _LOCAL_BYTES = 32  # a header's first bytes are each node's own
 
 
@@ -59,7 +62,8 @@ class _Way(NamedTuple):
 
 def interleave(rooms: Sequence[Room], missing: Sequence[Missing]) -> list[list[VerifiedBatch]] | None:
     """Return the batches of each room, in order: all of ``missing``, filling each room exactly; ``None`` if none do."""
-    return _Search(rooms, missing).run()
+    search = _Search(rooms, missing)
+    return search.obvious() or search.run()
 
 
 class _Search:
@@ -67,8 +71,22 @@ class _Search:
         self._rooms = rooms
         self._missing = missing
         size = sum(len(batch.data) for each in missing for batch in each.batches)
-        self._width = max(_MIN_WIDTH, min(_MAX_WIDTH, _MAX_WAYS * _BUCKET_BYTES // (size + 1)))
+        ways = _MAX_WAYS // max(1, len(missing) // 4)  # each way has a step for each origin
+        self._width = max(_MIN_WIDTH, min(_MAX_WIDTH, ways * _BUCKET_BYTES // (size + 1)))
         self._bits: dict[tuple[int, int], int] = {}
+
+    def obvious(self) -> list[list[VerifiedBatch]] | None:
+        """Return the batches of each room if each is clearly the one that stood there."""
+        way = _Way(0, 0, 0, 0, (0,) * len(self._missing), None, None)
+        while way.room < len(self._rooms):
+            ways = nsmallest(2, self._steps(way), key=lambda each: each.distance)
+            if not ways:
+                return None
+            first = ways[0]
+            if len(ways) > 1 and ways[1].distance - way.distance <= _CLEARLY * (first.distance - way.distance):
+                return None
+            way = first
+        return self._batches(way)
 
     def run(self) -> list[list[VerifiedBatch]] | None:
         start = _Way(0, 0, 0, 0, (0,) * len(self._missing), None, None)

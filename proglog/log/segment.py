@@ -145,9 +145,12 @@ class Segment:
         return data[:whole] if whole < len(data) else data
 
     def read_cached(self, position: FilePosition, max_bytes: int) -> bytes:
-        """As :meth:`read`, but without waiting for the disk: empty where that needs it, or where there is damage."""
+        """As :meth:`read`, but only what is in memory and was checked before: empty elsewhere, and where there is damage."""
+        start, end = self.checked.between
+        if not start <= position < end:
+            return b""
         try:
-            limit = self._readable_until(position)
+            limit = min(end, self._readable_until(position))
         except DataLossError:
             return b""
         data = self.store.pread_cached(min(max(max_bytes, HEADER_BYTES), limit - position), position)
