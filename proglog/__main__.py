@@ -15,6 +15,7 @@ def main() -> None:
     default action does not apply to process 1 of a container. SIGINT is an exception once there is somebody to catch it.
     """
     _open_standard_streams()
+    _answer_at_once()
     signal.signal(signal.SIGTERM, _end)
     interrupted = signal.getsignal(signal.SIGINT)
     if interrupted is not signal.SIG_IGN:
@@ -24,6 +25,23 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, interrupted)
     run()
+
+
+def _answer_at_once() -> None:
+    """End here if no verb is needed: before Typer is imported, and without Python's own end."""
+    from proglog.cli import front
+
+    try:
+        code = front.answer(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = 141
+    except OSError as exc:
+        sys.stderr.write(f"error: stdout: {exc.strerror}\n")
+        code = 1
+    if code is not None:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _open_standard_streams() -> None:

@@ -1,13 +1,18 @@
-"""Write docs/reference/cli.md from the command tree: `make docs`."""
+"""Write docs/reference/cli.md and the list of variables from the command tree: `make docs`."""
 
 from pathlib import Path
 
 import typer
 
-from proglog.cli.app import HELP, VERBS, Verbs, app
+from proglog.cli.app import Verbs, app
 from proglog.cli.exit_codes import MEANINGS
+from proglog.cli.front import HELP
+from proglog.cli.variables import options
+from proglog.cli.verbs import VERBS
 
-TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "cli.md"
+ROOT = Path(__file__).resolve().parents[1]
+TARGET = ROOT / "docs" / "reference" / "cli.md"
+NAMES = ROOT / "proglog" / "cli" / "variable_names.py"
 
 
 def page() -> str:
@@ -54,5 +59,15 @@ def _default(value: object) -> str:
     return "" if value in (None, False, "") else f"`{getattr(value, 'value', value)}`"
 
 
+def names() -> str:
+    """Return the module that lists the variables of all flags."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, Verbs)  # the root is made of it
+    found = sorted({option.envvar for verb in VERBS for option in options(group.get_command(None, verb))})
+    listed = "".join(f'        "{name}",\n' for name in found)
+    return f'"""The variables of all flags of all verbs. Generated: `make docs`."""\n\nNAMES = frozenset(\n    {{\n{listed}    }}\n)\n'
+
+
 if __name__ == "__main__":
     TARGET.write_text(page())
+    NAMES.write_text(names())

@@ -23,6 +23,7 @@ from kit.chaos.schedule import Fault, Step, schedule
 from kit.checker import Reading, check
 from kit.cluster import Cluster, Node
 from kit.load import History, Load
+from proglog.errors import DataLossError
 from proglog.wire.model import ClusterSnapshot
 
 NODES = "abcde"
@@ -179,6 +180,16 @@ class Chaos:
         await cluster.until(answered, within=_WHOLE_WITHIN, what="five agents that answer")
         return await cluster.statuses()
 
+    async def _read(self, cluster: Cluster, node: Node) -> Reading:
+        """Read a whole log; damage that nobody had met before is met now, and has to heal."""
+        try:
+            return await node.read()
+        except DataLossError:
+            await cluster.until(
+                lambda: _well(cluster), within=_WHOLE_WITHIN, what=f"{node.log} healed after it was read"
+            )
+            return await node.read()
+
     async def _judge(self, cluster: Cluster, readers: Sequence[Reader]) -> None:
         report, history = self.report, self._history
         cluster.switch.heal()
@@ -188,7 +199,7 @@ class Chaos:
             await reader.has_read(history.acknowledged, within=_READ_WITHIN)
             report.read[reader.name] = sum(len(run) for run in reader.lines())
             report.problems += reader.problems(history.acknowledged)
-        readings = {node.agent.name: await node.read() for node in cluster}
+        readings = {node.agent.name: await self._read(cluster, node) for node in cluster}
         little = readings.pop(KEEPS_LITTLE)
         report.problems += history.problems(list(readings.values()))
         report.problems += _of_one_that_keeps_little(history, little, list(readings.values()))

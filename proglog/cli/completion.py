@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from proglog.cli.app import VERBS, Verbs, app
+from proglog.cli.app import Verbs, app
+from proglog.cli.verbs import VERBS
 
 CHOICES = {
     "--output": ("table", "json", "jsonl", "plain"),

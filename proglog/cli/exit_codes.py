@@ -41,6 +41,22 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.TERMINATED: "ended by SIGTERM",
 }
 
+SHORT: dict[ExitCode, str] = {
+    ExitCode.OK: "ok",
+    ExitCode.REFUSED: "refused",
+    ExitCode.USAGE: "usage",
+    ExitCode.CANNOT_CONNECT: "cannot connect",
+    ExitCode.TIMED_OUT: "timed out",
+    ExitCode.DENIED: "denied",
+    ExitCode.NOT_FOUND: "not found",
+    ExitCode.NAME_TAKEN: "name taken",
+    ExitCode.BUG: "bug",
+    ExitCode.INTERRUPTED: "interrupted",
+    ExitCode.BROKEN_PIPE: "broken pipe",
+    ExitCode.TERMINATED: "terminated",
+}
+"""The same in two words each, for the help."""
+
 # The most specific class first.
 _CODES: tuple[tuple[type[ProglogError], ExitCode], ...] = (
     (errors.ConfigError, ExitCode.USAGE),

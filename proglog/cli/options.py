@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, fields, is_dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Group = TypeVar("Group")
 AGENT = "Agent"
+_LONGEST_WAIT = 86_400.0
+_AGAIN_SECONDS = 0.1
 
 
 def flag(name: str, help_: str, metavar: str | None = None, **more: Any) -> Any:
@@ -30,9 +33,11 @@ def flag(name: str, help_: str, metavar: str | None = None, **more: Any) -> Any:
     return typer.Option(f"--{name}", envvar=variable, metavar=metavar, help=help_, **more)
 
 
-Addr = Annotated[str, flag("addr", "The agent to ask", "HOST:PORT", rich_help_panel=AGENT)]
 Addrs = Annotated[
-    str, flag("addr", "The agent to ask; more of them, for when it goes away", "HOST:PORT[,...]", rich_help_panel=AGENT)
+    str, flag("addr", "The agent to ask; list several to fail over", "HOST:PORT[,...]", rich_help_panel=AGENT)
+]
+Wait = Annotated[
+    float, flag("wait", "Wait for the agent to answer first, for so long at most", "SECONDS", rich_help_panel=AGENT)
 ]
 TLSCa = Annotated[Path | None, flag("tls-ca-file", "Authority of the agent's certificate", "FILE")]
 TLSCert = Annotated[Path | None, flag("tls-cert-file", "Certificate to show; its common name is who you are", "FILE")]
@@ -62,15 +67,15 @@ def tls_files(ca: Path | None, cert: Path | None, key: Path | None, prefix: str 
     return TLSFiles(cert_file=cert, key_file=key, ca_file=ca)
 
 
-def check_timeout(timeout: float) -> float:
-    """Return ``timeout`` if it is one.
+def check_seconds(flag: str, seconds: float) -> float:
+    """Return ``seconds`` if they are a time to wait.
 
     Raises:
-        ConfigError: It is not.
+        ConfigError: They are not.
     """
-    if not 0 < timeout <= 86_400:
-        raise ConfigError(f"--timeout {timeout:g}: expected more than 0 and at most 86400 seconds")
-    return timeout
+    if not 0 < seconds <= _LONGEST_WAIT:
+        raise ConfigError(f"{flag} {seconds:g}: expected more than 0 and at most {_LONGEST_WAIT:g} seconds")
+    return seconds
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
@@ -85,11 +90,12 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 class AgentFlags:
     """The flags of a verb that asks an agent."""
 
-    addr: Addr = DEFAULT_ADDR
+    addr: Addrs = DEFAULT_ADDR
     tls_ca_file: TLSCa = None
     tls_cert_file: TLSCert = None
     tls_key_file: TLSKey = None
     timeout: Timeout = DEFAULT_TIMEOUT
+    wait: Wait = 0.0
 
     @property
     def tls(self) -> "TLSFiles | None":
@@ -107,28 +113,77 @@ class AgentFlags:
         given = {f"--{name.replace('_', '-')}": getattr(self, name) for name in names}
         return tuple(part for flag, path in given.items() if path for part in (flag, str(path)))
 
+    def chosen(self) -> str:
+        """Return the address of the agent that :meth:`with_client` would ask; the only one there is unless told to wait.
+
+        Raises:
+            ConfigError, UnavailableError: As there.
+        """
+        addrs = self.addr.split(",")
+        for addr in addrs:
+            split_addr(addr, "--addr")
+        check_seconds("--timeout", self.timeout)
+        if len(addrs) == 1 and not self.wait:
+            return addrs[0]
+
+        async def addr_of(client: "Client") -> str:
+            return client.addr
+
+        return self.with_client(addr_of)
+
     def with_client(self, action: "Callable[[Client], Awaitable[Result]]") -> Result:
-        """Run ``action`` with a client of the agent.
+        """Run ``action`` with a client of the agent; of several, the first that answers.
 
         Raises:
             ConfigError: A flag is not what it should be.
+            UnavailableError: None answers.
         """
 
         async def first(clients: "list[Client]") -> Result:
-            return await action(clients[0])
+            return await action(await first_that_answers(clients) if len(clients) > 1 else clients[0])
 
-        return with_clients([self.addr], self.tls, self.timeout, first)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailoverFlags(AgentFlags):
-    """The same, of a verb that goes on with another agent when one goes away."""
-
-    addr: Addrs = DEFAULT_ADDR
+        return self.with_clients(first)
 
     def with_clients(self, action: "Callable[[list[Client]], Awaitable[Result]]") -> Result:
-        """Run ``action`` with a client of each agent, which commas separate; errors as :meth:`with_client`."""
-        return with_clients(self.addr.split(","), self.tls, self.timeout, action)
+        """Run ``action`` with a client of each agent; errors as :meth:`with_client`."""
+
+        async def ready(clients: "list[Client]") -> Result:
+            if self.wait:
+                await first_that_answers(clients, check_seconds("--wait", self.wait))
+            return await action(clients)
+
+        return with_clients(self.addr.split(","), self.tls, self.timeout, ready)
+
+
+async def first_that_answers(clients: "Sequence[Client]", within: float = 0.0) -> "Client":
+    """Return the first client whose agent answers, whatever it answers.
+
+    Args:
+        clients: At least one, tried in this order.
+        within: Seconds for which all are tried again and again.
+
+    Raises:
+        UnavailableError: None could be reached.
+        DeadlineError: None answered in time.
+    """
+    from proglog.errors import DeadlineError, ProglogError, UnavailableError
+
+    end = time.monotonic() + within
+    while True:
+        failure: ProglogError | None = None
+        for client in clients:
+            try:
+                await client.status()
+            except (UnavailableError, DeadlineError) as exc:
+                failure = failure or exc
+            except ProglogError:  # it answers; what it thinks of this client the verb will hear
+                return client
+            else:
+                return client
+        if time.monotonic() >= end:
+            assert failure is not None, "there is at least one client"
+            raise failure
+        await asyncio.sleep(_AGAIN_SECONDS)
 
 
 def with_clients(
@@ -141,7 +196,7 @@ def with_clients(
     """
     for addr in addrs:
         split_addr(addr, "--addr")
-    check_timeout(timeout)
+    check_seconds("--timeout", timeout)
 
     async def main() -> Result:
         async with AsyncExitStack() as stack:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from proglog.cli.app import VERBS
+from proglog.cli.verbs import VERBS
 
 LINES = [[], ["--help"], ["--version"], *([verb, "--help"] for verb in VERBS)]
 CODE = """

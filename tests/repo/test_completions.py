@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from proglog.cli.app import VERBS
 from proglog.cli.completion import SHELLS, script
+from proglog.cli.verbs import VERBS
 
 COMPLETIONS = Path(__file__).resolve().parents[2] / "completions"
 FILES = {"bash": "proglog.bash", "zsh": "_proglog", "fish": "proglog.fish"}

@@ -64,7 +64,7 @@ def main(
     ] = "line",
     raw: Annotated[bool, typer.Option("--raw", help="Send values to a terminal as they are")] = False,
     *,
-    agent: options.FailoverFlags,
+    agent: options.AgentFlags,
 ) -> None:
     from proglog.cli.render import renderer
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proglog.addr import split_addr
 from proglog.cli import diagnostics, options, output
 from proglog.errors import ConfigError
 
@@ -60,14 +59,13 @@ def main(context: typer.Context, *, dash: DashFlags, agent: options.AgentFlags) 
     values = with_file(context, path, options.values(dash) | options.values(agent), table=DASH)
     dash, agent = options.from_values(DashFlags, values), options.from_values(options.AgentFlags, values)
     keys = dash_keys(path)
-    split_addr(agent.addr, "--addr")
-    options.check_timeout(agent.timeout)
     tls = agent.tls
     if dash.demo and dash.replay:
         raise ConfigError("--demo and --replay do not go together: one shows agents of its own, the other a file")
     if not dash.web:
         _check_terminal()
-    with _agents(agent.addr, tls, demo=dash.demo) as (watched, credentials):
+    addr = "" if dash.demo or dash.replay else agent.chosen()
+    with _agents(addr, tls, demo=dash.demo) as (watched, credentials):
         if dash.web:
             _serve(dash, watched, credentials, agent.timeout, path)
             return

@@ -32,14 +32,14 @@ def main(
     relay_factor: Annotated[
         int, typer.Option("--relay-factor", metavar="N", help="Others that each answer is also sent through")
     ] = 0,
-    wait: Annotated[
-        str | None, typer.Option("--wait", metavar="D", help="How long to wait: 500ms, 10s; left out: some 3s")
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="D", help="How long to wait: 500ms, 10s; left out: some 3s")
     ] = None,
     output_: options.Output = Format.TABLE,
     *,
     agent: options.AgentFlags,
 ) -> None:
-    seconds = 0.0 if wait is None else duration("--wait", wait)
+    seconds = 0.0 if for_ is None else duration("--for", for_)
     tags = dict(tag_of(text) for text in tag or ())
     acks: list[str] = []
     answers: dict[str, str] = {}

@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from proglog.cli import options
-from proglog.cli.options import AgentFlags, FailoverFlags
+from proglog.cli.options import AgentFlags
 from proglog.errors import ConfigError
 
 
@@ -19,7 +19,7 @@ def test_a_group_is_replaced_by_its_fields_and_handed_over_whole() -> None:
     verb = options.expanded(main)
     names = [each.name for each in fields(AgentFlags)]
     assert list(inspect.signature(verb).parameters) == ["name", *names]
-    verb(name="x", **dict.fromkeys(names[1:-1]), addr="a:1", timeout=3.0)
+    verb(name="x", **dict.fromkeys(names[1:-2]), addr="a:1", timeout=3.0, wait=0.0)
     assert got == ["x", AgentFlags(addr="a:1", timeout=3.0)]
 
 
@@ -30,16 +30,13 @@ def test_a_verb_without_groups_is_left_alone() -> None:
     assert options.expanded(main) is main
 
 
-def test_several_addresses_are_the_same_flag_in_the_same_place() -> None:
-    assert [each.name for each in fields(FailoverFlags)] == [each.name for each in fields(AgentFlags)]
-
-
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         (AgentFlags(addr="nowhere"), "--addr"),
         (AgentFlags(timeout=0), "--timeout 0: expected more than 0"),
-        (FailoverFlags(addr="a:1,b"), "--addr"),
+        (AgentFlags(addr="a:1,b"), "--addr"),
+        (AgentFlags(wait=-1), "--wait -1: expected more than 0"),
     ],
 )
 def test_a_flag_that_cannot_be_is_refused_before_anybody_is_asked(flags: AgentFlags, words: str) -> None:
@@ -47,4 +44,4 @@ def test_a_flag_that_cannot_be_is_refused_before_anybody_is_asked(flags: AgentFl
         raise AssertionError
 
     with pytest.raises(ConfigError, match=words):
-        flags.with_clients(never) if isinstance(flags, FailoverFlags) else flags.with_client(never)
+        flags.with_client(never)

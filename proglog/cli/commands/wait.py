@@ -1,0 +1,75 @@
+"""Wait until agents are ready: for scripts, between `serve &` and whatever comes next.
+
+Each address of --addr has to answer and to take writes; with --members N, each has to see so many members alive; with
+--healthy, none may have a finding (`proglog check`). Prints nothing on stdout. Ends with 0 when all of that holds, with
+4 when it does not in time, and says what was missing.
+
+    proglog serve & proglog wait && seq 10 | proglog produce
+    proglog wait --addr 127.0.0.1:8400,127.0.0.1:8410 --members 2 --for 60
+"""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from proglog.cli import diagnostics, options
+from proglog.errors import ConfigError, DeadlineError, UnavailableError
+
+if TYPE_CHECKING:
+    from proglog.client import Client
+    from proglog.wire.model import ClusterSnapshot
+
+_AGAIN_SECONDS = 0.1
+
+
+def main(
+    members: Annotated[
+        int, typer.Option("--members", metavar="N", help="Wait until so many members are alive, too")
+    ] = 1,
+    healthy: Annotated[bool, typer.Option("--healthy", help="Wait until `proglog check` finds nothing, too")] = False,
+    for_: Annotated[float, typer.Option("--for", metavar="SECONDS", help="How long to wait")] = 30.0,
+    *,
+    agent: options.AgentFlags,
+) -> None:
+    if members < 1:
+        raise ConfigError(f"--members {members}: expected 1 or more")
+    end = time.monotonic() + options.check_seconds("--for", for_)
+
+    async def wait(clients: "list[Client]") -> None:
+        for client in clients:
+            await _wait_for(client, members, end, healthy=healthy)
+
+    agent.with_clients(wait)
+
+
+async def _wait_for(client: "Client", members: int, end: float, *, healthy: bool) -> None:
+    while True:
+        snapshot, missing = None, ""
+        try:
+            snapshot = await client.status()
+            missing = _missing(snapshot, members, healthy=healthy)
+        except (UnavailableError, DeadlineError) as exc:
+            missing = str(exc)
+        if snapshot is not None and not missing:
+            diagnostics.note(f"{snapshot.node.name} at {client.addr} is ready")
+            return
+        if time.monotonic() >= end:
+            raise DeadlineError(f"{client.addr} is not ready: {missing}")
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+def _missing(snapshot: "ClusterSnapshot", members: int, *, healthy: bool) -> str:
+    """Return in words what keeps an agent from being ready; empty: nothing."""
+    from proglog.observe.health import Severity, findings, own_findings, ready
+    from proglog.wire.model import MemberStatus
+
+    found = own_findings(snapshot)
+    if not ready(found):
+        return next(f"{each.subject} {each.cause}" for each in found if each.unready)
+    alive = sum(member.status is MemberStatus.ALIVE for member in snapshot.members)
+    if alive < members:
+        return f"{alive} of {members} members are alive"
+    serious = [each for each in findings(snapshot) if healthy and each.severity >= Severity.WARNING]
+    return "; ".join(f"{each.subject} {each.cause}" for each in serious)
