@@ -34,5 +34,5 @@ def strangers(environment: Mapping[str, str]) -> Iterable[str]:
         if name.startswith(PREFIX) and name not in NAMES and name not in OTHERS:
             from proglog.cli.front import nearest
 
-            meant = nearest(name, NAMES)
-            yield f"{name} sets no flag" + (f"; did you mean {meant}?" if meant else "")
+            meant = nearest(name.removeprefix(PREFIX), (each.removeprefix(PREFIX) for each in NAMES))
+            yield f"{name} sets no flag" + (f"; did you mean {PREFIX}{meant}?" if meant else "")

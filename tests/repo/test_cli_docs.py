@@ -3,14 +3,26 @@
 import importlib.util
 from pathlib import Path
 
+from proglog.cli.variable_names import NAMES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_the_command_line_reference_is_current() -> None:
+def generator():
     spec = importlib.util.spec_from_file_location("gen_cli_docs", ROOT / "tools" / "gen_cli_docs.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
 
-    assert (ROOT / "docs/reference/cli.md").read_text() == module.page(), "run `make docs`"
+
+def test_the_command_line_reference_is_current() -> None:
+    assert (ROOT / "docs/reference/cli.md").read_text() == generator().page(), "run `make docs`"
+
+
+def test_the_list_of_variables_is_current() -> None:
+    namespace: dict[str, frozenset[str]] = {}
+    exec(generator().names(), namespace)  # formatted differently
+
+    assert namespace["NAMES"] == NAMES, "run `make docs`"
