@@ -260,10 +260,10 @@ class Cluster:
         """Let the timer of ``node``'s planner fire, if it is due."""
         if node.log is None:
             return
-        deadline = node.planner.next_deadline(self.time)
+        deadline = node.planner.next_deadline()
         if deadline is not None and deadline <= self.time:
             node.planner.handle_timer(self.time)
-            after = node.planner.next_deadline(self.time)
+            after = node.planner.next_deadline()
             if after is not None and after <= self.time:
                 raise Violation(f"{node.name}: its timer at {after} would fire for ever")
             self._carry_out(node)
@@ -336,7 +336,7 @@ class _Readable:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self.origins = log.origins
+        self.progress = log.progress
         self.sound_batches = log.sound_batches
         self.after_damage = log.after_damage
 

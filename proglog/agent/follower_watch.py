@@ -60,7 +60,7 @@ class FollowerWatch:
             for each in self._watched.values():
                 each.meter = LagMeter()
         origin = self._log.origin
-        return self._log.origins().get(origin) or Progress(origin, FIRST_SEQUENCE)
+        return self._log.progress(origin) or Progress(origin, FIRST_SEQUENCE)
 
     def _look_at(self, member: Member, own: Progress, now: float) -> _Watched:
         connected = self._followers.connected(member.name)
@@ -71,7 +71,7 @@ class FollowerWatch:
         return watched
 
     def _held(self, name: str) -> Progress | None:
-        return self._followers.positions_of(name).get(self._log.origin)
+        return self._followers.position_of(name, self._log.origin)
 
     def _status(self, name: str, watched: _Watched, own: Progress, now: float) -> FollowerStatus:
         lag = watched.meter.read(now)

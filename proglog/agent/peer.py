@@ -1,18 +1,21 @@
 """One server that is followed: its stream, what of it is on its way to the disk, and how it goes, for operators."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proglog.log.model import Outcome
 from proglog.record.batch import VerifiedBatch
 from proglog.replication.lag import records_behind
 from proglog.replication.planner import Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.types import OriginId
 from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
 from proglog.wire.replication import ReplicationStream
 
 MAX_BACKOFF = 5.0
 """Seconds, at most, before a broken stream is opened again."""
+MAX_ORIGINS_OF_PEER = 64
+"""Of a peer that writes under ever new ones."""
 MAX_QUEUED_BYTES = 16 * 1024 * 1024
 """Of batches taken from one stream and not yet durable: they wait in the writer's queue, or are on their way. Beyond,
 the stream is not read, and its source has to wait."""
@@ -63,6 +66,15 @@ class FollowedPeer:
     bytes_copied: int = 0
     stream: ReplicationStream | None = None
     task: asyncio.Task[None] | None = None
+    origins: dict[OriginId, None] = field(default_factory=dict)
+    """Under which it has written since it is followed, the latest last: how far these reach here is all that it counts."""
+
+    def write_under(self, origin: OriginId) -> None:
+        """It said hello under ``origin``."""
+        self.origins.pop(origin, None)
+        self.origins[origin] = None
+        if len(self.origins) > MAX_ORIGINS_OF_PEER:
+            del self.origins[next(iter(self.origins))]
 
     def holds(self, now: float) -> bool:
         """Whether the stream has been open for so long that it does not fail as the one before it did."""

@@ -94,6 +94,7 @@ class Replicator:
         self._planner = Planner(writer.origin, writer.origins(), patience)
         writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at: float | None = None
         self._to_report: set[OriginId] = set()
         self._reporting: asyncio.TimerHandle | None = None
         self._own_origin = own_origin or OwnOrigin(writer)
@@ -209,7 +210,6 @@ class Replicator:
                 raise min(errors, key=lambda error: isinstance(error, ProglogError | grpc.aio.AioRpcError))
 
     async def _read_from(self, peer: FollowedPeer, stream: ReplicationStream, unsettled: Unsettled) -> None:
-        stream.report(self._writer.origins().values())
         messages = aiter(stream)
         while True:
             try:
@@ -222,6 +222,8 @@ class Replicator:
                 return
             if received.hello is not None:
                 self._own_origin.meet(peer.name, received.hello.origin, received.hello.instance)
+                peer.write_under(received.hello.origin)
+                stream.report(self._progress_in(peer.origins))
                 self._opened(peer, received.hello.origin)
             if received.positions:
                 await hear(self._own_origin, self._writer, peer.name, received.positions)
@@ -263,7 +265,7 @@ class Replicator:
         return wanted
 
     def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
-        held = self._writer.origins().get(batch.header.origin)
+        held = self._writer.progress(batch.header.origin)
         next_sequence = held.next_sequence if held else FIRST_SEQUENCE
         now_ms = clock.now_ms()
         return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
@@ -272,7 +274,7 @@ class Replicator:
         while True:
             batches, outcomes = await unsettled.settled()
             moved = {batch.header.origin for batch in batches}
-            stream.report(self._progress_in(moved))
+            stream.report(self._progress_in(moved & peer.origins.keys()))
             self._report_soon(moved)
             self._settle(peer, batches, outcomes)
 
@@ -302,15 +304,13 @@ class Replicator:
 
     def _report(self) -> None:
         self._reporting = None
-        positions = self._progress_in(self._to_report)
-        self._to_report.clear()
+        moved, self._to_report = self._to_report, set()
         for peer in self._peers.values():
-            if peer.stream is not None:
-                peer.stream.report(positions)
+            if peer.stream is not None and not moved.isdisjoint(peer.origins):
+                peer.stream.report(self._progress_in(moved & peer.origins.keys()))
 
     def _progress_in(self, origins: Iterable[OriginId]) -> list[Progress]:
-        held = self._writer.origins()
-        return [held[origin] for origin in origins if origin in held]
+        return [held for held in map(self._writer.progress, origins) if held is not None]
 
     def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
         """Somebody proved that the directory was rolled back or cloned: what is written from now on needs a new name."""
@@ -347,7 +347,7 @@ class Replicator:
                 await asyncio.sleep(ORIGIN_INTERVAL)
 
     def _log_advanced(self, moved: Mapping[OriginId, Progress]) -> None:
-        self._planner.advanced(moved.values(), time.monotonic())
+        self._plan_with(lambda planner, now: planner.advanced(moved.values(), now))
 
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
         step(self._planner, time.monotonic())
@@ -367,15 +367,18 @@ class Replicator:
         for notice in planner.notices():
             origin = notice.origin.hex()[:8]
             self._emit(events.EVENTS[notice.kind], notice.peer, notice.detail, origin=origin)
+        deadline = planner.next_deadline()
+        if deadline == self._wakes_at:
+            return
+        self._wakes_at = deadline
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        deadline = planner.next_deadline(time.monotonic())
         if deadline is not None and not self._closed:
             # A millisecond late is on time: loops round timers, and one that fires early would fire again and again.
             delay = max(0.0, deadline - time.monotonic()) + 0.001
             self._timer = self._tasks.call_later(delay, self._wake_planner, name="replication-planner")
 
     def _wake_planner(self) -> None:
-        self._timer = None
+        self._timer = self._wakes_at = None
         self._plan_with(lambda planner, now: planner.handle_timer(now))

@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +36,7 @@ from proglog.log.model import (
     LocalAppend,
     LogPosition,
     LogRead,
+    Moved,
     Outcome,
     SegmentInfo,
 )
@@ -111,7 +112,7 @@ class LogWriter:
         self._advanced = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._progress_listeners: list[ProgressListener] = []
-        self._told = dict(log.origins())
+        self._told = log.moved_since(0).version
         self._closing = False
         self._broken = False
         self._writing: asyncio.Task[None] | None = None
@@ -193,9 +194,13 @@ class LogWriter:
         """As :meth:`Log.damaged`."""
         return self.log.damaged()
 
-    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, Progress]]:
-        """As :meth:`Log.reached`."""
-        return self.log.reached()
+    def progress(self, origin: OriginId) -> Progress | None:
+        """As :meth:`Log.progress`."""
+        return self.log.progress(origin)
+
+    def moved_since(self, version: int) -> Moved:
+        """As :meth:`Log.moved_since`."""
+        return self.log.moved_since(version)
 
     def after_damage(self, at: LogPosition) -> LogPosition:
         """As :meth:`Log.after_damage`."""
@@ -479,15 +484,13 @@ class LogWriter:
             if not each.answer.done():  # done: whoever asked was cancelled
                 each.answer.set_result(outcome)
         self._wake_readers()
-        self._tell_listeners({outcome.origin for outcome in outcomes if isinstance(outcome, Appended)})
+        self._tell_listeners()
 
-    def _tell_listeners(self, appended: Iterable[OriginId] | None = None) -> None:
-        """Say which origins have moved, of those that a group was ``appended`` to or of all; then, that the log changed."""
-        held = self.log.origins()
-        if appended is not None:
-            held = {origin: held[origin] for origin in appended if origin in held}
-        moved = {origin: progress for origin, progress in held.items() if self._told.get(origin) is not progress}
-        self._told |= moved
+    def _tell_listeners(self) -> None:
+        """Say which origins have moved; then, that the log changed."""
+        change = self.log.moved_since(self._told)
+        self._told = change.version
+        moved = {position.origin: position for position in change.positions}
         for tell in self._progress_listeners:
             tell(moved)
         for listener in self._listeners:

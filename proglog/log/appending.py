@@ -187,7 +187,7 @@ class Appender:
             view = state.view
             self._derive(group, segment, position)
             grown = replace(view.active, extent=Extent(position, group.stamped[-1].header.end_offset))
-            view = replace(view.with_segment(grown), origins={**view.origins, **group.origins()})
+            view = replace(view.with_segment(grown), origins=view.origins.moved(group.origins().values()))
             state.publish(view.settled() if view.losses else view)
         state.last_append_ms = group.append_time_ms
 

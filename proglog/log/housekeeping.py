@@ -24,6 +24,7 @@ from proglog.log.state import LogState
 from proglog.log.store import index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
+from proglog.replication.positions import Positions
 from proglog.replication.progress import Progress
 from proglog.types import Offset, OriginId
 
@@ -304,15 +305,15 @@ class Housekeeper:
                 )
         return origins
 
-    def _lowered(self, going: Sequence[Segment]) -> dict[OriginId, Progress]:
+    def _lowered(self, going: Sequence[Segment]) -> Positions:
         """Return what is left of each origin."""
-        origins = dict(self._state.origins)
+        held, lowered = self._state.view.origins, dict[OriginId, Progress]()
         for segment in going:
             for origin, span in segment.index.origins.items():
-                held = origins[origin]
-                origins[origin] = replace(
-                    held,
-                    floor_sequence=max(held.floor_sequence, span.next_sequence),
-                    bytes=held.bytes - span.stored_bytes,
+                before = lowered.get(origin) or held[origin]
+                lowered[origin] = replace(
+                    before,
+                    floor_sequence=max(before.floor_sequence, span.next_sequence),
+                    bytes=before.bytes - span.stored_bytes,
                 )
-        return origins
+        return held.moved(lowered.values())

@@ -1,11 +1,11 @@
 """The sparse index of one segment: where to start looking for an offset, a sequence or a time.
 
-In memory, packed columns: an entry is 36 bytes, and there is one for an origin's batch when at least
+Packed columns: an entry is 36 bytes, 40 in memory, and there is one for an origin's batch when at least
 ``index_interval_bytes`` of the segment have passed since that origin's last. On disk, a hint: whatever is wrong with
 the file, it is rebuilt from the store with identical answers.
 
 Memory, of one origin's batches that are smaller than the interval: an entry for every 4 KiB, 262,144 for a GiB of
-store, **9 MiB for a GiB**. Larger batches need less: an entry each; several origins side by side need that each, but
+store, **9 MiB for a GiB**, 10 MiB in memory. Larger batches need less: an entry each; several origins side by side need that each, but
 never more than an entry a batch. All sealed segments of a log together keep at most 32 MiB of entries in memory
 (``MAX_INDEX_MEMORY`` in :mod:`proglog.log.index_cache`); those of the active one come on top, 1.1 MiB of 128 MiB.
 
@@ -46,6 +46,9 @@ _CRC_AT, _CHECKED_FROM = 8, 12
 _COLUMNS = "QQqQI"
 _NO_TIME = -(1 << 63)
 ENTRY_BYTES = sum(array(code).itemsize for code in _COLUMNS)
+"""In the file."""
+ENTRY_MEMORY_BYTES = ENTRY_BYTES + array("I").itemsize
+"""In memory: there, each entry knows which one came before of the same origin."""
 
 
 @dataclass(slots=True)
@@ -84,6 +87,10 @@ class Entries:
         self.timestamps = array("q")
         self.sequences = array("Q")
         self.origin_numbers = array("I")
+        self._before = array("I")
+        """Of each entry, one past the number of the entry before it of the same origin; 0: there is none."""
+        self._last: dict[int, int] = {}
+        """Of each origin, one past the number of its last entry."""
 
     def __len__(self) -> int:
         return len(self.offsets)
@@ -94,7 +101,12 @@ class Entries:
         self.timestamps.append(newest_ms)
         self.sequences.append(sequence)
         self.origin_numbers.append(origin_number)
+        self._link(origin_number)
         self.offsets.append(offset)
+
+    def _link(self, origin_number: int) -> None:
+        self._before.append(self._last.get(origin_number, 0))
+        self._last[origin_number] = len(self._before)
 
     def before_offset(self, offset: Offset) -> FilePosition:
         """Return a position from which a walk forwards meets the batch that holds ``offset``."""
@@ -111,11 +123,21 @@ class Entries:
         )
 
     def before_sequence(self, origin_number: int, sequence: SequenceNumber) -> FilePosition:
-        """Return a position from which a walk forwards meets the batch of that origin that holds ``sequence``."""
-        for entry in range(len(self.offsets) - 1, -1, -1):
-            if self.origin_numbers[entry] == origin_number and self.sequences[entry] <= sequence:
-                return FilePosition(self.positions[entry])
-        return FilePosition(0)
+        """Return a position from which a walk forwards meets the batch of that origin that holds ``sequence``.
+
+        Looks at the origin's own entries alone, from the last one back.
+        """
+        entry = self._last.get(origin_number, 0)
+        if len(self._last) == 1:
+            entry = bisect_right(self.sequences, sequence, hi=entry)
+        while entry and self.sequences[entry - 1] > sequence:
+            entry = self._before[entry - 1]
+        return FilePosition(self.positions[entry - 1]) if entry else FilePosition(0)
+
+    def last_before(self, position: FilePosition) -> dict[int, FilePosition]:
+        """Return the place of each origin's last entry before ``position``, by what entries call the origin."""
+        end = bisect_left(self.positions, position, hi=len(self.offsets))
+        return {self.origin_numbers[at]: FilePosition(self.positions[at]) for at in range(end)}
 
     def before_time(self, time_ms: int) -> FilePosition:
         """Return a position from which a walk forwards meets the first batch with a timestamp >= ``time_ms``."""
@@ -141,6 +163,8 @@ class Entries:
         for at in range(first, first + len(part)):
             made.timestamps[at] = newest_ms
             made.origin_numbers[at] = numbers[made.origin_numbers[at]]
+        for number in made.origin_numbers:
+            made._link(number)
         for at in range(first + len(part), len(made)):
             if made.timestamps[at] >= newest_ms:
                 break
@@ -159,6 +183,8 @@ class Entries:
             end = start + count * column.itemsize
             column.frombytes(data[start:end])
             start = end
+        for number in entries.origin_numbers:
+            entries._link(number)
         return entries
 
     def _columns(self) -> "tuple[array[int], ...]":
@@ -200,7 +226,7 @@ class SegmentIndex:
     @property
     def memory_bytes(self) -> int:
         """Memory of the entries."""
-        return 0 if self.entries is None else len(self.entries) * ENTRY_BYTES
+        return 0 if self.entries is None else len(self.entries) * ENTRY_MEMORY_BYTES
 
     @property
     def summary(self) -> Summary:

@@ -81,7 +81,7 @@ class LocalOrigin:
             self._start(why)
         elif not state.origins[state.origin].node_name:  # it went with its first batch, and with the file 'retired'
             named = replace(state.origins[state.origin], node_name=self._node_name)
-            state.publish(replace(state.view, origins={**state.origins, state.origin: named}))
+            state.publish(replace(state.view, origins=state.view.origins.moved([named])))
 
     def begin(self, reason: str) -> OriginId:
         """See :meth:`proglog.log.log.Log.begin_origin`."""

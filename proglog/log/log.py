@@ -26,7 +26,7 @@ Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from proglog import clock
@@ -46,6 +46,7 @@ from proglog.log.model import (
     LogPosition,
     LogRead,
     MissingRange,
+    Moved,
     Outcome,
     SegmentInfo,
 )
@@ -59,6 +60,7 @@ from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState, Submit, described
 from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.replication.positions import Positions
 from proglog.replication.progress import Progress
 from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 
@@ -180,11 +182,6 @@ class Log:
         """The place after the last durable batch."""
         return self._state.end[1]
 
-    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, Progress]]:
-        """Return the durable end, as offset and as place, and what the log has of each origin up to just there."""
-        view = self._state.view
-        return *view.end, view.origins
-
     @property
     def stored_bytes(self) -> int:
         """Of all stores."""
@@ -199,9 +196,17 @@ class Log:
         """Return what the log durably has of ``origin``; ``None`` if nothing."""
         return self._state.origins.get(origin)
 
-    def origins(self) -> Mapping[OriginId, Progress]:
+    def origins(self) -> Positions:
         """Return what the log durably has of each origin, at this moment."""
-        return self._state.origins
+        return self._state.view.origins
+
+    def moved_since(self, version: int) -> Moved:
+        """Return what has moved since an earlier answer of that version, and the durable end as of just then; 0: all.
+
+        Costs what has moved, however many origins there are.
+        """
+        view = self._state.view
+        return Moved(*view.end, view.origins.version, view.origins.since(version))
 
     def segments(self) -> list[SegmentInfo]:
         """Return the segments in order."""

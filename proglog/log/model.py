@@ -6,6 +6,7 @@ from typing import NamedTuple
 from proglog.errors import ProglogError
 from proglog.log.losses import Acceptance
 from proglog.record.batch import VerifiedBatch
+from proglog.replication.progress import Progress
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
@@ -107,6 +108,19 @@ class MissingRange(NamedTuple):
     origin: OriginId
     start: SequenceNumber
     end: SequenceNumber
+
+
+class Moved(NamedTuple):
+    """What of a log has moved, as of one moment."""
+
+    end_offset: Offset
+    """One past the last durable record."""
+    end: LogPosition
+    """The place after the last durable batch."""
+    version: int
+    """Of this answer: what to ask with the next time."""
+    positions: list[Progress]
+    """The origins that moved, the latest last."""
 
 
 Append = LocalAppend | ImportAppend

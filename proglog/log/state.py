@@ -24,7 +24,7 @@ Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") fo
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -50,6 +50,7 @@ from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment, Suspect
 from proglog.log.store import store_name
 from proglog.log.view import View
+from proglog.replication.positions import Positions
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId
 
@@ -122,7 +123,7 @@ class LogState:
         return self.view.segments
 
     @property
-    def origins(self) -> Mapping[OriginId, Progress]:
+    def origins(self) -> Positions:
         """What is durably here of each origin."""
         return self.view.origins
 
@@ -154,7 +155,7 @@ class LogState:
         """
         self._all_retired_known = is_complete
         self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
-        self.publish(replace(self.view, origins=self._count_origins()).settled())
+        self.publish(replace(self.view, origins=Positions(self._count_origins().values())).settled())
         if not is_complete:
             self._presume_retired()
 
@@ -178,12 +179,14 @@ class LogState:
 
     def recount_origins(self) -> None:
         """Count again after damaged batches came back: how far an origin goes only ever grows."""
-        origins = dict(self.origins)
+        moved = []
         for origin, counted in self._count_origins().items():
-            held = origins.get(origin, counted)
+            held = self.origins.get(origin, counted)
             further = held if held.next_sequence > counted.next_sequence else counted
-            origins[origin] = replace(further, floor_sequence=counted.floor_sequence, bytes=counted.bytes)
-        self.publish(replace(self.view, origins=origins).settled())
+            now = replace(further, floor_sequence=counted.floor_sequence, bytes=counted.bytes)
+            if now != self.origins.get(origin):
+                moved.append(now)
+        self.publish(replace(self.view, origins=self.view.origins.moved(moved)).settled())
 
     def _count_origins(self) -> dict[OriginId, Progress]:
         first = FIRST_SEQUENCE if self._all_retired_known else None
@@ -235,7 +238,7 @@ class LogState:
         """Begin with what opening found, and with what was written down as lost."""
         now_ms = self.now_ms()
         dated = (segment.with_losses(dated_by(now_ms, segment.losses)) for segment in segments)
-        self.view = View.of(dated, {})
+        self.view = View.of(dated, Positions())
         self.losses_saved = list(self.view.losses) == list(listed)
 
     def accept(self, start: Offset, end: Offset, acceptance: Acceptance) -> list[Loss]:

@@ -1,6 +1,7 @@
 """From a place in one log to a position that is valid on every node: what somebody who stands there has consumed."""
 
 from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 
 from proglog.log.index import Entries
 from proglog.log.model import LogPosition
@@ -26,12 +27,43 @@ def positions_at(state: LogState, at: LogPosition) -> dict[OriginId, SequenceNum
         return found | {origin: span.next_sequence for origin, span in list(here.index.origins.items())}
     state.indexes.use(here)
     with unless_removed(state, here):
-        entries = here.entries()
-        for origin in list(here.index.origins):
-            following = _next_sequence(here, entries, origin, at.position)
-            if following is not None:
-                found[origin] = following
+        return found | _positions_within(here, at.position)
+
+
+def _positions_within(segment: Segment, end: FilePosition) -> dict[OriginId, SequenceNumber]:
+    """Return what follows the last batch before ``end`` of each origin that the segment has some of there.
+
+    An origin's batches without an entry stand close behind its last one that has one: only these stretches are walked,
+    and each only once, however many origins share it.
+    """
+    last = segment.entries().last_before(end)
+    width = max(segment.index.interval_bytes, _UNINDEXED_BYTES)
+    found: dict[OriginId, SequenceNumber] = {}
+    for start, stop in _stretches(sorted(last.values()), width):
+        for position, header in segment.walk(start):
+            if position >= min(stop, end):
+                break
+            found[header.origin] = header.next_sequence
+    for origin in list(segment.index.origins):
+        number = segment.index.number_of(origin)
+        if origin not in found and number in last:  # damage hides what stood behind its last entry
+            following = _next_sequence(segment, segment.entries(), origin, end)
+            found |= {} if following is None else {origin: following}
     return found
+
+
+def _stretches(starts: Iterable[FilePosition], width: int) -> Iterator[tuple[FilePosition, FilePosition]]:
+    """Yield the stretches of ``width`` bytes from ``starts`` on, those that touch as one."""
+    begun: FilePosition | None = None
+    stop = FilePosition(0)
+    for start in starts:
+        if begun is None or start > stop:
+            if begun is not None:
+                yield begun, stop
+            begun = start
+        stop = FilePosition(start + width)
+    if begun is not None:
+        yield begun, stop
 
 
 def _next_sequence(segment: Segment, entries: Entries, origin: OriginId, end: FilePosition) -> SequenceNumber | None:

@@ -6,14 +6,14 @@ sees all of it of the same moment. Readers take no lock and change nothing; what
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from proglog.errors import OffsetOutOfRangeError
 from proglog.log.losses import Loss, came_back
 from proglog.log.model import LogPosition
 from proglog.log.segment import Segment
-from proglog.replication.progress import Progress
+from proglog.replication.positions import Positions
 from proglog.types import FilePosition, Offset, OriginId
 
 
@@ -27,11 +27,11 @@ class View:
     """Their base offsets."""
     losses: tuple[Loss, ...] = ()
     """Of all of them, in order."""
-    origins: Mapping[OriginId, Progress] = field(default_factory=dict)
+    origins: Positions = field(default_factory=Positions)
     """What is durably here of each origin."""
 
     @classmethod
-    def of(cls, segments: Iterable[Segment], origins: Mapping[OriginId, Progress]) -> "View":
+    def of(cls, segments: Iterable[Segment], origins: Positions) -> "View":
         """Return the view of these."""
         held = tuple(segments)
         losses = tuple(loss for segment in held for loss in segment.losses)

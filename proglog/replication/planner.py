@@ -22,18 +22,31 @@ The source pushes; a batch is taken only if it is the very next one::
                               FORKED (kept as it is, alarm)                       v
                                                            FETCHING after the gap: APPEND_AFTER_GAP, notice
 
+A log may have met a hundred thousand origins. So what happens is looked at for the origins that it is about, never for
+all of them: asked for are the peers' own origins, which are where news comes from, and what this log trails in, the
+rest in portions. One that has become level stays asked for until its place is needed::
+
+    waiting --> fetching --> resting        room for MAX_FETCHES besides the peers' own;
+                   ^            |           who waits takes the place of what has rested longest
+                   +-- a peer --+
+                       has more
+
 Rules 1, 4, 6 and 7 of docs/concepts/replication.md live here; the log holds to the first and the last by itself, too.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.record.batch import BatchHeader
-from proglog.replication.lag import LEVEL, Lag, LagMeter
+from proglog.replication.lag import LEVEL, Lag, LagMeter, records_behind
 from proglog.replication.progress import FIRST_SEQUENCE, Progress, Refusal, RefusalKind
 from proglog.replication.sources import NOWHERE, Peer, Sources, next_of
 from proglog.types import OriginId, SequenceNumber
+
+MAX_FETCHES = 1024
+"""Origins that are asked for at a time, besides the own ones of peers."""
 
 
 class Decision(Enum):
@@ -119,11 +132,18 @@ class Planner:
         self._patience = patience or Patience()
         self._sources = Sources()
         self._fetches: dict[OriginId, _Fetch] = {}
+        self._resting: OrderedDict[OriginId, None] = OrderedDict()
+        """Those of them in which nobody reaches farther, and that nobody here writes; the longest first."""
+        self._waiting: OrderedDict[OriginId, None] = OrderedDict()
+        """What is to be fetched when there is room."""
         self._forked: dict[OriginId, str] = {}
         self._stuck_since: dict[OriginId, float] = {}
         self._passed_over: dict[OriginId, tuple[SequenceNumber, SequenceNumber]] = {}
         """What retention had removed everywhere, so that it was passed over without an alarm."""
-        self._meters: dict[tuple[str, OriginId], LagMeter] = {}
+        self._meters: dict[OriginId, dict[str, LagMeter]] = {}
+        """By origin and peer, of those that this log trails in."""
+        self._deadline = _NEVER
+        """No later than the first moment at which :meth:`handle_timer` has something to do."""
         self._commands: list[Want | Unwant] = []
         self._notices: list[Notice] = []
 
@@ -131,29 +151,29 @@ class Planner:
 
     def stream_opened(self, peer: str, origin: OriginId, now: float) -> None:
         """A stream from ``peer``, whose own origin is ``origin``, is open."""
-        self._forget(peer)
+        affected = self._forget(peer)
         self._sources.peers[peer] = Peer(origin)
-        self._plan(now)
+        self._plan([*affected, origin], now)
 
     def stream_closed(self, peer: str, now: float) -> None:
         """The stream from ``peer`` broke, or was closed. What its lag began with is remembered: see :meth:`peer_left`."""
-        self._forget(peer)
-        self._plan(now)
+        self._plan(self._forget(peer), now)
 
     def peer_left(self, peer: str) -> None:
         """``peer`` is followed no more: how long this log had trailed it is of no interest."""
-        for key in [key for key in self._meters if key[0] == peer]:
-            del self._meters[key]
+        for origin in list(self._meters):
+            self._drop_meter(peer, origin)
 
     def positions_received(self, peer: str, positions: Iterable[Progress], now: float) -> None:
         """``peer`` said how far its log reaches in some origins."""
         if peer not in self._sources.peers:
             return
+        positions = tuple(positions)
         for position in positions:
             self._heard(peer, position, now)
             self._compare(peer, position, now)
             self._look_back(peer, position)
-        self._plan(now)
+        self._plan([position.origin for position in positions], now)
 
     def refused_by(self, peer: str, event: Refusal, now: float) -> None:
         """``peer`` said that it cannot go on with an origin."""
@@ -170,17 +190,23 @@ class Planner:
         """The log durably holds this much of some origins now."""
         moved = {each.origin: each for each in positions if self._held.get(each.origin) != each}
         self._held |= moved
-        for (_, origin), meter in self._meters.items():
-            if origin in moved:
-                meter.here(moved[origin], now)
+        for origin, position in moved.items():
+            for peer, meter in list(self._meters.get(origin, {}).items()):
+                meter.here(position, now)
+                if meter.behind_since is None:
+                    self._drop_meter(peer, origin)
+            self._rest(origin)
+            self._mind(origin, now)
+        self._fill(now)
 
     def local_origin_changed(self, origin: OriginId, now: float) -> None:
         """This log writes under ``origin`` from now on; what it wrote before is fetched like anybody's, if it agrees."""
-        self.local_origin = origin
+        before, self.local_origin = self.local_origin, origin
         for name, peer in self._sources.peers.items():
-            for position in list(peer.positions.values()):
-                self._compare(name, position, now)
-        self._plan(now)
+            for each in before, origin:
+                if each in peer.positions:
+                    self._compare(name, peer.positions[each], now)
+        self._plan([before, origin], now)
 
     def judge(self, peer: str, header: BatchHeader, now: float) -> Decision:
         """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
@@ -203,7 +229,7 @@ class Planner:
     def append_failed(self, origin: OriginId, now: float) -> None:
         """The log did not take a batch that was to be appended: ask again from what it holds."""
         self._drop_fetch(origin)
-        self._plan(now)
+        self._plan([origin], now)
 
     def set_aside(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
         """``peer`` cannot give ``origin`` now: ask somebody else, and it again later."""
@@ -214,7 +240,8 @@ class Planner:
         fetch = self._fetches.get(origin)
         if fetch is not None and fetch.source == peer:
             self._drop_fetch(origin)
-        self._plan(now)
+        self._deadline = min(self._deadline, now + self._patience.aside_timeout)
+        self._plan([origin], now)
 
     def malformed(self, peer: str, now: float, reason: str) -> None:
         """``peer`` sent bytes that are no batch: ask others for all it was asked for."""
@@ -230,25 +257,25 @@ class Planner:
         self._forked[origin] = reason
         self._notices.append(Notice("replication_forked", peer, origin, reason))
         self._drop_fetch(origin)
-        self._plan(now)
+        self._plan([origin], now)
 
     def handle_timer(self, now: float) -> None:
         """Set aside sources that stall, try again those whose time is over, go on after gaps."""
-        for origin, fetch in list(self._fetches.items()):
+        for origin, fetch in self._moving():
             if self._stalls_at(origin, fetch, now) <= now:
                 self._sources.hangs(fetch.source, origin, self._next(origin), after_hole=fetch.after_gap)
                 self.set_aside(fetch.source, origin, now, f"nothing came for {self._patience.stall_timeout:g} s")
-        self._sources.expire(now)
-        self._plan(now)
-
-    def next_deadline(self, now: float) -> float | None:
-        """Return when :meth:`handle_timer` wants to be called; ``None``: not until something happens."""
-        deadlines = [self._stalls_at(origin, fetch, now) for origin, fetch in self._fetches.items()]
+        self._plan(self._sources.expire(now) | set(self._stuck_since), now)
         expiry = self._sources.next_expiry()
-        deadlines += [self._gap_at(origin) for origin in self._stuck_since]
-        deadlines += [] if expiry is None else [expiry]
-        soonest = min(deadlines, default=_NEVER)
-        return None if soonest == _NEVER else soonest
+        self._deadline = _NEVER if expiry is None else expiry
+        for origin, _ in self._moving():
+            self._mind(origin, now)
+        for origin in self._stuck_since:
+            self._mind(origin, now)
+
+    def next_deadline(self) -> float | None:
+        """Return when :meth:`handle_timer` wants to be called, or before; ``None``: not until something happens."""
+        return None if self._deadline == _NEVER else self._deadline
 
     # What to do, and what to say
 
@@ -278,7 +305,7 @@ class Planner:
 
     def lag_behind(self, peer: str, origin: OriginId, now: float) -> Lag:
         """Return how far this log trails ``peer`` in ``origin``."""
-        meter = self._meters.get((peer, origin))
+        meter = self._meters.get(origin, {}).get(peer)
         return meter.read(now) if meter else LEVEL
 
     # Batches
@@ -331,8 +358,17 @@ class Planner:
 
     def _heard(self, peer: str, position: Progress, now: float) -> None:
         self._sources.peers[peer].positions[position.origin] = position
-        meter = self._meters.setdefault((peer, position.origin), LagMeter())
-        meter.there(position, self._held.get(position.origin), now)
+        origin, held = position.origin, self._held.get(position.origin)
+        if not records_behind(held, position):
+            self._drop_meter(peer, origin)
+            return
+        meter = self._meters.setdefault(origin, {}).setdefault(peer, LagMeter())
+        meter.there(position, held, now)
+
+    def _drop_meter(self, peer: str, origin: OriginId) -> None:
+        meters = self._meters.get(origin)
+        if meters is not None and meters.pop(peer, None) is not None and not meters:
+            del self._meters[origin]
 
     def _hole(self, peer: str, header: BatchHeader, resume: SequenceNumber, now: float, reason: str) -> Decision:
         self._sources.refuse(peer, header.origin, resume)
@@ -345,18 +381,63 @@ class Planner:
 
     # Choosing
 
-    def _plan(self, now: float) -> None:
-        """Give each origin the best source there is; one that is as good as any keeps its place."""
-        never = {self.local_origin, *self._forked}
-        origins = [origin for origin in self._sources.origins() if origin not in never]
-        self._stuck_since = {origin: self._stuck_since[origin] for origin in origins if origin in self._stuck_since}
+    def _plan(self, origins: Iterable[OriginId], now: float) -> None:
+        """Give each of ``origins`` the best source there is; one that is as good as any keeps its place."""
         for origin in origins:
-            self._plan_gap(origin, now)
-            best = self._sources.best(origin, now)
-            fetch = self._fetches.get(origin)
-            if best is not None and (fetch is None or self._should_switch(origin, fetch, best)):
+            self._plan_one(origin, now)
+        self._fill(now)
+
+    def _plan_one(self, origin: OriginId, now: float) -> None:
+        if origin == self.local_origin or origin in self._forked:
+            self._stuck_since.pop(origin, None)
+            return
+        self._plan_gap(origin, now)
+        fetch, best = self._fetches.get(origin), self._sources.best(origin, now)
+        if best is not None:
+            if fetch is not None and self._should_switch(origin, fetch, best):
                 self._drop_fetch(origin)
                 self._fetch(origin, _Fetch(best, self._next(origin), now))
+            elif fetch is None and self._sources.is_wanted(origin, self._next(origin)):
+                if self._has_room(origin):
+                    self._fetch(origin, _Fetch(best, self._next(origin), now))
+                else:
+                    self._waiting[origin] = None
+        self._rest(origin)
+        self._mind(origin, now)
+
+    def _has_room(self, origin: OriginId) -> bool:
+        """Return whether one more can be asked for; what rests makes room."""
+        if len(self._fetches) < MAX_FETCHES or self._sources.is_written_by_a_peer(origin):
+            return True
+        for rested in self._resting:
+            self._drop_fetch(rested)
+            return True
+        return False
+
+    def _fill(self, now: float) -> None:
+        """Ask for what waits, as far as there is room."""
+        while self._waiting and (len(self._fetches) < MAX_FETCHES or self._resting):
+            origin, _ = self._waiting.popitem(last=False)
+            self._plan_one(origin, now)
+
+    def _rest(self, origin: OriginId) -> None:
+        """See whether ``origin`` rests: it is asked for, level, and of nobody whose stream is open."""
+        self._resting.pop(origin, None)
+        if origin not in self._fetches or self._sources.is_written_by_a_peer(origin):
+            return
+        if not self._sources.is_behind(origin, self._next(origin)):
+            self._resting[origin] = None
+
+    def _moving(self) -> list[tuple[OriginId, _Fetch]]:
+        return [(origin, fetch) for origin, fetch in self._fetches.items() if origin not in self._resting]
+
+    def _mind(self, origin: OriginId, now: float) -> None:
+        """Have the timer fire no later than ``origin`` needs it."""
+        fetch = self._fetches.get(origin)
+        if fetch is not None and origin not in self._resting:
+            self._deadline = min(self._deadline, self._stalls_at(origin, fetch, now))
+        if origin in self._stuck_since:
+            self._deadline = min(self._deadline, self._gap_at(origin))
 
     def _plan_gap(self, origin: OriginId, now: float) -> None:
         """If all who have more of it were tried in vain, and for long, go on after the hole."""
@@ -378,10 +459,12 @@ class Planner:
         held = self._held.get(origin)
         chain_crc = held.chain_crc if held is not None and not fetch.after_gap else 0
         self._fetches[origin] = fetch
+        self._waiting.pop(origin, None)
         self._commands.append(Want(fetch.source, origin, fetch.expected, chain_crc))
 
     def _drop_fetch(self, origin: OriginId) -> None:
         fetch = self._fetches.pop(origin, None)
+        self._resting.pop(origin, None)
         if fetch is not None:
             self._commands.append(Unwant(fetch.source, origin))
 
@@ -409,8 +492,8 @@ class Planner:
             return _NEVER
         known_since = [
             meter.behind_since
-            for (name, each), meter in self._meters.items()
-            if each == origin and name in self._sources.peers and meter.behind_since is not None
+            for name, meter in self._meters.get(origin, {}).items()
+            if name in self._sources.peers and meter.behind_since is not None
         ]
         moved_at = max(fetch.moved_at, self._sources.peers[fetch.source].sent_at)
         return max(moved_at, min(known_since, default=moved_at)) + self._patience.stall_timeout
@@ -434,11 +517,14 @@ class Planner:
         if held.next_sequence == position.next_sequence and held.chain_crc != position.chain_crc:
             self.forked(peer, position.origin, now, f"the histories part before sequence {held.next_sequence}")
 
-    def _forget(self, peer: str) -> None:
-        self._sources.peers.pop(peer, None)
-        for origin, fetch in list(self._fetches.items()):
-            if fetch.source == peer:
-                del self._fetches[origin]
+    def _forget(self, peer: str) -> set[OriginId]:
+        """Return which origins have to be planned anew without ``peer``."""
+        gone = self._sources.peers.pop(peer, None)
+        lost = {origin for origin, fetch in self._fetches.items() if fetch.source == peer}
+        for origin in lost:
+            del self._fetches[origin]
+            self._resting.pop(origin, None)
+        return {*lost, *self._fetches, *self._stuck_since, *([gone.origin] if gone else [])}
 
 
 _NEVER = float("inf")

@@ -5,6 +5,7 @@ take turns. A peer that was *set aside* for an origin is passed over until its t
 one that *refused* said, or showed, that it lacks what comes next, and where it could go on.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +32,11 @@ class Peer:
         position = self.positions.get(origin)
         return position.next_sequence if position else FIRST_SEQUENCE
 
+    def offers(self, origin: OriginId, sequence: SequenceNumber) -> bool:
+        """Return whether it keeps anything of ``origin`` from ``sequence`` on."""
+        position = self.positions.get(origin)
+        return position is not None and max(sequence, position.floor_sequence) < position.next_sequence
+
     def may_continue(self, origin: OriginId, sequence: SequenceNumber) -> bool:
         """Return whether it reaches beyond ``sequence`` and has not refused to go on there."""
         return self.reach(origin) > sequence >= self.refused.get(origin, FIRST_SEQUENCE)
@@ -42,15 +48,20 @@ class Sources:
     def __init__(self) -> None:
         """Start without any."""
         self.peers: dict[str, Peer] = {}
-        self._aside: dict[tuple[str, OriginId], float] = {}
+        self._aside: OrderedDict[tuple[str, OriginId], float] = OrderedDict()
+        """Until when; the first whose time is up first."""
 
-    def origins(self) -> list[OriginId]:
-        """Return every origin that some peer has, or is."""
-        known: dict[OriginId, None] = {}
-        for peer in self.peers.values():
-            known |= dict.fromkeys(peer.positions)
-            known[peer.origin] = None
-        return list(known)
+    def is_wanted(self, origin: OriginId, sequence: SequenceNumber) -> bool:
+        """Return whether somebody keeps any of ``origin`` from ``sequence`` on, or writes it and is there."""
+        return any(peer.origin == origin or peer.offers(origin, sequence) for peer in self.peers.values())
+
+    def is_behind(self, origin: OriginId, sequence: SequenceNumber) -> bool:
+        """Return whether somebody reaches beyond ``sequence``."""
+        return any(peer.reach(origin) > sequence for peer in self.peers.values())
+
+    def is_written_by_a_peer(self, origin: OriginId) -> bool:
+        """Return whether ``origin`` is the own one of a peer whose stream is open."""
+        return any(peer.origin == origin for peer in self.peers.values())
 
     def best(self, origin: OriginId, now: float) -> str | None:
         """Return whom to ask for ``origin``; ``None`` when nobody can be asked now."""
@@ -106,20 +117,25 @@ class Sources:
             peer.refused.pop(origin, None)
 
     def set_aside(self, name: str, origin: OriginId, until: float) -> None:
-        """Do not ask ``name`` for ``origin`` before ``until``."""
+        """Do not ask ``name`` for ``origin`` before ``until``, which never goes back from one call to the next."""
         self._aside[name, origin] = until
+        self._aside.move_to_end((name, origin))
 
     def is_aside(self, name: str, origin: OriginId, now: float) -> bool:
         """Return whether ``name`` is not to be asked for ``origin`` at ``now``."""
         return self._aside.get((name, origin), now) > now
 
-    def expire(self, now: float) -> None:
-        """Forget whose time is up."""
-        self._aside = {key: until for key, until in self._aside.items() if until > now}
+    def expire(self, now: float) -> set[OriginId]:
+        """Forget whose time is up; return for which origins."""
+        expired = set()
+        while self._aside and next(iter(self._aside.values())) <= now:
+            (_, origin), _ = self._aside.popitem(last=False)
+            expired.add(origin)
+        return expired
 
     def next_expiry(self) -> float | None:
         """Return when somebody's time is up next."""
-        return min((until for (name, _), until in self._aside.items() if name in self.peers), default=None)
+        return next(iter(self._aside.values()), None)
 
 
 def next_of(held: Mapping[OriginId, Progress], origin: OriginId) -> SequenceNumber:

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from proglog.errors import ProglogError
 from proglog.log.log import Log
-from proglog.log.model import Appended, DamagedRange, LogPosition, LogRead, Outcome, SegmentInfo
+from proglog.log.model import Appended, DamagedRange, LogPosition, LogRead, Moved, Outcome, SegmentInfo
 from proglog.log.named_positions import CommittedPosition
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.progress import Progress
@@ -48,8 +48,12 @@ class LogView(Protocol):
         """The place after the last durable batch."""
         ...
 
-    def reached(self) -> tuple[Offset, LogPosition, Mapping[OriginId, Progress]]:
-        """Return end offset, end and origins as of one moment."""
+    def progress(self, origin: OriginId) -> Progress | None:
+        """Return what the log durably has of one origin; ``None`` if nothing."""
+        ...
+
+    def moved_since(self, version: int) -> Moved:
+        """Return what has moved since an answer of that version; 0: every origin."""
         ...
 
     def after_damage(self, at: LogPosition) -> LogPosition:

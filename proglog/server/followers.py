@@ -13,11 +13,12 @@ from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.types import OriginId, SequenceNumber
 
 MAX_FOLLOWERS = 1024
-MAX_ORIGINS = 4096
+MAX_ORIGINS = 256
+"""Origins of which one follower's positions are kept: more than a node writes under in one life. The latest stay."""
 
 
 class Followers:
-    """Positions by follower and origin. A follower that goes away keeps its last: durable stays durable."""
+    """Positions by follower and origin, of what this node wrote. A follower that goes away keeps its last: durable stays durable."""
 
     def __init__(self) -> None:
         self._positions: dict[str, dict[OriginId, Progress]] = {}
@@ -54,13 +55,14 @@ class Followers:
         """Remember what ``follower`` says is durable there, and wake who waits for it."""
         held = self._positions.setdefault(follower, {})
         for position in positions:
-            if position.origin in held or len(held) < MAX_ORIGINS:
-                held[position.origin] = position
-                self._wake(position.origin)
+            if position.origin not in held and len(held) >= MAX_ORIGINS:
+                del held[next(iter(held))]
+            held[position.origin] = position
+            self._wake(position.origin)
 
-    def positions_of(self, follower: str) -> dict[OriginId, Progress]:
-        """Return what ``follower`` last said."""
-        return dict(self._positions.get(follower, {}))
+    def position_of(self, follower: str, origin: OriginId) -> Progress | None:
+        """Return what ``follower`` last said of ``origin``."""
+        return self._positions.get(follower, {}).get(origin)
 
     def copies(self, origin: OriginId, next_sequence: SequenceNumber) -> int:
         """Return how many followers hold ``origin`` durably up to ``next_sequence``, that one excluded."""

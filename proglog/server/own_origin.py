@@ -70,18 +70,20 @@ class OwnOrigin:
     def unproven(self, positions: Iterable[Progress]) -> list[Progress]:
         """Return those of ``positions`` that only the batches of the log can prove: see :func:`parted_from`."""
         self._mine.add(self.log.origin)
-        origins = self.log.origins()
         return [
             told
             for told in positions
             if told.origin in self._mine
-            and told.next_sequence <= origins[told.origin].next_sequence
+            and told.next_sequence <= self._reached(told.origin).next_sequence
             and self._known.get(told.next_sequence) != (told.origin, told.chain_crc)
-            and not _agrees_in_memory(origins[told.origin], told)
+            and not _agrees_in_memory(self._reached(told.origin), told)
         ]
 
+    def _reached(self, origin: OriginId) -> Progress:
+        return self.log.progress(origin) or Progress(origin, FIRST_SEQUENCE)
+
     def hear(self, peer: str, positions: Iterable[Progress], parted: Collection[Progress]) -> list[Progress]:
-        """Return what of ``positions``, told by ``peer``, does not contradict what this node wrote.
+        """Return those of ``positions``, told by ``peer``, that are of what this node wrote, and do not contradict it.
 
         Args:
             peer: Its name.
@@ -92,11 +94,11 @@ class OwnOrigin:
         return [
             position
             for position in positions
-            if position.origin not in self._mine or not self._contradicts(peer, position, parted)
+            if position.origin in self._mine and not self._contradicts(peer, position, parted)
         ]
 
     def _contradicts(self, peer: str, told: Progress, parted: Collection[Progress]) -> bool:
-        state = self.log.origins()[told.origin]
+        state = self._reached(told.origin)
         if told.next_sequence > state.next_sequence:
             detail = (
                 f"it has this node's origin up to {told.next_sequence - 1}, this node up to {state.next_sequence - 1}"
@@ -134,7 +136,7 @@ def parted_from(positions: Iterable[Progress], log: Log) -> list[Progress]:
 
 def chain_agrees_at(log: Log, told: Progress) -> bool:
     """Return whether ``log``, which reaches as far, has that history there; true where it can no longer tell."""
-    state = log.origins()[told.origin]
+    state = log.progress(told.origin) or Progress(told.origin, FIRST_SEQUENCE)
     if told.next_sequence in (FIRST_SEQUENCE, state.next_sequence) or not told.chain_crc:
         return _agrees_in_memory(state, told)
     try:

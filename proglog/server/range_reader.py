@@ -11,6 +11,7 @@ from functools import partial
 from proglog.errors import DataLossError, InvalidRequestError, NotFoundError, OffsetOutOfRangeError
 from proglog.log.log import Log
 from proglog.log.model import LogPosition
+from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.server.commit_log import CommitLog
 from proglog.types import OriginId, SequenceNumber
 
@@ -37,7 +38,7 @@ async def read_range(
         raise InvalidRequestError(f"sequences {start} to {end - 1}: expected a range that begins at 1 or later")
     at = await commit_log.query(partial(_first, origin, start))
     reached = start
-    while at is not None and reached < min(end, commit_log.origins()[origin].next_sequence):
+    while at is not None and reached < min(end, _end(commit_log, origin)):
         try:
             read = await commit_log.read(at, READ_BYTES)
             batches = commit_log.sound_batches(read.start, read.data)
@@ -60,9 +61,14 @@ async def read_range(
         at = read.next if read.data else None
 
 
+def _end(commit_log: CommitLog, origin: OriginId) -> SequenceNumber:
+    state = commit_log.progress(origin)
+    return state.next_sequence if state else FIRST_SEQUENCE
+
+
 def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogPosition | None:
     """Return a place at or before the first batch from ``start`` on that is there; ``None`` if there is none."""
-    state = log.origins().get(origin)
+    state = log.progress(origin)
     if state is None:
         raise NotFoundError(f"origin {origin.hex()[:8]} is not known here")
     start = max(start, state.floor_sequence)

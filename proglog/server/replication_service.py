@@ -26,6 +26,7 @@ from proglog.tasks import TaskScope
 from proglog.types import NodeName, SequenceNumber
 from proglog.wire.replication import (
     Hello,
+    check_origins,
     event_message,
     hello_message,
     hello_of,
@@ -107,6 +108,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
             session.said.set()
 
     async def _take(self, request: pb.ReplicateRequest, follower: str, session: "_Session") -> None:
+        check_origins("a follower", len(request.durable) + len(request.unwant) + len(request.want))
         durable = [position_of(position) for position in request.durable]
         self._followers.report(follower, await hear(self._own_origin, self._commit_log, follower, durable))
         for origin in request.unwant:
@@ -158,7 +160,7 @@ class _Session:
         """Return the positions that the follower has not been told yet."""
         changed = [position_message(position) for position in self.feed.changed_positions()]
         if changed:
-            self._told_at = time.monotonic()
+            self._told_at = 0.0 if self.feed.untold else time.monotonic()  # the next portion goes at once
         return changed
 
     async def _coalesce(self) -> None:

@@ -79,6 +79,8 @@ class VectorPass:
         self._passed: list[GoneRange] = []
         self._damages = int(behind_damage)
         self._damages_before: dict[OriginId, int] = {}
+        self._seen = 0
+        """How much of what moves in the log was looked at when its end was reached."""
         self.at = self._start() if at is None else at
         """Where to read next."""
 
@@ -141,15 +143,17 @@ class VectorPass:
         Raises:
             PositionGoneError: Something is, and ``skip_gone`` is not set.
         """
-        end_offset, end, origins = self._log.reached()
-        if self.at != end:
+        change = self._log.moved_since(self._seen)
+        if self.at != change.end:
             return None
-        for origin, state in origins.items():
+        self._seen = change.version  # of what has not moved since, nothing was passed since
+        for state in change.positions:
+            origin = state.origin
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
             if wanted < state.next_sequence:
                 self._jump(origin, wanted, state.next_sequence)
                 self.positions[origin] = state.next_sequence
-        return end_offset
+        return change.end_offset
 
     def gone(self) -> list[GoneRange]:
         """Return what has to be told, and forget it."""
@@ -186,8 +190,9 @@ class VectorPass:
             self._passed.append(GoneRange(origin, expected, found, NO_RECORDS))
 
     def _start(self) -> LogPosition:
-        _, at, origins = self._log.reached()
-        for origin, state in origins.items():
+        _, at, _, states = self._log.moved_since(0)
+        for state in states:
+            origin = state.origin
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
             if wanted < state.floor_sequence:
                 self._miss(GoneRange(origin, wanted, state.floor_sequence, REMOVED))
@@ -236,9 +241,12 @@ def positions_at(log: Log, offset: Offset, at: LogPosition | None = None) -> dic
         OffsetOutOfRangeError: The offset is not in the log.
         DataLossError: It is damaged.
     """
-    end = log.end_position
     at = log.seek(offset) if at is None else at
-    positions = log.positions_at(at) if at < end else _positions_before(log, at)
+    change = log.moved_since(0)
+    if at < change.end:
+        positions = log.positions_at(at)
+    else:
+        positions = {state.origin: state.next_sequence for state in change.positions}
     data = log.read(at, 1).data
     if data:
         header = parse_header(data)
@@ -255,35 +263,6 @@ def offset_at(log: Log, at: LogPosition) -> Offset:
     """
     data = log.read(at, 1).data
     return parse_header(data).base_offset if data else log.end_offset
-
-
-def _positions_before(log: Log, at: LogPosition) -> dict[OriginId, SequenceNumber]:
-    """Return the next sequence of every origin as of the end of the log.
-
-    Found by search for each origin, not by what the log knows of it now: while it is asked, the log may grow, and a
-    record that comes in after the place must not count as consumed.
-    """
-    positions = {}
-    for origin, state in log.origins().items():
-        low, high = state.floor_sequence, state.next_sequence
-        if low < high and _is_before(log, origin, SequenceNumber(high - 1), at):
-            low = high  # the common case: a place at the end
-        while low < high:
-            middle = SequenceNumber((low + high) // 2)
-            if _is_before(log, origin, middle, at):
-                low = SequenceNumber(middle + 1)
-            else:
-                high = middle
-        if low > FIRST_SEQUENCE:
-            positions[origin] = low
-    return positions
-
-
-def _is_before(log: Log, origin: OriginId, sequence: SequenceNumber, at: LogPosition) -> bool:
-    try:
-        return log.seek_sequence(origin, sequence) < at
-    except NotFoundError:
-        return False  # damaged: wanted again, rather than missed
 
 
 def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPosition:

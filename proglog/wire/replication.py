@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from itertools import islice
+from typing import TypeVar
 
 import grpc.aio
 
@@ -14,6 +16,12 @@ from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
 
 PROTOCOL_VERSION = 1
 MAX_NAME_CHARS = 256
+MAX_ORIGINS_IN_MESSAGE = 4096
+"""Of which a message may say anything: what one message costs whoever receives it. More go into several."""
+PORTION = 1024
+"""Origins of which one message of this program says something."""
+
+Word = TypeVar("Word")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,8 @@ class Received:
 class ReplicationStream:
     """One open stream: ask with the methods, iterate over what comes.
 
-    What is asked and reported between two sends goes out as one message, the last word on each origin: however slow
-    the stream, what waits is bounded by the number of origins.
+    What is asked and reported between two sends goes out together, the last word on each origin, up to ``PORTION`` of
+    them a message: however slow the stream, what waits is bounded by the number of origins that are asked for.
     """
 
     def __init__(self, channel: grpc.aio.Channel, hello: Hello) -> None:
@@ -95,13 +103,22 @@ class ReplicationStream:
             self._work.clear()
             if self._closed:
                 return
-            asked, self._asked = self._asked, {}
-            durable, self._durable = self._durable, {}
+            asked, durable = _portion(self._asked), _portion(self._durable)
+            if self._asked or self._durable:
+                self._work.set()
             yield pb.ReplicateRequest(
                 want=[want for want in asked.values() if want is not None],
                 unwant=[origin for origin, want in asked.items() if want is None],
                 durable=[position_message(position) for position in durable.values()],
             )
+
+
+def _portion(words: dict[OriginId, Word]) -> dict[OriginId, Word]:
+    """Take the oldest of ``words``, as many as one message may hold."""
+    portion = dict(islice(words.items(), PORTION))
+    for origin in portion:
+        del words[origin]
+    return portion
 
 
 async def fetch_range(
@@ -118,6 +135,7 @@ async def fetch_range(
 
 
 def _received(response: pb.ReplicateResponse) -> Received:
+    check_origins("a source", len(response.positions) + len(response.events))
     hello = hello_of(response.hello) if response.HasField("hello") else None
     positions = tuple(position_of(position) for position in response.positions)
     events = tuple(event for event in map(_event_of, response.events) if event is not None)
@@ -153,6 +171,18 @@ def _event_of(message: pb.OriginEvent) -> Refusal | None:
     names = {pb.OriginEvent.Kind.Value(kind.name): kind for kind in RefusalKind}
     kind = names.get(message.kind)
     return None if kind is None else Refusal(origin_of(message.origin), kind, SequenceNumber(message.sequence))
+
+
+def check_origins(who: str, count: int) -> None:
+    """Return if a message of ``who`` may say something of ``count`` origins.
+
+    Raises:
+        InvalidRequestError: It is more than ``MAX_ORIGINS_IN_MESSAGE``.
+    """
+    if count > MAX_ORIGINS_IN_MESSAGE:
+        raise InvalidRequestError(
+            f"{who} named {count:,} origins in one message; expected at most {MAX_ORIGINS_IN_MESSAGE:,}"
+        )
 
 
 def origin_of(data: bytes) -> OriginId:

@@ -264,7 +264,11 @@ async def test_the_origin_itself_is_the_source_while_it_is_there(tmp_path: Path,
             await a.produce(b"x")
             await eventually(lambda: c.replicator.sources().get(a.log.origin) == "a")
             await eventually(lambda: c.replicator.sources().get(b.log.origin) == "b")
-        await eventually(lambda: c.replicator.sources().get(a.log.origin) == "b", what="the third as the source")
+            await eventually(lambda: c.log.end_offset == 1)
+            c.replicator.leave("a")
+            await a.produce(b"y")
+            await eventually(lambda: c.replicator.sources().get(a.log.origin) == "b", what="the third as the source")
+        await eventually(lambda: c.log.end_offset == 2)
         assert c.log.origin not in c.replicator.sources()
 
 
@@ -527,6 +531,9 @@ HELLO = pb.ReplicateResponse(hello=pb.Hello(node_name="evil", origin=EVIL, proto
         pytest.param([HELLO, pb.ReplicateResponse(batches=b"\0" * 500)], "checksum", id="no batch"),
         pytest.param([HELLO, pb.ReplicateResponse(batches=b"x")], "128 bytes", id="a torn batch"),
         pytest.param([HELLO, pb.ReplicateResponse(positions=[pb.OriginPosition()])], "16 bytes", id="position"),
+        pytest.param(
+            [HELLO, pb.ReplicateResponse(positions=[pb.OriginPosition(origin=EVIL)] * 4097)], "4,096", id="a flood"
+        ),
     ],
 )
 async def test_what_no_source_would_say_ends_the_stream_and_is_shown(

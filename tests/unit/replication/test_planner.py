@@ -3,7 +3,7 @@
 from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
 from proglog.replication.lag import LEVEL
-from proglog.replication.planner import Decision, Patience, Planner, Unwant, Want
+from proglog.replication.planner import MAX_FETCHES, Decision, Patience, Planner, Unwant, Want
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.types import Offset, OriginId, SequenceNumber
 
@@ -123,9 +123,11 @@ def test_a_peer_that_gets_farther_does_not_take_a_working_sources_place() -> Non
 
 def test_a_source_that_has_nothing_more_is_left_for_one_that_has_however_busy_it_is_with_others() -> None:
     """``c`` is gone, and ``b``, which holds as much of its origin as this log, sends batches of its own without end."""
-    planner = planner_with(("a", A), ("b", B), held=(reaching(C, 5),))
+    planner = planner_with(("a", A), ("b", B), held=(reaching(C, 4),))
     planner.positions_received("b", [reaching(C, 5)], 0.0)
-    assert planner.commands() == [Want("b", C, SequenceNumber(5), 7)]
+    assert planner.commands() == [Want("b", C, SequenceNumber(4), 7)]
+    assert planner.judge("b", records(C, 4, 1), 0.5) is Decision.APPEND
+    planner.advanced([reaching(C, 5)], 0.5)
     planner.judge("b", records(B, 1, 1), 1.0)
 
     planner.positions_received("a", [reaching(C, 9, chain_crc=8)], 1.0)
@@ -184,7 +186,7 @@ def test_a_source_that_sends_nothing_while_another_is_ahead_is_set_aside_after_t
     planner.positions_received("b", [reaching(A, 9)], 5.0)
     planner.commands()
 
-    assert planner.next_deadline(5.0) == 7.0  # two seconds from when somebody was known to be ahead
+    assert planner.next_deadline() == 7.0  # two seconds from when somebody was known to be ahead
     planner.handle_timer(6.9)
     assert planner.sources()[A] == "a"
     planner.handle_timer(7.0)
@@ -215,14 +217,17 @@ def test_a_source_is_not_set_aside_while_this_log_is_the_slow_one() -> None:
     planner.positions_received("b", [reaching(A, 9)], 0.0)
     planner.judge("a", records(A, 1, 8), 0.0)
 
-    assert planner.next_deadline(0.0) is None
+    planner.handle_timer(2.0)
+
+    assert planner.sources()[A] == "a"
+    assert planner.next_deadline() is None
 
 
 def test_a_source_without_another_behind_it_is_not_set_aside() -> None:
     planner = planner_with(("a", A))
     planner.positions_received("a", [reaching(A, 9)], 0.0)
 
-    assert planner.next_deadline(0.0) is None
+    assert planner.next_deadline() is None
 
 
 def test_who_was_set_aside_is_asked_again_later_even_if_its_stream_was_opened_anew() -> None:
@@ -232,7 +237,7 @@ def test_who_was_set_aside_is_asked_again_later_even_if_its_stream_was_opened_an
     planner.stream_opened("a", A, 2.0)
     planner.commands()
 
-    assert planner.next_deadline(2.0) == 10.0
+    assert planner.next_deadline() == 10.0
     planner.handle_timer(10.0)
 
     assert planner.commands() == [Want("a", A, SequenceNumber(1), 0)]
@@ -268,8 +273,10 @@ def test_no_gap_is_decided_while_somebody_who_reaches_farther_has_not_refused() 
     planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     planner.set_aside("b", A, 0.0, "it stalled")
 
+    planner.handle_timer(2.0)
+
     assert A not in planner.sources()
-    assert planner.next_deadline(0.0) == 10.0
+    assert planner.next_deadline() == 10.0
 
 
 def test_another_nodes_gap_is_no_answer_while_somebody_else_may_have_the_records() -> None:
@@ -292,7 +299,7 @@ def test_every_deadline_is_used_up_by_its_timer() -> None:
     planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     now = 0.0
     for _ in range(20):
-        deadline = planner.next_deadline(now)
+        deadline = planner.next_deadline()
         if deadline is None:
             break
         assert deadline > now or now == 0.0
@@ -358,7 +365,7 @@ def test_a_source_of_last_resort_that_hangs_does_not_hold_up_the_gap_for_ever() 
     planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
     now = 0.0
     while now < 60.0 and planner.sources().get(A) != "b":
-        now = planner.next_deadline(now) or 60.0
+        now = planner.next_deadline() or 60.0
         planner.handle_timer(now)
         if planner.sources().get(A) == "b" and planner.commands()[-1].next_sequence != 50:
             planner.refused_by("b", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), now)
@@ -402,3 +409,39 @@ def test_the_age_of_a_lag_outlives_a_stream_that_breaks_again_and_again() -> Non
     planner.stream_closed("a", 68.0)
     planner.peer_left("a")
     assert planner.lag_behind("a", A, 68.0) == LEVEL
+
+
+def test_many_origins_are_asked_for_in_portions_and_what_is_level_makes_room() -> None:
+    planner = planner_with(("b", B))
+    origins = [OriginId(number.to_bytes(16, "big")) for number in range(3 * MAX_FETCHES)]
+    planner.positions_received("b", [reaching(origin, 2) for origin in origins], 0.0)
+    wanted = [command.origin for command in planner.commands()]
+    assert wanted == origins[: MAX_FETCHES - 1]  # one place is its own origin's
+
+    while wanted:
+        for origin in wanted:
+            assert planner.judge("b", records(origin, 1, 1), 1.0) is Decision.APPEND
+        planner.advanced([reaching(origin, 2) for origin in wanted], 1.0)
+        assert len(planner.sources()) <= MAX_FETCHES
+        wanted = [command.origin for command in planner.commands() if isinstance(command, Want)]
+
+    assert all(planner.held[origin].next_sequence == 2 for origin in origins)
+
+
+def test_what_is_level_stays_asked_for_while_there_is_room() -> None:
+    planner = planner_with(("b", B))
+    planner.positions_received("b", [reaching(A, 5)], 0.0)
+    planner.judge("b", records(A, 1, 4), 0.0)
+    planner.advanced([reaching(A, 5)], 0.0)
+
+    assert planner.sources()[A] == "b"
+    assert planner.judge("b", records(A, 5, 1), 1.0) is Decision.APPEND
+
+
+def test_what_nobody_keeps_anything_of_is_not_asked_for() -> None:
+    planner = planner_with(("b", B))
+
+    planner.positions_received("b", [Progress(A, SequenceNumber(90), 7, floor_sequence=SequenceNumber(90))], 0.0)
+
+    assert planner.commands() == []
+    assert planner.next_deadline() is None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kit.origins import fill
 from proglog.errors import DataLossError, InvalidRequestError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
@@ -271,3 +272,33 @@ def test_for_what_is_damaged_the_pass_goes_back_to_its_segment_and_no_farther(tm
     assert holding.base_offset > 0
     _, events = all_events(log, log.origin, SequenceNumber(142))
     assert events == [(RefusalKind.DAMAGED, 143)]
+
+
+def test_positions_are_told_in_portions_and_again_only_when_they_move(tmp_path: Path) -> None:
+    log = open_log(tmp_path / "a")
+    fill(log, feed_module.MAX_TOLD + 5)
+    feed = Feed(log)
+
+    first, second = feed.changed_positions(), feed.changed_positions()
+
+    assert len(first) == feed_module.MAX_TOLD
+    assert {each.origin for each in (*first, *second)} == set(log.origins())
+    assert not feed.has_news()
+    produce(log, b"x")
+    assert feed.changed_positions() == [log.progress(log.origin)]
+    log.close()
+
+
+def test_a_message_costs_what_moves_whatever_else_the_log_has_met(tmp_path: Path) -> None:
+    """Counted in the origins that are looked at, which is what costs."""
+    log = open_log(tmp_path / "a")
+    fill(log, 3000)
+    feed = Feed(log)
+    while feed.changed_positions():
+        pass
+    for number in range(5):
+        produce(log, b"%d" % number)
+        before = feed._seen
+        assert feed.pass_over_everything()
+        assert [each.origin for each in log.moved_since(before).positions] == [log.origin]
+    log.close()
