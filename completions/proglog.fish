@@ -56,6 +56,8 @@ complete -c proglog -n '__fish_seen_subcommand_from serve' -l tag -x -d 'Somethi
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l gossip-profile -x -d 'Timing of gossip, for the network'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l event-handler -x -d 'Script to run for events, as Serfs; may be given again'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l replay-events -d 'When joining, hear the user events of before, too'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l serf-rpc-addr -x -d 'Answer the stock serf command line here'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l serf-rpc-auth-file -r -F -d 'Token that it has to show, in a file'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l metrics-addr -x -d 'Serve metrics to Prometheus here, over HTTP without TLS'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l insecure -d 'Serve other machines without TLS'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l fsync -x -a 'always interval os' -d 'When appends are made durable'

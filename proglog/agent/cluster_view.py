@@ -97,6 +97,7 @@ class AgentView:
             certificate_expires_at_ms=self.server.certificate_expires_at_ms(),
             origin_reason=self.replicator.origin_reason,
             membership_problems=tuple(self.membership.problems()),
+            gossip=self.membership.gossip_status(),
         )
 
     def _log(self) -> model.LogStatus:

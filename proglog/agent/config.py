@@ -72,6 +72,12 @@ class AgentConfig:
     replay_events: bool = False
     """Be told of user events that happened before this node joined, too."""
 
+    serf_rpc_addr: str | None = None
+    """HOST:PORT of Serf's RPC port, for the stock ``serf`` command line. ``None``: nowhere. Port 0: any free one."""
+
+    serf_rpc_auth_file: Path | None = None
+    """Holds the token that its clients have to show; needed where others than this machine could reach it."""
+
     metrics_addr: str | None = None
     """HOST:PORT on which Prometheus may ask for metrics, without TLS. ``None``: nowhere. Port 0: any free one."""
 
@@ -105,6 +111,12 @@ class AgentConfig:
             parse_handlers(text)
         if RPC_ADDR_TAG in self.tags or "" in self.tags:
             raise ConfigError(f"--tag: a tag has a name, and {RPC_ADDR_TAG} is set by --rpc-advertise-addr")
+        if self.serf_rpc_addr is not None and self.serf_rpc_auth_file is None:
+            local = is_loopback(split_addr(self.serf_rpc_addr, "--serf-rpc-addr")[0])
+            if not local or self.acl_policy_file is not None:
+                raise ConfigError(
+                    f"--serf-rpc-addr {self.serf_rpc_addr} needs --serf-rpc-auth-file: whoever reaches it changes the cluster"
+                )
         if self.metrics_addr is not None:
             split_addr(self.metrics_addr, "--metrics-addr")
         if (self.acl_model_file is None) != (self.acl_policy_file is None):

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from random import Random, SystemRandom
 from typing import Protocol, TypeVar
 
@@ -31,9 +31,11 @@ from proglog.gossip.events import (
     LeaveFinished,
     MemberEvent,
     MemberEventKind,
+    MemberSuspected,
     NameConflict,
     NameStanding,
     NameVoted,
+    SuspicionRefuted,
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
@@ -42,7 +44,7 @@ from proglog.gossip.member import Address, Member, Status
 from proglog.gossip.serf import Serf
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, log_event
-from proglog.wire.model import MembershipProblem
+from proglog.wire.model import GossipStatus, MembershipProblem
 
 Result = TypeVar("Result")
 
@@ -266,6 +268,19 @@ class Membership:
         except MalformedMessageError as exc:
             raise ConfigError(f"this node's tags: {exc}") from exc
 
+    def gossip_status(self) -> GossipStatus:
+        """Return how the failure detector is."""
+        if self._serf is None or self._transport is None:
+            return GossipStatus()
+        vitals = self._serf.vitals()
+        return GossipStatus(
+            health_score=vitals.health_score,
+            unsent=self._transport.unsent,
+            coordinate_resets=vitals.coordinate_resets,
+            **asdict(vitals.counters),
+            **{f"queued_{kind}": count for kind, count in vitals.queues.items()},
+        )
+
     def clocks(self) -> ClockTimes:
         """Return what the next life may start with."""
         return self._serf.clocks() if self._serf else self.config.clocks
@@ -480,6 +495,10 @@ class Membership:
                 self._report_conflict(name, join_addr(*address), local=local)
             case NameVoted():
                 self._name_voted(event)
+            case MemberSuspected(name=name, accuser=accuser):
+                self._emit(events.MEMBER_SUSPECTED, name, accuser)
+            case SuspicionRefuted(incarnation=incarnation):
+                self._emit(events.SUSPICION_REFUTED, incarnation=incarnation)
             case KeyringChanged(operation=operation):
                 self._emit(events.KEYRING_CHANGED, "", operation)
             case Ignored(reason=reason, source=source, malformed=True):

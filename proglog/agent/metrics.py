@@ -12,7 +12,7 @@ from proglog.observe.health import Finding, Severity
 from proglog.server.cluster import ClusterView
 from proglog.telemetry import metric_names
 from proglog.telemetry.metric_names import MetricKind, MetricName
-from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerState
+from proglog.wire.model import ClusterSnapshot, GossipStatus, MemberStatus, PeerState
 
 SNAPSHOT_TIMEOUT = 5.0
 """Seconds that a scrape waits for a busy agent."""
@@ -76,6 +76,7 @@ def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sampl
     yield from _health(health.findings(snapshot), health.own_findings(snapshot))
     by_status = Counter(member.status for member in snapshot.members)
     yield metric_names.MEMBERS, [((status.value,), by_status[status]) for status in MemberStatus]
+    yield from _gossip(snapshot.node.gossip)
     if snapshot.node.certificate_expires_at_ms:
         yield metric_names.CERTIFICATE_EXPIRY, _one(snapshot.node.certificate_expires_at_ms / 1000)
 
@@ -87,6 +88,19 @@ def _health(found: Sequence[Finding], own: Sequence[Finding]) -> Iterator[tuple[
     labels = dict.fromkeys((each.rule, each.subject, each.severity.name.lower()) for each in found)
     yield metric_names.FINDING, [(each, 1) for each in labels]
     yield metric_names.READY, _one(health.ready(own))
+
+
+def _gossip(gossip: GossipStatus) -> Iterator[tuple[MetricName, list[Sample]]]:
+    outcomes = ("direct", "relayed", "tcp", "missed")
+    kinds = ("members", "intents", "queries", "events")
+    yield metric_names.GOSSIP_HEALTH, _one(gossip.health_score)
+    yield metric_names.GOSSIP_PROBES, [((each,), getattr(gossip, f"probes_{each}")) for each in outcomes]
+    yield metric_names.GOSSIP_SUSPICIONS, _one(gossip.suspicions)
+    yield metric_names.GOSSIP_REFUTATIONS, _one(gossip.refutations)
+    yield metric_names.GOSSIP_CONFLICTS, _one(gossip.conflicts)
+    yield metric_names.GOSSIP_MALFORMED, _one(gossip.malformed)
+    yield metric_names.GOSSIP_UNSENT, _one(gossip.unsent)
+    yield metric_names.GOSSIP_QUEUED, [((each,), getattr(gossip, f"queued_{each}")) for each in kinds]
 
 
 def _one(value: float) -> list[Sample]:

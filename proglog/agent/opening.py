@@ -224,6 +224,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))
     steps.add("kept keyring", keys.close)
     run("keyring", tasks.start(keys.run(), name="keyring-save"))
+    await _open_serf_rpc(config, timeline, membership, calls, steps)
     run("event handlers", tasks.start(scripts.run(), name="event-handlers"))
     steps.add("event script", scripts.close)
     membership.listen(SerfEvents(feed, scripts, known, keys, emit).take)
@@ -247,6 +248,28 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         membership=membership,
         view=view,
     )
+
+
+async def _open_serf_rpc(
+    config: AgentConfig, timeline: Timeline, membership: Membership, calls: SerfCalls, steps: Steps
+) -> None:
+    if config.serf_rpc_addr is None:
+        return
+    from proglog.agent.serf_rpc import SerfRpc, read_token
+    from proglog.agent.serf_rpc_commands import Commands
+    from proglog.agent.serf_rpc_streams import Streams
+
+    streams = Streams()
+    timeline.on_line = streams.take_line
+    membership.listen(streams.take)
+    commands = Commands(membership, calls, handlers=config.event_handlers)
+    host, port = split_addr(config.serf_rpc_addr, "--serf-rpc-addr")
+    token = "" if config.serf_rpc_auth_file is None else read_token(config.serf_rpc_auth_file)
+    rpc = SerfRpc(host, port, token=token, calls=calls, commands=commands, streams=streams)
+    stack = AsyncExitStack()
+    await stack.enter_async_context(rpc)
+    steps.add("serf rpc", stack.aclose)
+    timeline.emit(events.SERF_RPC_OPENED, "", rpc.addr)
 
 
 async def _open_log(config: AgentConfig) -> Log:

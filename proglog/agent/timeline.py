@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from proglog.agent.conditions import Conditions
@@ -29,6 +29,8 @@ class Timeline:
         self._node_name = node_name
         self._log = emitter(node=node_name)
         self._events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
+        self.on_line: Callable[[EventKind, str, str, Mapping[str, Any]], None] = lambda *_: None
+        """Gets each line of telemetry, too."""
         self.lasting = Conditions()
         """The events that nothing has ended yet."""
         self._version = 0
@@ -60,6 +62,7 @@ class Timeline:
     ) -> None:
         """Log an event, and keep it if its kind is shown; see :class:`proglog.telemetry.emit.Emit`."""
         self._log(kind, subject, detail, exc_info=exc_info, **facts)
+        self.on_line(kind, subject, detail, facts)
         shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
         about = subject or self._node_name
         self.lasting.take(kind, about, shown[:MAX_DETAIL_CHARS], time.monotonic())

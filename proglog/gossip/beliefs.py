@@ -107,6 +107,7 @@ class Beliefs:
         own.incarnation = min(max(own.incarnation, incarnation) + 1, MAX_INCARNATION)
         self._awareness.apply(1)
         self._counters.refutations += 1
+        self._delegate.refuted(own.incarnation)
         self._tell_alive(own)
 
     # Of anybody
@@ -212,6 +213,7 @@ class Beliefs:
         self._counters.suspicions += 1
         self._tell(Type.SUSPECT, incarnation, name, accuser)
         node.incarnation, node.state, node.changed_at = incarnation, State.SUSPECT, self._timers.now
+        self._delegate.node_suspected(node, accuser)
         suspicion = Suspicion(self._config, nodes=len(self._nodes), accuser=accuser)
         self._suspects[name] = _Suspect(suspicion, self._timers.after(suspicion.timeout, lambda: self._condemn(name)))
 

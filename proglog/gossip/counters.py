@@ -1,6 +1,9 @@
 """What the failure detector has counted since the start: how probes went, who was accused."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from proglog.gossip.lamport import ClockTimes
 
 
 @dataclass(slots=True)
@@ -23,3 +26,18 @@ class Counters:
     """Claims to the name of a member at another address."""
     malformed: int = 0
     """Messages that make no sense, or are not allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vitals:
+    """How a node's gossip is, at one moment."""
+
+    health_score: int
+    """How unwell it thinks it is: 0, well, to ``awareness_max - 1``."""
+    counters: Counters
+    """Since the start."""
+    queues: Mapping[str, int]
+    """Messages that wait to be gossiped, by kind: ``members``, ``intents``, ``queries``, ``events``."""
+    coordinate_resets: int
+    """How often its coordinate had to start over."""
+    clocks: ClockTimes

@@ -27,6 +27,24 @@ class MemberEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberSuspected:
+    """A member is accused of not answering, and has a while to say otherwise; it is still alive."""
+
+    name: str
+    """Its name."""
+    accuser: str
+    """Who missed it first, as far as this node heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuspicionRefuted:
+    """This node was said to be suspect, gone or other than it is, and has said otherwise."""
+
+    incarnation: int
+    """Under which it did."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UserEventReceived:
     """A user event, from here or elsewhere, seen for the first time."""
 
@@ -148,6 +166,8 @@ class Ignored:
 
 Event = (
     MemberEvent
+    | MemberSuspected
+    | SuspicionRefuted
     | UserEventReceived
     | QueryReceived
     | JoinFinished

@@ -139,6 +139,7 @@ class Node:
             since=self.since,
             coordinate=self.coordinate,
             udp_missed=self.udp_missed,
+            versions=self.versions,
         )
 
 
@@ -166,6 +167,8 @@ class Member:
     """When the status became so, on this node's monotonic clock."""
     coordinate: Coordinate | None = None
     """Where it is in the network; ``None``: this node has not measured it."""
+    versions: bytes = b""
+    """As in :data:`VERSIONS`; may be empty."""
     udp_missed: int = 0
     """Probes since its last direct answer that only TCP got an answer to: above 1, UDP between the two is broken."""
 

@@ -11,6 +11,7 @@ can be reached around it. A pure state machine, as :mod:`proglog.gossip.swim` be
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
@@ -20,7 +21,7 @@ from proglog.gossip.asking import Asking, GossipQuery, QueryAnswer
 from proglog.gossip.calls import Calls
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.coordinates import Coordinate, Vivaldi
-from proglog.gossip.counters import Counters
+from proglog.gossip.counters import Vitals
 from proglog.gossip.departure import Departure
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
@@ -30,8 +31,10 @@ from proglog.gossip.events import (
     LeaveFinished,
     MemberEvent,
     MemberEventKind,
+    MemberSuspected,
     NameConflict,
     NameStanding,
+    SuspicionRefuted,
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
@@ -297,22 +300,20 @@ class Serf:
         """Return the members at this moment, this node included, by name."""
         return [node.snapshot() for node in self._roster]
 
-    def health_score(self) -> int:
-        """Return how unwell this node thinks it is: 0, well, to ``awareness_max - 1``."""
-        return self._swim.awareness.score
-
-    def counters(self) -> Counters:
-        """Return what the failure detector has counted; it goes on counting."""
-        return self._swim.counters
-
-    def queues(self) -> dict[str, int]:
-        """Return how many messages wait to be gossiped, by their kind."""
-        return {
-            "members": len(self._swim.outbox.broadcasts),
-            "intents": len(self._intent_queue),
-            "queries": len(self._query_queue),
-            "events": len(self._event_queue),
-        }
+    def vitals(self) -> Vitals:
+        """Return how this node's gossip is, at this moment."""
+        return Vitals(
+            health_score=self._swim.awareness.score,
+            counters=replace(self._swim.counters),
+            queues={
+                "members": len(self._swim.outbox.broadcasts),
+                "intents": len(self._intent_queue),
+                "queries": len(self._query_queue),
+                "events": len(self._event_queue),
+            },
+            coordinate_resets=self._vivaldi.resets,
+            clocks=self.clocks(),
+        )
 
     def clocks(self) -> ClockTimes:
         """Return what a later life may start with: all events and queries up to then were told."""
@@ -355,6 +356,14 @@ class Serf:
     def node_forgotten(self, node: Node) -> None:
         """A member that was gone made room for another."""
         self._tell_member(MemberEventKind.REAP, node)
+
+    def node_suspected(self, node: Node, accuser: str) -> None:
+        """A node is accused of not answering."""
+        self._tell(MemberSuspected(name=printable(node.name), accuser=printable(accuser)))
+
+    def refuted(self, incarnation: int) -> None:
+        """This node had to say that it is there."""
+        self._tell(SuspicionRefuted(incarnation=incarnation))
 
     def node_conflict(self, name: str, address: Address) -> None:
         """Somebody claims a known name at another address."""

@@ -268,6 +268,21 @@ MEMBER_FAILED = _event(
     keys=("status",),
     ended_by=("member_join", "member_leave", "member_reap"),
 )
+MEMBER_SUSPECTED = _event(
+    "member_suspected",
+    _NEWS,
+    "A member did not answer a probe, and has some seconds to say that it is there.",
+    words="member suspected",
+    subject="member",
+    detail="accuser",
+)
+SUSPICION_REFUTED = _event(
+    "suspicion_refuted",
+    _NEWS,
+    "Others took this node for suspect, gone or changed, and it said otherwise: at a start, or where packets are lost.",
+    words="said it is here",
+    keys=("incarnation",),
+)
 MEMBER_UPDATE = _event(
     "member_update", _NEWS, "A member changed its tags.", words="tags changed", subject="member", keys=("status",)
 )
@@ -344,6 +359,9 @@ JOIN_ATTEMPT_FAILED = _event(
     level="debug",
     detail="error",
     keys=("addr",),
+)
+SERF_RPC_OPENED = _event(
+    "serf_rpc_opened", _NEWS, "The stock serf command line is answered at this address.", detail="addr"
 )
 KEYRING_LOST = _event(
     "keyring_lost",

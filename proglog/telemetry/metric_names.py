@@ -87,3 +87,24 @@ RPCS = _metric(_COUNTER, "proglog_rpcs_total", "Calls ended.", "method", "code")
 CERTIFICATE_EXPIRY = _metric(
     _GAUGE, "proglog_certificate_expiry_timestamp_seconds", "When the server certificate expires, seconds since 1970."
 )
+GOSSIP_HEALTH = _metric(
+    _GAUGE, "proglog_gossip_health_score", "How unwell this node thinks it is: 0, well, to 7; it accuses others later."
+)
+GOSSIP_PROBES = _metric(
+    _COUNTER,
+    "proglog_gossip_probes_total",
+    "Probes of members by their outcome: direct, relayed, tcp (UDP is broken), missed.",
+    "outcome",
+)
+GOSSIP_SUSPICIONS = _metric(_COUNTER, "proglog_gossip_suspicions_total", "Members that became suspect.")
+GOSSIP_REFUTATIONS = _metric(
+    _COUNTER, "proglog_gossip_refutations_total", "Times that this node had to say that it is there."
+)
+GOSSIP_CONFLICTS = _metric(
+    _COUNTER, "proglog_gossip_conflicts_total", "Claims to a member's name from another address."
+)
+GOSSIP_MALFORMED = _metric(
+    _COUNTER, "proglog_gossip_malformed_total", "Messages that make no sense, or are not allowed."
+)
+GOSSIP_UNSENT = _metric(_COUNTER, "proglog_gossip_unsent_total", "Datagrams that the kernel refused.")
+GOSSIP_QUEUED = _metric(_GAUGE, "proglog_gossip_queued", "Messages that wait to be gossiped.", "kind")

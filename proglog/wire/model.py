@@ -44,6 +44,39 @@ class MembershipProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GossipStatus:
+    """How an agent's failure detector is; counts are since the agent started."""
+
+    health_score: int = 0
+    """0: well; each point makes it slower to accuse others, up to 7."""
+    probes_direct: int = 0
+    """Answered by the member itself, over UDP, in time."""
+    probes_relayed: int = 0
+    """Answered through others, or late."""
+    probes_tcp: int = 0
+    """Answered over TCP only: UDP between the two is broken."""
+    probes_missed: int = 0
+    """Not answered."""
+    suspicions: int = 0
+    """Members that became suspect."""
+    refutations: int = 0
+    """Times that the agent had to say that it is there."""
+    conflicts: int = 0
+    """Claims to a member's name from another address."""
+    malformed: int = 0
+    """Messages that make no sense, or are not allowed."""
+    unsent: int = 0
+    """Datagrams that the kernel refused."""
+    queued_members: int = 0
+    """Messages about members that wait to be gossiped."""
+    queued_intents: int = 0
+    queued_queries: int = 0
+    queued_events: int = 0
+    coordinate_resets: int = 0
+    """Times that the network coordinate had to start over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """The agent that answered."""
 
@@ -62,6 +95,7 @@ class NodeStatus:
     origin_reason: str = ""
     """Why the directory's history went on under a new origin, in words; empty: it did not, since the agent started."""
     membership_problems: tuple[MembershipProblem, ...] = ()
+    gossip: GossipStatus = GossipStatus()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -312,6 +312,7 @@ class NodeStatus(_message.Message):
     CERTIFICATE_EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     ORIGIN_REASON_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_PROBLEMS_FIELD_NUMBER: _builtins.int
+    GOSSIP_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     origin: _builtins.bytes
@@ -328,6 +329,8 @@ class NodeStatus(_message.Message):
     """why the directory went on under a new origin; empty: it did not"""
     @_builtins.property
     def membership_problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___MembershipProblem]: ...
+    @_builtins.property
+    def gossip(self) -> Global___GossipStatus: ...
     def __init__(
         self,
         *,
@@ -344,14 +347,90 @@ class NodeStatus(_message.Message):
         certificate_expires_at_ms: _builtins.int = ...,
         origin_reason: _builtins.str = ...,
         membership_problems: _abc.Iterable[Global___MembershipProblem] | None = ...,
+        gossip: Global___GossipStatus | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gossip", b"gossip"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
+
+@_typing.final
+class GossipStatus(_message.Message):
+    """GossipStatus is how the agent's failure detector is; counts are since the agent started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEALTH_SCORE_FIELD_NUMBER: _builtins.int
+    PROBES_DIRECT_FIELD_NUMBER: _builtins.int
+    PROBES_RELAYED_FIELD_NUMBER: _builtins.int
+    PROBES_TCP_FIELD_NUMBER: _builtins.int
+    PROBES_MISSED_FIELD_NUMBER: _builtins.int
+    SUSPICIONS_FIELD_NUMBER: _builtins.int
+    REFUTATIONS_FIELD_NUMBER: _builtins.int
+    CONFLICTS_FIELD_NUMBER: _builtins.int
+    MALFORMED_FIELD_NUMBER: _builtins.int
+    UNSENT_FIELD_NUMBER: _builtins.int
+    QUEUED_MEMBERS_FIELD_NUMBER: _builtins.int
+    QUEUED_INTENTS_FIELD_NUMBER: _builtins.int
+    QUEUED_QUERIES_FIELD_NUMBER: _builtins.int
+    QUEUED_EVENTS_FIELD_NUMBER: _builtins.int
+    COORDINATE_RESETS_FIELD_NUMBER: _builtins.int
+    health_score: _builtins.int
+    """0: well; each point makes it slower to accuse others, up to 7"""
+    probes_direct: _builtins.int
+    """answered by the member itself, over UDP, in time"""
+    probes_relayed: _builtins.int
+    """answered through others, or late"""
+    probes_tcp: _builtins.int
+    """answered over TCP only: UDP between the two is broken"""
+    probes_missed: _builtins.int
+    """not answered"""
+    suspicions: _builtins.int
+    """members that became suspect"""
+    refutations: _builtins.int
+    """times that this node had to say that it is there"""
+    conflicts: _builtins.int
+    """claims to a member's name from another address"""
+    malformed: _builtins.int
+    """messages that make no sense, or are not allowed"""
+    unsent: _builtins.int
+    """datagrams that the kernel refused"""
+    queued_members: _builtins.int
+    """messages that wait to be gossiped"""
+    queued_intents: _builtins.int
+    queued_queries: _builtins.int
+    queued_events: _builtins.int
+    coordinate_resets: _builtins.int
+    """times that the network coordinate had to start over"""
+    def __init__(
+        self,
+        *,
+        health_score: _builtins.int = ...,
+        probes_direct: _builtins.int = ...,
+        probes_relayed: _builtins.int = ...,
+        probes_tcp: _builtins.int = ...,
+        probes_missed: _builtins.int = ...,
+        suspicions: _builtins.int = ...,
+        refutations: _builtins.int = ...,
+        conflicts: _builtins.int = ...,
+        malformed: _builtins.int = ...,
+        unsent: _builtins.int = ...,
+        queued_members: _builtins.int = ...,
+        queued_intents: _builtins.int = ...,
+        queued_queries: _builtins.int = ...,
+        queued_events: _builtins.int = ...,
+        coordinate_resets: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflicts", b"conflicts", "coordinate_resets", b"coordinate_resets", "health_score", b"health_score", "malformed", b"malformed", "probes_direct", b"probes_direct", "probes_missed", b"probes_missed", "probes_relayed", b"probes_relayed", "probes_tcp", b"probes_tcp", "queued_events", b"queued_events", "queued_intents", b"queued_intents", "queued_members", b"queued_members", "queued_queries", b"queued_queries", "refutations", b"refutations", "suspicions", b"suspicions", "unsent", b"unsent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GossipStatus: _TypeAlias = GossipStatus  # noqa: Y015
 
 @_typing.final
 class MembershipProblem(_message.Message):

@@ -76,6 +76,12 @@ class ServeFlags:
         flag("event-handler", "Script to run for events, as Serf's; may be given again", "[KIND[:NAME],...=]SCRIPT"),
     ] = None
     replay_events: Annotated[bool, flag("replay-events", "When joining, hear the user events of before, too")] = False
+    serf_rpc_addr: Annotated[
+        str | None, flag("serf-rpc-addr", "Answer the stock serf command line here", "HOST:PORT")
+    ] = None
+    serf_rpc_auth_file: Annotated[
+        Path | None, flag("serf-rpc-auth-file", "Token that it has to show, in a file", "FILE")
+    ] = None
     metrics_addr: Annotated[
         str | None, flag("metrics-addr", "Serve metrics to Prometheus here, over HTTP without TLS", "HOST:PORT")
     ] = None
@@ -146,6 +152,8 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
         gossip_profile=choice("--gossip-profile", flags.gossip_profile, PROFILES),
         event_handlers=tuple(flags.event_handler or ()),
         replay_events=flags.replay_events,
+        serf_rpc_addr=flags.serf_rpc_addr,
+        serf_rpc_auth_file=flags.serf_rpc_auth_file,
         metrics_addr=flags.metrics_addr,
         insecure=flags.insecure,
         log=LogConfig(
