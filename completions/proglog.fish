@@ -52,6 +52,7 @@ complete -c proglog -n '__fish_seen_subcommand_from serve' -l peer-tls-cert-file
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l peer-tls-key-file -r -F -d 'Its key'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l peer-tls-ca-file -r -F -d 'Authority of peers certificates'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l encrypt-file -r -F -d 'Keys of the gossip: base64, one a line, the first sends'
+complete -c proglog -n '__fish_seen_subcommand_from serve' -l encrypt-mode -x -d 'On the way from plain gossip: take both, send plain; or send sealed'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l tag -x -d 'Something that others should know of this node; may be given again'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l gossip-profile -x -d 'Timing of gossip, for the network'
 complete -c proglog -n '__fish_seen_subcommand_from serve' -l event-handler -x -d 'Script to run for events, as Serfs; may be given again'

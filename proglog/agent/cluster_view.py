@@ -93,12 +93,22 @@ class AgentView:
             started_at_ms=self.started_at_ms,
             tls=config.server_tls is not None,
             acl=config.acl_policy_file is not None,
-            gossip_encrypted=config.encrypt_file is not None,
+            gossip_encrypted=self.membership.sealed,
             certificate_expires_at_ms=self.server.certificate_expires_at_ms(),
             origin_reason=self.replicator.origin_reason,
-            membership_problems=tuple(self.membership.problems()),
+            membership_problems=(*self.membership.problems(), *self._half_sealed()),
             gossip=self.membership.gossip_status(),
         )
+
+    def _half_sealed(self) -> list[model.MembershipProblem]:
+        """Return that gossip is on its way from plain to sealed, if it is."""
+        mode = self.config.encrypt_mode
+        if self.config.encrypt_file is None or mode == "required":
+            return []
+        sends = "sends it, too" if mode == "accept" else "sends sealed gossip only"
+        detail = f"takes plain gossip (--encrypt-mode {mode}), and {sends}: the last step is `required`, at every agent"
+        since_ms = max(0, self.now_ms() - self.started_at_ms)
+        return [model.MembershipProblem(key="encryption", detail=detail, critical=False, since_ms=since_ms)]
 
     def _log(self) -> model.LogStatus:
         log = self.log

@@ -15,6 +15,7 @@ DEFAULT_BIND_ADDR = "127.0.0.1:8401"
 DEFAULT_GOSSIP_PORT = 8401
 DEFAULT_RPC_PORT = 8400
 MAX_NODE_NAME_BYTES = 128
+ENCRYPT_MODES = ("accept", "send", "required")
 PROFILES = ("lan", "wan", "local")
 
 
@@ -59,6 +60,10 @@ class AgentConfig:
 
     encrypt_file: Path | None = None
     """Keys that encrypt gossip: one base64 key a line, the first is used to send. ``None``: plain text."""
+
+    encrypt_mode: str = "required"
+    """What goes beside sealed gossip on the way there: ``accept`` takes in both and sends plain, ``send`` takes in both and
+    sends sealed, ``required`` takes and sends nothing plain."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
     """What the node says about itself beside ``rpc_addr``; with that, names and values at most 512 bytes."""
@@ -105,6 +110,10 @@ class AgentConfig:
         ):
             if addr and is_wildcard(split_addr(addr, flag, default_port=0)[0]):
                 raise ConfigError(f"{flag} {addr}: nobody can dial a wildcard; give an address that others reach")
+        if self.encrypt_mode not in ENCRYPT_MODES:
+            raise ConfigError(f"--encrypt-mode {self.encrypt_mode!r}: expected {', '.join(ENCRYPT_MODES)}")
+        if self.encrypt_mode != "required" and self.encrypt_file is None:
+            raise ConfigError(f"--encrypt-mode {self.encrypt_mode} needs the keys: give --encrypt-file")
         if self.gossip_profile not in PROFILES:
             raise ConfigError(f"--gossip-profile {self.gossip_profile!r}: expected {', '.join(PROFILES)}")
         for text in self.event_handlers:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import ConfigError, ProglogError, StorageError
-from proglog.gossip.keyring import MAX_KEYS, Keyring, parse_keys
+from proglog.gossip.keyring import MAX_KEYS, Keyring, SealMode, parse_keys
 from proglog.log import checkpoint
 from proglog.log.files import DRAFT_SUFFIX, OsFiles
 from proglog.telemetry import events
@@ -27,8 +27,15 @@ RETRY_INTERVAL = 30.0
 class KeyringFile:
     """Reads the keys at the start, and keeps what becomes of them."""
 
-    def __init__(self, encrypt_file: Path | None, data_dir: Path, tasks: Supervisor, emit: Emit) -> None:
-        """Read both files.
+    def __init__(
+        self,
+        encrypt_file: Path | None,
+        data_dir: Path,
+        tasks: Supervisor,
+        emit: Emit,
+        mode: SealMode = SealMode.REQUIRED,
+    ) -> None:
+        """Read both files; ``mode`` is the keyring's.
 
         Raises:
             ConfigError: ``encrypt_file`` cannot be read, or holds no keys.
@@ -39,13 +46,14 @@ class KeyringFile:
         self._changed = asyncio.Event()
         self._unsaved = False
         self._digest = ""
+        self._mode = mode
         self.keyring: Keyring | None = None
         """``None`` without ``encrypt_file``: gossip is plain."""
         if encrypt_file is None:
             return
         content = read_keys(encrypt_file)
         self._digest = hashlib.sha256(content).hexdigest()
-        given = _parsed(encrypt_file, content)
+        given = _parsed(encrypt_file, content, mode)
         self.keyring = self._with_kept(given)
 
     def changed(self) -> None:
@@ -94,8 +102,8 @@ class KeyringFile:
         if not kept:
             return given
         if content.get("began_with") == self._digest:
-            return Keyring(kept)
-        return Keyring(tuple(dict.fromkeys((*given.keys, *kept)))[:MAX_KEYS])
+            return Keyring(kept, self._mode)
+        return Keyring(tuple(dict.fromkeys((*given.keys, *kept)))[:MAX_KEYS], self._mode)
 
 
 def read_keys(path: Path) -> bytes:
@@ -110,8 +118,8 @@ def read_keys(path: Path) -> bytes:
         raise ConfigError(f"--encrypt-file {path}: {exc.strerror}") from exc
 
 
-def _parsed(path: Path, content: bytes) -> Keyring:
+def _parsed(path: Path, content: bytes, mode: SealMode) -> Keyring:
     try:
-        return parse_keys(content)
+        return parse_keys(content, mode)
     except ProglogError as exc:
         raise ConfigError(f"--encrypt-file {path}: {exc}") from exc

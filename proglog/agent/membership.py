@@ -224,6 +224,12 @@ class Membership:
         """Whether gossip is sealed."""
         return self.config.keyring is not None
 
+    @property
+    def sealed(self) -> bool:
+        """Whether no plain gossip is sent or taken in."""
+        keyring = self.config.keyring
+        return keyring is not None and keyring.seals and keyring.requires
+
     def act(self, action: Callable[[Serf, float], Result]) -> Result:
         """Have the core do something now, and send what comes of it; return what ``action`` did.
 

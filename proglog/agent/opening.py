@@ -36,6 +36,7 @@ from proglog.clock import now_ms
 from proglog.errors import NameTakenError
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameStanding, NameVoted
+from proglog.gossip.keyring import SealMode
 from proglog.log.log import Log
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
 from proglog.server.event_feed import EventFeed
@@ -119,7 +120,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
     kept = ConditionFile(config.data_dir, timeline.lasting, tasks, emit)
     steps.add("conditions", kept.close)
     known = KnownMembers(config.data_dir, config.node_name, tasks, emit)
-    keys = KeyringFile(config.encrypt_file, config.data_dir, tasks, emit)
+    keys = KeyringFile(config.encrypt_file, config.data_dir, tasks, emit, SealMode(config.encrypt_mode))
     if config.start_join_addrs or known.remembered:
         writer.hold_producers(NAME_CHECK)
         if log.end_offset:

@@ -43,7 +43,7 @@ def unpack(data: bytes, keyring: Keyring | None, spend: Callable[[int], None] = 
         MalformedMessageError: Not of the protocol, or not sealed with a key of ours.
     """
     if keyring is not None:
-        data = keyring.open(data)
+        data = _opened(data, keyring)
     if len(data) >= 5 and data[0] == Type.HAS_CRC:
         if zlib.crc32(data[5:]) != int.from_bytes(data[1:5], "big"):
             raise MalformedMessageError("the datagram's CRC does not agree with it")
@@ -60,12 +60,12 @@ def pack(messages: Sequence[bytes], *, crc: bool, keyring: Keyring | None, nonce
     data = messages[0] if len(messages) == 1 else _compound(messages)
     if crc:
         data = bytes((Type.HAS_CRC,)) + zlib.crc32(data).to_bytes(4, "big") + data
-    return data if keyring is None else keyring.seal(data, nonce=nonce)
+    return data if keyring is None or not keyring.seals else keyring.seal(data, nonce=nonce)
 
 
 def frame(message: bytes, keyring: Keyring | None, nonce: bytes) -> bytes:
     """Return a stream's message as it is sent."""
-    if keyring is None:
+    if keyring is None or not keyring.seals:
         return message
     header = _FRAME.pack(Type.ENCRYPT, len(message) + 29)
     return header + keyring.seal(message, nonce=nonce, header=header)
@@ -106,13 +106,11 @@ class StreamReader:
         if foreign:
             raise MalformedMessageError(f"the other side speaks {foreign}, not gossip")
         encrypted = self._buffer[0] == Type.ENCRYPT
-        if encrypted != (self._keyring is not None):
-            raise MalformedMessageError(
-                "Remote state is encrypted and encryption is not configured"
-                if encrypted
-                else "Encryption is configured but remote state is not encrypted"
-            )
-        if self._keyring is None:
+        if encrypted and self._keyring is None:
+            raise MalformedMessageError("Remote state is encrypted and encryption is not configured")
+        if not encrypted and self._keyring is not None and self._keyring.requires:
+            raise MalformedMessageError("Encryption is configured but remote state is not encrypted")
+        if not encrypted or self._keyring is None:
             self._plain = _PlainReader(MAX_PLAIN_STREAM_BYTES)
             return self._plain.feed(bytes(self._buffer))
         if len(self._buffer) < _FRAME.size:
@@ -197,6 +195,16 @@ def _whole(data: bytes) -> StreamMessage:
     if message is None:
         raise MalformedMessageError("a stream's message is cut short")
     return message
+
+
+def _opened(data: bytes, keyring: Keyring) -> bytes:
+    """Return what is sealed in a datagram; all of it, where plain ones are taken in and it is one."""
+    try:
+        return keyring.open(data)
+    except MalformedMessageError:
+        if keyring.requires:
+            raise
+        return data
 
 
 class _Peeled:

@@ -12,6 +12,7 @@ Source: memberlist ``security.go`` and ``keyring.go``.
 import base64
 import binascii
 import json
+from enum import StrEnum
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,11 +27,26 @@ KEY_BYTES = (16, 24, 32)
 MAX_KEYS = 64
 
 
+class SealMode(StrEnum):
+    """How a cluster goes from plain gossip to sealed gossip, one step after the other at every node."""
+
+    ACCEPT = "accept"
+    """Take in both, send plain: while some nodes have no key yet."""
+    SEND = "send"
+    """Take in both, send sealed: while some nodes still send plain."""
+    REQUIRED = "required"
+    """Nothing but sealed."""
+
+
 class Keyring:
     """The keys that this node knows; the first is primary. Never empty."""
 
-    def __init__(self, keys: tuple[bytes, ...]) -> None:
+    def __init__(self, keys: tuple[bytes, ...], mode: SealMode = SealMode.REQUIRED) -> None:
         """Take ``keys``, 16, 24 or 32 bytes each.
+
+        Args:
+            keys: The primary first.
+            mode: Whether plain messages are sent, and taken in.
 
         Raises:
             ConfigError: No key, too many, or one of another length.
@@ -40,6 +56,10 @@ class Keyring:
         for key in keys:
             _check(key)
         self._ciphers = {key: AESGCM(key) for key in keys}
+        self.seals = mode is not SealMode.ACCEPT
+        """Whether what is sent is sealed."""
+        self.requires = mode is SealMode.REQUIRED
+        """Whether what comes in has to be."""
 
     @property
     def keys(self) -> tuple[bytes, ...]:
@@ -99,7 +119,7 @@ class Keyring:
         raise MalformedMessageError("no key of this node opens the message: is it one of the cluster's?")
 
 
-def parse_keys(data: bytes) -> Keyring:
+def parse_keys(data: bytes, mode: SealMode = SealMode.REQUIRED) -> Keyring:
     """Return the keyring in ``data``: one base64 key a line (``#`` starts a comment), or Serf's JSON array of them.
 
     Raises:
@@ -114,7 +134,7 @@ def parse_keys(data: bytes) -> Keyring:
         raise ConfigError("keyring: the JSON array must hold strings, each a base64 key")
     words = [line.strip() for line in lines]
     keys = [_parse(word) for word in words if word and not word.startswith("#")]
-    return Keyring(tuple(dict.fromkeys(keys)))
+    return Keyring(tuple(dict.fromkeys(keys)), mode)
 
 
 def _parse(word: str) -> bytes:

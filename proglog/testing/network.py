@@ -106,6 +106,7 @@ class VirtualNetwork:
         *,
         move: bool = False,
         known: Sequence[KnownAddress] = (),
+        keyring: Keyring | None = None,
     ) -> Serf:
         """Start a node; with the name of one that crashed or left, start that one again.
 
@@ -114,11 +115,12 @@ class VirtualNetwork:
             tags: What it says about itself.
             move: Start it at a new address, as a container; else it keeps the one that it had.
             known: Its seeds, and whom it remembers.
+            keyring: Its keys, if not the network's.
         """
         old = self.nodes.get(name)
         number = len(self._addresses) + 1
         address = old.address if old and not move else (f"10.0.{number >> 8}.{number & 255}", PORT)
-        keyring = Keyring(self.keys) if self.keys else None
+        keyring = keyring or (Keyring(self.keys) if self.keys else None)
         serf = Serf(
             name=name,
             address=address,

@@ -10,6 +10,7 @@ import pytest
 
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
+from proglog.gossip.keyring import Keyring, SealMode
 from proglog.testing.network import VirtualNetwork
 
 SEEDS = range(500 if "PROGLOG_LONG" in os.environ else 5)
@@ -272,3 +273,25 @@ def test_a_seed_replays_the_same_transcript_under_every_hash_seed() -> None:
     (transcript,) = transcripts
     assert "member-failed" in transcript
     assert "member-leave" in transcript
+
+
+def test_a_cluster_goes_from_plain_to_sealed_gossip_and_nobody_is_missed() -> None:
+    network = VirtualNetwork(seed=11)
+    names = ["a", "b", "c", "d", "e"]
+    for name in names:
+        network.add(name)
+    network.join_all()
+    key = bytes(range(32))
+    for mode in (SealMode.ACCEPT, SealMode.SEND, SealMode.REQUIRED):
+        for name in names:
+            network.leave(name)
+            network.run(3.0)
+            network.crash(name)
+            seeds = network.seed(*(other for other in names if other != name))
+            network.add(name, keyring=Keyring((key,), mode), known=seeds)
+            network.run_until(network.all_see_all, 60)
+    network.run(120)
+    assert network.all_see_all()
+    failed = [event for node in network.nodes.values() for _, event in node.events if "member-failed" in str(event)]
+    assert failed == []
+    assert all(node.keyring is not None and node.keyring.requires for node in network.nodes.values())

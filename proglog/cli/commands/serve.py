@@ -66,6 +66,14 @@ class ServeFlags:
     encrypt_file: Annotated[
         Path | None, flag("encrypt-file", "Keys of the gossip: base64, one a line, the first sends", "FILE")
     ] = None
+    encrypt_mode: Annotated[
+        str,
+        flag(
+            "encrypt-mode",
+            "On the way from plain gossip: take both, send plain; or send sealed",
+            "accept|send|required",
+        ),
+    ] = "required"
     tag: Annotated[
         list[str] | None,
         flag("tag", "Something that others should know of this node; may be given again", "NAME=VALUE"),
@@ -125,7 +133,7 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
     Raises:
         ConfigError: They say something that cannot be.
     """
-    from proglog.agent.config import PROFILES, AgentConfig
+    from proglog.agent.config import ENCRYPT_MODES, PROFILES, AgentConfig
     from proglog.log.config import FsyncPolicy, LogConfig
     from proglog.types import NodeName
 
@@ -148,6 +156,7 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
             flags.peer_tls_ca_file, flags.peer_tls_cert_file, flags.peer_tls_key_file, "--peer-tls"
         ),
         encrypt_file=flags.encrypt_file,
+        encrypt_mode=choice("--encrypt-mode", flags.encrypt_mode, ENCRYPT_MODES),
         tags=dict(tag_of(text) for text in flags.tag or ()),
         gossip_profile=choice("--gossip-profile", flags.gossip_profile, PROFILES),
         event_handlers=tuple(flags.event_handler or ()),

@@ -262,8 +262,15 @@ async def test_who_does_not_read_its_answer_is_cut_off_when_its_time_is_over(eve
     async with node("a", gossip=quick) as a:
         a._serf._swim.outbox.framed = lambda message: message + bytes(8 * 1024 * 1024)  # type: ignore[union-attr]
         request = encode(Type.PUSH_PULL, {"Nodes": 0, "UserStateLen": 0, "Join": False})
+        accepted, make_room = [0], a._transport._make_room  # type: ignore[union-attr]
+
+        def counting() -> None:
+            accepted[0] += 1
+            make_room()
+
+        a._transport._make_room = counting  # type: ignore[union-attr,method-assign]
         async with connections(a.addr, 5, request) as streams:
-            await eventually(lambda: len(a._transport._serving) == 5)  # type: ignore[union-attr]
+            await eventually(lambda: accepted[0] == 5)
             await eventually(lambda: len(a._transport._serving) == 0, timeout=5)  # type: ignore[union-attr]
             for each in streams:
                 await asyncio.to_thread(_read_to_the_end, each)

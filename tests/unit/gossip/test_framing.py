@@ -9,7 +9,7 @@ import pytest
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import MAX_STREAM_BYTES, StreamReader, frame, pack, push_pull, unpack
-from proglog.gossip.keyring import Keyring
+from proglog.gossip.keyring import Keyring, SealMode
 from proglog.gossip.wire import Type, encode, encode_map
 
 KEYRING = Keyring((bytes(range(32)),))
@@ -157,3 +157,25 @@ def test_a_plain_stream_without_an_end_is_refused_in_time() -> None:
             fed += len(piece)
             reader.feed(piece)
     assert fed <= 5 << 20
+
+
+@pytest.mark.parametrize(
+    ("mode", "sends_sealed", "takes_plain"),
+    [(SealMode.ACCEPT, False, True), (SealMode.SEND, True, True), (SealMode.REQUIRED, True, False)],
+)
+def test_on_the_way_to_sealed_gossip_both_are_taken_in(mode: SealMode, sends_sealed: bool, takes_plain: bool) -> None:
+    key, message = bytes(range(32)), bytes((Type.NACK,)) + b"\x81\xa5SeqNo\x07"
+    ring, full = Keyring((key,), mode), Keyring((key,))
+    packet = pack([message], crc=False, keyring=ring, nonce=bytes(12))
+    stream = frame(message, ring, bytes(12))
+    assert (packet != message, stream != message) == (sends_sealed, sends_sealed)
+    assert unpack(pack([message], crc=False, keyring=full, nonce=bytes(12)), ring) == [message]
+    assert StreamReader(ring).feed(frame(message, full, bytes(12))) is not None
+    if takes_plain:
+        assert unpack(message, ring) == [message]
+        assert StreamReader(ring).feed(message) is not None
+        return
+    with pytest.raises(MalformedMessageError):
+        unpack(message, ring)
+    with pytest.raises(MalformedMessageError, match="not encrypted"):
+        StreamReader(ring).feed(message)
