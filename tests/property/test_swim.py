@@ -16,7 +16,7 @@ from proglog.gossip.serf import Serf
 from proglog.gossip.wire import SerfType, Type, encode, encode_map
 
 LONG = "PROGLOG_LONG" in os.environ
-FUZZED = 3_000_000 if LONG else 100_000
+FUZZED = 12_500_000 if LONG else 125_000
 KEY = bytes(range(32))
 NAMES = ("me", "a", "b", "c", "d\udcff", "")
 QUERIES = ["x", "_serf_", "_serf_ping", "_serf_conflict"] + [
