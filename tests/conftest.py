@@ -54,6 +54,7 @@ QUICK = (
     "e2e/test_dash_tmux.py",
     "e2e/test_force_leave.py",
     "e2e/test_rejoin.py",
+    "simulation/test_coordinates.py",
     "simulation/test_gossip.py",
     "storage/test_checker.py",
     "storage/test_damage.py",
