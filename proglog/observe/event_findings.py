@@ -129,7 +129,7 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     ),
     "event_handler_failed": Lasting(
         severity=Severity.WARNING,
-        cause="is a script for events that failed",
+        cause="failed as a script for events",
         advice="Run it by hand with the variables of docs/guides/membership.md; telemetry has what it said.",
         minutes=_HOUR,
     ),

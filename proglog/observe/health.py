@@ -230,13 +230,17 @@ def _membership(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.CRITICAL if problem.critical else Severity.WARNING,
             subject=node.name,
             cause=problem.detail,
-            advice="Names and addresses of a cluster are each unique, and one seed has to answer. It is tried again by itself.",
+            advice=_HALF_SEALED if problem.key == "encryption" else _APART,
             effect="What is written here may be copied by nobody." if problem.critical else "",
             at_risk="Records that are acknowledged here meanwhile." if problem.critical else "",
             since_ms=scene.age(problem.since_ms),
             verb="members",
             unready=problem.unready,
         )
+
+
+_APART = "Names and addresses of a cluster are each unique, and one seed has to answer. It is tried again by itself."
+_HALF_SEALED = "Restart every agent with --encrypt-mode send, then every agent without the flag."
 
 
 def _damage(scene: _Scene) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from kit.serf import SerfAgent
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.client import Client, InvalidRequestError, NotFoundError, PreconditionError, UserEventSeen, connect
+from proglog.observe.health import own_findings
 from proglog.types import NodeName
 
 Eventually = Callable[..., Awaitable[None]]
@@ -200,3 +201,24 @@ async def test_keys_of_plain_gossip_are_refused_with_the_flag_that_it_takes(tmp_
     ):
         with pytest.raises(PreconditionError, match="--encrypt-file"):
             await client.membership.keys("list")
+
+
+async def test_an_agent_that_takes_plain_gossip_beside_sealed_says_so_and_what_is_next(tmp_path: Path) -> None:
+    key_file = tmp_path / "keys"
+    key_file.write_bytes(base64.b64encode(KEY))
+    config = AgentConfig(
+        node_name=NodeName("p1"),
+        data_dir=tmp_path / "p1",
+        bind_addr="127.0.0.1:0",
+        rpc_port=0,
+        encrypt_file=key_file,
+        encrypt_mode="send",
+    )
+    agent = await Agent.start(config)
+    try:
+        snapshot = agent.view.snapshot(segments=False)
+        assert not snapshot.node.gossip_encrypted
+        (finding,) = [each for each in own_findings(snapshot) if "plain gossip" in each.cause]
+        assert "--encrypt-mode send" in finding.advice
+    finally:
+        await agent.shutdown()
