@@ -122,6 +122,12 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
     return {"uvloop": uvloop.new_event_loop}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_configuration_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Profiles and the dashboard's file would change what commands do."""
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
 @pytest.fixture(scope="session")
 def dev_certs(tmp_path_factory: pytest.TempPathFactory) -> DevCerts:
     """One development authority with a server, a peer, and the clients ``root`` and ``nobody``."""

@@ -79,7 +79,7 @@ def invoke(arguments: Sequence[str]) -> int:
     if (answer := front.answer(arguments)) is not None:
         return answer
     for stranger in variables.strangers(os.environ):
-        diagnostics.note(f"warning: {stranger}")
+        diagnostics.warn(stranger)
     result: object = None
     ending: BaseException | None = None
     try:

@@ -26,6 +26,13 @@ def note(message: str) -> None:
     _write(safe_text(message) + "\n")
 
 
+def warn(message: str, colour: int = 0) -> None:
+    """Say something that nobody should overlook, in a colour of ECMA-48 where a terminal shows it."""
+    text = f"warning: {safe_text(message)}"
+    coloured = colour and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    _write(f"\x1b[1;{colour}m{text}\x1b[0m\n" if coloured else text + "\n")
+
+
 def is_terminal() -> bool:
     """Return whether somebody watches stderr."""
     return sys.stderr.isatty()

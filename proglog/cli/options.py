@@ -43,6 +43,33 @@ TLSCa = Annotated[Path | None, flag("tls-ca-file", "Authority of the agent's cer
 TLSCert = Annotated[Path | None, flag("tls-cert-file", "Certificate to show; its common name is who you are", "FILE")]
 TLSKey = Annotated[Path | None, flag("tls-key-file", "Key of the certificate", "FILE")]
 Timeout = Annotated[float, flag("timeout", "How long to wait for an answer", "SECONDS")]
+
+
+def _take_profile(context: typer.Context, name: str | None) -> str | None:
+    """Put the profile's values below flags and variables, and say what it warns of."""
+    from proglog.cli import diagnostics, profiles
+
+    if context.resilient_parsing:
+        return name
+    chosen = profiles.choose(name or "")
+    values = {key.replace("-", "_"): value for key, value in chosen.values.items() if key in profiles.FLAGS}
+    context.default_map = {**(context.default_map or {}), **values}
+    if chosen.warning:
+        diagnostics.warn(chosen.warning, profiles.COLOURS.get(str(chosen.values.get("colour")), 0))
+    return name
+
+
+Profile = Annotated[
+    str | None,
+    flag(
+        "profile",
+        "A set of these flags: `proglog profile`",
+        "NAME",
+        rich_help_panel=AGENT,
+        is_eager=True,
+        callback=_take_profile,
+    ),
+]
 Output = Annotated[
     Format,
     typer.Option("--output", "-o", envvar="PROGLOG_OUTPUT", help="How to write the answer", case_sensitive=False),
@@ -96,6 +123,7 @@ class AgentFlags:
     tls_key_file: TLSKey = None
     timeout: Timeout = DEFAULT_TIMEOUT
     wait: Wait = 0.0
+    profile: Profile = None
 
     @property
     def tls(self) -> "TLSFiles | None":

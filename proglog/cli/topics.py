@@ -49,8 +49,9 @@ On a terminal control characters are shown, not sent; --raw sends them.
 Every flag has a variable: --node-name is PROGLOG_NODE_NAME, --tls-ca-file is PROGLOG_TLS_CA_FILE. A PROGLOG_
 variable that sets no flag is reported.
 
-Precedence: the flag, its variable, the file of --config or the profile, the default. `proglog config` shows where each
-value of serve comes from.
+Precedence for serve: the flag, its variable, the file of --config, the default. `proglog config` shows where each value
+comes from. For client verbs: the flag, its variable, the profile of --profile or PROGLOG_PROFILE, a .proglog.toml here
+or above, the current profile, the default. `proglog profile` lists the profiles.
 
   PROGLOG_ADDR      the agents that client verbs ask, separated by commas
   PROGLOG_TIMEOUT   seconds to wait for an answer

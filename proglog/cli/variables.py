@@ -6,8 +6,8 @@ from typing import Any
 from proglog.cli.variable_names import NAMES
 
 PREFIX = "PROGLOG_"
-OTHERS = frozenset({"PROGLOG_LONG", "PROGLOG_SEED", "PROGLOG_UPDATE_GOLDENS", "PROGLOG_BENCH_DIR", "PROGLOG_PROFILE"})
-"""What sets no flag: of the tests, of the benchmarks, and the profile."""
+OTHERS = frozenset({"PROGLOG_LONG", "PROGLOG_SEED", "PROGLOG_UPDATE_GOLDENS", "PROGLOG_BENCH_DIR"})
+"""What sets no flag: of the tests and the benchmarks."""
 
 
 def give(command: Any) -> None:

@@ -27,6 +27,7 @@ VERBS: dict[str, str] = {
     "doctor": "Say what is wrong with such a directory, and what to do",
     "certs": "Make certificates, rules and a gossip key for development",
     "acl": "Ask access rules who may do what",
+    "profile": "Keep named sets of client flags, and choose one",
     "config": "Show what serve would run with, and where each value comes from",
     "bench": "Measure producing, consuming and copying",
     "completion": "Print the completion script of a shell",

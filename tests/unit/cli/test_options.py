@@ -19,7 +19,7 @@ def test_a_group_is_replaced_by_its_fields_and_handed_over_whole() -> None:
     verb = options.expanded(main)
     names = [each.name for each in fields(AgentFlags)]
     assert list(inspect.signature(verb).parameters) == ["name", *names]
-    verb(name="x", **dict.fromkeys(names[1:-2]), addr="a:1", timeout=3.0, wait=0.0)
+    verb(name="x", **dict.fromkeys(names[1:-3]), addr="a:1", timeout=3.0, wait=0.0, profile=None)
     assert got == ["x", AgentFlags(addr="a:1", timeout=3.0)]
 
 
