@@ -11,36 +11,13 @@ _proglog() {
         --format) COMPREPLY=($(compgen -W 'line null json' -- "$current")); return ;;
         --output|-o) COMPREPLY=($(compgen -W 'table json jsonl plain' -- "$current")); return ;;
         --input|--config|--data-dir|--acl-model-file|--acl-policy-file|--server-tls-cert-file|--server-tls-key-file|--server-tls-ca-file|--peer-tls-cert-file|--peer-tls-key-file|--peer-tls-ca-file|--encrypt-file|--serf-rpc-auth-file|--tls-ca-file|--tls-cert-file|--tls-key-file|--replay|--record) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --keep|--node-name|--bind-addr|--rpc-port|--advertise-addr|--rpc-advertise-addr|--start-join-addrs|--encrypt-mode|--tag|--gossip-profile|--event-handler|--serf-rpc-addr|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--wait|--limit|-n|--as|--commit-interval|--port|--theme|--at|--members|--for|--lag-records|--lag-seconds|--disk-free|--certificate-days|--verify|--reason|--set|--delete|--node|--relay-factor|--host|--client|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
-        --input|--config|--data-dir|--acl-model-file|--acl-policy-file|--server-tls-cert-file|--server-tls-key-file|--server-tls-ca-file|--peer-tls-cert-file|--peer-tls-key-file|--peer-tls-ca-file|--encrypt-file|--tls-ca-file|--tls-cert-file|--tls-key-file|--replay|--record) COMPREPLY=($(compgen -f -- "$current")); return ;;
-        --keep|--node-name|--bind-addr|--rpc-port|--advertise-addr|--rpc-advertise-addr|--start-join-addrs|--tag|--gossip-profile|--event-handler|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--wait|--profile|--limit|-n|--as|--commit-interval|--port|--theme|--at|--members|--for|--lag-records|--lag-seconds|--disk-free|--certificate-days|--verify|--reason|--set|--delete|--node|--relay-factor|--host|--client|--colour|--warning|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
+        --keep|--node-name|--bind-addr|--rpc-port|--advertise-addr|--rpc-advertise-addr|--start-join-addrs|--encrypt-mode|--tag|--gossip-profile|--event-handler|--serf-rpc-addr|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--wait|--profile|--limit|-n|--as|--commit-interval|--port|--theme|--at|--members|--for|--lag-records|--lag-seconds|--disk-free|--certificate-days|--verify|--reason|--set|--delete|--node|--relay-factor|--host|--client|--colour|--warning|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
     esac
     case $verb in
         '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag wait check positions segments losses join leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version' -- "$current")); return ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$current")); return ;;
         demo) flags='--input --no-dash --keep --help' ;;
         serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
-        produce) flags='--format --key-sep --acks --ack-timeout --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        consume) flags='--follow -f --limit -n --as --reset --commit-interval --print-cursor --skip-gone --format --output -o --raw --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        dash) flags='--demo --web --port --replay --record --allow-writes --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        members) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        status) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        lag) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        wait) flags='--members --healthy --for --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        check) flags='--output -o --explain --each --lag-records --lag-seconds --disk-free --certificate-days --members --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        positions) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        segments) flags='--output -o --watch --verify --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        losses) flags='--reason --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        join) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        leave) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        force-leave) flags='--prune --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        tags) flags='--set --delete --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        rtt) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        event) flags='--coalesce --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        events) flags='--follow -f --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        query) flags='--node --tag --no-ack --relay-factor --for --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        keys) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --help' ;;
-        serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --tag --gossip-profile --event-handler --replay-events --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
         produce) flags='--format --key-sep --acks --ack-timeout --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         consume) flags='--follow -f --limit -n --as --reset --commit-interval --print-cursor --skip-gone --format --output -o --raw --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         dash) flags='--demo --web --port --replay --record --allow-writes --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
