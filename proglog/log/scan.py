@@ -190,6 +190,10 @@ class ScanWindow:
             self._data = self._read(min(_SCAN_BYTES, self.length - position), position)
         return self._data, position - self._start
 
+    def has(self, position: int, size: int) -> bool:
+        """Return whether ``size`` bytes from ``position`` on are in memory, or all up to the end."""
+        return min(position + size, self.length) <= self._start + len(self._data)
+
     def header_from(self, position: int) -> int | None:
         """Return the next position at or after ``position`` where a header could begin."""
         while position + HEADER_BYTES <= self.length:
@@ -237,13 +241,15 @@ def read_around(file: File, size: int, start: int) -> tuple[bytes, list[int]]:
 
 def _placed_at(window: ScanWindow, places: Places, position: int) -> VerifiedBatch | None:
     """Return the batch at ``position`` if there is a whole one that belongs there."""
-    data, at = window.bytes_at(position, MAX_BATCH_BYTES)
+    data, at = window.bytes_at(position, HEADER_BYTES)
     if data[at : at + MARK_BYTES] != places.mark(position):
         return None
     try:
         return verify_checksums(data, at)
     except MalformedBatchError:
-        return None
+        if window.has(position, MAX_BATCH_BYTES):
+            return None
+    return window.batch_at(position)  # it goes on behind the window
 
 
 def _following(window: ScanWindow, places: Places, start: int, offset: Offset) -> Placed | None:
