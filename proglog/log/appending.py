@@ -139,7 +139,9 @@ class Appender:
         try:
             if behind is not None:  # where the roll fails after it, it says nothing
                 active = active.with_losses([*active.losses, behind])
-                save_losses(state.files, state.data_dir, state.log_id, [*state.view.losses, behind])
+                state.losses_number += 1
+                lost = [*state.view.losses, behind]
+                save_losses(state.files, state.data_dir, state.log_id, lost, state.losses_number)
             segment = create_segment(active.stores, base_offset, state.config.index_interval_bytes)
         except OSError as exc:
             # Without room for a new segment the active one grows on: its own write will say that the disk is full.

@@ -153,13 +153,13 @@ class Retired:
         return cls(start_offset=Offset(content["start_offset"]), origins=origins, origin=_origin(content))
 
 
-def save_losses(files: FileSystem, directory: Path, log_id: LogId, lost: Iterable[losses.Loss]) -> None:
-    """Put them into the file ``lost`` and its copy, durably.
+def save_losses(files: FileSystem, directory: Path, log_id: LogId, lost: Iterable[losses.Loss], number: int) -> None:
+    """Put them into the file ``lost`` and its copy, durably, under a number that is one higher than the last time.
 
     Raises:
         OSError: One could not be written; the old one is still there.
     """
-    content = {"log": log_id.hex(), **losses.to_json(lost)}
+    content = {"log": log_id.hex(), **losses.to_json(lost, number)}
     for name in losses.FILES:
         save(files, directory / name, content)
 

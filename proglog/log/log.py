@@ -125,6 +125,7 @@ class Log:
         if bound_stores:
             state.recovery.notes.append(f"{bound_stores} segments of an earlier release were carried over to format 2")
         state.open_view(recovery.open_segments(), recovery.listed)
+        state.losses_number = recovery.losses_number
         state.collect_origins(is_complete=recovery.knows_retired)
         log = cls(state, lock, recovery, node_name, new_origin)
         log._housekeeper.open()

@@ -24,6 +24,7 @@ How others use it (everything on the disk thread but ``view``)::
     log.accept(start, end, by=, reason=)     accept what is lost in a range of offsets
 
 The file is kept twice, ``lost`` and ``lost.copy``: each is written whole, one after the other, and one of them is enough.
+They are numbered, so that of two that differ the later one counts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -126,9 +127,16 @@ def behind(segment: Offset, size: int, start: Offset, end: Offset, origins: Ends
     return Loss(segment, FilePosition(size), FilePosition(size), start, end, BEHIND, origins=origins)
 
 
-def to_json(losses: Iterable[Loss]) -> dict[str, Any]:
-    """Return the file's content."""
-    return {"losses": [loss.to_json() for loss in losses]}
+def to_json(losses: Iterable[Loss], number: int) -> dict[str, Any]:
+    """Return the file's content; ``number`` is one higher than the last time."""
+    return {"number": number, "losses": [loss.to_json() for loss in losses]}
+
+
+def number_of(content: dict[str, Any]) -> int:
+    """Return what :func:`to_json` was given; 0 where an earlier release wrote the file."""
+    number = content.get("number", 0)
+    assert isinstance(number, int)  # a checksum says that to_json() made it
+    return number
 
 
 def from_json(content: dict[str, Any]) -> list[Loss]:

@@ -78,8 +78,8 @@ class Recovery:
         self.mark = DurableMark.from_json(mark) if mark else DurableMark()
         retired = self._load("retired")
         self.retired = Retired.from_json(retired) if retired else Retired()
-        self.listed = self._load_losses()
-        """What is written down as lost."""
+        self.listed, self.losses_number = self._load_losses()
+        """What is written down as lost, and under which number."""
 
     def open_segments(self) -> list[Segment]:
         """Return the segments in order, the last one active.
@@ -99,10 +99,10 @@ class Recovery:
             self._close_off(segments, segments[-1].end_offset)
         return segments
 
-    def _load_losses(self) -> list[Loss]:
-        contents = [self._load(name) for name in losses.FILES]
-        content = next((each for each in contents if each is not None), None)
-        return losses.from_json(content) if content else []
+    def _load_losses(self) -> tuple[list[Loss], int]:
+        contents = [content for name in losses.FILES if (content := self._load(name)) is not None]
+        latest = max(contents, key=losses.number_of, default=None)
+        return (losses.from_json(latest), losses.number_of(latest)) if latest else ([], 0)
 
     def _listed_of(self, base_offset: Offset, following: Offset | None) -> list[Loss]:
         """Return what is written down of a segment; behind its end only what reaches just to the next one."""
@@ -168,7 +168,8 @@ class Recovery:
         segments.append(self._begin_segment(base_offset))
 
     def _save_losses(self) -> None:
-        checkpoint.save_losses(self.files, self.directory, self.stores.log_id, self._to_save)
+        self.losses_number += 1
+        checkpoint.save_losses(self.files, self.directory, self.stores.log_id, self._to_save, self.losses_number)
         self._losses_saved, self.listed = True, self._to_save
 
     def _begin_segment(self, base_offset: Offset) -> Segment:

@@ -81,7 +81,8 @@ class SmallFiles:
         """
         if self.state.losses_saved:
             return
-        content = losses.to_json(self.state.view.losses)
+        self.state.losses_number += 1
+        content = losses.to_json(self.state.view.losses, self.state.losses_number)
         for name in losses.FILES:
             self.save(name, content)
         self.state.losses_saved = True

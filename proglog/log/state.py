@@ -94,6 +94,8 @@ class LogState:
         """What may be read: replaced by the disk thread, never changed."""
         self.losses_saved = True
         """Whether the file ``lost`` says what ``view`` does."""
+        self.losses_number = 0
+        """Of what was written there last."""
         self.submit: Submit | None = None
         """Has something done on the disk thread; ``None`` while whoever uses the log is that thread."""
         self.disk_thread = 0

@@ -196,8 +196,8 @@ class _Verification:
         if held["origin"] is None and has_stores:
             self._find(NOTE, "origin", "the node's identity is not there", "nothing: a start begins a new origin")
         mark, retired = held["durable"], held["retired"]
-        listed = next((held[name] for name in losses.FILES if held[name] is not None), None)
-        self._listed = losses.from_json(listed) if listed else []
+        listed = [content for name in losses.FILES if (content := held[name]) is not None]
+        self._listed = losses.from_json(max(listed, key=losses.number_of)) if listed else []
         return (
             DurableMark.from_json(mark) if mark else DurableMark(),
             Retired.from_json(retired) if retired else Retired(),

@@ -175,6 +175,5 @@ def test_no_fault_of_a_file_makes_a_record_nor_hides_a_later_one() -> None:
             for each in files.paths():
                 older.setdefault(each, []).append(bytes(files.content(each)))
             fault(files, path, random, older)
-            # Which ends of origins stood in a range is known where it was at the end of the log, while its record is there.
-            # Elsewhere it stays a damaged range after they have come back behind it, though no record is missing.
-            hidden |= path.name == "lost" or (path.suffix == ".log" and fault is not end_gone)
+            # Which ends of origins stood in a range is known where it was at the end of the log. Elsewhere it stays a damaged range after they have come back behind it, though no record is missing.
+            hidden |= path.suffix == ".log" and fault is not end_gone

@@ -59,12 +59,13 @@ def fetch(into: Log, source: Log, origin: OriginId) -> None:
 
 
 @pytest.mark.parametrize("gone", [["lost"], ["lost.copy"], []], ids=lambda gone: " ".join(gone) or "none")
-@pytest.mark.parametrize("how", ["removed", "damaged"])
+@pytest.mark.parametrize("how", ["removed", "damaged", "older"])
 def test_a_range_that_came_back_is_never_listed_again_whichever_file_is_gone(gone: list[str], how: str) -> None:
     files, log = written(ONE)
     origin = log.origin
     log, copy = cut(files, log)
     assert log.damaged()
+    older = {name: bytes(files.content(DIR / name)) for name in gone}
     fetch(log, copy, origin)
     assert log.damaged() == []
     values = stored(log)
@@ -73,6 +74,8 @@ def test_a_range_that_came_back_is_never_listed_again_whichever_file_is_gone(gon
     for name in gone:
         if how == "removed":
             files.unlink(DIR / name)
+        elif how == "older":
+            files.content(DIR / name)[:] = older[name]
         else:
             files.content(DIR / name)[5] ^= 1
     for _ in range(2):
@@ -234,11 +237,12 @@ def test_what_is_written_down_reads_back(seed: int) -> None:
     files = FaultyFiles()
     files.make_dir(DIR)
     written_down = [one(number) for number in range(random.randrange(20))]
-    checkpoint.save_losses(files, DIR, LogId(b"l" * 16), written_down)
+    checkpoint.save_losses(files, DIR, LogId(b"l" * 16), written_down, 7)
     for name in losses.FILES:
         content = checkpoint.load(files, DIR / name)
         assert content is not None
         assert losses.from_json(content) == written_down
+        assert losses.number_of(content) == 7
 
 
 def test_lost_ends_of_an_earlier_release_are_read() -> None:
