@@ -6,12 +6,14 @@
       LOCK                          flock; holds the owner's process id
       identity  origin              small files, see checkpoint.py
       durable  retired
+      lost  lost.copy             what cannot be read, see losses.py
       derived                       a hint, see derived_state.py
       ballast                       room to work in when the disk is full
       00000000000000000000.log      batches back to back
       00000000000000000000.index    a hint
 
-This is the face; the parts, on one shared :class:`~proglog.log.state.LogState`::
+What readers see is one immutable value, :class:`~proglog.log.view.View`. This is the face; the parts, on one shared
+:class:`~proglog.log.state.LogState`::
 
     Log --+-- recovery  local_origin   opening: what the last life left; whose log it is
           +-- appending                stamp, write, sync, show; roll
@@ -55,7 +57,6 @@ from proglog.log.opening import Opening
 from proglog.log.problems import Problem
 from proglog.log.recovery import Recovery, RecoveryReport
 from proglog.log.refill import Refiller
-from proglog.log.segment import Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState, Submit, described
@@ -211,7 +212,7 @@ class Log:
 
     def segments(self) -> list[SegmentInfo]:
         """Return the segments in order."""
-        return [_info(segment) for segment in self._state.segments]
+        return [segment.info for segment in self._state.segments]
 
     def holds(self, appended: Appended) -> bool:
         """Return whether a batch is here still: neither removed by retention nor known to be damaged. Reads nothing."""
@@ -510,19 +511,3 @@ def _take_lock(state: LogState) -> Lock:
     except BlockingIOError as exc:
         owner = read_all(state.files, path, 32).strip().decode("ascii", "replace")
         raise DataDirLockedError(str(state.data_dir), f"process {owner}" if owner.isdigit() else "") from exc
-
-
-def _info(segment: Segment) -> SegmentInfo:
-    index = segment.index
-    return SegmentInfo(
-        base_offset=segment.base_offset,
-        end_offset=segment.end_offset,
-        bytes=segment.size,
-        record_count=index.record_count,
-        batch_count=index.batch_count,
-        first_timestamp_ms=index.first_timestamp_ms,
-        max_timestamp_ms=index.max_timestamp_ms,
-        active=segment.active,
-        index=index.file_state,
-        index_bytes=index.memory_bytes,
-    )

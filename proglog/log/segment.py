@@ -23,6 +23,7 @@ from proglog.log.files import File, read_all
 from proglog.log.group import node_name_in
 from proglog.log.index import Entries, SegmentIndex
 from proglog.log.losses import Loss, in_order, reconciled, with_found
+from proglog.log.model import SegmentInfo
 from proglog.log.scan import Placed, ScannedStore, scan_store, walk_store
 from proglog.log.store import Stores, index_name, store_name
 from proglog.record.batch import (
@@ -104,6 +105,23 @@ class Segment:
     def with_losses(self, losses: Iterable[Loss]) -> "Segment":
         """Return the segment with another list of what is damaged."""
         return replace(self, losses=in_order(losses))
+
+    @property
+    def info(self) -> SegmentInfo:
+        """The segment in numbers, as others see it."""
+        index = self.index
+        return SegmentInfo(
+            base_offset=self.base_offset,
+            end_offset=self.end_offset,
+            bytes=self.size,
+            record_count=index.record_count,
+            batch_count=index.batch_count,
+            first_timestamp_ms=index.first_timestamp_ms,
+            max_timestamp_ms=index.max_timestamp_ms,
+            active=self.active,
+            index=index.file_state,
+            index_bytes=index.memory_bytes,
+        )
 
     @property
     def active(self) -> bool:

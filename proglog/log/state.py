@@ -287,7 +287,10 @@ class LogState:
             StorageError: The disk could not be read, or the disk thread was busy for ``REPORT_TIMEOUT``.
         """
         before = suspect.segment
-        after = before.looked_at(suspect)
+        try:
+            after = before.looked_at(suspect)
+        except Suspect as exc:
+            return self.report(exc)  # the index is no good either: making it again scans all of the segment
         if after is before:
             return False
         if self.submit is None or threading.get_ident() == self.disk_thread:

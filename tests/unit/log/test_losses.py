@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 
@@ -13,7 +14,7 @@ from proglog.log import checkpoint, losses
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.losses import Loss, behind
-from proglog.log.model import ImportAppend
+from proglog.log.model import ImportAppend, LogPosition
 from proglog.record.batch import HEADER_BYTES, verify
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber
@@ -249,3 +250,35 @@ def test_lost_ends_of_an_earlier_release_are_read() -> None:
     origin = OriginId(b"o" * 16)
     content = {"ends": [[5, 700, 9, 12, [[origin.hex(), 4]]]]}
     assert losses.from_json(content) == [behind(Offset(5), 700, Offset(9), Offset(12), ((origin, SequenceNumber(4)),))]
+
+
+@pytest.mark.parametrize("how", ["read", "seek", "recheck", "by sequence", "by time"])
+def test_rot_in_a_segment_whose_index_is_no_good_either_is_damage_like_any_other(how: str) -> None:
+    files, log = written(SEVERAL, 200)
+    log.close()
+    files.kill()
+    log = open_log(files=files, config=SEVERAL, seed=2)
+    first = log.segments()[0]
+    rotten(files, log, 3)
+    log.close()
+    files.kill()
+    index = files.content(DIR / f"{0:020d}.index")
+    index[-3] ^= 1  # of its entries: its summary is believed
+    log = open_log(files=files, config=SEVERAL, seed=3)
+    at = LogPosition(first.base_offset, FilePosition(0))
+    with suppress(DataLossError, NotFoundError):
+        match how:
+            case "read":
+                while True:
+                    at = log.read(at, 500).next
+            case "seek":
+                log.seek(Offset(3))
+            case "recheck":
+                log.recheck(at, 4000)
+            case "by sequence":
+                log.seek_sequence(next(iter(log.origins())), SequenceNumber(5))
+            case "by time":
+                log.seek_time(1)
+    if how != "by time":
+        assert [(each.start, each.end) for each in log.damaged()] == [(3, 4)]
+    assert set(range(200)) - {3} == set(stored(log))
