@@ -434,12 +434,12 @@ class Log:
             The ranges that are accepted now.
 
         Raises:
-            NotFoundError: There is no damaged range.
+            NotFoundError: There is no damaged range that is not accepted yet.
             StorageError: It could not be written down.
         """
         accepted = self._state.accept(start, end, Acceptance(by, self._state.now_ms(), reason))
         if not accepted:
-            raise NotFoundError(f"no damaged range lies within offsets {start} to {end}")
+            raise NotFoundError(f"no damaged range that is not accepted yet lies within offsets {start} to {end}")
         try:
             self._small_files.save_losses()
         except OSError as exc:

@@ -244,11 +244,11 @@ class LogState:
         self.losses_saved = list(self.view.losses) == list(listed)
 
     def accept(self, start: Offset, end: Offset, acceptance: Acceptance) -> list[Loss]:
-        """Take an operator's word for what is lost in a range of offsets; return those losses."""
+        """Take an operator's word for what is lost in a range of offsets, and not accepted yet; return those losses."""
         accepted = []
         with self.mutex:
             for loss in self.view.damaged():
-                if start <= loss.start_offset and loss.end_offset <= end:
+                if loss.accepted is None and start <= loss.start_offset and loss.end_offset <= end:
                     segment = self.view.segment_at(loss.segment)
                     accepted.append(replace(loss, accepted=acceptance))
                     self.put(segment.with_losses([each for each in segment.losses if each != loss] + accepted[-1:]))

@@ -107,7 +107,7 @@ async def test_bad_ranges_and_missing_reasons_are_refused_with_what_was_expected
         (("accept", "5..1", "--reason", "x"), "'5..1' is no range of offsets: expected START..END"),
         (("accept", "1..5"), "--reason is missing"),
         (("list", "1..5"), "takes neither a range nor --reason"),
-        (("accept", "1..5", "--reason", "x"), "no damaged range lies within offsets 1 to 5"),
+        (("accept", "1..5", "--reason", "x"), "no damaged range that is not accepted yet lies within offsets 1 to 5"),
     ):
         refused = proglog(agent, "losses", *words)
         assert refused.returncode != 0

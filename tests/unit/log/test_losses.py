@@ -146,6 +146,8 @@ def test_an_accepted_loss_is_remembered_with_who_and_why_and_heals_all_the_same(
     (accepted,) = log.accept(Offset(0), lost.end, by="me", reason="no copy is left")
     assert accepted.accepted is not None
     assert accepted.accepted[::2] == ("me", "no copy is left")
+    with pytest.raises(NotFoundError):  # whose word it was stays
+        log.accept(Offset(0), lost.end, by="somebody else", reason="for another reason")
     for _ in range(2):
         files.kill()  # it was durable when it was answered
         log = open_log(files=files, config=ONE, seed=9)
