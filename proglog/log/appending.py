@@ -186,11 +186,9 @@ class Appender:
             position = FilePosition(position + each.header.batch_bytes)
         segment.checked.add(start, position)
         with state.mutex:
-            view = state.view
             self._derive(group, segment, position)
-            grown = replace(view.active, extent=Extent(position, group.stamped[-1].header.end_offset))
-            view = replace(view.with_segment(grown), origins=view.origins.moved(group.origins().values()))
-            state.publish(view.settled() if view.losses else view)
+            extent = Extent(position, group.stamped[-1].header.end_offset)
+            state.publish(state.view.appended(extent, group.origins().values()))
         state.last_append_ms = group.append_time_ms
 
     def _derive(self, group: Group, segment: Segment, end: FilePosition) -> None:

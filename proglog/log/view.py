@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from proglog.errors import OffsetOutOfRangeError
 from proglog.log.losses import Loss, came_back
 from proglog.log.model import LogPosition
-from proglog.log.segment import Segment
+from proglog.log.segment import Extent, Segment
 from proglog.replication.positions import Positions
+from proglog.replication.progress import Progress
 from proglog.types import FilePosition, Offset, OriginId
 
 
@@ -86,6 +87,12 @@ class View:
         return held.next_sequence if held else 0
 
     # Making the next one
+
+    def appended(self, extent: Extent, moved: Iterable[Progress]) -> "View":
+        """Return the view in which the active segment goes as far as ``extent``, with the origins that moved."""
+        segments = (*self.segments[:-1], self.segments[-1].with_extent(extent))
+        view = View(segments, self.bases, self.losses, self.origins.moved(moved))
+        return view.settled() if self.losses else view
 
     def with_segment(self, segment: Segment) -> "View":
         """Return the view with another state of a segment that it has."""
