@@ -23,7 +23,7 @@ import msgpack
 
 from proglog.addr import join_addr
 from proglog.agent.serf_calls import SerfCalls
-from proglog.agent.serf_rpc_commands import Commands, Sent
+from proglog.agent.serf_rpc_commands import NOTHING, Commands, Sent
 from proglog.agent.serf_rpc_streams import Streams
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
 from proglog.tasks import TaskScope, cancel_and_wait
@@ -214,16 +214,13 @@ class SerfRpcClient:
 
     # Commands
 
-    async def _one(self, seq: int, answer: Callable[[], Awaitable[Sent]]) -> None:
-        """Send what ``answer`` returns, or what went wrong."""
-        try:
-            sent = await answer()
-        except ProglogError as exc:
-            sent = Sent(error=str(exc))
-        self.send(seq, sent.body, sent.error)
-
     async def _plain(self, command: str, seq: int, body: dict[str, Any]) -> None:
-        await self._one(seq, lambda: self._rpc.commands.run(command, body))
+        """Send the answer, or what went wrong: with a body all the same where a client reads one."""
+        try:
+            sent = await self._rpc.commands.run(command, body)
+        except ProglogError as exc:
+            sent = Sent(body=NOTHING.get(command), error=str(exc))
+        self.send(seq, sent.body, sent.error)
 
     async def _slow(self, command: str, seq: int, body: dict[str, Any]) -> None:
         self._scope.start(self._plain(command, seq, body), name="serf-rpc-command")

@@ -250,3 +250,11 @@ def texts_map(body: Mapping[str, Any], name: str) -> dict[str, str]:
     if not isinstance(values, dict) or len(values) > MAX_LISTED:
         raise InvalidRequestError(f"{name} is no map of at most {MAX_LISTED}")
     return {text({"": key}, ""): text({"": value}, "") for key, value in values.items()}
+
+
+NOTHING: Mapping[str, object] = {
+    "join": {"Num": 0},
+    "members-filtered": {"Members": []},
+    **{name: keys_record(KeyReport(0, {})) for name in ("install-key", "use-key", "remove-key", "list-keys")},
+}
+"""Bodies of commands that cannot be carried out: a client waits for one, whatever the header says."""

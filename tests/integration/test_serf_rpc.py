@@ -237,6 +237,8 @@ async def test_nobody_acts_through_the_port_without_saying_who_it_is_and_nothing
             async with raw(addr) as client:
                 client.writer.write(rubbish)
                 assert await client.hear() is None
+        assert "expected HOST" in await serf(addr, "join", "a:b:c", code=1)
+        assert "at most" in await serf(addr, "members", *(f"-tag=t{n}=x" for n in range(300)), code=1)
         assert agent.failure is None
         assert json.loads(await serf(addr, "members", "-format=json"))["members"][0]["name"] == "p1"
 
