@@ -23,29 +23,49 @@ def proglog(*arguments: str, data: str = "") -> "subprocess.CompletedProcess[str
     return subprocess.run(command, input=data, capture_output=True, text=True, timeout=patience(30), env=environment)
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.skipif(bool(netns.why_not()), reason="needs network namespaces: the README's ports are taken elsewhere")
-def test_the_readme_runs_as_it_is_pasted(tmp_path: Path) -> None:
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    pasted = "".join(block for block in blocks if block.startswith("proglog serve"))
-    assert pasted.count("proglog wait") == 2
-    script = f"set -e\nip link set lo up\n{pasted}\nkill %1 %2\nwait\n"
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+NAMESPACES = pytest.mark.skipif(
+    bool(netns.why_not()), reason="needs network namespaces: the ports of the pages may be taken"
+)
 
-    done = subprocess.run(
-        ["unshare", "--net", "bash", "-mc", script],
+
+def paste(page: str, begin: str, directory: Path, end: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run those blocks of a page that start with ``begin``, as one script, where the pages' ports are free."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    pasted = "".join(block for block in blocks if block.startswith(begin))
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
+    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(directory)}
+    return subprocess.run(
+        ["unshare", "--net", "bash", "-mc", f"set -e\nip link set lo up\n{pasted}{end}"],
         capture_output=True,
         text=True,
         timeout=patience(60),
-        cwd=tmp_path,
+        cwd=directory,
         env=environment,
     )
+
+
+@NAMESPACES
+@pytest.mark.timeout(180)
+def test_the_readme_runs_as_it_is_pasted(tmp_path: Path) -> None:
+    done = paste("README.md", "proglog serve", tmp_path, "\nkill %1 %2\nwait\n")
 
     lines = done.stdout.splitlines()
     assert done.returncode == 0, done.stderr[-3000:]
     assert lines[1:9] == ["11", "12", "13", "14", "15", "999998", "999999", "1000000"]
     assert lines[-4:-1] == ["999998", "999999", "1000000"]
     assert lines[-1].startswith("OK ")
+
+
+@NAMESPACES
+@pytest.mark.timeout(240)
+def test_the_tutorial_runs_as_it_is_pasted(tmp_path: Path) -> None:
+    done = paste("docs/tutorial.md", "", tmp_path)
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+    for said in ("\n11\n12\n13\n", "\n99999\n100000\n", "\nhello from two\n", "100001 report.txt", "\none is gone\n"):
+        assert said in done.stdout
+    assert len(set((tmp_path / "report.txt").read_text().splitlines())) == 100_001
+    assert done.stdout.count("\none is gone\n") == 2
 
 
 def test_wait_returns_when_the_agent_is_ready_and_says_so(tmp_path: Path) -> None:
