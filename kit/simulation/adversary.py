@@ -43,7 +43,7 @@ class Adversary:
             (1.0 * tampering, self._back_up),
             (0.4 * tampering, self._roll_back),
             (0.3 * tampering, self._clone),
-            (3 * damage, self._damage),
+            (3 * damage, self.damage),
             (2 * damage, cluster.repair),
         ]
 
@@ -97,7 +97,7 @@ class Adversary:
         self._cluster.truth.seen.pop(node.name, None)
         self._cluster.truth.makers.setdefault(origin, set()).add(node.name)
 
-    def _damage(self, node: Node) -> None:
+    def damage(self, node: Node) -> None:
         """Rot a byte of a sealed segment on the medium of a node that is down."""
         stores = [name for name in node.disk.names(DATA_DIR) if name.endswith(".log")][:-1]
         if node.log is None and stores:

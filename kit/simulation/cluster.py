@@ -47,8 +47,17 @@ class Cluster:
         self.retention_bytes = retention_bytes
         self.time = 0.0
         self.truth = Truth()
+        names = "abcdefgh"[:nodes]
         self.nodes = {
-            name: Node(name, random, rules, lambda: self.time, retention_bytes) for name in "abcdefgh"[:nodes]
+            name: Node(
+                name,
+                random,
+                rules,
+                lambda: self.time,
+                retention_bytes,
+                {other: "a member" for other in names if other != name and rules.absent_are_waited_for},
+            )
+            for name in names
         }
         self.copies = Copies(self.nodes.values(), self.truth)
         self.streams: dict[tuple[str, str], Stream] = {}

@@ -154,7 +154,7 @@ def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId], *, reten
             (origin, sequence)
             for origin, sequence in everything - holding.records
             if all(sequence >= each.floors.get(origin, 1) for each in holdings)
-            and not ((retention or origin in truth.damaged) and holding.has_gap(origin, sequence))
+            and not ((retention or origin in truth.tampered) and holding.has_gap(origin, sequence))
             and not holding.waits_for_repair(origin, sequence, everything)
         ]
         if lacking:

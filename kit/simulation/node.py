@@ -39,6 +39,8 @@ class Node:
     rules: Rules
     now: Callable[[], float]
     retention_bytes: int | None = None
+    others: Mapping[str, str] = field(default_factory=dict)
+    """The other nodes: all members for good, whatever happens to them."""
     disk: SimDisk = field(init=False)
     log: Log | None = None
     planner: Planner = field(init=False)
@@ -91,7 +93,7 @@ class Node:
             found = held[origin].next_sequence if origin in held else FIRST_SEQUENCE
             if found < next_sequence and not self.rotten:
                 raise Violation(f"I6 {self.name} told of sequence {next_sequence - 1} and came back with {found - 1}")
-        self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience)
+        self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience, lambda: self.others)
         self.own_origin, self.followers = OwnOrigin(self.log), Followers()
         self.own_origin.on_lost = self._origin_lost
         self.lost = ""

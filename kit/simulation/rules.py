@@ -19,6 +19,8 @@ class Rules:
     """3. A directory that was rolled back or cloned goes on under a new origin."""
     gaps_are_told: bool = True
     """4. After a hole every other source is asked; only then a gap is written down. Without: holes are passed over."""
+    absent_are_waited_for: bool = True
+    """4. A gap is written only when no member that is away may hold what is missing."""
     derived_positions: bool = True
     """5. What a node has is read from its log. Without: a cursor, saved when data comes in."""
     durable_floors: bool = True

@@ -95,6 +95,35 @@ class World:
             self._fair_round()
         self.cluster.check_level()
 
+    def long_absence(self, rounds: int) -> None:
+        """Keep the only whole copy away for longer than any timeout: instead of :meth:`run`.
+
+        One node dies, the medium of another rots, and the others join anew with empty disks; the first comes back after
+        ``rounds`` rounds, in which the others are killed now and then.
+        """
+        cluster, names = self.cluster, list(self.cluster.nodes)
+        self.quiet_times(40)
+        whole, rotten, *empty = (cluster.nodes[name] for name in names)
+        for node in (whole, rotten, *empty):
+            cluster.die(node, power_loss=True)
+        self._adversary.damage(rotten)
+        for node in empty:
+            node.wipe()
+            cluster.truth.seen.pop(node.name, None)
+        for number in range(rounds):
+            for node in (rotten, *empty):
+                if node.log is None:
+                    cluster.start(node)
+                elif number and number % (rounds // 3) == 0:
+                    cluster.die(node, power_loss=False)
+            self._fair_round()
+        self._heal()
+        for _ in range(rounds // 3):
+            self._fair_round()
+            if self._is_level():
+                break
+        cluster.check_level()
+
     def _heal(self) -> None:
         """Mend and restart everything; one stream keeps hanging, as one may for ever."""
         cluster = self.cluster

@@ -263,6 +263,11 @@ class Membership:
         """Return the members, by name, this node included."""
         return self._serf.members() if self._serf else []
 
+    def servers(self) -> list[Member]:
+        """Return every other member that serves a log, or did: also those that failed or left, until they are forgotten."""
+        name = self.config.node_name
+        return [each for each in self.members() if each.name != name and each.tags.get(RPC_ADDR_TAG)]
+
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Tell everybody this node's new tags.
 

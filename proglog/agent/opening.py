@@ -37,7 +37,9 @@ from proglog.errors import NameTakenError
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameStanding, NameVoted
 from proglog.gossip.keyring import SealMode
+from proglog.gossip.member import Member
 from proglog.log.log import Log
+from proglog.observe.words import duration_words
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
 from proglog.server.event_feed import EventFeed
 from proglog.server.followers import Followers
@@ -155,6 +157,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         channel_factory=dial,
         emit=emit,
         own_origin=own_origin,
+        others=lambda: {each.name: _state_of(each) for each in membership.servers()},
         tasks=tasks,
     )
     steps.add("replicator", replicator.close)
@@ -324,3 +327,8 @@ def _authorizer(config: AgentConfig, emit: Emit) -> Authorizer:
         on_error=lambda message: emit(events.POLICY_REJECTED, "", message),
         on_reload=lambda count: emit(events.POLICY_RELOADED, "", f"{count} rules"),
     )
+
+
+def _state_of(member: Member) -> str:
+    """Return how a member is, and since when, in words."""
+    return f"{member.status} {duration_words(time.monotonic() - member.since)} ago"

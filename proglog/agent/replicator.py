@@ -33,6 +33,7 @@ from proglog.errors import (
 from proglog.log.model import Appended, Outcome
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.gap import gap_before
+from proglog.replication.holes import Others
 from proglog.replication.planner import Decision, Patience, Planner, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.own_origin import OwnOrigin, hear
@@ -68,6 +69,7 @@ class Replicator:
         random: Random | None = None,
         patience: Patience | None = None,
         own_origin: OwnOrigin | None = None,
+        others: Others = dict,
         tasks: Supervisor | None = None,
     ) -> None:
         """Keep what is needed; nothing runs before the first join.
@@ -80,6 +82,7 @@ class Replicator:
             random: Of the jitter.
             patience: How long to wait for a source, and before a gap.
             own_origin: What the serving side has, too, so that either finds out when the origin is lost.
+            others: Every other member that serves a log, whatever its state: who may hold what cannot be had now.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
         """
         self._writer = writer
@@ -91,7 +94,7 @@ class Replicator:
         self.origin_reason = writer.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
         self._peers: dict[str, FollowedPeer] = {}
-        self._planner = Planner(writer.origin, writer.origins(), patience)
+        self._planner = Planner(writer.origin, writer.origins(), patience, others)
         writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at: float | None = None

@@ -90,6 +90,15 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         verb="lag",
         kept=True,
     ),
+    "replication_waits": Lasting(
+        severity=Severity.CRITICAL,
+        cause="is away, and may hold records that nobody else has",
+        advice="Bring it back. If it is gone for good, remove it with `proglog force-leave --prune`: then this node goes on"
+        " after a gap.",
+        effect="No more of that origin is copied here meanwhile.",
+        at_risk="These records, if that member does not come back.",
+        verb="lag",
+    ),
     "replication_gap": Lasting(
         severity=Severity.WARNING,
         cause="and this node differ by a gap that was accepted here",

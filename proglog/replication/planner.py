@@ -18,7 +18,7 @@ The source pushes; a batch is taken only if it is the very next one::
                                  |      ^                                         | nobody left
                                  |      | retried after aside_timeout             v
                   chains differ  |      +---------------------------------- STUCK(since)
-                                 v                                                | all refused for gap_timeout
+                                 v                                                | nobody can have it: see holes.py
                               FORKED (kept as it is, alarm)                       v
                                                            FETCHING after the gap: APPEND_AFTER_GAP, notice
 
@@ -40,9 +40,10 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.record.batch import BatchHeader
+from proglog.replication.holes import Holes, Others, Wait
 from proglog.replication.lag import LEVEL, Lag, LagMeter, records_behind
 from proglog.replication.progress import FIRST_SEQUENCE, Progress, Refusal, RefusalKind
-from proglog.replication.sources import NOWHERE, Peer, Sources, next_of
+from proglog.replication.sources import NOWHERE, Sources, next_of
 from proglog.types import OriginId, SequenceNumber
 
 MAX_FETCHES = 1024
@@ -96,7 +97,7 @@ class Patience:
     aside_timeout: float = 10.0
     """How long a source that stalled or refused is not asked again."""
     gap_timeout: float | None = 30.0
-    """After everybody refused: then a gap batch is written, and the log goes on after it. ``None``: never."""
+    """After everybody refused who may have it: then a gap batch is written, and the log goes on after it. ``None``: never."""
 
 
 @dataclass(slots=True)
@@ -116,7 +117,11 @@ class Planner:
     """Feed it what happened, then drain ``commands()`` and ``notices()``. Time is seconds on any monotonic clock."""
 
     def __init__(
-        self, local_origin: OriginId, held: Mapping[OriginId, Progress], patience: Patience | None = None
+        self,
+        local_origin: OriginId,
+        held: Mapping[OriginId, Progress],
+        patience: Patience | None = None,
+        others: Others = dict,
     ) -> None:
         """Start with what the log durably holds.
 
@@ -124,6 +129,7 @@ class Planner:
             local_origin: Never fetched: this node is its only writer.
             held: Positions of the log, by origin.
             patience: Time limits.
+            others: Who else there is: see :mod:`proglog.replication.holes`.
         """
         self.local_origin = local_origin
         self.dropped: dict[str, int] = {}
@@ -131,13 +137,18 @@ class Planner:
         self._held = dict(held)
         self._patience = patience or Patience()
         self._sources = Sources()
+        self._holes = Holes(
+            self._sources,
+            others,
+            stall_timeout=self._patience.stall_timeout,
+            gap_timeout=self._patience.gap_timeout,
+        )
         self._fetches: dict[OriginId, _Fetch] = {}
         self._resting: OrderedDict[OriginId, None] = OrderedDict()
         """Those of them in which nobody reaches farther, and that nobody here writes; the longest first."""
         self._waiting: OrderedDict[OriginId, None] = OrderedDict()
         """What is to be fetched when there is room."""
         self._forked: dict[OriginId, str] = {}
-        self._stuck_since: dict[OriginId, float] = {}
         self._passed_over: dict[OriginId, tuple[SequenceNumber, SequenceNumber]] = {}
         """What retention had removed everywhere, so that it was passed over without an alarm."""
         self._meters: dict[OriginId, dict[str, LagMeter]] = {}
@@ -152,7 +163,7 @@ class Planner:
     def stream_opened(self, peer: str, origin: OriginId, now: float) -> None:
         """A stream from ``peer``, whose own origin is ``origin``, is open."""
         affected = self._forget(peer)
-        self._sources.peers[peer] = Peer(origin)
+        self._sources.open(peer, origin, now)
         self._plan([*affected, origin], now)
 
     def stream_closed(self, peer: str, now: float) -> None:
@@ -265,12 +276,12 @@ class Planner:
             if self._stalls_at(origin, fetch, now) <= now:
                 self._sources.hangs(fetch.source, origin, self._next(origin), after_hole=fetch.after_gap)
                 self.set_aside(fetch.source, origin, now, f"nothing came for {self._patience.stall_timeout:g} s")
-        self._plan(self._sources.expire(now) | set(self._stuck_since), now)
+        self._plan(self._sources.expire(now) | set(self._holes.since), now)
         expiry = self._sources.next_expiry()
         self._deadline = _NEVER if expiry is None else expiry
         for origin, _ in self._moving():
             self._mind(origin, now)
-        for origin in self._stuck_since:
+        for origin in self._holes.since:
             self._mind(origin, now)
 
     def next_deadline(self) -> float | None:
@@ -315,7 +326,7 @@ class Planner:
         if fetch.after_gap:
             self._pass_over(peer, header)
         fetch.expected, fetch.moved_at, fetch.after_gap = header.next_sequence, now, False
-        self._stuck_since.pop(header.origin, None)
+        self._close_hole(header.origin)
         self._sources.forget_refusals(header.origin)
         self._heard_of_batch(peer, header, now)
         return verdict
@@ -323,12 +334,12 @@ class Planner:
     def _pass_over(self, peer: str, header: BatchHeader) -> None:
         """Say that a gap batch stands for what is before ``header``: where retention removed it, that is no alarm."""
         origin, start, end = header.origin, self._next(header.origin), header.base_sequence
-        floors = [
-            each.positions[origin].floor_sequence for each in self._sources.peers.values() if origin in each.positions
-        ]
-        if floors and min(floors) >= end:
+        if self._sources.is_trimmed(origin, end):
             self._passed_over[origin] = start, end
             detail = f"retention removed {_span(start, header)} wherever this node could ask"
+            away = self._holes.away(origin, start, end)
+            if away:
+                detail += f"; not asked: {', '.join(f'{name} ({state})' for name, state in away.items())}"
             self._notices.append(Notice("replication_trimmed", peer, origin, detail))
         else:
             detail = f"nobody who was asked has {_span(start, header)}: a gap batch stands for them"
@@ -389,7 +400,7 @@ class Planner:
 
     def _plan_one(self, origin: OriginId, now: float) -> None:
         if origin == self.local_origin or origin in self._forked:
-            self._stuck_since.pop(origin, None)
+            self._close_hole(origin)
             return
         self._plan_gap(origin, now)
         fetch, best = self._fetches.get(origin), self._sources.best(origin, now)
@@ -436,19 +447,21 @@ class Planner:
         fetch = self._fetches.get(origin)
         if fetch is not None and origin not in self._resting:
             self._deadline = min(self._deadline, self._stalls_at(origin, fetch, now))
-        if origin in self._stuck_since:
+        if origin in self._holes.since:
             self._deadline = min(self._deadline, self._gap_at(origin))
 
     def _plan_gap(self, origin: OriginId, now: float) -> None:
         """If all who have more of it were tried in vain, and for long, go on after the hole."""
         if not self._sources.all_refused(origin, self._next(origin)):
-            self._stuck_since.pop(origin, None)
+            self._close_hole(origin)
             return
-        self._stuck_since.setdefault(origin, now)
+        self._holes.open(origin, now)
         nearest = self._sources.nearest_after_hole(origin, self._next(origin))
         if nearest is None:
             return
         resume, peer = nearest
+        over, began = self._holes.look(origin, self._next(origin), resume)
+        self._say_waits(origin, over, began)
         fetch = self._fetches.get(origin)
         waits_elsewhere = fetch is not None and fetch.after_gap and (fetch.expected, fetch.source) != nearest
         if waits_elsewhere or self._gap_at(origin) <= now:
@@ -499,10 +512,19 @@ class Planner:
         return max(moved_at, min(known_since, default=moved_at)) + self._patience.stall_timeout
 
     def _gap_at(self, origin: OriginId) -> float:
-        timeout, fetch = self._patience.gap_timeout, self._fetches.get(origin)
+        fetch = self._fetches.get(origin)
         busy = fetch is not None and (fetch.after_gap or fetch.expected > self._next(origin))
-        waits = busy or self._sources.nearest_after_hole(origin, self._next(origin)) is None
-        return _NEVER if timeout is None or waits else self._stuck_since[origin] + timeout
+        nearest = None if busy else self._sources.nearest_after_hole(origin, self._next(origin))
+        return _NEVER if nearest is None else self._holes.may_pass_at(origin, self._next(origin), nearest[0])
+
+    def _close_hole(self, origin: OriginId) -> None:
+        self._say_waits(origin, self._holes.close(origin), None)
+
+    def _say_waits(self, origin: OriginId, over: Wait | None, began: Wait | None) -> None:
+        if over is not None:
+            self._notices.append(Notice("replication_wait_over", over.member, origin, over.detail))
+        if began is not None:
+            self._notices.append(Notice("replication_waits", began.member, origin, began.detail))
 
     # Small things
 
@@ -519,12 +541,12 @@ class Planner:
 
     def _forget(self, peer: str) -> set[OriginId]:
         """Return which origins have to be planned anew without ``peer``."""
-        gone = self._sources.peers.pop(peer, None)
+        gone = self._sources.close(peer)
         lost = {origin for origin, fetch in self._fetches.items() if fetch.source == peer}
         for origin in lost:
             del self._fetches[origin]
             self._resting.pop(origin, None)
-        return {*lost, *self._fetches, *self._stuck_since, *([gone.origin] if gone else [])}
+        return {*lost, *self._fetches, *self._holes.since, *([gone.origin] if gone else [])}
 
 
 _NEVER = float("inf")

@@ -6,7 +6,7 @@ one that *refused* said, or showed, that it lacks what comes next, and where it 
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -21,6 +21,7 @@ class Peer:
     """One open stream."""
 
     origin: OriginId
+    opened_at: float = float("-inf")
     positions: dict[OriginId, Progress] = field(default_factory=dict)
     refused: dict[OriginId, SequenceNumber] = field(default_factory=dict)
     """Origins that it was tried for in vain, and where it could go on."""
@@ -48,12 +49,49 @@ class Sources:
     def __init__(self) -> None:
         """Start without any."""
         self.peers: dict[str, Peer] = {}
+        self._away: dict[str, Peer] = {}
+        """What peers said whose streams are not open any more."""
         self._aside: OrderedDict[tuple[str, OriginId], float] = OrderedDict()
         """Until when; the first whose time is up first."""
 
     def is_wanted(self, origin: OriginId, sequence: SequenceNumber) -> bool:
         """Return whether somebody keeps any of ``origin`` from ``sequence`` on, or writes it and is there."""
         return any(peer.origin == origin or peer.offers(origin, sequence) for peer in self.peers.values())
+
+    def open(self, name: str, origin: OriginId, now: float) -> None:
+        """The stream from ``name`` is open."""
+        self._away.pop(name, None)
+        self.peers[name] = Peer(origin, now)
+
+    def close(self, name: str) -> Peer | None:
+        """The stream from ``name`` is not open any more, if it was: return what was known of it, which is remembered."""
+        peer = self.peers.pop(name, None)
+        if peer is not None:
+            self._away[name] = peer
+        return peer
+
+    def forget_all_but(self, names: Container[str]) -> None:
+        """Forget what was said by those who are away and are not members any more."""
+        for name in [name for name in self._away if name not in names]:
+            del self._away[name]
+
+    def may_hold(self, name: str, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> bool:
+        """Return whether ``name``, which is away, may hold any of the sequences in ``[start, end)``, as far as is known."""
+        peer = self._away.get(name)
+        if peer is None:
+            return True
+        position = peer.positions.get(origin)
+        return position is not None and max(start, position.floor_sequence) < min(end, position.next_sequence)
+
+    def is_trimmed(self, origin: OriginId, end: SequenceNumber) -> bool:
+        """Return whether retention has removed what is before ``end`` wherever this log can ask."""
+        floors = [each.positions[origin].floor_sequence for each in self.peers.values() if origin in each.positions]
+        return bool(floors) and min(floors) >= end
+
+    def opened_last_without(self, origin: OriginId) -> float:
+        """Return when the last stream was opened on which nothing was said of ``origin`` yet."""
+        opened = (each.opened_at for each in self.peers.values() if origin not in each.positions)
+        return max(opened, default=float("-inf"))
 
     def is_behind(self, origin: OriginId, sequence: SequenceNumber) -> bool:
         """Return whether somebody reaches beyond ``sequence``."""

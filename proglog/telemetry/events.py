@@ -230,6 +230,25 @@ REPLICATION_TRIMMED = _event(
     detail="detail",
     keys=("origin",),
 )
+REPLICATION_WAITS = _event(
+    "replication_waits",
+    _WARN,
+    "Sequences that nobody who can be asked holds are waited for: a member that is away may hold them.",
+    words="waits for a member",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+    ended_by=("replication_wait_over",),
+)
+REPLICATION_WAIT_OVER = _event(
+    "replication_wait_over",
+    _GOOD,
+    "Nothing that only this member may hold is waited for any more.",
+    words="waits no more",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
+)
 REPLICATION_GAP = _event(
     "replication_gap",
     _BAD,

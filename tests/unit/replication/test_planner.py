@@ -445,3 +445,95 @@ def test_what_nobody_keeps_anything_of_is_not_asked_for() -> None:
 
     assert planner.commands() == []
     assert planner.next_deadline() is None
+
+
+def waiting_planner(others: dict[str, str], *peers: tuple[str, OriginId]) -> Planner:
+    planner = Planner(HERE, {}, PATIENCE, lambda: others)
+    for name, origin in peers:
+        planner.stream_opened(name, origin, 0.0)
+    return planner
+
+
+def refused_until(planner: Planner, peer: str, resume: int, end: float, start: float = 0.0) -> None:
+    """Let time pass, in which ``peer`` refuses whenever it is asked."""
+    now = start
+    while now <= end:
+        planner.handle_timer(now)
+        if planner.sources().get(A) == peer and not planner._fetches[A].after_gap:
+            planner.refused_by(peer, Refusal(A, RefusalKind.DAMAGED, SequenceNumber(resume)), now)
+        now += 1.0
+
+
+def kinds(planner: Planner) -> list[str]:
+    return [notice.kind for notice in planner.notices() if notice.kind != "replication_source_set_aside"]
+
+
+def test_what_a_member_that_is_away_may_hold_is_waited_for_longer_than_any_timeout_and_it_is_named() -> None:
+    others = {"a": "alive", "b": "failed 12 min ago"}
+    planner = waiting_planner(others, ("a", A))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+
+    refused_until(planner, "a", 50, 3600.0)
+
+    (notice,) = [each for each in planner.notices() if each.kind == "replication_waits"]
+    assert (notice.peer, notice.origin) == ("b", A)
+    assert notice.detail == "49 records, sequences 1 to 49, that only b (failed 12 min ago) may hold"
+    assert not any(isinstance(each, Want) and each.next_sequence > 1 for each in planner.commands())
+
+    planner.stream_opened("b", B, 3601.0)
+    planner.positions_received("b", [reaching(A, 70)], 3601.0)
+    assert planner.sources()[A] == "b"
+    assert planner.judge("b", records(A, 1, 5), 3601.0) is Decision.APPEND
+    assert kinds(planner) == ["replication_wait_over"]
+
+
+def test_after_a_member_that_was_waited_for_is_removed_the_gap_is_decided() -> None:
+    others = {"a": "alive", "b": "failed 12 min ago"}
+    planner = waiting_planner(others, ("a", A))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    refused_until(planner, "a", 50, 100.0)
+
+    del others["b"]
+    refused_until(planner, "a", 50, 140.0, 101.0)
+
+    assert planner.commands()[-1] == Want("a", A, SequenceNumber(50), 0)
+    assert planner.judge("a", records(A, 50, 5), 141.0) is Decision.APPEND_AFTER_GAP
+    assert kinds(planner) == ["replication_waits", "replication_wait_over", "replication_gap"]
+
+
+def test_a_member_that_is_away_and_had_nothing_there_is_not_waited_for() -> None:
+    planner = waiting_planner({"a": "alive", "b": "failed 1 min ago"}, ("a", A), ("b", B))
+    planner.positions_received("a", [reaching(A, 90)], 0.0)
+    planner.positions_received("b", [Progress(A, SequenceNumber(90), 7, floor_sequence=SequenceNumber(60))], 0.0)
+    planner.stream_closed("b", 0.0)
+
+    refused_until(planner, "a", 50, 40.0)
+
+    assert planner.judge("a", records(A, 50, 5), 41.0) is Decision.APPEND_AFTER_GAP
+
+
+def test_what_retention_removed_at_every_member_is_passed_over_at_once() -> None:
+    planner = waiting_planner({"a": "alive"}, ("a", A))
+    planner.positions_received("a", [Progress(A, SequenceNumber(90), 7, floor_sequence=SequenceNumber(50))], 0.0)
+    planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
+
+    planner.handle_timer(1.9)
+    assert A not in planner.sources()
+    planner.handle_timer(2.0)
+
+    assert planner.judge("a", records(A, 50, 5), 2.1) is Decision.APPEND_AFTER_GAP
+    assert kinds(planner) == ["replication_trimmed"]
+
+
+def test_where_a_member_is_away_what_retention_removed_elsewhere_is_passed_over_later_and_it_is_named() -> None:
+    planner = waiting_planner({"a": "alive", "b": "left 3 min ago"}, ("a", A))
+    planner.positions_received("a", [Progress(A, SequenceNumber(90), 7, floor_sequence=SequenceNumber(50))], 0.0)
+
+    refused_until(planner, "a", 50, 29.0)
+    assert not any(fetch.after_gap for fetch in planner._fetches.values())
+    refused_until(planner, "a", 50, 40.0, 30.0)
+
+    assert planner.judge("a", records(A, 50, 5), 41.0) is Decision.APPEND_AFTER_GAP
+    notice = planner.notices()[-1]
+    assert notice.kind == "replication_trimmed"
+    assert notice.detail.endswith("not asked: b (left 3 min ago)")

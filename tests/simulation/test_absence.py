@@ -1,0 +1,25 @@
+"""The only whole copy is away for longer than any timeout, the others are damaged, wiped and killed meanwhile."""
+
+import pytest
+
+from kit.simulation.rules import Rules, Violation
+from kit.simulation.world import World
+
+ROUNDS = 900
+"""Three minutes: six times the time after which a gap is written where nobody else may hold the records."""
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nobody_lacks_at_the_end_what_a_member_that_was_away_held(seed: int) -> None:
+    world = World(seed, nodes=3 + seed % 2, tampering=0.0)
+    world.long_absence(ROUNDS)
+
+    notices = {kind for node in world.cluster.nodes.values() for kind, _ in node.notices}
+    assert {"replication_waits", "replication_wait_over"} <= notices
+    assert "replication_gap" not in notices
+
+
+def test_without_waiting_for_members_that_are_away_somebody_lacks_what_they_held() -> None:
+    with pytest.raises(Violation, match="I7"):
+        for seed in range(6):
+            World(seed, Rules(absent_are_waited_for=False), tampering=0.0).long_absence(ROUNDS)
