@@ -13,7 +13,7 @@ from typing import Self
 
 from kit.checker import Attempt, Outcome, Reading, check
 from kit.cluster import Node
-from proglog.client.producer import Acknowledged
+from proglog.client.accumulator import Acknowledged
 from proglog.errors import ProglogError
 
 _PAUSE = 0.1

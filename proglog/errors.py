@@ -27,10 +27,16 @@
     +-- AccessError                 who you are, or what you may do
     |   +-- UnauthenticatedError    no certificate that the server trusts
     |   +-- PermissionDeniedError   a known subject without a rule that allows the action
+    +-- ProduceError                records that a producer took are not known to be written as asked for
+    |   +-- NotWrittenError         refused or never sent: they are not in the log
+    |   +-- UnknownOutcomeError     sent and not answered: they may or may not be in the log
+    |   +-- UnconfirmedError        durable on the agent, and not known to be on as many nodes as asked for
     +-- UnavailableError            the server cannot be reached, or is stopping: try again
     +-- DeadlineError               no answer in time; the outcome is unknown
     +-- OverloadedError             a bounded queue is full: try again later
     |   +-- TooManyCallsError       the server has as many calls as it takes: nothing was done
+    +-- UsageError                  a client used where it cannot work: another event loop, a forked process
+    |   +-- ClosedError             it was closed
     +-- InternalError               the server met a bug: its telemetry has the number
     +-- TaskFailedError             a task of the agent met a bug: the agent shut down
 
@@ -40,9 +46,21 @@ meets one fails, and so does an agent.
 one from errors to exit codes.
 """
 
+from typing import Any
+
 
 class ProglogError(Exception):
-    """Base of every error that a caller may handle. ``str()`` of it is one line for an operator."""
+    """Base of every error that a caller may handle. ``str()`` of it is one line for an operator.
+
+    Errors can be pickled and copied, facts included.
+    """
+
+    retriable = False
+    """Whether the same call may succeed later, with nothing changed but the state of servers and network."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make it again from its sentence and facts: constructors take facts, not sentences."""
+        return _again, (type(self), self.args, self.__dict__)
 
 
 class ConfigError(ProglogError):
@@ -121,6 +139,8 @@ class DataLossError(ProglogError):
         end: One past the last offset that cannot be read.
     """
 
+    retriable = True
+
     def __init__(self, start: int, end: int, detail: str = "") -> None:
         suffix = f": {detail}" if detail else ""
         super().__init__(f"offsets {start} to {end - 1} are damaged{suffix}")
@@ -144,9 +164,13 @@ class DataDirLockedError(StorageError):
 class LogFullError(StorageError):
     """No space left on the log's device. Reads go on; appends resume by themselves when space returns."""
 
+    retriable = True
+
 
 class LogReadOnlyError(StorageError):
     """The log's file system is read-only. Reads go on; appends resume by themselves when it takes writes."""
+
+    retriable = True
 
 
 class LogPoisonedError(StorageError):
@@ -155,6 +179,8 @@ class LogPoisonedError(StorageError):
 
 class LogClosedError(StorageError):
     """The log is shutting down or shut down."""
+
+    retriable = True
 
     def __init__(self) -> None:
         super().__init__("the log is closed")
@@ -210,6 +236,8 @@ class TooFewServersError(PreconditionError):
         servers: Servers that are alive.
     """
 
+    retriable = True
+
     def __init__(self, wanted: int, servers: int) -> None:
         super().__init__(f"acks={wanted}: servers alive: {servers}; ask for at most that many")
         self.wanted = wanted
@@ -261,13 +289,82 @@ class PermissionDeniedError(AccessError):
 class UnavailableError(ProglogError):
     """The server cannot be reached, or is stopping: trying again may work."""
 
+    retriable = True
+
 
 class DeadlineError(ProglogError):
     """No answer in time. What was asked for may or may not have happened."""
 
+    retriable = True
+
+
+class ProduceError(ProglogError):
+    """Records that a producer took are not known to be written as asked for.
+
+    Attributes:
+        cause: Why.
+        acknowledged: Records that are durable on as many nodes as asked for.
+        unknown: Records that were sent and not answered, or not confirmed in time: they may or may not be in the log.
+        unsent: Records that were not sent, or were refused: they are not in the log.
+    """
+
+    def __init__(self, cause: ProglogError, *, acknowledged: int, unknown: int, unsent: int) -> None:
+        super().__init__(
+            f"{cause} ({acknowledged:,} records acknowledged, {unknown:,} of unknown outcome, {unsent:,} not sent)"
+        )
+        self.cause = cause
+        self.acknowledged = acknowledged
+        self.unknown = unknown
+        self.unsent = unsent
+
+
+class NotWrittenError(ProduceError):
+    """Records that were refused or never sent: they are not in the log, and may be sent again."""
+
+    def __init__(self, cause: ProglogError, records: int = 1) -> None:
+        ProglogError.__init__(self, f"not written: {cause}")
+        self.cause = cause
+        self.acknowledged = self.unknown = 0
+        self.unsent = records
+        self.retriable = cause.retriable
+
+
+class UnknownOutcomeError(ProduceError):
+    """Records that were sent and not answered: in the log or not. Sending them again may append them twice."""
+
+    def __init__(self, cause: ProglogError, records: int = 1) -> None:
+        ProglogError.__init__(self, f"of unknown outcome, sent and not answered: {cause}")
+        self.cause = cause
+        self.acknowledged = self.unsent = 0
+        self.unknown = records
+
+
+class UnconfirmedError(ProduceError, DeadlineError):
+    """Records are durable on the agent, and were not confirmed on as many nodes as asked for in time.
+
+    Their outcome is *unknown*, not failed: the other nodes get them when they can. Sending them again would append
+    them twice. Attributes as those of :class:`ProduceError`.
+    """
+
+    retriable = False
+
+    def __init__(self, *, acknowledged: int, unknown: int, nodes: str) -> None:
+        count = "1 record is" if unknown == 1 else f"{unknown:,} records are"
+        sentence = (
+            f"{count} durable on the agent, but not confirmed on {nodes} in time: the outcome is unknown, not failed,"
+            " and copies may still arrive; do not send again"
+        )
+        ProglogError.__init__(self, f"{sentence} ({acknowledged:,} records acknowledged)")
+        self.cause = DeadlineError(sentence)
+        self.acknowledged = acknowledged
+        self.unknown = unknown
+        self.unsent = 0
+
 
 class OverloadedError(ProglogError):
     """A bounded queue is full: try again later."""
+
+    retriable = True
 
 
 class TaskFailedError(ProglogError):
@@ -291,6 +388,14 @@ class TooManyCallsError(OverloadedError):
     """The server has as many calls, or bytes of requests, as it takes. Nothing was done: clients wait and try again."""
 
 
+class UsageError(ProglogError):
+    """A client, producer or consumer used where it cannot work; says what to do instead."""
+
+
+class ClosedError(UsageError):
+    """A client, producer or consumer used after it was closed, or closed while it was being used."""
+
+
 class InternalError(ProglogError):
     """The server met a bug. The sentence has a number, under which the agent's telemetry has the rest."""
 
@@ -301,7 +406,11 @@ def is_out_of_reach(error: ProglogError) -> bool:
     The one class of a broken transport: nobody listens, the connection broke or was closed, no answer came in time,
     the server is stopping. A server that refuses is there.
     """
-    if isinstance(error, UnauthenticatedError | PermissionDeniedError):
-        return False
-    # Over TLS, a connection that was closed is an AccessError: it may have been for the certificate.
-    return isinstance(error, UnavailableError | LogClosedError | DeadlineError | AccessError)
+    return isinstance(error, UnavailableError | LogClosedError | DeadlineError)
+
+
+def _again(kind: type[ProglogError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> ProglogError:
+    error = kind.__new__(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(facts)
+    return error

@@ -182,6 +182,23 @@ class AgentFlags:
 
         return with_clients(self.addr.split(","), self.tls, self.timeout, ready)
 
+    def with_cluster(self, action: "Callable[[Client], Awaitable[Result]]") -> Result:
+        """Run ``action`` with one client of all agents, which turns to another when one goes away.
+
+        Raises:
+            ConfigError: A flag is not what it should be.
+            UnavailableError: It was told to wait, and none answers.
+        """
+        addrs = self.addr.split(",")
+
+        async def ready(clients: "list[Client]") -> Result:
+            if self.wait:
+                await first_that_answers(clients, check_seconds("--wait", self.wait))
+            async with connect(addrs, tls=self.tls, timeout=self.timeout) as client:
+                return await action(client)
+
+        return with_clients(addrs, self.tls, self.timeout, ready)
+
 
 async def first_that_answers(clients: "Sequence[Client]", within: float = 0.0) -> "Client":
     """Return the first client whose agent answers, whatever it answers.

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from proglog.client import jsonl
-from proglog.client.consumer import FetchedBatch
+from proglog.client.fetched import FetchedBatch
 from proglog.errors import ConfigError
 from proglog.observe.safe_text import safe_text
 from proglog.record.record import StoredRecord

@@ -15,38 +15,47 @@ Everything a program needs is exported here, and nothing else is public. Each na
 """
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from proglog.client.accumulator import Acknowledged, Tally
     from proglog.client.client import Client
-    from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
+    from proglog.client.consumer import Consumer
     from proglog.client.cursor import Cursor
-    from proglog.client.failover import Consumer
+    from proglog.client.delivery import Deliveries, Delivery, Written
+    from proglog.client.fetched import FetchedBatch, Gone
     from proglog.client.membership_client import KeysReport, MemberKeys, MembershipClient, QueryReply, UserEventSeen
+    from proglog.client.named import NamedConsumer
     from proglog.client.offset_spec import OffsetSpec
-    from proglog.client.position_committer import PositionCommitter
     from proglog.client.positions import NamedPosition
-    from proglog.client.producer import Acknowledged, ProduceError, Producer, UnconfirmedError
+    from proglog.client.producer import Producer
     from proglog.errors import (
         AccessError,
+        ClosedError,
         ConfigError,
         DataLossError,
         DeadlineError,
         InternalError,
         InvalidRequestError,
         NotFoundError,
+        NotWrittenError,
         OffsetOutOfRangeError,
         OtherLogError,
         OverloadedError,
         PermissionDeniedError,
         PositionGoneError,
         PreconditionError,
+        ProduceError,
         ProglogError,
         RecordTooLargeError,
         TooFewServersError,
         TooManyCallsError,
         UnauthenticatedError,
         UnavailableError,
+        UnconfirmedError,
+        UnknownOutcomeError,
+        UsageError,
     )
     from proglog.record.record import Record, StoredRecord
     from proglog.security.tls import TLSFiles
@@ -70,23 +79,24 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "proglog.client.client": ("Client",),
-    "proglog.client.consumer": ("ConsumeStream", "FetchedBatch", "Gone"),
+    "proglog.client.consumer": ("Consumer",),
     "proglog.client.cursor": ("Cursor",),
-    "proglog.client.failover": ("Consumer",),
-    "proglog.client.position_committer": ("PositionCommitter",),
-    "proglog.client.positions": ("NamedPosition",),
     "proglog.client.membership_client": (
         "KeysReport", "MemberKeys", "MembershipClient", "QueryReply", "UserEventSeen",
     ),
+    "proglog.client.delivery": ("Deliveries", "Delivery", "Written"),
+    "proglog.client.fetched": ("FetchedBatch", "Gone"),
+    "proglog.client.named": ("NamedConsumer",),
     "proglog.client.offset_spec": ("OffsetSpec",),
-    "proglog.client.producer": ("Acknowledged", "ProduceError", "Producer", "UnconfirmedError"),
+    "proglog.client.accumulator": ("Acknowledged", "Tally"),
+    "proglog.client.positions": ("NamedPosition",),
+    "proglog.client.producer": ("Producer",),
     "proglog.errors": (
-        "AccessError", "ConfigError", "DataLossError", "DeadlineError", "InternalError",
-        "InvalidRequestError", "NotFoundError",
-        "OffsetOutOfRangeError", "OtherLogError", "OverloadedError", "PermissionDeniedError", "PositionGoneError",
-        "PreconditionError", "ProglogError", "RecordTooLargeError", "TooFewServersError", "TooManyCallsError",
-        "UnauthenticatedError",
-        "UnavailableError",
+        "AccessError", "ClosedError", "ConfigError", "DataLossError", "DeadlineError", "InternalError",
+        "InvalidRequestError", "NotFoundError", "NotWrittenError", "OffsetOutOfRangeError", "OtherLogError",
+        "OverloadedError", "PermissionDeniedError", "PositionGoneError", "PreconditionError", "ProduceError",
+        "ProglogError", "RecordTooLargeError", "TooFewServersError", "TooManyCallsError", "UnauthenticatedError",
+        "UnavailableError", "UnconfirmedError", "UnknownOutcomeError", "UsageError",
     ),
     "proglog.record.record": ("Record", "StoredRecord"),
     "proglog.security.tls": ("TLSFiles",),
@@ -105,20 +115,29 @@ DEFAULT_TIMEOUT = 10.0
 """Seconds."""
 
 
-def connect(addr: str = DEFAULT_ADDR, *, tls: "TLSFiles | None" = None, timeout: float = DEFAULT_TIMEOUT) -> "Client":
-    """Return a client of the agent at ``addr``. Nothing is sent before its first call.
+def connect(
+    addrs: "str | Sequence[str] | None" = None, *, tls: "TLSFiles | None" = None, timeout: float = DEFAULT_TIMEOUT
+) -> "Client":
+    """Return a client of one agent or several. Nothing is sent, and no event loop is needed, before its first call.
 
     Args:
-        addr: HOST:PORT of the agent's gRPC server.
-        tls: Certificate, key and authority; ``None`` speaks plain text.
-        timeout: Seconds that a unary call, or the start of a stream, may take.
+        addrs: HOST:PORT of the agents' gRPC servers, in the order in which they are tried: a list, or one text with
+            commas. Left out: PROGLOG_ADDR, or else 127.0.0.1:8400.
+        tls: Certificate, key and authority. Left out: PROGLOG_TLS_CERT_FILE, PROGLOG_TLS_KEY_FILE and
+            PROGLOG_TLS_CA_FILE; without those, plain text.
+        timeout: Seconds that a call may take in all, a record until it has its outcome, and an outage until a consumer
+            gives up.
 
     Raises:
-        ConfigError: ``addr`` is not HOST:PORT, or a TLS file cannot be used.
+        ConfigError: An address is not HOST:PORT, or the TLS files cannot be used.
+        InvalidRequestError: An argument is not what it may be.
     """
     from proglog.client.client import Client
+    from proglog.client.environment import addresses, tls_files
 
-    return Client(addr, tls=tls, timeout=timeout)
+    return Client(
+        addresses(DEFAULT_ADDR) if addrs is None else addrs, tls=tls_files() if tls is None else tls, timeout=timeout
+    )
 
 
 def __getattr__(name: str) -> Any:
@@ -142,15 +161,17 @@ __all__ = [
     "AccessError",
     "Acknowledged",
     "Client",
+    "ClosedError",
     "ClusterEvent",
     "ClusterSnapshot",
     "ConfigError",
-    "ConsumeStream",
     "Consumer",
     "Cursor",
     "DamagedRange",
     "DataLossError",
     "DeadlineError",
+    "Deliveries",
+    "Delivery",
     "FetchedBatch",
     "Gone",
     "InternalError",
@@ -161,9 +182,11 @@ __all__ = [
     "MemberKeys",
     "MemberStatus",
     "MembershipClient",
+    "NamedConsumer",
     "NamedPosition",
     "NodeStatus",
     "NotFoundError",
+    "NotWrittenError",
     "Offset",
     "OffsetOutOfRangeError",
     "OffsetSpec",
@@ -175,7 +198,6 @@ __all__ = [
     "PeerState",
     "PeerStatus",
     "PermissionDeniedError",
-    "PositionCommitter",
     "PositionGoneError",
     "PreconditionError",
     "ProduceError",
@@ -188,12 +210,16 @@ __all__ = [
     "SequenceNumber",
     "StoredRecord",
     "TLSFiles",
+    "Tally",
     "TooFewServersError",
     "TooManyCallsError",
     "UnauthenticatedError",
     "UnavailableError",
     "UnconfirmedError",
+    "UnknownOutcomeError",
+    "UsageError",
     "UserEventSeen",
     "Verified",
+    "Written",
     "connect",
-]  # fmt: skip
+]

@@ -14,7 +14,7 @@ from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
 from proglog.addr import split_addr
 from proglog.errors import (
-    AccessError,
+    ClosedError,
     DeadlineError,
     InvalidRequestError,
     OverloadedError,
@@ -93,12 +93,12 @@ def failures(error_of: Callable[[grpc.aio.AioRpcError], ProglogError]) -> Iterat
     except grpc.aio.AioRpcError as exc:
         raise error_of(exc) from exc
     except grpc.aio.UsageError as exc:
-        raise UnavailableError("the client was closed") from exc
+        raise ClosedError("the client was closed") from exc
     except asyncio.CancelledError as exc:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise UnavailableError("the client was closed") from exc
+        raise ClosedError("the client was closed") from exc
 
 
 def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> ProglogError:
@@ -120,14 +120,11 @@ def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
     # Without TLS, a "handshake" that fails is HTTP/2's, with somebody who says nothing.
     if tls is not None and ("certificate" in text or "ssl" in text or "handshake" in text or "tls" in text):
         if "wrong_version" in text or "wrong version" in text:
-            return UnavailableError(f"{addr} does not speak TLS: leave the --tls-*-file flags out")
+            return UnavailableError(f"{addr} does not speak TLS: connect without TLS files")
         return UnauthenticatedError(f"TLS with {addr} failed: {_short(details)}")
     if "socket closed" in text or "connection reset" in text or "goaway" in text or "recvmsg" in text:
-        if tls is None:
-            return UnavailableError(
-                f"{addr} closed the connection: it may want TLS (--tls-ca-file, ...), or be stopping"
-            )
-        return AccessError(f"{addr} closed the connection: it may not trust this certificate, or be stopping")
+        why = "want TLS" if tls is None else "not trust this certificate"
+        return UnavailableError(f"{addr} closed the connection: it may {why}, or be stopping")
     if reason := _reason(text):
         return UnavailableError(f"cannot reach {addr}: {reason}")
     return UnavailableError(

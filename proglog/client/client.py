@@ -1,100 +1,149 @@
-"""The client of one agent: a channel, and the calls over it. All failures are ``ProglogError``."""
+"""What a program holds of a cluster: one or several agents, and every call to them. All failures are ``ProglogError``."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import logging
+import warnings
+import weakref
+from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
-import grpc.aio
-
-from proglog.api.v1 import (
-    batches_pb2,
-    batches_pb2_grpc,
-    cluster_pb2,
-    cluster_pb2_grpc,
-    log_pb2,
-    log_pb2_grpc,
-    losses_pb2,
-    losses_pb2_grpc,
-)
-from proglog.client.channel import BUSY_INTERVAL, error_of, failures, open_channel, understood
-from proglog.client.consumer import ConsumeStream, Gone
+from proglog.api.v1 import batches_pb2, cluster_pb2, losses_pb2
+from proglog.client.accumulator import Acknowledged
+from proglog.client.arguments import seconds
+from proglog.client.channel import failures, understood
+from proglog.client.consumer import Consumer
 from proglog.client.cursor import Cursor
+from proglog.client.fetched import Gone
+from proglog.client.link import Link
 from proglog.client.membership_client import MembershipClient
+from proglog.client.named import DEFAULT_INTERVAL, NamedConsumer
 from proglog.client.offset_spec import OffsetSpec
 from proglog.client.positions import NamedPosition, check_name, named_position_of
 from proglog.client.producer import (
     DEFAULT_BATCH_BYTES,
+    DEFAULT_BUFFERED_BYTES,
     DEFAULT_IN_FLIGHT,
     DEFAULT_LINGER,
-    Acknowledged,
     Producer,
 )
-from proglog.errors import NotFoundError, ProglogError, RecordTooLargeError, TooManyCallsError
-from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES
+from proglog.client.unary import UnaryCalls
+from proglog.errors import (
+    ClosedError,
+    InvalidRequestError,
+    NotFoundError,
+    OffsetOutOfRangeError,
+    ProduceError,
+    ProglogError,
+)
+from proglog.record.record import BytesLike, Record
 from proglog.security.tls import TLSFiles
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.convert import SnapshotReader, from_message
 from proglog.wire.cursors import cursor_message
 from proglog.wire.model import ClusterSnapshot, DamagedRange, Verified
 
+logger = logging.getLogger("proglog.client")
+logger.addHandler(logging.NullHandler())  # a program that sets up no logging finds nothing of it on stderr
+
+MAX_SECONDS = 86_400.0
+MAX_ADDRS = 64
+
 Answer = TypeVar("Answer")
 
 
 class Client:
-    """One agent, seen from outside. ``async with`` closes it."""
+    """A cluster, seen from outside. ``async with`` closes it. It belongs to the event loop of its first call."""
 
-    def __init__(self, addr: str, *, tls: TLSFiles | None = None, timeout: float = 10.0) -> None:
-        self.addr = addr
+    def __init__(self, addrs: str | Sequence[str], *, tls: TLSFiles | None = None, timeout: float = 10.0) -> None:
+        """See :func:`proglog.client.connect`."""
+        self._links = [Link(addr, tls) for addr in _addresses(addrs)]
+        self.addrs = tuple(link.addr for link in self._links)
+        """The agents, in the order in which they are tried."""
         self.tls = tls
-        self.timeout = timeout
-        self._read_from = b""
-        """The log that offsets known to whoever uses this client come from."""
-        self._channel = open_channel(addr, tls)
-        self._log = log_pb2_grpc.LogStub(self._channel)
-        self._batches = batches_pb2_grpc.BatchesStub(self._channel)
-        self._positions = batches_pb2_grpc.PositionsStub(self._channel)
-        self._cluster = cluster_pb2_grpc.ClusterStub(self._channel)
-        self.membership = MembershipClient(self._channel, addr, timeout, self._answer, self._error_of)
-        """Serf's commands."""
-        self._losses = losses_pb2_grpc.LossesStub(self._channel)
+        self.timeout = seconds("timeout", timeout, MAX_SECONDS)
+        self._closed = False
+        self._open_parts: weakref.WeakSet[Producer | Consumer] = weakref.WeakSet()
+        self._single: Producer | None = None
+        """What single records go through."""
+        self._unary = UnaryCalls(self._links, self.timeout)
+        self.membership = MembershipClient(self._links[0], self._unary)
+        """Serf's commands, to the first agent."""
+
+    @property
+    def addr(self) -> str:
+        """The first of its agents."""
+        return self.addrs[0]
+
+    def __repr__(self) -> str:
+        return f"<Client of {','.join(self.addrs)}{': closed' if self._closed else ''}>"
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and any(link.is_open for link in self._links):
+            warnings.warn(f"unclosed {self!r}: use `async with`, or await close()", ResourceWarning, stacklevel=2)
 
     async def __aenter__(self) -> Self:
-        """Nothing is sent yet."""
+        """Nothing is sent yet.
+
+        Raises:
+            ClosedError: It was closed: connect again.
+        """
+        if self._closed:
+            raise ClosedError("the client was closed: connect again")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the channel."""
+        """Close it."""
         await self.close()
 
     async def close(self) -> None:
-        """Close the channel; calls under way end. Idempotent."""
-        await self._channel.close()
+        """Close the connections; producers and consumers of this client end with a ``ClosedError``. Idempotent."""
+        self._closed = True
+        for part in list(self._open_parts):
+            if isinstance(part, Producer):
+                part.abort(ClosedError("the client was closed"))
+            else:
+                await part.close()
+        if self._single is not None:
+            await self._single.close(drain=0)
+        for link in self._links:
+            await link.close()
 
-    async def produce_value(self, value: bytes) -> int:
-        """Append one record by the book's call; return its offset once it is durable.
+    async def produce_value(self, value: BytesLike) -> int:
+        """Append one record; return its offset once it is durable. Sent again when a connection breaks; no doubles.
 
         Raises:
             RecordTooLargeError: It does not fit into a batch.
+            UnknownOutcomeError: It may be in the log, and nobody could say so within the timeout.
+            ProglogError: It is not in the log, and why.
         """
-        if HEADER_BYTES + len(value) > MAX_BATCH_BYTES:  # a server would not even receive it
-            raise RecordTooLargeError(HEADER_BYTES + len(value), MAX_BATCH_BYTES)
-        request = log_pb2.ProduceRequest(record=log_pb2.Record(value=value))
-        response = await self._answer(self._log.Produce, request)
-        return response.offset
+        if self._single is None:
+            self._single = self.producer(linger=0.0)
+        if self._single.state in ("new", "failed"):
+            await self._single.open()
+        try:
+            written = await self._single.send_and_wait(Record(value=value))
+        except ProduceError as exc:
+            if exc.unknown:
+                raise
+            raise exc.cause from exc
+        return written.offset
 
     async def consume_value(self, offset: int) -> bytes:
-        """Return the value of one record by the book's call.
+        """Return the value of one record.
 
         Raises:
             OffsetOutOfRangeError: There is no record at ``offset``.
         """
-        request = log_pb2.ConsumeRequest(offset=offset)
-        response = await self._answer(self._log.Consume, request)
-        return response.record.value
+        place = OffsetSpec.offset(offset)
+        async with self.consume(place, limit=1, first_contact=0) as consumer:
+            batch = await consumer.get(self.timeout)
+            if batch is None:
+                start, end = await consumer.resolved()
+                raise OffsetOutOfRangeError(offset, start, end)
+            return batch.values()[0]
 
     def producer(
         self,
@@ -102,38 +151,52 @@ class Client:
         batch_bytes: int = DEFAULT_BATCH_BYTES,
         in_flight: int = DEFAULT_IN_FLIGHT,
         linger: float = DEFAULT_LINGER,
-        acks: int = 1,
+        acks: int | Literal["all"] = 1,
         ack_timeout: float = 0.0,
         idempotent: bool = True,
+        delivery_timeout: float | None = None,
+        max_buffered_bytes: int = DEFAULT_BUFFERED_BYTES,
+        stop_on_failure: bool = False,
         on_ack: Callable[[Acknowledged], None] | None = None,
-        on_retry: Callable[[ProglogError], None] = lambda _: None,
+        on_retry: Callable[[ProglogError], None] | None = None,
     ) -> Producer:
-        """Return a producer, to be used with ``async with``.
+        """Return a producer, to be used with ``async with``. One for a process is enough: any task may use it.
 
         Args:
-            batch_bytes: A batch is sent when it has about so many.
-            in_flight: Batches sent and not yet acknowledged, at most; an idempotent producer has at most five.
-            linger: Seconds that a record waits for company.
-            acks: Nodes on which a batch is durable before it is acknowledged; ``ALL``: every server alive.
+            batch_bytes: A batch is sent when it has about so many; 2 MiB at most.
+            in_flight: Batches sent and not yet acknowledged, 64 at most; an idempotent producer has at most five.
+            linger: Seconds that a record waits for company. One that somebody waits for goes when nothing is in flight.
+            acks: Nodes on which a batch is durable before it is acknowledged; ``"all"``: every server alive.
             ack_timeout: Seconds that the other nodes have for that; 0: the agent's default, 10.
             idempotent: Send again, when a connection broke, what was not answered: to the same log, which appends it
-                once. For as long as the client's timeout.
+                once. Without, what was in flight then is unknown.
+            delivery_timeout: Seconds from handing over a record until it has its outcome, whatever happens meanwhile;
+                left out: the client's timeout.
+            max_buffered_bytes: Most that it holds of records without an outcome; beyond that, ``send`` waits.
+            stop_on_failure: When a record is not written, give up everything behind it, too, and take nothing more
+                before it is opened again: no record is written after one that is missing.
             on_ack: Called for each acknowledged batch, in order.
             on_retry: Told why the stream broke that is now tried again; once each time it breaks.
+
+        Raises:
+            InvalidRequestError: An argument is outside of what it may be; the message says what was expected.
         """
-        return Producer(
-            self._batches,
-            self._error_of,
+        made = Producer(
+            self._links,
             batch_bytes=batch_bytes,
             in_flight=in_flight,
             linger=linger,
             acks=acks,
             ack_timeout=ack_timeout,
             idempotent=idempotent,
-            timeout=self.timeout,
+            delivery_timeout=self.timeout if delivery_timeout is None else delivery_timeout,
+            max_buffered_bytes=max_buffered_bytes,
+            stop_on_failure=stop_on_failure,
             on_ack=on_ack,
             on_retry=on_retry,
         )
+        self._open_parts.add(made)
+        return made
 
     def consume(
         self,
@@ -143,42 +206,131 @@ class Client:
         follow: bool = False,
         limit: int | None = None,
         skip_gone: bool = False,
-        on_gone: Callable[[Gone], None] = lambda _: None,
+        on_gone: Callable[[Gone], None] | None = None,
+        on_move: Callable[[str, ProglogError], None] | None = None,
         max_bytes: int = 0,
-    ) -> ConsumeStream:
-        """Return a stream of the batches from ``start`` to ``end``.
-
-        An offset is refused (``OtherLogError``) when this client, or whoever made the place, has read from another log
-        than the one that answers now.
+        first_contact: float | None = None,
+    ) -> Consumer:
+        """Return a consumer of the batches from ``start`` to ``end``. Nothing is sent before it is iterated over.
 
         Args:
-            start: A place in this agent's log; or a cursor, of any agent. Left out: the start of the log.
-            end: Left out: the end of the log as it is when the call arrives, or none with ``follow``.
+            start: A place in the first agent's log; or a cursor, of any agent. Left out: the start of the log. An
+                offset with the log it was read from is refused by another one (``OtherLogError``).
+            end: Left out: the end of the log as it is when the call arrives, or none with ``follow``. A place in one
+                agent's log cannot be taken along to another, a time can.
             follow: Wait at the end of the log for more.
             limit: Hand out so many records at most.
-            skip_gone: With a cursor: go on where records that it wants are gone, instead of ``PositionGoneError``.
-            on_gone: Told what is gone; with a cursor, also of what no node could give.
+            skip_gone: Go on where no agent has the records that come next, instead of ``PositionGoneError`` or
+                ``DataLossError``.
+            on_gone: Told what is passed over, also of what no node could give any more. The log has it, too.
+            on_move: Told which agent is read from now, and why the one before is not.
             max_bytes: Soft limit of a message; 0: the server's choice.
+            first_contact: Seconds until some agent must have answered for the first time; 0: each is asked once. Left
+                out: the client's timeout, which is also how long an outage may be later.
+
+        Raises:
+            InvalidRequestError: An argument is not what it may be.
         """
-        request = batches_pb2.ConsumeBatchesRequest(
-            end=_place(end), follow=follow, max_bytes=max_bytes, skip_gone=skip_gone
-        )
-        if isinstance(start, Cursor):
-            request.cursor.CopyFrom(cursor_message(start.positions))
-        elif start is not None:
-            request.start.CopyFrom(batches_pb2.OffsetSpec(**{start.kind.value: start.value}))
-            request.expected_log = start.log or self._read_from
-        return ConsumeStream(
-            lambda: self._batches.Consume(request),
-            self._error_of,
+        return self._consumer(
+            start,
+            end,
+            follow=follow,
             limit=limit,
-            timeout=self.timeout,
+            skip_gone=skip_gone,
             on_gone=on_gone,
-            on_log=self._remember_log,
+            on_move=on_move,
+            max_bytes=max_bytes,
+            first_contact=first_contact,
         )
 
-    def _remember_log(self, log: bytes) -> None:
-        self._read_from = log
+    def _consumer(
+        self,
+        start: OffsetSpec | Cursor | None,
+        end: OffsetSpec | None,
+        *,
+        stop_at_gap: bool = False,
+        follow: bool,
+        limit: int | None,
+        skip_gone: bool,
+        on_gone: Callable[[Gone], None] | None,
+        on_move: Callable[[str, ProglogError], None] | None,
+        max_bytes: int,
+        first_contact: float | None,
+    ) -> Consumer:
+        made = Consumer(
+            self._links,
+            start,
+            end,
+            follow=follow,
+            limit=limit,
+            skip_gone=skip_gone,
+            stop_at_gap=stop_at_gap,
+            on_gone=on_gone,
+            on_move=on_move,
+            max_bytes=max_bytes,
+            timeout=self.timeout,
+            first_contact=first_contact,
+        )
+        self._open_parts.add(made)
+        return made
+
+    def named(
+        self,
+        name: str,
+        start: OffsetSpec | Cursor | None = None,
+        end: OffsetSpec | None = None,
+        *,
+        follow: bool = False,
+        limit: int | None = None,
+        reset: bool = False,
+        interval: float = DEFAULT_INTERVAL,
+        by_hand: bool = False,
+        skip_gone: bool = False,
+        stop_at_gap: bool = True,
+        on_gone: Callable[[Gone], None] | None = None,
+        on_move: Callable[[str, ProglogError], None] | None = None,
+        on_problem: Callable[[ProglogError], None] | None = None,
+        first_contact: float | None = None,
+    ) -> NamedConsumer:
+        """Return a consumer that goes on where ``name`` stopped, and keeps its position in the cluster.
+
+        Args:
+            name: 1 to 128 printable characters. One consumer at a time.
+            start: Where the first run starts, or one with ``reset``.
+            end: As :meth:`consume`.
+            follow: As :meth:`consume`.
+            limit: As :meth:`consume`.
+            reset: Start over: forget what was committed.
+            interval: Seconds between two commits.
+            by_hand: Commit what :meth:`NamedConsumer.processed` says; left out: every batch but the one handed out last.
+            skip_gone: As :meth:`consume`.
+            stop_at_gap: End, too, where no node could ever give some records, unless ``skip_gone``.
+            on_gone: As :meth:`consume`.
+            on_move: As :meth:`consume`.
+            on_problem: Told of a commit that did not succeed; the log has it, too.
+            first_contact: As :meth:`consume`.
+
+        Raises:
+            InvalidRequestError: A position cannot have that name, or an argument is not what it may be.
+        """
+
+        def consume(cursor: Cursor | None) -> Consumer:
+            return self._consumer(
+                start if cursor is None else cursor,
+                end,
+                follow=follow,
+                limit=limit,
+                skip_gone=skip_gone,
+                stop_at_gap=stop_at_gap,
+                on_gone=on_gone,
+                on_move=on_move,
+                max_bytes=0,
+                first_contact=first_contact,
+            )
+
+        return NamedConsumer(
+            self, name, consume, reset=reset, interval=interval, by_hand=by_hand, on_problem=on_problem
+        )
 
     async def commit_position(
         self, name: str, cursor: Cursor, *, epoch: int = 0, acks: int = 2, ack_timeout: float = 1.0
@@ -204,7 +356,7 @@ class Client:
             acks=acks,
             ack_timeout_ms=round(ack_timeout * 1000),
         )
-        response = await self._answer(self._positions.Commit, request, ack_timeout)
+        response = await self._unary.ask(lambda wire: wire.positions.Commit, request, ack_timeout)
         return response.copies
 
     async def positions(self, name: str = "") -> list[NamedPosition]:
@@ -213,18 +365,43 @@ class Client:
         Raises:
             InvalidRequestError: No position can have that name.
         """
-        request = batches_pb2.ListPositionsRequest(name=check_name(name) if name else "")
-        response = await self._answer(self._positions.List, request)
+        return await self._positions_at(self._links, check_name(name) if name else "")
+
+    async def find_position(self, name: str) -> NamedPosition | None:
+        """Return what all agents that can be reached know together of one name; ``None``: it was never committed.
+
+        Raises:
+            InvalidRequestError: No position can have that name.
+            ProglogError: No agent answered.
+        """
+        check_name(name)
+        answers = await asyncio.gather(
+            *(self._positions_at([link], name) for link in self._links), return_exceptions=True
+        )
+        known: NamedPosition | None = None
+        failed = [answer for answer in answers if isinstance(answer, BaseException)]
+        for error in failed:
+            if not isinstance(error, ProglogError) or len(failed) == len(answers):
+                raise error
+        for answer in answers:
+            if not isinstance(answer, BaseException):
+                for each in answer:
+                    known = each if known is None else known.join(each)
+        return known
+
+    async def _positions_at(self, links: Sequence[Link], name: str) -> list[NamedPosition]:
+        request = batches_pb2.ListPositionsRequest(name=name)
+        response = await self._unary.ask(lambda wire: wire.positions.List, request, links=links)
         return [named_position_of(each) for each in response.positions]
 
     async def status(self, *, segments: bool = False) -> ClusterSnapshot:
         """Return what the agent says about itself and its cluster."""
         request = cluster_pb2.GetStatusRequest(segments=segments)
-        return from_message(await self._answer(self._cluster.GetStatus, request))
+        return from_message(await self._unary.ask(lambda wire: wire.cluster.GetStatus, request))
 
     async def watch(
         self, *, min_interval: float = 0.2, segments: bool = False, of_itself: bool = False
-    ) -> AsyncIterator[ClusterSnapshot]:
+    ) -> AsyncGenerator[ClusterSnapshot, None]:
         """Yield a snapshot at once, then whenever something changed, at most one in ``min_interval`` seconds.
 
         Args:
@@ -233,18 +410,20 @@ class Client:
             of_itself: Without peers and events, which are most of a snapshot in a large cluster.
         """
         request = cluster_pb2.WatchRequest(min_interval_ms=int(min_interval * 1000), segments=segments)
-        call = self._cluster.Watch(request)
+        link = self._links[0]
         reader = SnapshotReader()
-        try:
-            with failures(self._error_of):
-                async for message in call:
-                    status = understood(message, self.addr)
-                    if of_itself:
-                        status.ClearField("peers")
-                        status.ClearField("events")
-                    yield reader.read(status)
-        finally:
-            call.cancel()
+        async with link.lease() as wire:
+            call = wire.cluster.Watch(request)
+            try:
+                with failures(link.error_of):
+                    async for message in call:
+                        status = understood(message, link.addr)
+                        if of_itself:
+                            status.ClearField("peers")
+                            status.ClearField("events")
+                        yield reader.read(status)
+            finally:
+                call.cancel()
 
     async def verify(self, base_offset: int | None = None) -> AsyncGenerator[Verified, None]:
         """Have the agent check a segment of its log, or all of it; yield how far it is, the last one ``finished``.
@@ -256,26 +435,28 @@ class Client:
             NotFoundError: No segment begins there.
             OverloadedError: Somebody else's verification runs.
         """
-        call = self._cluster.Verify(cluster_pb2.VerifyRequest(base_offset=base_offset))
+        link = self._links[0]
         problems: tuple[DamagedRange, ...] = ()
-        try:
-            with failures(self._error_of):
-                async for done in call:
-                    found = tuple(
-                        DamagedRange(start_offset=each.start_offset, end_offset=each.end_offset, detail=each.detail)
-                        for each in done.problems
-                    )
-                    problems = (*problems, *found)[:MAX_PROBLEMS]
-                    yield Verified(
-                        bytes_done=done.bytes_done,
-                        bytes_total=done.bytes_total,
-                        batches=done.batches,
-                        records=done.records,
-                        problems=problems,
-                        finished=done.finished,
-                    )
-        finally:
-            call.cancel()
+        async with link.lease() as wire:
+            call = wire.cluster.Verify(cluster_pb2.VerifyRequest(base_offset=base_offset))
+            try:
+                with failures(link.error_of):
+                    async for done in call:
+                        found = tuple(
+                            DamagedRange(start_offset=each.start_offset, end_offset=each.end_offset, detail=each.detail)
+                            for each in done.problems
+                        )
+                        problems = (*problems, *found)[:MAX_PROBLEMS]
+                        yield Verified(
+                            bytes_done=done.bytes_done,
+                            bytes_total=done.bytes_total,
+                            batches=done.batches,
+                            records=done.records,
+                            problems=problems,
+                            finished=done.finished,
+                        )
+            finally:
+                call.cancel()
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
@@ -287,7 +468,7 @@ class Client:
         if not name.isprintable():
             raise NotFoundError(f"no member is called {name!r}")
         request = cluster_pb2.ForceLeaveRequest(name=name, prune=prune)
-        await self._answer(self._cluster.ForceLeave, request)
+        await self._unary.ask(lambda wire: wire.cluster.ForceLeave, request)
 
     async def accept_losses(self, start_offset: int, end_offset: int, reason: str) -> int:
         """Say that nobody can give back what is damaged between two offsets of the agent's log; return how many ranges.
@@ -304,25 +485,16 @@ class Client:
             InvalidRequestError: There is no reason, or the range is none.
         """
         request = losses_pb2.AcceptLossRequest(start_offset=start_offset, end_offset=end_offset, reason=reason)
-        return (await self._answer(self._losses.Accept, request)).ranges
-
-    async def _answer(
-        self, method: Callable[..., Awaitable[Answer]], request: object, ack_timeout: float = 0.0
-    ) -> Answer:
-        """Call, and call again while the server has too many calls under way, within the timeout."""
-        until = time.monotonic() + self.timeout + ack_timeout
-        while True:
-            try:
-                with failures(self._error_of):
-                    return understood(await method(request, timeout=max(until - time.monotonic(), 0.001)), self.addr)
-            except TooManyCallsError:
-                if time.monotonic() + BUSY_INTERVAL >= until:
-                    raise
-            await asyncio.sleep(BUSY_INTERVAL)
-
-    def _error_of(self, exc: grpc.aio.AioRpcError) -> ProglogError:
-        return error_of(exc, self.addr, self.tls)
+        first = self._links[:1]  # offsets are of one agent's log
+        return (await self._unary.ask(lambda wire: wire.losses.Accept, request, links=first)).ranges
 
 
-def _place(place: OffsetSpec | None) -> batches_pb2.OffsetSpec | None:
-    return None if place is None else batches_pb2.OffsetSpec(**{place.kind.value: place.value})
+def _addresses(addrs: str | Sequence[str]) -> list[str]:
+    given = addrs.split(",") if isinstance(addrs, str) else list(addrs)
+    for addr in given:
+        if not isinstance(addr, str):
+            raise InvalidRequestError(f"an address is text, HOST:PORT, not {type(addr).__name__}")
+    found = list(dict.fromkeys(addr.strip() for addr in given))
+    if not 1 <= len(found) <= MAX_ADDRS:
+        raise InvalidRequestError(f"expected 1 to {MAX_ADDRS} addresses, HOST:PORT each, not {len(found)}")
+    return found

@@ -1,206 +1,280 @@
-"""The consumer: a range of a log as a stream of checked batches."""
+"""The consumer: a range of a log as checked batches, from whichever agent has them.
+
+It carries its position along - a cursor, which means the same on every node - so when the agent that it reads from goes
+away, restarts, or lacks what is next, it misses nothing and repeats nothing::
+
+    reading from a --- a goes away ---> b: everything after the cursor --- b goes away ---> a, b, a ... until one answers
+
+A range that ends at an offset is of one log: it is read from one agent, and after a restart from the same log only.
+
+Nothing that a caller does ends it by accident: a timeout, a cancelled ``get`` or a ``break`` leave it where it is, and the
+next call goes on there. It ends at the end of its range, by :meth:`Consumer.close`, or with the reason why no agent can go
+on; after that error, another call tries anew.
+"""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+import logging
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
-import grpc.aio
-
-from proglog.api.v1 import batches_pb2
-from proglog.client.channel import BUSY_INTERVAL, failures, understood
+from proglog.client.arguments import seconds, whole
 from proglog.client.cursor import Cursor
-from proglog.errors import ProglogError, TooManyCallsError, UnavailableError
-from proglog.record import control, scan
+from proglog.client.fetched import FetchedBatch, Gone
+from proglog.client.fetcher import Fetcher
+from proglog.client.link import Link
+from proglog.client.offset_spec import OffsetSpec
+from proglog.errors import ClosedError, InvalidRequestError, PositionGoneError, ProglogError, UsageError
+from proglog.record import control
 from proglog.record.batch import VerifiedBatch
 from proglog.record.columns_pb2 import OriginStart
-from proglog.record.record import StoredRecord
 from proglog.replication.progress import FIRST_SEQUENCE
-from proglog.types import OriginId, SequenceNumber
-from proglog.wire.cursors import positions_of
+from proglog.tasks import TaskScope
+from proglog.types import MAX_ORDINAL, OriginId, SequenceNumber
 
-Call: TypeAlias = "grpc.aio.UnaryStreamCall[batches_pb2.ConsumeBatchesRequest, batches_pb2.ConsumeBatchesResponse]"
+logger = logging.getLogger("proglog.client")
 
-
-class FetchedBatch(NamedTuple):
-    """A batch whose checksums agree, and which of its offsets were asked for."""
-
-    batch: VerifiedBatch
-    start_offset: int
-    end_offset: int
-
-    def values(self) -> Sequence[bytes]:
-        """Return the values in ``[start_offset, end_offset)``: the fast path.
-
-        Raises:
-            MalformedBatchError: The columns do not agree with the header.
-        """
-        base = self.batch.header.base_offset
-        values = scan.values(self.batch)
-        if self.start_offset == base and self.end_offset == self.batch.header.end_offset:
-            return values
-        return values[self.start_offset - base : self.end_offset - base]
-
-    def records(self) -> Iterator[StoredRecord]:
-        """Yield the records in ``[start_offset, end_offset)``, with their places.
-
-        Raises:
-            MalformedBatchError: As :meth:`values`.
-        """
-        for record in scan.records(self.batch):
-            if self.start_offset <= record.offset < self.end_offset:
-                yield record
+MAX_SECONDS = 86_400.0
 
 
-class Gone(NamedTuple):
-    """Sequences in ``[start, end)`` that a consumer did not get: nobody, or not this node, has them any more."""
-
-    origin: bytes
-    start: int
-    end: int
-    reason: str
-
-
-class ConsumeStream:
-    """Made by :meth:`Client.consume`; iterate over it. Data batches only: consumers never meet the others."""
+class Consumer:
+    """Made by :meth:`Client.consume`. Iterate over it, or call :meth:`get`; ``async with`` closes it."""
 
     def __init__(
         self,
-        open_call: Callable[[], Call],
-        error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
+        links: Sequence[Link],
+        start: OffsetSpec | Cursor | None = None,
+        end: OffsetSpec | None = None,
         *,
+        follow: bool = False,
         limit: int | None = None,
+        skip_gone: bool = False,
+        stop_at_gap: bool = False,
+        on_gone: Callable[[Gone], None] | None = None,
+        on_move: Callable[[str, ProglogError], None] | None = None,
+        max_bytes: int = 0,
         timeout: float = 10.0,
-        on_gone: Callable[[Gone], None] = lambda _: None,
-        on_log: Callable[[bytes], None] = lambda _: None,
+        first_contact: float | None = None,
     ) -> None:
-        """See :meth:`Client.consume`."""
-        self.start_offset = 0
-        """First offset of the range; known once :meth:`resolved` has returned or iteration has begun."""
-        self.end_offset = 0
-        """One past the last offset of the range; 2^63 - 1 when there is no end."""
-        self.log = b""
-        """The log that is read: what :meth:`OffsetSpec.offset` takes, so that an offset is not used in another one."""
-        self._open_call = open_call
-        self._call = open_call()
-        self._responses = aiter(self._call)
-        self._timeout = timeout
-        self._error_of = error_of
-        self._left = limit
+        """See :meth:`Client.consume`.
+
+        Raises:
+            InvalidRequestError: An argument is not what it may be.
+        """
+        _check_place("start", start, (OffsetSpec, Cursor))
+        _check_place("end", end, (OffsetSpec,))
+        self._from_cursor = isinstance(start, Cursor)
+        self._left = None if limit is None else whole("limit", limit, 0, MAX_ORDINAL)
+        self._skip_gone = skip_gone
+        self._stop_at_gap = stop_at_gap
         self._on_gone = on_gone
-        self._on_log = on_log
-        self._positions: dict[OriginId, SequenceNumber] = {}
-        self._resolved = False
-        self._ended = False
+        self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks = TaskScope()
+        self._reading: asyncio.Task[None] | None = None
+        self._fetcher = Fetcher(
+            links,
+            start,
+            end,
+            follow=follow,
+            skip_gone=skip_gone,
+            on_move=on_move,
+            max_bytes=whole("max_bytes", max_bytes, 0, (1 << 32) - 1),
+            timeout=timeout,
+            first_contact=timeout
+            if first_contact is None
+            else seconds("first_contact", first_contact, MAX_SECONDS, zero=True),
+        )
+
+    # What it is
 
     @property
-    def is_resolved(self) -> bool:
-        """Whether the server has said what the range is."""
-        return self._resolved
+    def cursor(self) -> Cursor | None:
+        """Everything handed out so far: where to go on, at any node. ``None``: no agent has said where that is."""
+        return Cursor(self._fetcher.positions) if self._fetcher.resolved or self._from_cursor else None
 
     @property
-    def cursor(self) -> Cursor:
-        """Everything handed out so far, and everything before the range: where to go on, at any node."""
-        return Cursor(self._positions)
+    def start_offset(self) -> int:
+        """First offset of the range in the log that is read; known once :meth:`resolved` has returned."""
+        return self._fetcher.start_offset
+
+    @property
+    def end_offset(self) -> int:
+        """One past the last offset of the range; 2^63 - 1 when there is no end."""
+        return self._fetcher.end_offset
+
+    @property
+    def log(self) -> bytes:
+        """The log that is read: what :meth:`OffsetSpec.offset` takes, so that an offset is not used in another one."""
+        return self._fetcher.log
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything in the range was handed out."""
+        return (self._fetcher.over or self._left == 0) and not self._fetcher.arrived
+
+    @property
+    def addr(self) -> str:
+        """The agent that is read from."""
+        return self._fetcher.addr
+
+    def __del__(self) -> None:
+        """End the call of a consumer that was forgotten: who reads for it does not know it."""
+        loop = getattr(self, "_loop", None)
+        if loop is None or loop.is_closed() or self._closed:
+            return
+        if self._reading is not None:
+            loop.call_soon_threadsafe(self._reading.cancel)
+        loop.call_soon_threadsafe(self._fetcher.abandon)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "ended" if self.ended else f"at offset {self._fetcher.next_offset}"
+        return f"<Consumer of {self.addr}: {state}>"
+
+    # Handing out
+
+    def __aiter__(self) -> Self:
+        """Return itself: it can be iterated over again after a ``break``, and goes on there."""
+        return self
+
+    async def __anext__(self) -> FetchedBatch:
+        """Return the next batch; errors as those of :meth:`get`."""
+        batch = await self.get()
+        if batch is None:
+            raise StopAsyncIteration
+        return batch
+
+    async def get(self, timeout: float | None = None) -> FetchedBatch | None:
+        """Return the next batch, or ``None``: nothing came within ``timeout``, or the range has :attr:`ended`.
+
+        Raises:
+            ClosedError: It was closed.
+            ProglogError: No agent can go on: what says most about it of what they said.
+        """
+        until = None
+        if timeout is not None:
+            until = asyncio.get_running_loop().time() + seconds("timeout", timeout, MAX_SECONDS, zero=True)
+        while True:
+            self._check_open()
+            while self._fetcher.arrived:
+                try:
+                    batch = self._hand_out(self._fetcher.arrived.popleft())
+                except PositionGoneError:  # it stays before the gap
+                    self._fetcher.arrived.clear()
+                    await self._fetcher.drop()
+                    raise
+                if batch is not None:
+                    return batch
+            if self.ended:
+                await self._fetcher.drop()
+                return None
+            if not await self._arrival(until):
+                return None
 
     async def resolved(self) -> tuple[int, int]:
-        """Return the range that the server resolved.
-
-        Raises:
-            ProglogError: The server refused it, or cannot be reached.
-        """
-        if not self._resolved:
-            first = await self._first()
-            self.start_offset, self.end_offset = first.start_offset, first.end_offset
-            self._positions = positions_of(first.cursor)
-            self._go_on_in(first.log)
-            self._resolved = True
-            self._tell_gone(first.gone)
+        """Return the range in offsets of the log that is read, ``[start, end)``; errors as those of :meth:`get`."""
+        while not self._fetcher.resolved:
+            self._check_open()
+            await self._arrival(None)
         return self.start_offset, self.end_offset
 
-    async def _first(self) -> batches_pb2.ConsumeBatchesResponse:
-        """Return the first response; a server that has too many calls under way is asked again, within the timeout."""
-        until = time.monotonic() + self._timeout
-        while True:
-            try:
-                with failures(self._error_of):
-                    return understood(await anext(self._responses), "the agent")
-            except TooManyCallsError:
-                if time.monotonic() + BUSY_INTERVAL >= until:
-                    raise
-            except StopAsyncIteration as exc:
-                raise UnavailableError("the agent ended the stream before it said what the range is") from exc
-            await asyncio.sleep(BUSY_INTERVAL)
-            self._call = self._open_call()
-            self._responses = aiter(self._call)
+    async def close(self) -> None:
+        """End the stream; who waits for a batch gets a ``ClosedError``. Idempotent."""
+        self._closed = True
+        self._fetcher.arrived.clear()
+        await self._tasks.close()
+        await self._fetcher.drop()
 
-    async def __aiter__(self) -> AsyncIterator[FetchedBatch]:
-        """Yield the batches of the range, in order.
+    async def __aenter__(self) -> Self:
+        """Nothing is sent yet."""
+        return self
 
-        Raises:
-            ProglogError: The stream broke, or what came is damaged.
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        await self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the consumer was closed")
+
+    async def _arrival(self, until: float | None) -> bool:
+        """Wait until something has arrived, or the range is over; return whether, in time.
+
+        The reading is a task of the consumer's own: who waits for it may be cancelled, and it goes on.
         """
-        try:
-            with failures(self._error_of):
-                await self.resolved()
-                async for message in self._responses if self._left != 0 else _nothing():
-                    response = understood(message, "the agent")
-                    for batch in scan.batches(response.batches):
-                        fetched = self._wanted(batch)
-                        if fetched is not None:
-                            yield fetched
-                        if self._left == 0:
-                            return
-                    self._tell_gone(response.gone)  # behind the batches: some of them may stand before what is gone
-        except UnavailableError:
-            if not self._ended:
-                raise
-        finally:
-            self._call.cancel()
+        if self._reading is None:
+            self._fetcher.check()
+            self._loop = asyncio.get_running_loop()
+            self._reading = self._tasks.start(self._fetcher.read(), name="consumer-read")
+            self._reading.add_done_callback(_look)
+        reading = self._reading
+        if reading.get_loop() is not asyncio.get_running_loop():
+            raise UsageError("this consumer belongs to another event loop: make one in each")
+        left = None if until is None else max(0.0, until - asyncio.get_running_loop().time())
+        done, _ = await asyncio.wait([reading], timeout=left)
+        self._check_open()
+        if done and self._reading is reading:
+            self._reading = None
+            reading.result()
+        return bool(done)
 
-    def cancel(self) -> None:
-        """End the stream; whoever iterates over it finds its end."""
-        self._ended = True
-        self._call.cancel()
-
-    def _wanted(self, batch: VerifiedBatch) -> FetchedBatch | None:
-        """Return what of a batch is in the range and was not handed out yet, and count it as handed out."""
-        header = batch.header
-        next_sequence = self._positions.get(header.origin, FIRST_SEQUENCE)
+    def _hand_out(self, arrived: VerifiedBatch | Gone) -> FetchedBatch | None:
+        """Return what of a batch is wanted and was not handed out yet, and count it as handed out."""
+        if isinstance(arrived, Gone):
+            self._tell_gone(arrived)
+            return None
+        header = arrived.header
+        next_sequence = self._fetcher.positions.get(header.origin, FIRST_SEQUENCE)
         if header.is_control:
-            self._positions[header.origin] = max(next_sequence, header.next_sequence)
-            self._follow_origin(batch)
+            self._fetcher.positions[header.origin] = max(next_sequence, header.next_sequence)
+            self._follow_origin(arrived)
             return None
         start = header.base_offset + max(0, next_sequence - header.base_sequence)
-        start = max(start, self.start_offset)
-        end = min(self.end_offset, header.end_offset)
+        start = max(start, self._fetcher.start_offset)
+        end = min(self._fetcher.end_offset, header.end_offset)
         if self._left is not None:
             end = min(end, start + self._left)
         if start >= end:
             return None
         if self._left is not None:
             self._left -= end - start
-        self._positions[header.origin] = SequenceNumber(header.base_sequence + end - header.base_offset)
-        return FetchedBatch(batch, start, end)
+            if self._left == 0:
+                self._fetcher.arrived.clear()
+        batch = FetchedBatch(arrived, start, end, dict(self._fetcher.positions))
+        self._fetcher.positions[header.origin] = SequenceNumber(header.base_sequence + end - header.base_offset)
+        self._fetcher.next_offset = end
+        return batch
+
+    def _tell_gone(self, gone: Gone) -> None:
+        if self._stop_at_gap and not self._skip_gone:
+            raise PositionGoneError(gone.origin, gone.start, gone.end, gone.reason)
+        origin = OriginId(gone.origin)
+        if gone.end > self._fetcher.positions.get(origin, FIRST_SEQUENCE):
+            self._fetcher.positions[origin] = SequenceNumber(gone.end)
+        logger.warning(
+            "%s: gone: sequences %d to %d of origin %s: %s",
+            self.addr, gone.start, gone.end - 1, gone.origin.hex()[:8], gone.reason,
+        )  # fmt: skip
+        if self._on_gone is not None:
+            self._on_gone(gone)
 
     def _follow_origin(self, batch: VerifiedBatch) -> None:
         """The log goes on under another origin: what its offsets mean stays the same."""
         data = control.parse(batch.payload)
         if isinstance(data, OriginStart) and self.log and data.previous_origin == self.log:
-            self._go_on_in(batch.header.origin)
-
-    def _go_on_in(self, log: bytes) -> None:
-        self.log = log
-        self._on_log(log)
-
-    def _tell_gone(self, gone: Iterable[batches_pb2.Gone]) -> None:
-        for each in gone:
-            origin = OriginId(each.origin)
-            if each.end_sequence > self._positions.get(origin, FIRST_SEQUENCE):
-                self._positions[origin] = SequenceNumber(each.end_sequence)
-            self._on_gone(Gone(each.origin, each.start_sequence, each.end_sequence, each.reason))
+            self._fetcher.log = batch.header.origin
 
 
-async def _nothing() -> AsyncIterator[batches_pb2.ConsumeBatchesResponse]:
-    return
-    yield  # makes it a generator
+def _look(reading: asyncio.Task[None]) -> None:
+    """Look at what ended it: whoever asked may have gone, and another call tries anew."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+def _check_place(name: str, place: object, kinds: tuple[type, ...]) -> None:
+    if place is not None and not isinstance(place, kinds):
+        hint = f": OffsetSpec.offset({place})" if isinstance(place, int) else ""
+        expected = "an OffsetSpec or a Cursor" if name == "start" else "an OffsetSpec"
+        raise InvalidRequestError(f"{name} is {expected}, not {type(place).__name__}{hint}")

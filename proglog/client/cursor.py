@@ -48,6 +48,15 @@ class Cursor:
                 raise InvalidRequestError(f"a cursor cannot hold sequence {sequence} of origin {origin.hex()[:40]!r}")
         object.__setattr__(self, "positions", MappingProxyType(dict(self.positions)))
 
+    def __hash__(self) -> int:
+        return hash(frozenset(self.positions.items()))
+
+    def __reduce__(self) -> tuple[type["Cursor"], tuple[dict[OriginId, SequenceNumber]]]:
+        return Cursor, (dict(self.positions),)
+
+    def __repr__(self) -> str:
+        return f"Cursor.parse({self.token()!r})"
+
     def __str__(self) -> str:
         """Return the token."""
         return self.token()

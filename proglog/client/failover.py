@@ -1,144 +1,131 @@
-"""A consumer of several agents: when the one it reads from goes away, it reads on at the next.
+"""Which of several agents is asked next, and when asking is in vain: decided over all of them. Pure.
 
-It carries its cursor along, so it misses nothing and repeats nothing: a record is passed over where it was handed out
-before, whatever its offset there. What another agent has not received yet is waited for with ``follow``; without it,
-the end is that of the agent's log when it is asked. ::
+Of each agent the table knows why it failed the last time, and when it was in contact last::
 
-    reading from a --- a goes away ---> b: everything after the cursor --- b goes away ---> c ... a ...
+    AWAY      nobody listens, the connection broke, no answer came in time       asked again, until patience ends
+    FULL      it is there, and takes nothing now: its disk, or too many calls    asked again, until patience ends
+    LACKS     it is there, and has not what is wanted                            what another one may have
+    REFUSES   it is there, and will not                                          another one may
+
+While one of them has not failed since the last contact, it is the next. When all have, those that are AWAY or FULL are
+asked again and again, for as long as patience lasts; then, or when there are none, :meth:`Failover.verdict` is final.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 
-from proglog.client.client import Client
-from proglog.client.consumer import ConsumeStream, FetchedBatch, Gone
-from proglog.client.cursor import Cursor
-from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
 from proglog.errors import (
     DataLossError,
+    LogFullError,
+    LogPoisonedError,
+    LogReadOnlyError,
+    MalformedBatchError,
+    OffsetOutOfRangeError,
+    OtherLogError,
+    OverloadedError,
     PositionGoneError,
     ProglogError,
-    TooManyCallsError,
     is_out_of_reach,
 )
 
 ROUND_INTERVAL = 0.2
 """Seconds between two rounds through agents that all failed."""
 
-_NOT_HERE = (PositionGoneError, DataLossError)
-"""Another agent may have it."""
+
+class Kind(IntEnum):
+    """What a failure says about an agent; the later ones say more about what was asked for."""
+
+    AWAY = 1
+    FULL = 2
+    REFUSES = 3
+    LACKS = 4
 
 
-class Consumer:
-    """Iterate over it once; :attr:`cursor` says where it is. The clients stay the caller's to close."""
+def kind_of(error: ProglogError) -> Kind:
+    """Return what ``error`` says about the agent that it comes from."""
+    if is_out_of_reach(error):
+        return Kind.AWAY
+    if isinstance(error, OverloadedError | LogFullError | LogReadOnlyError | LogPoisonedError):
+        return Kind.FULL
+    if isinstance(
+        error, PositionGoneError | DataLossError | OffsetOutOfRangeError | OtherLogError | MalformedBatchError
+    ):
+        return Kind.LACKS
+    return Kind.REFUSES
 
-    def __init__(
-        self,
-        clients: Sequence[Client],
-        start: OffsetSpec | Cursor | None = None,
-        end: OffsetSpec | None = None,
-        *,
-        follow: bool = False,
-        limit: int | None = None,
-        skip_gone: bool = False,
-        on_gone: Callable[[Gone], None] = lambda _: None,
-        on_move: Callable[[Client, ProglogError], None] = lambda *_: None,
-    ) -> None:
-        """Read from the first of ``clients``; nothing is sent yet. The rest is :meth:`Client.consume`'s.
+
+@dataclass(slots=True)
+class AgentTrouble:
+    """What is known of one agent."""
+
+    cause: ProglogError | None = None
+    """Why it failed the last time; ``None``: it has not since the last contact with any of them."""
+    failed_at: float = float("-inf")
+    contact_at: float | None = None
+
+
+class Failover:
+    """The agents of one stream or producer, by index in the order in which they are preferred."""
+
+    def __init__(self, agents: int, patience: float, now: float) -> None:
+        """Start with the first one.
 
         Args:
-            clients: In the order in which they are tried; each with the cluster's records.
-            start: As :meth:`Client.consume`.
-            end: As :meth:`Client.consume`. A place in one agent's log cannot be taken along to another, a time can.
-            follow: As :meth:`Client.consume`.
-            limit: As :meth:`Client.consume`.
-            skip_gone: As :meth:`Client.consume`.
-            on_gone: As :meth:`Client.consume`.
-            on_move: Told which client reads on, and why the one before does not; not in further rounds through all.
+            agents: How many.
+            patience: Seconds without contact to any agent after which asking is in vain.
+            now: The time: patience begins.
         """
-        assert clients, "somebody has to be asked"
-        self._clients = clients
-        self._at = 0
-        self._start = start
-        self._end = end
-        self._follow = follow
-        self._left = limit
-        self._skip_gone = skip_gone
-        self._on_gone = on_gone
-        self._on_move = on_move
-        self._stream: ConsumeStream | None = None
-        self._failures = 0
-        self._failing_since = 0.0
+        self.rows = [AgentTrouble() for _ in range(agents)]
+        self.at = 0
+        """The agent to ask now."""
+        self.patience = patience
+        self._waiting_since = now
 
-    @property
-    def cursor(self) -> Cursor | None:
-        """Everything handed out so far; ``None`` until an agent has said where the range starts."""
-        if self._stream is not None and self._stream.is_resolved:
-            return self._stream.cursor
-        return self._start if isinstance(self._start, Cursor) else None
+    def add(self, agents: int) -> None:
+        """Take in further agents."""
+        self.rows += [AgentTrouble() for _ in range(agents)]
 
-    async def __aiter__(self) -> AsyncIterator[FetchedBatch]:
-        """Yield the batches of the range, in order for each origin.
+    def contact(self, now: float) -> None:
+        """Note that the agent answers: whatever failed before says nothing any more."""
+        for row in self.rows:
+            row.cause = None
+        self.rows[self.at].contact_at = now
+        self._waiting_since = now
 
-        Raises:
-            ProglogError: No agent can go on; the last one's reason.
-        """
-        while True:
-            stream = self._open()
-            try:
-                async for fetched in stream:
-                    self._failures = 0
-                    if self._left is not None:
-                        self._left -= fetched.end_offset - fetched.start_offset
-                    yield fetched
-            except ProglogError as exc:
-                await self._move(exc)
-            else:
-                return
-            finally:
-                stream.cancel()
+    def renew(self, now: float) -> None:
+        """Begin anew, with all patience: something else is asked for."""
+        for row in self.rows:
+            row.cause = None
+        self._waiting_since = now
 
-    def _open(self) -> ConsumeStream:
-        self._stream = self._clients[self._at].consume(
-            self.cursor or self._start,
-            self._end,
-            follow=self._follow,
-            limit=self._left,
-            skip_gone=self._skip_gone,
-            on_gone=self._on_gone,
-        )
-        return self._stream
+    def failed(self, cause: ProglogError, now: float) -> None:
+        """Note why the agent failed, and turn to the next one worth asking."""
+        row = self.rows[self.at]
+        row.cause, row.failed_at = cause, now
+        count = len(self.rows)
+        order = [(self.at + step) % count for step in range(1, count + 1)]
+        fresh = next((index for index in order if self.rows[index].cause is None), None)
+        if fresh is None:
+            fresh = next((index for index in order if self._may_recover(index)), order[0])
+        self.at = fresh
 
-    async def _move(self, cause: ProglogError) -> None:
-        """Turn to the next client, or raise ``cause`` if that cannot help."""
-        cursor = self.cursor
-        if self._failures == 0:
-            self._failing_since = time.monotonic()
-        self._failures += 1
-        if not self._can_move(cause, cursor):
-            raise cause
-        self._start = cursor or self._start
-        if self._failures % len(self._clients) == 0:
-            await asyncio.sleep(ROUND_INTERVAL)
-        self._at = (self._at + 1) % len(self._clients)
-        if self._failures <= len(self._clients):
-            self._on_move(self._clients[self._at], cause)
+    def wait(self, now: float) -> float:
+        """Return the seconds to let pass before the agent is asked: none, if it has not failed just now."""
+        return max(0.0, self.rows[self.at].failed_at + ROUND_INTERVAL - now)
 
-    def _can_move(self, cause: ProglogError, cursor: Cursor | None) -> bool:
-        elsewhere = is_out_of_reach(cause) or isinstance(cause, (*_NOT_HERE, TooManyCallsError))
-        if len(self._clients) == 1 or not elsewhere:
-            return False
-        if _is_of_one_log(self._end) or (cursor is None and _is_of_one_log(self._start)):
-            return False
-        if self._failures < len(self._clients):
-            return True
-        waited = time.monotonic() - self._failing_since
-        return not isinstance(cause, _NOT_HERE) and waited < self._clients[self._at].timeout
+    def verdict(self, now: float) -> ProglogError | None:
+        """Return why asking further is in vain; ``None`` while it is not."""
+        causes = [row.cause for row in self.rows if row.cause is not None]
+        if len(causes) < len(self.rows):
+            return None
+        if any(map(self._may_recover, range(len(self.rows)))) and now < self._waiting_since + self.patience:
+            return None
+        return max(causes, key=kind_of)
 
+    def lacking(self) -> list[ProglogError]:
+        """Return what every agent says that has not what is wanted."""
+        return [row.cause for row in self.rows if row.cause is not None and kind_of(row.cause) is Kind.LACKS]
 
-def _is_of_one_log(place: OffsetSpec | Cursor | None) -> bool:
-    """Whether a place means something else in another agent's log: all but its two ends and times do."""
-    if not isinstance(place, OffsetSpec) or place.kind is OffsetSpecKind.TIME_MS:
-        return False
-    return place.kind is OffsetSpecKind.OFFSET or place.value != 0
+    def _may_recover(self, index: int) -> bool:
+        cause = self.rows[index].cause
+        return cause is None or kind_of(cause) in (Kind.AWAY, Kind.FULL)

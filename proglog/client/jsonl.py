@@ -41,8 +41,8 @@ def decode(line: bytes) -> Record:
         raise InvalidRequestError(f"not JSON: {exc}") from exc
     if not isinstance(content, dict) or "value" not in content:
         raise InvalidRequestError('expected an object with a "value"')
-    timestamp_ms = content.get("timestamp_ms", 0)
-    if not isinstance(timestamp_ms, int) or isinstance(timestamp_ms, bool):
+    timestamp_ms = content.get("timestamp_ms")
+    if timestamp_ms is not None and (not isinstance(timestamp_ms, int) or isinstance(timestamp_ms, bool)):
         raise InvalidRequestError(f'"timestamp_ms" is {timestamp_ms!r}; expected a whole number')
     headers = content.get("headers", [])
     if not isinstance(headers, list) or not all(

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import grpc.aio
+from typing import TypeVar
 
 from proglog.api.v1 import membership_pb2 as pb
-from proglog.api.v1 import membership_pb2_grpc
 from proglog.client.channel import failures, understood
-from proglog.errors import ProglogError
+from proglog.client.link import Link, Wire
+from proglog.client.unary import UnaryCalls
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +59,13 @@ class KeysReport:
 class MembershipClient:
     """The calls; made by :class:`proglog.client.Client` as its ``membership``."""
 
-    def __init__(
-        self,
-        channel: grpc.aio.Channel,
-        addr: str,
-        timeout: float,
-        answer: Callable[..., Awaitable[Any]],
-        error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
-    ) -> None:
-        """Call over ``channel`` to ``addr``; ``answer`` makes a call with one answer, ``error_of`` reads an error."""
-        self._stub = membership_pb2_grpc.MembershipStub(channel)
-        self._addr = addr
-        self._timeout = timeout
-        self._answer = answer
-        self._error_of = error_of
+    def __init__(self, link: Link, unary: UnaryCalls) -> None:
+        """Call one agent: what is changed here is its own."""
+        self._link = link
+        self._unary = unary
+
+    async def _answer(self, method: Callable[[Wire], Callable[..., Awaitable[Answer]]], request: object) -> Answer:
+        return await self._unary.ask(method, request, links=[self._link])
 
     async def send_event(self, name: str, payload: bytes = b"", *, coalesce: bool = False) -> int:
         """Tell every member something, once; return the event's Lamport time.
@@ -86,20 +79,24 @@ class MembershipClient:
             InvalidRequestError: It has no name, or is too long.
         """
         response = await self._answer(
-            self._stub.SendEvent, pb.SendEventRequest(name=name, payload=payload, coalesce=coalesce)
+            lambda wire: wire.membership.SendEvent, pb.SendEventRequest(name=name, payload=payload, coalesce=coalesce)
         )
         return int(response.ltime)
 
     async def events(self, *, follow: bool = False, only_new: bool = False) -> AsyncGenerator[UserEventSeen]:
         """Yield the user events that the agent still has, the oldest first; with ``follow``, then each as it comes."""
-        call = self._stub.FollowEvents(pb.FollowEventsRequest(follow=follow, only_new=only_new))
-        try:
-            with failures(self._error_of):
-                async for each in call:
-                    event = understood(each, self._addr)
-                    yield UserEventSeen(name=event.name, payload=event.payload, ltime=event.ltime, at_ms=event.at_ms)
-        finally:
-            call.cancel()
+        request = pb.FollowEventsRequest(follow=follow, only_new=only_new)
+        async with self._link.lease() as wire:
+            call = wire.membership.FollowEvents(request)
+            try:
+                with failures(self._link.error_of):
+                    async for each in call:
+                        event = understood(each, self._link.addr)
+                        yield UserEventSeen(
+                            name=event.name, payload=event.payload, ltime=event.ltime, at_ms=event.at_ms
+                        )
+            finally:
+                call.cancel()
 
     async def query(
         self,
@@ -135,14 +132,15 @@ class MembershipClient:
             relay_factor=relay_factor,
             timeout_ms=round(seconds * 1000),
         )
-        call = self._stub.Query(request)
-        try:
-            with failures(self._error_of):
-                async for each in call:
-                    reply = understood(each, self._addr)
-                    yield QueryReply(reply.node, None if reply.ack else reply.payload)
-        finally:
-            call.cancel()
+        async with self._link.lease() as wire:
+            call = wire.membership.Query(request)
+            try:
+                with failures(self._link.error_of):
+                    async for each in call:
+                        reply = understood(each, self._link.addr)
+                        yield QueryReply(reply.node, None if reply.ack else reply.payload)
+            finally:
+                call.cancel()
 
     async def set_tags(self, tags: Mapping[str, str], *, delete: Sequence[str] = ()) -> dict[str, str]:
         """Change the agent's tags until its next start; return all of them.
@@ -151,17 +149,17 @@ class MembershipClient:
             InvalidRequestError: One is the agent's own affair.
             ConfigError: They need more than 512 bytes.
         """
-        response = await self._answer(self._stub.SetTags, pb.SetTagsRequest(set=tags, delete=delete))
+        response = await self._answer(lambda wire: wire.membership.SetTags, pb.SetTagsRequest(set=tags, delete=delete))
         return dict(response.tags)
 
     async def join(self, addrs: Sequence[str]) -> dict[str, str]:
         """Have the agent call these addresses; return what went wrong with each, empty where nothing did."""
-        response = await self._answer(self._stub.Join, pb.JoinRequest(addrs=addrs))
+        response = await self._answer(lambda wire: wire.membership.Join, pb.JoinRequest(addrs=addrs))
         return {each.addr: each.error for each in response.outcomes}
 
     async def leave(self) -> None:
         """Have the agent leave the cluster, and end."""
-        await self._answer(self._stub.Leave, pb.LeaveRequest())
+        await self._answer(lambda wire: wire.membership.Leave, pb.LeaveRequest())
 
     async def keys(self, operation: str, key: bytes = b"") -> KeysReport:
         """Have all members ``list`` their gossip keys, or ``install``, ``use`` or ``remove`` one.
@@ -170,7 +168,7 @@ class MembershipClient:
             InvalidRequestError: There is no such operation, or no such key.
             PreconditionError: Gossip is not encrypted.
         """
-        response = await self._answer(self._stub.Keys, pb.KeysRequest(operation=operation, key=key))
+        response = await self._answer(lambda wire: wire.membership.Keys, pb.KeysRequest(operation=operation, key=key))
         answers = tuple(MemberKeys(each.node, each.error, tuple(each.keys), each.primary) for each in response.outcomes)
         return KeysReport(response.members, answers)
 
@@ -181,5 +179,5 @@ class MembershipClient:
             NotFoundError: One is no member.
             UnavailableError: The agent does not know where one is, yet.
         """
-        response = await self._answer(self._stub.RoundTrip, pb.RoundTripRequest(a=a, b=b))
+        response = await self._answer(lambda wire: wire.membership.RoundTrip, pb.RoundTripRequest(a=a, b=b))
         return float(response.seconds)

@@ -1,487 +1,602 @@
-"""The producer: records gather into batches, batches fly over one stream, acknowledgements come back in order.
+"""The producer: takes records from any number of tasks, and sends them over one stream that it owns.
 
 ::
 
-    send() -> gathering (256 KiB or 5 ms) -> at most 5 batches in flight -> acknowledged, in order
-                                                  |                           unconfirmed: durable on the agent, not known
-                                                  |                          to be on as many nodes as asked
-                                                  +-- the connection breaks: sent again, in order, over the next one
+            open()            contact                     what no retry mends, or stop_on_failure
+      new ----------> open <---------> retrying    open, retrying ------------------------------> failed
+                                broke                                close() ---> closed   open() again from both
 
-An acknowledgement means durable on as many nodes as ``acks`` says. What was in flight when a stream broke is in the log
-or not; an *idempotent* producer - the default - sends it again to the same agent, which appends it once, also after a
-restart. What could not be settled so is *unknown*, and :class:`ProduceError` says how much that is.
+Callers only hand over records and wait for room. One task of the producer's own gathers, encodes and sends them, so what
+happens to a caller - cancellation, a timeout, a wrong argument - happens to that caller alone. What is taken gets exactly
+one outcome (:mod:`proglog.client.accumulator`): written, not written, or unknown, each with its reason.
 
-Before a batch is sent, the agent has said which log it is: a batch goes again to that log only, and one that nobody
-took a connection for was never sent.
+Before anything is sent, the agent has said which log it is. What was sent and not answered is sent again to that log only,
+which appends it once; when another log has to take over, it is *unknown*.
 
-Source: KIP-98 (idempotent producer: producer id, epoch, sequence; five in flight).
+Source: KIP-98 (idempotent producer), KIP-91 (one timeout over everything that a delivery takes).
 """
 
 import asyncio
+import logging
 import os
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import time_ns
 from types import TracebackType
-from typing import Self, TypeAlias
-
-import grpc.aio
+from typing import Any, Literal, Self, TypeAlias
 
 from proglog import clock
-from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.client.channel import send
-from proglog.errors import (
-    DeadlineError,
-    InvalidRequestError,
-    LogClosedError,
-    LogFullError,
-    OtherLogError,
-    PreconditionError,
-    ProglogError,
-    RecordTooLargeError,
-    TooManyCallsError,
-    UnavailableError,
-    is_out_of_reach,
+from proglog.client.accumulator import (
+    RECORD_BYTES,
+    VALUE_BYTES,
+    Accumulator,
+    Acknowledged,
+    Batch,
+    Failed,
+    Tally,
+    check_values,
+    parts,
+    size_of,
 )
-from proglog.record import batch, columns
+from proglog.client.arguments import seconds, whole
+from proglog.client.buffer_pool import BufferPool
+from proglog.client.courier import Courier
+from proglog.client.delivery import Askers, Deliveries, Delivery, Written, nodes_words
+from proglog.client.link import Link
+from proglog.errors import (
+    ClosedError,
+    DeadlineError,
+    InternalError,
+    ProduceError,
+    ProglogError,
+    UnconfirmedError,
+    UsageError,
+)
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, NO_PRODUCER
 from proglog.record.record import Record
 from proglog.tasks import TaskScope
-from proglog.wire.contract import ALL_ACKS, LOG_KEY
+from proglog.wire.contract import ALL_ACKS
+
+logger = logging.getLogger("proglog.client")
 
 DEFAULT_BATCH_BYTES = 256 * 1024
 DEFAULT_IN_FLIGHT = 16
-MAX_REMEMBERED = 5
-"""Batches of a producer that a log remembers: more in flight could not be sent again."""
 DEFAULT_LINGER = 0.005
-RETRY_INTERVAL = 0.1
-"""Seconds between two tries to reach an agent that went away; gRPC has its own intervals below that."""
-_REFUSALS = (InvalidRequestError, PreconditionError, LogFullError, LogClosedError)
-"""After these nothing of a batch is in the log."""
-_RECORD_OVERHEAD_BYTES = 8
-"""About what a column costs beside a value."""
+DEFAULT_BUFFERED_BYTES = 32 * 1024 * 1024
+MAX_ACK_SECONDS = 600.0
+MAX_SECONDS = 86_400.0
+END_SECONDS = 1.0
+"""Seconds that an agent has to end a stream on which everything was answered."""
+MAX_UNREPORTED = 1024
+"""Failed batches that are kept for the next flush to report."""
+
+State: TypeAlias = Literal["new", "open", "retrying", "failed", "closed"]
 
 
-Stream: TypeAlias = "grpc.aio.StreamStreamCall[batches_pb2.ProduceBatchRequest, batches_pb2.ProduceBatchResponse]"
+@dataclass(slots=True, eq=False)
+class _Flush:
+    """Somebody who waits for everything taken so far."""
 
-
-@dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """A batch that is durable on as many nodes as asked for."""
-
-    base_offset: int
-    end_offset: int
-    origin: bytes
-    base_sequence: int
-    copies: int = 1
-    """Nodes on which it is known to be durable."""
-
-
-class ProduceError(ProglogError):
-    """A produce stream broke.
-
-    Attributes:
-        cause: Why.
-        acknowledged: Records that are durable on as many nodes as asked for.
-        unknown: Records that were sent and not answered, and those that were not confirmed in time: they may or may
-            not be in the log.
-        unsent: Records that were not sent, or were refused: they are not in the log.
-    """
-
-    def __init__(self, cause: ProglogError, *, acknowledged: int, unknown: int, unsent: int) -> None:
-        super().__init__(
-            f"{cause} ({acknowledged:,} records acknowledged, {unknown:,} of unknown outcome, {unsent:,} not sent)"
-        )
-        self.cause = cause
-        self.acknowledged = acknowledged
-        self.unknown = unknown
-        self.unsent = unsent
-
-
-class UnconfirmedError(DeadlineError):
-    """Records are durable on the agent, and were not confirmed on as many nodes as asked for in time.
-
-    Their outcome is *unknown*, not failed: the other nodes get them when they can. Sending them again would append
-    them twice.
-
-    Attributes:
-        acknowledged: Records that are durable on as many nodes as asked for.
-        unknown: Those that are not known to be.
-    """
-
-    def __init__(self, *, acknowledged: int, unknown: int, acks: int) -> None:
-        nodes = "every server alive" if acks == ALL_ACKS else f"{acks} nodes"
-        super().__init__(
-            f"{unknown:,} records are durable on the agent, but were not confirmed on {nodes} in time: their outcome is"
-            f" unknown, not failed, and copies may still arrive; do not send them again"
-            f" ({acknowledged:,} records acknowledged)"
-        )
-        self.acknowledged = acknowledged
-        self.unknown = unknown
-
-
-@dataclass(slots=True)
-class _Batch:
-    data: bytes
-    count: int
-    size: int
-    """Bytes of its records: values, keys and headers."""
-    sent: bool = False
-    """Whether it may have reached the agent."""
-
-
-class _Call:
-    """One call's end for requests: over when the call is."""
-
-    def __init__(self) -> None:
-        self.next = 0
-        """Index of the next unanswered batch to send."""
-        self.met = False
-        """Whether the agent has said which log it is: nothing is sent before."""
-        self.over = False
-        self.may_send = asyncio.Event()
-        """Set when there may be something to send."""
-
-    def end(self) -> None:
-        """Let the task that sends end."""
-        self.over = True
-        self.may_send.set()
+    upto: int
+    """One past the number of the last record."""
+    failed: list[Batch]
 
 
 class Producer:
-    """Made by :meth:`Client.producer`; ``async with`` opens the stream, and flushes and closes it."""
+    """Made by :meth:`Client.producer`; ``async with`` opens it, and flushes and closes it. Any task may use it."""
 
     def __init__(
         self,
-        stub: "batches_pb2_grpc.BatchesAsyncStub",
-        error_of: Callable[[grpc.aio.AioRpcError], ProglogError],
+        links: Sequence[Link],
         *,
         batch_bytes: int = DEFAULT_BATCH_BYTES,
         in_flight: int = DEFAULT_IN_FLIGHT,
         linger: float = DEFAULT_LINGER,
-        acks: int = 1,
+        acks: int | Literal["all"] = 1,
         ack_timeout: float = 0.0,
         idempotent: bool = True,
-        timeout: float = 10.0,
+        delivery_timeout: float = 10.0,
+        max_buffered_bytes: int = DEFAULT_BUFFERED_BYTES,
+        stop_on_failure: bool = False,
         on_ack: Callable[[Acknowledged], None] | None = None,
-        on_retry: Callable[[ProglogError], None] = lambda _: None,
+        on_retry: Callable[[ProglogError], None] | None = None,
     ) -> None:
-        """See :meth:`Client.producer`."""
-        self.acknowledged = 0
-        """Records that are durable on as many nodes as asked for."""
-        self.acknowledged_bytes = 0
-        """Bytes of their values, keys and headers."""
-        self.unconfirmed = 0
-        """Records that are durable on the agent, and not known to be on as many nodes as asked for."""
-        self._stub = stub
-        self._error_of = error_of
-        self._batch_bytes = min(batch_bytes, MAX_BATCH_BYTES // 2)
-        self._linger = linger
-        self._acks = acks
-        self._ack_timeout_ms = max(0, round(ack_timeout * 1000))
-        self._idempotent = idempotent
-        self._timeout = timeout
+        """See :meth:`Client.producer`.
+
+        Raises:
+            InvalidRequestError: An argument is outside of what it may be.
+        """
+        nodes = ALL_ACKS if acks == "all" else whole("acks", acks, 0, ALL_ACKS)
+        self._links = links
+        self._acks = nodes
+        self._ack_timeout = seconds("ack_timeout", ack_timeout, MAX_ACK_SECONDS, zero=True)
+        self._timeout = seconds("delivery_timeout", delivery_timeout, MAX_SECONDS)
+        self._linger = seconds("linger", linger, 60.0, zero=True)
+        self._max_buffered_bytes = whole("max_buffered_bytes", max_buffered_bytes, 1, 1 << 40)
+        self._stop_on_failure = stop_on_failure
         self._on_ack = on_ack
         self._on_retry = on_retry
-        self._producer_id = os.urandom(16) if idempotent else NO_PRODUCER
-        self._next_sequence = 0
-        self._gathered: list[Record] = []
-        self._gathered_bytes = 0
-        self._unanswered: deque[_Batch] = deque()
-        self._waiting = 0
-        """Records that wait for a place in flight."""
-        self._behind = 0
-        """Records of the values being sent that come after those."""
-        self._slots = asyncio.Semaphore(min(in_flight, MAX_REMEMBERED) if idempotent else in_flight)
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._linger_timer: asyncio.TimerHandle | None = None
-        self._call = _Call()
-        self._ending = False
-        self._log: bytes | None = None
-        """The log that took the stream."""
-        self._retries = 0
-        self._broken_at: float | None = None
-        self._tasks = TaskScope()
-        self._stream: asyncio.Task[None] | None = None
+        self._accumulator = Accumulator(
+            os.urandom(16) if idempotent else NO_PRODUCER,
+            batch_bytes=min(whole("batch_bytes", batch_bytes, 1, 1 << 30), MAX_BATCH_BYTES // 2),
+            in_flight=whole("in_flight", in_flight, 1, 64),
+            linger=self._linger,
+            delivery_timeout=self._timeout,
+        )
+        self._askers = Askers(nodes, self._urge, {})
+        self._pool = BufferPool(
+            self._max_buffered_bytes,
+            lambda: self._accumulator.buffered_bytes,
+            lambda: self._accumulator.crowded,
+        )
+        self._state: State = "new"
         self._failure: ProglogError | None = None
-        self._reported_unconfirmed = 0
+        """Why nothing more is taken."""
+        self._failure_reported = False
+        self._unreported: deque[Batch] = deque(maxlen=MAX_UNREPORTED)
+        """What failed, and no flush has said so."""
+        self._flushes: list[_Flush] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = 0
+        self._changing = asyncio.Lock()
+        """Held while it is being opened or closed."""
+        self._tasks = TaskScope()
+        self._courier: Courier | None = None
+        self._owner: asyncio.Task[None] | None = None
+        self._linger_timer: asyncio.TimerHandle | None = None
+        self._expiry_timer: asyncio.TimerHandle | None = None
+
+    # What it is
+
+    @property
+    def state(self) -> State:
+        """``new``, ``open``, ``retrying``, ``failed`` or ``closed``: the module's docstring draws them."""
+        return "retrying" if self._state == "open" and self._trouble is not None else self._state
+
+    @property
+    def _trouble(self) -> ProglogError | None:
+        return None if self._courier is None else self._courier.trouble
+
+    @property
+    def failure(self) -> ProglogError | None:
+        """Why it is failed or retrying."""
+        return self._failure or self._trouble
+
+    @property
+    def counts(self) -> Tally:
+        """How many records it took, and how they ended so far."""
+        return replace(self._accumulator.tally)
+
+    @property
+    def acknowledged(self) -> int:
+        """Records that are durable on as many nodes as asked for."""
+        return self._accumulator.tally.acknowledged
+
+    @property
+    def acknowledged_bytes(self) -> int:
+        """Bytes of their values, keys and headers."""
+        return self._accumulator.tally.acknowledged_bytes
+
+    @property
+    def unconfirmed(self) -> int:
+        """Records that are durable on the agent, and not known to be on as many nodes as asked for."""
+        return self._accumulator.tally.unconfirmed
+
+    @property
+    def unknown(self) -> int:
+        """Records of unknown outcome, if it ended now: sent and not answered, or not confirmed."""
+        return self._accumulator.tally.unknown + self._accumulator.sent_records
+
+    @property
+    def unsent(self) -> int:
+        """Records that are not in the log: not sent, or refused."""
+        tally = self._accumulator.tally
+        return tally.refused + tally.waiting - self._accumulator.sent_records
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes that it holds of records without an outcome."""
+        return self._accumulator.buffered_bytes
+
+    def __repr__(self) -> str:
+        addrs = ",".join(link.addr for link in self._links)
+        return f"<Producer to {addrs}: {self.state}, {self.acknowledged:,} acknowledged>"
+
+    # Opening and closing
 
     async def __aenter__(self) -> Self:
-        """Open the stream."""
-        self._stream = self._tasks.start(self._run(), name="producer-stream")
+        """Open it."""
+        await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Flush and close; after an error, close at once."""
-        try:
-            if kind is None:
-                await self.flush()
-                self._ending = True
-                self._call.may_send.set()
-                assert self._stream is not None
-                await self._stream
-                self._raise_failure()
-        finally:
-            if self._linger_timer is not None:
-                self._linger_timer.cancel()
-            await self._tasks.close()
-            self._call.end()
+        """As :meth:`leave`."""
+        await self.leave(error)
 
-    async def send(self, record: Record) -> None:
-        """Take one record; waits while too many batches are in flight.
+    async def leave(self, error: BaseException | None = None) -> None:
+        """Flush and close; after an error, close at once, and add to the error what became of the records.
 
         Raises:
-            ProduceError: The stream is broken.
-            RecordTooLargeError: The record does not fit into a batch.
+            ProduceError: Some records are not known to be written as asked for, and nobody was told so yet.
         """
-        if not record.timestamp_ms:
-            record.timestamp_ms = clock.now_ms()
-        size = _size(record) + _RECORD_OVERHEAD_BYTES
-        if self._gathered_bytes + size > self._batch_bytes:
-            await self._send_gathered()  # a large record is a batch of its own: it may fit into no other
-        self._gathered.append(record)
-        self._gathered_bytes += size
-        if self._gathered_bytes >= self._batch_bytes:
-            await self._send_gathered()
-        elif self._linger_timer is None:
-            self._linger_timer = asyncio.get_running_loop().call_later(self._linger, self._linger_over)
+        if error is None:
+            try:
+                if not self._failure_reported:
+                    await self.flush()
+            finally:
+                await self.close(drain=0)
+            return
+        before = self._accumulator.tally.waiting
+        await self.close(drain=0)
+        if before:
+            error.add_note(
+                f"the producer was left with {before:,} records on their way: {_words(self._accumulator.tally)}"
+            )
 
-    async def send_values(self, values: Sequence[bytes]) -> None:
+    async def open(self) -> None:
+        """Begin to take records; nothing is sent yet. After a failure or ``close`` it begins a new life: no doubles.
+
+        Raises:
+            UsageError: It is open, or another event loop's.
+        """
+        for link in self._links:
+            link.check()
+        if self._loop is not asyncio.get_running_loop():
+            self._changing = asyncio.Lock()
+        async with self._changing:
+            await self._begin()
+
+    async def _begin(self) -> None:
+        if self._state == "open":
+            raise UsageError("the producer is open already")
+        await self._tasks.close()
+        self._loop, self._process = asyncio.get_running_loop(), os.getpid()
+        self._failure, self._failure_reported = None, False
+        self._unreported.clear()
+        self._courier = Courier(
+            self,
+            self._links,
+            self._accumulator,
+            acks=self._acks,
+            ack_timeout=self._ack_timeout,
+            timeout=self._timeout,
+            patient=self._stop_on_failure,
+            log=b"" if self._courier is None else self._courier.log,
+        )
+        self._state = "open"
+        self._owner = self._tasks.start(self._courier.run(), name="producer")
+
+    async def close(self, drain: float | None = None) -> Tally:
+        """Take nothing more, wait until what was taken has its outcome, and return the counts. Idempotent.
+
+        Args:
+            drain: Seconds to wait at most; what is left then is unknown if it was sent, and not written if it was not.
+                Left out: until the last record's delivery timeout.
+
+        Raises:
+            InvalidRequestError: ``drain`` is no number of seconds.
+        """
+        if drain is not None:
+            seconds("drain", drain, MAX_SECONDS, zero=True)
+        async with self._changing:
+            await self._finish(drain)
+        return self.counts
+
+    async def _finish(self, drain: float | None) -> None:
+        was, self._state = self._state, "closed"
+        if was == "open":
+            self._pool.refuse(ClosedError("the producer was closed"))
+            try:
+                await self._drained(drain)
+            finally:
+                self._end(ClosedError("the producer was closed"))
+        if self._owner is not None:
+            await self._tasks.close()
+
+    async def _drained(self, drain: float | None) -> None:
+        """Return when everything has its outcome, or the time is over; let the agent end the stream if it is quick."""
+        assert self._courier is not None
+        self._courier.draining = True
+        self._wake()
+        last = self._accumulator.last
+        if last is not None and drain != 0:
+            try:
+                async with asyncio.timeout(drain):
+                    await self._askers.settled(last)
+            except TimeoutError:
+                return  # what is left is counted
+        if self._owner is not None and self._accumulator.empty and self._trouble is None:
+            await asyncio.wait([self._owner], timeout=END_SECONDS)
+
+    def abort(self, cause: ProglogError) -> None:
+        """Fail: nothing more can be sent, whatever the agent says."""
+        if self._state == "open":
+            self._fail(cause)
+
+    # Taking
+
+    async def send(self, record: Record) -> Delivery:
+        """Take one record; return at once, or when there is room. Await what is returned for its outcome.
+
+        Cancelled while it waits for room, the record is not taken.
+
+        Raises:
+            InvalidRequestError: It is no record.
+            RecordTooLargeError: It does not fit into a batch.
+            ProduceError: The producer has failed; nothing was taken.
+            ClosedError: It is closed, or not opened.
+            DeadlineError: There was no room within the delivery timeout; nothing was taken.
+            OverloadedError: More than all the room is waited for already; nothing was taken.
+        """
+        plain = record.__class__ is Record and record.key is None and not record.headers and record.timestamp_ms is None
+        size = len(record.value) + RECORD_BYTES if plain else size_of(record)
+        accumulator = self._accumulator
+        batch = accumulator.gathering
+        if (
+            batch is None
+            or batch.size + size > accumulator.batch_bytes
+            or self._pool.turns
+            or accumulator.buffered_bytes + size > self._max_buffered_bytes
+        ):
+            batch = await self._place(size, record)
+        if plain:
+            batch.times_ms.append(time_ns() // 1_000_000)
+        else:
+            time_ms = record.timestamp_ms
+            batch.times_ms.append(clock.now_ms() if time_ms is None else time_ms)
+            batch.plain = False
+        batch.records.append(record)
+        index = batch.count
+        batch.count = index + 1
+        batch.size += size
+        accumulator.tally.taken += 1
+        accumulator.buffered_bytes += size
+        return Delivery(self._askers, batch, index)
+
+    async def send_and_wait(self, record: Record) -> Written:
+        """Send one record and return where it is; errors as those of :meth:`send` and of its outcome."""
+        return await (await self.send(record))
+
+    async def send_values(self, values: Sequence[bytes]) -> Deliveries:
         """Take many records that are nothing but values: the fast path, in batches of about ``batch_bytes``.
 
-        Raises:
-            ProduceError: The stream is broken.
-            RecordTooLargeError: A value does not fit into a batch.
+        All of them are checked before the first is taken. Cancelled while it waits for room, those before are taken.
+        Errors as those of :meth:`send`.
         """
-        await self._send_gathered()
-        self._behind = len(values)
-        for part in _parts(values, self._batch_bytes):
-            now_ms = clock.now_ms()
-            payload = columns.from_values(part)
-            self._behind -= len(part)
-            await self._dispatch(payload, len(part), sum(map(len, part)), now_ms, now_ms)
+        values = check_values(values)
+        batches = []
+        for part in parts(values, self._accumulator.batch_bytes):
+            size = sum(map(len, part)) + VALUE_BYTES * len(part)
+            since = await self._make_room(size)
+            batches.append(self._accumulator.take_values(part, size, clock.now_ms(), since))
+            self._wake()
+            self._watch_deadline()
+        return Deliveries(self._askers, batches)
 
-    async def flush(self) -> None:
-        """Return when everything taken so far is acknowledged.
+    async def _place(self, size: int, record: Record) -> Batch:
+        """Return the batch that a record joins, once there is room."""
+        if size + HEADER_BYTES > MAX_BATCH_BYTES:
+            size_of(record)
+        since = await self._make_room(size)
+        accumulator = self._accumulator
+        batch = accumulator.gathering
+        if batch is None or batch.size + size > accumulator.batch_bytes:
+            assert self._loop is not None
+            batch = accumulator.open_batch(self._loop.time(), since)
+            self._wake()
+            self._set_linger(batch)
+            self._watch_deadline()
+        return batch
+
+    async def _make_room(self, size: int) -> float:
+        """Wait, in turn, until ``size`` more bytes may be taken; return when that was asked for."""
+        self._check_open()
+        assert self._loop is not None
+        since = self._loop.time()
+        if self._accumulator.has_unsent:
+            await asyncio.sleep(0)  # a caller that never waits would keep the loop from sending
+            self._check_open()
+        if self._pool.turns or not self._pool.fits(size):
+            await self._pool.wait(size, self._timeout)
+            self._check_open()
+        return since
+
+    def _check_open(self) -> None:
+        if self._state == "open":
+            if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
+                self._links[0].check()
+                raise UsageError("this producer belongs to another event loop: make one in each")
+            return
+        if self._state == "failed":
+            assert self._failure is not None, "that is what failed means"
+            self._failure_reported = True
+            raise self._error(self._failure) from self._failure
+        hint = "open it with `async with` or `await producer.open()`"
+        raise ClosedError(f"the producer is {'not open yet' if self._state == 'new' else 'closed'}: {hint}")
+
+    # Waiting for outcomes
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Return when everything that was taken before this call has its outcome.
+
+        It covers what was taken since the last flush; several at once cover the same, and each raises. What failed before
+        this call, and was raised to who awaited its record, is not raised again.
+
+        Args:
+            timeout: Seconds to wait at most. Left out: until the last record's delivery timeout.
 
         Raises:
-            UnconfirmedError: Some of it is not known to be on as many nodes as asked for; the producer can go on.
-            ProduceError: The stream is broken.
+            UnconfirmedError: Some of it is durable on the agent, and not known to be on as many nodes as asked for.
+            ProduceError: Some of it is not known to be written, or the producer has failed; with counts of everything.
+            DeadlineError: The timeout is over. Records are still on their way.
+            ClosedError: It was never opened.
         """
-        await self._send_gathered()
-        await self._idle.wait()
-        self._raise_failure()
-        unknown, self._reported_unconfirmed = self.unconfirmed - self._reported_unconfirmed, self.unconfirmed
-        if unknown:
-            raise UnconfirmedError(acknowledged=self.acknowledged, unknown=unknown, acks=self._acks)
+        if timeout is not None:
+            seconds("timeout", timeout, MAX_SECONDS)
+        if self._state == "new":
+            self._check_open()
+        if self._loop is not asyncio.get_running_loop():
+            raise UsageError("this producer belongs to another event loop: make one in each")
+        untold = [each for each in self._unreported if len(each.told) < each.count]
+        flush = _Flush(self._accumulator.tally.taken, untold)
+        last = self._accumulator.last
+        self._flushes.append(flush)
+        try:
+            if last is not None:
+                async with asyncio.timeout(timeout):
+                    await self._askers.settled(last)
+        except TimeoutError:
+            raise DeadlineError(f"records are still on their way after {timeout:g} s") from None
+        finally:
+            self._flushes.remove(flush)
+        if self._state == "failed":
+            self._check_open()
+        if flush.failed:
+            later = [each for each in self._unreported if each.number >= flush.upto]
+            self._unreported.clear()
+            self._unreported.extend(later)
+            raise self._failed_batches(flush.failed)
 
-    @property
-    def unknown(self) -> int:
-        """Records of unknown outcome, if it ended now: sent and not answered, or not confirmed."""
-        return self.unconfirmed + sum(each.count for each in self._unanswered if each.sent)
+    def _failed_batches(self, batches: list[Batch]) -> ProduceError:
+        outcomes = [each.outcome for each in batches if isinstance(each.outcome, Failed)]
+        if all(each.unconfirmed for each in outcomes):
+            return UnconfirmedError(
+                acknowledged=self.acknowledged,
+                unknown=sum(each.count for each in batches),
+                nodes=nodes_words(self._acks),
+            )
+        return self._error(outcomes[0].cause)
 
-    @property
-    def unsent(self) -> int:
-        """Records that were taken and not sent, or were refused: they are not in the log."""
-        waiting = self._waiting + self._behind + len(self._gathered)
-        return waiting + sum(each.count for each in self._unanswered if not each.sent)
+    def _error(self, cause: ProglogError) -> ProduceError:
+        return ProduceError(cause, acknowledged=self.acknowledged, unknown=self.unknown, unsent=self.unsent)
 
-    async def _send_gathered(self) -> None:
+    def _urge(self, batch: Batch) -> None:
+        """Send what is gathered as soon as nothing is in flight: somebody waits for it."""
+        if batch is self._accumulator.gathering and not self._accumulator.urgent:
+            self._accumulator.urgent = True
+            self._wake()
+
+    # What the courier reports
+
+    def settled(self, batches: Sequence[Batch]) -> None:
+        """Pass outcomes on to who waits for them, and give the room away that they leave."""
+        for batch in batches:
+            if isinstance(batch.outcome, Failed):
+                self._unreported.append(batch)
+                for flush in self._flushes:
+                    if batch.number < flush.upto:
+                        flush.failed.append(batch)
+            self._askers.settle(batch)
+        self._pool.give()
+        self._watch_deadline()
+
+    def lost(self, batches: list[Batch], cause: ProglogError) -> None:
+        """Settle what was given up; if it is to stop then, everything behind it is given up, too."""
+        if not batches:
+            return
+        if self._stop_on_failure and self._state == "open":
+            self._fail(cause, batches)
+            return
+        logger.error("%s: records given up: %d: %s", self.addr, sum(each.count for each in batches), cause)
+        self.settled(batches)
+
+    def fail(self, cause: ProglogError) -> None:
+        """Settle everything, and take nothing more."""
+        self._fail(cause)
+
+    def met_bug(self, exc: Exception) -> None:
+        """Fail for a mistake of this program."""
+        logger.error("the producer met a bug", exc_info=exc)
+        self._fail(InternalError(f"this is a bug in proglog's client: {exc!r}"))
+
+    def acknowledged_batch(self, acknowledged: Acknowledged) -> None:
+        """Call the user's hook."""
+        if self._on_ack is not None:
+            _call(self._on_ack, acknowledged)
+
+    def broken(self, cause: ProglogError) -> None:
+        """Call the user's hook."""
+        if self._on_retry is not None:
+            _call(self._on_retry, cause)
+
+    def _fail(self, cause: ProglogError, batches: Sequence[Batch] = ()) -> None:
+        self._failure = cause
+        if self._state == "open":
+            self._state = "failed"
+        given_up = [*batches, *self._accumulator.fail(cause)]
+        if given_up:
+            logger.error("%s: the producer failed: %s; %s", self.addr, cause, _words(self._accumulator.tally))
+        self.settled(given_up)
+        self._pool.refuse(self._error(cause))
+        self._end_timers()
+        if self._courier is not None:
+            self._courier.failed = True
+        if self._owner is not None:
+            self._owner.cancel()
+
+    def _expire(self) -> None:
+        """Give up what has been here too long."""
+        self._expiry_timer = None
+        assert self._loop is not None
+        assert self._courier is not None
+        cause = self._trouble or DeadlineError(f"not acknowledged within {self._timeout:g} s")
+        sent = self._accumulator.sent_records
+        late = self._accumulator.expire(self._loop.time(), cause)
+        if self._accumulator.sent_records != sent:
+            self._courier.drop(cause)
+        self.lost(late, cause)
+        self._watch_deadline()
+
+    def _end(self, cause: ProglogError) -> None:
+        """Give up what is left when it is closed."""
+        left = self._accumulator.fail(cause)
+        if left:
+            logger.warning("%s: closed with records on their way: %s", self.addr, _words(self._accumulator.tally))
+        self.settled(left)
+        self._end_timers()
+
+    def _end_timers(self) -> None:
+        for timer in (self._linger_timer, self._expiry_timer):
+            if timer is not None:
+                timer.cancel()
+        self._linger_timer = self._expiry_timer = None
+
+    def _set_linger(self, batch: Batch) -> None:
+        """Have a batch sent when it has waited long enough for company."""
+        assert self._loop is not None
         if self._linger_timer is not None:
             self._linger_timer.cancel()
-            self._linger_timer = None
-        if not self._gathered:
-            return
-        records, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        first_ms = records[0].timestamp_ms
-        max_ms = max(record.timestamp_ms for record in records)
-        size = sum(map(_size, records))
-        await self._dispatch(columns.from_records(records, first_ms), len(records), size, first_ms, max_ms)
+        self._linger_timer = self._loop.call_at(batch.ripe_at, self._ripen, batch) if self._linger else None
 
-    def _linger_over(self) -> None:
-        self._linger_timer = None
-        self._tasks.start(self._send_lingering(), name="producer-linger")
+    def _ripen(self, batch: Batch) -> None:
+        batch.ripe_at = float("-inf")  # a timer may be early by a loop's resolution
+        self._wake()
 
-    async def _send_lingering(self) -> None:
-        try:
-            await self._send_gathered()
-        except ProglogError as exc:  # raised again by the next send, flush or exit
-            self._failure = self._failure or exc
+    def _wake(self) -> None:
+        if self._courier is not None:
+            self._courier.wake()
 
-    async def _dispatch(self, payload: bytes, count: int, size: int, first_ms: int, max_ms: int) -> None:
-        if HEADER_BYTES + len(payload) > MAX_BATCH_BYTES:
-            raise RecordTooLargeError(HEADER_BYTES + len(payload), MAX_BATCH_BYTES)
-        self._waiting += count
-        self._idle.clear()
-        await self._slots.acquire()
-        self._raise_failure()
-        # From here on nothing waits: sequences are in the order of sending.
-        data = batch.encode(
-            payload,
-            count=count,
-            first_timestamp_ms=first_ms,
-            max_timestamp_ms=max_ms,
-            producer_id=self._producer_id,
-            producer_sequence=self._next_sequence,
-        )
-        self._next_sequence += count if self._idempotent else 0
-        self._waiting -= count
-        self._unanswered.append(_Batch(data, count, size))
-        self._call.may_send.set()
+    def _watch_deadline(self) -> None:
+        """Have the oldest batch given up when its time is over."""
+        deadline = self._accumulator.next_deadline
+        if deadline is not None and self._expiry_timer is None and self._loop is not None:
+            self._expiry_timer = self._loop.call_at(deadline, self._expire)
 
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self._converse()
-            except ProglogError as exc:
-                if not self._may_try_again(exc):
-                    self._fail(exc)
-                    return
-            except (grpc.aio.UsageError, asyncio.CancelledError):
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
-                    raise
-                self._fail(UnavailableError("the client was closed"))  # gRPC cancels the calls of a closed channel
-                return
-            else:
-                return
-            await asyncio.sleep(RETRY_INTERVAL)
-
-    async def _converse(self) -> None:
-        """Hold one call: learn which log this is, then send everything that has no answer yet, in order."""
-        mine = self._call = _Call()
-        call = self._stub.Produce()
-        sending = self._tasks.start(self._send_to(call, mine), name="producer-send")
-        try:
-            async with asyncio.timeout(self._timeout):
-                log = dict(await call.initial_metadata() or ()).get(LOG_KEY)
-                if not isinstance(log, bytes):
-                    await call.code()  # it has failed; reading says how
-            if isinstance(log, bytes):
-                self._meet(log)
-                mine.met = True
-            mine.may_send.set()
-            while isinstance(response := await call.read(), batches_pb2.ProduceBatchResponse):
-                self._acknowledge(response)
-        except grpc.aio.AioRpcError as exc:
-            raise self._error_of(exc) from exc
-        except TimeoutError:
-            raise DeadlineError(f"the agent did not answer within {self._timeout:g} s; nothing was sent") from None
-        finally:
-            mine.end()
-            sending.cancel()
-            call.cancel()
-        if self._unanswered:
-            raise UnavailableError("the agent ended the stream before it had answered everything")
-
-    def _meet(self, log: bytes) -> None:
-        """Remember the log that took the stream; batches that may be in one log are not sent to another."""
-        if self._log not in (None, log) and any(each.sent for each in self._unanswered):
-            raise OtherLogError(
-                "another log answers at this address now: what was not answered is not sent again,"
-                " since copies of it may be in the cluster"
-            )
-        self._log = log
-
-    async def _send_to(self, stream: Stream, call: _Call) -> None:
-        while True:
-            await call.may_send.wait()
-            while call.met and not call.over and call.next < len(self._unanswered):
-                each = self._unanswered[call.next]
-                each.sent = True
-                call.next += 1
-                request = batches_pb2.ProduceBatchRequest(
-                    batch=each.data, acks=self._acks, ack_timeout_ms=self._ack_timeout_ms
-                )
-                if not await send(stream, request.SerializeToString()):
-                    return
-            if call.over:
-                return
-            if self._ending:
-                await stream.done_writing()
-                return
-            call.may_send.clear()
-
-    def _acknowledge(self, response: batches_pb2.ProduceBatchResponse) -> None:
-        answered = self._unanswered.popleft()
-        self._call.next -= 1
-        self._broken_at = None
-        if response.unconfirmed:
-            self.unconfirmed += answered.count
-        else:
-            self.acknowledged += answered.count
-            self.acknowledged_bytes += answered.size
-            if self._on_ack is not None:
-                self._on_ack(_acknowledged(response))
-        self._slots.release()
-        if not self._unanswered and not self._waiting:
-            self._idle.set()
-
-    def _may_try_again(self, error: ProglogError) -> bool:
-        """Return whether the agent, which was there once, may be back in time; or has room for one more then."""
-        if isinstance(error, TooManyCallsError):
-            pass  # nothing was sent, whatever kind of producer this is
-        elif not self._idempotent or self._log is None or not is_out_of_reach(error):
-            return False
-        now = time.monotonic()
-        if self._broken_at is None:
-            self._broken_at = now
-            self._on_retry(error)
-        self._retries += 1
-        return now < self._broken_at + self._timeout
-
-    def _fail(self, cause: ProglogError) -> None:
-        """Wake whoever waits: from now on every call raises."""
-        self._failure = cause
-        # A log with room or without it knows what an idempotent producer has sent before: that is no refusal.
-        refused = isinstance(cause, LogFullError) and self._idempotent
-        if refused or (isinstance(cause, _REFUSALS) and not self._retries):
-            for each in self._unanswered:  # what was answered came before: a stream's appends end at the first refusal
-                each.sent = False
-        self._idle.set()
-        for _ in range(1024):
-            self._slots.release()
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            raise ProduceError(
-                self._failure,
-                acknowledged=self.acknowledged,
-                unknown=self.unknown,
-                unsent=self.unsent,
-            ) from self._failure
+    @property
+    def addr(self) -> str:
+        """The agent that takes the records, or is tried."""
+        return self._links[0].addr if self._courier is None else self._courier.addr
 
 
-def _size(record: Record) -> int:
-    headers = sum(len(name) + len(value) for name, value in record.headers)
-    return len(record.value) + len(record.key or b"") + headers
+def _call(hook: Callable[[Any], None], what: object) -> None:
+    try:
+        hook(what)
+    except Exception:  # a user's mistake is no reason to lose records
+        logger.exception("a hook of the producer raised")
 
 
-def _acknowledged(response: batches_pb2.ProduceBatchResponse) -> Acknowledged:
-    return Acknowledged(
-        response.base_offset, response.end_offset, response.origin, response.base_sequence, response.copies
-    )
-
-
-def _parts(values: Sequence[bytes], batch_bytes: int) -> list[Sequence[bytes]]:
-    """Cut ``values`` into runs of about ``batch_bytes``, a value at least."""
-    total = sum(map(len, values)) + _RECORD_OVERHEAD_BYTES * len(values)
-    if total <= batch_bytes:
-        return [values] if values else []
-    if len(values) == 1:
-        return [values]
-    if max(map(len, values)) * 4 <= batch_bytes:  # even enough: equal counts, without looking at each
-        count = max(1, len(values) * batch_bytes // total)
-        return [values[at : at + count] for at in range(0, len(values), count)]
-    parts: list[Sequence[bytes]] = []
-    start = size = 0
-    for at, value in enumerate(values):
-        if at > start and size + len(value) > batch_bytes:
-            parts.append(values[start:at])
-            start, size = at, 0
-        size += len(value) + _RECORD_OVERHEAD_BYTES
-    return [*parts, values[start:]]
+def _words(tally: Tally) -> str:
+    return f"{tally.acknowledged:,} acknowledged, {tally.unknown:,} of unknown outcome, {tally.refused:,} not written"

@@ -245,5 +245,5 @@ def _first_since(batch: VerifiedBatch, time_ms: int) -> int:
     header = batch.header
     if header.first_timestamp_ms >= time_ms:
         return 0
-    records = columns.records(batch.payload, header.record_count, header.first_timestamp_ms)
-    return next((index for index, record in enumerate(records) if record.timestamp_ms >= time_ms), 0)
+    rows = columns.rows(batch.payload, header.record_count, header.first_timestamp_ms)
+    return next((index for index, (_, _, timestamp_ms, _) in enumerate(rows) if timestamp_ms >= time_ms), 0)

@@ -50,12 +50,13 @@ def records(batch: VerifiedBatch) -> Iterator[StoredRecord]:
     header = batch.header
     if header.is_control:
         return
-    for index, record in enumerate(columns.records(batch.payload, header.record_count, header.first_timestamp_ms)):
+    rows = columns.rows(batch.payload, header.record_count, header.first_timestamp_ms)
+    for index, (value, key, timestamp_ms, headers_) in enumerate(rows):
         yield StoredRecord(
-            value=record.value,
-            key=record.key,
-            timestamp_ms=record.timestamp_ms,
-            headers=record.headers,
+            value=value,
+            key=key,
+            timestamp_ms=timestamp_ms,
+            headers=headers_,
             offset=Offset(header.base_offset + index),
             origin=header.origin,
             sequence=SequenceNumber(header.base_sequence + index),

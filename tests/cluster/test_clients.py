@@ -5,8 +5,7 @@ import shutil
 from contextlib import AsyncExitStack
 
 from kit.load import History, Load
-from proglog.client.failover import Consumer
-from proglog.client.producer import UnconfirmedError
+from proglog.client import UnconfirmedError, connect
 
 CONVERGED_WITHIN = 10.0
 
@@ -57,11 +56,11 @@ async def test_a_consumer_of_all_nodes_misses_and_repeats_nothing_while_they_die
     history = History()
     seen: list[bytes] = []
     async with open_cluster("abc") as cluster, AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(node.client()) for node in cluster]
+        client = await stack.enter_async_context(connect([node.rpc_addr for node in cluster], timeout=5.0))
         moves: list[object] = []
 
         async def consume() -> None:
-            async for fetched in Consumer(clients, follow=True, on_move=lambda client, _: moves.append(client)):
+            async for fetched in client.consume(follow=True, on_move=lambda addr, _: moves.append(addr)):
                 seen.extend(fetched.values())
 
         consuming = asyncio.create_task(consume())

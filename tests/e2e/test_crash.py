@@ -10,7 +10,7 @@ import pytest
 
 import proglog.client
 from kit.patience import patience
-from proglog.client.producer import ProduceError
+from proglog.client import ProduceError
 from proglog.errors import UnavailableError
 from proglog.testing.processes import AgentProcess
 from proglog.wire.model import PeerState
@@ -63,7 +63,7 @@ async def produce_until_it_dies(agent: AgentProcess, prefix: bytes, records: int
     """Kill ``agent`` once it has acknowledged ``records``; return how many it had at last, and how many were sent."""
     sent = 0
     async with proglog.client.connect(agent.rpc_addr) as client:
-        producer = client.producer(batch_bytes=16 * 1024)
+        producer = client.producer(batch_bytes=16 * 1024, stop_on_failure=True)
         killing: asyncio.Task[None] | None = None
         try:
             async with producer:
@@ -114,7 +114,7 @@ async def test_sigterm_under_load_stops_within_five_seconds_and_keeps_what_was_a
     agent = agents[0]
     sent = 0
     async with proglog.client.connect(agent.rpc_addr) as client:
-        producer = client.producer(batch_bytes=16 * 1024)
+        producer = client.producer(batch_bytes=16 * 1024, stop_on_failure=True)
         stopping: asyncio.Task[float] | None = None
         with pytest.raises(ProduceError):
             async with producer:

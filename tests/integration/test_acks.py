@@ -13,8 +13,7 @@ import pytest
 
 import proglog.client
 from kit.patience import patience
-from proglog.client import Client
-from proglog.client.producer import Acknowledged, ProduceError, UnconfirmedError
+from proglog.client import Acknowledged, Client, ProduceError, UnconfirmedError
 from proglog.errors import ProglogError, TooFewServersError
 from proglog.testing.processes import AgentProcess
 from proglog.wire.contract import ALL_ACKS

@@ -13,8 +13,8 @@ import pytest
 import proglog.client
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import log_pb2, log_pb2_grpc
+from proglog.client import ProduceError
 from proglog.client.client import Client
-from proglog.client.producer import ProduceError
 from proglog.errors import UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
@@ -185,7 +185,7 @@ async def test_our_client_waits_and_tries_again_until_there_is_room(
         async with client.producer(idempotent=False) as first:
             await first.send_values([b"first"])
             await first.flush()
-            value = asyncio.create_task(client.produce_value(b"value"))
+            value = asyncio.create_task(_produce_value(addr, b"value"))
             second = asyncio.create_task(_produce(client, b"second"))
             await eventually(lambda: bounds.calls("produce").refused >= 4, what="both being refused")
             assert not value.done()
@@ -197,13 +197,18 @@ async def test_our_client_waits_and_tries_again_until_there_is_room(
         values = asyncio.create_task(_values(client))
         await eventually(lambda: bounds.calls("consume").refused >= 2, what="the consumer being refused")
         assert not values.done()
-        stream.cancel()
+        await stream.close()
         assert sorted(await values) == [b"first", b"second", b"value"]
 
 
 async def _produce(client: Client, value: bytes) -> None:
     async with client.producer(idempotent=False) as producer:
         await producer.send_values([value])
+
+
+async def _produce_value(addr: str, value: bytes) -> None:
+    async with proglog.client.connect(addr) as client:
+        await client.produce_value(value)
 
 
 async def _values(client: Client) -> list[bytes]:

@@ -1,7 +1,6 @@
 """Cursors: a consumer goes on at another node, in another log, after a crash, and misses and repeats nothing."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -12,10 +11,8 @@ import pytest
 import proglog.client
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.client import Client
-from proglog.client.consumer import Gone
+from proglog.client import Client, Gone
 from proglog.client.cursor import Cursor
-from proglog.client.failover import Consumer
 from proglog.client.offset_spec import OffsetSpec
 from proglog.errors import OtherLogError, PositionGoneError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
@@ -140,8 +137,8 @@ async def test_what_is_gone_at_one_node_is_read_at_another(tmp_path: Path) -> No
             await produce(client, [bytes(1000)] * 20, batch_bytes=1000)
             await asyncio.to_thread(writer.log.retain)
 
-        consumer = Consumer([client, other], cursor)
-        found = [value async for fetched in consumer for value in fetched.values()]
+        async with proglog.client.connect([client.addr, other.addr]) as both:
+            found = [value async for fetched in both.consume(cursor) for value in fetched.values()]
 
         assert found == numbered(5, 5)
 
@@ -163,25 +160,18 @@ async def test_an_offset_is_refused_by_another_log_at_the_same_address(
         async with served(tmp_path / "a", port):
             await produce(client, numbered(10))
             _, cursor = await take(client, None, 5)
+            stream = client.consume(limit=1)
+            await stream.get()
+            fifth = OffsetSpec.offset(5, stream.log)
+            await stream.close()
         async with served(tmp_path / "a", port):
-            assert (await _patiently(client, OffsetSpec.offset(5)))[0] == numbered(5, 5)
+            assert (await take(client, fifth, None))[0] == numbered(5, 5)
         async with served(tmp_path / "b", port) as (direct, _):
             await produce(direct, numbered(10, 500))
 
             with pytest.raises(OtherLogError, match="cursor"):
-                await _patiently(client, OffsetSpec.offset(5))
+                await take(client, fifth, None)
             assert (await take(client, cursor, None))[0] == numbered(10, 500)  # of an origin that it did not know
-
-
-async def _patiently(client: Client, place: OffsetSpec) -> tuple[list[bytes], Cursor]:
-    """Read although the connection to the server before may still be noticed as broken."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            return await take(client, place, None)
-        except UnavailableError:
-            await asyncio.sleep(0.1)
-    return await take(client, place, None)
 
 
 async def test_an_offset_stays_good_when_the_log_goes_on_under_a_new_origin(tmp_path: Path) -> None:
@@ -234,7 +224,8 @@ async def test_a_consumer_whose_node_is_killed_under_load_misses_nothing_and_rep
                     await producer.send_values([b"%s %d" % (name, number)])
 
         moved: list[str] = []
-        consumer = Consumer(clients, follow=True, on_move=lambda client, _: moved.append(client.addr))
+        both = await stack.enter_async_context(proglog.client.connect([agent.rpc_addr for agent in agents]))
+        consumer = both.consume(follow=True, on_move=lambda addr, _: moved.append(addr))
         found: list[bytes] = []
         loads = asyncio.gather(load(clients[1], b"b"), load(clients[2], b"c"))
         async with asyncio.timeout(40):
@@ -257,9 +248,7 @@ async def test_a_consumer_whose_node_is_killed_under_load_misses_nothing_and_rep
 
 
 async def test_a_consumer_says_why_when_nobody_is_left(free_port: Callable[[], int]) -> None:
-    async with (
-        proglog.client.connect(f"127.0.0.1:{free_port()}", timeout=0.5) as first,
-        proglog.client.connect(f"127.0.0.1:{free_port()}", timeout=0.5) as second,
-    ):
+    addrs = [f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"]
+    async with proglog.client.connect(addrs, timeout=0.5) as client:
         with pytest.raises(UnavailableError, match="cannot reach"):
-            await asyncio.wait_for(anext(aiter(Consumer([first, second]))), 10)
+            await asyncio.wait_for(anext(aiter(client.consume())), 10)

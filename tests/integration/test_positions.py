@@ -15,7 +15,6 @@ import pytest
 import proglog.client
 from proglog.client import Client
 from proglog.client.cursor import Cursor
-from proglog.client.position_committer import PositionCommitter
 from proglog.errors import InvalidRequestError, PreconditionError, ProglogError, UnavailableError
 from proglog.log.named_positions import MAX_NAMES
 from proglog.testing.processes import AgentProcess
@@ -164,11 +163,13 @@ async def test_an_idle_committer_commits_nothing(agent: AgentProcess, eventually
         async def committed_once() -> bool:  # the origin's first batch, three records, one commit
             return [each.next_sequence for each in (await client.status()).origins] == [6]
 
-        async with PositionCommitter([client], "idle", interval=0.05) as committer:
-            committer.dealt_with(stream.cursor)
+        async with client.named("idle", interval=0.05, by_hand=True) as job:
+            job.processed(stream.cursor)
             await eventually(committed_once, timeout=30, what="the commit")
             await asyncio.sleep(0.5)  # ten intervals, in which nothing may come
-        assert await committed_once()
+            assert await committed_once()
+        # At the end once more: that one waits for every server.
+        assert [each.next_sequence for each in (await client.status()).origins] == [7]
 
 
 async def test_commits_of_one_epoch_join_and_an_older_epoch_is_refused(agent: AgentProcess) -> None:
@@ -214,7 +215,7 @@ async def test_a_position_survives_a_crash_of_its_node(agent: AgentProcess) -> N
 async def test_nobody_to_ask_for_a_position_is_said(free_port: Callable[[], int]) -> None:
     async with proglog.client.connect(f"127.0.0.1:{free_port()}", timeout=1) as client:
         with pytest.raises(UnavailableError):
-            async with PositionCommitter([client], "n"):
+            async with client.named("n"):
                 pass
 
 

@@ -26,10 +26,10 @@ RECORDS = st.lists(
 @given(RECORDS, st.integers(0, 1 << 40), st.integers(1, 1 << 40))
 @settings(max_examples=150, deadline=None)
 def test_records_come_back_as_they_went_in(records: list[Record], offset: int, sequence: int) -> None:
-    times = [record.timestamp_ms for record in records]
+    times = [record.timestamp_ms or 0 for record in records]
     batch = verify(
         encode(
-            columns.from_records(records, times[0]),
+            columns.from_records(records, times),
             count=len(records),
             first_timestamp_ms=times[0],
             max_timestamp_ms=max(times),

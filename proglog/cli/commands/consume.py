@@ -26,10 +26,10 @@ from proglog.errors import ConfigError, InvalidRequestError, ProglogError
 if TYPE_CHECKING:
     from proglog.cli.render import Renderer
     from proglog.client import Client
-    from proglog.client.consumer import Gone
+    from proglog.client.consumer import Consumer
     from proglog.client.cursor import Cursor
-    from proglog.client.failover import Consumer
-    from proglog.client.position_committer import PositionCommitter
+    from proglog.client.fetched import Gone
+    from proglog.client.named import NamedConsumer
 
 FLUSH_BYTES = 256 * 1024
 
@@ -79,34 +79,45 @@ def main(
         _check_name(as_)
     writer = _Writer(renderer(format_, harmless=output.is_terminal() and not raw), eager=follow, as_is=raw)
 
-    async def read(clients: "list[Client]") -> None:
-        from proglog.client.failover import Consumer
-        from proglog.client.position_committer import PositionCommitter
-
+    async def read(client: "Client") -> None:
         async with terminable(), AsyncExitStack() as stack:
-            committer = None
-            if as_ is not None:
-                committer = PositionCommitter(
-                    clients, as_, reset=reset, interval=commit_interval, on_problem=_say_not_committed
+            consumer: Consumer | NamedConsumer
+            if as_ is None:
+                consumer = client.consume(
+                    start,
+                    end,
+                    follow=follow,
+                    limit=limit,
+                    skip_gone=skip_gone,
+                    on_gone=_say_gone,
+                    on_move=_say_moved,
+                    first_contact=0,
                 )
-                await stack.enter_async_context(committer)
-            consumer = Consumer(
-                clients,
-                committer.cursor if committer and committer.cursor else start,
-                end,
-                follow=follow,
-                limit=limit,
-                skip_gone=skip_gone,
-                on_gone=_say_gone,
-                on_move=_say_moved,
-            )
+            else:
+                consumer = client.named(
+                    as_,
+                    start,
+                    end,
+                    follow=follow,
+                    limit=limit,
+                    reset=reset,
+                    interval=commit_interval,
+                    by_hand=True,
+                    skip_gone=skip_gone,
+                    stop_at_gap=False,
+                    on_gone=_say_gone,
+                    on_move=_say_moved,
+                    on_problem=_say_not_committed,
+                    first_contact=0,
+                )
+            await stack.enter_async_context(consumer)
             try:
-                await writer.write_all(consumer, committer)
+                await writer.write_all(consumer)
             finally:
                 if print_cursor and writer.written is not None:
                     diagnostics.note(f"{CURSOR}{writer.written}")
 
-    agent.with_clients(read)
+    agent.with_cluster(read)
 
 
 def _check_name(name: str) -> None:
@@ -130,30 +141,33 @@ class _Writer:
         self._batches: deque[tuple[int, Cursor | None]] = deque()
         """Of each batch that was not taken yet: the bytes written when it ends, and the cursor after it."""
 
-    async def write_all(self, consumer: "Consumer", committer: "PositionCommitter | None") -> None:
+    async def write_all(self, consumer: "Consumer | NamedConsumer") -> None:
         try:
             async for fetched in consumer:
                 data, _ = self._render(fetched, None)
                 output.values(data, as_is=self._as_is)
                 self._batches.append((output.values_written(), consumer.cursor))
                 if output.values_written() - output.values_taken() >= self._flush_bytes:
-                    await self._flush(committer)
+                    await self._flush(consumer)
         except ProglogError:
-            await self._flush(committer)  # what came before the error is good
+            await self._flush(consumer)  # what came before the error is good
             raise
-        await self._flush(committer)
-        self.written = consumer.cursor
-        if committer is not None:
-            committer.dealt_with(consumer.cursor)
+        await self._flush(consumer)
+        self._taken(consumer, consumer.cursor)
 
-    async def _flush(self, committer: "PositionCommitter | None") -> None:
+    async def _flush(self, consumer: "Consumer | NamedConsumer") -> None:
         try:
             await output.flush_values()
         finally:
             while self._batches and self._batches[0][0] <= output.values_taken():
-                self.written = self._batches.popleft()[1]
-                if committer is not None:
-                    committer.dealt_with(self.written)
+                self._taken(consumer, self._batches.popleft()[1])
+
+    def _taken(self, consumer: "Consumer | NamedConsumer", cursor: "Cursor | None") -> None:
+        from proglog.client.named import NamedConsumer
+
+        self.written = cursor
+        if isinstance(consumer, NamedConsumer):
+            consumer.processed(cursor)
 
 
 def _say_gone(gone: "Gone") -> None:
@@ -164,9 +178,9 @@ def _say_gone(gone: "Gone") -> None:
     )
 
 
-def _say_moved(client: "Client", cause: ProglogError) -> None:
-    diagnostics.note(f"{cause}; reading on from {client.addr}")
+def _say_moved(addr: str, cause: ProglogError) -> None:
+    diagnostics.note(f"{cause}; reading on from {addr}")
 
 
 def _say_not_committed(cause: ProglogError) -> None:
-    diagnostics.note(f"the position was not committed, and will be tried again: {cause}")
+    diagnostics.note(f"the position was not committed: {cause}")

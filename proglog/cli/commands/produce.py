@@ -25,8 +25,7 @@ from proglog.errors import ConfigError, InvalidRequestError, ProglogError, Recor
 from proglog.wire.contract import ALL_ACKS
 
 if TYPE_CHECKING:
-    from proglog.client import Client
-    from proglog.client.producer import Acknowledged, Producer
+    from proglog.client import Acknowledged, Client, Producer
     from proglog.record.record import Record
 
 READ_BYTES = 1024 * 1024
@@ -114,6 +113,7 @@ class _Job:
         producer = client.producer(
             acks=self._acks,
             ack_timeout=self._ack_timeout,
+            stop_on_failure=True,
             on_ack=self._echo if self._interactive else None,
             on_retry=lambda cause: diagnostics.note(f"{cause}; trying again for {client.timeout:g} s"),
         )

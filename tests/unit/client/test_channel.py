@@ -9,7 +9,6 @@ import pytest
 from proglog.client import connect
 from proglog.client.channel import error_of
 from proglog.errors import (
-    AccessError,
     ConfigError,
     InternalError,
     InvalidRequestError,
@@ -95,7 +94,7 @@ def test_an_error_that_the_server_named_is_no_broken_transport(error: ProglogErr
     assert type(error_of(failed, "a:1", None)) is type(error)
 
 
-@pytest.mark.parametrize("error", [UnavailableError("refused"), AccessError("closed"), LogClosedError()])
+@pytest.mark.parametrize("error", [UnavailableError("refused"), LogClosedError()])
 def test_an_agent_that_cannot_be_reached_is_out_of_reach(error: ProglogError) -> None:
     assert is_out_of_reach(error)
 

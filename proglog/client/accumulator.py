@@ -1,0 +1,438 @@
+"""What a producer has taken and not settled yet: batches, their bytes, deadlines and numbers. Pure.
+
+::
+
+    take ---> gathering ---> sealed ---> in flight ---> settled: written, refused or unknown
+               |  full, its linger is over, or        ^   |
+               +- awaited while nothing is in flight  +---+  the stream broke: back, in order, to be sent again
+
+Every batch gets exactly one outcome, and every record has that of its batch. Batches are numbered in the order of
+sending, within a *life*: when one of them is given up, the log would refuse those behind it as a gap, so they begin a new
+life, a higher epoch of the same producer. The log refuses whatever arrives late from a life before: a batch of unknown
+outcome is in the log ahead of its successors, or nowhere behind them.
+
+Source: KIP-98 (idempotent producer: id, epoch, sequence; five in flight), KIP-360 (a new epoch after a failed batch).
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from proglog.errors import InvalidRequestError, ProglogError, RecordTooLargeError
+from proglog.record import batch, columns
+from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES
+from proglog.record.record import Record
+
+MAX_BATCHES = 32
+"""Batches without an outcome beside the one that gathers: with more, the last would wait for many syncs."""
+MAX_REMEMBERED = 5
+"""Batches of a producer that a log remembers: more in flight could not be sent again."""
+RECORD_BYTES = 16
+"""Most that a record costs in columns beside its value, without key and headers of its own."""
+VALUE_BYTES = 8
+"""The same of a record that is nothing but a value, among its like."""
+_PART_BYTES = 12
+"""Most that a key, a header or a timestamp of its own costs beside its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A batch that is durable on as many nodes as asked for."""
+
+    base_offset: int
+    end_offset: int
+    origin: bytes
+    base_sequence: int
+    copies: int = 1
+    """Nodes on which it is known to be durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a batch is not known to be durable on as many nodes as asked for."""
+
+    cause: ProglogError
+    unknown: bool
+    """Whether it may be in the log; else it is not."""
+    unconfirmed: bool = False
+    """Whether it is durable on the agent, and not known to be on as many nodes as asked for."""
+
+
+Outcome = Acknowledged | Failed
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Records that go together."""
+
+    number: int
+    """Ordinal of its first record among all that were taken, from 0."""
+    deadline: float
+    """When it is given up."""
+    ripe_at: float
+    """When it need not wait for company any longer."""
+    count: int = 0
+    size: int = 0
+    """Bytes that it takes at most, without its header."""
+    record_bytes: int = 0
+    """Bytes of its values, keys and headers; counted when it is encoded."""
+    records: list[Record] = field(default_factory=list)
+    values: Sequence[bytes] = ()
+    """Instead of records, if they are nothing but values."""
+    times_ms: list[int] = field(default_factory=list)
+    """The timestamp of each record; one for all of them if they are nothing but values."""
+    plain: bool = True
+    """Whether its records have neither keys nor headers."""
+    data: bytes = b""
+    """Empty until it is sent."""
+    tries: int = 0
+    """Calls on which it was sent."""
+    outcome: Outcome | None = None
+    told: set[int] = field(default_factory=set)
+    """Of a batch that failed: the records whose own caller was told so."""
+
+    @property
+    def end(self) -> int:
+        """One past the number of its last record."""
+        return self.number + self.count
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many records a producer took, and how they ended; ``waiting`` is what has no outcome yet."""
+
+    taken: int = 0
+    acknowledged: int = 0
+    """Durable on as many nodes as asked for."""
+    acknowledged_bytes: int = 0
+    """Bytes of their values, keys and headers."""
+    unconfirmed: int = 0
+    """Durable on the agent, and not known to be on as many nodes as asked for; also counted in ``unknown``."""
+    unknown: int = 0
+    """May or may not be in the log."""
+    refused: int = 0
+    """Refused or never sent: not in the log."""
+
+    @property
+    def waiting(self) -> int:
+        """Records without an outcome yet."""
+        return self.taken - self.acknowledged - self.unknown - self.refused
+
+
+class Accumulator:
+    """Batches of one producer, in order. All times are seconds of one clock of the caller's."""
+
+    def __init__(
+        self,
+        producer_id: bytes,
+        *,
+        batch_bytes: int,
+        in_flight: int,
+        linger: float,
+        delivery_timeout: float,
+    ) -> None:
+        """Start empty.
+
+        Args:
+            producer_id: 16 bytes; zeros: not idempotent, nothing is sent twice.
+            batch_bytes: A batch is sealed when it has about so many.
+            in_flight: Batches sent and not answered, at most.
+            linger: Seconds that a batch waits for company.
+            delivery_timeout: Seconds until a batch is given up.
+        """
+        self.tally = Tally()
+        self.buffered_bytes = 0
+        """Of all batches without an outcome."""
+        self.gathering: Batch | None = None
+        self.urgent = False
+        """Whether somebody waits for what is gathered: it goes as soon as nothing is in flight."""
+        self.in_flight: deque[Batch] = deque()
+        self.batch_bytes = batch_bytes
+        self._sealed: deque[Batch] = deque()
+        self._producer_id = producer_id
+        self._idempotent = any(producer_id)
+        self._max_in_flight = min(in_flight, MAX_REMEMBERED) if self._idempotent else in_flight
+        self._linger = linger
+        self._delivery_timeout = delivery_timeout
+        self._epoch = 0
+        self._sequence = 0
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether a batch that is sealed waits to be sent."""
+        return bool(self._sealed)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a batch more would wait too long for those before it."""
+        return len(self.in_flight) + len(self._sealed) >= MAX_BATCHES
+
+    @property
+    def empty(self) -> bool:
+        """Whether every record taken has an outcome."""
+        return not (self.in_flight or self._sealed or self.gathering)
+
+    @property
+    def last(self) -> Batch | None:
+        """The youngest batch without an outcome: when it has one, all that were taken before have."""
+        if self.gathering is not None:
+            return self.gathering
+        return self._sealed[-1] if self._sealed else self.in_flight[-1] if self.in_flight else None
+
+    @property
+    def sent_records(self) -> int:
+        """Records that were sent, on this call or one before, and have no outcome."""
+        return sum(each.count for each in (*self.in_flight, *self._sealed) if each.tries)
+
+    @property
+    def next_deadline(self) -> float | None:
+        """When the oldest batch is given up."""
+        oldest = next(self._batches(), None)
+        return None if oldest is None else oldest.deadline
+
+    def _batches(self) -> Iterator[Batch]:
+        yield from self.in_flight
+        yield from self._sealed
+        if self.gathering is not None:
+            yield self.gathering
+
+    # Taking
+
+    def open_batch(self, now: float, since: float) -> Batch:
+        """Return the batch that gathers from now on; the one before, if any, is sealed.
+
+        Args:
+            now: The time.
+            since: When its first record was handed over.
+        """
+        self.seal()
+        opened = Batch(self.tally.taken, since + self._delivery_timeout, now + self._linger)
+        self.gathering = opened
+        return opened
+
+    def take_values(self, values: Sequence[bytes], size: int, time_ms: int, since: float) -> Batch:
+        """Take records that are nothing but values as a batch of their own; a record too large is refused before."""
+        self.seal()
+        taken = Batch(
+            self.tally.taken, since + self._delivery_timeout, 0.0, len(values), size, values=values, times_ms=[time_ms]
+        )
+        self._sealed.append(taken)
+        self.tally.taken += len(values)
+        self.buffered_bytes += size
+        return taken
+
+    def seal(self) -> None:
+        """Let nothing more into the batch that gathers."""
+        if self.gathering is not None:
+            self._sealed.append(self.gathering)
+            self.gathering = None
+            self.urgent = False
+
+    # Sending
+
+    def next_to_send(self, now: float, *, all_of_it: bool = False) -> Batch | None:
+        """Return the next batch to send, which counts as sent from now on, or ``None`` while there is none.
+
+        Args:
+            now: The time.
+            all_of_it: Nothing has to wait for company any longer.
+        """
+        while len(self.in_flight) < self._max_in_flight:
+            if not self._sealed:
+                gathered = self.gathering
+                if gathered is None:
+                    return None
+                if now < gathered.ripe_at and not all_of_it and not (self.urgent and not self.in_flight):
+                    return None
+                self.seal()
+            chosen = self._sealed.popleft()
+            if not chosen.data:
+                self._encode(chosen)
+            chosen.tries += 1
+            self.in_flight.append(chosen)
+            return chosen
+        return None
+
+    def _encode(self, chosen: Batch) -> None:
+        times = chosen.times_ms
+        if chosen.values:
+            payload = columns.from_values(chosen.values)
+            chosen.record_bytes = chosen.size - VALUE_BYTES * chosen.count
+        else:
+            payload = columns.from_records(chosen.records, times, plain=chosen.plain)
+            chosen.record_bytes = (
+                chosen.size - RECORD_BYTES * chosen.count if chosen.plain else sum(map(_bytes_of, chosen.records))
+            )
+        chosen.data = batch.encode(
+            payload,
+            count=chosen.count,
+            first_timestamp_ms=times[0],
+            max_timestamp_ms=max(times),
+            producer_id=self._producer_id,
+            producer_epoch=self._epoch,
+            producer_sequence=self._sequence,
+        )
+        self._sequence += chosen.count if self._idempotent else 0
+
+    # What comes of it
+
+    def answered(self, outcome: Outcome) -> Batch:
+        """Settle the oldest batch in flight; return it."""
+        oldest = self.in_flight.popleft()
+        self._settle(oldest, outcome)
+        return oldest
+
+    def broke(self, cause: ProglogError) -> list[Batch]:
+        """Take back what was in flight when the stream broke; return what is settled by that."""
+        if not self._idempotent:
+            return self._give_up(self._all_tried(), Failed(cause, unknown=True))
+        self._take_back()
+        return []
+
+    def not_taken(self, *, ever: bool) -> None:
+        """Take back what was in flight: nothing of it was appended on this call, or ``ever``."""
+        for each in self.in_flight:
+            each.tries = 0 if ever else each.tries - 1
+        self._take_back()
+
+    def _take_back(self) -> None:
+        self._sealed.extendleft(reversed(self.in_flight))
+        self.in_flight.clear()
+
+    def refused(self, cause: ProglogError) -> list[Batch]:
+        """Settle the oldest batch in flight, which the server refused: those behind it on this call were not appended.
+
+        What was sent on a call before may have been appended then.
+        """
+        tried_before = [each for each in self.in_flight if each.tries > 1]
+        if tried_before:
+            return self.abandon(cause)
+        oldest = self.in_flight.popleft()
+        self.not_taken(ever=True)
+        return self._give_up([oldest], Failed(cause, unknown=False))
+
+    def abandon(self, cause: ProglogError) -> list[Batch]:
+        """Give up everything that was sent, as unknown; the rest begins a new life. Return what is settled by that."""
+        return self._give_up(self._all_tried(), Failed(cause, unknown=True))
+
+    def expire(self, now: float, cause: ProglogError) -> list[Batch]:
+        """Give up what has been here too long; return it. What was sent is unknown, and everything sent with it."""
+        oldest = next(iter(self._batches()), None)
+        if oldest is None or oldest.deadline > now:
+            return []
+        settled = self.abandon(cause) if oldest.tries else []
+        late = []
+        for each in self._batches():
+            if each.deadline > now:
+                break
+            late.append(each)
+        return settled + self._give_up(late, Failed(cause, unknown=False))
+
+    def fail(self, cause: ProglogError) -> list[Batch]:
+        """Settle everything; return it."""
+        settled = self.abandon(cause)
+        return settled + self._give_up(list(self._batches()), Failed(cause, unknown=False))
+
+    def _all_tried(self) -> list[Batch]:
+        return [each for each in self._batches() if each.tries]
+
+    def _give_up(self, given_up: list[Batch], outcome: Failed) -> list[Batch]:
+        """Settle these, the oldest ones, and begin a new life with the rest if one of them had a number in this one."""
+        numbered = any(each.data for each in given_up)
+        for each in given_up:
+            self._settle(each, outcome)
+        self.in_flight = deque(each for each in self.in_flight if each.outcome is None)
+        self._sealed = deque(each for each in self._sealed if each.outcome is None)
+        if self.gathering is not None and self.gathering.outcome is not None:
+            self.gathering = None
+        if numbered and self._idempotent:
+            self._epoch += 1
+            self._sequence = 0
+            for each in self._sealed:
+                each.data = b""
+        return given_up
+
+    def _settle(self, settled: Batch, outcome: Outcome) -> None:
+        assert settled.outcome is None, "one outcome each"
+        settled.outcome = outcome
+        tally = self.tally
+        if isinstance(outcome, Acknowledged):
+            tally.acknowledged += settled.count
+            tally.acknowledged_bytes += settled.record_bytes
+        elif outcome.unknown:
+            tally.unknown += settled.count
+            tally.unconfirmed += settled.count if outcome.unconfirmed else 0
+        else:
+            tally.refused += settled.count
+        self.buffered_bytes -= settled.size
+        settled.records, settled.values, settled.times_ms, settled.data = [], (), [], b""
+
+
+def _bytes_of(record: Record) -> int:
+    if record.key is None and not record.headers:
+        return len(record.value)
+    headers = sum(len(name.encode()) + len(value) for name, value in record.headers)
+    return len(record.value) + len(record.key or b"") + headers
+
+
+def size_of(record: Record) -> int:
+    """Return the most that a record can take in a batch.
+
+    Raises:
+        RecordTooLargeError: It fits into none.
+        InvalidRequestError: It is no record.
+    """
+    if not isinstance(record, Record):
+        raise InvalidRequestError(f"a producer sends records, not {type(record).__name__}: Record(value=...)")
+    size = len(record.value) + RECORD_BYTES
+    if record.timestamp_ms is not None:
+        size += _PART_BYTES
+    if record.key is not None:
+        size += len(record.key) + _PART_BYTES
+    for name, value in record.headers:
+        size += len(name.encode()) + len(value) + _PART_BYTES
+    if size + HEADER_BYTES > MAX_BATCH_BYTES:
+        needed = HEADER_BYTES + len(columns.from_records([record], [0]))  # exact, where it matters
+        if needed > MAX_BATCH_BYTES:
+            raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
+    return size
+
+
+def check_values(values: Sequence[bytes]) -> Sequence[bytes]:
+    """Return these values, all of them ``bytes``.
+
+    Raises:
+        RecordTooLargeError: One does not fit into a batch.
+        InvalidRequestError: One is not bytes.
+    """
+    if isinstance(values, bytes | bytearray | memoryview | str):
+        raise InvalidRequestError(f"expected many values, not one {type(values).__name__}")
+    kinds = set(map(type, values))
+    if kinds - {bytes}:
+        values = [Record(value=value).value for value in values]  # its refusal names what is wrong
+    if sum(map(len, values)) > MAX_BATCH_BYTES // 2:
+        for value in values:
+            needed = HEADER_BYTES + len(columns.from_values([value])) if len(value) > MAX_BATCH_BYTES // 2 else 0
+            if needed > MAX_BATCH_BYTES:
+                raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
+    return values
+
+
+def parts(values: Sequence[bytes], batch_bytes: int) -> list[Sequence[bytes]]:
+    """Cut ``values`` into runs of about ``batch_bytes``, a value at least."""
+    total = sum(map(len, values)) + VALUE_BYTES * len(values)
+    if total <= batch_bytes:
+        return [values] if values else []
+    if len(values) == 1:
+        return [values]
+    if (max(map(len, values)) + VALUE_BYTES) * len(values) <= 1.5 * total:  # even enough: equal counts, none looked at
+        count = max(1, len(values) * batch_bytes // total)
+        return [values[at : at + count] for at in range(0, len(values), count)]
+    cut: list[Sequence[bytes]] = []
+    start = size = 0
+    for at, value in enumerate(values):
+        if at > start and size + len(value) + VALUE_BYTES > batch_bytes:
+            cut.append(values[start:at])
+            start, size = at, 0
+        size += len(value) + VALUE_BYTES
+    return [*cut, values[start:]]
