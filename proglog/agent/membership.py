@@ -376,11 +376,12 @@ class Membership:
         await self._named.wait()
 
     async def wait_answered(self, within: float) -> None:
-        """Return once somebody has answered, there is nobody to call, or ``within`` seconds have passed."""
+        """Return once somebody has answered and the name is known to be this node's, there is nobody to call, or in time."""
         if self._serf is not None and self._serf.unanswered():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within):
                     await self._answered.wait()
+                    await self._named.wait()
 
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
@@ -394,9 +395,9 @@ class Membership:
     async def leave(self) -> None:
         """Leave gracefully: the others see *left*, not *failed*. Idempotent, and bounded to ``LEAVE_TIMEOUT`` seconds.
 
-        A node that lost its name says nothing: in the others' ears, it would be the other one that leaves.
+        A node whose name may be another's says nothing: in the others' ears, it would be the other one that leaves.
         """
-        if self._serf is None or self._closed or self._serf.name_standing is NameStanding.LOST:
+        if self._serf is None or self._closed or self._serf.rival is not None:
             return
         self._step(lambda serf, now: serf.leave(now))
         with contextlib.suppress(TimeoutError):

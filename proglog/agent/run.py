@@ -11,7 +11,7 @@ from proglog.agent.threads import started_pool
 from proglog.tasks import TaskScope, cancel_and_wait
 
 JOIN_PATIENCE = 0.5
-"""Seconds that the word *ready* waits for a seed's first answer, so that it can say that there was none."""
+"""Seconds that the word *ready* waits for a seed's first answer and word on the name, so that it can say that it lacks."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SPARE_THREADS = 24
 """There must be room for so many, and one for each processor, before anything starts: gRPC's core, which starts about a
@@ -47,7 +47,8 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
         agent = starting.result()
         try:
             await agent.membership.wait_answered(JOIN_PATIENCE)
-            ready(agent)
+            if agent.failure is None:
+                ready(agent)
             ended = scope.start(agent.stopped.wait(), name="agent-end")
             await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from proglog.addr import split_addr
+from proglog.cli import diagnostics
 from proglog.cli.output import Format
 from proglog.client import DEFAULT_ADDR, DEFAULT_TIMEOUT, connect
-from proglog.errors import ConfigError
+from proglog.errors import AccessError, ConfigError, ProglogError, UnauthenticatedError, UnavailableError
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -107,6 +109,7 @@ def check_seconds(flag: str, seconds: float) -> float:
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on uvloop."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes on stderr what it thinks of a connection
     from uvloop import new_event_loop
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -238,6 +241,8 @@ def with_clients(
 
     Raises:
         ConfigError: An address or the timeout is none.
+        UnauthenticatedError: An agent and this client do not agree on TLS.
+        ProglogError: What ``action`` raised.
     """
     for addr in addrs:
         split_addr(addr, "--addr")
@@ -250,7 +255,22 @@ def with_clients(
                 await stack.enter_async_context(client)
             return await action(clients)
 
-    return run(main())
+    try:
+        return run(main())
+    except ProglogError as exc:
+        cause = getattr(exc, "cause", exc)
+        trouble = _handshake_trouble(addrs, tls) if isinstance(cause, UnavailableError | AccessError) else ""
+        if not trouble:
+            raise
+        if cause is not exc:
+            diagnostics.note(str(exc))  # it has counts
+        raise UnauthenticatedError(trouble) from exc
+
+
+def _handshake_trouble(addrs: Sequence[str], tls: "TLSFiles | None") -> str:
+    from proglog.security.handshake import trouble_with
+
+    return next(filter(None, (trouble_with(addr, tls) for addr in addrs)), "")
 
 
 def values(group: Any) -> dict[str, Any]:

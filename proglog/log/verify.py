@@ -115,7 +115,11 @@ class _Verification:
                 raise StorageError(f"an agent has {self._directory} open: stop it, then verify")
             bases = base_offsets(names)
             log_id = look_up(self._files, self._directory)
-            if log_id is None and bases:
+            if log_id is None and not bases:
+                raise NotFoundError(
+                    f"{self._directory} is no data directory: it holds no segment (*.log) and no file that names a log"
+                )
+            if log_id is None:
                 raise StorageError(
                     f"{self._directory} was written by an earlier release: start an agent on it once, which carries it over"
                 )
@@ -160,12 +164,14 @@ class _Verification:
                 self._check_gap(base_offset, end, following)
         report.segment_count, report.stored_bytes = len(bases), done
         report.start_offset, report.end_offset = (bases[0], ends[-1]) if bases else (Offset(0), Offset(0))
+        if not bases and not mark.end_offset:
+            self._find(DAMAGE, store_name(Offset(0)), "there is no segment, and no word on what there was", _REFILL)
         if report.end_offset < mark.end_offset:
             self._check_gap(bases[-1] if bases else Offset(0), report.end_offset, mark.end_offset)
 
     def _extents(self, bases: list[Offset]) -> list[Extent]:
         """Return how much of each store is to be read, and the offset after it."""
-        ends = [*bases[1:], _NO_END]
+        ends = [*bases[1:], _NO_END][: len(bases)]
         return [
             readable(self._behind(base_offset, end), self._size(base_offset), end)
             for base_offset, end in zip(bases, ends, strict=True)

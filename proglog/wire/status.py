@@ -122,7 +122,7 @@ def _decode(data: bytes) -> ProglogError | None:
         kind = getattr(errors, name, None)
         if isinstance(kind, type) and issubclass(kind, ProglogError):
             return kind(text)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None  # not from a proglog server of this version: the bare status says enough
     return None
 

@@ -19,6 +19,7 @@ from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.client import connect
+from proglog.gossip import name_vote
 from proglog.log.config import LogConfig
 from proglog.log.model import Appended
 from proglog.observe import health
@@ -100,35 +101,41 @@ def test_an_agent_whose_seed_is_dead_says_so_when_it_is_ready_and_in_check(
     assert f"warning: a is alone: nobody has answered at {seed}" in told
 
 
-def test_two_live_agents_of_one_name_are_critical_where_it_is_known(
+def test_the_second_agent_of_a_name_ends_and_those_who_know_the_first_say_so(
     tmp_path: Path, eventually_sync: Callable[..., None]
 ) -> None:
     (tmp_path / "second").mkdir()
-    with (
-        AgentProcess("a", tmp_path) as a,
-        AgentProcess("b", tmp_path, seeds=(a.gossip_addr,)) as b,
-        AgentProcess("b", tmp_path / "second", seeds=(a.gossip_addr,)) as second,
-    ):
-        for agent in (second, a):
-            eventually_sync(
-                lambda agent=agent: check(agent.rpc_addr)[0] == 2, timeout=30, what=f"{agent.name} critical"
-            )
-        told, by_a = check(second.rpc_addr)[1], check(a.rpc_addr)[1]
-        assert f"critical: b is not in the cluster: others know its name at {b.gossip_addr}" in told
-        assert "risk: Records that are acknowledged here meanwhile." in told
-        assert f"critical: a knows two members named b: the other one is at {second.gossip_addr}" in by_a
+    second = AgentProcess("b", tmp_path / "second")
+    with AgentProcess("a", tmp_path) as a, AgentProcess("b", tmp_path, seeds=(a.gossip_addr,)) as b:
+        second.seeds = (a.gossip_addr,)
+        with pytest.raises(AssertionError, match="is not ready"):
+            second.start()
+        told = second.telemetry.read_text()
+        assert f"error: another node has the name 'b', at {b.gossip_addr}, and the cluster's vote went to it" in told
+        assert f"what it acknowledged is in {tmp_path / 'second' / 'b'} and is copied from there" in told
+        eventually_sync(lambda: "b has a namesake at " in check(b.rpc_addr)[1], timeout=30)
+        assert check(b.rpc_addr)[0] == 1
+        eventually_sync(lambda: "critical: a knows two members named b: the other one is at " in check(a.rpc_addr)[1])
+        assert "2 of 2 members alive" in check(a.rpc_addr)[1]
 
 
-async def test_a_node_whose_name_is_anothers_is_not_serving(tmp_path: Path, eventually: Eventually) -> None:
-    async with (
-        an_agent(tmp_path, "a") as a,
-        an_agent(tmp_path, "b", a.membership.addr) as b,
-        an_agent(tmp_path / "second", "b", a.membership.addr) as second,
-    ):
-        await eventually(lambda: answers(second, NOT_SERVING))
-        assert found(second)["membership"].unready
-        assert await said(a) == SERVING
-        assert b.log.origin != second.log.origin
+async def test_until_the_vote_is_over_a_node_acknowledges_nothing_and_is_not_serving(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(name_vote.NameVote, "_judge_contest", lambda *_: None)  # the votes never come
+    async with an_agent(tmp_path, "a") as a, an_agent(tmp_path, "b", a.membership.addr) as b:
+        await produce(b, b"before")
+        async with an_agent(tmp_path / "second", "b", a.membership.addr) as second:
+            for each in (b, second):
+                await eventually(lambda each=each: answers(each, NOT_SERVING))
+                assert found(each)["membership"].unready
+                assert (
+                    "acknowledges nothing until it knows whether its name is its own" in found(each)["membership"].cause
+                )
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(0.5):
+                        await produce(each, b"meanwhile")
+            assert await said(a) == SERVING
 
 
 async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(

@@ -8,12 +8,17 @@ import typer
 from proglog import clock
 from proglog.cli import options, output
 from proglog.cli.output import Table
+from proglog.errors import NotFoundError
 from proglog.observe.columns import Column
 from proglog.observe.words import age_words, count_words
 
 if TYPE_CHECKING:
     from proglog.client import Client
     from proglog.client.positions import NamedPosition
+
+
+_SHOWN = 20
+"""Names that are given when another one is not there."""
 
 
 def _data(position: "NamedPosition") -> Mapping[str, object]:
@@ -54,4 +59,8 @@ def main(
     async def positions(client: "Client") -> "list[NamedPosition]":
         return list(await client.positions(name))
 
-    output.items(agent.with_client(positions), POSITIONS, output_)
+    held = agent.with_client(positions)
+    if name and not held:
+        every = sorted(each.name for each in agent.with_client(lambda client: client.positions()))
+        raise NotFoundError(f"there is no position {name!r}; there are: {', '.join(every[:_SHOWN]) or 'none'}")
+    output.items(held, POSITIONS, output_)

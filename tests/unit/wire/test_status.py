@@ -91,6 +91,8 @@ def test_a_subclass_stands_before_its_base_in_the_table() -> None:
         ((METADATA_KEY, b'{"error": "KeyboardInterrupt", "text": "x", "facts": []}'),),
         ((METADATA_KEY, b'{"error": "ForkedOriginError", "text": "x", "facts": ["zz", 1]}'),),
         ((METADATA_KEY, "text"),),
+        ((METADATA_KEY, b"[" * 1500),),
+        ((METADATA_KEY, b'{"error": "TooFewServersError", "text": "x", "facts": [' + b"9" * 5000 + b", 1]}"),),
     ],
 )
 def test_a_status_from_elsewhere_is_still_the_nearest_error(metadata: object) -> None:
