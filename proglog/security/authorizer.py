@@ -28,7 +28,7 @@ from typing import Any, Protocol
 
 from proglog.errors import ConfigError, PermissionDeniedError
 from proglog.security.actions import ACTIONS, INCLUDED_IN
-from proglog.security.files import FileVersion, file_version, read_bounded
+from proglog.security.files import FileVersion, Watched, file_version, read_bounded
 
 MAX_POLICY_BYTES = 16 << 20
 CHECK_INTERVAL = 1.0
@@ -98,7 +98,7 @@ class CasbinAuthorizer:
         self._on_error = on_error
         self._on_reload = on_reload
         self._clock = clock
-        self._seen = self._versions()  # before reading: a change while reading is seen the next time
+        self._watched = Watched(self._versions(), clock)  # before reading: a change meanwhile is seen the next time
         self._next_check = clock() + CHECK_INTERVAL
         self._decisions: dict[tuple[str, str, str], bool] = {}
         self._generation = 1
@@ -149,17 +149,16 @@ class CasbinAuthorizer:
             return False
         self._next_check = moment + CHECK_INTERVAL
         versions = self._versions()
-        if versions == self._seen:
-            return False
-        self._seen = versions
-        return self._reload()
+        return self._watched.is_due(versions) and self._reload(versions)
 
-    def _reload(self) -> bool:
+    def _reload(self, versions: tuple[FileVersion, ...]) -> bool:
         try:
             enforcer, rule_count = _load(self._model_file, self._policy_file)
         except ConfigError as exc:
-            self._on_error(f"{exc}; the {self.rule_count} rules loaded before stay in force")
+            if self._watched.refuse(versions, str(exc)):
+                self._on_error(f"{exc}; the {self.rule_count} rules loaded before stay in force")
             return False
+        self._watched.take(versions)
         self._enforcer, self.rule_count, self._named = enforcer, rule_count, _words(enforcer)
         self._decisions.clear()
         self._generation += 1

@@ -1,5 +1,7 @@
 """Reading the small files that operators write: bounded, and each failure one line that says what to do."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,38 @@ class FileVersion(NamedTuple):
 
 NO_FILE = FileVersion(0, 0, 0, 0)
 """The version of a file that is not there, or may not be looked at."""
+
+
+RETRY_SECONDS = 5.0
+"""After which files that were refused are read again, though they are the same: a reason may pass by itself, as a lack of
+descriptors does, or a time before which a certificate is not valid."""
+
+
+class Watched:
+    """Which version of some files is in use, and when others are to be read."""
+
+    def __init__(self, version: tuple[FileVersion, ...], clock: Callable[[], float] = time.monotonic) -> None:
+        """``version`` is in use; ``clock`` returns monotonic seconds."""
+        self._clock = clock
+        self._in_use = version
+        self._refused: tuple[tuple[FileVersion, ...], str] | None = None
+        self._retry_at = 0.0
+
+    def is_due(self, version: tuple[FileVersion, ...]) -> bool:
+        """Return whether the files, which are ``version`` now, are to be read."""
+        if self._refused is None:
+            return version != self._in_use
+        return version != self._refused[0] or self._clock() >= self._retry_at
+
+    def take(self, version: tuple[FileVersion, ...]) -> None:
+        """``version`` was good, and is in use."""
+        self._in_use, self._refused = version, None
+
+    def refuse(self, version: tuple[FileVersion, ...], why: str) -> bool:
+        """``version`` is not good; return whether that is news."""
+        before, self._refused = self._refused, (version, why)
+        self._retry_at = self._clock() + RETRY_SECONDS
+        return before != self._refused
 
 
 def file_version(path: Path) -> FileVersion:

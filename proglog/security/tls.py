@@ -15,6 +15,7 @@ Source: gRPC's ``dynamic_ssl_server_credentials``; RFC 8446, RFC 5280.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ from proglog.security.certificates import (
     parse_private_key,
     summary_of,
 )
-from proglog.security.files import FileVersion, file_version, read_bounded
+from proglog.security.files import FileVersion, Watched, file_version, read_bounded
 
 if TYPE_CHECKING:
     import grpc
@@ -114,8 +115,8 @@ class TLSFiles:
 class RotatingMaterial:
     """The newest good set of one side's files. Any thread may ask.
 
-    ``on_reload`` gets the summary of each set taken later, ``on_error`` the reason of each one refused: once per
-    set, on the asking thread.
+    ``on_reload`` gets the summary of each set taken later, ``on_error`` the reason of each one refused: once per set and
+    reason, on the asking thread. One that was refused is tried again: its reason may pass.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class RotatingMaterial:
         on_reload: Callable[[CertificateSummary], None],
         on_error: Callable[[str], None],
         now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Load the first set.
 
@@ -136,21 +138,22 @@ class RotatingMaterial:
         self._on_error = on_error
         self._now = now
         self._lock = threading.Lock()
-        self._seen = files.version()  # before reading: a change while reading is seen the next time
+        self._watched = Watched(files.version(), clock)  # before reading: a change while reading is seen the next time
         self.current = files.load(now=now)
 
     def poll(self) -> TLSMaterial | None:
         """Return the files' new contents; ``None`` while they are the same, or not good."""
         with self._lock:
             version = self._files.version()
-            if version == self._seen:
+            if not self._watched.is_due(version):
                 return None
-            self._seen = version
             try:
                 material = self._files.load(now=self._now)
             except ConfigError as exc:
-                self._on_error(f"{exc}; the certificate loaded before stays in use")
+                if self._watched.refuse(version, str(exc)):
+                    self._on_error(f"{exc}; the certificate loaded before stays in use")
                 return None
+            self._watched.take(version)
             self.current = material
             self._on_reload(material.summary)
             return material

@@ -10,6 +10,7 @@ import pytest
 from proglog.errors import ConfigError, PermissionDeniedError
 from proglog.security.actions import ACTIONS
 from proglog.security.authorizer import CHECK_INTERVAL, MAX_REMEMBERED, AllowAll, Authorizer, CasbinAuthorizer
+from proglog.security.files import RETRY_SECONDS
 
 ROOT = "p, root, *, produce\np, root, *, consume\n"
 
@@ -299,3 +300,22 @@ def test_a_word_that_is_no_action_is_found(rules: Rules) -> None:
     rules.policy_file.write_text("p, root, *, prodcue\np, root, *, consume\n")
 
     assert rules.open().unknown_actions() == ["prodcue"]
+
+
+def test_a_policy_that_could_not_be_read_for_a_moment_is_read_again(
+    rules: Rules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authorizer = rules.open()
+    rules.replace_policy(ROOT + "p, nobody, *, produce\n")
+
+    def no_descriptors(path: Path, limit_bytes: int) -> bytes:
+        raise ConfigError(f"{path} cannot be read: Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("proglog.security.authorizer.read_bounded", no_descriptors)
+        for _ in range(3):
+            rules.wait()
+            assert not allowed(authorizer, "nobody", "produce")
+    assert len(rules.errors) == 1
+    rules.now += RETRY_SECONDS
+    assert allowed(authorizer, "nobody", "produce")

@@ -14,6 +14,7 @@ import pytest
 from proglog.errors import ConfigError
 from proglog.security.authority import Authority
 from proglog.security.devcerts import DevCerts, create_dev_certs
+from proglog.security.files import RETRY_SECONDS
 from proglog.security.subject import subject_of
 from proglog.security.tls import (
     MAX_PEM_BYTES,
@@ -336,3 +337,23 @@ def test_a_summary_of_no_certificate_is_refused() -> None:
 def test_keys_do_not_show_in_the_representation(certs: DevCerts) -> None:
     assert "PRIVATE" not in repr(certs.server.load())
     assert "PRIVATE" not in repr(certs.authority.pair)
+
+
+def test_a_certificate_that_is_not_valid_yet_is_taken_when_it_is(certs: DevCerts) -> None:
+    errors: list[str] = []
+    hours, seconds = 0.0, 0.0
+    material = RotatingMaterial(
+        certs.server,
+        on_error=errors.append,
+        on_reload=lambda _: None,
+        now=lambda: utc_now() + timedelta(hours=hours),
+        clock=lambda: seconds,
+    )
+    hours = -5.0  # this machine's clock is late
+    certs.add_server(common_name="newer")
+    assert material.poll() is None
+    hours = 0.0
+    assert material.poll() is None  # it is not read at every handshake
+    seconds += RETRY_SECONDS
+    taken = material.poll()
+    assert (taken and taken.summary.subject, len(errors)) == ("newer", 1)
