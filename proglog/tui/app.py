@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ from textual.driver import Driver
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from proglog.clock import steady
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.recording import Recorder, file_name, save
 from proglog.observe.safe_text import safe_text
@@ -88,7 +88,7 @@ class DashApp(App[None]):
         source: Source,
         *,
         locale: Locale | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
         recorder: Recorder | None = None,
         live: bool = True,
         allow_writes: bool = False,
@@ -98,7 +98,7 @@ class DashApp(App[None]):
         Args:
             source: Where changes come from.
             locale: What the terminal can show, and in which time zone.
-            clock: Seconds since 1970.
+            clock: Seconds since 1970, which do not jump.
             recorder: Where every frame is written.
             live: Read the source and paint by itself; False: changes come through :meth:`dispatch` alone, for tests.
             allow_writes: Offer actions that change the cluster; False: every one says which flag it needs.

@@ -1,6 +1,5 @@
 """Where the dashboard's changes and records come from: an agent, or a recording."""
 
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from proglog.addr import split_addr
 from proglog.client import DEFAULT_TIMEOUT, connect
 from proglog.client.offset_spec import OffsetSpec
+from proglog.clock import steady
 from proglog.errors import NotFoundError
 from proglog.observe.recording import load
 from proglog.record.record import StoredRecord
@@ -107,7 +107,7 @@ class LiveSource:
         tls: "TLSFiles | None" = None,
         *,
         timeout: float = DEFAULT_TIMEOUT,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self.target = addr
         self._tls = tls
