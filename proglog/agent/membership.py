@@ -16,9 +16,10 @@ from typing import Protocol, TypeVar
 from proglog.addr import RPC_ADDR_TAG, is_wildcard, join_addr, split_addr
 from proglog.agent.advertise import own_addresses, private_address
 from proglog.agent.config import DEFAULT_GOSSIP_PORT
+from proglog.agent.membership_watch import MembershipWatch
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
-from proglog.agent.transport import ITSELF, Transport
+from proglog.agent.transport import Transport
 from proglog.errors import ConfigError, UnavailableError
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
@@ -49,13 +50,6 @@ from proglog.wire.model import GossipStatus, MembershipProblem
 Result = TypeVar("Result")
 
 LEAVE_TIMEOUT = 3.0
-MAX_CONFLICTS = 1000
-ALONE_SECONDS, UNANSWERED_SECONDS = 30.0, 60.0
-"""How long a node may be alone before that is critical, or without an answer from one of its seeds before it is a problem."""
-MAX_NAMED = 5
-"""Most addresses of remembered members that a problem names."""
-CONFLICT_SECONDS = 60.0
-"""How long a claim to the name of another member counts: it comes again with every exchange."""
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two lines about malformed traffic: it is others that decide how much there is."""
 MAX_LATE = 0.25
@@ -142,14 +136,11 @@ class Membership:
         self._left = asyncio.Event()
         self._listeners: list[Callable[[Event], None]] = []
         self._serving: dict[str, str] = {}
-        self._conflicts: dict[tuple[str, str], tuple[float, float]] = {}
-        """When a name was claimed from an address, for the first and for the last time."""
-        self._vote: NameVoted | None = None
-        self._voted_at = 0.0
         self._named = asyncio.Event()
         self._answered = asyncio.Event()
-        self._call_errors: dict[Address, str] = {}
-        self._started_at = time.monotonic()
+        self._watch = MembershipWatch(
+            node_name=config.node_name, remembered=config.remembered, started_at=time.monotonic()
+        )
         self._closed = False
 
     @property
@@ -302,74 +293,7 @@ class Membership:
 
     def problems(self) -> list[MembershipProblem]:
         """Return why this node may not be in the cluster that it is meant for."""
-        if self._serf is None:
-            return []
-        now = time.monotonic()
-        return [*self._unmet(self._serf, now), *self._contested(self._serf, now)]
-
-    def _unmet(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
-        """Yield who should have answered and has not."""
-        age, alone = now - self._started_at, len(serf.members()) == 1
-        silent_seeds = [each for each in serf.unanswered() if not self._call_errors.get(each, "").endswith(ITSELF)]
-        unanswered = [join_addr(*address) + self._why(address) for address in silent_seeds]
-        remembered = [(each.host, each.port) for each in self.config.remembered]
-        silent = [] if self._answered.is_set() else [join_addr(*each) + self._why(each) for each in remembered]
-        if alone and (unanswered or silent):
-            yield MembershipProblem(
-                key="alone",
-                detail=f"is alone: nobody has answered at {', '.join(dict.fromkeys(unanswered + silent[:MAX_NAMED]))}",
-                critical=age > ALONE_SECONDS,
-                since_ms=int(age * 1000),
-            )
-        elif age > UNANSWERED_SECONDS:
-            for address, words in zip(silent_seeds, unanswered, strict=True):
-                yield MembershipProblem(
-                    key=f"seed/{join_addr(*address)}",
-                    detail=f"has had no answer from its seed {words} since it started",
-                    critical=False,
-                    since_ms=int(age * 1000),
-                )
-
-    def _why(self, address: Address) -> str:
-        error = self._call_errors.get(address)
-        return f" ({error})" if error else ""
-
-    def _contested(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
-        """Yield the names that two members claim."""
-        if serf.rival is not None:
-            where, lost = join_addr(*serf.rival), serf.name_standing is NameStanding.LOST
-            yield MembershipProblem(
-                key="name",
-                detail=f"has lost its name to the node at {where}, and shuts down"
-                if lost
-                else f"acknowledges nothing until it knows whether its name is its own: there is a node of that name at {where}",
-                critical=True,
-                since_ms=int((now - self._voted_at) * 1000),
-                unready=True,
-            )
-        living = {each.name: join_addr(each.addr, each.port) for each in serf.members() if each.status is Status.ALIVE}
-        for (name, claimed_by), (since, last) in self._conflicts.items():
-            settled = living.get(name, claimed_by) == claimed_by  # it moved there, or the one before it is gone
-            if now - last > CONFLICT_SECONDS or settled:
-                continue
-            if name == self.config.node_name and serf.rival is None:
-                yield MembershipProblem(
-                    key=f"namesake/{claimed_by}",
-                    detail=f"has a namesake at {claimed_by}, to which the others do not listen{self._votes()}",
-                    critical=False,
-                    since_ms=int((now - since) * 1000),
-                )
-            elif name != self.config.node_name:
-                yield MembershipProblem(
-                    key=f"conflict/{name}",
-                    detail=f"knows two members named {name}: the other one is at {claimed_by}, and nobody copies from it",
-                    critical=True,
-                    since_ms=int((now - since) * 1000),
-                )
-
-    def _votes(self) -> str:
-        vote = self._vote
-        return f": {vote.matching} of {vote.answers} voted for this node" if vote and vote.answers else ""
+        return [] if self._serf is None else self._watch.problems(self._serf, time.monotonic())
 
     async def wait_named(self) -> None:
         """Return once the others have said that this node's name is its own, or nobody was found to ask."""
@@ -530,13 +454,10 @@ class Membership:
 
     def _note_call(self, address: Address, error: str) -> None:
         """Remember why the last call failed, of the addresses where this node has to be heard."""
+        self._watch.called(address, error)
         if not error:
             self._answered.set()
-        if error and len(self._call_errors) < MAX_CONFLICTS:
-            self._call_errors[address] = error
-        else:
-            self._call_errors.pop(address, None)
-        if not self._answered.is_set() and all((each.host, each.port) in self._call_errors for each in self._known()):
+        elif self._watch.all_failed(self._known()):
             self._named.set()
 
     def _report_call(self, call: CallFinished) -> None:
@@ -560,15 +481,11 @@ class Membership:
 
     def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
         """Say it once: the claim comes again with every exchange."""
-        now, key = time.monotonic(), (name, claimed_by)
-        if key in self._conflicts:
-            self._conflicts[key] = self._conflicts[key][0], now
-        elif len(self._conflicts) < MAX_CONFLICTS:
-            self._conflicts[key] = now, now
+        if self._watch.claimed(name, claimed_by, time.monotonic()):
             self._emit(events.MEMBER_NAME_CONFLICT, name, claimed_by, local=local)
 
     def _name_voted(self, vote: NameVoted) -> None:
-        self._vote, self._voted_at = vote, time.monotonic()
+        self._watch.voted(vote, time.monotonic())
         rival, votes = join_addr(*vote.rival) if vote.rival else "", f"{vote.matching} of {vote.answers}"
         if vote.standing is NameStanding.HELD:
             self._named.set()

@@ -1,17 +1,21 @@
-"""Reports changes of the log and an expiring certificate as events, as they happen."""
+"""Reports changes of the log, an expiring certificate and a clock that was set as events, as they happen."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from proglog import clock
 from proglog.agent.log_watch import LogChange, LogWatch
 from proglog.agent.timeline import Timeline
 from proglog.log.log import Log
+from proglog.observe.words import duration_words
 from proglog.telemetry import events
 
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for damage."""
+CLOCK_TOLERANCE_MS = 5_000
+"""By how much the wall clock may part from time that passed between two reports: what keeps it right moves it by less."""
 CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_INTERVAL = 86_400.0
 """Seconds between two warnings of a certificate that runs out."""
@@ -27,6 +31,7 @@ class Monitor:
         *,
         certificate_expires_at_ms: Callable[[], int],
         now_ms: Callable[[], int],
+        steady: Callable[[], float] = clock.steady,
     ) -> None:
         """Report what opening the log found.
 
@@ -35,10 +40,13 @@ class Monitor:
             timeline: Takes the events.
             certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
             now_ms: This machine's clock, milliseconds since 1970.
+            steady: Seconds that passed, by a clock that nobody sets.
         """
         self._timeline = timeline
         self._certificate_expires_at_ms = certificate_expires_at_ms
         self._now_ms = now_ms
+        self._steady = steady
+        self._clock_ahead_ms = self._ahead_ms()
         self._watch = LogWatch(log)
         self._tell(self._watch.opened())
 
@@ -48,14 +56,26 @@ class Monitor:
         self._tell(self._watch.look())
 
     async def run(self) -> None:
-        """Look for what comes without anybody's doing: damage on the disk, a certificate that runs out."""
+        """Look for what comes without anybody's doing: damage on the disk, a certificate that runs out, a clock that is set."""
         warned_at = float("-inf")
         while True:
             self._tell(self._watch.look_for_damage())
             if time.monotonic() >= warned_at + CERTIFICATE_INTERVAL:
                 warned_at = time.monotonic()
                 self._warn_of_expiry()
+            self._look_at_clock()
             await asyncio.sleep(LOOK_INTERVAL)
+
+    def _ahead_ms(self) -> int:
+        """Return the wall clock less the steady one; their difference changes when somebody sets the former."""
+        return self._now_ms() - round(self._steady() * 1000)
+
+    def _look_at_clock(self) -> None:
+        before, self._clock_ahead_ms = self._clock_ahead_ms, self._ahead_ms()
+        moved_ms = self._clock_ahead_ms - before
+        if abs(moved_ms) > CLOCK_TOLERANCE_MS:
+            way = "on" if moved_ms > 0 else "back"
+            self._timeline.emit(events.CLOCK_JUMPED, "", f"{way} by {duration_words(abs(moved_ms) / 1000)}")
 
     def _tell(self, changes: list[LogChange]) -> None:
         for change in changes:

@@ -89,6 +89,10 @@ class Node:
     """Where it is in the network, as it said last."""
     udp_missed: int = 0
     """Rounds since it last answered a ping itself in which only TCP got an answer."""
+    exchanges_failed: int = 0
+    """Full exchanges that this node began with it in vain, since the last that went well."""
+    exchange_error: str = ""
+    """Why the last of these failed."""
     former: "Former | None" = None
     """Where it was before it moved here."""
 
@@ -140,6 +144,8 @@ class Node:
             coordinate=self.coordinate,
             udp_missed=self.udp_missed,
             versions=self.versions,
+            exchanges_failed=self.exchanges_failed,
+            exchange_error=self.exchange_error,
         )
 
 
@@ -171,6 +177,10 @@ class Member:
     """As in :data:`VERSIONS`; may be empty."""
     udp_missed: int = 0
     """Probes since its last direct answer that only TCP got an answer to: above 1, UDP between the two is broken."""
+    exchanges_failed: int = 0
+    """Full exchanges that this node began with it in vain, since the last that went well."""
+    exchange_error: str = ""
+    """Why the last of these failed."""
 
 
 @lru_cache(maxsize=16_384)

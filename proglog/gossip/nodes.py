@@ -71,6 +71,10 @@ class Nodes:
         names = self._by_address.get(address, ())
         return next((self._by_name[name] for name in names if not self._by_name[name].gone), None)
 
+    def was_at(self, address: Address) -> bool:
+        """Return whether a node is at ``address``, or was when it went."""
+        return address in self._by_address
+
     def has_room(self) -> bool:
         """Return whether one more name can be known; whoever is gone longest makes room."""
         if len(self._by_name) < self._config.max_nodes:

@@ -24,6 +24,8 @@ MAX_SEQUENCE = (1 << 32) - 1
 MAX_ERROR_BYTES = 64 * 1024
 MAX_ERROR_CHARS = 300
 """Of what a peer says was wrong: the rest is left out."""
+REFUSED = "refused: "
+"""How the reason begins when a peer says that it does not take what it got."""
 _MAX_PARTS = 254
 _PART_OVERHEAD = 2
 _COMPOUND_OVERHEAD = 2
@@ -168,7 +170,7 @@ class Outbox:
         try:
             error = message.fields.text("Error", MAX_ERROR_BYTES)[:MAX_ERROR_CHARS]
             if message.kind == Type.ERROR:
-                reply(None, f"refused: {printable(error)}")
+                reply(None, f"{REFUSED}{printable(error)}")
             else:
                 reply(message, "")
         except MalformedMessageError as exc:

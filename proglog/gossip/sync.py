@@ -97,8 +97,10 @@ class Exchange:
     def _exchange_with(self, node: Node) -> None:
         def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
+                node.exchanges_failed, node.exchange_error = 0, ""
                 self._merge(message, lambda: None)
             elif error:
+                node.exchanges_failed, node.exchange_error = node.exchanges_failed + 1, error
                 self._delegate.ignored(f"full exchange with {node.name!r}: {error}", node.address)
 
         self._outbox.open_stream(node.address, self.local_state(join=False), self._config.tcp_timeout, replied)

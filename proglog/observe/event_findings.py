@@ -176,6 +176,13 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         advice="Correct the file: it is read again by itself.",
         effect="The rules before them are in force; a restart would fail.",
     ),
+    "clock_jumped": Lasting(
+        severity=Severity.WARNING,
+        cause="had its clock set",
+        advice="Compare it with the clocks of the other members: is it right now, and is something keeping it so?",
+        effect="Times of records, retention by age and the ends of certificates go by this clock.",
+        minutes=_HOUR,
+    ),
     "certificate_expires": Shown("certificate"),
     "certificate_rejected": Lasting(
         severity=Severity.WARNING,

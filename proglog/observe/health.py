@@ -239,7 +239,10 @@ def _membership(scene: _Scene) -> Iterator[Finding]:
         )
 
 
-_APART = "Names and addresses of a cluster are each unique, and one seed has to answer. It is tried again by itself."
+_APART = (
+    "Names and addresses of a cluster are each unique, one seed has to answer, and gossip needs its port open for UDP and TCP,"
+    " both ways. It is tried again by itself."
+)
 _HALF_SEALED = "Restart every agent with --encrypt-mode send, then every agent without the flag."
 
 

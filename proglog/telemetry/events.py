@@ -480,6 +480,13 @@ CERTIFICATE_RELOADED = _event(
     words="new certificate",
     detail="detail",
 )
+CLOCK_JUMPED = _event(
+    "clock_jumped",
+    _WARN,
+    "This machine's wall clock was set: it moved by more than five seconds otherwise than time passed.",
+    words="clock jumped",
+    detail="detail",
+)
 CERTIFICATE_EXPIRES = _event(
     "certificate_expires",
     _WARN,

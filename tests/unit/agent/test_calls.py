@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from kit.patience import patience
-from proglog.agent import membership
+from proglog.agent import membership_watch
 from proglog.agent.membership import Membership, MembershipConfig
 from proglog.agent.transport import MAX_STREAMS
 from proglog.gossip.address_book import KnownAddress
@@ -90,7 +90,7 @@ async def test_a_seed_that_is_no_name_does_not_keep_the_next_one_from_being_join
     with capture_logs() as logs:
         async with node("a") as a, node("b", bad, a.addr) as b:
             await eventually(lambda: alive(b) == {"a", "b"})
-            monkeypatch.setattr(membership, "UNANSWERED_SECONDS", 0.0)
+            monkeypatch.setattr(membership_watch, "UNANSWERED_SECONDS", 0.0)
             assert [problem.key for problem in b.problems()] == [f"seed/{bad}"]
     assert [log for log in logs if log["event"] == "gossip_step_failed"] == []
 
@@ -159,7 +159,7 @@ async def test_a_node_that_nobody_answers_says_that_it_is_alone(
     seed = f"127.0.0.1:{free_port()}"
     async with node("a", seed) as a:
         assert [(each.key, each.critical) for each in a.problems()] == [("alone", False)]
-        monkeypatch.setattr(membership, "ALONE_SECONDS", 0.0)
+        monkeypatch.setattr(membership_watch, "ALONE_SECONDS", 0.0)
         (problem,) = a.problems()
     assert (problem.key, problem.critical) == ("alone", True)
     assert problem.detail.startswith(f"is alone: nobody has answered at {seed}")

@@ -1,11 +1,13 @@
 """One round of the failure detector, message by message."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from proglog.gossip.framing import StreamReader
+from proglog.gossip.config import GossipConfig
+from proglog.gossip.framing import StreamReader, push_pull
 from proglog.gossip.probe import MAX_FORWARDED
 from proglog.gossip.wire import Fields, Type, encode
 
@@ -161,3 +163,30 @@ def test_a_helper_says_that_it_got_no_answer_before_the_askers_round_ends(make_b
     bench.send(Type.INDIRECT_PING, SeqNo=40, **request)
     bench.run(0.45)
     assert [fields.uint("SeqNo") for type_, fields, _ in bench.take_sent() if type_ == Type.NACK] == [40]
+
+
+def test_a_helper_is_asked_for_one_that_it_knows_to_be_dead_and_that_is_no_nonsense(bench: Any) -> None:
+    bench.alive("a")
+    bench.alive("b")
+    bench.dead("b", "a")
+    bench.serf.events()
+    bench.send(Type.INDIRECT_PING, SeqNo=40, Target=bytes((10, 0, 0, 3)), Port=7946, Node="b", Nack=True)
+    assert bench.ignored() == []
+    bench.send(Type.INDIRECT_PING, SeqNo=41, Target=bytes((10, 0, 0, 99)), Port=7946, Node="z", Nack=True)
+    assert bench.ignored() == ["an indirect ping of an address at which no member is known"]
+
+
+def test_a_full_exchange_that_fails_is_remembered_until_one_goes_well(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench(config=replace(GossipConfig.lan(), push_pull_interval=0.1))
+    bench.alive("a")
+    bench.run(0.25)
+    streams = bench.serf.streams_to_open()
+    assert len(streams) >= 2
+    for stream in streams[1:]:
+        bench.serf.stream_failed(stream.id, "timed out", bench.now)
+    (a,) = [each for each in bench.serf.members() if each.name == "a"]
+    assert (a.exchanges_failed, a.exchange_error) == (len(streams) - 1, "timed out")
+    reply = StreamReader(None).feed(push_pull(join=False, nodes=[], state=b""))
+    bench.serf.stream_answered(streams[0].id, reply, bench.now)
+    (a,) = [each for each in bench.serf.members() if each.name == "a"]
+    assert (a.exchanges_failed, a.exchange_error) == (0, "")

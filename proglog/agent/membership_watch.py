@@ -1,0 +1,177 @@
+"""Why a node may not be in the cluster that it is meant for, from what its membership hears, and does not hear.
+
+Nobody answers; another node has the name; gossip goes through in part. Each is a problem for as long as it lasts, and a
+finding on every surface. A pure observer: it is told, and asked.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from proglog.addr import join_addr
+from proglog.agent.transport import ITSELF
+from proglog.gossip.address_book import KnownAddress
+from proglog.gossip.events import NameStanding, NameVoted
+from proglog.gossip.member import Address, Member, Status
+from proglog.gossip.outbox import REFUSED
+from proglog.gossip.serf import Serf
+from proglog.wire.model import MembershipProblem
+
+ALONE_SECONDS, UNANSWERED_SECONDS = 30.0, 60.0
+"""How long a node may be alone before that is critical, or without an answer from one of its seeds before it is a problem."""
+UDP_ROUNDS = 3
+"""Probes in a row that only TCP answered from which on UDP counts as blocked: fewer happen on a busy machine."""
+EXCHANGES_FAILED = 2
+"""Full exchanges in a row that failed from which on that is a problem; one that was refused is one at once."""
+CONFLICT_SECONDS = 60.0
+"""How long a claim to a name counts: it comes again with every exchange."""
+MAX_CLAIMS = 1000
+MAX_CALLS = 1000
+MAX_NAMED = 5
+"""Most members or addresses that a problem names."""
+
+
+@dataclass(slots=True, kw_only=True)
+class MembershipWatch:
+    """Of one node. Times are seconds on one monotonic clock."""
+
+    node_name: str
+    remembered: tuple[KnownAddress, ...]
+    """Where members were in the last life."""
+    started_at: float
+    answered: bool = False
+    """Whether anybody has ever answered a call."""
+    _call_errors: dict[Address, str] = field(default_factory=dict)
+    _claims: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    """When a name was claimed from an address, for the first and for the last time."""
+    _vote: NameVoted | None = None
+    _voted_at: float = 0.0
+    _found: dict[str, float] = field(default_factory=dict)
+    """Since when each problem was there at each look."""
+
+    # What it is told
+
+    def called(self, address: Address, error: str) -> None:
+        """A call to ``address`` came to an end; an empty ``error``: it was answered."""
+        self.answered = self.answered or not error
+        if error and (address in self._call_errors or len(self._call_errors) < MAX_CALLS):
+            self._call_errors[address] = error
+        else:
+            self._call_errors.pop(address, None)
+
+    def claimed(self, name: str, claimed_by: str, now: float) -> bool:
+        """A known ``name`` was claimed from another address; return whether that is news."""
+        key = name, claimed_by
+        if key not in self._claims and len(self._claims) >= MAX_CLAIMS:
+            self._claims = {each: when for each, when in self._claims.items() if now - when[1] <= CONFLICT_SECONDS}
+        if key not in self._claims and len(self._claims) >= MAX_CLAIMS:
+            return False
+        first, last = self._claims.get(key, (now, now))
+        news = key not in self._claims or now - last > CONFLICT_SECONDS
+        self._claims[key] = (now if news else first), now
+        return news
+
+    def voted(self, vote: NameVoted, now: float) -> None:
+        """The standing of this node's name is another."""
+        self._vote, self._voted_at = vote, now
+
+    def all_failed(self, known: list[KnownAddress]) -> bool:
+        """Return whether calls to all of ``known`` came to nothing, and nobody has ever answered."""
+        return not self.answered and all((each.host, each.port) in self._call_errors for each in known)
+
+    # What it is asked
+
+    def problems(self, serf: Serf, now: float) -> list[MembershipProblem]:
+        """Return what is wrong."""
+        members = serf.members()
+        found = [*self._unmet(serf, members, now), *self._contested(serf, members, now), *self._unheard(members)]
+        self._found = {each.key: self._found.get(each.key, now) for each in found}
+        return [replace(each, since_ms=max(each.since_ms, _ms(now - self._found[each.key]))) for each in found]
+
+    def _unmet(self, serf: Serf, members: list[Member], now: float) -> Iterator[MembershipProblem]:
+        """Yield who should have answered and has not."""
+        age = now - self.started_at
+        silent_seeds = [each for each in serf.unanswered() if not self._call_errors.get(each, "").endswith(ITSELF)]
+        unanswered = [join_addr(*address) + self._why(address) for address in silent_seeds]
+        remembered = [(each.host, each.port) for each in self.remembered]
+        silent = [] if self.answered else [join_addr(*each) + self._why(each) for each in remembered]
+        if len(members) == 1 and (unanswered or silent):
+            yield MembershipProblem(
+                key="alone",
+                detail=f"is alone: nobody has answered at {', '.join(dict.fromkeys(unanswered + silent[:MAX_NAMED]))}",
+                critical=age > ALONE_SECONDS,
+                since_ms=_ms(age),
+            )
+        elif age > UNANSWERED_SECONDS:
+            for address, words in zip(silent_seeds, unanswered, strict=True):
+                yield MembershipProblem(
+                    key=f"seed/{join_addr(*address)}",
+                    detail=f"has had no answer from its seed {words} since it started",
+                    critical=False,
+                    since_ms=_ms(age),
+                )
+
+    def _why(self, address: Address) -> str:
+        error = self._call_errors.get(address)
+        return f" ({error})" if error else ""
+
+    def _contested(self, serf: Serf, members: list[Member], now: float) -> Iterator[MembershipProblem]:
+        """Yield the names that two members claim."""
+        if serf.rival is not None:
+            where, lost = join_addr(*serf.rival), serf.name_standing is NameStanding.LOST
+            yield MembershipProblem(
+                key="name",
+                detail=f"has lost its name to the node at {where}, and shuts down"
+                if lost
+                else f"acknowledges nothing until it knows whether its name is its own: there is a node of that name at {where}",
+                critical=True,
+                since_ms=_ms(now - self._voted_at),
+                unready=True,
+            )
+        living = {each.name: join_addr(each.addr, each.port) for each in members if each.status is Status.ALIVE}
+        for (name, claimed_by), (since, last) in self._claims.items():
+            settled = living.get(name, claimed_by) == claimed_by  # it moved there, or the one before it is gone
+            if now - last > CONFLICT_SECONDS or settled:
+                continue
+            if name == self.node_name and serf.rival is None:
+                yield MembershipProblem(
+                    key=f"namesake/{claimed_by}",
+                    detail=f"has a namesake at {claimed_by}, to which the others do not listen{self._votes()}",
+                    critical=False,
+                    since_ms=_ms(now - since),
+                )
+            elif name != self.node_name:
+                yield MembershipProblem(
+                    key=f"conflict/{name}",
+                    detail=f"knows two members named {name}: the other one is at {claimed_by}, and nobody copies from it",
+                    critical=True,
+                    since_ms=_ms(now - since),
+                )
+
+    def _votes(self) -> str:
+        vote = self._vote
+        return f": {vote.matching} of {vote.answers} voted for this node" if vote and vote.answers else ""
+
+    def _unheard(self, members: list[Member]) -> Iterator[MembershipProblem]:
+        """Yield with whom gossip goes through in part: as the rest makes up for it, nothing else would show."""
+        living = [each for each in members if each.status is Status.ALIVE]
+        silent = [each.name for each in living if each.udp_missed >= UDP_ROUNDS]
+        if silent:
+            more = f" and {len(silent) - MAX_NAMED} more" if len(silent) > MAX_NAMED else ""
+            yield MembershipProblem(
+                key="udp",
+                detail=f"hears nothing over UDP from {', '.join(silent[:MAX_NAMED])}{more}, only over TCP: is UDP blocked?",
+                critical=False,
+                since_ms=0,
+            )
+        for each in living:
+            if each.exchanges_failed >= EXCHANGES_FAILED or each.exchange_error.startswith(REFUSED):
+                yield MembershipProblem(
+                    key=f"exchange/{each.name}",
+                    detail=f"cannot exchange all that is known with {each.name}: {each.exchange_error}",
+                    critical=False,
+                    since_ms=0,
+                )
+
+
+def _ms(seconds: float) -> int:
+    return max(0, int(seconds * 1000))

@@ -1,0 +1,370 @@
+"""The faults that a cluster can have: what `check` says at every node soon after each, and later.
+
+A cluster of three; what is broken is ``c``, or what lies between it and the others. A long run looks 5 and 65 seconds
+after the fault, and appends what was said to the file that PROGLOG_FAULTS_TABLE names. A short run has some of the
+faults, and its second look comes as soon as every node says what it should.
+"""
+
+import asyncio
+import base64
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from kit.cluster import GOSSIP_PORT, Cluster, Node
+from kit.load import History, Load
+from kit.patience import patience
+from proglog.cli.exit_codes import ExitCode
+from proglog.security.devcerts import DevCerts, create_dev_certs
+from proglog.security.devrules import create_rules
+
+LONG = os.environ.get("PROGLOG_LONG") == "1"
+SOON, LATER, SETTLED_WITHIN = 5.0, 65.0, 60.0
+OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
+NAMES = ("127.0.0.1",)
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
+CLOCK = """\
+import os, time
+real_ns, real = time.time_ns, time.time
+def shift():
+    try:
+        with open(os.environ["SHIFTED_CLOCK"]) as file:
+            return int(file.read() or 0)
+    except FileNotFoundError:
+        return 0
+time.time_ns = lambda: real_ns() + shift() * 10**9
+time.time = lambda: real() + shift()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A cluster, and what a fault needs to happen to it."""
+
+    cluster: Cluster
+    place: Path
+    certs: DevCerts
+    undo: contextlib.ExitStack
+
+    @property
+    def c(self) -> Node:
+        """The one that is broken."""
+        return self.cluster["c"]
+
+
+Inject = Callable[[Scene], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What `check` says at a node: its exit code, and words of it."""
+
+    code: int
+    words: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.words}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault, and what each node says of it in the end."""
+
+    name: str
+    inject: Inject
+    told: Mapping[str, Told]
+    secure: bool = False
+    """Whether the cluster has TLS and rules."""
+    passes: bool = False
+    """Whether it is over after a minute, and nothing needs attention any more."""
+    short: bool = False
+    """Whether a short run has it, too."""
+
+
+async def check(node: Node) -> Told:
+    """Run the verb, as an operator does."""
+    tls = node.tls
+    files = {"ca": tls.ca_file, "cert": tls.cert_file, "key": tls.key_file} if tls else {}
+    flags = [part for name, path in files.items() for part in (f"--tls-{name}-file", str(path))]
+    command = [sys.executable, "-m", "proglog", "check", "--addr", node.door.addr, "--disk-free", "0", *flags]
+    process = await asyncio.create_subprocess_exec(
+        *command, env=CLEAN, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = await process.communicate()
+    assert err == b"", err.decode()
+    return Told(process.returncode or 0, out.decode())
+
+
+async def look(cluster: Cluster) -> dict[str, Told]:
+    """Return what `check` says at every node."""
+    names = list(cluster.nodes)
+    return dict(zip(names, await asyncio.gather(*(check(cluster[name]) for name in names)), strict=True))
+
+
+def agrees(expected: Mapping[str, Told], told: Mapping[str, Told]) -> bool:
+    return all(told[name].code == each.code and each.words in told[name].words for name, each in expected.items())
+
+
+# The faults
+
+
+async def killed(scene: Scene) -> None:
+    scene.c.agent.kill()
+
+
+async def stopped(scene: Scene) -> None:
+    process = scene.c.agent.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+
+
+async def cut_off(scene: Scene) -> None:
+    scene.cluster.partition("ab", "c")
+
+
+async def mute(scene: Scene) -> None:
+    for other in "ab":
+        scene.c.host.lose(scene.cluster[other].host)
+
+
+async def without_udp(scene: Scene) -> None:
+    command = ["ip", "-n", scene.c.host.namespace, "rule", "add", "ipproto", "udp", "blackhole", "pref", "50"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+async def wrong_key(scene: Scene) -> None:
+    keys = scene.place / "other.keys"
+    keys.write_bytes(base64.b64encode(bytes(range(1, 33))) + b"\n")
+    keys.chmod(0o600)
+    c = scene.c
+    c.agent.stop()
+    c.agent.flags = {**c.agent.flags, "encrypt-file": str(keys)}
+    await c.start()
+
+
+async def no_seeds(scene: Scene) -> None:
+    c = scene.c
+    c.agent.stop()
+    (c.data_dir / "members").unlink(missing_ok=True)
+    c.agent.seeds = (f"10.77.0.99:{GOSSIP_PORT}",)
+    await c.start()
+
+
+async def wiped(scene: Scene) -> None:
+    c = scene.c
+    c.agent.kill()
+    shutil.rmtree(c.data_dir)
+    await c.start()
+
+
+async def rolled_back(scene: Scene) -> None:
+    c = scene.c
+    c.agent.kill()
+    shutil.copytree(c.data_dir, c.agent.directory / "backup")
+    await c.start()
+    async with Load([c], History()) as load:
+        await load.acknowledged(200)
+    await scene.cluster.converged(within=20)
+    c.agent.kill()
+    shutil.rmtree(c.data_dir)
+    (c.agent.directory / "backup").rename(c.data_dir)
+    await c.start()
+
+
+async def damaged(scene: Scene) -> None:
+    c = scene.c
+    c.agent.kill()
+    first = min(c.data_dir.glob("*.log"))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    first.write_bytes(data)
+    for hint in ((c.data_dir / "durable"), *c.data_dir.glob("*.index")):
+        hint.unlink(missing_ok=True)  # so that all of it is read again
+    await c.start()
+
+
+async def trimmed(scene: Scene) -> None:
+    """The oldest segment of every node, so that nobody has it."""
+    for name in "abc":
+        node = scene.cluster[name]
+        node.agent.stop()
+        min(node.data_dir.glob("*.log")).unlink()
+    await asyncio.gather(*(scene.cluster[name].start() for name in "abc"))
+
+
+async def full(scene: Scene) -> None:
+    c = scene.c
+    c.agent.stop()
+    moved = c.agent.directory / "moved"
+    c.data_dir.rename(moved)
+    c.data_dir.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", c.data_dir], check=True)
+    scene.undo.callback(subprocess.run, ["umount", "-l", c.data_dir], check=True)
+    shutil.copytree(moved, c.data_dir, dirs_exist_ok=True)
+    await c.start()
+    with (c.data_dir / "pad").open("wb") as pad, contextlib.suppress(OSError):
+        while True:
+            pad.write(bytes(1 << 16))
+            pad.flush()
+    async with scene.cluster["a"].client() as client, client.producer() as producer:
+        await producer.send_values([bytes(4096)] * 256)
+
+
+async def ended_certificate(scene: Scene) -> None:
+    c = scene.c
+    scene.certs.add_server("own", server_names=(*NAMES, c.host.addr), lifetime=timedelta(seconds=patience(20)))
+    c.agent.stop()
+    c.agent.flags = {**c.agent.flags, **tls_flags("server", scene.certs.directory, "own")}
+    await c.start()
+
+
+async def broken_rules(scene: Scene) -> None:
+    (scene.place / "policy-c.csv").write_text("p, root, *\n")
+
+
+async def jumped(scene: Scene) -> None:
+    (scene.place / "shift").write_text(str(86_400))
+
+
+async def renamed(scene: Scene) -> None:
+    """A second node that calls itself ``c``; it ends by itself, before it is ready or soon after."""
+    double = await scene.cluster.add("d", node_name="c")
+    with contextlib.suppress(AssertionError):
+        await double.start()
+    if double.agent.process is not None:
+        assert await asyncio.to_thread(double.agent.process.wait, patience(20)) == ExitCode.NAME_TAKEN
+    double.agent.kill()
+    assert "name_lost" in double.agent.telemetry.read_text()
+    del scene.cluster.nodes["d"]
+
+
+WELL = {name: Told(OK, "nothing needs attention") for name in "abc"}
+C_FAILED = {"a": Told(CRITICAL, "c failed"), "b": Told(CRITICAL, "c failed")}
+CUT_OFF = {**C_FAILED, "c": Told(CRITICAL, "1 of 3 members alive")}
+
+FAULTS = (
+    Fault(name="member killed", inject=killed, told={**C_FAILED, "c": Told(UNKNOWN)}),
+    Fault(name="member stopped", inject=stopped, told={**C_FAILED, "c": Told(UNKNOWN)}, short=True),
+    Fault(name="cut off, both ways", inject=cut_off, told=CUT_OFF),
+    Fault(name="cut off, one way", inject=mute, told=CUT_OFF, short=True),
+    Fault(
+        name="UDP blocked",
+        inject=without_udp,
+        told={name: Told(WARNING, f"{name} hears nothing over UDP from ") for name in "abc"},
+        short=True,
+    ),
+    Fault(
+        name="wrong gossip key",
+        inject=wrong_key,
+        told={
+            "a": Told(WARNING, "no key of this node opens the message"),
+            "b": Told(WARNING, "no key of this node opens the message"),
+            "c": Told(CRITICAL, "c is alone: nobody has answered"),
+        },
+    ),
+    Fault(
+        name="duplicate name",
+        inject=renamed,
+        told={
+            "a": Told(CRITICAL, "knows two members named c"),
+            "b": Told(CRITICAL, "knows two members named c"),
+            "c": Told(WARNING, "c has a namesake at"),
+        },
+        passes=True,
+    ),
+    Fault(name="seeds gone", inject=no_seeds, told={**WELL, "c": Told(WARNING, "c has had no answer from its seed")}),
+    Fault(name="wiped", inject=wiped, told=WELL),
+    Fault(name="rolled back", inject=rolled_back, told={**WELL, "c": Told(OK, "c began a new history")}),
+    Fault(name="damaged", inject=damaged, told={**WELL, "c": Told(OK, "c repaired its log")}),
+    Fault(name="trimmed everywhere", inject=trimmed, told={name: Told(CRITICAL, "cannot read") for name in "abc"}),
+    Fault(name="disk full", inject=full, told={"c": Told(CRITICAL, "c log is full")}),
+    Fault(
+        name="certificate ends",
+        inject=ended_certificate,
+        told={"a": WELL["a"], "b": WELL["b"], "c": Told(CRITICAL, "c certificate ")},
+        secure=True,
+    ),
+    Fault(
+        name="rules broken",
+        inject=broken_rules,
+        told={"a": WELL["a"], "b": WELL["b"], "c": Told(WARNING, "c refused changed access rules")},
+        secure=True,
+        short=True,
+    ),
+    Fault(
+        name="clock set a day on", inject=jumped, told={**WELL, "c": Told(WARNING, "c had its clock set: on by 1 d")}
+    ),
+)
+
+
+def tls_flags(side: str, directory: Path, stem: str) -> dict[str, str]:
+    files = {"cert": f"{stem}.pem", "key": f"{stem}-key.pem", "ca": "ca.pem"}
+    return {f"{side}-tls-{part}-file": str(directory / name) for part, name in files.items()}
+
+
+@contextlib.asynccontextmanager
+async def opened(fault: Fault, place: Path) -> AsyncGenerator[Scene]:
+    """A cluster as the fault wants it, with some records of each node."""
+    certs = create_dev_certs(place / "certs", server_names=(*NAMES, *(f"10.77.0.{n}" for n in range(1, 5))))
+    keys = place / "gossip.keys"
+    keys.write_bytes(base64.b64encode(bytes(range(32))) + b"\n")
+    keys.chmod(0o600)
+    flags = {"encrypt-file": str(keys), "segment-bytes": "64KiB"}
+    if fault.secure:
+        model, policy = create_rules(place / "rules", ["root"])
+        flags |= tls_flags("server", certs.directory, "server") | tls_flags("peer", certs.directory, "peer")
+        flags |= {"acl-model-file": str(model), "acl-policy-file": str(policy)}
+        shutil.copy(policy, place / "policy-c.csv")
+    (place / "sitecustomize.py").write_text(CLOCK)
+    with contextlib.ExitStack() as undo:
+        async with Cluster(place, "abc", flags=flags, tls=certs.clients["root"] if fault.secure else None) as cluster:
+            c = cluster["c"]
+            if fault.secure:
+                c.agent.flags = {**c.agent.flags, "acl-policy-file": str(place / "policy-c.csv")}
+            c.agent.command = (*c.agent.command, "env", f"PYTHONPATH={place}", f"SHIFTED_CLOCK={place / 'shift'}")
+            await cluster.start()
+            async with Load(cluster, History()) as load:
+                await load.acknowledged(300)
+            await cluster.converged(within=20)
+            yield Scene(cluster, place, certs, undo)
+
+
+def note(fault: Fault, soon: Mapping[str, Told], later: Mapping[str, Told]) -> None:
+    """Append what was said to the file that is named in the environment."""
+    if table := os.environ.get("PROGLOG_FAULTS_TABLE"):
+        with Path(table).open("a") as file:
+            for name in later:
+                file.writelines(
+                    f"{fault.name} | {name} | {when} | {told.code} | {told.words.strip()}\n"
+                    for when, told in (("5 s", soon[name]), ("65 s", later[name]))
+                )
+
+
+@pytest.mark.parametrize("fault", [each for each in FAULTS if LONG or each.short], ids=lambda fault: fault.name)
+async def test_what_check_says_of_a_fault(fault: Fault, tmp_path: Path, long: bool, record_property) -> None:
+    async with opened(fault, tmp_path) as scene:
+        before = await look(scene.cluster)
+        assert {name: told.code for name, told in before.items()} == {"a": OK, "b": OK, "c": OK}, before
+        await fault.inject(scene)
+        at = time.monotonic()
+        await asyncio.sleep(SOON)
+        soon = await look(scene.cluster)
+        while True:
+            await asyncio.sleep(LATER - SOON if long else 0.5)
+            later = await look(scene.cluster)
+            if long or agrees(fault.told, later) or time.monotonic() - at > patience(SETTLED_WITHIN):
+                break
+        for name in later:
+            record_property(f"{fault.name}, {name}", f"{soon[name]} | {later[name]}")
+        note(fault, soon, later)
+        assert agrees(WELL if long and fault.passes else fault.told, later), later
