@@ -12,6 +12,7 @@ import grpc.aio
 
 from proglog.addr import RPC_ADDR_TAG, join_addr, split_addr
 from proglog.agent.advertise import addresses
+from proglog.agent.certificate_watch import CertificateWatch
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.condition_file import ConditionFile
 from proglog.agent.config import AgentConfig
@@ -223,6 +224,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         now_ms=now_ms,
     )
     writer.add_listener(monitor.log_advanced)
+    certificates = CertificateWatch(config.server_tls, config.peer_tls, emit)
+    run("certificates", tasks.start(certificates.run(), name="agent-certificates", may_end=True))
     run("monitor", tasks.start(monitor.run(), name="agent-monitor"))
     repairer = Repairer(writer, replicator, channel_factory=dial, emit=emit)
     run("repair", tasks.start(repairer.run(), name="repair", may_end=True))

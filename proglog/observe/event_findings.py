@@ -183,6 +183,17 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         effect="Times of records, retention by age and the ends of certificates go by this clock.",
         minutes=_HOUR,
     ),
+    "certificate_aging": Lasting(
+        severity=Severity.WARNING,
+        cause="is about to end",
+        advice="Issue another one and replace the file: it is read again at the next connection.",
+    ),
+    "certificate_ended": Lasting(
+        severity=Severity.CRITICAL,
+        cause="is of no use",
+        advice="Issue another one and replace the file: it is read again at the next connection.",
+        effect="No new connection that needs it is made; streams that are open go on.",
+    ),
     "certificate_expires": Shown("certificate"),
     "certificate_rejected": Lasting(
         severity=Severity.WARNING,

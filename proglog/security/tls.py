@@ -107,6 +107,19 @@ class TLSFiles:
         _check_authorities(authorities, self.ca_file, moment)
         return TLSMaterial(certificate_chain=chain, private_key=key, authorities=authorities, summary=summary_of(leaf))
 
+    def certificate_ends(self) -> datetime:
+        """Return when the own certificate ends; errors as :meth:`authorities_end`."""
+        return parse_certificates(read_bounded(self.cert_file, MAX_PEM_BYTES), self.cert_file)[0].not_valid_after_utc
+
+    def authorities_end(self) -> datetime:
+        """Return when the last of the authorities ends.
+
+        Raises:
+            ConfigError: The file cannot be read, or holds no certificate.
+        """
+        held = parse_certificates(read_bounded(self.ca_file, MAX_PEM_BYTES), self.ca_file)
+        return max(each.not_valid_after_utc for each in held)
+
     def version(self) -> tuple[FileVersion, FileVersion, FileVersion]:
         """Return what the files are now; equal while none was written or replaced."""
         return file_version(self.cert_file), file_version(self.key_file), file_version(self.ca_file)

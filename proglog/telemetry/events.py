@@ -480,6 +480,32 @@ CERTIFICATE_RELOADED = _event(
     words="new certificate",
     detail="detail",
 )
+CERTIFICATE_AGING = _event(
+    "certificate_aging",
+    _WARN,
+    "The certificate shown to peers, or the last authority of a side, ends within two weeks.",
+    words="certificate ages",
+    subject="certificate",
+    detail="detail",
+    ended_by=("certificate_fresh", "certificate_ended"),
+)
+CERTIFICATE_ENDED = _event(
+    "certificate_ended",
+    _BAD,
+    "The certificate shown to peers, or the last authority of a side, has ended or cannot be read.",
+    words="certificate ended",
+    subject="certificate",
+    detail="detail",
+    ended_by=("certificate_fresh", "certificate_aging"),
+)
+CERTIFICATE_FRESH = _event(
+    "certificate_fresh",
+    _GOOD,
+    "A certificate or authority that was about to end, or had, is good for longer again.",
+    words="certificate renewed",
+    subject="certificate",
+    detail="detail",
+)
 CLOCK_JUMPED = _event(
     "clock_jumped",
     _WARN,
