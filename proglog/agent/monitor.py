@@ -32,6 +32,7 @@ class Monitor:
         certificate_expires_at_ms: Callable[[], int],
         now_ms: Callable[[], int],
         steady: Callable[[], float] = clock.steady,
+        also: Callable[[], None] = lambda: None,
     ) -> None:
         """Report what opening the log found.
 
@@ -41,11 +42,13 @@ class Monitor:
             certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
             now_ms: This machine's clock, milliseconds since 1970.
             steady: Seconds that passed, by a clock that nobody sets.
+            also: Called at each look.
         """
         self._timeline = timeline
         self._certificate_expires_at_ms = certificate_expires_at_ms
         self._now_ms = now_ms
         self._steady = steady
+        self._also = also
         self._clock_ahead_ms = self._ahead_ms()
         self._watch = LogWatch(log)
         self._tell(self._watch.opened())
@@ -64,6 +67,7 @@ class Monitor:
                 warned_at = time.monotonic()
                 self._warn_of_expiry()
             self._look_at_clock()
+            self._also()
             await asyncio.sleep(LOOK_INTERVAL)
 
     def _ahead_ms(self) -> int:

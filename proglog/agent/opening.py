@@ -27,6 +27,7 @@ from proglog.agent.readiness import Readiness
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
 from proglog.agent.resolver import Resolver
+from proglog.agent.retention_watch import RetentionWatch
 from proglog.agent.serf_calls import SerfCalls
 from proglog.agent.serf_events import SerfEvents
 from proglog.agent.supervisor import Supervisor
@@ -217,11 +218,21 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
 
     # No step ends it: cancelling it would cancel what `stop` of the server waits for. It ends with the server.
     tasks.start(server.watch(), name="agent-server-watch", may_end=True)
+    retention = RetentionWatch(
+        name=config.node_name,
+        log=writer,
+        config=config.log,
+        stored_bytes=lambda: log.stored_bytes,
+        followers=followers,
+        members=membership.members,
+        emit=emit,
+    )
     monitor = Monitor(
         log,
         timeline,
         certificate_expires_at_ms=server.certificate_expires_at_ms,
         now_ms=now_ms,
+        also=retention.look,
     )
     writer.add_listener(monitor.log_advanced)
     certificates = CertificateWatch(config.server_tls, config.peer_tls, emit)

@@ -151,7 +151,7 @@ def _values(report: CheckReport) -> dict[str, float]:
     if log.disk_total_bytes:
         values["disk_free_percent"] = round(100 * log.disk_free_bytes / log.disk_total_bytes, 2)
     if ends:
-        values["certificate_days"] = round((ends - snapshot.taken_at_ms) / 86_400_000, 2)
+        values["certificate_days"] = round((ends - snapshot.taken_at_ms) / 86_400_000, 5)
     return values
 
 
@@ -207,7 +207,8 @@ def _summary(report: CheckReport) -> str:
     if "disk_free_percent" in values:
         parts.append(f"disk {values['disk_free_percent']:.0f}% free")
     if "certificate_days" in values:
-        parts.append(f"certificate ends in {duration_words(values['certificate_days'] * 86_400)}")
+        left = values["certificate_days"] * 86_400
+        parts.append(f"certificate ends in {duration_words(left)}" if left > 0 else "certificate has ended")
     return f"{_count(report.serious)}; {', '.join(parts)}"
 
 

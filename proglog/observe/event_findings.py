@@ -183,6 +183,14 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         effect="Times of records, retention by age and the ends of certificates go by this clock.",
         minutes=_HOUR,
     ),
+    "retention_near": Lasting(
+        severity=Severity.WARNING,
+        cause="has not copied what retention is about to remove here",
+        advice="Have it catch up, or set a higher retention limit until it has.",
+        effect="Its copy will have a gap.",
+        at_risk="Those records, if no other node has them.",
+        verb="lag",
+    ),
     "certificate_aging": Lasting(
         severity=Severity.WARNING,
         cause="is about to end",

@@ -480,6 +480,22 @@ CERTIFICATE_RELOADED = _event(
     words="new certificate",
     detail="detail",
 )
+RETENTION_NEAR = _event(
+    "retention_near",
+    _WARN,
+    "A member lacks records of this node that retention is about to remove.",
+    words="retention is near",
+    subject="member",
+    detail="detail",
+    ended_by=("retention_clear",),
+)
+RETENTION_CLEAR = _event(
+    "retention_clear",
+    _GOOD,
+    "What retention is about to remove is on that member now, or is gone.",
+    words="retention is clear",
+    subject="member",
+)
 CERTIFICATE_AGING = _event(
     "certificate_aging",
     _WARN,

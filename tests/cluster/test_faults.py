@@ -368,3 +368,24 @@ async def test_what_check_says_of_a_fault(fault: Fault, tmp_path: Path, long: bo
             record_property(f"{fault.name}, {name}", f"{soon[name]} | {later[name]}")
         note(fault, soon, later)
         assert agrees(WELL if long and fault.passes else fault.told, later), later
+
+
+async def test_a_healthy_cluster_under_load_raises_nothing(open_cluster, long: bool, record_property) -> None:
+    """As many records as go through: nothing that `check` says of it is more than information."""
+    seconds, values = (60.0, [b"x" * 100] * 500) if long else (3.0, [b"x" * 100] * 100)
+    sent = 0
+    async with open_cluster("abc") as cluster, contextlib.AsyncExitStack() as stack:
+        producers = []
+        for node in cluster:
+            client = await stack.enter_async_context(node.client(timeout=30))
+            producers.append(await stack.enter_async_context(client.producer()))
+        until = time.monotonic() + seconds
+        looks = 0
+        while time.monotonic() < until or not looks:
+            looking = asyncio.ensure_future(look(cluster))
+            while not looking.done():
+                await asyncio.gather(*(producer.send_values(values) for producer in producers))
+                sent += len(values) * len(producers)
+            told, looks = await looking, looks + 1
+            assert {name: each.code for name, each in told.items()} == {"a": OK, "b": OK, "c": OK}, told
+        record_property("records_per_second", round(sent / seconds))

@@ -100,10 +100,23 @@ async def _ask(client: "Client", report: CheckReport, tls: "TLSFiles | None", *,
     snapshot = await client.status(segments=True)
     found = list(findings(snapshot, limits=report.limits))
     if each:
-        others = [member for member in snapshot.members if _answers(member)][:_MAX_MEMBERS]
-        elsewhere = await asyncio.gather(*(_of(member, report, tls, client) for member in others))
+        others = [member for member in snapshot.members if _answers(member)]
+        elsewhere = await asyncio.gather(*(_of(member, report, tls, client) for member in others[:_MAX_MEMBERS]))
+        if len(others) > _MAX_MEMBERS:
+            found.append(_unasked(snapshot.node.name, len(others) - _MAX_MEMBERS))
         found += [each for theirs in elsewhere for each in theirs]
     return replace(report, snapshot=snapshot, findings=tuple(sorted(found, key=lambda each: -each.severity)))
+
+
+def _unasked(node: str, count: int) -> Finding:
+    return Finding(
+        key="unasked",
+        severity=Severity.WARNING,
+        subject=node,
+        cause=f"has {count:,} more members than --each asks: nothing was heard of their logs, disks and certificates",
+        advice=f"Ask those beyond the first {_MAX_MEMBERS} themselves, with --addr.",
+        verb="members",
+    )
 
 
 def _answers(member: Member) -> bool:

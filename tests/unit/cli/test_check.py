@@ -116,3 +116,10 @@ def test_thresholds_are_pairs_and_the_milder_half_of_one_follows_the_other():
 def test_what_is_no_threshold_is_refused_by_name(text: str):
     with pytest.raises(ConfigError, match="--lag-records"):
         thresholds(text, "1", "1", "1")
+
+
+def test_an_end_of_a_certificate_is_said_to_the_minute_and_when_it_has_come():
+    snapshot = _snapshot()
+    for ends, words in ((276_000, "certificate ends in 4 min 36 s"), (-60_000, "certificate has ended")):
+        node = replace(snapshot.node, certificate_expires_at_ms=NOW + ends)
+        assert _written(_verdict(replace(snapshot, node=node)), CheckFormat.TEXT)[0].endswith(words)
