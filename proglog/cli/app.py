@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from proglog.cli import diagnostics, front, output, variables
+from proglog.cli import diagnostics, environment, front, output, variables
 from proglog.cli.exit_codes import ExitCode, exit_code_of
 from proglog.cli.stdout import ReaderGoneError
 from proglog.cli.verbs import VERBS
@@ -71,6 +71,7 @@ def root() -> None:
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code; never shows a traceback."""
     output.install()
+    environment.leave_out_unusable()
     sys.exit(invoke(sys.argv[1:] if arguments is None else list(arguments)))
 
 

@@ -6,7 +6,9 @@ from typing import Any
 from proglog.cli.variable_names import NAMES
 
 PREFIX = "PROGLOG_"
-OTHERS = frozenset({"PROGLOG_LONG", "PROGLOG_SEED", "PROGLOG_UPDATE_GOLDENS", "PROGLOG_BENCH_DIR"})
+OTHERS = frozenset(
+    {"PROGLOG_LONG", "PROGLOG_SEED", "PROGLOG_UPDATE_GOLDENS", "PROGLOG_BENCH_DIR", "PROGLOG_FAULTS_TABLE"}
+)
 """What sets no flag: of the tests and the benchmarks."""
 
 

@@ -1,0 +1,23 @@
+"""Variables that libraries read, and that would end a verb in one of them: what they cannot be is left out, and said."""
+
+import os
+
+from proglog.cli import diagnostics
+
+_ALLOWED = {
+    "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": ("python", "upb"),
+    "GRPC_POLL_STRATEGY": ("all", "epoll1", "poll", "none"),
+    "TEXTUAL_COLOR_SYSTEM": ("auto", "standard", "256", "truecolor"),
+    "TEXTUAL_DRIVER": (),  # the dashboard brings its own
+}
+"""What a variable may say; anything else ends its library."""
+
+
+def leave_out_unusable() -> None:
+    """Remove variables with values that their libraries do not bear, with a line about each. Before these are imported."""
+    for name, allowed in _ALLOWED.items():
+        value = os.environ.get(name, "")
+        if value and value not in allowed:
+            del os.environ[name]
+            expected = f"expected {', '.join(allowed)}" if allowed else "nothing can be set with it here"
+            diagnostics.note(f"{name}={value!r:.60} is ignored: {expected}")
