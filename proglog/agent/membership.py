@@ -491,11 +491,11 @@ class Membership:
             self._named.set()
         match vote.standing:
             case NameStanding.CONTESTED:
-                self._emit(events.NAME_CONTESTED, self.config.node_name, rival)
+                self._emit(events.NAME_CONTESTED, "", rival)
             case NameStanding.LOST:
-                self._emit(events.NAME_LOST, self.config.node_name, rival, votes=votes)
+                self._emit(events.NAME_LOST, "", rival, votes=votes)
             case NameStanding.HELD if rival:
-                self._emit(events.NAME_HELD, self.config.node_name, votes)
+                self._emit(events.NAME_HELD, "", votes)
         self._on_name(vote)
 
     def _member_changed(self, event: MemberEvent) -> None:

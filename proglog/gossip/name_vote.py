@@ -128,7 +128,7 @@ class NameVote:
             self.standing, self._rounds, self._rival_lives = NameStanding.CONTESTED, 0, False
             self.rival = rival
             self._tell(NameVoted(standing=self.standing, rival=rival))
-            self._begin_round()
+            self._wake_in(0, self._begin_round)  # in a moment: who can be asked may stand behind it in a full exchange
 
     def answered(self, response: QueryResponse) -> None:
         """Take in the answer to a question; to none of this round's: nothing.

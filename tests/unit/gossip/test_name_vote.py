@@ -54,6 +54,7 @@ def contest(bench: Any, *voters: str, ip: bytes = RIVAL_IP) -> Fields:
         bench.alive(voter)
     questions(bench)
     bench.alive("me", 9, Addr=ip)
+    bench.run(0)
     asked = questions(bench)
     assert len(asked) == len(voters)
     return asked[0][0] if asked else Fields({})
@@ -216,4 +217,14 @@ def test_no_more_than_so_many_are_asked(bench: Any) -> None:
         bench.alive(f"n{number}", Addr=bytes((10, 1, 0, number)))
     questions(bench)
     bench.alive("me", 9, Addr=RIVAL_IP)
+    bench.run(0)
     assert len(questions(bench)) == MAX_VOTERS
+
+
+def test_those_who_are_heard_of_after_the_rival_are_asked_too(bench: Any) -> None:
+    """A full exchange names members in any order."""
+    questions(bench)
+    bench.alive("me", 9, Addr=RIVAL_IP)
+    bench.alive("a")
+    bench.run(0)
+    assert [to for _, to in questions(bench)] == [("10.0.0.2", 7946)]
