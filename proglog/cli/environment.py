@@ -20,4 +20,4 @@ def leave_out_unusable() -> None:
         if value and value not in allowed:
             del os.environ[name]
             expected = f"expected {', '.join(allowed)}" if allowed else "nothing can be set with it here"
-            diagnostics.note(f"{name}={value!r:.60} is ignored: {expected}")
+            diagnostics.note(f"warning: {name}={value!r:.60} is ignored: {expected}")

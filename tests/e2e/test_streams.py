@@ -215,15 +215,6 @@ def test_stdout_may_lack_the_characters_that_are_written(full: AgentProcess, enc
     result.stdout.decode(encoding)
 
 
-@pytest.mark.parametrize("variable", ["PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION", "GRPC_POLL_STRATEGY"])
-def test_a_variable_of_a_library_that_would_end_it_is_left_out_and_said(full: AgentProcess, variable: str) -> None:
-    result = run(full, "members", "-o", "json", env={variable: "cpp"})
-
-    assert result.returncode == 0, result.stderr
-    assert result.stderr.decode().startswith(f"{variable}='cpp' is ignored: expected ")
-    assert result.stderr.count(b"\n") == 1
-
-
 def test_bytes_that_are_no_utf_8_are_separators(scratch: AgentProcess) -> None:
     produced = run(scratch, "produce", "--key-sep", b"\xff", stdin=b"key\xffvalue\n")
     consumed = run(scratch, "consume", "-1", "-o", b"{key}\xfe{value}")
