@@ -156,7 +156,7 @@ complete -c proglog -n '__fish_seen_subcommand_from wait' -l profile -x -d 'A se
 complete -c proglog -n '__fish_seen_subcommand_from check' -l output -s o -x -a 'text json nagios prometheus' -d 'How to write the outcome'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l explain -d 'What follows from each finding, what to do, and the command that shows more'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l each -d 'Ask every living member about itself, too'
-complete -c proglog -n '__fish_seen_subcommand_from check' -l lag-records -x -d 'Records that a copy trails by'
+complete -c proglog -n '__fish_seen_subcommand_from check' -l lag-records -x -d 'Records that a copy trails by, for 2 s and more'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l lag-seconds -x -d 'Seconds that it trails by'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l disk-free -x -d 'Percent of the disk that are free'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l certificate-days -x -d 'Days until a certificate ends'

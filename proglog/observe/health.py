@@ -30,6 +30,8 @@ STUCK_MS, STUCK_CRITICAL_MS = 1_000, 10_000
 """From when on an operation that is under way is a finding, and from when on a critical one."""
 UNCOPIED_MS, UNCOPIED_CRITICAL_MS = 15_000, 60_000
 """The same for a peer that is alive and does not copy from the node."""
+IN_FLIGHT_MS = 2_000
+"""Up to which age what a copy lacks is on its way, however many records that are: a fast cluster has thousands in flight."""
 FAILING_MS = 5_000
 """From when on a stream that is opened again and again without bringing anything is a finding while it is open."""
 
@@ -117,7 +119,11 @@ class _Scene:
         """Return how bad a lag is; ``None``: it needs no attention. One that shrinks is never critical."""
         limits = self.limits
         too_many = self.over(key, behind.records, limits.lag_records)
-        if behind.records <= 0 or not (too_many or self.over(key, behind.age_ms, limits.lag_ms)):
+        if (
+            behind.records <= 0
+            or behind.age_ms < IN_FLIGHT_MS
+            or not (too_many or self.over(key, behind.age_ms, limits.lag_ms))
+        ):
             return None
         far = behind.records > limits.lag_records_critical or behind.age_ms > limits.lag_ms_critical
         return Severity.CRITICAL if far and behind.trend is not Trend.SHRINKING else Severity.WARNING
@@ -429,9 +435,12 @@ def _conditions(scene: _Scene) -> Iterator[Finding]:
 
 def _peer_lag(scene: _Scene) -> Iterator[Finding]:
     here = scene.snapshot.node.name
+    followers = {each.name: each for each in scene.snapshot.followers}
     for peer in scene.snapshot.peers:
-        own_ms = next((each.lag_ms for each in scene.snapshot.followers if each.name == peer.name), 0)
-        behind = LagTotal(records=sum(origin.peer_lag_records for origin in peer.origins), age_ms=own_ms)
+        follower = followers.get(peer.name)
+        if follower is None:
+            continue
+        behind = LagTotal(records=follower.lag_records, age_ms=follower.lag_ms)
         key = f"peer-lag/{peer.name}"
         severity = scene.lag_severity(key, behind)
         if peer.state is PeerState.STREAMING and severity is not None:

@@ -9,6 +9,7 @@ from proglog.observe.health import Limits, Severity, findings, own_findings
 from proglog.wire.model import (
     ClusterSnapshot,
     DamagedRange,
+    FollowerStatus,
     LogStatus,
     Member,
     MembershipProblem,
@@ -127,8 +128,8 @@ def test_a_lag_of_minutes_is_critical_unless_it_shrinks(trend: float, severity: 
 
 
 def test_where_a_lag_goes_is_part_of_the_alert():
-    growing = findings(_snapshot(peers=(_peer(lag_records=20_000, lag_trend=400.0),)))
-    assert growing[0].cause == "trails b by 20,000 records; growing by 400 records/s"
+    growing = findings(_snapshot(peers=(_peer(lag_records=20_000, lag_ms=3_000, lag_trend=400.0),)))
+    assert growing[0].cause == "trails b by 20,000 records, 3.0 s; growing by 400 records/s"
 
 
 def test_what_an_agent_says_of_itself_is_judged_apart():
@@ -138,7 +139,7 @@ def test_what_an_agent_says_of_itself_is_judged_apart():
 
 def test_a_raised_lag_stays_until_it_is_well_below_its_limit():
     def keys(records: int, raised: frozenset[str]) -> frozenset[str]:
-        found = findings(_snapshot(peers=(_peer(lag_records=records),)), raised=raised)
+        found = findings(_snapshot(peers=(_peer(lag_records=records, lag_ms=2_000),)), raised=raised)
         return frozenset(alert.key for alert in found)
 
     assert keys(9_000, frozenset()) == frozenset()
@@ -149,9 +150,16 @@ def test_a_raised_lag_stays_until_it_is_well_below_its_limit():
 
 
 def test_a_peer_that_lags_behind_us_is_told():
-    assert _said(_snapshot(peers=(_peer(peer_lag_records=10_001),))) == [
-        (Severity.WARNING, "b", "trails a by 10,001 records")
-    ]
+    follower = FollowerStatus(name="b", connected=True, since_ms=9_000, lag_records=10_001, lag_ms=2_500)
+    behind = _snapshot(peers=(_peer(),), followers=(follower,))
+    assert _said(behind) == [(Severity.WARNING, "b", "trails a by 10,001 records, 2.5 s")]
+    at_once = replace(follower, lag_records=1_000_000, lag_ms=1_900)
+    assert findings(replace(behind, followers=(at_once,))) == ()
+
+
+def test_what_is_on_its_way_is_no_lag_however_many_records_it_is():
+    assert findings(_snapshot(peers=(_peer(lag_records=5_000_000, lag_ms=1_999),))) == ()
+    assert findings(_snapshot(peers=(_peer(lag_records=5_000_000, lag_ms=2_000),))) != ()
 
 
 @pytest.mark.parametrize(
@@ -191,7 +199,8 @@ def test_every_alert_says_what_to_do():
             damaged=(DamagedRange(start_offset=0, end_offset=1, detail=""),),
         ),
         members=(_member("c", MemberStatus.FAILED),),
-        peers=(_peer(lag_records=5, lag_ms=60_000, peer_lag_records=99_999), _peer(PeerState.BACKING_OFF)),
+        peers=(_peer(lag_records=5, lag_ms=60_000), _peer(PeerState.BACKING_OFF)),
+        followers=(FollowerStatus(name="b", connected=True, since_ms=9_000, lag_records=99_999, lag_ms=2_500),),
     )
     found = findings(snapshot)
     assert len(found) == 9
