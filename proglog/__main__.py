@@ -37,7 +37,7 @@ def _answer_at_once() -> None:
     except BrokenPipeError:
         code = 141
     except OSError as exc:
-        sys.stderr.write(f"error: stdout: {exc.strerror}\n")
+        sys.stderr.write(f"error: cannot write to standard output: {exc.strerror}\n")
         code = 1
     if code is not None:
         sys.stderr.flush()

@@ -30,7 +30,12 @@ _DEFAULT = Limits()
 
 LagRecords = Annotated[
     str,
-    typer.Option("--lag-records", metavar=_METAVAR, help="Records that a copy trails by, for 2 s and more", rich_help_panel=THRESHOLDS),
+    typer.Option(
+        "--lag-records",
+        metavar=_METAVAR,
+        help="Records that a copy trails by, for 2 s and more",
+        rich_help_panel=THRESHOLDS,
+    ),
 ]
 LagSeconds = Annotated[
     str, typer.Option("--lag-seconds", metavar=_METAVAR, help="Seconds that it trails by", rich_help_panel=THRESHOLDS)

@@ -77,4 +77,4 @@ def test_help_into_a_full_disk_is_an_error_in_words() -> None:
         )
 
     assert done.returncode == 1
-    assert done.stderr == "error: stdout: No space left on device\n"
+    assert done.stderr == "error: cannot write to standard output: No space left on device\n"
