@@ -75,6 +75,11 @@ class Client:
         """The first of its agents."""
         return self.addrs[0]
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
     def __repr__(self) -> str:
         return f"<Client of {','.join(self.addrs)}{': closed' if self._closed else ''}>"
 

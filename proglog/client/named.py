@@ -89,6 +89,11 @@ class NamedConsumer:
         self._tasks = TaskScope()
 
     async def __aenter__(self) -> Self:
+        """As :meth:`enter`."""
+        await self.enter()
+        return self
+
+    async def enter(self) -> None:
         """Find the position: what all agents that can be reached know together.
 
         Raises:
@@ -102,11 +107,18 @@ class NamedConsumer:
         self._committed = cursor, True
         self._consumer = self._consume(cursor)
         self._tasks.start(self._tick(), name="named-consumer")
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """As :meth:`leave`."""
+        await self.leave(error)
+
+    async def close(self) -> None:
+        """As :meth:`leave` in order."""
+        await self.leave()
+
+    async def leave(self, error: BaseException | None = None) -> None:
         """Commit what was dealt with, to every server alive. After an error, the last batch handed out was not.
 
         Raises:

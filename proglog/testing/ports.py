@@ -5,6 +5,7 @@ ago may be anybody's by the time it is bound again. These ports lie below that r
 block belongs to the process that holds an abstract Unix socket with its number, until that process ends.
 """
 
+import atexit
 import socket
 import threading
 from collections.abc import Iterator
@@ -73,4 +74,13 @@ def _ephemeral_start() -> int:
 
 _LOCK = threading.Lock()
 _GUARDS: list[socket.socket] = []
+
+
+@atexit.register
+def _close_guards() -> None:
+    """Leave the blocks in order: under ``-W error``, a socket that is open at the end is a complaint."""
+    for guard in _GUARDS:
+        guard.close()
+
+
 _PORTS = _ports()

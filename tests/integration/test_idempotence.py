@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 import proglog.client
+from kit.proxy import Proxy
 from proglog.agent.writer import LogWriter
 from proglog.client import Client, ProduceError
 from proglog.errors import LogFullError, OtherLogError, ProglogError, UnavailableError
@@ -23,67 +23,6 @@ from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName
 
 Eventually = Callable[..., Awaitable[None]]
-
-
-class Proxy:
-    """Passes connections on to an address; on demand holds back what comes from there, and cuts everything."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self._answers = asyncio.Event()
-        self._answers.set()
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._server: asyncio.Server | None = None
-
-    @property
-    def addr(self) -> str:
-        assert self._server is not None
-        return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.cut()
-
-    def hold_answers(self) -> None:
-        self._answers.clear()
-
-    def cut(self) -> None:
-        """Break every connection, answers that were held back included, and pass new ones on."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-        held, self._answers = self._answers, asyncio.Event()
-        self._answers.set()
-        held.set()  # whoever waits for it finds the connection gone
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, _, port = self.target.rpartition(":")
-        try:
-            back, onward = await asyncio.open_connection(host, int(port))
-        except OSError:
-            writer.transport.abort()
-            return
-        self._writers |= {writer, onward}
-        always = asyncio.Event()
-        always.set()
-        await asyncio.gather(_pass(reader, onward, always), _pass(back, writer, self._answers))
-
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
-    try:
-        while data := await reader.read(1 << 16):
-            await gate.wait()
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        return  # cut
-    finally:
-        writer.transport.abort()
 
 
 @asynccontextmanager
