@@ -1,1 +1,1 @@
-"""Who fetches what from whom: the pure planner behind the replicator."""
+"""Choosing which origin to fetch from which peer: the pure planner behind the replicator."""

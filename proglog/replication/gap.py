@@ -1,7 +1,7 @@
-"""The gap batch: what a log writes for sequences that no reachable node could give.
+"""The gap batch: the placeholder that a log writes for sequences that no reachable node could supply.
 
-It stands before a batch that could be had, and carries the chain checksum that this batch continues. Checksums run
-backwards, so that one can be computed: after the gap, the chain is the origin's own again, and a fork is still found.
+It precedes the next available batch, and carries the chain checksum that this batch continues. CRCs can be computed
+backwards, so the gap's checksum is known: after the gap the chain is the origin's own again, and forks are still detected.
 """
 
 from proglog.record import control
@@ -13,13 +13,13 @@ _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 
 
 def gap_before(batch: VerifiedBatch, next_sequence: SequenceNumber, *, now_ms: int, reason: str) -> VerifiedBatch:
-    """Return the batch that stands for the sequences from ``next_sequence`` up to ``batch``.
+    """Return the gap batch for the sequences from ``next_sequence`` up to ``batch``.
 
     Args:
-        batch: The first that could be had.
-        next_sequence: What the log would need next; before ``batch``.
+        batch: The first available batch.
+        next_sequence: The next sequence that the log needs; before ``batch``.
         now_ms: Milliseconds since 1970.
-        reason: For who finds it, in words.
+        reason: Explanation for operators, in words.
     """
     header = batch.header
     assert next_sequence < header.base_sequence

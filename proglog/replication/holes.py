@@ -1,17 +1,17 @@
-"""When a hole in an origin may be passed over for good: a gap batch is a last resort. Pure.
+"""When a hole in an origin may be skipped for good: a gap batch is a last resort. Pure.
 
-A hole is open from the moment at which everybody who reaches farther, and can be asked, has said that it cannot go on::
+A hole opens once every reachable peer that is ahead has refused to continue::
 
-    what stood there           members that are away and may hold it     passed over
-    ----------------           -------------------------------------     -----------
-    retention removed it       none                                      after stall_timeout, without an alarm
-    retention removed it       some                                      after gap_timeout; they are named
-    damage took it             none                                      after gap_timeout, with an alarm
-    damage took it             some                                      never: the wait is a finding that names them
+    the missing records        absent members that may hold them         skipped
+    -------------------        ---------------------------------         -------
+    removed by retention       none                                      after stall_timeout, without an alarm
+    removed by retention       some                                      after gap_timeout; they are named
+    lost to damage             none                                      after gap_timeout, with an alarm
+    lost to damage             some                                      never: the wait is a finding that names them
 
-A member is away from when its stream breaks until gossip forgets it: a member that failed or left still counts, until it
-is reaped or an operator removes it. What it said last of the origin counts, too: who had nothing there is not waited for. A stream that opened later than the
-hole gets as much time to say what it has.
+A member is absent from when its stream breaks until gossip forgets it: a member that failed or left still counts, until
+it is reaped or an operator removes it. Its last known position counts as well: a member that had none of the missing
+records is not waited for. A stream that opened later than the hole gets as much time to report what it has.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,11 +21,11 @@ from proglog.replication.sources import Sources
 from proglog.types import OriginId, SequenceNumber
 
 Others = Callable[[], Mapping[str, str]]
-"""Every other member that gossip knows of and that serves a log, whatever its state: its name, and its state in words."""
+"""All other members known to gossip that serve a log, in any state: name to state in words."""
 
 
 class Wait(NamedTuple):
-    """A hole is kept open for who may hold what stood there."""
+    """A hole kept open for an absent member that may hold the missing records."""
 
     member: str
     """The first of them, by name. Foreign text."""
@@ -40,10 +40,10 @@ class Holes:
         """Start with none.
 
         Args:
-            sources: Who can be asked, and who could be.
-            others: Who there is.
+            sources: The peers with open streams, and those remembered from closed ones.
+            others: The other members.
             stall_timeout: See :class:`proglog.replication.planner.Patience`.
-            gap_timeout: As above; ``None``: no hole is ever passed over.
+            gap_timeout: As above; ``None``: never skip a hole.
         """
         self._sources = sources
         self._others = others
@@ -54,16 +54,16 @@ class Holes:
         self._waits: dict[OriginId, Wait] = {}
 
     def open(self, origin: OriginId, now: float) -> None:
-        """``origin`` cannot go on; it may be open already."""
+        """Open a hole: ``origin`` cannot continue. It may be open already."""
         self.since.setdefault(origin, now)
 
     def close(self, origin: OriginId) -> Wait | None:
-        """``origin`` goes on; return the wait that is over with it, if nothing else waits for that member."""
+        """Close the hole: ``origin`` continues. Return the wait that this ends, unless another hole waits for that member."""
         self.since.pop(origin, None)
         return self._end_wait(origin)
 
     def may_pass_at(self, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> float:
-        """Return from when on the open hole of sequences ``[start, end)`` may be passed over; infinity: not yet known."""
+        """Return when the open hole of sequences ``[start, end)`` may be skipped; infinity: unknown."""
         if self._gap_timeout is None:
             return float("inf")
         away, trimmed = self.away(origin, start, end), self._sources.is_trimmed(origin, end)
@@ -73,7 +73,7 @@ class Holes:
         return max(self.since[origin], self._sources.opened_last_without(origin)) + patience
 
     def away(self, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> dict[str, str]:
-        """Return who cannot be asked and may hold sequences in ``[start, end)``, by name, with their state in words."""
+        """Return the absent members that may hold sequences in ``[start, end)``: name to state in words, sorted."""
         others = self._others()
         self._sources.forget_all_but(others)
         return {

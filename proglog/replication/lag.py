@@ -1,9 +1,9 @@
 """How far one log trails another in one origin: in records, bytes and seconds, whether that grows, and until when.
 
-Lag is a step function: it jumps up with each word of the other log, and down with each append here. Its trend is the
+Lag is a step function: it jumps up with each report from the other log, and down with each append here. Its trend is the
 slope of the straight line through the last ten seconds or so, each moment weighing ``exp(-age / MEMORY)``: the least
 squares fit of a step function has a closed form, so that five sums are kept instead of samples, and it does not matter
-how many words came in a moment. ::
+how many reports came in a moment. ::
 
     records |       ____
             |      |    |___            a burst, or a stream that opened: the fit starts over at the jump,
@@ -20,13 +20,13 @@ from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.types import SequenceNumber
 
 MEMORY = 10.0 / 3.0
-"""Seconds after which a moment weighs a third: after ten there is a twentieth left."""
+"""Seconds after which a sample weighs a third: after ten its weight is a twentieth."""
 MIN_SPAN = 1.0
-"""Seconds to look at before anything is said."""
+"""Seconds to observe before reporting a trend."""
 JUMP_FACTOR = 2.0
 """A lag that grows by this at once is a burst: the fit starts over."""
 MAX_CATCH_UP = 24 * 3600.0
-"""Seconds beyond which no time to catch up is named."""
+"""Longest catch-up time to report, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,15 +34,15 @@ class Lag:
     """How far one log trails another in one origin."""
 
     records: int = 0
-    """That the other still keeps and this one lacks; control batches count, too."""
+    """Records that the other log still keeps and this one lacks; control batches count as well."""
     bytes: int = 0
-    """Of their batches: exact while both logs kept the same, else by the mean size of what the other keeps."""
+    """Size of their batches: exact while both logs kept the same, else by the mean size of what the other keeps."""
     seconds: float = 0.0
-    """An upper bound on the age of what is missing."""
+    """An upper bound on the age of the oldest missing record."""
     trend: float = 0.0
     """Records a second; negative: catching up."""
     catch_up: float | None = 0.0
-    """Seconds until level, at this trend. ``None``: not known yet, or not catching up."""
+    """Seconds until level, at this trend. ``None``: unknown, or not catching up."""
 
 
 LEVEL = Lag()
@@ -54,7 +54,7 @@ def records_behind(held: Progress | None, there: Progress) -> int:
 
 
 def bytes_behind(held: Progress | None, there: Progress) -> int:
-    """Return about how many bytes the batches of these records have."""
+    """Return the approximate size of the batches of these records, in bytes."""
     records = records_behind(held, there)
     kept = there.next_sequence - there.floor_sequence
     if records in (0, kept):
@@ -65,7 +65,7 @@ def bytes_behind(held: Progress | None, there: Progress) -> int:
 
 
 class LagMeter:
-    """One origin, one other log. Tell it of every change on both sides; it keeps a handful of numbers."""
+    """Lag in one origin behind one other log. Feed it every change on both sides; it keeps a handful of numbers."""
 
     def __init__(self) -> None:
         """Start level."""

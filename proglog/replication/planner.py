@@ -1,37 +1,37 @@
-"""Who fetches what from whom: a pure state machine between peers' positions and what this log holds.
+"""Plan which origin to fetch from which peer: a pure state machine between peers' positions and this log's.
 
-Each origin has one *source* at a time: the origin's own node while its stream is open, else whoever reaches farthest.
-The source pushes; a batch is taken only if it is the very next one::
+Each origin has one *source* at a time: the origin's own node while its stream is open, else the most advanced peer.
+The source pushes; a batch is accepted only if it is the very next one::
 
     batch of an origin        verdict
     ------------------        -------
     this node's own           DROP
-    before what is expected   DROP; all that is dropped is counted
+    before the expected one   DROP; every drop is counted
     the next                  APPEND
-    after it                  HOLE: the source is set aside for this origin, the next best one is asked
-    across it                 FORK: batches have the same bounds everywhere, so somebody's history is another
-    a gap                     HOLE, too: what it stands for may be had from somebody else
+    after it                  HOLE: set the source aside for this origin, ask the next best one
+    across it                 FORK: batches have the same bounds everywhere, so the histories differ
+    a gap                     HOLE as well: another peer may have the records
 
     origin
                a peer has it                    refused, stalled, stream broke
       IDLE ------------------> FETCHING(source) ------------------------------> FETCHING(next best)
-                                 |      ^                                         | nobody left
+                                 |      ^                                         | no peer left
                                  |      | retried after aside_timeout             v
                   chains differ  |      +---------------------------------- STUCK(since)
-                                 v                                                | nobody can have it: see holes.py
+                                 v                                                | no member can have it: see holes.py
                               FORKED (kept as it is, alarm)                       v
                                                            FETCHING after the gap: APPEND_AFTER_GAP, notice
 
-A log may have met a hundred thousand origins. So what happens is looked at for the origins that it is about, never for
-all of them: asked for are the peers' own origins, which are where news comes from, and what this log trails in, the
-rest in portions. One that has become level stays asked for until its place is needed::
+A log may hold a hundred thousand origins. So each input touches only the origins that it concerns, never all of them.
+The planner asks for the peers' own origins, where new records appear, and for those in which this log lags, in portions.
+An origin that is up to date stays requested until its place is needed::
 
     waiting --> fetching --> resting        room for MAX_FETCHES besides the peers' own;
-                   ^            |           who waits takes the place of what has rested longest
+                   ^            |           a waiting origin takes the place of the longest resting one
                    +-- a peer --+
                        has more
 
-Rules 1, 4, 6 and 7 of docs/concepts/replication.md live here; the log holds to the first and the last by itself, too.
+This module implements rules 1, 4, 6 and 7 of docs/concepts/replication.md; the log enforces the first and the last as well.
 """
 
 from collections import OrderedDict
@@ -47,7 +47,7 @@ from proglog.replication.sources import NOWHERE, Sources, next_of
 from proglog.types import OriginId, SequenceNumber
 
 MAX_FETCHES = 1024
-"""Origins that are asked for at a time, besides the own ones of peers."""
+"""Origins requested at a time, besides the peers' own."""
 
 
 class Decision(Enum):
@@ -80,7 +80,7 @@ class Unwant:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something an operator should know; kinds are telemetry's."""
+    """Something to report to the operator; kinds are telemetry's."""
 
     kind: str
     peer: str
@@ -93,11 +93,11 @@ class Patience:
     """How long the planner waits for what. Seconds."""
 
     stall_timeout: float = 2.0
-    """Without a batch, while somebody else has one: then the source is set aside."""
+    """Time without a batch, while another peer has one, after which a source is set aside."""
     aside_timeout: float = 10.0
-    """How long a source that stalled or refused is not asked again."""
+    """Time until a source that stalled or refused is retried."""
     gap_timeout: float | None = 30.0
-    """After everybody refused who may have it: then a gap batch is written, and the log goes on after it. ``None``: never."""
+    """Time from the last refusal until the log writes a gap batch and continues after it. ``None``: never."""
 
 
 @dataclass(slots=True)
@@ -106,11 +106,11 @@ class _Fetch:
 
     source: str
     expected: SequenceNumber
-    """The next sequence to take, counting what is taken but not yet durable."""
+    """The next sequence to accept, counting accepted batches that are not yet durable."""
     moved_at: float
-    """When something last came, or was asked for."""
+    """Time of the last batch or request."""
     after_gap: bool = False
-    """What comes first follows a gap."""
+    """Whether the first batch will follow a gap."""
 
 
 class Planner:
@@ -129,11 +129,11 @@ class Planner:
             local_origin: Never fetched: this node is its only writer.
             held: Positions of the log, by origin.
             patience: Time limits.
-            others: Who else there is: see :mod:`proglog.replication.holes`.
+            others: The other members: see :mod:`proglog.replication.holes`.
         """
         self.local_origin = local_origin
         self.dropped: dict[str, int] = {}
-        """Batches that were not needed, by peer."""
+        """Redundant records dropped, by peer."""
         self._held = dict(held)
         self._patience = patience or Patience()
         self._sources = Sources()
@@ -145,38 +145,38 @@ class Planner:
         )
         self._fetches: dict[OriginId, _Fetch] = {}
         self._resting: OrderedDict[OriginId, None] = OrderedDict()
-        """Those of them in which nobody reaches farther, and that nobody here writes; the longest first."""
+        """Fetches in which no peer is ahead, and that no connected peer writes; the longest resting first."""
         self._waiting: OrderedDict[OriginId, None] = OrderedDict()
-        """What is to be fetched when there is room."""
+        """Origins to fetch when there is room."""
         self._forked: dict[OriginId, str] = {}
         self._passed_over: dict[OriginId, tuple[SequenceNumber, SequenceNumber]] = {}
-        """What retention had removed everywhere, so that it was passed over without an alarm."""
+        """Ranges skipped without an alarm, since retention had removed them everywhere."""
         self._meters: dict[OriginId, dict[str, LagMeter]] = {}
-        """By origin and peer, of those that this log trails in."""
+        """By origin and peer, where this log lags."""
         self._deadline = _NEVER
-        """No later than the first moment at which :meth:`handle_timer` has something to do."""
+        """A lower bound on when :meth:`handle_timer` next has something to do."""
         self._commands: list[Want | Unwant] = []
         self._notices: list[Notice] = []
 
     # What happened
 
     def stream_opened(self, peer: str, origin: OriginId, now: float) -> None:
-        """A stream from ``peer``, whose own origin is ``origin``, is open."""
+        """Start using ``peer``, whose own origin is ``origin``: its stream opened."""
         affected = self._forget(peer)
         self._sources.open(peer, origin, now)
         self._plan([*affected, origin], now)
 
     def stream_closed(self, peer: str, now: float) -> None:
-        """The stream from ``peer`` broke, or was closed. What its lag began with is remembered: see :meth:`peer_left`."""
+        """Stop using ``peer``: its stream broke or closed. Its lag keeps its start: see :meth:`peer_left`."""
         self._plan(self._forget(peer), now)
 
     def peer_left(self, peer: str) -> None:
-        """``peer`` is followed no more: how long this log had trailed it is of no interest."""
+        """Forget the lag behind ``peer``, which is no longer followed."""
         for origin in list(self._meters):
             self._drop_meter(peer, origin)
 
     def positions_received(self, peer: str, positions: Iterable[Progress], now: float) -> None:
-        """``peer`` said how far its log reaches in some origins."""
+        """Take in ``peer``'s progress in some origins."""
         if peer not in self._sources.peers:
             return
         positions = tuple(positions)
@@ -187,7 +187,7 @@ class Planner:
         self._plan([position.origin for position in positions], now)
 
     def refused_by(self, peer: str, event: Refusal, now: float) -> None:
-        """``peer`` said that it cannot go on with an origin."""
+        """Take in that ``peer`` cannot continue an origin."""
         if peer not in self._sources.peers:
             return
         if event.kind is RefusalKind.FORKED:
@@ -198,7 +198,7 @@ class Planner:
         self.set_aside(peer, event.origin, now, event.kind.value)
 
     def advanced(self, positions: Iterable[Progress], now: float) -> None:
-        """The log durably holds this much of some origins now."""
+        """Take in what the log now durably holds of some origins."""
         moved = {each.origin: each for each in positions if self._held.get(each.origin) != each}
         self._held |= moved
         for origin, position in moved.items():
@@ -211,7 +211,7 @@ class Planner:
         self._fill(now)
 
     def local_origin_changed(self, origin: OriginId, now: float) -> None:
-        """This log writes under ``origin`` from now on; what it wrote before is fetched like anybody's, if it agrees."""
+        """Switch to ``origin`` as the local one; treat the old one as any other: fetch it, where the histories agree."""
         before, self.local_origin = self.local_origin, origin
         for name, peer in self._sources.peers.items():
             for each in before, origin:
@@ -220,7 +220,7 @@ class Planner:
         self._plan([before, origin], now)
 
     def judge(self, peer: str, header: BatchHeader, now: float) -> Decision:
-        """Say what to do with a batch that ``peer`` sent; both kinds of ``APPEND`` count on it being appended."""
+        """Decide what to do with a batch from ``peer``; both kinds of ``APPEND`` expect the caller to append it."""
         origin = header.origin
         if peer in self._sources.peers:
             self._sources.peers[peer].sent_at = now
@@ -228,7 +228,7 @@ class Planner:
         if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
             return self._drop(peer, header)  # held, or its source was asked before its place was taken
         if header.is_gap:
-            # A gap is as good as a refusal: what it stands for may be had from somebody else.
+            # A gap counts as a refusal: another peer may have the records.
             return self._hole(peer, header, header.next_sequence, now, "it has a gap there itself")
         if header.base_sequence > fetch.expected:
             return self._hole(peer, header, header.base_sequence, now, f"it left out {_span(fetch.expected, header)}")
@@ -238,12 +238,12 @@ class Planner:
         return self._take(peer, header, fetch, now)
 
     def append_failed(self, origin: OriginId, now: float) -> None:
-        """The log did not take a batch that was to be appended: ask again from what it holds."""
+        """Request the origin again from the log's end: an append failed."""
         self._drop_fetch(origin)
         self._plan([origin], now)
 
     def set_aside(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
-        """``peer`` cannot give ``origin`` now: ask somebody else, and it again later."""
+        """Fetch ``origin`` from another peer for now, and retry ``peer`` later."""
         if peer not in self._sources.peers:
             return
         self._sources.set_aside(peer, origin, now + self._patience.aside_timeout)
@@ -255,14 +255,14 @@ class Planner:
         self._plan([origin], now)
 
     def malformed(self, peer: str, now: float, reason: str) -> None:
-        """``peer`` sent bytes that are no batch: ask others for all it was asked for."""
+        """Fetch from other peers whatever ``peer`` was asked for: it sent malformed bytes."""
         for origin, fetch in list(self._fetches.items()):
             if fetch.source == peer:
                 self._sources.refuse(peer, origin, NOWHERE)
                 self.set_aside(peer, origin, now, reason)
 
     def forked(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
-        """Two histories of ``origin``: keep what is held, take no more, say so."""
+        """Keep what the log holds of ``origin``, take no more, and report it: there are two histories."""
         if origin in self._forked:
             return
         self._forked[origin] = reason
@@ -271,7 +271,7 @@ class Planner:
         self._plan([origin], now)
 
     def handle_timer(self, now: float) -> None:
-        """Set aside sources that stall, try again those whose time is over, go on after gaps."""
+        """Set aside stalled sources, retry those whose time is up, skip holes that are due."""
         for origin, fetch in self._moving():
             if self._stalls_at(origin, fetch, now) <= now:
                 self._sources.hangs(fetch.source, origin, self._next(origin), after_hole=fetch.after_gap)
@@ -285,32 +285,32 @@ class Planner:
             self._mind(origin, now)
 
     def next_deadline(self) -> float | None:
-        """Return when :meth:`handle_timer` wants to be called, or before; ``None``: not until something happens."""
+        """Return the latest time to call :meth:`handle_timer`; ``None``: not before the next input."""
         return None if self._deadline == _NEVER else self._deadline
 
     # What to do, and what to say
 
     def commands(self) -> list[Want | Unwant]:
-        """Return what peers are to be told, in order, and forget it."""
+        """Return and clear the requests to send to peers, in order."""
         commands, self._commands = self._commands, []
         return commands
 
     def notices(self) -> list[Notice]:
-        """Return what an operator should know, and forget it."""
+        """Return and clear what to report to the operator."""
         notices, self._notices = self._notices, []
         return notices
 
     @property
     def held(self) -> Mapping[OriginId, Progress]:
-        """How far this log reaches, as far as :meth:`advanced` has said."""
+        """This log's progress, as of the last :meth:`advanced`."""
         return self._held
 
     def sources(self) -> dict[OriginId, str]:
-        """Return who each origin is fetched from."""
+        """Return the current source of each origin."""
         return {origin: fetch.source for origin, fetch in self._fetches.items()}
 
     def positions_of(self, peer: str) -> dict[OriginId, Progress]:
-        """Return how far ``peer`` says its log reaches."""
+        """Return the progress that ``peer`` reported."""
         known = self._sources.peers.get(peer)
         return dict(known.positions) if known else {}
 
@@ -332,7 +332,7 @@ class Planner:
         return verdict
 
     def _pass_over(self, peer: str, header: BatchHeader) -> None:
-        """Say that a gap batch stands for what is before ``header``: where retention removed it, that is no alarm."""
+        """Report the gap batch before ``header``: an alarm, unless retention removed those records everywhere."""
         origin, start, end = header.origin, self._next(header.origin), header.base_sequence
         if self._sources.is_trimmed(origin, end):
             self._passed_over[origin] = start, end
@@ -342,19 +342,19 @@ class Planner:
                 detail += f"; not asked: {', '.join(f'{name} ({state})' for name, state in away.items())}"
             self._notices.append(Notice("replication_trimmed", peer, origin, detail))
         else:
-            detail = f"nobody who was asked has {_span(start, header)}: a gap batch stands for them"
+            detail = f"no reachable node has {_span(start, header)}: a gap batch takes their place"
             self._notices.append(Notice("replication_gap", peer, origin, detail))
 
     def _look_back(self, peer: str, position: Progress) -> None:
-        """A peer that came later may keep what was passed over: then it is missing here after all."""
+        """Report if a peer that connected later keeps records that this log skipped as removed everywhere."""
         start, end = self._passed_over.get(position.origin, (FIRST_SEQUENCE, FIRST_SEQUENCE))
         if position.floor_sequence < end and position.next_sequence > start:
             del self._passed_over[position.origin]
-            detail = f"it keeps some of the sequences from {start} to {end - 1} that this node passed over"
+            detail = f"it keeps some of the sequences from {start} to {end - 1} that this node skipped"
             self._notices.append(Notice("replication_gap", peer, position.origin, detail))
 
     def _heard_of_batch(self, peer: str, header: BatchHeader, now: float) -> None:
-        """A batch is news of how far its sender reaches."""
+        """Advance the sender's progress to the end of its batch."""
         known = self._sources.peers[peer].positions.get(header.origin)
         before = known or Progress(header.origin, header.base_sequence)
         if known is None or known.next_sequence < header.next_sequence:
@@ -393,7 +393,7 @@ class Planner:
     # Choosing
 
     def _plan(self, origins: Iterable[OriginId], now: float) -> None:
-        """Give each of ``origins`` the best source there is; one that is as good as any keeps its place."""
+        """Assign the best source to each of ``origins``; a current source that is as good as any stays."""
         for origin in origins:
             self._plan_one(origin, now)
         self._fill(now)
@@ -417,7 +417,7 @@ class Planner:
         self._mind(origin, now)
 
     def _has_room(self, origin: OriginId) -> bool:
-        """Return whether one more can be asked for; what rests makes room."""
+        """Return whether another origin can be requested; evict a resting one if necessary."""
         if len(self._fetches) < MAX_FETCHES or self._sources.is_written_by_a_peer(origin):
             return True
         for rested in self._resting:
@@ -426,13 +426,13 @@ class Planner:
         return False
 
     def _fill(self, now: float) -> None:
-        """Ask for what waits, as far as there is room."""
+        """Request waiting origins while there is room."""
         while self._waiting and (len(self._fetches) < MAX_FETCHES or self._resting):
             origin, _ = self._waiting.popitem(last=False)
             self._plan_one(origin, now)
 
     def _rest(self, origin: OriginId) -> None:
-        """See whether ``origin`` rests: it is asked for, level, and of nobody whose stream is open."""
+        """Update whether ``origin`` rests: it is requested, up to date, and no connected peer writes it."""
         self._resting.pop(origin, None)
         if origin not in self._fetches or self._sources.is_written_by_a_peer(origin):
             return
@@ -443,7 +443,7 @@ class Planner:
         return [(origin, fetch) for origin, fetch in self._fetches.items() if origin not in self._resting]
 
     def _mind(self, origin: OriginId, now: float) -> None:
-        """Have the timer fire no later than ``origin`` needs it."""
+        """Bring the deadline forward to when ``origin`` needs the timer."""
         fetch = self._fetches.get(origin)
         if fetch is not None and origin not in self._resting:
             self._deadline = min(self._deadline, self._stalls_at(origin, fetch, now))
@@ -451,7 +451,7 @@ class Planner:
             self._deadline = min(self._deadline, self._gap_at(origin))
 
     def _plan_gap(self, origin: OriginId, now: float) -> None:
-        """If all who have more of it were tried in vain, and for long, go on after the hole."""
+        """Continue after the hole if all peers that are ahead were tried in vain for long enough."""
         if not self._sources.all_refused(origin, self._next(origin)):
             self._close_hole(origin)
             return
@@ -482,9 +482,9 @@ class Planner:
             self._commands.append(Unwant(fetch.source, origin))
 
     def _should_switch(self, origin: OriginId, fetch: _Fetch, best: str) -> bool:
-        """Switch to the origin itself, or from a source that has nothing more; any other keeps its place until it stalls.
+        """Switch to the origin's own node, or away from an exhausted source; any other source stays until it stalls.
 
-        A source that has nothing more of this origin may be busy with others for ever: it never counts as stalled.
+        An exhausted source may be busy with other origins indefinitely, so it never counts as stalled.
         """
         held = self._next(origin)
         if best == fetch.source or fetch.after_gap:
@@ -496,7 +496,7 @@ class Planner:
         return exhausted and peer.may_continue(origin, held)
 
     def _stalls_at(self, origin: OriginId, fetch: _Fetch, now: float) -> float:
-        """Return when the source will have had its time; never, while there is nothing to wait for, or nobody else."""
+        """Return when the source counts as stalled; never, while nothing is due from it or no other peer can help."""
         held = self._next(origin)
         if fetch.expected > held and not fetch.after_gap:
             return _NEVER  # this log is the slow one
@@ -532,7 +532,7 @@ class Planner:
         return next_of(self._held, origin)
 
     def _compare(self, peer: str, position: Progress, now: float) -> None:
-        """Of the own origin, others find out: :mod:`proglog.server.own_origin`."""
+        """Detect a fork by checksum; :mod:`proglog.server.own_origin` does so for the local origin."""
         held = self._held.get(position.origin)
         if held is None or position.origin == self.local_origin or not position.chain_crc:
             return
@@ -540,7 +540,7 @@ class Planner:
             self.forked(peer, position.origin, now, f"the histories part before sequence {held.next_sequence}")
 
     def _forget(self, peer: str) -> set[OriginId]:
-        """Return which origins have to be planned anew without ``peer``."""
+        """Remove ``peer``; return the origins to plan again."""
         gone = self._sources.close(peer)
         lost = {origin for origin, fetch in self._fetches.items() if fetch.source == peer}
         for origin in lost:

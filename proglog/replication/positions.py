@@ -1,14 +1,14 @@
-"""How far one log reaches in each origin, as of one moment, and what of that moved since another.
+"""Snapshots of one log's progress in each origin, and what moved between two of them.
 
-A log meets a new origin with each new directory, and some see a hundred thousand. Whoever follows it must not look at
-all of them to find the one that moved, and the next moment must not cost a copy of them. So this is a value in two
-parts, of which the next value shares nearly all::
+Each new data directory is a new origin, and a log may see a hundred thousand of them. A follower must find the one that
+moved without scanning all, and the next snapshot must not copy all. So a snapshot is a value in two parts, and the
+next one shares nearly all of both::
 
-    buckets   {a: .., b: ..}  {c: ..}  {d: ..}      by hash; the next value has those anew that something moved in
-    moves     (1, a) (2, c) (3, a) (4, d) ...       in order; the next values go on behind, each knows its own end
+    buckets   {a: .., b: ..}  {c: ..}  {d: ..}      by hash; the next value copies only buckets that changed
+    moves     (1, a) (2, c) (3, a) (4, d) ...       in order; later values append, each knows its own end
 
-What is new since a number is at the end of the moves. They are written anew, each origin's last one, when they have
-grown to several times the origins. One thread makes values out of each other; any thread reads them.
+Changes since a version are at the end of the moves. Once the moves outgrow the origins several times over, they are
+compacted to the last move of each origin. One thread derives new values; any thread reads them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +18,7 @@ from proglog.replication.progress import Progress
 from proglog.types import OriginId
 
 _MAX_IN_BUCKET = 64
-"""Origins on average, beyond which there are more buckets."""
+"""Mean number of origins in a bucket beyond which the number of buckets grows."""
 _MORE = 16
 _SPARE_MOVES = 1024
 
@@ -57,7 +57,7 @@ class Positions(Mapping[OriginId, Progress]):
         return self._count
 
     def since(self, version: int) -> list[Progress]:
-        """Return what has moved since :attr:`version` was ``version``, in the order of the moves; 0: everything."""
+        """Return what moved since :attr:`version` was ``version``, in order; 0: everything."""
         moved: dict[OriginId, Progress] = {}
         at = self._moves_end
         while at and self._moves[at - 1][0] > version:
@@ -68,7 +68,7 @@ class Positions(Mapping[OriginId, Progress]):
         return list(moved.values())[::-1]
 
     def moved(self, positions: Iterable[Progress]) -> Self:
-        """Return the value of the next moment, in which ``positions`` take the place of what was known of their origins."""
+        """Return the next value, with ``positions`` in place of the previous ones of their origins."""
         after = type(self).__new__(type(self))
         buckets, fresh = list(self._buckets), set[int]()
         after._moves = self._moves
@@ -86,7 +86,7 @@ class Positions(Mapping[OriginId, Progress]):
         return after._in_shape()
 
     def without(self, origins: Iterable[OriginId]) -> Self:
-        """Return the value of the next moment, in which nothing is known of ``origins``."""
+        """Return the next value, without ``origins``."""
         gone = set(origins)
         return self._anew({origin: position for origin, position in self.items() if origin not in gone})
 
@@ -95,7 +95,7 @@ class Positions(Mapping[OriginId, Progress]):
         return self._anew(dict(self)) if crowded or self._moves_end > 4 * self._count + _SPARE_MOVES else self
 
     def _anew(self, held: Mapping[OriginId, Progress]) -> Self:
-        """Return this value with ``held`` alone, in as many buckets as fit, and each origin's last move."""
+        """Return this value with only ``held``, in as many buckets as fit, and each origin's last move."""
         after = type(self).__new__(type(self))
         after._fill(list(held.values()))
         last: dict[OriginId, int] = {}

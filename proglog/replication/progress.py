@@ -1,4 +1,4 @@
-"""What two nodes tell each other about how far their logs reach."""
+"""The progress that two nodes exchange: how far each log reaches."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -22,13 +22,13 @@ class Progress:
     last_append_ms: int = 0
     """When the last batch was appended there, milliseconds since 1970 on that node's clock."""
     bytes: int = 0
-    """Of the origin's batches kept there."""
+    """Size of the origin's batches kept there."""
     node_name: str = ""
-    """Whose origin it is, as its first batch says."""
+    """The node that wrote the origin, as its first batch says."""
 
 
 class RefusalKind(Enum):
-    """Why a source cannot go on with an origin; the names are the wire's."""
+    """Why a source cannot continue an origin; the names are the wire's."""
 
     BELOW_FLOOR = "retention removed that"
     FORKED = "its history is another"
@@ -37,9 +37,9 @@ class RefusalKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A source cannot go on with an origin."""
+    """A source cannot continue an origin."""
 
     origin: OriginId
     kind: RefusalKind
     sequence: SequenceNumber
-    """The first that can be had after what is missing; for ``FORKED``: where the histories were compared."""
+    """The first available sequence after the missing ones; for ``FORKED``: where the histories were compared."""

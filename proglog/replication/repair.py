@@ -1,12 +1,12 @@
-"""Who is asked for what a log has lost to damage: a pure chooser over missing ranges and peers' positions.
+"""Choosing which peer to fetch damaged ranges from: a pure function of the missing ranges and peers' positions.
 
-A damaged range of a store is put back whole or not at all, so every sequence in it has to come from somewhere, each
-part from any peer that keeps it. ::
+A damaged range of a store is restored whole or not at all, so all of its sequences have to be fetched, each part from any
+peer that keeps it. ::
 
-    missing range --> who keeps any of it, and is not backing off --> fewest failures, then most of it, then by name
-                                                                        |
-              range gone from the list  <---- refilled <---- fetched <--+--> failed: that peer backs off for that range,
-                                                                             1 s, 2 s, 4 s ... 60 s
+    missing range --> peers that keep any of it and are not backing off --> fewest failures, then most of it, then by name
+                                                                              |
+                    range gone from the list  <---- refilled <---- fetched <--+--> failed: that peer backs off for that
+                                                                                   range, 1 s, 2 s, 4 s ... 60 s
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from proglog.replication.progress import Progress
 from proglog.types import OriginId, SequenceNumber
 
 MIN_RETRY, MAX_RETRY = 1.0, 60.0
-"""Seconds until a peer that could not help is asked for the same range again; doubles."""
+"""Backoff before retrying a peer for the same range, in seconds; doubles with each failure."""
 
 
 class SequenceRange(NamedTuple):
@@ -44,19 +44,19 @@ class _Failures:
 
 
 class RepairPlan:
-    """What was tried, and what to try next. Time is seconds on any monotonic clock."""
+    """Past attempts and the next one. Time is seconds on any monotonic clock."""
 
     def __init__(self) -> None:
-        """Start without anything tried."""
+        """Start without attempts."""
         self._failures: dict[tuple[str, SequenceRange], _Failures] = {}
 
     def next_attempt(
         self, missing: Iterable[SequenceRange], peers: Mapping[str, Mapping[OriginId, Progress]], now: float
     ) -> Attempt | None:
-        """Return what to try now; ``None`` if nobody can help, or not yet.
+        """Return what to try now; ``None`` if no peer can help, or all are backing off.
 
         Args:
-            missing: All that the log lacks now; what was tried for other ranges is forgotten.
+            missing: All that the log lacks now; failures for other ranges are forgotten.
             peers: How far each reachable peer's log goes, by name and origin.
             now: Seconds.
         """
@@ -76,7 +76,7 @@ class RepairPlan:
         return self._failures_of(attempt.peer, attempt.missing).count, part.start - part.end, attempt.peer
 
     def failed(self, attempt: Attempt, now: float) -> None:
-        """``attempt`` did not bring the range back: ask others first, and this peer again later."""
+        """Back off: ``attempt`` did not restore the range. Other peers come first now."""
         failures = self._failures.setdefault((attempt.peer, attempt.missing), _Failures())
         failures.until = now + min(MIN_RETRY * 2**failures.count, MAX_RETRY)
         failures.count += 1
