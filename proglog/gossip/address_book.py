@@ -1,16 +1,16 @@
-"""The address book: where members may be, and the calls to whatever is not alive now.
+"""The address book: where members may be, and the schedule of calls to addresses without a live member.
 
 ::
 
-    given by the operator      called until somebody answers; then again whenever nobody is known to live there
+    given by the operator      called until answered, and again whenever no live member is known there
     where a member was         called from its departure on; forgotten a day after it was last alive
 
-What is known of a name says nothing about who listens at an address now: a seed that left in order may be back with an
-empty disk, and parts of a cluster that were restarted while they were cut off have never heard of each other. So an
-address counts as alive only while a member is alive there, or somebody has just answered. A host name is an address like
-another one here; the driver tries all that it stands for, in random order.
+What is known of a name doesn't say which node listens at its address now: a seed that left gracefully may be back with
+an empty disk, and parts of a cluster that were restarted while partitioned have never heard of each other. So an
+address counts as alive only while a member is alive there, or right after it answered. A host name is an address here;
+the driver tries all that it resolves to, in random order.
 
-Every call ends with an outcome, and each address has a schedule of its own: a bad one delays no other.
+Every call has an outcome, and each address its own schedule: a bad address delays no other.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ from proglog.gossip.timers import Timer, Timers
 FIRST_RETRY = 0.5
 """Seconds until an address that was given is called again; doubled up to the reconnect interval."""
 MAX_REMEMBERED = 64
-"""Addresses that nobody gave; those seen last are kept."""
+"""Addresses not given by the operator; those seen last are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Call:
 
 
 class AddressBook:
-    """One node's addresses. A pure schedule: says which are due, takes in what came of it."""
+    """One node's addresses. A pure schedule: returns the calls that are due and records their outcomes."""
 
     def __init__(self, own: Address, nodes: Nodes, config: GossipConfig, random: Random, timers: Timers) -> None:
         """Start empty. ``own`` is never called."""
@@ -106,11 +106,11 @@ class AddressBook:
         return calls
 
     def answered(self, address: Address) -> None:
-        """Somebody answered there."""
+        """Record an answer from there."""
         self._end(address, self._config.push_pull_interval, answered=True)
 
     def failed(self, address: Address) -> int:
-        """Nobody answered there; return how often in a row."""
+        """Record a call that failed; return how many in a row."""
         entry = self._entries.get(address)
         if entry is None:
             return 1
@@ -121,29 +121,29 @@ class AddressBook:
     # What became of members
 
     def alive(self, node: Node) -> None:
-        """A member is alive: where it was before, it is no more."""
+        """Record that a member is alive at its address, and no longer at an earlier one."""
         for entry in list(self._entries.values()):
             if not entry.given and (entry.name == node.name or entry.address == node.address):
                 del self._entries[entry.address]
 
     def departed(self, node: Node) -> None:
-        """A member failed or left: whatever comes back there is called."""
+        """Record that a member failed or left: call its address until it is back."""
         if node.address not in self._entries:
             self._add(node.address, node.name, given=False, unseen=0.0, delay=None)
             self._arm()
 
     def forget(self, name: str) -> bool:
-        """Call nobody any more where ``name`` was, unless the operator gave that; return whether there was such a place."""
+        """Stop calling where ``name`` was, unless the operator gave the address; return whether there was one."""
         gone = [entry for entry in self._entries.values() if entry.name == name and not entry.given]
         for entry in gone:
             del self._entries[entry.address]
         return bool(gone)
 
-    # What is told
+    # What it reports
 
     @property
     def unanswered(self) -> list[Address]:
-        """Addresses that the operator gave, and where nobody has ever answered or been alive."""
+        """Addresses given by the operator that never answered and never had a live member."""
         return [entry.address for entry in self._entries.values() if entry.given and not entry.answered]
 
     def known(self) -> list[KnownAddress]:
@@ -176,7 +176,7 @@ class AddressBook:
             del self._entries[min(remembered, key=lambda each: each.seen_at).address]
 
     def _delay(self, entry: _Entry) -> float:
-        """Return the seconds until the next call: the whole cluster together calls where nobody gave it once an interval."""
+        """Return the seconds until the next call; the whole cluster shares the calls of a remembered address."""
         interval = self._config.reconnect_interval
         if entry.given:
             delay = min(FIRST_RETRY * 2 ** min(entry.failures - 1, 16), interval) if entry.failures else interval

@@ -1,4 +1,4 @@
-"""A bound on work that others size: so much a second, saved up for one second at most."""
+"""A rate limit on work whose size others choose: units per second, saved up for at most one second."""
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.timers import Timers

@@ -1,4 +1,4 @@
-"""This node's answers to queries: whether one is for it, what it says, and the detours that the answer takes.
+"""This node's answers to queries: whether a query is for it, its answer, and the answer's detours.
 
 Source: serf ``serf.go``, ``query.go``, ``internal_query.go``; what each internal query means is in
 :mod:`proglog.gossip.queries`.
@@ -23,7 +23,7 @@ from proglog.gossip.wire import SerfType, decode_tags, encode, printable
 FLAG_ACK = 1
 FLAG_NO_BROADCAST = 2
 MAX_UNANSWERED = 256
-"""Queries that wait for whoever answers them here; with more, the oldest are not answered."""
+"""Queries awaiting an answer from the application; beyond this, the oldest go unanswered."""
 STATUS_NUMBERS = {Status.ALIVE: 1, Status.LEAVING: 2, Status.LEFT: 3, Status.FAILED: 4}
 
 
@@ -51,13 +51,13 @@ class Answering:
             roster: Its members, for questions about names.
             keyring: Its keys, for questions about them.
             random: Chooses detours.
-            nodes: Who is there, for detours.
+            nodes: The known nodes, for detours.
             outbox: Sends.
             timers: The clock of deadlines.
-            on_keys: Told the operation that changed the keyring.
-            on_namesake: Told where another node of this one's name asks for it.
-            on_query: Told of each query that is not one of Serf's own.
-            on_own: Gets the answers to what this node asked itself.
+            on_keys: Called with each operation that changed the keyring.
+            on_namesake: Called with the address of another node that asks for this node's name.
+            on_query: Called with each query that is not one of Serf's own.
+            on_own: Called with the answers to this node's own queries.
         """
         self._name = name
         self._roster = roster
@@ -77,8 +77,8 @@ class Answering:
         """Answer a query from ``source``, if it is for this node, which has ``tags``.
 
         Raises:
-            MalformedMessageError: A filter is not understood, or the asker is no member: nobody else is answered, but for
-                one who has the name of another node and asks for it in person.
+            MalformedMessageError: A filter is invalid, or the asker is no member. The one exception is a node that asks
+                directly for a name it shares with another node.
         """
         if not passes(query.filters, self._name, tags):
             return
@@ -98,7 +98,7 @@ class Answering:
             self._respond(query, 0, answer)
 
     def respond(self, query_id: int, payload: bytes) -> None:
-        """Answer a query that :class:`QueryReceived` told of, once.
+        """Answer a query that :class:`QueryReceived` announced, once.
 
         Raises:
             NotFoundError: It is over, or was answered.
@@ -134,10 +134,10 @@ class Answering:
         )
 
     def relay(self, body: bytes) -> None:
-        """Pass on somebody's response to the member that it is for.
+        """Relay a response to the member that it is for.
 
         Raises:
-            MalformedMessageError: It is none, or for nobody here.
+            MalformedMessageError: It is no response, or no member is at its destination.
         """
         relay = Relay.read(body)
         if self._nodes.member_at(relay.address) is None:
@@ -145,7 +145,7 @@ class Answering:
         self._outbox.send_user(relay.response.encode(), relay.address)
 
     def _respond(self, query: Query, flags: int, payload: bytes | None) -> None:
-        """Answer straight to the asker and, if the query wants detours, through random others too."""
+        """Answer the asker directly and, if the query asks for detours, through random members as well."""
         response = QueryResponse(query.ltime, query.number, self._name, flags, payload)
         data = response.encode()
         if query.asker == self._nodes.own.address:

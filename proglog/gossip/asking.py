@@ -1,11 +1,11 @@
-"""Queries that this node asks: who is asked, who answered, and when it is over.
+"""Queries that this node asks: their recipients, their answers, and their end.
 
 ::
 
-    ask  -->  broadcast  -->  acknowledgements and answers, straight to this node  -->  over at the timeout
+    ask  -->  broadcast  -->  acknowledgements and answers, directly to this node  -->  over at the timeout
 
-A query goes to everybody whom its filters let through, this node included. Of each member one acknowledgement and one
-answer count. Whoever asks is called back, and may end the query early. Serf's own queries are asked the same way::
+A query goes to every member that passes its filters, this node included. One acknowledgement and one answer per member
+count. Callbacks report them, and the caller may end the query early. Serf's own queries are asked the same way::
 
     asking.ask(GossipQuery(name="_serf_conflict", payload=name.encode()), answered, finished)
 
@@ -38,7 +38,7 @@ _TIMEOUT_MULT = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GossipQuery:
-    """What is asked, and of whom."""
+    """A question and its recipients."""
 
     name: str
     payload: bytes = b""
@@ -47,11 +47,11 @@ class GossipQuery:
     tags: Mapping[str, str] = field(default_factory=dict)
     """Only members whose tags match these expressions of RE2."""
     ack: bool = False
-    """Whether each of them is to acknowledge it."""
+    """Whether each recipient acknowledges it."""
     detours: int = 0
-    """Others that each answer is also sent through, for a lossy network: 0 to 255."""
+    """Members that each answer is also relayed through, against packet loss: 0 to 255."""
     timeout: float = 0.0
-    """Seconds until it is over; 0: as long as gossip in a cluster of this size needs."""
+    """Seconds until it is over; 0: the default for a cluster of this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +98,22 @@ class Asking:
         self._open: dict[tuple[int, int], _Open] = {}
 
     def default_timeout(self) -> float:
-        """Return how long a query takes that says nothing about it, in seconds."""
+        """Return the default timeout of a query, in seconds."""
         alive = len(self._nodes.others_alive()) + 1
         return self._config.gossip_interval * _TIMEOUT_MULT * math.ceil(math.log10(alive + 1))
 
     def ask(
         self, question: GossipQuery, answered: Callable[[QueryAnswer], None], finished: Callable[[], None]
     ) -> Callable[[], None]:
-        """Ask; return what ends the query early.
+        """Ask; return a function that ends the query early.
 
         Args:
-            question: What is asked.
+            question: The question and its recipients.
             answered: Called with each acknowledgement and each answer.
             finished: Called once at the timeout; not when the query was ended early.
 
         Raises:
-            InvalidRequestError: It is too long, or one of its parts makes no sense.
+            InvalidRequestError: It is too long, or one of its parts is invalid.
             OverloadedError: ``MAX_OPEN`` others are under way.
         """
         if len(self._open) >= MAX_OPEN:
@@ -136,15 +136,15 @@ class Asking:
         return end
 
     def take(self, response: QueryResponse) -> None:
-        """Take in what a member answered; an answer to nothing that is under way is late."""
+        """Handle a member's answer; one to no open query is late."""
         open_ = self._open.get((response.ltime, response.number))
         if open_ is None:
             return
         ack = bool(response.flags & FLAG_ACK)
         if (response.source, ack) in open_.heard or len(open_.heard) >= 2 * self._config.max_nodes:
-            return  # it took a detour, too
+            return  # a copy that came by a detour
         if self._nodes.get(response.source) is None:
-            raise MalformedMessageError("an answer from somebody who is no member")
+            raise MalformedMessageError("an answer from a node that is no member")
         open_.heard[response.source, ack] = None
         open_.answered(QueryAnswer(response.source, None if ack else response.payload or b""))
 

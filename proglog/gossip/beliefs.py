@@ -1,18 +1,18 @@
-"""What this node believes of every other, and how claims change it.
+"""What this node believes about every other, and how claims change that.
 
 ::
 
-    claim      taken if                                        then
-    -----      --------                                        ----
-    alive      its incarnation is higher; a new name's is > 0  alive, told on
+    claim      accepted if                                     then
+    -----      -----------                                     ----
+    alive      its incarnation is higher; a new name's is > 0  alive, forwarded
     suspect    its incarnation is not lower, and it is alive   suspect until it refutes, or the suspicion ends: dead
-    dead       its incarnation is not lower, and it is not     dead; left, if it says so itself; told on
+    dead       its incarnation is not lower, and it is not     dead; left, if the claim is its own; forwarded
 
-Whatever is said of this node that it does not say itself is refuted: alive, under a higher incarnation. Nobody else
-raises an incarnation. One that is implausibly far above the known was not reached by counting, and is not believed.
+A node refutes false claims about itself: it announces itself alive under a higher incarnation, which only the node
+itself raises. One implausibly far above the known was not reached by counting, and is rejected.
 
-A name has one address. Who is gone may return at another one at once, as a container does. While the old address is
-still believed to live, another one is a conflict; the claimant waits, and gets the name when the old one is found dead.
+A name has one address. A node that is gone may return at another one at once, as a container does. While the old
+address is believed alive, a second one is a conflict; the claimant gets the name when the old one is found dead.
 
 Source: SWIM, section 4.2; memberlist ``state.go`` (``aliveNode``, ``suspectNode``, ``deadNode``, ``refute``).
 """
@@ -36,10 +36,10 @@ from proglog.gossip.wire import Type
 
 MAX_INCARNATION = (1 << 32) - 1
 MAX_INCARNATION_STEP = 1 << 20
-"""A node that refuted once a second needs twelve days for so many."""
+"""A node that refutes once a second takes twelve days to get this far."""
 MAX_CLAIMANTS = 1024
 CLAIM_SECONDS = 120.0
-"""How long a claim to the address of a living member is remembered: longer than any suspicion in a cluster of 1,000."""
+"""How long a claim to a live member's name is remembered: longer than any suspicion in a cluster of 1,000."""
 _NEVER = 0.0
 
 
@@ -50,7 +50,7 @@ class _Suspect:
 
 
 class Beliefs:
-    """Takes claims in, keeps the states in the table of nodes, tells on what is news."""
+    """Judges claims, keeps the states in the table of nodes, forwards what is news."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Beliefs:
     ) -> None:
         """Believe nothing yet."""
         self.leaving = False
-        """Then nothing that is said of this node is contradicted any more."""
+        """Whether this node is leaving and no longer refutes claims about itself."""
         self._nodes = nodes
         self._outbox = outbox
         self._awareness = awareness
@@ -78,19 +78,19 @@ class Beliefs:
     # Of this node
 
     def announce(self, ip: bytes, port: int, meta: bytes) -> None:
-        """Say for the first time that this node is here."""
+        """Announce this node for the first time."""
         name = self._nodes.own_name
         self._believe(AliveClaim(name=name, ip=ip, port=port, meta=meta, versions=VERSIONS, incarnation=1), None)
 
     def update_meta(self, meta: bytes) -> None:
-        """Tell everybody this node's new meta."""
+        """Broadcast this node's new meta."""
         own = self._nodes.own
         own.meta, own.incarnation = meta, min(own.incarnation + 1, MAX_INCARNATION)
         self._tell_alive(own)
         self._delegate.node_updated(own)
 
     def leave(self, finished: Callable[[], None]) -> None:
-        """Tell everybody that this node is gone on purpose; ``finished`` once it was said often enough."""
+        """Broadcast that this node leaves; call ``finished`` once the message was sent often enough."""
         self.leaving = True
         own = self._nodes.own
         own.state, own.changed_at = State.LEFT, self._timers.now
@@ -110,10 +110,10 @@ class Beliefs:
         self._delegate.refuted(own.incarnation)
         self._tell_alive(own)
 
-    # Of anybody
+    # Of any node
 
     def take_alive(self, claim: AliveClaim) -> None:
-        """Take in that a node lives.
+        """Handle a claim that a node is alive.
 
         Raises:
             MalformedMessageError: Its address is none, or its incarnation implausible.
@@ -142,14 +142,14 @@ class Beliefs:
             self._believe(claim, node)
 
     def _is_old_news(self, former: Former | None, claim: AliveClaim) -> bool:
-        """Return whether ``claim`` is of the time before the node moved."""
+        """Return whether ``claim`` dates from before the node moved."""
         if former is None or self._timers.now > former.until or claim.incarnation > former.incarnation:
             return False
         return (claim.ip, claim.port) == (former.ip, former.port)
 
     def _may_be_new(self, claim: AliveClaim, known: Node | None) -> bool:
         if not claim.incarnation:
-            return False  # nobody announces itself with less than 1
+            return False  # no node announces itself with less than 1
         _check_step(claim.name, 0, claim.incarnation)
         if known is None and not self._nodes.has_room():
             limit = self._config.max_nodes
@@ -162,7 +162,7 @@ class Beliefs:
     def _take_alive_of_own(self, own: Node, claim: AliveClaim) -> None:
         same = claim.incarnation == own.incarnation and claim.meta == own.meta and claim.versions == own.versions
         if claim.incarnation >= own.incarnation and not same:
-            self._refute(claim.incarnation)  # of another life of this node
+            self._refute(claim.incarnation)  # from an earlier run of this node
 
     def _believe(self, claim: AliveClaim, known: Node | None) -> None:
         node = known or Node(
@@ -191,7 +191,7 @@ class Beliefs:
             self._delegate.node_updated(node)
 
     def accuse(self, name: str, incarnation: int, accuser: str) -> None:
-        """Take a suspicion in, this node's own or another's.
+        """Handle a suspicion, this node's own or another's.
 
         Raises:
             MalformedMessageError: The incarnation is implausible.
@@ -232,7 +232,7 @@ class Beliefs:
             self.take_dead(name, node.incarnation, self._nodes.own_name)
 
     def take_dead(self, name: str, incarnation: int, accuser: str) -> None:
-        """Take in that a node is dead; that it left, if it says so itself.
+        """Handle a claim that a node is dead, or that it left if the claim is its own.
 
         Raises:
             MalformedMessageError: The incarnation is implausible.
@@ -263,7 +263,7 @@ class Beliefs:
         if suspect is not None:
             suspect.timer.cancel()
 
-    # Telling on
+    # Forwarding
 
     def _tell_alive(self, node: Node) -> None:
         self._outbox.broadcasts.add(messages.alive(node), key=node.name)

@@ -1,7 +1,7 @@
-"""Transmit-limited broadcasts: every message leaves a bounded number of times, the news before the well-worn.
+"""Transmit-limited broadcasts: every message is sent a bounded number of times, the newest first.
 
-A queue picks, as long as they fit: the message sent least often, of those the longest, of those the newest. With a key
-(a node's name), a new message replaces the one before about the same subject. A message that fits no packet is refused.
+A queue picks messages while they fit: those sent least often, then the longest, then the newest. With a key (a node's
+name), a new message replaces the previous one about the same subject. A message that fits no packet is refused.
 
 Source: Das, Gupta, Motivala 2002, "SWIM", section 4.1; memberlist ``queue.go``.
 """
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 MAX_QUEUED = 4096
-"""Beyond this, what was sent most often is given up: gossip is best effort, memory is not."""
+"""Beyond this, the messages sent most often are dropped: gossip is best effort, memory is not."""
 _GIVEN_UP_AT_ONCE = MAX_QUEUED // 8
 _MAX_PASSED_OVER = 64
-"""Messages too long for what is left of a packet that are looked at before the packet counts as full."""
+"""Messages that don't fit the rest of a packet before the packet counts as full."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +39,7 @@ class BroadcastQueue:
 
         Args:
             added: Called when there is something to send.
-            max_bytes: What one packet holds of one message.
+            max_bytes: The longest message that fits a packet.
         """
         self._added = added
         self._max_bytes = max_bytes
@@ -52,12 +52,12 @@ class BroadcastQueue:
         return self._size
 
     def add(self, message: bytes, *, key: str | None = None, finished: Callable[[], None] | None = None) -> bool:
-        """Queue ``message``; return whether it fits a packet, and can be.
+        """Queue ``message``; return whether it fits a packet and could be queued.
 
         Args:
             message: Not empty.
             key: Replaces the message with the same one.
-            finished: Called when it was sent often enough, was replaced, given up or refused.
+            finished: Called when it was sent often enough, replaced, dropped or refused.
         """
         assert message, "an empty part makes older agents exit"
         if len(message) > self._max_bytes:
@@ -87,9 +87,9 @@ class BroadcastQueue:
         """Return messages for one packet and count one transmit for each.
 
         Args:
-            limit_bytes: What the packet has room for.
-            overhead_bytes: What each message takes beside its own bytes.
-            transmit_limit: A message sent this often is done.
+            limit_bytes: Room in the packet.
+            overhead_bytes: Framing of each message.
+            transmit_limit: Sends after which a message is done.
         """
         taken: list[_Item] = []
         passed_over: list[_Item] = []

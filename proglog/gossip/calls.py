@@ -1,6 +1,6 @@
-"""Calls to where members may be: what the address book wants called, and what came of each.
+"""Calls to where members may be: those that the address book schedules, and their outcomes.
 
-A node announces itself with a join intent after the first call that was answered, and wherever it was not known.
+A node announces itself with a join intent after the first answered call, and after each call to a node that lacked it.
 """
 
 from collections.abc import Callable
@@ -26,19 +26,19 @@ class Calls:
         announce: Callable[[], None],
         answered: Callable[[], None],
     ) -> None:
-        """Call nobody yet.
+        """Start without any call.
 
         Args:
-            book: Says who is to be called.
-            exchange: Calls.
-            nodes: Who is there.
-            departure: Ends all calling.
-            tell: Told how each call ended.
-            announce: Says that this node is here.
-            answered: Called whenever somebody has answered.
+            book: Schedules the calls.
+            exchange: Makes them.
+            nodes: The known nodes.
+            departure: Ends all calls.
+            tell: Called with the outcome of each call.
+            announce: Called to announce this node.
+            answered: Called after each answer.
         """
         self.announced = False
-        """Whether somebody has answered."""
+        """Whether any call was answered."""
         self.known_there = False
         """Whether the last one whose state was merged knew this node."""
         self._book = book
@@ -63,12 +63,12 @@ class Calls:
         return call_id
 
     def call_due(self) -> None:
-        """Call where members may be, and none is alive."""
+        """Call every due address without a live member."""
         for call in [] if self._departure.begun else self._book.due():
             self._exchange.join(call.address, lambda error, call=call: self._called(call, error))  # type: ignore[misc]
 
     def note(self, kind: MemberEventKind, node: Node) -> None:
-        """Take in what became of a member: where it is not, it may come back."""
+        """Record what became of a member: it may return to the address that it left."""
         match kind:
             case MemberEventKind.JOIN:
                 self._book.alive(node)
@@ -77,7 +77,7 @@ class Calls:
             case MemberEventKind.LEAVE if node.state is State.LEFT:
                 self._book.departed(node)
             case MemberEventKind.LEAVE | MemberEventKind.REAP:
-                self._book.forget(node.name)  # somebody said that it is gone for good, or it was for a day
+                self._book.forget(node.name)  # removed by `force-leave`, or gone for a day
             case _:
                 return
 

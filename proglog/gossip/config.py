@@ -1,4 +1,4 @@
-"""Every knob of the protocol, named and defaulted as in memberlist's and Serf's configuration.
+"""Every setting of the protocol, with the names and defaults of memberlist's and Serf's configuration.
 
 The timings that follow from them, for ``n`` known nodes::
 
@@ -27,43 +27,43 @@ class GossipConfig:
     tcp_timeout: float = 10.0
     """How long one stream may take, from connecting to the last byte of the reply."""
     indirect_checks: int = 3
-    """How many others are asked to ping a node that did not answer."""
+    """Helpers that ping a node that did not answer."""
     retransmit_mult: int = 4
-    """Times the logarithm of the cluster's size: how often a message is sent."""
+    """Sends of one message, as a multiple of the logarithm of the cluster's size."""
     suspicion_mult: int = 4
-    """Times the probe interval: how long a suspect has to refute, at least."""
+    """Shortest suspicion, as a multiple of the probe interval."""
     suspicion_max_mult: int = 6
-    """Times the shortest suspicion: how long an unconfirmed suspect has."""
+    """Longest suspicion (without confirmations), as a multiple of the shortest."""
     push_pull_interval: float = 30.0
     """Between two full exchanges with a random member."""
     probe_interval: float = 1.0
     """Between two probes."""
     probe_timeout: float = 0.5
-    """What a round trip may take before others are asked."""
+    """Longest round trip before helpers are asked."""
     awareness_max: int = 8
-    """The health score stays below this."""
+    """Upper bound of the health score, exclusive."""
     gossip_interval: float = 0.2
-    """Between two sends of what is queued."""
+    """Between two gossip rounds."""
     gossip_nodes: int = 3
-    """Random members that one gossip tick sends to."""
+    """Random members that one gossip round sends to."""
     gossip_to_the_dead: float = 30.0
-    """How long a dead node is still told, so that it can object."""
+    """How long a dead node still gets gossip, so that it can refute."""
     packet_bytes: int = 1400
-    """What a datagram is filled up to."""
+    """Size up to which a datagram is filled."""
     max_nodes: int = 10_000
-    """Names beyond this are not taken in: a bound on memory."""
+    """Most names in the table: a bound on memory."""
     broadcast_timeout: float = 0.6
-    """What each of the two announcements of a leave may take (Serf: 5; here a stop is short)."""
+    """Time limit of each of the two leave announcements (Serf: 5; here stopping is quick)."""
     leave_propagate_delay: float = 1.0
-    """How long a node that left goes on answering, so that nobody takes it for failed."""
+    """How long a node that left keeps answering pings, so that it isn't reported as failed."""
     reap_interval: float = 15.0
     """Between two searches for members to forget."""
     recent_intent_timeout: float = 300.0
     """How long an intent about an unknown member waits for that member."""
     reconnect_interval: float = 8.0
-    """Between two calls to where nobody is alive (Serf: 30; a healed partition is to be over in ten seconds)."""
+    """Between two calls to an address without a live member (Serf: 30; here a partition heals within ten seconds)."""
     reconnect_timeout: float = 86_400.0
-    """A member failed for longer is forgotten, and an address that nobody gave and where nobody was alive for longer."""
+    """A member failed for longer is forgotten, as is an address not given that had no live member for longer."""
     tombstone_timeout: float = 86_400.0
     """A member that left longer ago is forgotten."""
 

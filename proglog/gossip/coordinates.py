@@ -6,8 +6,8 @@ probe, so that the distance to the other comes closer to the round trip that it 
     distance = |vec - vec'| + height + height' + adjustment + adjustment'          seconds
     step     = 0.25 * w * (round trip - distance)      w: this node's share of both errors
 
-Whoever lies does little harm: a coordinate out of bounds is refused, and one that is far away although its owner
-answers at once moves this node by a millisecond at most.
+A lying node does little harm: a coordinate out of bounds is refused, and one far away from a node that answers at once
+moves this node by a millisecond at most.
 
 Source: Dabek et al. 2004, "Vivaldi"; Ledlie et al. 2007, "Network Coordinates in the Wild"; serf ``coordinate/``.
 """
@@ -24,7 +24,7 @@ from proglog.gossip.wire import decode, encode_map
 
 DIMENSIONS = 8
 MAX_SECONDS = 10.0
-"""No round trip is longer, and no coordinate reaches further."""
+"""Bound on round trips and on the components of a coordinate."""
 MAX_ERROR = 1.5
 MIN_HEIGHT = 10e-6
 _VERSION = 1
@@ -45,13 +45,13 @@ class Coordinate:
 
     vec: tuple[float, ...] = (0.0,) * DIMENSIONS
     error: float = MAX_ERROR
-    """How much it is to be trusted: 0 entirely, 1.5 not at all."""
+    """Estimated relative error: 0 is exact, 1.5 is unknown."""
     adjustment: float = 0.0
     height: float = MIN_HEIGHT
 
     @classmethod
     def read(cls, payload: bytes) -> Self | None:
-        """Return the coordinate that came with an acknowledgement; ``None``: it has none.
+        """Return the coordinate in an acknowledgement; ``None`` if it has none.
 
         Raises:
             MalformedMessageError: It is none, or out of bounds.
@@ -122,7 +122,7 @@ class Vivaldi:
         self._round_trips: dict[str, deque[float]] = {}
 
     def measured(self, name: str, other: Coordinate, seconds: float) -> None:
-        """Take in that ``name``, which is at ``other``, answered after ``seconds``."""
+        """Adjust to a round trip of ``seconds`` to ``name``, whose coordinate is ``other``."""
         if not 0 <= seconds <= MAX_SECONDS:
             return
         seconds = max(self._filtered(name, seconds), _NOTHING)
@@ -130,7 +130,7 @@ class Vivaldi:
         weight = self.own.error / max(self.own.error + other.error, _NOTHING)
         force = _STEP_SHARE * weight * (seconds - distance)
         if distance > _DOUBTFUL_FACTOR * seconds + _DOUBTFUL_SECONDS:
-            # So far away, and yet it answered: its word counts for little.
+            # A distance that the round trip disproves: limit its effect.
             moved = self.own.pushed(max(force, -_MAX_DOUBTFUL_STEP), other, self._random)
         else:
             moved = self._learned(weight, abs(distance - seconds) / seconds).pushed(force, other, self._random)

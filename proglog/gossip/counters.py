@@ -1,4 +1,4 @@
-"""What the failure detector has counted since the start: how probes went, who was accused."""
+"""Counters of the failure detector since the start: probe outcomes, suspicions, refutations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ class Counters:
     probes_missed: int = 0
     """Rounds without any answer."""
     suspicions: int = 0
-    """Members that became suspect, whoever accused them."""
+    """Members that became suspect, by this node's accusation or another's."""
     refutations: int = 0
-    """Times that this node had to contradict what was said of it."""
+    """Times that this node refuted a claim about itself."""
     conflicts: int = 0
     """Claims to the name of a member at another address."""
     malformed: int = 0
-    """Messages that make no sense, or are not allowed."""
+    """Messages that are malformed or not allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """How a node's gossip is, at one moment."""
+    """The state of a node's gossip at one moment."""
 
     health_score: int
-    """How unwell it thinks it is: 0, well, to ``awareness_max - 1``."""
+    """Its own health score: from 0, healthy, to ``awareness_max - 1``."""
     counters: Counters
     """Since the start."""
     queues: Mapping[str, int]

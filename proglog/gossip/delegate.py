@@ -1,4 +1,4 @@
-"""What SWIM asks and tells the layer above it: Serf."""
+"""The interface of the layer above SWIM: Serf."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from proglog.gossip.member import Address, Node
 
 
 class Delegate(Protocol):
-    """What stands above SWIM. Messages and states are bytes that SWIM carries and does not read."""
+    """The layer above SWIM. Its messages and states are bytes that SWIM carries unread."""
 
     # About nodes
 

@@ -33,7 +33,7 @@ class Departure:
         timers: Timers,
         finished: Callable[[], None],
     ) -> None:
-        """Stay; ``finished`` is called when everybody had time to hear that this node left."""
+        """Don't leave yet; ``finished`` is called once the departure had time to spread."""
         self.begun = False
         """Whether this node leaves."""
         self._nodes = nodes
@@ -45,7 +45,7 @@ class Departure:
         self._finished = finished
 
     def begin(self, intent: Intent) -> None:
-        """Say ``intent``, which this node has taken in, and then that it is gone."""
+        """Announce ``intent``, which this node has already applied, and then the departure."""
         self._beliefs.leaving = True
         said = self._once(self._say_gone)
         if not self._nodes.others_alive():
@@ -58,7 +58,7 @@ class Departure:
         self._queue.add(message, key=intent.name, finished=said)
 
     def _say_gone(self) -> None:
-        # Others go on probing for a while: who does not answer now counts as failed.
+        # Others keep probing for a while: a node that doesn't answer now counts as failed.
         delay = self._config.leave_propagate_delay if self._nodes.others_alive() else 0.0
         self._beliefs.leave(self._once(lambda: self._timers.after(delay, self._finished)))
 

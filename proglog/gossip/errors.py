@@ -1,4 +1,4 @@
-"""What is wrong with bytes that came over the gossip ports."""
+"""Errors in bytes received on the gossip port."""
 
 from proglog.errors import ProglogError
 

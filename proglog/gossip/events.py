@@ -1,4 +1,4 @@
-"""What a node tells its driver: changes of membership, what users sent, and what it made of strange input."""
+"""Events for the driver: membership changes, user events and queries, diagnostics."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,20 +28,20 @@ class MemberEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberSuspected:
-    """A member is accused of not answering, and has a while to say otherwise; it is still alive."""
+    """A member is suspected of having failed and has time to refute; it is still alive."""
 
     name: str
     """Its name."""
     accuser: str
-    """Who missed it first, as far as this node heard."""
+    """The first accuser that this node knows of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuspicionRefuted:
-    """This node was said to be suspect, gone or other than it is, and has said otherwise."""
+    """This node refuted a claim that it is suspect, dead or different from what it is."""
 
     incarnation: int
-    """Under which it did."""
+    """The incarnation of the refutation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class UserEventReceived:
     ltime: int
     """Its Lamport time."""
     coalesce: bool = False
-    """Whether, of events of one name in quick succession, only the newest is told."""
+    """Whether only the newest of several events of one name in quick succession is delivered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,47 +71,47 @@ class QueryReceived:
     ltime: int
     """Its Lamport time."""
     source: str
-    """Who asks."""
+    """The asking node's name."""
     seconds: float
-    """How long an answer is waited for."""
+    """Seconds in which an answer counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinFinished:
-    """A node that was to be joined answered, or did not."""
+    """A join succeeded or failed."""
 
     call_id: int
     """What :meth:`Serf.join` returned."""
     address: Address
-    """Who was asked."""
+    """The address that was called."""
     error: str
     """Why not; empty when joined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFinished:
-    """Somebody answered at an address of the address book, or nobody did."""
+    """A call to an address of the address book was answered, or failed."""
 
     address: Address
     """Where; the host may be a name."""
     given: bool
     """Whether the operator gave it."""
     failures: int
-    """Calls in a row that came to nothing; 0 when answered."""
+    """Failed calls in a row; 0 when answered."""
     alone: bool
-    """Whether this node knows of nobody else that is alive."""
+    """Whether this node knows of no other live member."""
     error: str
     """Why not; empty when answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveFinished:
-    """The others have been told, and had time to hear it."""
+    """The departure was announced and had time to spread."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameConflict:
-    """Somebody claims a member's name at another address."""
+    """A node at another address claims a member's name."""
 
     name: str
     """The name."""
@@ -132,7 +132,7 @@ class NameStanding(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameVoted:
-    """The standing of this node's name is another than before."""
+    """The standing of this node's name changed."""
 
     standing: NameStanding
     """What it is now."""
@@ -146,7 +146,7 @@ class NameVoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyringChanged:
-    """A key query changed the keyring: what a restart reads may be old."""
+    """A key query changed the keyring: the stored copy may be out of date."""
 
     operation: str
     """``install-key``, ``use-key`` or ``remove-key``."""
@@ -154,14 +154,14 @@ class KeyringChanged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored:
-    """A diagnostic: something was received and not acted upon, or went wrong in a way that the protocol bears."""
+    """A diagnostic: input that was ignored, or a failure that the protocol tolerates."""
 
     reason: str
     """Why, for an operator."""
     source: Address | None
-    """Where it came from, as far as known. May be forged."""
+    """The sender, if known. May be forged."""
     malformed: bool = False
-    """Whether it makes no sense or is not allowed, rather than only went wrong."""
+    """Whether the input was malformed or not allowed, rather than an operation that failed."""
 
 
 Event = (

@@ -1,4 +1,4 @@
-"""What is around a message: compound, compression, CRC and encryption of datagrams, and framing of streams.
+"""Framing of messages: compound, compression, CRC and encryption in datagrams, and lengths in streams.
 
 ::
 
@@ -20,7 +20,7 @@ from proglog.gossip.keyring import Keyring
 from proglog.gossip.wire import Fields, Type, decode, encode_map, next_map, reader
 
 MAX_PACKET_OUTPUT = 64 * 1024
-"""What all compressed parts of one datagram may come to: nobody sends a plain one that is longer."""
+"""Most decompressed bytes of one datagram: no plain datagram is longer."""
 MAX_PACKET_COMPRESSED = 16 * 1024
 """A compressed part of a datagram: agents fill them up to 1,400 bytes, and single messages have some 10,000."""
 MAX_PACKET_MESSAGES = 1024
@@ -37,7 +37,7 @@ def unpack(data: bytes, keyring: Keyring | None, spend: Callable[[int], None] = 
     Args:
         data: The datagram.
         keyring: Opens it; ``None``: it is plain.
-        spend: Called with the length of what is about to be decompressed; may refuse it by raising.
+        spend: Called with the number of bytes about to be decompressed; raises to refuse them.
 
     Raises:
         MalformedMessageError: Not of the protocol, or not sealed with a key of ours.
@@ -84,7 +84,7 @@ class StreamMessage:
 
 
 class StreamReader:
-    """Takes bytes as they come, until a message is whole: nobody closes the stream to say so."""
+    """Collects bytes until a message is whole: the end of a message isn't the end of the stream."""
 
     def __init__(self, keyring: Keyring | None) -> None:
         self._keyring = keyring
@@ -174,7 +174,7 @@ class _PlainReader:
 
 
 def spoken(data: bytes | bytearray) -> str:
-    """Return which other protocol begins like ``data``; empty for gossip, and for what is not recognised."""
+    """Return the other protocol that begins like ``data``; empty for gossip and for anything unknown."""
     if data.startswith(b"PRI * HTTP/2") or (len(data) >= 5 and data[:2] == b"\0\0" and data[3:5] == b"\x04\0"):
         return "HTTP/2 (gRPC)"  # a client's preface; a server's settings: no message of ours begins with two zeros
     if data[:2] in (b"\x16\x03", b"\x15\x03"):

@@ -31,11 +31,11 @@ class SealMode(StrEnum):
     """How a cluster goes from plain gossip to sealed gossip, one step after the other at every node."""
 
     ACCEPT = "accept"
-    """Take in both, send plain: while some nodes have no key yet."""
+    """Accept both, send plain: while some nodes have no key."""
     SEND = "send"
-    """Take in both, send sealed: while some nodes still send plain."""
+    """Accept both, send sealed: while some nodes still send plain."""
     REQUIRED = "required"
-    """Nothing but sealed."""
+    """Accept and send sealed messages only."""
 
 
 class Keyring:
@@ -46,10 +46,10 @@ class Keyring:
 
         Args:
             keys: The primary first.
-            mode: Whether plain messages are sent, and taken in.
+            mode: Whether plain messages are sent and accepted.
 
         Raises:
-            ConfigError: No key, too many, or one of another length.
+            ConfigError: No key, too many, or one of a wrong length.
         """
         if not 1 <= len(keys) <= MAX_KEYS:
             raise ConfigError(f"a keyring has 1 to {MAX_KEYS} keys; this one has {len(keys)}")

@@ -1,4 +1,4 @@
-"""Lamport's logical clock: orders what nodes say without asking what time it is.
+"""Lamport's logical clock: orders messages without wall-clock time.
 
 Source: Lamport 1978, "Time, Clocks, and the Ordering of Events in a Distributed System"; serf ``lamport.go``.
 """
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from proglog.gossip.errors import MalformedMessageError
 
 MAX_LTIME = 2**63 - 1
-"""What every implementation can count."""
+"""The highest time that every implementation supports."""
 MAX_AHEAD = 2**32
-"""A time this far above the own clock was not reached by counting: it is not believed."""
+"""A time this far above the own clock was not reached by counting: it is rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockTimes:
-    """What the three clocks of a node show: what a later life starts with."""
+    """A node's three clock values, from which its next run starts."""
 
     intents: int = 0
     """0: it never ran."""
     events: int = 0
-    """All user events up to this time were told."""
+    """All user events up to this time were delivered."""
     queries: int = 0
 
 
@@ -28,7 +28,7 @@ class LamportClock:
     """A counter that starts at 1 and is always above every time it has seen."""
 
     def __init__(self, seen: int = 0) -> None:
-        """Start at 1, or after ``seen``, which an earlier life has."""
+        """Start at 1, or after ``seen``, the last time of an earlier run."""
         self._time = seen + 1
 
     @property

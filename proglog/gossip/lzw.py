@@ -5,7 +5,7 @@
     code < 256   a literal byte
     256          clear: forget the table
     257          end
-    code >= 258  an entry: what the previous code stood for, and the first byte of what came after
+    code >= 258  an entry: the previous code's bytes, and the first byte of what follows
 
 Only decoding is needed: compression is the sender's choice, and every receiver takes plain messages.
 
@@ -50,7 +50,7 @@ def decompress(data: bytes, max_bytes: int) -> bytes:
         elif code in table and code < high:
             entry = table[code]
         else:
-            raise MalformedMessageError(f"compressed message: code {code} stands for nothing")
+            raise MalformedMessageError(f"compressed message: code {code} is undefined")
         output += entry
         if len(output) > max_bytes:
             raise MalformedMessageError(f"compressed message: more than {max_bytes:,} bytes")

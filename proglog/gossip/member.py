@@ -1,4 +1,4 @@
-"""Nodes, as the failure detector sees them, and members, as everybody else does.
+"""Nodes, as the failure detector sees them, and members, as operators see them.
 
 ::
 
@@ -27,7 +27,7 @@ Address = tuple[str, int]
 VERSIONS = bytes((1, 5, 2, 2, 5, 5))
 """Protocol min, max, current; delegate min, max, current: exactly what a stock agent says.
 
-Another value is taken in by gossip, and then fails every full exchange between all nodes that heard it.
+Stock agents accept any other value by gossip, and then fail every full exchange between nodes that heard it.
 """
 
 
@@ -51,7 +51,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """An address that a node had: claims from there, not above ``incarnation``, are old news until ``until``."""
+    """A node's earlier address: claims from there, not above ``incarnation``, are stale until ``until``."""
 
     ip: bytes
     port: int
@@ -61,10 +61,10 @@ class Former:
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """All that is known about a name: one row of the one table.
+    """Everything known about a name: one row of the one table.
 
-    The failure detector keeps its state, intents keep theirs; the status that operators see is derived from both and
-    stored nowhere.
+    The failure detector and the intents each keep their own state; the status that operators see is derived from both
+    and never stored.
     """
 
     name: str
@@ -78,30 +78,30 @@ class Node:
     versions: bytes
     """As in :data:`VERSIONS`; may be empty."""
     incarnation: int
-    """Grows when the node itself contradicts what is said about it."""
+    """Raised only by the node itself, to refute."""
     state: State
     """As last heard."""
     changed_at: float
-    """When the state became so, on the core's own clock."""
+    """Time of the last change of state, on the core's own clock."""
     rtt: float | None = None
     """The last direct round trip, seconds."""
     coordinate: Coordinate | None = None
-    """Where it is in the network, as it said last."""
+    """Its network coordinate, as it last reported."""
     udp_missed: int = 0
     """Rounds since it last answered a ping itself in which only TCP got an answer."""
     exchanges_failed: int = 0
-    """Full exchanges that this node began with it in vain, since the last that went well."""
+    """Failed full exchanges begun by this node, since the last successful one."""
     exchange_error: str = ""
-    """Why the last of these failed."""
+    """The error of the last failed one."""
     former: "Former | None" = None
-    """Where it was before it moved here."""
+    """Its address before it moved here."""
 
     ltime: int = 0
     """Lamport time of the last intent about it."""
     leaving: bool = False
-    """Whether that intent says that it leaves."""
+    """Whether that intent is a leave."""
     prune: bool = False
-    """Whether it is to be forgotten once it is gone."""
+    """Whether to forget it once it is gone."""
     listed: bool = False
     """Whether it is a member that operators see; one that was pruned is not."""
     since: float = 0.0
@@ -129,7 +129,7 @@ class Node:
         return len(self.versions) >= 2 and self.versions[1] >= protocol
 
     def snapshot(self) -> "Member":
-        """Return the member as others are shown it."""
+        """Return the member as surfaces show it."""
         host, port = self.address
         return Member(
             name=printable(self.name),
@@ -164,7 +164,7 @@ class Member:
     status: Status
     """As seen from here."""
     incarnation: int
-    """How often it contradicted what was said about it, and changed its tags."""
+    """Counts its refutations and changes of tags."""
     status_ltime: int
     """Lamport time of the last join or leave intent."""
     rtt_ms: float | None
@@ -172,15 +172,15 @@ class Member:
     since: float
     """When the status became so, on this node's monotonic clock."""
     coordinate: Coordinate | None = None
-    """Where it is in the network; ``None``: this node has not measured it."""
+    """Its network coordinate; ``None``: this node has not measured it."""
     versions: bytes = b""
     """As in :data:`VERSIONS`; may be empty."""
     udp_missed: int = 0
-    """Probes since its last direct answer that only TCP got an answer to: above 1, UDP between the two is broken."""
+    """Probes since its last direct answer that only TCP reached: above 1, UDP between the two is broken."""
     exchanges_failed: int = 0
-    """Full exchanges that this node began with it in vain, since the last that went well."""
+    """Failed full exchanges begun by this node, since the last successful one."""
     exchange_error: str = ""
-    """Why the last of these failed."""
+    """The error of the last failed one."""
 
 
 @lru_cache(maxsize=16_384)

@@ -1,4 +1,4 @@
-"""The messages of SWIM, as one node says them.
+"""The messages of SWIM, as one node sends them.
 
 Source: memberlist ``net.go`` (``ping``, ``indirectPingReq``, ``ackResp``, ``nackResp``, ``suspect``, ``alive``, ``dead``).
 """
@@ -14,7 +14,7 @@ from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, encode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AliveClaim:
-    """Somebody says that a node lives."""
+    """A claim that a node is alive."""
 
     name: str
     ip: bytes
@@ -33,7 +33,7 @@ class AliveClaim:
         Args:
             fields: What came.
             name: Of the field that holds the node's name.
-            default_port: Of a node that tells none.
+            default_port: Of a node that gives none.
 
         Raises:
             MalformedMessageError: A field is missing its type, out of bounds, or a version that this node cannot speak.
@@ -56,7 +56,7 @@ class AliveClaim:
 
 
 class Sender:
-    """Who says it: so that answers find their way."""
+    """The sender's identity: answers are routed by it."""
 
     def __init__(self, name: str, address: Address) -> None:
         """``address`` is the one that others reach."""
@@ -65,11 +65,11 @@ class Sender:
         self.port = address[1]
 
     def ping(self, sequence: int, target: str) -> bytes:
-        """Ask ``target`` for a sign of life."""
+        """Ping ``target``."""
         return encode(Type.PING, {"SeqNo": sequence, "Node": target} | self._source())
 
     def indirect_ping(self, sequence: int, target: Node, *, nack: bool) -> bytes:
-        """Ask somebody else to ping ``target``; with ``nack``, to say so if there is no answer."""
+        """Ask a helper to ping ``target`` and, with ``nack``, to report a missing answer."""
         request = {"SeqNo": sequence, "Target": target.ip, "Port": target.port, "Node": target.name, "Nack": nack}
         return encode(Type.INDIRECT_PING, request | self._source())
 
@@ -87,7 +87,7 @@ def ack(sequence: int, payload: bytes | None = None) -> bytes:
 
 
 def nack(sequence: int) -> bytes:
-    """Tell who asked for an indirect ping that there was no answer."""
+    """Report to the asker of an indirect ping that there was no answer."""
     return encode(Type.NACK, {"SeqNo": sequence})
 
 
@@ -107,14 +107,14 @@ def alive(node: Node) -> bytes:
 
 
 def accusation(kind: Type, incarnation: int, name: str, accuser: str) -> bytes:
-    """Say that ``name`` is suspect or dead. Who says it of itself leaves."""
+    """Claim that ``name`` is suspect or dead. A node that claims it of itself leaves."""
     return encode(kind, {"Incarnation": incarnation, "Node": name, "From": accuser})
 
 
 def reply_address(fields: Fields, source: Address, nodes: Nodes) -> Address:
-    """Return where a ping is answered: at the member's address that it gives, else where it came from.
+    """Return the address for a ping's answer: the one it gives, if a member's, else its source.
 
-    A stranger cannot have a third party answered to.
+    So a stranger cannot direct answers at a third party.
 
     Raises:
         MalformedMessageError: It gives an address that is none.
@@ -125,9 +125,9 @@ def reply_address(fields: Fields, source: Address, nodes: Nodes) -> Address:
 
 
 def _understood(versions: bytes) -> bool:
-    """Return whether a node of ``versions`` and this one understand each other; an old node tells none.
+    """Return whether a node of ``versions`` and this one are compatible; an old node gives none.
 
-    Passed on, others would make every full exchange fail between all stock agents that heard of it, or end them.
+    Forwarding incompatible versions would make every full exchange between stock agents fail, or crash them.
     """
     if not versions:
         return True

@@ -1,21 +1,21 @@
-"""The vote on this node's name: asked of the others when another node has it, too.
+"""The vote on this node's name, held among the members when another node has the same name.
 
 ::
 
-    unasked ---> held         most of those who answer know the name at this address
+    unasked ---> held         most answers know the name at this address
        |          |
        v          v
     contested ----------> lost      the other node is alive, and fewer than half know the name here
        |
-       +---------> held       most know it here; or the other node is silent, and nobody speaks for it
+       +---------> held       most know it here; or the other node is silent, and no voter knows it
 
-A node that joins asks for its name before anybody claims it. In a contest, the other node is called as a seed is: it
-hears of the conflict, and proves that it is alive. One that is silent may be this node's own last life at another
-address: then the vote is repeated until the others have found that one dead. A tie goes against a node that has just
-joined; between two that have been there for long, the lower address wins.
+A joining node asks for its name before any conflict. In a contest, the other node is called as a seed is: it learns of
+the conflict, and proves that it is alive. A silent one may be this node's own previous run at another address: then the
+vote repeats until the members have found that one dead. A tie goes against a node that has just joined; between two
+established nodes, the lower address wins.
 
-Source: serf ``serf.go`` (``resolveNodeConflict``), whose votes are asked by broadcast, end without a look at the other
-node, and are lost on a tie.
+Source: serf ``serf.go`` (``resolveNodeConflict``), whose votes are broadcast, end without checking the other node, and
+are lost on a tie.
 """
 
 from collections.abc import Callable
@@ -35,15 +35,15 @@ from proglog.gossip.wire import SerfType, decode
 
 MAX_VOTERS = 64
 ROUND_SECONDS = 1.0
-"""How long the answers of one round are waited for."""
+"""Time limit for the answers of one round."""
 PAUSE_SECONDS = 0.5
 """Between two rounds."""
 MAX_ROUNDS = 5
-"""Rounds without a majority before a tie is broken, or a silent rival without a voter is no rival any more."""
+"""Rounds without a majority before a tie is broken, or a silent rival without votes is dropped."""
 NEWCOMER_SECONDS = 30.0
-"""Age below which a node that joined others, and has not been confirmed by them, gives way on a tie."""
+"""Age below which a node that joined others, and is unconfirmed by them, loses a tie."""
 SETTLED_SECONDS = 60.0
-"""How long a contest that was won is not opened again by the same rival."""
+"""How long a rival that lost cannot reopen the contest."""
 MAX_SETTLED = 64
 
 
@@ -63,7 +63,7 @@ class _Round:
 
 
 class NameVote:
-    """Asks, counts, and tells :class:`NameVoted` when the standing of the name changes."""
+    """Asks, counts, and emits :class:`NameVoted` when the standing of the name changes."""
 
     def __init__(
         self,
@@ -77,21 +77,21 @@ class NameVote:
         call: Callable[[Address, Callable[[str], None]], None],
         tell: Callable[[NameVoted], None],
     ) -> None:
-        """Take the name for unasked.
+        """Start with the name unasked.
 
         Args:
-            nodes: Who can be asked.
+            nodes: The voters.
             outbox: Sends.
             timers: Ends rounds.
             random: Chooses voters and numbers.
             query_clock: Times questions.
-            joins: Whether this node was told of others to join.
-            call: Exchanges states with the node at an address; what it is given is called with an error, or nothing.
-            tell: Told of every change.
+            joins: Whether this node was given others to join.
+            call: Exchanges states with the node at an address; its callback gets an error, or nothing.
+            tell: Called with every change.
         """
         self.standing = NameStanding.UNASKED
         self.rival: Address | None = None
-        """Who has the name, too, while it is contested or lost."""
+        """The other node of this name, while the name is contested or lost."""
         self._nodes = nodes
         self._outbox = outbox
         self._timers = timers
@@ -106,19 +106,19 @@ class NameVote:
         self._rival_lives = False
         self._calling = False
         self._settled: dict[Address, float] = {}
-        """Rivals that lost to this node, and when they last claimed the name."""
+        """Rivals that lost to this node, and the time of their last claim."""
 
     @property
     def _address(self) -> Address:
         return self._nodes.own.address
 
     def ask(self) -> None:
-        """Ask the others for the name, unless that was done."""
+        """Ask the members for the name, unless already done."""
         if self.standing is NameStanding.UNASKED and self._timer is None:
             self._begin_round()
 
     def claimed_by(self, rival: Address) -> None:
-        """Take in that there is a node of this name at ``rival``."""
+        """Handle a claim to this name by the node at ``rival``."""
         now = self._timers.now
         if rival == self._address or self.standing is NameStanding.LOST:
             return
@@ -131,7 +131,7 @@ class NameVote:
             self._wake_in(0, self._begin_round)  # in a moment: who can be asked may stand behind it in a full exchange
 
     def answered(self, response: QueryResponse) -> None:
-        """Take in the answer to a question; to none of this round's: nothing.
+        """Count the answer to a question; ignore one to none of this round's.
 
         Raises:
             MalformedMessageError: It makes no sense.
@@ -250,7 +250,7 @@ class NameVote:
 
 
 def _address_in(payload: bytes) -> Address | None:
-    """Return where a voter knows the name to be alive; ``None``: it does not.
+    """Return the address at which a voter knows the name alive; ``None`` if it does not.
 
     Raises:
         MalformedMessageError: It is no answer.

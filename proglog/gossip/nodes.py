@@ -1,9 +1,9 @@
-"""The one table: who is known, at which addresses, and the ring along which they are probed.
+"""The one table: the known nodes, their addresses, and the ring along which they are probed.
 
-A new node takes a random place in the ring, and each round has another order: every node is probed once a round, so that
-a failure is noticed within a bounded time, and neighbours do not stay neighbours. At the end of a round, nodes that are
-gone for so long that everybody has heard it leave the ring: the failure detector knows them no more, and any claim about
-them is news. They stay in the table as members that failed or left until these are reaped.
+A new node takes a random place in the ring, and each round reshuffles it: every node is probed once a round, so a
+failure is detected within a bounded time. At the end of a round, nodes gone for so long that the news has spread leave
+the ring: the failure detector forgets them, and any claim about them is news. They stay in the table as members that
+failed or left until they are reaped.
 
 Source: SWIM, section 4.3; memberlist ``state.go`` (``resetNodes``).
 """
@@ -24,7 +24,7 @@ class Nodes:
     def __init__(
         self, own_name: str, config: GossipConfig, random: Random, timers: Timers, forgotten: Callable[[Node], None]
     ) -> None:
-        """Start empty; ``forgotten`` is called with a member that had to make room for another."""
+        """Start empty; ``forgotten`` is called with each member evicted to make room."""
         self.own_name = own_name
         self._config = config
         self._random = random
@@ -37,11 +37,11 @@ class Nodes:
         self._next = 0
 
     def __len__(self) -> int:
-        """How many the failure detector knows: what its formulas count."""
+        """Number of nodes that the failure detector knows: the ``n`` of its formulas."""
         return len(self._in_ring)
 
     def __iter__(self) -> Iterator[Node]:
-        """Those that the failure detector knows."""
+        """The nodes that the failure detector knows."""
         return iter([self._by_name[name] for name in self._in_ring])
 
     def members(self) -> list[Node]:
@@ -55,11 +55,11 @@ class Nodes:
 
     @property
     def transmit_limit(self) -> int:
-        """How often a message is sent among so many."""
+        """How often a message is sent in a cluster of this size."""
         return retransmit_limit(self._config.retransmit_mult, len(self))
 
     def get(self, name: str) -> Node | None:
-        """Return the node of that name, if there ever was one and it was not forgotten."""
+        """Return the node of that name, unless unknown or forgotten."""
         return self._by_name.get(name)
 
     def is_in_ring(self, node: Node) -> bool:
@@ -67,7 +67,7 @@ class Nodes:
         return node.name in self._in_ring
 
     def member_at(self, address: Address) -> Node | None:
-        """Return a node at ``address`` that is not gone."""
+        """Return a live node at ``address``."""
         names = self._by_address.get(address, ())
         return next((self._by_name[name] for name in names if not self._by_name[name].gone), None)
 
@@ -76,7 +76,7 @@ class Nodes:
         return address in self._by_address
 
     def has_room(self) -> bool:
-        """Return whether one more name can be known; whoever is gone longest makes room."""
+        """Return whether the table has room for one more name; evict the member gone longest if needed."""
         if len(self._by_name) < self._config.max_nodes:
             return True
         old = [node for name, node in self._by_name.items() if name not in self._in_ring]
@@ -88,7 +88,7 @@ class Nodes:
         return True
 
     def add(self, node: Node) -> None:
-        """Know ``node`` from now on, and probe it."""
+        """Add ``node``, and probe it from now on."""
         self._by_name[node.name] = node
         self._by_address.setdefault(node.address, {})[node.name] = None
         if node.name not in self._in_ring:
@@ -96,7 +96,7 @@ class Nodes:
             self._ring.insert(self._random.randint(0, len(self._ring)), node.name)
 
     def move(self, node: Node, ip: bytes, port: int) -> None:
-        """Take in that ``node`` is at another address."""
+        """Move ``node`` to another address."""
         self._leave_address(node)
         until = self._timers.now + self._config.gossip_to_the_dead
         node.former = Former(node.ip, node.port, node.incarnation, until)
@@ -104,37 +104,37 @@ class Nodes:
         self._by_address.setdefault(node.address, {})[node.name] = None
 
     def unlist(self, node: Node) -> None:
-        """Show it to nobody any more; the failure detector may go on knowing that it is gone."""
+        """Hide it from operators; the failure detector may still remember that it is gone."""
         node.listed = False
         if node.name not in self._in_ring:
             self.remove(node)
 
     def remove(self, node: Node) -> None:
-        """Forget that it ever was."""
+        """Remove it entirely."""
         del self._by_name[node.name]
         self._leave_address(node)
         if self._in_ring.pop(node.name, self) is not self:
             self._ring.remove(node.name)
 
     def others_alive(self) -> list[Node]:
-        """Return the nodes that are not this one, and not gone."""
+        """Return the live nodes other than this one."""
         return [node for node in self if node.name != self.own_name and not node.gone]
 
     def told_in_person(self) -> list[Node]:
-        """Return the members that a leaving node tells itself: gossip alone may miss one, or come late."""
+        """Return the members that a leaving node notifies directly: gossip may miss one, or come late."""
         return self.pick(MAX_TOLD_IN_PERSON, lambda node: not node.gone)
 
     def pick(self, count: int, accept: Callable[[Node], bool]) -> list[Node]:
-        """Return up to ``count`` random others that ``accept`` likes."""
+        """Return up to ``count`` random others that ``accept`` accepts."""
         nodes = [node for node in self if node.name != self.own_name and accept(node)]
         return self._random.sample(nodes, min(count, len(nodes)))
 
     def is_long_gone(self, node: Node) -> bool:
-        """Return whether ``node`` is dead for so long that nobody has to tell it any more."""
+        """Return whether ``node`` is dead for so long that it no longer gets gossip."""
         return node.gone and self._timers.now - node.changed_at > self._config.gossip_to_the_dead
 
     def next_to_probe(self) -> Node | None:
-        """Return the next along the ring that is not this one, and not gone; ``None``: there is none."""
+        """Return the next live node along the ring other than this one; ``None`` if there is none."""
         for _ in range(len(self._ring) + 1):
             if self._next >= len(self._ring):
                 self._wrap()
@@ -145,7 +145,7 @@ class Nodes:
         return None
 
     def _wrap(self) -> None:
-        """Let go of those long gone, and go round in another order."""
+        """Drop nodes that are long gone, and reshuffle the ring."""
         for node in [node for node in self if node.name != self.own_name and self.is_long_gone(node)]:
             del self._in_ring[node.name]
             node.incarnation, node.former = 0, None

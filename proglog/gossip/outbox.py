@@ -1,6 +1,6 @@
-"""What this node sends: datagrams with gossip riding along, rounds of gossip when something waits, streams.
+"""What this node sends: datagrams with piggybacked gossip, gossip rounds when broadcasts wait, streams.
 
-An idle node does not tick: a round is due only while a broadcast has transmits left and there is somebody to tell.
+An idle node does not tick: a round is due only while a broadcast has transmits left and a member to go to.
 
 Source: SWIM, section 4.1; memberlist ``state.go`` (``gossip``), ``net.go`` (``encodeAndSendMsg``).
 """
@@ -23,21 +23,21 @@ from proglog.gossip.wire import Type, printable
 MAX_SEQUENCE = (1 << 32) - 1
 MAX_ERROR_BYTES = 64 * 1024
 MAX_ERROR_CHARS = 300
-"""Of what a peer says was wrong: the rest is left out."""
+"""Most characters of a peer's error message; the rest is cut off."""
 REFUSED = "refused: "
-"""How the reason begins when a peer says that it does not take what it got."""
+"""Prefix of the reason when a peer refuses what it got."""
 _MAX_PARTS = 254
 _PART_OVERHEAD = 2
 _COMPOUND_OVERHEAD = 2
 _USER_OVERHEAD = _PART_OVERHEAD + 1
 
 Replied = Callable[[StreamMessage | None, str], None]
-"""Gets the reply on a stream, or why there is none."""
+"""Gets the reply on a stream, or the reason for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamToOpen:
-    """A stream that the driver is to open: send the bytes, feed what comes back until a message is whole."""
+    """A stream for the driver to open: send the bytes, feed what comes back until a message is whole."""
 
     id: int
     address: Address
@@ -46,7 +46,7 @@ class StreamToOpen:
 
 
 class Outbox:
-    """Collects what the driver is to send."""
+    """Collects what the driver sends."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Outbox:
         self._config = config
         self._keyring = keyring
         self.broadcasts = BroadcastQueue(self.arm_gossip, self._room([]) - _PART_OVERHEAD)
-        """What everybody is to hear about nodes; the layer above keeps queues of its own."""
+        """Broadcasts about nodes; the layer above keeps its own queues."""
         self._random = random
         self._timers = timers
         self._delegate = delegate
@@ -85,19 +85,19 @@ class Outbox:
     # Datagrams
 
     def send(self, messages: list[bytes], node: Node) -> None:
-        """Send to a known node, and nothing else along."""
+        """Send to a known node, without piggybacked gossip."""
         self._pack(messages, node.address, crc=node.speaks(5))
 
     def send_with_gossip(self, messages: list[bytes], address: Address) -> None:
-        """Send, and fill what is left of the packet with broadcasts, if a member is at ``address``.
+        """Send, and fill the rest of the packet with broadcasts if a member is at ``address``.
 
-        A stranger gets no gossip: its pings would use up what members are to hear.
+        A stranger gets no gossip: its pings would use up the transmits meant for members.
         """
         gossip = self._take_gossip(self._room(messages)) if self._nodes.member_at(address) else []
         self._pack(messages + gossip, address, crc=False)
 
     def send_plain(self, message: bytes, address: Address) -> None:
-        """Send one message to an address of which nothing else is known."""
+        """Send one message to an address without a known node."""
         self._pack([message], address, crc=False)
 
     def send_user(self, data: bytes, address: Address) -> None:
@@ -105,14 +105,14 @@ class Outbox:
         self.send_plain(bytes((Type.USER,)) + data, address)
 
     def take_datagrams(self) -> list[tuple[bytes, Address]]:
-        """Return what is to be sent, and forget it."""
+        """Return and forget the datagrams to send."""
         out, self._datagrams = self._datagrams, []
         return out
 
     # Gossip
 
     def arm_gossip(self) -> None:
-        """Gossip soon: something waits to be sent."""
+        """Schedule a gossip round: a broadcast waits."""
         if self._gossip_timer is None:
             self._gossip_timer = self._timers.after(self._random.uniform(0, self._config.gossip_interval), self._gossip)
 
@@ -158,12 +158,12 @@ class Outbox:
         return frame(message, self._keyring, self._nonce())
 
     def take_streams(self) -> list[StreamToOpen]:
-        """Return the streams to open, and forget them."""
+        """Return and forget the streams to open."""
         out, self._streams = self._streams, []
         return out
 
     def stream_answered(self, stream_id: int, message: StreamMessage) -> None:
-        """Hand the reply to who asked."""
+        """Hand the reply to the requester."""
         reply = self._replies.pop(stream_id, None)
         if reply is None:
             return
@@ -177,7 +177,7 @@ class Outbox:
             reply(None, f"the reply makes no sense: {exc}")
 
     def stream_failed(self, stream_id: int, reason: str) -> None:
-        """Tell who asked that the stream came to nothing."""
+        """Report to the requester that the stream failed."""
         reply = self._replies.pop(stream_id, None)
         if reply is not None:
             reply(None, reason)

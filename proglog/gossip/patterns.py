@@ -1,7 +1,7 @@
 """Regular expressions that came from others, matched in linear time.
 
-A query's tag filter is a program of somebody else's choosing. Serf writes it for Go's engine, which is RE2: no
-backtracking, no back references. The same engine runs it here, so what a filter means and costs is what Go says.
+A query's tag filter is a program that another node chose. Serf writes it for Go's engine, which is RE2: no
+backtracking, no back references. The same engine runs it here, so a filter means and costs the same as in Go.
 
 Source: Cox 2007, "Regular Expression Matching Can Be Simple And Fast"; Go's ``regexp/syntax``.
 """
@@ -16,8 +16,7 @@ def matches(pattern: str, value: str) -> bool:
     """Return whether ``pattern`` is found anywhere in ``value``.
 
     Raises:
-        MalformedMessageError: It is longer than ``MAX_PATTERN_BYTES``, too large once compiled, or no expression of
-            RE2.
+        MalformedMessageError: It is longer than ``MAX_PATTERN_BYTES``, too large once compiled, or no RE2 expression.
     """
     import re2  # 50 ms that a node without such queries need not pay
 

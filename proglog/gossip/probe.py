@@ -1,4 +1,4 @@
-"""The failure detector's round: one node a tick is asked, first directly, then through others and over TCP.
+"""The failure detector's round: probes one node a tick, first directly, then through helpers and over TCP.
 
 ::
 
@@ -8,7 +8,7 @@
       |                                                    ack: alive; only TCP: alive, but UDP is broken
       +-- still none after               1 s * (health+1)  suspect; health + missing nacks
 
-A nack from a helper says: I am here, the target did not answer *me*. Missing nacks mean that this node is the sick one.
+A nack from a helper says: I am here, the target did not answer *me*. Missing nacks mean that this node is unhealthy.
 
 Source: SWIM, section 3.1; Lifeguard, section 4.1; memberlist ``state.go`` (``probeNode``).
 """
@@ -35,7 +35,7 @@ MAX_FORWARDED = 256
 """Pings sent for others and not answered yet."""
 _MIN_TCP_TIMEOUT = 0.1
 _NACK_AFTER = 0.8
-"""Of the probe timeout: at the whole of it, a nack would come as the asker's round ends, and count for nothing."""
+"""Fraction of the probe timeout: at all of it, a nack would come as the asker's round ends, and not count."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,7 +43,7 @@ class _Round:
     sequence: int
     node: Node
     incarnation: int
-    """Of the node when it was pinged: that one did not answer, not one that it raised since."""
+    """The node's incarnation when it was pinged: the accusation is about that one, not a later one."""
     started: float
     ends: float
     asked_others: bool = False
@@ -67,7 +67,7 @@ class Prober:
         delegate: Delegate,
         counters: Counters,
     ) -> None:
-        """Probe nobody until the first :meth:`tick`."""
+        """Start idle; the first :meth:`tick` begins a round."""
         self._sender = sender
         self._nodes = nodes
         self._beliefs = beliefs
@@ -88,7 +88,7 @@ class Prober:
         round_ = self._round = _Round(self._outbox.next_sequence(), node, node.incarnation, now, now + budget)
         ping = self._sender.ping(round_.sequence, node.name)
         if node.state is State.SUSPECT:
-            # The suspect hears of it together with the ping, and can refute at once.
+            # The suspect gets the accusation with the ping, and can refute at once.
             self._outbox.send([ping, self._sender.suspect(node)], node)
         else:
             self._outbox.send_with_gossip([ping], node.address)
@@ -111,7 +111,7 @@ class Prober:
             self._delegate.measured(round_.node, round_.node.rtt, payload)
 
     def take_nack(self, sequence: int, source: Address) -> None:
-        """Count a helper that is there, once."""
+        """Count a responsive helper, once."""
         if self._round is not None and self._round.sequence == sequence:
             self._round.nacks[source] = None
 
@@ -155,10 +155,10 @@ class Prober:
 
 
 class Helper:
-    """Pings nodes for others that get no answer from them, and passes the answer on."""
+    """Pings nodes on behalf of others, and relays the answers."""
 
     def __init__(self, sender: Sender, nodes: Nodes, outbox: Outbox, config: GossipConfig, timers: Timers) -> None:
-        """Nobody has asked yet."""
+        """Start without open requests."""
         self._sender = sender
         self._nodes = nodes
         self._outbox = outbox
@@ -167,10 +167,10 @@ class Helper:
         self._forwarded: dict[int, Callable[[], None]] = {}
 
     def take_request(self, request: Fields, source: Address) -> None:
-        """Ping the member whom the request names.
+        """Ping the member that the request names.
 
         Raises:
-            MalformedMessageError: It makes no sense, or asks to ping where no member is.
+            MalformedMessageError: It is malformed, or asks to ping an address without a member.
         """
         asked, reply_to = request.uint("SeqNo"), messages.reply_address(request, source, self._nodes)
         target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
@@ -195,7 +195,7 @@ class Helper:
         self._outbox.send_plain(self._sender.ping(sequence, request.text("Node")), target)
 
     def take_ack(self, sequence: int) -> bool:
-        """Pass an ack on; return whether it answers a ping for somebody else."""
+        """Relay an ack; return whether it answers a ping on another node's behalf."""
         answered = self._forwarded.pop(sequence, None)
         if answered is not None:
             answered()

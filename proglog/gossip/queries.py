@@ -1,4 +1,4 @@
-"""Serf's queries, the answering side: whom a query is for, and what this node answers to the internal ones.
+"""Serf's queries, the answering side: a query's recipients, and this node's answers to the internal ones.
 
 ::
 
@@ -7,7 +7,7 @@
     _serf_install-key, _use-key, _remove-key  key   whether it was done
     _serf_list-keys                                 the keys, as base64 text
 
-A filter that cannot be judged lets nobody through, and the query is passed on all the same.
+A filter that is invalid here matches no node; the query is still forwarded.
 
 Source: serf ``query.go``, ``internal_query.go``, ``keymanager.go``.
 """
@@ -45,7 +45,7 @@ class KeyAnswer:
 
     @classmethod
     def read(cls, payload: bytes) -> Self:
-        """Read it; what makes no sense is an error of its own."""
+        """Read it; a malformed answer becomes an error of that member."""
         if payload[:1] != bytes((SerfType.KEY_RESPONSE,)):
             return cls("its answer is none about keys")
         try:
@@ -77,7 +77,7 @@ def passes(filters: Sequence[Filter], name: str, tags: Mapping[str, str]) -> boo
     """Return whether a query with ``filters`` is for the node ``name`` with ``tags``.
 
     Raises:
-        MalformedMessageError: A filter's expression is not understood.
+        MalformedMessageError: A filter's expression is invalid.
     """
     return all(_passes(each, name, tags) for each in filters)
 
@@ -105,7 +105,7 @@ def answer_keys(keyring: Keyring | None, operation: str, key: bytes) -> tuple[by
 
 
 def _fitting(texts: list[str]) -> dict[str, Any]:
-    """Return as many keys as one response holds, and a word about the others."""
+    """Return as many keys as fit into one response, and a note about the rest."""
     room = (MAX_RESPONSE_BYTES - 256) // 48
     message = f"{len(texts) - room} more keys do not fit" if len(texts) > room else ""
     return {"Keys": texts[:room], "PrimaryKey": texts[0], "Message": message}

@@ -1,6 +1,6 @@
-"""What was seen lately, by Lamport time: so that news is told once, and old news is known as such.
+"""Recently seen messages by Lamport time, so that each is delivered once and stale ones are recognised.
 
-A ring of 512 times. Each remembers digests, not contents, and not more than a bound: a flood is dropped, not stored.
+A ring of 512 times. Each remembers a bounded number of digests, not contents: a flood is dropped, not stored.
 
 Source: serf ``serf.go`` (event and query buffers).
 """
@@ -25,7 +25,7 @@ class Recent:
         Args:
             ltime: When it was said.
             now: This node's clock of the same kind.
-            content: What tells it from others of the same time.
+            content: What distinguishes it from others of the same time.
         """
         if ltime + SLOTS <= now:
             return False

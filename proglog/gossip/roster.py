@@ -1,4 +1,4 @@
-"""What intents make of the table of nodes: who leaves, who left, who only failed.
+"""The roster: intents turn nodes into members that are leaving, left or failed.
 
 ::
 
@@ -9,10 +9,10 @@
         |                      gone                         |
         '-------------------------------------------------> failed
 
-An intent counts when its Lamport time is above the member's; of two with the same time the join, so that all decide
-alike. One about a node that is not known yet waits for it. The statuses are not stored: a node's follows from its state
-and its last intent. What others list in a full exchange is hearsay: it makes *left* of *failed*, and nothing else, since
-who is alive speaks for itself. Source: serf ``serf.go``.
+An intent counts when its Lamport time is above the member's; of two with the same time the join wins, so that all nodes
+decide alike. One about an unknown node waits for it. Statuses are not stored: a node's follows from its state and its
+last intent. A list in a full exchange is hearsay: it only turns *failed* into *left*, since a live node speaks for
+itself. Source: serf ``serf.go``.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,22 +26,22 @@ from proglog.gossip.serf_messages import Intent
 from proglog.gossip.timers import Timers
 
 MAX_INTENTS = 4096
-"""Intents about nodes that are not known yet."""
+"""Most intents about unknown nodes."""
 
 
 class Roster:
-    """Takes intents in, and tells what becomes of members."""
+    """Applies intents, and reports changes of members."""
 
     def __init__(
         self, nodes: Nodes, clock: LamportClock, timers: Timers, tell: Callable[[MemberEventKind, Node], None]
     ) -> None:
-        """Know of no intent.
+        """Start without intents.
 
         Args:
             nodes: The table.
             clock: Of intents: it witnesses every one.
             timers: The clock.
-            tell: Called for each change that others should hear of.
+            tell: Called with each change to report.
         """
         self._nodes = nodes
         self._clock = clock
@@ -61,7 +61,7 @@ class Roster:
     # What SWIM found
 
     def joined(self, node: Node) -> None:
-        """A node is alive that was not: whatever was said of its earlier life is over."""
+        """Handle a node that came alive: intents about its earlier run no longer count."""
         node.leaving = node.prune = False
         node.listed, node.since = True, self._timers.outside
         intent, _ = self._intents.pop(node.name, (None, 0.0))
@@ -70,7 +70,7 @@ class Roster:
         self._tell(MemberEventKind.JOIN, node)
 
     def gone(self, node: Node) -> None:
-        """A node is dead, or says that it is gone."""
+        """Handle a node that is dead or left."""
         if not node.listed:
             return
         node.since = self._timers.outside
@@ -79,20 +79,20 @@ class Roster:
             self.forget(node)
 
     def updated(self, node: Node) -> None:
-        """A node changed its tags."""
+        """Handle a node's change of tags."""
         self._tell(MemberEventKind.UPDATE, node)
 
-    # What is said
+    # Intents
 
     def is_news(self, intent: Intent) -> bool:
-        """Return whether an intent about a member that is known would count."""
+        """Return whether an intent about a known member would count."""
         node = self._nodes.get(intent.name)
         if node is None:
             return False
         return intent.ltime > node.ltime or (intent.ltime == node.ltime and node.leaving and not intent.leaving)
 
     def hear(self, intent: Intent) -> bool:
-        """Take in an intent; return whether it was news.
+        """Apply an intent; return whether it was news.
 
         Raises:
             MalformedMessageError: Its time is implausible.
@@ -114,7 +114,7 @@ class Roster:
         return True
 
     def hear_list(self, ltimes: Mapping[str, int], left: tuple[str, ...]) -> None:
-        """Take in the times and departures of a full exchange, but for this node's own."""
+        """Apply the times and departures of a full exchange, except this node's own."""
         for name, ltime in ltimes.items():
             node = self._nodes.get(name)
             # One below: the intent of that time is still news, and older ones are not.
@@ -149,10 +149,10 @@ class Roster:
         self._intents[intent.name] = intent, self._timers.now
         return True
 
-    # What is forgotten
+    # Reaping
 
     def reap(self, config: GossipConfig) -> None:
-        """Forget who failed or left long ago, and intents that nobody came for."""
+        """Forget members that failed or left long ago, and intents whose node never appeared."""
         limits = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}
         for node in self:
             limit = limits.get(node.status)
@@ -162,6 +162,6 @@ class Roster:
         self._intents = {name: kept for name, kept in self._intents.items() if kept[1] > horizon}
 
     def forget(self, node: Node) -> None:
-        """Show a member no more."""
+        """Hide a member from operators."""
         self._nodes.unlist(node)
         self._tell(MemberEventKind.REAP, node)

@@ -1,13 +1,13 @@
 """Serf above SWIM: members with tags and a status, graceful leaving, user events, queries, forgetting.
 
-What turns a departure into *left* is an intent, gossiped before the node goes, or its own word that it is gone; without
-both it is *failed*. Intents and events carry Lamport times, so that old news is known as such::
+A departure counts as *left* after an intent, gossiped before the node goes, or after its own announcement; without
+either it is *failed*. Intents and events carry Lamport times, so that stale ones are recognised::
 
     receive_datagram, answer_stream, stream_answered, handle_timer, join, leave, ...  -->  datagrams, streams, events
 
-Every entry takes ``now`` and begins with the clock, which finds out whether this process stood still; nothing in here
-can be reached around it. A pure state machine, as :mod:`proglog.gossip.swim` below it. Source: serf ``serf.go``,
-``delegate.go``; the tables of docs/concepts/gossip.md.
+Every entry point takes ``now`` and first advances the clock, which detects whether this process was suspended; none
+bypasses it. A pure state machine, as :mod:`proglog.gossip.swim` below it. Source: serf ``serf.go``, ``delegate.go``;
+the tables of docs/concepts/gossip.md.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -50,7 +50,7 @@ from proglog.gossip.user_events import UserEvents
 from proglog.gossip.wire import SerfType, Type, decode, encode, encode_tags, printable
 
 MAX_EVENTS = 4096
-"""Undelivered events; beyond, diagnostics are dropped first."""
+"""Most undelivered events; beyond this, diagnostics are dropped first."""
 
 
 _NEVER_RAN = ClockTimes()
@@ -78,14 +78,14 @@ class Serf:
         Args:
             name: Unique in the cluster.
             address: IP address and port at which others reach this node.
-            tags: What it says about itself; with names and values at most 512 bytes.
+            tags: Its tags; names and values take at most 512 bytes.
             config: Timing.
             keyring: Keys that seal every message; ``None``: plain text.
-            random: All chance; the system's in production, since nonces come from it.
+            random: The source of all randomness; the system's in production, since nonces come from it.
             now: Monotonic seconds.
-            known: Where others may be: they are called from :meth:`start` on.
-            clocks: Of an earlier life.
-            replay: Be told of user events that happened before this node joined, too.
+            known: Addresses where members may be, called from :meth:`start` on.
+            clocks: Of an earlier run.
+            replay: Whether to deliver user events from before this node joined.
         """
         self.name = name
         self.tags = dict(tags)
@@ -171,7 +171,7 @@ class Serf:
         self._book.start(self._known, self._calls.call_due)
 
     def receive_datagram(self, data: bytes, source: Address, now: float) -> None:
-        """Take a datagram in; never raises."""
+        """Handle a datagram; never raises."""
         self._timers.advance(now)
         self._swim.receive_datagram(data, source)
 
@@ -185,50 +185,50 @@ class Serf:
         return self._swim.answer_stream(message)
 
     def stream_answered(self, stream_id: int, message: StreamMessage, now: float) -> None:
-        """Take in the reply on a stream of :meth:`streams_to_open`."""
+        """Handle the reply on a stream of :meth:`streams_to_open`."""
         self._timers.advance(now)
         self._swim.outbox.stream_answered(stream_id, message)
 
     def stream_failed(self, stream_id: int, reason: str, now: float) -> None:
-        """A stream of :meth:`streams_to_open` came to nothing."""
+        """Handle the failure of a stream of :meth:`streams_to_open`."""
         self._timers.advance(now)
         self._swim.outbox.stream_failed(stream_id, reason)
 
     def handle_timer(self, now: float) -> None:
-        """Run what is due, after all datagrams that had arrived were taken in."""
+        """Run what is due; call it after feeding all datagrams that have arrived."""
         self._timers.advance(now)
         self._timers.run_due()
 
     def next_deadline(self) -> float | None:
-        """Return when :meth:`handle_timer` wants to be called."""
+        """Return the time of the next call of :meth:`handle_timer`."""
         return self._timers.next_deadline()
 
     def datagrams_to_send(self) -> list[tuple[bytes, Address]]:
-        """Return what is to be sent, and forget it."""
+        """Return and forget the datagrams to send."""
         return self._swim.outbox.take_datagrams()
 
     def streams_to_open(self) -> list[StreamToOpen]:
-        """Return the streams to open, and forget them."""
+        """Return and forget the streams to open."""
         return self._swim.outbox.take_streams()
 
     def events(self) -> list[Event]:
-        """Return what happened, and forget it."""
+        """Return and forget the pending events."""
         events, self._events = self._events, []
         return events
 
     def error_reply(self, reason: str) -> bytes:
-        """Return what to tell a peer whose stream made no sense."""
+        """Return the error message for a peer whose stream was malformed."""
         return self._swim.outbox.framed(encode(Type.ERROR, {"Error": reason}))
 
     # Acting
 
     def join(self, address: Address, now: float) -> int:
-        """Exchange states with the node at ``address``; a :class:`JoinFinished` with the returned number says how."""
+        """Exchange states with the node at ``address``; a :class:`JoinFinished` with the returned number reports it."""
         self._timers.advance(now)
         return self._calls.join(address)
 
     def set_tags(self, tags: Mapping[str, str], now: float) -> None:
-        """Tell everybody this node's new tags.
+        """Set and broadcast this node's tags.
 
         Raises:
             MalformedMessageError: They need more than 512 bytes.
@@ -239,7 +239,7 @@ class Serf:
         self._swim.beliefs.update_meta(meta)
 
     def leave(self, now: float) -> None:
-        """Leave on purpose; a :class:`LeaveFinished` says when everybody had time to hear it. Idempotent."""
+        """Leave on purpose; :class:`LeaveFinished` follows once the departure had time to spread. Idempotent."""
         self._timers.advance(now)
         if self._departure.begun:
             return
@@ -249,12 +249,12 @@ class Serf:
         self._departure.begin(intent)
 
     def force_leave(self, name: str, now: float, *, prune: bool) -> None:
-        """Tell everybody that a member that failed has left for good; with ``prune``, to forget it at once.
+        """Declare that a failed member has left for good; with ``prune``, forget it at once.
 
-        A member that hears it and lives says so: it stays.
+        A member that is in fact alive refutes, and stays.
 
         Raises:
-            NotFoundError: Nobody of that name is known.
+            NotFoundError: No member of that name is known.
             PreconditionError: It is this node, or not gone.
         """
         self._timers.advance(now)
@@ -272,7 +272,7 @@ class Serf:
         self._intent_queue.add(intent.encode(), key=intent.name)
 
     def send_event(self, name: str, payload: bytes, now: float, *, coalesce: bool = False) -> int:
-        """Tell everybody something, this node included; return its Lamport time.
+        """Broadcast a user event, to this node as well; return its Lamport time.
 
         Raises:
             InvalidRequestError: It has no name, or is too long.
@@ -283,16 +283,16 @@ class Serf:
     def ask(
         self, question: GossipQuery, now: float, answered: Callable[[QueryAnswer], None], finished: Callable[[], None]
     ) -> Callable[[], None]:
-        """Ask the members something; see :meth:`proglog.gossip.asking.Asking.ask`."""
+        """Send a query; see :meth:`proglog.gossip.asking.Asking.ask`."""
         self._timers.advance(now)
         return self._asking.ask(question, answered, finished)
 
     def query_timeout(self) -> float:
-        """Return how long a query takes in a cluster of this size, in seconds."""
+        """Return the default timeout of a query in a cluster of this size, in seconds."""
         return self._asking.default_timeout()
 
     def respond(self, query_id: int, payload: bytes, now: float) -> None:
-        """QueryAnswer a query; see :meth:`proglog.gossip.answering.Answering.respond`."""
+        """Answer a query; see :meth:`proglog.gossip.answering.Answering.respond`."""
         self._timers.advance(now)
         self._answering.respond(query_id, payload)
 
@@ -301,7 +301,7 @@ class Serf:
         return [node.snapshot() for node in self._roster]
 
     def vitals(self) -> Vitals:
-        """Return how this node's gossip is, at this moment."""
+        """Return the current state of this node's gossip."""
         return Vitals(
             health_score=self._swim.awareness.score,
             counters=replace(self._swim.counters),
@@ -316,17 +316,17 @@ class Serf:
         )
 
     def clocks(self) -> ClockTimes:
-        """Return what a later life may start with: all events and queries up to then were told."""
+        """Return the clocks for a later run: all events and queries up to them were delivered."""
         return ClockTimes(
             intents=self._clock.time - 1, events=self._event_clock.time - 1, queries=self._query_clock.time - 1
         )
 
     def known_addresses(self) -> list[KnownAddress]:
-        """Return where others are or were: what a later life may start with."""
+        """Return the addresses where members are or were, for a later run."""
         return self._book.known()
 
     def unanswered(self) -> list[Address]:
-        """Return the given addresses at which nobody has ever answered."""
+        """Return the given addresses that have never answered."""
         return self._book.unanswered
 
     @property
@@ -336,51 +336,51 @@ class Serf:
 
     @property
     def rival(self) -> Address | None:
-        """Return where the other node of this one's name is, while the name is contested or lost."""
+        """Return the address of the other node of this name, while the name is contested or lost."""
         return self._name_vote.rival
 
-    # What SWIM tells
+    # What SWIM reports
 
     def node_joined(self, node: Node) -> None:
-        """A node is alive that was not."""
+        """Handle a node that came alive."""
         self._roster.joined(node)
 
     def node_left(self, node: Node) -> None:
-        """A node is dead, or says that it is gone."""
+        """Handle a node that is dead or left."""
         self._roster.gone(node)
 
     def node_updated(self, node: Node) -> None:
-        """A node changed its tags."""
+        """Handle a node's change of tags."""
         self._roster.updated(node)
 
     def node_forgotten(self, node: Node) -> None:
-        """A member that was gone made room for another."""
+        """Handle a departed member that was evicted to make room."""
         self._tell_member(MemberEventKind.REAP, node)
 
     def node_suspected(self, node: Node, accuser: str) -> None:
-        """A node is accused of not answering."""
+        """Handle a node that became suspect."""
         self._tell(MemberSuspected(name=printable(node.name), accuser=printable(accuser)))
 
     def refuted(self, incarnation: int) -> None:
-        """This node had to say that it is there."""
+        """Handle this node's refutation."""
         self._tell(SuspicionRefuted(incarnation=incarnation))
 
     def node_conflict(self, name: str, address: Address) -> None:
-        """Somebody claims a known name at another address."""
+        """Handle a claim to a known name from another address."""
         if name == self.name:
             self._claimed_by(address)
         self._tell(NameConflict(name=printable(name), address=address, local=name == self.name))
 
     def _claimed_by(self, address: Address) -> None:
-        """Somebody at ``address`` has this node's name."""
+        """Handle a node at ``address`` with this node's name."""
         if not self._departure.begun:
             self._name_vote.claimed_by(address)
 
     def user_message(self, data: bytes, source: Address | None) -> None:
-        """Take in a Serf message.
+        """Handle a Serf message.
 
         Raises:
-            MalformedMessageError: It makes no sense.
+            MalformedMessageError: It is malformed.
         """
         if not data:
             raise MalformedMessageError("an empty user message")
@@ -433,14 +433,14 @@ class Serf:
         return state.encode()
 
     def merge_state(self, data: bytes, *, called: bool) -> None:
-        """Take in Serf's part of a full exchange: what makes no sense of it costs itself alone.
+        """Merge Serf's part of a full exchange; skip malformed records, keep the rest.
 
         Args:
             data: As it came.
             called: Whether this node called the other one, to join it.
 
         Raises:
-            MalformedMessageError: It is none.
+            MalformedMessageError: It is no such state.
         """
         state, wrong = SerfState.read(data)
         for clock, ltime in (
@@ -456,7 +456,7 @@ class Serf:
         own = self._swim.nodes.own
         said_of_own = state.status_ltimes.get(self.name, 0)
         if said_of_own > own.ltime and not self._departure.begun and self._clock.believes(said_of_own):
-            # An intent about this node that it never heard: perhaps that it leaves.
+            # An intent about this node that it never saw: perhaps a leave.
             self._clock.witness(said_of_own)
             self._announce_join()
         self._roster.hear_list(state.status_ltimes, state.left)
@@ -473,10 +473,10 @@ class Serf:
         return self._vivaldi.own.encode()
 
     def measured(self, node: Node, seconds: float, payload: bytes) -> None:
-        """Take in that a node answered directly after ``seconds``, with its coordinate.
+        """Record a direct answer after ``seconds``, with the node's coordinate.
 
         Raises:
-            MalformedMessageError: That is none.
+            MalformedMessageError: The coordinate is malformed.
         """
         coordinate = Coordinate.read(payload)
         if coordinate is not None:
@@ -484,12 +484,12 @@ class Serf:
             node.coordinate, self._swim.nodes.own.coordinate = coordinate, self._vivaldi.own
 
     def ignored(self, reason: str, source: Address | None) -> None:
-        """Something strange was received: a diagnostic."""
+        """Report ignored input: a diagnostic."""
         if len(self._events) < MAX_EVENTS:
             self._events.append(Ignored(reason=reason, source=source))
 
     def malformed(self, reason: str, source: Address | None) -> None:
-        """What was received makes no sense, or is not allowed: a diagnostic."""
+        """Report input that is malformed or not allowed: a diagnostic."""
         self._swim.counters.malformed += 1
         if len(self._events) < MAX_EVENTS:
             self._events.append(Ignored(reason=reason, source=source, malformed=True))
@@ -504,7 +504,7 @@ class Serf:
     def _take_intent(self, intent: Intent) -> bool:
         if intent.name == self.name and intent.leaving and not self._departure.begun and self._roster.is_news(intent):
             self._clock.witness(intent.ltime)
-            self._announce_join()  # somebody says that this node leaves: it does not
+            self._announce_join()  # refute: this node isn't leaving
             return False
         return self._roster.hear(intent)
 

@@ -1,7 +1,7 @@
-"""The messages of Serf: read into values within bounds, and encoded anew from these.
+"""The messages of Serf: parsed into bounded values and re-encoded from those.
 
-Nothing is passed on as the bytes that came: a stock agent behind this node gets what this node understood, so what would
-end it (an empty filter, a key request without a body) ends here. Unknown fields and bytes after the map are left out.
+No message is forwarded as received: a stock agent behind this node gets what this node parsed, so input that would
+crash it (an empty filter, a key request without a body) stops here. Unknown fields and trailing bytes are dropped.
 
 Source: serf ``messages.go``; the bounds are those of :data:`LIMITS`.
 """
@@ -29,7 +29,7 @@ MAX_RESPONSE_BYTES = 1024
 MAX_FILTERS = 64
 MAX_KEY_BYTES = 64
 MAX_DETOURS = 5
-"""Others that an answer is also sent through: what a query asks for beyond this is not done."""
+"""Most members that an answer is relayed through, whatever a query asks for."""
 KEY_OPERATIONS = ("install-key", "use-key", "remove-key", "list-keys")
 _INTERNAL = "_serf_"
 _FILTER_NAMES, _FILTER_TAG = 0, 1
@@ -37,13 +37,13 @@ _FILTER_NAMES, _FILTER_TAG = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Somebody joined, or leaves."""
+    """A node joined, or is leaving."""
 
     name: str
     ltime: int
     leaving: bool
     prune: bool = False
-    """Forget it at once when it is gone."""
+    """Whether to forget it as soon as it is gone."""
 
     @classmethod
     def read(cls, body: bytes, *, leaving: bool) -> Self:
@@ -67,7 +67,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class UserEvent:
-    """What a user told everybody."""
+    """A user event."""
 
     name: str
     payload: bytes
@@ -76,7 +76,7 @@ class UserEvent:
 
     @classmethod
     def read(cls, fields: Fields, ltime: int) -> Self:
-        """Read it; ``ltime`` stands beside it, in a message, or above it, in a state.
+        """Read it; ``ltime`` comes beside it in a message, above it in a state.
 
         Raises:
             MalformedMessageError: It makes no sense.
@@ -118,7 +118,7 @@ Filter = NamesFilter | TagFilter
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A question to everybody whom the filters let through."""
+    """A question to every node that passes the filters."""
 
     name: str
     payload: bytes
@@ -166,12 +166,12 @@ class Query:
 
     @property
     def asker(self) -> Address:
-        """Where answers go."""
+        """Address that answers go to."""
         return address_of(self.ip, self.port)
 
     @property
     def internal(self) -> str:
-        """What Serf itself asks, such as ``list-keys``; empty for a user's question."""
+        """Name of an internal query, such as ``list-keys``; empty for a user's query."""
         return self.name.removeprefix(_INTERNAL) if self.name.startswith(_INTERNAL) else ""
 
     def encode(self) -> bytes:
@@ -252,7 +252,7 @@ class Relay:
 
     @property
     def address(self) -> Address:
-        """Where the answer goes."""
+        """Address that the answer goes to."""
         return address_of(self.ip, self.port)
 
     def encode(self) -> bytes:
@@ -276,7 +276,7 @@ class SerfState:
 
     @classmethod
     def read(cls, data: bytes) -> tuple[Self, list[str]]:
-        """Read it; a record beyond a bound costs itself alone. Return what was wrong as well.
+        """Read it, skipping records beyond a bound; also return the reasons.
 
         Raises:
             MalformedMessageError: It is no state at all.

@@ -30,7 +30,7 @@ class Suspicion:
 
     @property
     def accusers(self) -> tuple[str, ...]:
-        """Who suspects it, the first accuser first."""
+        """The accusers, the first one first."""
         return tuple(self._accusers)
 
     @property

@@ -1,13 +1,13 @@
-"""SWIM with Lifeguard, on memberlist's wire: who is alive, by probing, suspicion and gossip.
+"""SWIM with Lifeguard, on memberlist's wire: failure detection by probing, suspicion and gossip.
 
-A pure state machine: bytes and ``now`` in; datagrams, streams to open, and calls of its delegate out. Here its parts are
-put together, and messages find theirs::
+A pure state machine: bytes and ``now`` in; datagrams, streams to open, and calls of its delegate out. This module
+assembles its parts and dispatches messages to them::
 
     probe.py     ping -- no ack in probe_timeout --> ask others to ping, and try TCP -- none by the end --> suspect
-    beliefs.py   suspect -- nobody refutes before the suspicion's deadline --> dead; who hears itself accused refutes
-    outbox.py    what is news goes out a few times, along with pings, or in rounds of its own
-    sync.py      now and then everything is exchanged with somebody: what gossip missed
-    nodes.py     who is known, and whose turn it is to be probed
+    beliefs.py   suspect -- not refuted before the suspicion's deadline --> dead; an accused node refutes
+    outbox.py    news is sent a few times, piggybacked on pings or in gossip rounds
+    sync.py      a periodic full exchange with a random member repairs what gossip missed
+    nodes.py     the known nodes, and the order in which they are probed
 
 Sources: Das et al. 2002; Dadgar et al. 2018; memberlist ``state.go``.
 """
@@ -35,7 +35,7 @@ from proglog.gossip.wire import Fields, Type, decode
 
 MAX_COORDINATE_BYTES = 1024
 MEMBERS_COMPRESSED, STRANGERS_COMPRESSED = 512 * 1024, 64 * 1024
-"""Compressed bytes in datagrams that are looked at in a second: 0.1 s and 0.015 s of work."""
+"""Most compressed datagram bytes decompressed a second: 0.1 s and 0.015 s of work."""
 
 
 class Swim:
@@ -96,7 +96,7 @@ class Swim:
     # Datagrams
 
     def receive_datagram(self, data: bytes, source: Address) -> None:
-        """Take a datagram in; what is wrong with it is a diagnostic, never an error."""
+        """Handle a datagram; a malformed one is a diagnostic, never an error."""
         try:
             known = self.nodes.member_at(source) is not None
             parts = unpack(data, self._keyring, (self._members_work if known else self._strangers_work).spend)
@@ -141,7 +141,7 @@ class Swim:
                 raise MalformedMessageError(f"message type {kind} is not known in a datagram")
 
     def _take_ping(self, ping: Fields, source: Address, size: int) -> None:
-        """Answer; a stranger gets no coordinate, and nothing that is longer than the ``size`` of what it sent."""
+        """Answer; a stranger gets no coordinate, and no answer longer than the ``size`` of its ping."""
         if self._is_for_another(ping):
             self._delegate.ignored(f"a ping for {ping.text('Node')!r}: this is {self._sender.name!r}", source)
             return

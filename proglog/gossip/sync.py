@@ -1,8 +1,8 @@
-"""The full exchange: all that one node knows, record by record.
+"""The full exchange: everything that one node knows, record by record.
 
-A record that is beyond a limit, or of a node whose versions are not spoken here, costs itself and nothing else: one bad
-record at one stock agent must not end the exchanges of a cluster. Large states are merged some records at a time, so
-that ten thousand of them do not keep this process from answering.
+A record beyond a limit, or of a node with unsupported versions, is skipped: one bad record at one stock agent must not
+break a cluster's exchanges. Large states are merged a few records at a time, so that ten thousand of them do not block
+this process.
 
 Source: memberlist ``state.go`` (``pushPullNode``, ``mergeState``).
 """
@@ -26,9 +26,9 @@ from proglog.gossip.timers import Timers
 from proglog.gossip.wire import Fields, Type, encode_map
 
 MERGED_AT_ONCE = 256
-"""Records merged before others get their turn: some 5 ms."""
+"""Records merged before other work gets a turn: about 5 ms."""
 MAX_WAITING = 16
-"""States that wait to be merged; more are not taken in."""
+"""Most states that wait to be merged; further ones are refused."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class _Merge:
 
 
 class Exchange:
-    """Exchanges full states: with a random member from time to time, and with whoever is called."""
+    """Exchanges full states: periodically with a random member, and on each call."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Exchange:
         *,
         default_port: int,
     ) -> None:
-        """``default_port`` is that of nodes that tell none: this node's."""
+        """``default_port`` applies to nodes that give none: this node's."""
         self._nodes = nodes
         self._beliefs = beliefs
         self._outbox = outbox
@@ -64,7 +64,7 @@ class Exchange:
         self._waiting: deque[_Merge] = deque()
 
     def start(self, random: Random) -> None:
-        """Exchange with somebody from time to time, first after a random share of it."""
+        """Start periodic exchanges, the first after a random part of the interval."""
         period = push_pull_period(self._config.push_pull_interval, 1)
         self._timers.after(random.uniform(0, period), self._tick)
 
@@ -147,20 +147,20 @@ class Exchange:
             case State.LEFT:
                 self._beliefs.take_dead(claim.name, claim.incarnation, claim.name)
             case State.DEAD | State.SUSPECT:
-                # A third party's word is never taken at once: the node may be back, and refutes.
+                # A third party's claim is never final: the node may be back, and refutes.
                 self._beliefs.accuse(claim.name, claim.incarnation, self._nodes.own_name)
             case _:
                 raise MalformedMessageError(f"node {claim.name!r}: state {state} is not known here")
 
 
 def record_of(node: Node) -> bytes:
-    """Return what a full exchange says of ``node``."""
+    """Return the record of ``node`` for a full exchange."""
     return _record(node.name, node.ip, node.port, node.meta, node.incarnation, int(node.state), node.versions)
 
 
 @lru_cache(maxsize=16_384)
 def _record(name: str, ip: bytes, port: int, meta: bytes, incarnation: int, state: int, versions: bytes) -> bytes:
-    """Return a record: of ten thousand nodes few change between two exchanges."""
+    """Return a record, cached: of ten thousand nodes few change between two exchanges."""
     return encode_map(
         {
             "Name": name,

@@ -1,9 +1,9 @@
 """The clock of one node, and timers on a heap: one deadline for the driver.
 
-The clock counts the time that the process *ran*. Every entry into the core begins with :meth:`Timers.advance`: if a
-deadline was missed by more than the tolerance, the process stood still, and its clock stands at that deadline. So a
-stall shortens nobody's time to answer, whichever input comes first after it, and what is begun while the sockets are
-drained is due as long from then as it says.
+The clock counts the time that the process *ran*. Every entry into the core first calls :meth:`Timers.advance`: if a
+deadline was missed by more than the tolerance, the process was suspended, and its clock is set to that deadline. So a
+stall never shortens a peer's time to answer, whichever input comes first, and timers started while the sockets are
+drained get their full duration.
 """
 
 import heapq
@@ -12,7 +12,7 @@ from itertools import count
 
 
 class Timer:
-    """A callback due at a time. Cancelling it is enough; nobody has to find it in the heap."""
+    """A callback due at a time. Cancelling only marks it; it stays in the heap until due."""
 
     __slots__ = ("callback", "cancelled", "deadline")
 
@@ -35,19 +35,19 @@ class Timers:
 
         Args:
             now: Seconds on the driver's monotonic clock.
-            tolerance: Seconds by which a busy process may be late without having stood still.
+            tolerance: Seconds by which a busy process may be late without counting as suspended.
         """
         self.now = now
         """Seconds that this node ran, on a clock of its own. Durations are differences of it."""
         self.outside = now
-        """The driver's clock at the last entry: what people are shown."""
+        """The driver's clock at the last entry, for display."""
         self._stood_still = 0.0
         self._tolerance = tolerance
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
 
     def advance(self, now: float) -> None:
-        """Take in that it is ``now`` on the driver's clock; time does not go back."""
+        """Advance to ``now`` on the driver's clock; time never goes back."""
         self.outside = max(self.outside, now)
         due = self.next_deadline()
         if due is None:
@@ -57,7 +57,7 @@ class Timers:
             self._stood_still += now - due
         running = now - self._stood_still
         deadline = self._heap[0][0]
-        # The driver comes at the deadline that it was given: rounding must not make it come in vain.
+        # The driver wakes at the deadline it was given: rounding must not make that wake-up useless.
         self.now = max(self.now, deadline if now >= due else running, running)
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:

@@ -1,13 +1,13 @@
-"""User events: what somebody tells everybody, once.
+"""User events: broadcast to every member, delivered once at each.
 
 ::
 
-    send        -->  Lamport time, told here, broadcast
-    receive     -->  too old, or seen: dropped          news: kept for full exchanges, told
-    coalesced   -->  of one name only the newest, once no other came for a second, at the latest after three
+    send        -->  Lamport time, delivered here, broadcast
+    receive     -->  too old, or seen: dropped          news: kept for full exchanges, delivered
+    coalesced   -->  only the newest of a name, once the name is quiet for a second, after three at most
 
-A node that starts does not hear what happened before it joined, unless it asks for it. One that restarts with its
-clocks hears what happened meanwhile, as far as others keep it: events of the last 512 Lamport times.
+A new node doesn't get events from before it joined, unless it asks for them. One that restarts with its clocks gets
+the events that it missed, if other members still keep them: those of the last 512 Lamport times.
 
 Source: serf ``serf.go`` (``UserEvent``, ``handleUserEvent``), ``coalesce_user.go``.
 """
@@ -28,10 +28,10 @@ from proglog.gossip.wire import printable
 MAX_SENT_BYTES = 512
 """Name and payload of an event that is sent from here, and its encoding: what a stock agent allows."""
 MAX_KEPT_BYTES = 256 * 1024
-"""What is kept for full exchanges; the oldest make room."""
+"""Most bytes kept for full exchanges; the oldest events are evicted."""
 QUIESCENT_SECONDS, COALESCE_SECONDS = 1.0, 3.0
 MAX_HELD = 1024
-"""Names of which an event waits to be coalesced; with more, all are told at once."""
+"""Most names with an event being coalesced; beyond this, all are delivered at once."""
 _RECORD_OVERHEAD = 64
 
 
@@ -47,14 +47,14 @@ class UserEvents:
         *,
         seen: int,
     ) -> None:
-        """Know of none.
+        """Start without events.
 
         Args:
             clock: Of events.
             queue: Broadcasts.
             timers: The clock of coalescing.
             tell: Called with each event, once.
-            seen: Lamport time up to which an earlier life was told all; 0: there was none.
+            seen: Lamport time up to which an earlier run delivered all events; 0: there was none.
         """
         self._clock = clock
         self._queue = queue
@@ -69,11 +69,11 @@ class UserEvents:
         self._flush_timer: Timer | None = None
 
     def __len__(self) -> int:
-        """How many wait to be sent."""
+        """Number of events that wait to be sent."""
         return len(self._queue)
 
     def send(self, name: str, payload: bytes, *, coalesce: bool) -> int:
-        """Tell everybody, this node included; return the event's Lamport time.
+        """Deliver here and broadcast; return the event's Lamport time.
 
         Raises:
             InvalidRequestError: It has no name, or more than ``MAX_SENT_BYTES`` bytes.
@@ -92,7 +92,7 @@ class UserEvents:
         return event.ltime
 
     def receive(self, event: UserEvent) -> bool:
-        """Take an event in; return whether it is news.
+        """Handle an event; return whether it is news.
 
         Raises:
             MalformedMessageError: Its time is implausible.
@@ -109,7 +109,7 @@ class UserEvents:
         return True
 
     def pass_on(self, event: UserEvent) -> None:
-        """Broadcast an event of somebody else.
+        """Forward another node's event.
 
         Raises:
             MalformedMessageError: It fits no packet.
@@ -119,11 +119,11 @@ class UserEvents:
             raise MalformedMessageError(f"a user event of {len(data):,} bytes fits no packet: it is not passed on")
 
     def ignore_before(self, ltime: int) -> None:
-        """Take in no more what happened before ``ltime``."""
+        """Ignore events before ``ltime`` from now on."""
         self._first = max(self._first, ltime)
 
     def kept(self) -> tuple[UserEvent, ...]:
-        """Return the events of the last 512 Lamport times, for whoever missed them."""
+        """Return the events of the last 512 Lamport times, for nodes that missed some."""
         while self._kept and self._kept[0].ltime + SLOTS <= self._clock.time:
             self._drop_oldest()
         return tuple(each for each in self._kept if each.ltime + SLOTS > self._clock.time)

@@ -1,7 +1,7 @@
 """Messages of memberlist and Serf as msgpack maps, in the old dialect that every version reads: raw strings only.
 
-What is read may be anything: a field that is missing or nil is zero, unknown fields are left alone, and a value of the
-wrong type or out of its bounds is an error. Strings are bytes on the wire; names keep theirs by ``surrogateescape``.
+Input is untrusted: a field that is missing or nil is zero, unknown fields are ignored, and a value of the wrong type or
+out of its bounds is an error. Strings are bytes on the wire; names keep theirs by ``surrogateescape``.
 
 Source: the captured traffic of stock agents; memberlist ``net.go``, serf ``messages.go``.
 """
@@ -165,7 +165,7 @@ def reader(limit: int) -> "msgpack.Unpacker":
 
 
 def next_map(unpacker: "msgpack.Unpacker", *, whole: bool = False) -> dict[Any, Any] | None:
-    """Return the next map; ``None`` when more bytes are needed, an error instead when there are none to come."""
+    """Return the next map; ``None`` if more bytes are needed, or an error if the input has ended."""
     try:
         value = _next(unpacker)
     except msgpack.OutOfData:
@@ -251,7 +251,7 @@ def printable(name: str) -> str:
 
 
 def encode_tags(tags: Mapping[str, str]) -> bytes:
-    """Return tags as a node's meta: byte 255 and a map.
+    """Return tags encoded as a node's meta: byte 255 and a map.
 
     Raises:
         MalformedMessageError: More than 512 bytes.
@@ -263,7 +263,7 @@ def encode_tags(tags: Mapping[str, str]) -> bytes:
 
 
 def decode_tags(meta: bytes) -> dict[str, str]:
-    """Return the tags in a node's meta; of an old agent the role, of anything else none."""
+    """Return the tags in a node's meta: an old agent's role; empty for anything else."""
     if not meta.startswith(b"\xff"):
         return {"role": meta.decode("utf-8", "surrogateescape")} if meta else {}
     try:
@@ -278,7 +278,7 @@ def decode_tags(meta: bytes) -> dict[str, str]:
 
 
 def names_in(values: Iterable[Any]) -> list[str]:
-    """Return the strings in a list; whatever else is in it is left out."""
+    """Return the strings in a list; skip everything else in it."""
     return [_text(value) for value in values if isinstance(value, bytes) and len(value) <= MAX_NAME_BYTES]
 
 
