@@ -1,4 +1,4 @@
-"""Network addresses as people and members write them: ``HOST:PORT``, with brackets around an IPv6 host."""
+"""Network addresses as text: ``HOST:PORT``, with brackets around an IPv6 host."""
 
 import ipaddress
 import re
@@ -18,10 +18,10 @@ def split_addr(addr: str, source: str, *, default_port: int | None = None) -> tu
     Args:
         addr: The address; it may come from another member.
         source: Flag, tag or file that holds it, for the error.
-        default_port: Of an address that has none: ``HOST``, ``[IPV6]`` or ``IPV6``. ``None``: it has to have one.
+        default_port: For an address without one: ``HOST``, ``[IPV6]`` or ``IPV6``. ``None``: the port is required.
 
     Raises:
-        ConfigError: It is no address.
+        ConfigError: ``addr`` is no address.
     """
     if default_port is not None and _is_ipv6(addr):
         addr = join_addr(addr, default_port)
@@ -52,7 +52,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_wildcard(host: str) -> bool:
-    """Return whether ``host`` means every address of a machine, and so none that others could dial."""
+    """Return whether ``host`` is a wildcard: every address of a machine, and none that others could dial."""
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:

@@ -40,8 +40,8 @@
     +-- InternalError               the server met a bug: its telemetry has the number
     +-- TaskFailedError             a task of the agent met a bug: the agent shut down
 
-Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``. Nothing handles those: a call that
-meets one fails, and so does an agent.
+Errors carry facts and render themselves; a bug is an ``assert`` or a ``TypeError``. Those are never handled: a call that
+raises one fails, and so does an agent.
 ``proglog.wire.status`` is the only table from errors to gRPC statuses and back; ``proglog.cli.exit_codes`` the only
 one from errors to exit codes.
 """
@@ -64,7 +64,7 @@ class ProglogError(Exception):
 
 
 class ConfigError(ProglogError):
-    """A flag, variable or file says something that cannot be: names the value and what was expected."""
+    """An invalid flag, variable or file: names the value and what was expected."""
 
 
 class InvalidRequestError(ProglogError):
@@ -79,8 +79,8 @@ class RecordTooLargeError(InvalidRequestError):
     """A record that does not fit into one batch.
 
     Attributes:
-        size_bytes: What the batch would need.
-        limit_bytes: The most that a batch may have.
+        size_bytes: Size that the batch would need.
+        limit_bytes: Most bytes of a batch.
     """
 
     def __init__(self, size_bytes: int, limit_bytes: int) -> None:
@@ -97,7 +97,7 @@ class OffsetOutOfRangeError(NotFoundError):
     """An offset below the start or past the end of the log.
 
     Attributes:
-        offset: What was asked for.
+        offset: The requested offset.
         start: First offset kept.
         end: One past the last.
     """
@@ -111,7 +111,7 @@ class OffsetOutOfRangeError(NotFoundError):
 
 
 class PositionGoneError(NotFoundError):
-    """Sequences that a cursor wants are not in this log any more.
+    """Sequences that a cursor wants are no longer in this log.
 
     Attributes:
         origin: The origin, 16 bytes.
@@ -123,7 +123,7 @@ class PositionGoneError(NotFoundError):
     def __init__(self, origin: bytes, start: int, end: int, reason: str) -> None:
         super().__init__(
             f"sequences {start} to {end - 1} of origin {origin.hex()[:8]} are gone from this log: {reason};"
-            " read on at a node that has them, or go on with the gap (--skip-gone)"
+            " read from a node that has them, or skip the gap (--skip-gone)"
         )
         self.origin = origin
         self.start = start
@@ -162,13 +162,13 @@ class DataDirLockedError(StorageError):
 
 
 class LogFullError(StorageError):
-    """No space left on the log's device. Reads go on; appends resume by themselves when space returns."""
+    """No space left on the log's device. Reads continue; appends resume by themselves when space returns."""
 
     retriable = True
 
 
 class LogReadOnlyError(StorageError):
-    """The log's file system is read-only. Reads go on; appends resume by themselves when it takes writes."""
+    """The log's file system is read-only. Reads continue; appends resume by themselves once it is writable."""
 
     retriable = True
 
@@ -207,7 +207,7 @@ class ForkedOriginError(ProglogError):
 
     Attributes:
         origin: The origin, 16 bytes.
-        sequence: Where the two part, as far as known.
+        sequence: Where the two diverge, if known.
     """
 
     def __init__(self, origin: bytes, sequence: int) -> None:
@@ -275,8 +275,8 @@ class PermissionDeniedError(AccessError):
 
     Attributes:
         subject: Common name of the caller's certificate; empty without one.
-        action: What it tried.
-        object: On what.
+        action: The attempted action.
+        object: Its object.
     """
 
     def __init__(self, subject: str, action: str, object_: str) -> None:
@@ -287,13 +287,13 @@ class PermissionDeniedError(AccessError):
 
 
 class UnavailableError(ProglogError):
-    """The server cannot be reached, or is stopping: trying again may work."""
+    """The server cannot be reached, or is stopping: a retry may succeed."""
 
     retriable = True
 
 
 class DeadlineError(ProglogError):
-    """No answer in time. What was asked for may or may not have happened."""
+    """No answer in time. The request may or may not have taken effect."""
 
     retriable = True
 
@@ -368,11 +368,11 @@ class OverloadedError(ProglogError):
 
 
 class TaskFailedError(ProglogError):
-    """A task of the agent ended that should not have: a bug, and the end of the agent.
+    """A task of the agent ended unexpectedly: a bug, which shuts the agent down.
 
     Attributes:
         task: Its name.
-        error: What ended it.
+        error: The exception that ended it.
     """
 
     def __init__(self, task: str, error: BaseException) -> None:
@@ -385,7 +385,7 @@ class TaskFailedError(ProglogError):
 
 
 class TooManyCallsError(OverloadedError):
-    """The server has as many calls, or bytes of requests, as it takes. Nothing was done: clients wait and try again."""
+    """The server is at its limit of calls or request bytes. Nothing was done: clients back off and retry."""
 
 
 class UsageError(ProglogError):
@@ -397,14 +397,14 @@ class ClosedError(UsageError):
 
 
 class InternalError(ProglogError):
-    """The server met a bug. The sentence has a number, under which the agent's telemetry has the rest."""
+    """The server met a bug. The message has a number, under which the agent's telemetry has the details."""
 
 
 def is_out_of_reach(error: ProglogError) -> bool:
-    """Return whether a server that failed like this could not be reached: later, it or another one may answer.
+    """Return whether the error means that the server could not be reached, so that a retry or failover may help.
 
-    The one class of a broken transport: nobody listens, the connection broke or was closed, no answer came in time,
-    the server is stopping. A server that refuses is there.
+    Covers every transport failure: connection refused, broken or closed, no answer in time, the server stopping. A
+    server that refuses a request is reachable.
     """
     return isinstance(error, UnavailableError | LogClosedError | DeadlineError)
 

@@ -1,6 +1,6 @@
 """Owners of tasks: the only module of this package that calls ``asyncio.create_task``.
 
-A task that nobody owns outlives what it works for, and its exception is lost. So every task belongs to a
+A task without an owner outlives its purpose, and its exception is lost. So every task belongs to a
 :class:`TaskScope`: one call's in the block that serves the call, an agent's in its
 :class:`~proglog.agent.supervisor.Supervisor`.
 """
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 class TaskScope:
-    """Tasks that live no longer than an ``async with`` block: at its end they are cancelled and awaited.
+    """Tasks bounded by an ``async with`` block: at its end they are cancelled and awaited.
 
-    The block awaits those whose result it needs. An exception that it never asked for is reported by the event loop,
-    through ``logging``, like that of any task.
+    The block awaits the tasks whose results it needs. The event loop reports an exception that was never retrieved,
+    through ``logging``, as for any task.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class TaskScope:
 
 
 async def ended(*tasks: asyncio.Task[Any]) -> list[BaseException]:
-    """Cancel ``tasks``, wait for them, and return what they failed with."""
+    """Cancel ``tasks``, wait for them, and return their exceptions."""
     await cancel_and_wait(*tasks)
     return [error for task in tasks if not task.cancelled() and (error := task.exception()) is not None]
 

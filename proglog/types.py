@@ -19,15 +19,15 @@ OriginId = NewType("OriginId", bytes)
 """One incarnation of one data directory: 16 random bytes, the only writer of its own sequence."""
 
 LogId = NewType("LogId", bytes)
-"""One data directory: 16 random bytes that it keeps for life, and that never leave it."""
+"""One data directory: 16 random bytes that never change and never leave it."""
 
 NodeName = NewType("NodeName", str)
-"""What operators and gossip call a node. A label: identity is the origin."""
+"""A node's name for operators and gossip. Only a label: the origin is the identity."""
 
 MAX_ORDINAL = (1 << 63) - 1
-"""Highest offset or sequence number: it fits into a signed integer of any language."""
+"""Highest offset or sequence number: it fits into a signed 64-bit integer."""
 
 ORIGIN_BYTES = 16
 LOG_ID_BYTES = 16
 NO_ORIGIN = OriginId(bytes(ORIGIN_BYTES))
-"""What a producer's batch carries before a node has stamped it."""
+"""The origin of a producer's batch before a node stamps it."""

@@ -19,16 +19,16 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
     | first_timestamp_ms | max_timestamp_ms | producer_id | producer_sequence | payload ...
     +--------------------+------------------+-------------+-------------------+---------
 
-* ``mark`` says where in which log the batch was written: see :mod:`proglog.record.place`. It is checked where batches are
-  stored, and by nobody else: on the wire, and in a batch that no node has stored, it means nothing.
-* ``group_at`` is how many bytes before this batch its write group starts. What was written before a group was synced
-  before the group was: recovery tells an unsynced tail from damage by it.
-* ``header_crc`` covers bytes 8..128: a damaged length is known before it is followed.
+* ``mark`` binds the batch to its log and position: see :mod:`proglog.record.place`. Only the store that holds the batch
+  checks it: on the wire, and in a batch that no node has stored, it means nothing.
+* ``group_at`` is the distance in bytes from the start of the write group to this batch. Everything before a group was
+  synced before the group was written: recovery uses that to distinguish an unsynced tail from damage.
+* ``header_crc`` covers bytes 8..128: a damaged length is detected before it is followed.
 * ``portable_crc`` covers **the payload first, then bytes 36..128**. A node that stamps origin, sequence and chain
   continues the payload's checksum, which it has from verifying, over 92 bytes: the payload is hashed once.
-* ``chain_crc`` hashes every batch of an origin up to this one, all that a reader sees of it: two histories of one origin
-  cannot look alike. ``version`` says how: in version 1 a link was sequence, span and payload only. A batch without a
-  chain, as producers send it, says 1.
+* ``chain_crc`` hashes every batch of an origin up to this one, everything that a reader sees: two histories of one
+  origin cannot look alike. ``version`` says how: in version 1 a link was sequence, span and payload only. A batch
+  without a chain, as producers send it, has version 1.
 * A *data* batch holds ``record_count >= 1`` records and ``sequence_span == record_count``. A *control* batch holds
   none: it takes sequences but no offsets, so consumers never meet it. ``batch_bytes`` includes the header.
 * Checksums are CRC-32C from a non-zero seed: a run of zeros is never a batch.
@@ -58,7 +58,7 @@ CODEC_NONE = 0
 FLAG_CONTROL = 1
 """The payload is a ``Control`` message; the batch takes sequences but no offsets."""
 FLAG_GAP = 2
-"""With ``FLAG_CONTROL``: these sequences could not be had from anybody."""
+"""With ``FLAG_CONTROL``: no node could provide these sequences."""
 
 NO_PRODUCER = bytes(16)
 
@@ -113,13 +113,13 @@ class BatchHeader(NamedTuple):
 
     @property
     def is_gap(self) -> bool:
-        """Whether the batch stands for sequences that could not be had."""
+        """Whether the batch records sequences that no node could provide."""
         return bool(self.flags & FLAG_GAP)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBatch:
-    """A batch whose checksums and columns agree with it."""
+    """A batch whose checksums and columns are valid."""
 
     header: BatchHeader
     """Its header as it came."""
@@ -128,7 +128,7 @@ class VerifiedBatch:
     """The whole batch, header included."""
 
     payload_crc: int
-    """Checksum of the payload alone: what stamping continues from."""
+    """Checksum of the payload only: stamping continues from it."""
 
     @property
     def payload(self) -> memoryview:
@@ -193,7 +193,7 @@ def encode(
 def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> BatchHeader:
     """Return the header at ``position`` after checking its own checksum and the sense of its fields.
 
-    The payload is not looked at: it may be damaged, or not there. Nor is the mark: only a store knows what it has to be.
+    The payload is not checked: it may be damaged or missing. Nor is the mark: only a store knows the right one.
 
     Raises:
         MalformedBatchError: Too short, a wrong checksum, or fields that contradict each other.
@@ -219,7 +219,7 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
 
 
 def read_back(stamped: bytes) -> BatchHeader:
-    """Return the header that was stamped just now: its checksum need not be looked at.
+    """Return a header stamped just now, without checking its checksum.
 
     Raises:
         MalformedBatchError: Its offset or sequence does not fit into 63 bits.
@@ -231,9 +231,9 @@ def read_back(stamped: bytes) -> BatchHeader:
 
 
 def unknown_format(data: bytes | bytearray | memoryview, position: int = 0) -> str:
-    """Return what a later version put into the header at ``position`` that is not known here; empty for anything else.
+    """Return the unknown version, codec or flag in the header at ``position``; empty if there is none.
 
-    Its own checksum agrees: it was written so, not damaged.
+    Its own checksum is valid: a later version wrote it, it isn't damaged.
     """
     if len(data) - position < HEADER_BYTES:
         return ""
@@ -266,7 +266,7 @@ def verify(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedB
 def verify_checksums(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedBatch:
     """Return the batch at ``position`` after checking both checksums, but not the columns.
 
-    What recovery needs; and consumers, whose reading of the columns checks them.
+    Enough for recovery, and for consumers, which check the columns as they read them.
 
     Raises:
         MalformedBatchError: As :func:`verify`, but for the columns.
@@ -295,7 +295,7 @@ def stamp_local(
     group_at: int = 0,
     mark: bytes = UNPLACED,
 ) -> bytes:
-    """Return the header of ``batch`` as the next one of ``origin``: what a local produce appends.
+    """Return the header of ``batch`` as the next one of ``origin``, for a local produce.
 
     Args:
         batch: As the producer sent it.
@@ -340,7 +340,7 @@ def chain_start(origin: OriginId) -> int:
 
 
 def chain_link(batch: VerifiedBatch) -> bytes:
-    """Return what the chain hashes of a stamped batch: the portable part without its checksums, and the payload's."""
+    """Return the chain's input of a stamped batch: the portable part without its checksums, and the payload's."""
     header = batch.header
     if header.version == FIRST_VERSION:
         return _CHAIN_LINK_1.pack(header.base_sequence, header.sequence_span, batch.payload_crc)
@@ -353,7 +353,7 @@ def chain_agrees(batch: VerifiedBatch, previous_chain: int) -> bool:
 
 
 def _stamped_tail(batch: VerifiedBatch, origin: OriginId, base_sequence: SequenceNumber) -> bytes:
-    """Return what ``portable_crc`` covers of a header, without its chain checksum."""
+    """Return the part of a header that ``portable_crc`` covers, without its chain checksum."""
     header = batch.header
     return _PORTABLE_TAIL.pack(
         VERSION,

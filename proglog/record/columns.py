@@ -17,12 +17,12 @@ Row: TypeAlias = tuple[bytes, bytes | None, int, tuple[Header, ...]]
 
 
 def from_values(values: Sequence[bytes]) -> bytes:
-    """Serialize records that are nothing but values, all with the batch's first timestamp."""
+    """Serialize records with values only, all with the batch's first timestamp."""
     return RecordColumns(values=values).SerializeToString()
 
 
 def from_records(records: Sequence[Record], times_ms: Sequence[int], *, plain: bool = False) -> bytes:
-    """Serialize ``records``; columns that say nothing are left out.
+    """Serialize ``records``; omit empty columns.
 
     Args:
         records: One or more.

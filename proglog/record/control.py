@@ -1,7 +1,7 @@
-"""Control batches: what an origin says about itself. They take sequences but no offsets.
+"""Control batches: an origin's statements about itself. They take sequences but no offsets.
 
-The first batch of every origin names the node and the origin before it; a gap batch stands for sequences that no
-reachable node could give; a position commit says how far a named consumer is.
+The first batch of every origin names the node and the previous origin; a gap batch takes the place of sequences that no
+reachable node could provide; a position commit records the progress of a named consumer.
 """
 
 from collections.abc import Mapping
@@ -61,7 +61,7 @@ def origin_start(
 
 
 def gap(sequence_span: int, *, now_ms: int, reason: str) -> bytes:
-    """Return the unstamped batch that stands for ``sequence_span`` sequences nobody could give."""
+    """Return the unstamped gap batch for ``sequence_span`` sequences that no node could provide."""
     payload = Control(gap=Gap(reason=reason)).SerializeToString()
     return batch.encode(
         payload,
@@ -78,12 +78,12 @@ def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence
 
     Args:
         name: 1 to 128 printable characters.
-        epoch: Which life of the name: a higher one replaces what is known, an equal one only moves it forwards.
+        epoch: Generation of the name: a higher one replaces the position, an equal one only moves it forwards.
         positions: The next sequence of each origin; at most 4,096.
         now_ms: Milliseconds since 1970.
 
     Raises:
-        InvalidRequestError: A bound is not kept.
+        InvalidRequestError: An argument is out of bounds.
     """
     commit = PositionCommit(
         name=name,
@@ -106,7 +106,7 @@ def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence
 
 
 def commit_problem(commit: PositionCommit) -> str:
-    """Return what is wrong with a position commit, in words; empty if nothing is."""
+    """Return the problem with a position commit, in words; empty if it is valid."""
     if not 1 <= len(commit.name) <= MAX_POSITION_NAME or not commit.name.isprintable():
         return f"position name {commit.name!r}: expected 1 to {MAX_POSITION_NAME} printable characters"
     if len(commit.positions) > MAX_POSITION_ORIGINS:
@@ -119,7 +119,7 @@ def commit_problem(commit: PositionCommit) -> str:
 
 
 def node_name(data: ControlData) -> str:
-    """Return whose directory an origin's first batch says it is of, at most 255 bytes; empty for any other batch."""
+    """Return the node name in an origin's first batch, at most 255 bytes; empty for any other batch."""
     if not isinstance(data, OriginStart):
         return ""
     return data.node_name.encode()[:MAX_NODE_NAME_BYTES].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""CRC-32C (Castagnoli, RFC 3720 appendix B.4) that never answers 0 for nothing.
+"""CRC-32C (Castagnoli, RFC 3720 appendix B.4) that is never 0 for empty input.
 
 ``crc32c(b"") == 0``, so a zero-filled tail would carry a valid checksum. Every checksum here starts from a seed.
 """

@@ -40,7 +40,7 @@ class Record:
     """Milliseconds since 1970, as the producer says; ``None``: the moment at which the producer takes it."""
 
     headers: tuple[Header, ...]
-    """Names and values beside the record, in order; a name may return."""
+    """Names and values beside the record, in order; names may repeat."""
 
     def __init__(
         self,
@@ -95,10 +95,10 @@ class StoredRecord(Record):
     """Milliseconds since 1970."""
 
     offset: Offset
-    """Ordinal in the log of the node that served it; another node has it elsewhere."""
+    """Ordinal in the log of the node that served it; it differs from node to node."""
 
     origin: OriginId
-    """Who created it."""
+    """The origin that created it."""
 
     sequence: SequenceNumber
     """Its ordinal within the origin: with it, the record's identity in the cluster."""

@@ -1,6 +1,6 @@
-"""Walk concatenated batches: what the wire and the store files hold.
+"""Walk concatenated batches, as on the wire and in store files.
 
-Headers only, unless said: a walk costs about 1 us a batch, whatever the batches hold.
+Headers only, unless stated: a walk costs about 1 us a batch, whatever the batch size.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ def headers(data: bytes | memoryview) -> Iterator[tuple[int, BatchHeader]]:
     """Yield (position, header) of each whole batch in ``data``; stops before a batch that is cut short.
 
     Raises:
-        MalformedBatchError: What stands at the next position is no batch header.
+        MalformedBatchError: The bytes at the next position are no batch header.
     """
     position = 0
     while len(data) - position >= HEADER_BYTES:
