@@ -14,7 +14,7 @@ _proglog() {
         --keep|--node-name|--bind-addr|--rpc-port|--advertise-addr|--rpc-advertise-addr|--start-join-addrs|--encrypt-mode|--tag|--gossip-profile|--event-handler|--serf-rpc-addr|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--wait|--profile|--limit|-n|--as|--commit-interval|--port|--theme|--at|--members|--for|--lag-records|--lag-seconds|--disk-free|--certificate-days|--verify|--reason|--set|--delete|--node|--relay-factor|--host|--client|--colour|--warning|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
     esac
     case $verb in
-        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status lag wait check positions segments losses join leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version' -- "$current")); return ;;
+        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status copies lag wait check positions segments losses join leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version' -- "$current")); return ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$current")); return ;;
         demo) flags='--input --no-dash --keep --help' ;;
         serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
@@ -23,6 +23,7 @@ _proglog() {
         dash) flags='--demo --web --port --replay --record --allow-writes --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         members) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         status) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
+        copies) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         lag) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         wait) flags='--members --healthy --for --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         check) flags='--output -o --explain --each --lag-records --lag-seconds --disk-free --certificate-days --members --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proglog import __version__
 from proglog.addr import RPC_ADDR_TAG, join_addr
 from proglog.agent.config import AgentConfig
+from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
@@ -30,6 +31,7 @@ class AgentView:
     membership: Membership
     replicator: Replicator
     followers: FollowerWatch
+    copies: CopiesWatch
     rpc_addr: str
     started_at_ms: int
     now_ms: Callable[[], int]
@@ -63,6 +65,7 @@ class AgentView:
             taken_at_ms=self.now_ms(),
             followers=self.followers.look(self.membership.members()),
             conditions=self.timeline.conditions(),
+            copies=self.copies.copies,
         )
 
     def force_leave(self, name: str, *, prune: bool) -> None:

@@ -16,6 +16,7 @@ from proglog.agent.certificate_watch import CertificateWatch
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.condition_file import ConditionFile
 from proglog.agent.config import AgentConfig
+from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.event_handlers import EventHandlers, parse_handlers
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.keyring_file import KeyringFile
@@ -139,6 +140,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         steps.add("metrics", lambda: asyncio.to_thread(endpoint.close))
     own_origin, followers = OwnOrigin(writer), Followers()
     service = ReplicationService(writer, followers, node_name=config.node_name, own_origin=own_origin)
+    writer.add_progress_listener(service.moved)
     server = Server(
         commit_log=writer,
         authorizer=_authorizer(config, emit),
@@ -193,6 +195,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         respond=calls.respond,
         emit=emit,
     )
+    copies = CopiesWatch(writer, replicator, membership.members, name=config.node_name)
     view = AgentView(
         config=config,
         log=log,
@@ -201,6 +204,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         membership=membership,
         replicator=replicator,
         followers=FollowerWatch(writer, followers, name=config.node_name),
+        copies=copies,
         rpc_addr=rpc_addr,
         started_at_ms=now_ms(),
         now_ms=now_ms,
@@ -248,6 +252,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
     membership.listen(SerfEvents(feed, scripts, known, keys, emit).take)
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
+    run("copies", tasks.start(copies.run(), name="agent-copies"))
     readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving, timeline.touch)
     writer.add_listener(lambda: readiness.log_changed(log.state))
     run("readiness", tasks.start(readiness.run(), name="agent-readiness"))

@@ -14,7 +14,6 @@ from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
 from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, StorageError, UnavailableError
-from proglog.log.log import Log
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
@@ -98,9 +97,7 @@ class Repairer:
         return self._plan.next_attempt(missing, peers, time.monotonic())
 
     async def _missing(self) -> list[SequenceRange]:
-        if not self._writer.damaged():
-            return []
-        return [SequenceRange(*lost) for lost in await self._writer.query(Log.missing)]
+        return [SequenceRange(*lost) for lost in await self._writer.missing()]
 
     async def _try(self, attempt: Attempt) -> None:
         """Fetch one range from one peer and give it to the log, a bounded group at a time."""

@@ -52,6 +52,8 @@ ORIGIN_INTERVAL = 5.0
 """Seconds between two origins that this node begins, whatever peers say."""
 HELLO_TIMEOUT = 10.0
 """Seconds from opening a stream to the source's first word."""
+MAX_LAST_WORDS = 1024
+"""Servers whose last word is kept."""
 REPORT_INTERVAL = 0.1
 """Seconds in which reports to servers other than the source are gathered."""
 
@@ -94,6 +96,8 @@ class Replicator:
         self.origin_reason = writer.recovery.new_origin_reason
         """Why the directory went on under a new origin; empty: it did not."""
         self._peers: dict[str, FollowedPeer] = {}
+        self._last_words: dict[str, tuple[dict[OriginId, Progress], float]] = {}
+        """What servers said whose streams have ended, and when that was."""
         self._planner = Planner(writer.origin, writer.origins(), patience, others)
         writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
@@ -128,6 +132,7 @@ class Replicator:
         peer.task.cancel()
         self._ending.add(peer.task)
         peer.task.add_done_callback(self._ending.discard)
+        self._remember(name)
         self._plan_with(lambda planner, now: planner.stream_closed(name, now))
         self._planner.peer_left(name)
         self._emit(events.REPLICATION_STOPPED, name)
@@ -161,6 +166,30 @@ class Replicator:
         """Whether this node's origin was lost, and the new one is not durable yet."""
         return self._beginning is not None and not self._beginning.done()
 
+    def word_of(self, name: str) -> tuple[Mapping[OriginId, Progress], float] | None:
+        """Return what the server ``name`` last said that it has, and for how many seconds it has not been heard.
+
+        ``None``: it never spoke. What one said that is gone is kept.
+        """
+        peer = self._peers.get(name)
+        if peer is not None and peer.state is PeerState.STREAMING:
+            positions = self._planner.positions_of(name)
+            if positions:
+                return positions, 0.0
+        if name not in self._last_words:
+            return None
+        positions, heard_at = self._last_words[name]
+        return positions, time.monotonic() - heard_at
+
+    def _remember(self, name: str) -> None:
+        """Keep what a server said, before its stream is forgotten."""
+        positions = self._planner.positions_of(name)
+        if positions:
+            self._last_words.pop(name, None)
+            self._last_words[name] = positions, time.monotonic()
+            if len(self._last_words) > MAX_LAST_WORDS:
+                del self._last_words[next(iter(self._last_words))]
+
     def sources(self) -> dict[OriginId, str]:
         """Return which server each origin is fetched from."""
         return self._planner.sources()
@@ -180,6 +209,7 @@ class Replicator:
                 return
             except ProglogError as exc:
                 peer.error = str(exc)
+            self._remember(peer.name)
             self._plan_with(lambda planner, now: planner.stream_closed(peer.name, now))
             if time.monotonic() - started > MAX_BACKOFF:
                 backoff = MIN_BACKOFF

@@ -36,6 +36,7 @@ from proglog.log.model import (
     LocalAppend,
     LogPosition,
     LogRead,
+    MissingRange,
     Moved,
     Outcome,
     SegmentInfo,
@@ -343,6 +344,15 @@ class LogWriter:
         """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
         with self.underway.during("read"):
             return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
+
+    async def missing(self) -> list[MissingRange]:
+        """Return what damage hides, as :meth:`Log.missing`; the progress of origins says it from then on."""
+        if not self.log.may_lack:
+            return []
+        missing = await self.query(Log.missing)
+        if not self.log.hides(missing):
+            await self._on_disk_thread("look at damage", lambda: self.log.hide(missing))
+        return missing
 
     async def wait_for_data(self, at: LogPosition) -> None:
         """Return once there is something durable at ``at``.

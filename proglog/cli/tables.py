@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from proglog.cli.output import Table
 from proglog.observe.columns import Column, Item
+from proglog.observe.copies_view import verdict
 from proglog.observe.frame import written
 from proglog.observe.health import Finding, Severity, copy_words, findings, worst
 from proglog.observe.lag import of_node
@@ -177,12 +178,18 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
             lag_text(behind) if behind.records else copy_words(snapshot, found),
             Role.WARN if behind.records else Role.TEXT,
         ),
+        *([Fact("copies", verdict(snapshot.copies), _copies_role(found))] if snapshot.copies.holders else []),
         *([Fact(log.state, log.state_detail, Role.BAD)] if log.state_detail else []),
         *_problems(snapshot),
         *([Fact("repaired", log.recovery, Role.WARN)] if log.recovery else []),
         *_damaged(snapshot),
         *_origins(snapshot),
     ]
+
+
+def _copies_role(found: Sequence[Finding]) -> Role:
+    judged = worst(each for each in found if each.verb == "copies")
+    return {Severity.CRITICAL: Role.BAD, Severity.WARNING: Role.WARN}.get(judged, Role.TEXT)
 
 
 def _health(found: Sequence[Finding]) -> Fact:

@@ -8,6 +8,7 @@ VERBS: dict[str, str] = {
     "dash": "Watch a cluster in a dashboard",
     "members": "List the members of the cluster",
     "status": "Show one agent: its log, and what it has of whom",
+    "copies": "Show how many copies there are of every record",
     "lag": "Show how far copies trail their sources",
     "wait": "Wait until agents are ready, for scripts",
     "check": "Say whether anything needs attention, for cron and monitoring",

@@ -1,4 +1,4 @@
-"""What follows from the batches of a log and is kept at hand: producers' last batches, and named positions.
+"""What follows from the batches of a log and is kept at hand: producers' last batches, named positions, gaps.
 
 A snapshot of it is the small file ``derived``, a hint: written at each roll and at the end, tied to the last batch that
 it covers, by that batch's place and checksum::
@@ -23,9 +23,12 @@ from proglog.log.view import View
 from proglog.record import control
 from proglog.record.batch import HEADER_BYTES, NO_PRODUCER, BatchHeader, parse_header, verify_checksums
 from proglog.record.columns_pb2 import PositionCommit
+from proglog.replication.ranges import Ranges, coarsened, flat, from_flat, joined
 from proglog.types import FilePosition, Offset, OriginId
 
-VERSION = 1
+VERSION = 2
+MAX_GAPS = 1024
+"""Gaps of one origin that are remembered apart."""
 Walker = Callable[[Offset, FilePosition], Iterator[tuple[FilePosition, BatchHeader]]]
 
 
@@ -44,6 +47,8 @@ class DerivedState:
 
     producers: Producers = field(default_factory=Producers)
     positions: NamedPositions = field(default_factory=NamedPositions)
+    gaps: dict[OriginId, Ranges] = field(default_factory=dict)
+    """Sequences that gap batches stand for."""
     anchor: Anchor | None = None
     around: tuple[DamagedRange, ...] = ()
     """What was damaged where the log was walked: what stood there is not known of."""
@@ -54,6 +59,9 @@ class DerivedState:
             self.producers.observe(header)
         if isinstance(data, PositionCommit):
             self.positions.observe(data, segment)
+        if header.is_gap:
+            gap = (int(header.base_sequence), int(header.next_sequence))
+            self.gaps[header.origin] = coarsened(joined((*self.gaps.get(header.origin, ()), gap)), MAX_GAPS)
 
     def to_json(self, origin: OriginId) -> dict[str, Any]:
         """Return the file's content, of a log that ``origin`` writes."""
@@ -63,6 +71,7 @@ class DerivedState:
             "tie": self.anchor,
             "producers": self.producers.to_json(),
             "positions": self.positions.to_json(),
+            "gaps": {origin.hex(): flat(gaps) for origin, gaps in self.gaps.items()},
         }
 
 
@@ -136,10 +145,12 @@ def _restored(
     try:
         base_offset, position, header_crc, end_position = content["tie"]
         derived = DerivedState(
-            Producers.from_json(content["producers"]), NamedPositions.from_json(content["positions"])
+            Producers.from_json(content["producers"]),
+            NamedPositions.from_json(content["positions"]),
+            {OriginId(bytes.fromhex(key)): from_flat(gaps, MAX_GAPS) for key, gaps in content["gaps"].items()},
         )
         origin = OriginId(bytes.fromhex(content["origin"]))
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, AttributeError):
         return None
     derived.anchor = Anchor(Offset(base_offset), FilePosition(position), header_crc, FilePosition(end_position))
     return derived if origin in own and _holds(derived.anchor, segments) else None

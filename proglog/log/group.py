@@ -21,6 +21,7 @@ from proglog.record.batch import (
 )
 from proglog.record.place import Places
 from proglog.replication.progress import Progress
+from proglog.replication.ranges import NO_RANGES
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
@@ -186,6 +187,8 @@ class Group:
             last_append_ms=self.append_time_ms,
             bytes=tail.bytes + (before.bytes if before else 0),
             node_name=tail.node_name or (before.node_name if before else ""),
+            gaps=before.gaps if before else NO_RANGES,
+            damaged=before.damaged if before else NO_RANGES,
         )
 
 

@@ -255,6 +255,7 @@ class Housekeeper:
             state.retired = retired
             state.publish(replace(state.view.without_first(count), origins=self._lowered(going)))
             state.derived.producers.forget_before(state.start_offset)
+            state.forget_removed_gaps()
         state.indexes.forget(going)
         self._removed += going
 

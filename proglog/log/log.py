@@ -63,6 +63,7 @@ from proglog.log.state import LogState, Submit, described
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.positions import Positions
 from proglog.replication.progress import Progress
+from proglog.replication.ranges import NO_RANGES, Ranges, joined
 from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
 
 
@@ -232,6 +233,15 @@ class Log:
         """
         return self._refiller.missing()
 
+    @property
+    def may_lack(self) -> bool:
+        """Whether :meth:`missing` may have something to say, or :meth:`hide` to take back."""
+        return bool(self._state.hidden or self._state.damaged())
+
+    def hides(self, missing: Sequence[MissingRange]) -> bool:
+        """Return whether :meth:`origins` says already what is ``missing``."""
+        return self._state.hidden == _by_origin(missing)
+
     def named_positions(self) -> dict[str, CommittedPosition]:
         """Return how far named consumers are, as far as commits have come here."""
         with self._state.mutex:
@@ -393,6 +403,10 @@ class Log:
         except OSError as exc:
             raise StorageError(f"the file 'origin' could not be written: {exc.strerror or exc}") from exc
 
+    def hide(self, missing: Sequence[MissingRange]) -> None:
+        """Have :meth:`origins` say what is ``missing``, and nothing else."""
+        self._state.hide(_by_origin(missing))
+
     def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
         """Put back what damage took: candidates are kept until a damaged range can be filled to the byte.
 
@@ -502,6 +516,13 @@ class Log:
         finally:
             state.let_go()
             self._lock.release()
+
+
+def _by_origin(missing: Sequence[MissingRange]) -> dict[OriginId, Ranges]:
+    ranges: dict[OriginId, Ranges] = {}
+    for origin, start, end in missing:
+        ranges[origin] = joined((*ranges.get(origin, NO_RANGES), (start, end)))
+    return ranges
 
 
 def _take_lock(state: LogState) -> Lock:

@@ -33,6 +33,7 @@ class Snapshot:
             content = None  # a hint
         walk = derived_state.load(content, lambda: state.view, state.own_origins(), partial(reading.walk, state))
         state.derived = walk.derived
+        state.place_holes(walk.derived.gaps)
         state.derived.positions.forgotten.clear()  # in a former life
         if walk.walked_bytes:
             state.derived.around = tuple(state.damaged())

@@ -24,7 +24,7 @@ Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") fo
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
@@ -52,6 +52,7 @@ from proglog.log.store import store_name
 from proglog.log.view import View
 from proglog.replication.positions import Positions
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.replication.ranges import NO_RANGES, Ranges, coarsened, within
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId
 
 REPORT_TIMEOUT = 10.0
@@ -106,6 +107,8 @@ class LogState:
         self._all_retired_known = True
         self.derived = DerivedState()
         """What follows from the batches; changed under ``mutex``."""
+        self.hidden: Mapping[OriginId, Ranges] = {}
+        """What damage hides of each origin, as far as it was looked for."""
         self.last_append_ms = 0
         self.refused_bytes = 0
         """Of the group that the full disk refused last."""
@@ -189,6 +192,40 @@ class LogState:
             if now != self.origins.get(origin):
                 moved.append(now)
         self.publish(replace(self.view, origins=self.view.origins.moved(moved)).settled())
+        self.place_holes(list(self.view.origins))
+
+    def hide(self, hidden: dict[OriginId, Ranges]) -> None:
+        """Take in what damage hides. The disk thread."""
+        changed = [*self.hidden, *hidden]
+        self.hidden = hidden
+        self.place_holes(changed)
+
+    def forget_removed_gaps(self) -> None:
+        """Forget the gaps that retention has passed. The disk thread."""
+        gaps = self.derived.gaps
+        for origin, known in list(gaps.items()):
+            held = self.view.origins.get(origin)
+            kept = within(known, held.floor_sequence, held.next_sequence) if held is not None else NO_RANGES
+            if kept:
+                gaps[origin] = kept
+            else:
+                del gaps[origin]
+        self.place_holes({*gaps, *self.hidden})
+
+    def place_holes(self, origins: Iterable[OriginId]) -> None:
+        """Say in the progress of ``origins`` what this log reaches over and does not hold. The disk thread."""
+        placed: dict[OriginId, Progress] = {}
+        for origin in origins:
+            held = self.view.origins.get(origin)
+            if held is None:
+                continue
+            first, end = held.floor_sequence, held.next_sequence
+            gaps = coarsened(within(self.derived.gaps.get(origin, NO_RANGES), first, end))
+            damaged = coarsened(within(self.hidden.get(origin, NO_RANGES), first, end))
+            if (gaps, damaged) != (held.gaps, held.damaged):
+                placed[origin] = replace(held, gaps=gaps, damaged=damaged)
+        if placed:
+            self.publish(replace(self.view, origins=self.view.origins.moved(placed.values())))
 
     def _count_origins(self) -> dict[OriginId, Progress]:
         first = FIRST_SEQUENCE if self._all_retired_known else None

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from proglog.errors import ConfigError
-from proglog.observe import lag
+from proglog.observe import copy_findings, lag
 from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, Severity
 from proglog.observe.lag import LagTotal, Trend
 from proglog.observe.words import bytes_words, duration_words, lag_words, origin_id, records_words
@@ -433,6 +433,12 @@ def _conditions(scene: _Scene) -> Iterator[Finding]:
         )
 
 
+def _copies(scene: _Scene) -> Iterator[Finding]:
+    """How many copies there are of every record."""
+    for fact in copy_findings.judge(scene.snapshot.copies, scene.age(0)):
+        yield Finding(subject="the cluster", verb="copies", **fact._asdict())
+
+
 def _peer_lag(scene: _Scene) -> Iterator[Finding]:
     here = scene.snapshot.node.name
     followers = {each.name: each for each in scene.snapshot.followers}
@@ -528,6 +534,7 @@ RULES: dict[str, _Rule] = {
     "recovered": _recovery,
     "new-origin": _new_origin,
     "conditions": _conditions,
+    "copies": _copies,
 }
 """By the name that the keys of its findings begin with; those of conditions begin with the event's."""
 

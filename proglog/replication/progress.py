@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from proglog.replication.ranges import NO_RANGES, Ranges, covers
 from proglog.types import OriginId, SequenceNumber
 
 FIRST_SEQUENCE = SequenceNumber(1)
@@ -25,6 +26,15 @@ class Progress:
     """Size of the origin's batches kept there."""
     node_name: str = ""
     """The node that wrote the origin, as its first batch says."""
+    gaps: Ranges = NO_RANGES
+    """What gap batches stand for: sequences that this log reaches over, and that it could get from nobody."""
+    damaged: Ranges = NO_RANGES
+    """What damage hides."""
+
+    def holds(self, sequence: int) -> bool:
+        """Return whether this log can serve ``sequence``."""
+        reached = self.floor_sequence <= sequence < self.next_sequence
+        return reached and not covers(self.gaps, sequence) and not covers(self.damaged, sequence)
 
 
 class RefusalKind(Enum):

@@ -67,9 +67,7 @@ class Followers:
     def copies(self, origin: OriginId, next_sequence: SequenceNumber) -> int:
         """Return how many followers hold ``origin`` durably up to ``next_sequence``, that one excluded."""
         return sum(
-            positions[origin].floor_sequence < next_sequence <= positions[origin].next_sequence
-            for positions in self._positions.values()
-            if origin in positions
+            positions[origin].holds(next_sequence - 1) for positions in self._positions.values() if origin in positions
         )
 
     async def wait_replicated(

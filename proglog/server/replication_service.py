@@ -8,7 +8,7 @@ the generator at its ``yield``, with one message in memory.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 import grpc.aio
@@ -16,6 +16,8 @@ import grpc.aio
 from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
+from proglog.replication.progress import Progress
+from proglog.replication.ranges import NO_RANGES, Ranges
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
 from proglog.server.feed import Feed, answer_from
@@ -23,7 +25,7 @@ from proglog.server.followers import Followers
 from proglog.server.own_origin import OwnOrigin, hear
 from proglog.server.range_reader import READ_BYTES, read_range
 from proglog.tasks import TaskScope
-from proglog.types import NodeName, SequenceNumber
+from proglog.types import NodeName, OriginId, SequenceNumber
 from proglog.wire.replication import (
     Hello,
     check_origins,
@@ -56,6 +58,19 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         self._followers = followers
         self._node_name = node_name
         self._own_origin = own_origin or OwnOrigin(commit_log)
+        self._sessions: set[_Session] = set()
+        self._kept: dict[OriginId, tuple[SequenceNumber, Ranges, Ranges]] = {}
+        """From where on, and without what, the log has each origin that moved."""
+
+    def moved(self, moved: Mapping[OriginId, Progress]) -> None:
+        """Wake the streams if something moved that no data comes with: what a log lost, or got back, or removed."""
+        woken = False
+        for origin, progress in moved.items():
+            kept = (progress.floor_sequence, progress.gaps, progress.damaged)
+            woken |= self._kept.get(origin, (progress.floor_sequence, NO_RANGES, NO_RANGES)) != kept
+            self._kept[origin] = kept
+        for session in self._sessions if woken else ():
+            session.said.set()
 
     def register(self, server: grpc.aio.Server) -> None:
         """Add the service to ``server``."""
@@ -78,17 +93,21 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
                 session = _Session(self._commit_log, self._followers, tasks)
                 await self._take(first, follower, session)
                 origin = self._commit_log.origin
-                answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
-                yield pb.ReplicateResponse(hello=answer, positions=session.positions())
-                listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
-                while not session.over:
-                    response = await session.next_response()
-                    if self._commit_log.origin != origin:
-                        raise PreconditionError("this node goes on under a new origin: say hello again")
-                    if response is not None:
-                        self._own_origin.note_sent(session.feed.sent)
-                        yield response
-                await listening
+                self._sessions.add(session)
+                try:
+                    answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
+                    yield pb.ReplicateResponse(hello=answer, positions=session.positions())
+                    listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
+                    while not session.over:
+                        response = await session.next_response()
+                        if self._commit_log.origin != origin:
+                            raise PreconditionError("this node goes on under a new origin: say hello again")
+                        if response is not None:
+                            self._own_origin.note_sent(session.feed.sent)
+                            yield response
+                    await listening
+                finally:
+                    self._sessions.discard(session)
 
     async def ReadRange(  # noqa: N802 - gRPC's name
         self, request: pb.ReadRangeRequest, context: Context

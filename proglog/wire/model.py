@@ -337,6 +337,101 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CopyHolder:
+    """A member that holds a log, dead or alive: a column of the picture of copies."""
+
+    name: str
+    status: MemberStatus
+    local: bool
+    word_ms: int
+    """Age of its last word; 0: it can be heard now, -1: it has never been heard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginHolding:
+    """What one member holds of one origin: from the floor to the next sequence, without gaps and damage."""
+
+    holder: int
+    """Its place among the holders."""
+    floor_sequence: int
+    next_sequence: int
+    gaps: tuple[int, ...] = ()
+    """Start, end, start, end ...: gap batches stand for them."""
+    damaged: tuple[int, ...] = ()
+    """The same: damage hides them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OriginCopies:
+    """An origin that not every member holds whole."""
+
+    origin: bytes
+    node_name: str
+    end_sequence: int
+    """One past the last that is known of."""
+    settled_sequence: int
+    """One past the last that is no longer in flight: two seconds old."""
+    least: int
+    """Copies of the record that has fewest, of those that somebody alive holds."""
+    lost: int
+    """Records that no member holds."""
+    stranded: int
+    """Records that only members hold that are gone."""
+    trimmed: int
+    """Records that retention has removed at some members."""
+    unknown: int
+    """Records that may be on a member that has never been heard."""
+    holdings: tuple[OriginHolding, ...] = ()
+    """Of each member that has been heard."""
+    since_ms: int = 0
+    """How long some record of it has had too few copies; 0: none has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyCount:
+    """How many records have so many copies."""
+
+    copies: int
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrandedCopies:
+    """Records that only these members hold, and they are gone."""
+
+    names: tuple[str, ...]
+    records: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """How many copies there are of every record, from what each member says it holds."""
+
+    holders: tuple[CopyHolder, ...] = ()
+    """Empty: the agent does not say."""
+    origins: tuple[OriginCopies, ...] = ()
+    """Those that not every member holds whole, the worst first; at most 200."""
+    origin_count: int = 0
+    """Origins that have records."""
+    whole_count: int = 0
+    """Of these, the ones that every member holds whole."""
+    in_flight: int = 0
+    """Records that are less than two seconds old."""
+    counts: tuple[CopyCount, ...] = ()
+    """Of the others, by copies on members that are alive; ascending."""
+    trimmed: int = 0
+    """Of the others, those that retention has removed at some members and not at all."""
+    lost: int = 0
+    """Records that no member holds."""
+    unknown: int = 0
+    """Records that may be on a member that has never been heard."""
+    stranded: tuple[StrandedCopies, ...] = ()
+    """Records that only members hold that are gone; at most 16 sets of members."""
+    since_ms: int = 0
+    """How long some record has had too few copies; 0: none has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSnapshot:
     """Everything one agent says about itself and its cluster at one moment."""
 
@@ -350,3 +445,4 @@ class ClusterSnapshot:
     taken_at_ms: int
     followers: tuple[FollowerStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    copies: Copies = Copies()

@@ -12,6 +12,7 @@ from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
 from proglog.errors import InvalidRequestError
 from proglog.replication.progress import Progress, Refusal, RefusalKind
+from proglog.replication.ranges import flat, from_flat
 from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
 
 PROTOCOL_VERSION = 1
@@ -210,6 +211,8 @@ def position_of(message: pb.OriginPosition) -> Progress:
         message.last_append_ms,
         message.bytes,
         message.node_name,
+        from_flat(message.gaps),
+        from_flat(message.damaged),
     )
 
 
@@ -223,4 +226,6 @@ def position_message(position: Progress) -> pb.OriginPosition:
         last_append_ms=position.last_append_ms,
         bytes=position.bytes,
         node_name=position.node_name,
+        gaps=flat(position.gaps),
+        damaged=flat(position.damaged),
     )

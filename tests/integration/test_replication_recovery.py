@@ -16,6 +16,8 @@ from proglog.errors import DataLossError, StorageError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Appended, LogPosition, MissingRange
+from proglog.observe.copies_view import verdict
+from proglog.observe.health import findings
 from proglog.record import batch, columns, scan
 from proglog.record.batch import verify
 from proglog.types import FilePosition, Offset
@@ -258,6 +260,10 @@ async def test_damage_that_nobody_can_repair_stays_a_hole_and_costs_nothing(
         await eventually(lambda: streaming(a))
         assert len(values(a)) == 3990
 
+        await eventually(lambda: b.view.snapshot(segments=False).copies.lost == 10, what="b hears what a lost")
+        assert verdict(a.view.snapshot(segments=False).copies).startswith("10 on none; every other record on ")
+        assert any(each.rule == "copies-lost" for each in findings(b.view.snapshot(segments=False)))
+
         before = time.process_time()
         await asyncio.sleep(2.5)  # two looks and more
         assert time.process_time() - before < 1.0
@@ -279,9 +285,12 @@ async def test_each_node_receives_each_record_once(tmp_path: Path, eventually: E
                 await produce(each, b"%s-%d" % (each.config.node_name.encode(), number))
         await eventually(lambda: all(len(values(each)) == 200 for each in agents))
 
+        def copied(each: Agent) -> int:
+            return sum(peer.records_copied for peer in each.replicator.peers())
+
+        await eventually(lambda: all(copied(each) == 150 for each in agents), what="each copy is counted")
         for each in agents:
             peers = each.replicator.peers()
-            assert sum(peer.records_copied for peer in peers) == 150
             assert sum(peer.records_dropped for peer in peers) <= 3  # of what was asked of another before its own node
 
 

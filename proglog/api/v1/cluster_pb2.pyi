@@ -172,6 +172,7 @@ class Status(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     FOLLOWERS_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
+    COPIES_FIELD_NUMBER: _builtins.int
     taken_at_ms: _builtins.int
     """this node's clock, milliseconds since 1970"""
     @_builtins.property
@@ -198,6 +199,10 @@ class Status(_message.Message):
     def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Condition]:
         """events that nothing has ended yet; at most 256"""
 
+    @_builtins.property
+    def copies(self) -> Global___Copies:
+        """of every record of the cluster, as far as this node has heard"""
+
     def __init__(
         self,
         *,
@@ -211,14 +216,256 @@ class Status(_message.Message):
         events: _abc.Iterable[Global___Event] | None = ...,
         followers: _abc.Iterable[Global___FollowerStatus] | None = ...,
         conditions: _abc.Iterable[Global___Condition] | None = ...,
+        copies: Global___Copies | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "node", b"node"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "log", b"log", "node", b"node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "events", b"events", "followers", b"followers", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "copies", b"copies", "events", b"events", "followers", b"followers", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class Copies(_message.Message):
+    """Copies says how many copies there are of every record, from what each member says it holds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDERS_FIELD_NUMBER: _builtins.int
+    ORIGINS_FIELD_NUMBER: _builtins.int
+    ORIGIN_COUNT_FIELD_NUMBER: _builtins.int
+    WHOLE_COUNT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    TRIMMED_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    STRANDED_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    origin_count: _builtins.int
+    """origins that have records"""
+    whole_count: _builtins.int
+    """of these, the ones that every member holds whole"""
+    in_flight: _builtins.int
+    """records that are less than two seconds old"""
+    trimmed: _builtins.int
+    """of the others, those that retention has removed at some members"""
+    lost: _builtins.int
+    """records that no member holds"""
+    unknown: _builtins.int
+    """records that may be on a member that has never been heard"""
+    since_ms: _builtins.int
+    """how long some record has had too few copies; 0: none has"""
+    @_builtins.property
+    def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___CopyHolder]:
+        """members that hold a log, dead or alive"""
+
+    @_builtins.property
+    def origins(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginCopies]:
+        """those that not every member holds whole, the worst first; at most 200"""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CopyCount]:
+        """of the others, by copies on members that are alive; ascending"""
+
+    @_builtins.property
+    def stranded(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrandedCopies]:
+        """records that only members hold that are gone; at most 16 sets"""
+
+    def __init__(
+        self,
+        *,
+        holders: _abc.Iterable[Global___CopyHolder] | None = ...,
+        origins: _abc.Iterable[Global___OriginCopies] | None = ...,
+        origin_count: _builtins.int = ...,
+        whole_count: _builtins.int = ...,
+        in_flight: _builtins.int = ...,
+        counts: _abc.Iterable[Global___CopyCount] | None = ...,
+        trimmed: _builtins.int = ...,
+        lost: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+        stranded: _abc.Iterable[Global___StrandedCopies] | None = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "holders", b"holders", "in_flight", b"in_flight", "lost", b"lost", "origin_count", b"origin_count", "origins", b"origins", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown", "whole_count", b"whole_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Copies: _TypeAlias = Copies  # noqa: Y015
+
+@_typing.final
+class CopyHolder(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    LOCAL_FIELD_NUMBER: _builtins.int
+    WORD_MS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    status: _builtins.str
+    """as of a Member"""
+    local: _builtins.bool
+    word_ms: _builtins.int
+    """age of its last word; 0: it can be heard now, -1: it has never been heard"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        status: _builtins.str = ...,
+        local: _builtins.bool = ...,
+        word_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["local", b"local", "name", b"name", "status", b"status", "word_ms", b"word_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyHolder: _TypeAlias = CopyHolder  # noqa: Y015
+
+@_typing.final
+class CopyCount(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COPIES_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    copies: _builtins.int
+    records: _builtins.int
+    def __init__(
+        self,
+        *,
+        copies: _builtins.int = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CopyCount: _TypeAlias = CopyCount  # noqa: Y015
+
+@_typing.final
+class StrandedCopies(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    records: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StrandedCopies: _TypeAlias = StrandedCopies  # noqa: Y015
+
+@_typing.final
+class OriginCopies(_message.Message):
+    """OriginCopies is an origin that not every member holds whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    NODE_NAME_FIELD_NUMBER: _builtins.int
+    END_SEQUENCE_FIELD_NUMBER: _builtins.int
+    SETTLED_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    STRANDED_FIELD_NUMBER: _builtins.int
+    TRIMMED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    HOLDINGS_FIELD_NUMBER: _builtins.int
+    SINCE_MS_FIELD_NUMBER: _builtins.int
+    origin: _builtins.bytes
+    node_name: _builtins.str
+    end_sequence: _builtins.int
+    """one past the last that is known of"""
+    settled_sequence: _builtins.int
+    """one past the last that is no longer in flight"""
+    least: _builtins.int
+    """copies of the record that has fewest, of those that somebody alive holds"""
+    lost: _builtins.int
+    stranded: _builtins.int
+    trimmed: _builtins.int
+    unknown: _builtins.int
+    since_ms: _builtins.int
+    """how long some record of it has had too few copies; 0: none has"""
+    @_builtins.property
+    def holdings(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginHolding]:
+        """of each member that has been heard"""
+
+    def __init__(
+        self,
+        *,
+        origin: _builtins.bytes = ...,
+        node_name: _builtins.str = ...,
+        end_sequence: _builtins.int = ...,
+        settled_sequence: _builtins.int = ...,
+        least: _builtins.int = ...,
+        lost: _builtins.int = ...,
+        stranded: _builtins.int = ...,
+        trimmed: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+        holdings: _abc.Iterable[Global___OriginHolding] | None = ...,
+        since_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "holdings", b"holdings", "least", b"least", "lost", b"lost", "node_name", b"node_name", "origin", b"origin", "settled_sequence", b"settled_sequence", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OriginCopies: _TypeAlias = OriginCopies  # noqa: Y015
+
+@_typing.final
+class OriginHolding(_message.Message):
+    """OriginHolding is what one member holds of one origin: [floor_sequence, next_sequence) without gaps and damage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDER_FIELD_NUMBER: _builtins.int
+    FLOOR_SEQUENCE_FIELD_NUMBER: _builtins.int
+    NEXT_SEQUENCE_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
+    holder: _builtins.int
+    """its place among the holders"""
+    floor_sequence: _builtins.int
+    next_sequence: _builtins.int
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """start, end, start, end ..."""
+
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        holder: _builtins.int = ...,
+        floor_sequence: _builtins.int = ...,
+        next_sequence: _builtins.int = ...,
+        gaps: _abc.Iterable[_builtins.int] | None = ...,
+        damaged: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["damaged", b"damaged", "floor_sequence", b"floor_sequence", "gaps", b"gaps", "holder", b"holder", "next_sequence", b"next_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OriginHolding: _TypeAlias = OriginHolding  # noqa: Y015
 
 @_typing.final
 class FollowerStatus(_message.Message):

@@ -66,6 +66,8 @@ class OriginPosition(_message.Message):
     LAST_APPEND_MS_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     NODE_NAME_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
     origin: _builtins.bytes
     next_sequence: _builtins.int
     """one past the last durable sequence"""
@@ -79,6 +81,17 @@ class OriginPosition(_message.Message):
     """of this origin's batches that are kept here"""
     node_name: _builtins.str
     """from the origin's first batch"""
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Sequences that the log reaches over and cannot serve: start, end, start, end ... half-open, ascending, at most 64
+        ranges of a kind; beyond that, the nearest are one range with what is held between them.
+        gap batches stand for them: nobody who was asked had them
+        """
+
+    @_builtins.property
+    def damaged(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """damage hides them"""
+
     def __init__(
         self,
         *,
@@ -89,10 +102,12 @@ class OriginPosition(_message.Message):
         last_append_ms: _builtins.int = ...,
         bytes: _builtins.int = ...,
         node_name: _builtins.str = ...,
+        gaps: _abc.Iterable[_builtins.int] | None = ...,
+        damaged: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "chain_crc", b"chain_crc", "floor_sequence", b"floor_sequence", "last_append_ms", b"last_append_ms", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "chain_crc", b"chain_crc", "damaged", b"damaged", "floor_sequence", b"floor_sequence", "gaps", b"gaps", "last_append_ms", b"last_append_ms", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -631,3 +631,28 @@ def test_a_heal_reads_no_more_than_what_came_back(monkeypatch: pytest.MonkeyPatc
     assert log.damaged() == []
     assert walked < 19 * 20
     assert scanned == []
+
+
+def test_what_damage_hides_is_in_the_progress_of_its_origin_until_it_is_back() -> None:
+    files, log = sample(3)
+    source = copy_of(log)
+    log.close()
+    files.kill()
+    damage(files, Random(5), 2000, ["flip"])
+    log = open_log(files=files, seed=9)
+    stored(log)  # disks rot in silence: reading finds it
+    missing = log.missing()
+    assert missing
+    assert not log.hides(missing)
+    log.hide(missing)
+    for origin, start, end in missing:
+        assert (start, end) in log.origins()[origin].damaged
+        assert not log.origins()[origin].holds(start)
+
+    for lost in missing:
+        log.refill(fetched(source, lost))
+    assert log.may_lack
+    assert log.missing() == []
+    log.hide([])
+    assert not any(held.damaged for held in log.origins().values())
+    assert not log.may_lack

@@ -11,12 +11,13 @@ import pytest
 from proglog.log import checkpoint
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import Duplicate, LocalAppend
+from proglog.log.model import Duplicate, ImportAppend, LocalAppend
 from proglog.record import control
 from proglog.record.batch import verify
+from proglog.replication.gap import gap_before
 from proglog.testing.files import FaultyFiles
 from proglog.types import OriginId, SequenceNumber
-from tests.unit.log.kit import DIR, append, open_log
+from tests.unit.log.kit import DIR, append, batches_of, open_log
 from tests.unit.log.test_producers import produce, produced
 
 CONFIG = LogConfig(segment_bytes=4096, ballast_bytes=0)
@@ -94,7 +95,7 @@ def test_a_snapshot_that_is_no_good_changes_no_answer(harm: str, orderly: bool) 
         case "flipped":
             data[len(data) // 3] ^= 1
         case "newer version":
-            checkpoint.save(files, SNAPSHOT, content | {"version": 2})
+            checkpoint.save(files, SNAPSHOT, content | {"version": 3})
         case "no object":
             checkpoint.save(files, SNAPSHOT, {})
         case _:
@@ -240,3 +241,31 @@ def test_a_snapshot_larger_than_what_is_read_is_not_written_and_that_is_a_proble
     files.kill()
     monkeypatch.undo()
     assert answers(open_log(files=files, config=CONFIG, seed=5), 120) == before
+
+
+def test_what_gap_batches_stand_for_is_known_and_survives_whatever_the_file_says() -> None:
+    source, files = filled(FaultyFiles(), seed=9, batches=20), FaultyFiles()
+    batches = [each for each in batches_of(source) if each.header.origin == source.origin]
+    log = open_log(files=files, config=CONFIG, seed=3)
+    copied = [verify(bytes(each.data)) for each in batches]
+    log.append([ImportAppend(each) for each in copied[:4]])
+    after, following = copied[9], log.origins()[source.origin].next_sequence
+    log.append([ImportAppend(gap_before(after, following, now_ms=1, reason="gone")), ImportAppend(after)])
+    gap = ((int(following), int(after.header.base_sequence)),)
+    held = log.origins()[source.origin]
+    assert held.gaps == gap
+    assert not held.holds(following)
+    assert held.holds(after.header.base_sequence)
+
+    log.close()
+    files.kill()
+    log = open_log(files=files, config=CONFIG, seed=3)
+    assert log.recovery.walked_bytes == 0
+    assert log.origins()[source.origin].gaps == gap
+
+    log.close()
+    files.kill()
+    files.unlink(SNAPSHOT)
+    log = open_log(files=files, config=CONFIG, seed=3)
+    assert log.recovery.walked_bytes > 0
+    assert log.origins()[source.origin].gaps == gap

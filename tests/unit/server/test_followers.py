@@ -70,3 +70,10 @@ def test_what_a_followers_retention_removed_does_not_count() -> None:
     followers.report("b", up_to(9, floor=7))
 
     assert followers.copies(ORIGIN, SequenceNumber(5)) == 0
+
+
+def test_what_a_follower_lacks_in_the_middle_does_not_count() -> None:
+    followers = Followers()
+    followers.report("b", [Progress(ORIGIN, SequenceNumber(9), gaps=((3, 5),), damaged=((6, 7),))])
+
+    assert [followers.copies(ORIGIN, SequenceNumber(end)) for end in range(2, 10)] == [1, 1, 0, 0, 1, 0, 1, 1]

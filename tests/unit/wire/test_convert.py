@@ -133,6 +133,51 @@ SNAPSHOTS = st.builds(
         tuple
     ),
     taken_at_ms=UINT,
+    copies=st.builds(
+        model.Copies,
+        holders=st.lists(
+            st.builds(
+                model.CopyHolder,
+                name=TEXT,
+                status=st.sampled_from(model.MemberStatus),
+                local=st.booleans(),
+                word_ms=st.integers(-1, 2**53),
+            ),
+            max_size=2,
+        ).map(tuple),
+        origins=st.lists(
+            st.builds(
+                model.OriginCopies,
+                origin=ORIGIN,
+                node_name=TEXT,
+                end_sequence=UINT,
+                settled_sequence=UINT,
+                least=UINT,
+                lost=UINT,
+                stranded=UINT,
+                trimmed=UINT,
+                unknown=UINT,
+                holdings=st.lists(
+                    st.builds(
+                        model.OriginHolding,
+                        holder=COUNT,
+                        floor_sequence=UINT,
+                        next_sequence=UINT,
+                        gaps=st.lists(UINT, max_size=3).map(tuple),
+                        damaged=st.lists(UINT, max_size=3).map(tuple),
+                    ),
+                    max_size=2,
+                ).map(tuple),
+                since_ms=UINT,
+            ),
+            max_size=2,
+        ).map(tuple),
+        counts=st.lists(st.builds(model.CopyCount, copies=UINT, records=UINT), max_size=2).map(tuple),
+        lost=UINT,
+        stranded=st.lists(
+            st.builds(model.StrandedCopies, names=st.lists(TEXT, max_size=2).map(tuple), records=UINT), max_size=2
+        ).map(tuple),
+    ),
 )
 
 

@@ -1,0 +1,62 @@
+"""What is wrong with the number of copies, as facts for :mod:`proglog.observe.health`. Pure."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from proglog.observe.copies_view import expected_holders, gone_words
+from proglog.observe.event_findings import Severity
+from proglog.observe.words import duration_words, origin_id, records_words
+from proglog.wire.model import Copies
+
+FEW_MS = 10_000
+"""From when on a single copy in a cluster of several is a finding: before, it is on its way."""
+
+
+class CopyFact(NamedTuple):
+    """The fields of a finding of the same names."""
+
+    key: str
+    severity: Severity
+    cause: str
+    advice: str
+    effect: str
+    at_risk: str
+    since_ms: int
+
+
+def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
+    """Yield what needs attention, ``passed_ms`` after the picture was taken; to be read after "the cluster"."""
+    since = copies.since_ms + passed_ms if copies.since_ms else -1
+    if copies.lost:
+        where = [each for each in copies.origins if each.lost]
+        of = ", ".join(f"{each.node_name or '?'} {origin_id(each.origin)}" for each in where[:3])
+        yield CopyFact(
+            "copies-lost",
+            Severity.CRITICAL,
+            f"has {records_words(copies.lost)} on no member{f', of {of}' if of else ''}",
+            "A member that left, or a backup of its directory, may have them: start it. `proglog copies` names them.",
+            "Whoever reads over them is told that they are gone.",
+            f"{records_words(copies.lost)}, for good if no directory holds them.",
+            since,
+        )
+    for each in copies.stranded:
+        yield CopyFact(
+            f"copies-stranded/{','.join(each.names)[:200]}",
+            Severity.CRITICAL,
+            f"has {records_words(each.records)} only on {gone_words(each.names, copies)}",
+            f"Start {each.names[0] if each.names else 'it'} again: they come back with its directory. Keep that directory.",
+            "Nobody can read them meanwhile.",
+            f"{records_words(each.records)}, if that directory is lost.",
+            since,
+        )
+    few = sum(each.records for each in copies.counts if each.copies < 2)
+    if few and expected_holders(copies) > 1 and since > FEW_MS:
+        yield CopyFact(
+            "copies-few",
+            Severity.WARNING,
+            f"has {records_words(few)} on one member alone, for {duration_words(since / 1000)}",
+            "Copies are made by themselves while members reach each other: see what trails, and why.",
+            "",
+            f"{records_words(few)}, if that member's disk is lost.",
+            since,
+        )
