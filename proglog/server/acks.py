@@ -1,4 +1,4 @@
-"""``acks=k``: an answer that waits until a batch is durable on k nodes.
+"""``acks=k``: wait with the answer until a batch is durable on k nodes.
 
 ::
 
@@ -6,11 +6,11 @@
            k      this node and k - 1 followers      refused when the cluster has fewer servers alive
            ALL    every server alive when the batch arrives
 
-A wait that ends without enough copies is not a failure: the batch is durable here and reaches the others when it can.
-Its outcome is *unknown* to whoever asked, and the answer says on how many nodes it was by then.
+A wait that ends without enough copies is not a failure: the batch is durable here and reaches the others later. The
+outcome is *unknown* to the producer, and the answer gives the number of nodes that had it by then.
 
-A follower that was refused the batch, since damage or retention took it here first, passes over it after a while, and
-then reports as if it had it. So copies count only while the batch is here, where they come from.
+A follower that was refused the batch, since this node lost it to damage or retention first, eventually skips it and then
+reports as if it had it. So copies count only while this node still holds the batch.
 """
 
 from collections.abc import Callable
@@ -33,9 +33,9 @@ class Acks:
         """Count what followers report.
 
         Args:
-            followers: Who has how much.
-            servers_alive: How many there are, this node too; asked anew for each batch.
-            is_here: Whether this node's log can still give a batch to others.
+            followers: The followers' progress.
+            servers_alive: Number of live servers, this node included; called for each batch.
+            is_here: Whether this node's log can still serve a batch to others.
         """
         self._followers = followers
         self._servers_alive = servers_alive
@@ -45,7 +45,7 @@ class Acks:
         """Return on how many nodes a batch must be durable, this one included.
 
         Raises:
-            TooFewServersError: There are not so many.
+            TooFewServersError: Fewer servers are alive.
         """
         if acks <= 1:
             return 1
@@ -57,11 +57,11 @@ class Acks:
         return acks
 
     def nodes_at_most(self, acks: int) -> int:
-        """As :meth:`nodes_for`, but fewer where there are fewer."""
+        """Return the same as :meth:`nodes_for`, but at most the number of live servers."""
         return min(max(1, acks), max(1, self._servers_alive()))
 
     async def wait(self, appended: Appended, nodes: int, timeout_ms: int) -> int:
-        """Return on how many nodes ``appended`` is durable: ``nodes`` of them, or fewer when the time is over."""
+        """Return on how many nodes ``appended`` is durable: ``nodes``, or fewer on a timeout."""
         if nodes <= 1:
             return 1
         origin, end = appended.origin, appended.next_sequence

@@ -2,15 +2,15 @@
 
 The transport has no limit of its own: HTTP/2's limit of streams refuses calls that a client opened in good faith, and
 that looks like a broken connection. Here a call beyond a bound waits for its turn, and after :data:`MAX_WAIT` it is
-refused with a sentence (``TooManyCallsError``, RESOURCE_EXHAUSTED); proglog's clients wait and try again.
+refused with an explanation (``TooManyCallsError``, RESOURCE_EXHAUSTED); proglog's clients back off and retry.
 
 ::
 
     call arrives -> authorized -> a place among the calls -> room for its request -> request received -> handled
                                   waits up to MAX_WAIT       produce calls only
 
-A request is not received before there is room for it. Calls are counted by what they do, so that producers that a slow
-disk holds up never keep an operator from asking for the status; only requests that produce are counted in bytes.
+A request is received only once there is room for it. Each kind of call has its own count, so that producers held up by a
+slow disk never block an operator's status call; only produce requests count in bytes.
 """
 
 import asyncio
@@ -23,24 +23,24 @@ from proglog.errors import TooManyCallsError
 MAX_CALLS = 8192
 """Calls of one kind under way; each costs about 25 KiB."""
 MAX_CALLS_OF_CONNECTION = 4096
-"""Of one kind, too."""
+"""Calls of one kind under way on one connection."""
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
-"""Requests that were received and are not answered."""
+"""Bytes of received, unanswered requests."""
 MAX_REQUEST_BYTES_OF_CONNECTION = 32 * 1024 * 1024
 EXPECTED_REQUEST_BYTES = 1024 * 1024
-"""What a call that produces holds until its request has arrived and its size is known."""
+"""Bytes reserved for a produce call until its request has arrived and its size is known."""
 MAX_WAITING = 4096
-"""Calls that wait for one bound; more are refused at once."""
+"""Calls waiting for one bound; more are refused at once."""
 MAX_WAIT = 5.0
-"""Seconds that a call waits for its turn."""
+"""Longest wait of a call for its turn, in seconds."""
 
 
 class Bound:
-    """At most so much at once, of each connection and in all. What does not fit waits; each connection has a queue."""
+    """A limit for each connection and in all. Excess calls wait, in a queue for each connection."""
 
     def __init__(self, name: str, most: int, most_of_connection: int) -> None:
         self.refused = 0
-        """How many were refused for want of room."""
+        """Number of calls refused for lack of room."""
         self._name = name
         self._most = most
         self._most_of_connection = most_of_connection
@@ -51,12 +51,12 @@ class Bound:
 
     @property
     def held(self) -> int:
-        """How much is taken now, in all."""
+        """The amount in use now, in all."""
         return self._held_in_all
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """Number of waiting calls."""
         return self._waiting_in_all
 
     async def acquire(self, connection: str, amount: int, max_wait: float | None = MAX_WAIT) -> None:
@@ -80,7 +80,7 @@ class Bound:
                 await turn
         except BaseException as exc:
             if turn.done() and not turn.cancelled():
-                self.release(connection, amount)  # its turn came and nobody is left to take it
+                self.release(connection, amount)  # its turn came, but the call is gone
             else:
                 queue.remove(entry)
                 self._waiting_in_all -= 1
@@ -91,12 +91,12 @@ class Bound:
             raise
 
     def hold(self, connection: str, amount: int) -> None:
-        """Take ``amount`` whether there is room or not: it is here already."""
+        """Take ``amount`` even if there is no room: it has arrived already."""
         self._held[connection] += amount
         self._held_in_all += amount
 
     def release(self, connection: str, amount: int) -> None:
-        """Give ``amount`` back; those that wait get their turn, first come, first served on each connection."""
+        """Give ``amount`` back and admit waiters, FIFO on each connection."""
         self._held[connection] -= amount
         self._held_in_all -= amount
         if not self._held[connection]:

@@ -40,14 +40,14 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
     async def Produce(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[batches_pb2.ProduceBatchRequest], context: Context
     ) -> AsyncIterator[batches_pb2.ProduceBatchResponse]:
-        """Append each batch; answer in order, each when it is durable on as many nodes as it asks for.
+        """Append each batch; answer in order, each once it is durable on the requested number of nodes.
 
-        A copy that is slow holds up answers, not the appends of the batches behind it. The stream ends with the first
-        batch that fails: none behind it is appended.
+        A slow copy delays answers, not the appends of later batches. The stream ends with the first batch that fails: no
+        later one is appended.
 
         Raises:
-            MalformedBatchError: What came is not a producer's batch; those before it are answered first.
-            TooFewServersError: A batch asks for more nodes than there are; it is not appended.
+            MalformedBatchError: A message is not a producer's batch; earlier batches are answered first.
+            TooFewServersError: A batch requests more nodes than there are; it is not appended.
             StorageError: The disk refused.
         """
         await context.send_initial_metadata(((LOG_KEY, self._commit_log.origin),))
@@ -82,7 +82,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             waiting.put_nowait(None)
 
     async def _answer(self, batch: VerifiedBatch, nodes: int, timeout_ms: int, fence: Fence) -> Answer:
-        """Return a refusal rather than raise it: nobody asks for those behind the first one, which ends the stream."""
+        """Return a refusal rather than raise it: the first one ends the stream, and later ones are never awaited."""
         try:
             appended = await self._commit_log.append(batch, fence)
             copies = await self._acks.wait(appended, nodes, timeout_ms)
@@ -101,13 +101,13 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
     async def Consume(  # noqa: N802 - gRPC's name
         self, request: batches_pb2.ConsumeBatchesRequest, context: Context
     ) -> AsyncIterator[batches_pb2.ConsumeBatchesResponse]:
-        """Yield the resolved range, then batches up to its end; with ``follow``, wait for what comes.
+        """Yield the resolved range, then batches up to its end; with ``follow``, wait for new ones.
 
         Raises:
             OffsetOutOfRangeError: A place in the request is not in the log.
             OtherLogError: The offset in the request was read from another log.
-            PositionGoneError: What the cursor wants is not here any more.
-            DataLossError: A damaged range stands in the way.
+            PositionGoneError: The log no longer has the batches that the cursor wants.
+            DataLossError: A damaged range is in the way.
         """
         del context
         reading = await _Reading.begin(self._commit_log, request)
@@ -127,7 +127,7 @@ class _Start(NamedTuple):
 
 
 class _Reading:
-    """One consumer's way through its range."""
+    """One consumer's progress through its range."""
 
     def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest, start: _Start) -> None:
         self._commit_log = commit_log
@@ -137,7 +137,7 @@ class _Reading:
 
     @classmethod
     async def begin(cls, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest) -> Self:
-        """Find where it starts; errors as those of ``Consume``."""
+        """Find the start; errors as those of ``Consume``."""
         return cls(commit_log, request, await commit_log.query(partial(_find_start, request)))
 
     @property
@@ -146,7 +146,7 @@ class _Reading:
         return self._offset >= self._end
 
     def first_answer(self) -> batches_pb2.ConsumeBatchesResponse:
-        """Return what range it is, of which log."""
+        """Return the resolved range, and the identity of the log."""
         return batches_pb2.ConsumeBatchesResponse(
             start_offset=self._offset,
             end_offset=max(self._offset, self._end),
@@ -157,7 +157,7 @@ class _Reading:
         )
 
     async def next_answer(self) -> batches_pb2.ConsumeBatchesResponse | None:
-        """Return what comes next, after waiting for it; ``None`` when nothing of it is wanted."""
+        """Wait for the next data and return the wanted part; ``None`` if there is none."""
         reading, data = self._pass, b""
         records = reading.records
         try:
@@ -175,18 +175,18 @@ class _Reading:
                 raise
             reading.pass_damage()
         except OffsetOutOfRangeError:
-            # Retention has overtaken it: what that took is told.
+            # Retention has overtaken the consumer: the answer reports the removed range.
             begin = partial(_begin_pass, reading.positions, self._skip_gone)
             self._pass, self._offset = await self._commit_log.query(begin)
         gone, passed = _told(self._pass.gone()), _told(self._pass.passed())
         if not data and not gone and not passed:
-            await asyncio.sleep(0)  # what is passed over takes the loop's time, too
+            await asyncio.sleep(0)  # skipping takes the loop's time as well
             return None
         self._commit_log.records_served += reading.records - records
         return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone, passed=passed)
 
     async def _end_reached(self) -> None:
-        """End the range if the log reaches as far, or else wait for what comes."""
+        """End the range if the log reaches that far, else wait for data."""
         end_offset = self._pass.finish()
         if end_offset is not None and end_offset >= self._end:
             self._offset = self._end

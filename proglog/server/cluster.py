@@ -1,4 +1,4 @@
-"""What the cluster service needs of the agent."""
+"""The interface that the cluster service needs of the agent."""
 
 from typing import Protocol
 
@@ -14,7 +14,7 @@ class ClusterView(Protocol):
         ...
 
     def snapshot(self, *, segments: bool) -> ClusterSnapshot:
-        """Return everything, with the list of segments if asked."""
+        """Return the whole state; include the list of segments only with ``segments``."""
         ...
 
     def servers_alive(self) -> int:
@@ -22,11 +22,11 @@ class ClusterView(Protocol):
         ...
 
     def force_leave(self, name: str, *, prune: bool) -> None:
-        """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
+        """Mark a failed member as having left for good; with ``prune``, make all members forget it at once.
 
         Raises:
-            NotFoundError: Nobody of that name is known.
-            PreconditionError: It is this node, or not gone.
+            NotFoundError: There is no member of that name.
+            PreconditionError: It is this node, or is still alive.
         """
         ...
 

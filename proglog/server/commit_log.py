@@ -1,8 +1,8 @@
-"""What the services need of a log: the agent passes it in, as in the book.
+"""The interface that the services need of a log: the agent passes it in, as in the book.
 
-Nothing of it waits for the disk on the event loop. What is known without the disk is a property or a plain method. What
-reads is a coroutine; a look-up of many steps is one function of the log, run by :meth:`CommitLog.query` as a whole: one
-change of threads, however often it seeks.
+Nothing here waits for the disk on the event loop. In-memory state is a property or a plain method. Reads are coroutines;
+a look-up of many steps is one function of the log that :meth:`CommitLog.query` runs as a whole, with a single thread
+switch no matter how often it seeks.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ class Fence:
 
 
 class LogView(Protocol):
-    """What is known of a log without the disk: of a :class:`CommitLog`, and of a :class:`~proglog.log.log.Log` itself."""
+    """In-memory state of a log: of a :class:`CommitLog`, and of a :class:`~proglog.log.log.Log` itself."""
 
     @property
     def origin(self) -> OriginId:
-        """Who writes here."""
+        """The origin that this log writes under."""
         ...
 
     @property
@@ -69,7 +69,7 @@ class LogView(Protocol):
         ...
 
     def named_positions(self) -> dict[str, CommittedPosition]:
-        """Return how far named consumers are."""
+        """Return the committed positions of named consumers."""
         ...
 
     def takes_position(self, name: str, now_ms: int) -> bool:
@@ -77,7 +77,7 @@ class LogView(Protocol):
         ...
 
     def holds(self, appended: Appended) -> bool:
-        """Return whether a batch is here still: neither removed by retention nor known to be damaged."""
+        """Return whether the log still holds a batch: neither removed by retention nor known to be damaged."""
         ...
 
     def sound_batches(self, at: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
@@ -100,7 +100,7 @@ class CommitLog(LogView, Protocol):
         ...
 
     async def accept_losses(self, start: Offset, end: Offset, *, by: str, reason: str) -> list[DamagedRange]:
-        """Write down that what is damaged between two offsets is lost for good; return those ranges.
+        """Record damage between two offsets as lost for good; return those ranges.
 
         Raises:
             NotFoundError: Nothing is damaged there.
@@ -113,9 +113,9 @@ class CommitLog(LogView, Protocol):
         ...
 
     async def query(self, look: Callable[[Log], Found]) -> Found:
-        """Return what ``look`` finds in the log. It runs on a reader thread, and changes nothing but what it returns."""
+        """Run ``look`` on a reader thread and return its result. It must not change anything else."""
         ...
 
     async def wait_for_data(self, at: LogPosition) -> None:
-        """Return once there is something durable at ``at``. Raises ``LogClosedError`` when there never will be."""
+        """Wait until there is durable data at ``at``. Raises ``LogClosedError`` if the log closes first."""
         ...

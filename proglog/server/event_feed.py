@@ -1,4 +1,4 @@
-"""User events as they were told to this node: the latest, and each new one for whoever follows."""
+"""User events received by this node: the latest, and each new one for followers."""
 
 import asyncio
 from collections import deque
@@ -13,7 +13,7 @@ MAX_KEPT = 256
 
 @dataclass(frozen=True, slots=True)
 class FedEvent:
-    """An event, and when this node was told."""
+    """An event, and when this node received it."""
 
     event: UserEventReceived
     at_ms: int
@@ -30,13 +30,13 @@ class EventFeed:
         self._grown = asyncio.Event()
 
     def add(self, event: UserEventReceived) -> None:
-        """Take an event in."""
+        """Add an event."""
         self._count += 1
         self._kept.append((self._count, FedEvent(event, self._now_ms())))
         self._grown.set()
 
     async def follow(self, *, wait: bool, only_new: bool) -> AsyncIterator[FedEvent]:
-        """Yield what is kept, unless ``only_new``; with ``wait``, each further one as it comes."""
+        """Yield the kept events, unless ``only_new``; with ``wait``, each new one as it arrives."""
         told = self._count if only_new else 0
         while True:
             for number, fed in [each for each in self._kept if each[0] > told]:

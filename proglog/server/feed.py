@@ -1,20 +1,20 @@
-"""One follower's way through a log: which batches it is sent next, and what it is told when that is not possible.
+"""One follower's pass through a log: which batches to send it next, and which refusals.
 
-One pass over the log in its own order serves all origins that a follower wants, since within a log each origin's
-batches stand in sequence. No sockets, no waiting: :mod:`proglog.server.replication_service` brings those. ::
+One pass in log order serves all origins that a follower wants, since a log holds each origin's batches in sequence.
+No sockets, no waiting: those are in :mod:`proglog.server.replication_service`. ::
 
-    want(origin, n)     behind the pass  ->  the pass goes back to it; origins already sent are passed over
+    want(origin, n)     behind the pass  ->  the pass rewinds to it; origins already sent are skipped
                         below the floor  ->  BELOW_FLOOR          chains differ at n  ->  FORKED
     batch met           its sequence is the next wanted  ->  sent as it is stored
-                        before it        ->  passed over
-                        after it         ->  BELOW_FLOOR or DAMAGED, and the origin is wanted no more: never a hole
-                        its checksums do not agree with it  ->  passed over, as if it were not there
+                        before it        ->  skipped
+                        after it         ->  BELOW_FLOOR or DAMAGED, and the origin is unwanted: never a hole
+                        its checksums do not match  ->  skipped, as if it were absent
 
-All that is done for a message costs what has moved since the last one, and what is wanted: never the number of origins
-in the log. Positions are told in portions, too, the longest untold first.
+The cost of a message grows with what moved since the last one and with what is wanted, never with the number of origins
+in the log. Positions are reported in portions as well, the longest unreported first.
 
-Checksums are looked at once more before bytes leave: they cost a tenth of a millisecond a megabyte, and a follower
-that is sent rot can only hang up, while one that is told of damage asks somebody else.
+Checksums are verified again before bytes leave: that costs a tenth of a millisecond a megabyte. A follower that receives
+corrupt bytes can only hang up, while one that gets a refusal asks another peer.
 """
 
 from collections.abc import Mapping
@@ -36,24 +36,24 @@ from proglog.server.commit_log import LogView
 from proglog.types import FilePosition, OriginId, SequenceNumber
 
 MAX_WANTED = 4096
-"""Origins that one follower may want at a time: of more it wants others when it has these."""
+"""Origins that one follower may want at a time; it replaces finished ones to get more."""
 MAX_TOLD = 1024
-"""Positions that a follower is told in one message: of more, the next message tells the rest."""
+"""Positions reported in one message; the next message has the rest."""
 
 
 class Question(NamedTuple):
-    """What a pass has to know of the log, and only the disk can say."""
+    """A look-up that a pass needs from the disk."""
 
     at: LogPosition
-    """Where it is."""
+    """The place of the pass."""
     wants: Mapping[OriginId, SequenceNumber]
-    """Where it may have to go back to."""
+    """Where it may have to rewind to."""
     suspect: tuple[LogPosition, int] | None
     """Place and size of bytes that did not check out."""
 
 
 class Feed:
-    """Tell it what is wanted, read the log at ``at``, and give what was read to :meth:`take`."""
+    """Set what is wanted, read the log at ``at``, and pass the data to :meth:`take`."""
 
     def __init__(self, log: LogView) -> None:
         """Start at the durable end of ``log``, with nothing wanted."""
@@ -61,19 +61,19 @@ class Feed:
         self.at = log.end_position
         """Where to read next."""
         self.sent: dict[OriginId, tuple[SequenceNumber, int]] = {}
-        """Where what was last taken ends in each of its origins, and the chain checksum there: what will be reported next."""
+        """Where the last taken data ends in each origin, and the chain checksum there: followers report these next."""
         self._wanted: dict[OriginId, SequenceNumber] = {}
         self._events: list[Refusal] = []
         self._left_out = False
-        """The pass went over something unreadable: what ended an origin may have stood there."""
+        """Whether the pass skipped something unreadable: it may have held the end of an origin."""
         self._seen = 0
-        """How much of what moves in the log was looked at."""
+        """The version of the log's progress that was last seen."""
         self._untold: dict[OriginId, None] = {}
-        """What has moved since the follower was told of it."""
+        """Origins that moved since they were last reported to the follower."""
         self._behind: dict[OriginId, SequenceNumber] = {}
-        """What is wanted and not all sent: where the log reached when it was last looked at."""
+        """Wanted origins that are not fully sent: the log's end in each, as last seen."""
         self._unplaced: dict[OriginId, SequenceNumber] = {}
-        """What was wanted since the pass last went back."""
+        """Origins wanted since the pass last rewound."""
         self._suspect: tuple[LogPosition, int] | None = None
 
     def want(self, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> None:
@@ -88,13 +88,13 @@ class Feed:
         if state is not None and not self._can_serve(state, origin, next_sequence, chain_crc):
             self._drop(origin)
             return
-        self._wanted[origin] = next_sequence  # of an origin that is not here yet, too: it may be on its way
+        self._wanted[origin] = next_sequence  # also of an unknown origin: its records may be on their way
         self._behind.pop(origin, None)
         if state is not None and state.next_sequence > next_sequence:
             self._behind[origin] = state.next_sequence
 
     def unwant(self, origin: OriginId) -> None:
-        """Send no more of ``origin``."""
+        """Stop sending ``origin``."""
         self._drop(origin)
 
     def _drop(self, origin: OriginId) -> None:
@@ -108,9 +108,9 @@ class Feed:
         return bool(self._unplaced or self._suspect)
 
     def question(self) -> Question | None:
-        """Return what the pass has to know of the log before it goes on; ``None`` if there is nothing.
+        """Return the look-up that the pass needs before it continues; ``None`` if there is none.
 
-        Give :func:`answer_from` to whatever thread may wait for the disk, and what it returns to :meth:`settle`.
+        Run :func:`answer_from` on a thread that may wait for the disk, and pass its result to :meth:`settle`.
         """
         if not self.asks:
             return None
@@ -119,19 +119,19 @@ class Feed:
         return question
 
     def settle(self, answer: LogPosition) -> None:
-        """Go on at ``answer``, which :func:`answer_from` found."""
+        """Continue at ``answer``, which :func:`answer_from` found."""
         self.at = answer
 
     def take(self, at: LogPosition, data: bytes, following: LogPosition) -> bytes:
-        """Return what is wanted of ``data``, read at ``at``: all of it, unchanged, in the common case."""
+        """Return the wanted part of ``data``, read at ``at``: all of it, unchanged, in the common case."""
         if self._unplaced or at != self.at:
-            return b""  # wanted while that was being read: the pass goes back first
+            return b""  # wanted while that was being read: rewind first
         stood_at = LogRead(data, following).start
         try:
             batches = self.log.sound_batches(stood_at, data)
         except OffsetOutOfRangeError:
-            return b""  # retention was faster: the next read says so
-        self._left_out |= stood_at != at  # a damaged control batch was passed over, or just the end of a segment
+            return b""  # removed by retention meanwhile: the next read reports it
+        self._left_out |= stood_at != at  # skipped a damaged control batch, or just the end of a segment
         self.at = following
         runs: list[tuple[int, int]] = []
         sound_bytes = 0
@@ -162,7 +162,7 @@ class Feed:
         return b"".join(data[start:end] for start, end in runs)
 
     def skip_unreadable(self, cause: DataLossError | OffsetOutOfRangeError) -> None:
-        """The log could not be read at ``at``: go on after what is damaged, or with what retention has left."""
+        """Continue after the damage at ``at``, or at the log's start if retention removed that place."""
         try:
             self.at = self.log.after_damage(self.at) if isinstance(cause, DataLossError) else self._start()
         except OffsetOutOfRangeError:
@@ -170,7 +170,7 @@ class Feed:
         self._left_out = True
 
     def pass_over_everything(self) -> bool:
-        """Move to the durable end if nothing before it is wanted; return whether that is so."""
+        """Move to the durable end if nothing before it is wanted; return whether it did."""
         end = self._look()
         if self._behind:
             return False
@@ -178,7 +178,7 @@ class Feed:
         return True
 
     def _look(self) -> LogPosition:
-        """Take in what has moved in the log; return its durable end as of that moment."""
+        """Take in what moved in the log; return its durable end as of that moment."""
         change = self.log.moved_since(self._seen)
         self._seen = change.version
         for state in change.positions:
@@ -189,11 +189,11 @@ class Feed:
 
     @property
     def at_end(self) -> bool:
-        """Whether everything durable has been passed."""
+        """Whether the pass is at the durable end."""
         return self.at == self.log.end_position
 
     def events(self) -> list[Refusal]:
-        """Return what the follower has to be told, and forget it."""
+        """Return and clear the refusals to send."""
         if self._left_out:
             self._refuse_the_lost_ends()
         events, self._events = self._events, []
@@ -205,7 +205,7 @@ class Feed:
         return bool(self._untold)
 
     def changed_positions(self) -> list[Progress]:
-        """Return the positions that the follower has not been told yet, at most ``MAX_TOLD``, and count them as told."""
+        """Return up to ``MAX_TOLD`` positions not yet reported to the follower, and count them as reported."""
         self._look()
         origins = list(islice(self._untold, MAX_TOLD))
         for origin in origins:
@@ -214,7 +214,7 @@ class Feed:
 
     @property
     def untold(self) -> int:
-        """How many positions the follower has not been told yet, as of the last look."""
+        """Number of positions not yet reported to the follower, as last seen."""
         return len(self._untold)
 
     def _can_serve(self, state: Progress, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> bool:
@@ -238,7 +238,7 @@ class Feed:
         self._say(origin, RefusalKind.BELOW_FLOOR if removed else RefusalKind.DAMAGED, found)
 
     def _refuse_the_lost_ends(self) -> None:
-        """Of some origins nothing follows what could not be read: without a word, a follower would wait for ever."""
+        """Refuse origins that end in unreadable data: otherwise their follower would wait forever."""
         if self.at != self._look() or self._unplaced:
             return
         self._left_out = False
@@ -250,13 +250,13 @@ class Feed:
 
 
 def answer_from(question: Question, log: Log) -> LogPosition:
-    """Return where a pass goes on; looks again at what did not check out. Reads the log.
+    """Return where a pass continues; recheck what did not check out. Reads the log.
 
     Raises:
         StorageError: The disk could not be read.
     """
     if question.suspect is not None:
-        with suppress(OffsetOutOfRangeError, StorageError):  # whoever reads it next is told that
+        with suppress(OffsetOutOfRangeError, StorageError):  # the next read reports it
             log.recheck(*question.suspect)
     return min([question.at, *(_place_of(log, origin, sequence) for origin, sequence in question.wants.items())])
 
@@ -265,5 +265,5 @@ def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPositi
     try:
         return log.seek_sequence(origin, sequence)
     except NotFoundError:
-        # It stands in a damaged range. What follows that range is met by the pass, which then says where.
+        # In a damaged range: the pass meets what follows it, and the refusal says where.
         return log.seek_before(origin, sequence)

@@ -1,4 +1,4 @@
-"""Who has how much of what this node serves: followers' durable positions, as they report them.
+"""The followers' durable progress in this node's records, as they report it.
 
 ``acks=k`` counts them: a record is on k nodes once k - 1 followers report its origin beyond its sequence.
 """
@@ -14,11 +14,11 @@ from proglog.types import OriginId, SequenceNumber
 
 MAX_FOLLOWERS = 1024
 MAX_ORIGINS = 256
-"""Origins of which one follower's positions are kept: more than a node writes under in one life. The latest stay."""
+"""Origins tracked per follower, the latest ones: more than a node writes under in one lifetime."""
 
 
 class Followers:
-    """Positions by follower and origin, of what this node wrote. A follower that goes away keeps its last: durable stays durable."""
+    """Positions by follower and origin, in this node's origins. They outlive the stream: durable stays durable."""
 
     def __init__(self) -> None:
         self._positions: dict[str, dict[OriginId, Progress]] = {}
@@ -26,10 +26,10 @@ class Followers:
         self._waiting: dict[OriginId, asyncio.Event] = {}
         self._waiters = 0
         self.hurried = asyncio.Event()
-        """Set while somebody waits for copies."""
+        """Set while a producer waits for copies."""
 
     def begin(self, follower: str) -> None:
-        """``follower`` opened a stream, and will report all it has: its directory may be another than before."""
+        """Forget the positions of ``follower``: it opened a stream and reports them anew, maybe from another directory."""
         self._positions.pop(follower, None)
         if len(self._positions) >= MAX_FOLLOWERS:
             self._positions.pop(next(iter(self._positions)))
@@ -37,7 +37,7 @@ class Followers:
 
     @contextlib.contextmanager
     def following(self, follower: str) -> Iterator[None]:
-        """``follower`` has a stream open for as long as this lasts; see :meth:`begin`."""
+        """Count ``follower`` as connected while the context lasts; see :meth:`begin`."""
         self.begin(follower)
         self._streams[follower] += 1
         try:
@@ -52,7 +52,7 @@ class Followers:
         return follower in self._streams
 
     def report(self, follower: str, positions: Iterable[Progress]) -> None:
-        """Remember what ``follower`` says is durable there, and wake who waits for it."""
+        """Store the durable positions of ``follower``, and wake the waiters."""
         held = self._positions.setdefault(follower, {})
         for position in positions:
             if position.origin not in held and len(held) >= MAX_ORIGINS:
@@ -61,7 +61,7 @@ class Followers:
             self._wake(position.origin)
 
     def position_of(self, follower: str, origin: OriginId) -> Progress | None:
-        """Return what ``follower`` last said of ``origin``."""
+        """Return the last position that ``follower`` reported for ``origin``."""
         return self._positions.get(follower, {}).get(origin)
 
     def copies(self, origin: OriginId, next_sequence: SequenceNumber) -> int:
@@ -82,7 +82,7 @@ class Followers:
             within: Seconds.
 
         Raises:
-            DeadlineError: They do not, yet. The record is durable here, and will reach them when it can.
+            DeadlineError: Too few do so far. The record is durable here, and reaches the others later.
         """
         assert next_sequence > FIRST_SEQUENCE
         self._waiters += 1

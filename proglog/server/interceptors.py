@@ -1,8 +1,7 @@
-"""What every call goes through: who is it, may it, is there room for it, what came of it.
+"""Authenticates, authorizes, admits and reports every call.
 
-Authorization is decided when a call starts and, on a stream, again whenever the policy has changed. An error that the
-table knows becomes its status; any other becomes INTERNAL with a number that telemetry has, and no traceback leaves
-the server.
+A call is authorized when it starts and, on a stream, again whenever the policy has changed. A known error becomes its
+status from the table; any other becomes INTERNAL with a number to look up in telemetry. No traceback leaves the server.
 """
 
 import asyncio
@@ -56,13 +55,13 @@ ACTIONS = {
     "/proglog.v1.Membership/RoundTrip": OBSERVE,
     "/proglog.v1.Losses/Accept": OPERATE,
 }
-"""What a call does."""
+"""The action that each call requires."""
 
 OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
-"""Open to whoever passed the handshake. Any other call without an action is denied: forgetting one is not an opening."""
+"""Open to any client that passed the handshake. Any other call without an action is denied: an omission must not open one."""
 
 RECHECK_INTERVAL = 2.0
-"""Seconds between two looks at the policy's generation on an open stream."""
+"""Seconds between two checks of the policy's generation on an open stream."""
 
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
@@ -91,8 +90,8 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> "Handler | None":
         """Return the handler of a call, wrapped.
 
-        It takes the requests of every call as a stream of bytes, also where there is only one: so that a call is
-        authorized and admitted before its request is received.
+        It takes the requests of every call as a stream of bytes, even if there is only one, so that a call is authorized
+        and admitted before its request is received.
         """
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -170,10 +169,10 @@ def _streaming_on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Requests:
-    """The requests of one call as they arrive. With a bound, none is received before there is room for it.
+    """The requests of one call as they arrive. With a bound, each is received only once there is room for it.
 
-    What was received is held until the call ends; on a stream, until the answer to it was sent: those of the calls
-    that produce are one for one, and in order.
+    A request holds its room until the call ends; on a stream, until its answer was sent: produce streams answer one for
+    one, in order.
     """
 
     def __init__(self, context: Context, peer: str, parse: Parse, bound: Bound | None, *, streams: bool) -> None:
@@ -188,7 +187,7 @@ class _Requests:
         """Return the one request of a call that has one.
 
         Raises:
-            InvalidRequestError: None came, or none that can be understood.
+            InvalidRequestError: The request is missing or malformed.
             TooManyCallsError: There was no room for it in time.
             DeadlineError: It did not arrive in time.
         """
@@ -205,7 +204,7 @@ class _Requests:
         """Yield the requests.
 
         Raises:
-            InvalidRequestError: What came is no message of this call.
+            InvalidRequestError: A request is malformed.
         """
         while (request := await self._next()) is not grpc.aio.EOF:
             yield request
@@ -222,19 +221,19 @@ class _Requests:
             raise InvalidRequestError("what was sent is no message of this call") from None
 
     def answered(self) -> None:
-        """The oldest request on a stream was answered."""
+        """Release the oldest request on a stream: it was answered."""
         if self._bound is not None and self._sizes:
             self._bound.release(self._connection, self._sizes.popleft())
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Release everything held."""
         while self._sizes:
             self.answered()
 
     async def _wait_for_room(self) -> None:
         if self._bound is None:
             return
-        if self._streams:  # slows its sender, for as long as it takes; a stream that is idle holds nothing
+        if self._streams:  # slows its sender, for as long as it takes; an idle stream holds nothing
             await self._bound.acquire(self._connection, 0, max_wait=None)
         else:
             await self._bound.acquire(self._connection, EXPECTED_REQUEST_BYTES)
@@ -244,7 +243,7 @@ class _Requests:
         if self._bound is not None:
             self._bound.hold(self._connection, size)
             if not self._streams:
-                self.answered()  # what was expected gives way to what came
+                self.answered()  # the actual size replaces the estimate
             self._sizes.append(size)
 
 
@@ -266,7 +265,7 @@ class _Call:
 
     @property
     def kind(self) -> str:
-        """What it is counted as."""
+        """The kind that admission counts it as."""
         return self._action or OPERATE
 
     def request_bytes(self, admission: Admission) -> Bound | None:
@@ -278,7 +277,7 @@ class _Call:
             return
         if self._action is None:
             raise PermissionDeniedError(self._subject, self._method, ANY_OBJECT)
-        # Read before asking: a policy that changes in between is asked again.
+        # Read before authorizing: a policy that changes in between is checked again.
         self._generation = self._authorizer.generation
         self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
 
@@ -319,7 +318,7 @@ class _Call:
         await self._context.abort(*to_status(InternalError(f"internal error {number}; the agent's telemetry has it")))
 
     def _end(self, code: str) -> dict[str, Any]:
-        """Count the call; return what telemetry says of it."""
+        """Count the call; return its fields for telemetry."""
         elapsed = time.monotonic() - self._started
         self._on_end(self._method, code, elapsed)
         return {

@@ -1,8 +1,8 @@
-"""Checking a log that is in use: every batch of its segments, and whether the index finds them.
+"""Checking a log in use: every batch of its segments, and whether the index finds it.
 
-What ``proglog verify`` does to a stopped agent's directory, short of the chain across segments. It reads like any
-reader, half of the time at most, and hashes on another thread: appends and other readers go on. Damage that the log did
-not know of is told to it, so that its repair begins. What the kernel holds in memory is checked as it is there.
+The checks are those of ``proglog verify`` on a stopped agent's directory, except for the chain across segments. It reads
+like any reader, at most half of the time, and hashes on another thread: appends and other readers continue. It reports
+new damage to the log, which starts the repair. Cached pages are checked as the kernel holds them.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ READ_BYTES = 4 * 2**20
 
 
 async def verify_live(commit_log: CommitLog, base_offset: Offset | None) -> AsyncIterator[Verified]:
-    """Yield how far it is after each portion; the last one is ``finished``.
+    """Yield the progress after each portion; the last one is ``finished``.
 
     Args:
-        commit_log: Whose log.
-        base_offset: Of the segment; ``None``: every segment there is now.
+        commit_log: The log to check.
+        base_offset: That of the segment; ``None``: all current segments.
 
     Raises:
         NotFoundError: No segment begins there.
@@ -47,7 +47,7 @@ async def verify_live(commit_log: CommitLog, base_offset: Offset | None) -> Asyn
 
 @dataclass(slots=True)
 class _Portion:
-    """What was found in one stretch of a store."""
+    """The findings in one stretch of a store."""
 
     sound_bytes: int = 0
     batches: int = 0
@@ -62,7 +62,7 @@ class _Run:
         self.done = Verified(bytes_done=0, bytes_total=total, batches=0, records=0)
 
     async def check(self, segment: SegmentInfo) -> AsyncIterator[Verified]:
-        """Check one segment as far as it went when this began."""
+        """Check one segment up to its end at the start of the check."""
         log = self._commit_log
         at = LogPosition(segment.base_offset, FilePosition(0))
         before = self.done.bytes_done
@@ -76,7 +76,7 @@ class _Run:
                 if portion.sound_bytes < len(data):
                     await log.query(partial(Log.recheck, at=at, size=len(data)))
                     if await self._is_known(at, len(data)):
-                        continue  # the next read says what cannot be read
+                        continue  # the next read reports the damage
                     portion.problems.append(_problem(portion.end_offset, segment.end_offset, "read wrong, once"))
             except DataLossError as exc:
                 self._add(_Portion(problems=[_problem(exc.start, exc.end, str(exc))]), self.done.bytes_done)
@@ -88,11 +88,11 @@ class _Run:
             at = following
             self._add(portion, before + following.position)
             yield self.done
-            await asyncio.sleep(time.monotonic() - started)  # half of the time is left to others
+            await asyncio.sleep(time.monotonic() - started)  # leaves half of the time to others
         self.done = replace(self.done, bytes_done=before + segment.bytes)
 
     async def _is_known(self, at: LogPosition, size: int) -> bool:
-        """Return whether the log, having looked again, reads less there than it did."""
+        """Return whether the log, after its recheck, reads less there than before."""
         try:
             data, _ = await self._commit_log.read(at, READ_BYTES)
         except ProglogError:
@@ -111,7 +111,7 @@ class _Run:
 
 
 def _checked(log: Log, at: LogPosition, data: bytes) -> _Portion:
-    """Check whole batches that were read at ``at``."""
+    """Check whole batches read at ``at``."""
     found = _Portion()
     for position, header in log.sound_batches(at, data):
         found.sound_bytes += header.batch_bytes
@@ -139,14 +139,14 @@ def _columns_of(data: bytes, position: int, header: BatchHeader) -> str:
 
 
 def _index_of(log: Log, at: LogPosition, header: BatchHeader) -> str:
-    """Return what is wrong with where the index finds a batch that stands at ``at``."""
+    """Return what is wrong with the index entry of the batch at ``at``; empty if nothing."""
     if header.is_control:
         return ""
     try:
         found = log.seek(header.base_offset)
     except ProglogError as exc:
         return f"the index does not find it: {exc}"
-    return "" if found == at else f"the index finds it at byte {found.position}; it stands at {at.position}"
+    return "" if found == at else f"the index finds it at byte {found.position}; it is at {at.position}"
 
 
 def _problem(start: int, end: int, detail: str) -> DamagedRange:

@@ -1,4 +1,4 @@
-"""What an operator does about records that this log lost, ``proglog.v1.Losses``."""
+"""Operator calls for records that this log lost, ``proglog.v1.Losses``."""
 
 from proglog.api.v1 import losses_pb2, losses_pb2_grpc
 from proglog.errors import InvalidRequestError
@@ -8,23 +8,23 @@ from proglog.server.context import Context
 from proglog.types import MAX_ORDINAL, Offset
 from proglog.wire.contract import MAX_REASON_CHARACTERS
 
-NOBODY = "somebody without a certificate"
+NOBODY = "a client without a certificate"
 
 
 class LossService(losses_pb2_grpc.LossesServicer):
-    """Has the log write down what an operator says of its losses."""
+    """Records an operator's decisions about losses in the log."""
 
     def __init__(self, commit_log: CommitLog) -> None:
-        """Of ``commit_log``."""
+        """Serve ``commit_log``."""
         self._commit_log = commit_log
 
     async def Accept(  # noqa: N802 - gRPC's name
         self, request: losses_pb2.AcceptLossRequest, context: Context
     ) -> losses_pb2.AcceptLossResponse:
-        """Accept what is damaged between two offsets; durable when it is answered.
+        """Accept the damage between two offsets as lost; durable once answered.
 
         Raises:
-            InvalidRequestError: There is no reason, or the range is none.
+            InvalidRequestError: The reason is missing, or the range is invalid.
             NotFoundError: Nothing is damaged there.
             StorageError: The disk refused.
         """

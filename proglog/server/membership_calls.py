@@ -1,4 +1,4 @@
-"""What the membership service needs of the agent: Serf's commands, as an operator gives them."""
+"""The interface that the membership service needs of the agent: Serf's commands, as an operator gives them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from proglog.server.event_feed import FedEvent
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """What the members said about their keys."""
+    """The members' answers about their keys."""
 
     members: int
-    """Alive, and asked."""
+    """Number of live members that were asked."""
     answers: Mapping[str, KeyAnswer]
-    """Of those that answered, by name."""
+    """Answers received, by member name."""
 
 
 class MembershipCalls(Protocol):
     """The commands. Errors are those of ``agent/serf_calls``."""
 
     def send_event(self, name: str, payload: bytes, *, coalesce: bool) -> int:
-        """Tell every member something; return its Lamport time."""
+        """Broadcast a user event; return its Lamport time."""
         ...
 
     def follow_events(self, *, follow: bool, only_new: bool) -> AsyncIterator[FedEvent]:
-        """Return the user events that the agent was told of."""
+        """Return the user events that the agent received."""
         ...
 
     def query(self, query: GossipQuery) -> AsyncGenerator[QueryAnswer]:
-        """Ask the members something; yield what they answer, until the timeout."""
+        """Query the members; yield their answers until the timeout."""
         ...
 
     def set_tags(self, changed: Mapping[str, str], deleted: Sequence[str]) -> Mapping[str, str]:
@@ -39,11 +39,11 @@ class MembershipCalls(Protocol):
         ...
 
     async def join(self, addrs: Sequence[str]) -> Mapping[str, str]:
-        """Call these addresses; return what went wrong with each, empty where nothing did."""
+        """Join through these addresses; return the error of each, empty on success."""
         ...
 
     def leave(self) -> None:
-        """Leave the cluster, and end the agent."""
+        """Leave the cluster and stop the agent."""
         ...
 
     async def keys(self, operation: str, key: bytes) -> KeyReport:

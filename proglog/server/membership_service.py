@@ -27,7 +27,7 @@ class MembershipService(membership_pb2_grpc.MembershipServicer):
         membership_pb2_grpc.add_MembershipServicer_to_server(self, server)
 
     async def SendEvent(self, request: pb.SendEventRequest, context: Context) -> pb.SendEventResponse:  # noqa: N802 - gRPC's name
-        """Tell every member something."""
+        """Broadcast a user event to every member."""
         del context
         return pb.SendEventResponse(
             ltime=self._calls.send_event(request.name, request.payload, coalesce=request.coalesce)
@@ -36,14 +36,14 @@ class MembershipService(membership_pb2_grpc.MembershipServicer):
     async def FollowEvents(  # noqa: N802 - gRPC's name
         self, request: pb.FollowEventsRequest, context: Context
     ) -> AsyncIterator[pb.UserEvent]:
-        """Yield user events as this agent was told of them."""
+        """Yield user events as this agent receives them."""
         del context
         async for fed in self._calls.follow_events(follow=request.follow, only_new=request.only_new):
             event = fed.event
             yield pb.UserEvent(name=event.name, payload=event.payload, ltime=event.ltime, at_ms=fed.at_ms)
 
     async def Query(self, request: pb.QueryRequest, context: Context) -> AsyncIterator[pb.QueryReply]:  # noqa: N802 - gRPC's name
-        """Ask the members something; yield what they answer."""
+        """Query the members; yield their answers."""
         del context
         query = GossipQuery(
             name=request.name,
@@ -66,13 +66,13 @@ class MembershipService(membership_pb2_grpc.MembershipServicer):
         return pb.SetTagsResponse(tags=self._calls.set_tags(dict(request.set), tuple(request.delete)))
 
     async def Join(self, request: pb.JoinRequest, context: Context) -> pb.JoinResponse:  # noqa: N802 - gRPC's name
-        """Call members."""
+        """Join through other members."""
         del context
         outcomes = await self._calls.join(tuple(request.addrs))
         return pb.JoinResponse(outcomes=[pb.JoinOutcome(addr=addr, error=error) for addr, error in outcomes.items()])
 
     async def Leave(self, request: pb.LeaveRequest, context: Context) -> pb.LeaveResponse:  # noqa: N802 - gRPC's name
-        """Leave the cluster, and end this agent."""
+        """Leave the cluster and stop this agent."""
         del request, context
         self._calls.leave()
         return pb.LeaveResponse()

@@ -1,14 +1,14 @@
-"""Proof that this node's origin is no longer its own: its directory was rolled back, or lives twice.
+"""Detects that this node's origin is no longer its own: its directory was rolled back or cloned.
 
-An origin has one writer. What peers say of this node's origin shows when that no longer holds, whoever opened the
-stream, so that one connection in one direction is enough::
+An origin has one writer. The peers' positions in this node's origin show when that no longer holds, on streams in either
+direction, so that one connection is enough::
 
     a hello with this origin, from another process           the directory was cloned
-    a position beyond what this node has written             rolled back, or a clone went on writing
-    a position whose chain checksum is not this node's there  the same, after both went on writing
+    a position beyond what this node has written             rolled back, or a clone kept writing
+    a position whose chain checksum is not this node's there  the same, after both kept writing
 
-The answer is a new origin; the old one is fetched from the others like anybody's, and no further than histories agree.
-A position that is not proven to be of this node's history is no copy of it either: it never counts for an ack.
+The node then starts a new origin, and fetches the old one from peers like any other, as far as the histories agree.
+A position not proven to belong to this node's history is no copy of it: it never counts for an ack.
 """
 
 import os
@@ -26,28 +26,28 @@ from proglog.types import OriginId, SequenceNumber
 
 INSTANCE_BYTES = 16
 MAX_KNOWN = 1024
-"""Places remembered: looking one up in the log takes a fifth of a millisecond."""
+"""Number of cached places: looking one up in the log takes a fifth of a millisecond."""
 
 LostHook = Callable[[EventKind, str, str], None]
-"""Told of event, peer, and detail."""
+"""Called with event, peer and detail."""
 
 
 class OwnOrigin:
-    """Compares what peers say with the log. One a process: streams in both directions share it."""
+    """Compares peers' positions with the log. One per process: streams in both directions share it."""
 
     def __init__(self, log: LogView) -> None:
-        """Watch over the origin that ``log`` writes under, and those it wrote under since."""
+        """Guard the origin that ``log`` writes under now, and those that it switches to."""
         self.log = log
         self.instance = os.urandom(INSTANCE_BYTES)
-        """What a hello of this very process carries."""
+        """Identifies this process in its hello."""
         self.on_lost: LostHook | None = None
-        """Called once for each origin that is lost."""
+        """Called once for each lost origin."""
         self._mine = {log.origin}
         self._lost: OriginId | None = None
         self._known: dict[SequenceNumber, tuple[OriginId, int]] = {}
 
     def meet(self, peer: str, origin: OriginId, instance: bytes) -> None:
-        """``peer`` said hello.
+        """Check the hello of ``peer``.
 
         Raises:
             PreconditionError: It is this process itself.
@@ -60,7 +60,7 @@ class OwnOrigin:
             )
 
     def note_sent(self, sent: Mapping[OriginId, tuple[SequenceNumber, int]]) -> None:
-        """Remember where what was sent of the own origin ends: followers report just these places, again and again."""
+        """Cache where sent batches of the own origin end: followers report exactly these places, repeatedly."""
         place = sent.get(self.log.origin)
         if place is not None:
             self._known[place[0]] = self.log.origin, place[1]
@@ -68,7 +68,7 @@ class OwnOrigin:
                 del self._known[next(iter(self._known))]
 
     def unproven(self, positions: Iterable[Progress]) -> list[Progress]:
-        """Return those of ``positions`` that only the batches of the log can prove: see :func:`parted_from`."""
+        """Return the ``positions`` that only the log's batches can prove: see :func:`parted_from`."""
         self._mine.add(self.log.origin)
         return [
             told
@@ -83,7 +83,7 @@ class OwnOrigin:
         return self.log.progress(origin) or Progress(origin, FIRST_SEQUENCE)
 
     def hear(self, peer: str, positions: Iterable[Progress], parted: Collection[Progress]) -> list[Progress]:
-        """Return those of ``positions``, told by ``peer``, that are of what this node wrote, and do not contradict it.
+        """Return the ``positions`` of ``peer`` in this node's origins that do not contradict its history.
 
         Args:
             peer: Its name.
@@ -122,7 +122,7 @@ class OwnOrigin:
 async def hear(
     own_origin: OwnOrigin, commit_log: CommitLog, peer: str, positions: Iterable[Progress]
 ) -> list[Progress]:
-    """As :meth:`OwnOrigin.hear`, with a look at the log where that is needed."""
+    """Do as :meth:`OwnOrigin.hear`, reading the log where necessary."""
     positions = tuple(positions)
     unproven = own_origin.unproven(positions)
     parted = await commit_log.query(partial(parted_from, unproven)) if unproven else ()
@@ -130,12 +130,12 @@ async def hear(
 
 
 def parted_from(positions: Iterable[Progress], log: Log) -> list[Progress]:
-    """Return those of ``positions`` whose history is not that of ``log``; reads the log."""
+    """Return the ``positions`` whose history is not that of ``log``; reads the log."""
     return [told for told in positions if not chain_agrees_at(log, told)]
 
 
 def chain_agrees_at(log: Log, told: Progress) -> bool:
-    """Return whether ``log``, which reaches as far, has that history there; true where it can no longer tell."""
+    """Return whether ``log``, which reaches that far, has the same history there; true if it can no longer tell."""
     state = log.progress(told.origin) or Progress(told.origin, FIRST_SEQUENCE)
     if told.next_sequence in (FIRST_SEQUENCE, state.next_sequence) or not told.chain_crc:
         return _agrees_in_memory(state, told)
@@ -143,12 +143,12 @@ def chain_agrees_at(log: Log, told: Progress) -> bool:
         at = log.seek_sequence(told.origin, SequenceNumber(told.next_sequence - 1))
         header = parse_header(log.read(at, HEADER_BYTES).data)
     except (NotFoundError, OffsetOutOfRangeError, DataLossError, StorageError):
-        return True  # retention removed it, or it is damaged: later words will show
+        return True  # removed by retention, or damaged: later positions will show
     return (header.next_sequence, header.chain_crc) == (told.next_sequence, told.chain_crc)
 
 
 def _agrees_in_memory(state: Progress, told: Progress) -> bool:
-    """Return whether ``told`` is proved to be of this history without the log's batches."""
+    """Return whether in-memory state proves that ``told`` belongs to this history."""
     if not told.chain_crc:
         return True  # not known there
     if told.next_sequence == FIRST_SEQUENCE:

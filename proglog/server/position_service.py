@@ -24,7 +24,7 @@ from proglog.wire.cursors import cursor_message, positions_of
 
 MAX_EPOCH = (1 << 63) - 1
 COUNTED_SEQUENCES = 2000
-"""Positions closer to the end than this are looked at batch by batch: batches of the log's own are no records."""
+"""Positions closer to the end than this are counted batch by batch, since control batches are no records."""
 COUNTED_BYTES = 4 * 1024 * 1024
 
 
@@ -39,12 +39,12 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
     async def Commit(  # noqa: N802 - gRPC's name
         self, request: batches_pb2.CommitPositionRequest, context: Context
     ) -> batches_pb2.CommitPositionResponse:
-        """Append a commit; answer when it is durable here, and on as many nodes as asked for or the time is over.
+        """Append a commit; answer once it is durable here, and on the requested number of nodes or the time is up.
 
         Raises:
             InvalidRequestError: The name, the epoch or the cursor is out of bounds.
-            PreconditionError: The name has a higher epoch: somebody has started it over. Or it is new, and all names
-                that are kept are in use.
+            PreconditionError: The name has a higher epoch, so another consumer reset it. Or it is new, and the log
+                already keeps the maximum number of names.
             StorageError: The disk refused.
         """
         del context

@@ -1,7 +1,7 @@
-"""One origin's batches between two sequences, out of a log: what a repair is answered with.
+"""Reads one origin's batches between two sequences out of a log, to answer a peer's repair.
 
-Whole batches as they are stored, each checked on its way out. What retention removed or damage hides is left out without
-a word: whoever asks checks every batch against what stands on both sides of its hole.
+Yields whole batches as they are stored, each checked on the way out. Batches removed by retention or hidden by damage are
+omitted silently: the requester checks every batch against the chain on both sides of its hole.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from proglog.server.commit_log import CommitLog
 from proglog.types import OriginId, SequenceNumber
 
 READ_BYTES = 256 * 1024
-"""Of the log at a time, and so the most of one message, unless one batch is larger."""
+"""Bytes read at a time, and so the largest message, unless one batch is larger."""
 
 
 async def read_range(
@@ -25,14 +25,14 @@ async def read_range(
     """Yield the batches of ``origin`` that hold sequences in ``[start, end)``.
 
     Args:
-        commit_log: Where from.
-        origin: Any that the log has.
+        commit_log: The log to read.
+        origin: Any origin in the log.
         start: The first sequence.
         end: One past the last.
 
     Raises:
         InvalidRequestError: The range is empty.
-        NotFoundError: Nothing of the origin is here.
+        NotFoundError: The log has nothing of the origin.
     """
     if not 1 <= start < end:
         raise InvalidRequestError(f"sequences {start} to {end - 1}: expected a range that begins at 1 or later")
@@ -52,12 +52,12 @@ async def read_range(
         for position, header in batches:
             if header.origin == origin and header.next_sequence > reached and header.base_sequence < end:
                 reached = header.next_sequence
-                if not header.is_gap:  # what this log lacks itself
+                if not header.is_gap:  # this log lacks those records itself
                     wanted.append(read.data[position : position + header.batch_bytes])
         if wanted:
             yield b"".join(wanted)
         else:
-            await asyncio.sleep(0)  # what is passed over takes the loop's time, too
+            await asyncio.sleep(0)  # skipping takes the loop's time as well
         at = read.next if read.data else None
 
 
@@ -67,7 +67,7 @@ def _end(commit_log: CommitLog, origin: OriginId) -> SequenceNumber:
 
 
 def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogPosition | None:
-    """Return a place at or before the first batch from ``start`` on that is there; ``None`` if there is none."""
+    """Return a place at or before the first available batch from ``start`` on; ``None`` if there is none."""
     state = log.progress(origin)
     if state is None:
         raise NotFoundError(f"origin {origin.hex()[:8]} is not known here")
@@ -77,4 +77,4 @@ def _first(origin: OriginId, start: SequenceNumber, log: Log) -> LogPosition | N
     try:
         return log.seek_sequence(origin, start)
     except NotFoundError:
-        return log.seek_before(origin, start)  # it stands in a damaged range: walk to what follows that
+        return log.seek_before(origin, start)  # in a damaged range: walk to what follows it

@@ -1,8 +1,8 @@
 """The source's end of ``Replicate``: pushes durable batches of the wanted origins down the open stream.
 
-What to send is :mod:`proglog.server.feed`'s; here is the waiting: for the follower's words, for durable data, and for the
-moment at which positions may be told again. Small batches wait a moment for each other. Nothing polls. Flow control is gRPC's: a follower that does not read stops
-the generator at its ``yield``, with one message in memory.
+:mod:`proglog.server.feed` decides what to send; this module waits: for the follower's requests, for durable data, and for
+the next time to report positions. Small batches are coalesced. Nothing polls. Flow control is gRPC's: a follower that does
+not read stops the generator at its ``yield``, with one message in memory.
 """
 
 import asyncio
@@ -38,10 +38,10 @@ from proglog.wire.replication import (
 )
 
 POSITIONS_INTERVAL = 0.2
-"""Seconds between two reports of positions; one that comes after a quiet time goes at once."""
+"""Seconds between two reports of positions; the first after a quiet time is sent at once."""
 COALESCE_SECONDS = 0.004
-"""Seconds after a small message before the next one, if nobody waits for copies: a message a record, and a sync of it at
-each follower, is what followers cost a producer on the same machine. The first after a quiet time goes at once."""
+"""Seconds after a small message before the next one, while no producer waits for copies: one message and one sync per
+record and follower slow a producer on the same machine. The first after a quiet time is sent at once."""
 SMALL_BYTES = 16 * 1024
 
 
@@ -53,7 +53,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
     def __init__(
         self, commit_log: CommitLog, followers: Followers, *, node_name: NodeName, own_origin: OwnOrigin | None = None
     ) -> None:
-        """Serve ``commit_log``; ``own_origin`` is the replicator's, which acts on what followers give away."""
+        """Serve ``commit_log``; ``own_origin`` is shared with the replicator, which acts on what followers reveal."""
         self._commit_log = commit_log
         self._followers = followers
         self._node_name = node_name
@@ -79,7 +79,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
     async def Replicate(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[pb.ReplicateRequest], context: Context
     ) -> AsyncIterator[pb.ReplicateResponse]:
-        """Serve one follower until it goes away."""
+        """Serve one follower until it disconnects."""
         del context
         requests = aiter(request_iterator)
         first = await anext(requests, None)
@@ -101,7 +101,9 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
                     while not session.over:
                         response = await session.next_response()
                         if self._commit_log.origin != origin:
-                            raise PreconditionError("this node goes on under a new origin: say hello again")
+                            raise PreconditionError(
+                                "this node started a new origin: open the stream again with a new hello"
+                            )
                         if response is not None:
                             self._own_origin.note_sent(session.feed.sent)
                             yield response
@@ -112,7 +114,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
     async def ReadRange(  # noqa: N802 - gRPC's name
         self, request: pb.ReadRangeRequest, context: Context
     ) -> AsyncIterator[pb.ReadRangeResponse]:
-        """Send what is here and whole of one origin's range."""
+        """Send the intact batches of one origin's range."""
         del context
         start, end = SequenceNumber(request.start_sequence), SequenceNumber(request.end_sequence)
         async for batches in read_range(self._commit_log, origin_of(request.origin), start, end):
@@ -139,12 +141,12 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
 
 
 class _Session:
-    """One follower's stream: what to send next, and waiting until there is something."""
+    """One follower's stream: chooses what to send next, and waits for it."""
 
     def __init__(self, commit_log: CommitLog, followers: Followers, tasks: TaskScope) -> None:
         self.over = False
         self.said = asyncio.Event()
-        """Set when the follower wants something else, or waiting for data is over."""
+        """Set when the follower's requests change, or data has arrived."""
         self.feed = Feed(commit_log)
         self._commit_log = commit_log
         self._followers = followers
@@ -154,7 +156,7 @@ class _Session:
         self._waiting: asyncio.Task[None] | None = None
 
     async def next_response(self) -> pb.ReplicateResponse | None:
-        """Return what there is to send, after waiting for it; ``None`` when there may be something else to do."""
+        """Return the next message; ``None`` after a wait, when the state may have changed."""
         self.said.clear()
         question = self.feed.question()
         if question is not None:
@@ -176,14 +178,14 @@ class _Session:
         return None
 
     def positions(self) -> list[pb.OriginPosition]:
-        """Return the positions that the follower has not been told yet."""
+        """Return the positions not yet reported to the follower."""
         changed = [position_message(position) for position in self.feed.changed_positions()]
         if changed:
             self._told_at = 0.0 if self.feed.untold else time.monotonic()  # the next portion goes at once
         return changed
 
     async def _coalesce(self) -> None:
-        """Let a moment pass since the last small message, unless somebody waits for copies."""
+        """Delay after a small message, unless a producer waits for copies."""
         moment = self._small_until - time.monotonic()
         if moment <= 0 or self._followers.hurried.is_set():
             return
@@ -192,7 +194,7 @@ class _Session:
                 await self._followers.hurried.wait()
 
     async def _read(self) -> bytes:
-        """Return wanted batches of the next stretch of the log, and move over it."""
+        """Return the wanted batches of the next stretch of the log, and advance past it."""
         feed = self.feed
         if feed.pass_over_everything():
             return b""
@@ -206,8 +208,8 @@ class _Session:
         return feed.take(at, read.data, read.next)
 
     async def _wait(self) -> None:
-        """Wait until there is data, or the follower says something, or news may be told again."""
-        # One event for all of them, and no task for each wait: this is what a small record costs most, per follower.
+        """Wait for data, a request from the follower, or the next time to report positions."""
+        # One event for all of them, and no task for each wait: for small records, that is the largest cost per follower.
         if self._waiting is None or self._waiting.done():
             self._waiting = self._tasks.start(self._commit_log.wait_for_data(self.feed.at), name="replicate-wait")
             self._waiting.add_done_callback(lambda _: self.said.set())
@@ -216,7 +218,7 @@ class _Session:
                 async with asyncio.timeout(max(0.0, self._told_at + POSITIONS_INTERVAL - time.monotonic())):
                     await self.said.wait()
             except TimeoutError:
-                return  # positions may be told again
+                return  # positions may be reported again
         else:
             await self.said.wait()
         if self._waiting.done():

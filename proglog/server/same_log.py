@@ -1,16 +1,16 @@
-"""Whether an offset that was read from one log means the same record in another.
+"""Whether an offset read from one log means the same record in another.
 
-An offset is an ordinal in one node's log. What identifies that log could be
+An offset is an ordinal in one node's log. That log could be identified by
 
-* the node's name: a label, which an operator may give to an empty directory;
-* an identity made with the directory: a clone of it, and a backup played back, share it, and number *other* records
-  by the same offsets from some place on;
-* the origin under which it writes: fresh whenever a directory could have been cloned or rolled back, but it also
-  changes where nothing happened to the offsets.
+* the node's name: a label, which an operator may reuse for an empty directory;
+* an identity created with the directory: clones and restored backups share it, but from some place on they give the same
+  offsets to *other* records;
+* the origin under which it writes: fresh whenever the directory could have been cloned or rolled back, but it also
+  changes when the offsets are unaffected.
 
-The third can be made exact, since an origin's first batch names the one before it and stands in the log: an offset
-read while ``O1`` wrote here still means the same up to the place where the next origin began. That is what consensus
-systems do with leader epochs, too (KIP-320)::
+The third can be made exact, since an origin's first batch is in the log and names the previous origin: an offset
+read while ``O1`` wrote here means the same record up to the place where the next origin began. Consensus systems
+do the same with leader epochs (KIP-320)::
 
     offset   0 ........ 100 ......... 150          read under O1, up to 150
     log      [ O1 writes | O2 writes ...           restored from a backup made at 100: 90 is the same record, 150 is not
@@ -25,7 +25,7 @@ from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.types import ORIGIN_BYTES, Offset, OriginId
 
 MAX_HOPS = 1024
-_ADVICE = "offsets differ from node to node: go on with a cursor, which fits them all, or from a time"
+_ADVICE = "offsets differ from node to node: continue from a cursor, which is valid on all of them, or from a time"
 
 
 def check_same_log(log: Log, expected: bytes, offset: Offset) -> None:
@@ -33,7 +33,7 @@ def check_same_log(log: Log, expected: bytes, offset: Offset) -> None:
 
     Raises:
         InvalidRequestError: ``expected`` is no origin.
-        OtherLogError: It does not, or that cannot be told.
+        OtherLogError: It does not, or the log cannot tell.
     """
     if len(expected) != ORIGIN_BYTES:
         raise InvalidRequestError(f"expected_log has {len(expected)} bytes; expected {ORIGIN_BYTES}")
@@ -43,7 +43,7 @@ def check_same_log(log: Log, expected: bytes, offset: Offset) -> None:
             return
         began_at, before = _beginning(log, origin)
         if offset > began_at:
-            break  # under whichever origin before: the records from there on are this origin's
+            break  # the earlier origin doesn't matter: the records from there on are this origin's
         origin = before
     raise OtherLogError(f"offset {offset} was read from another log ({expected.hex()[:8]}): {_ADVICE}")
 
@@ -54,7 +54,7 @@ def _beginning(log: Log, origin: OriginId) -> tuple[Offset, OriginId]:
         stored = verify_checksums(log.read(log.seek_sequence(origin, FIRST_SEQUENCE), 1).data)
         said = control.parse(stored.payload)
     except (NotFoundError, MalformedBatchError):
-        said = None  # retention has passed it: whatever is left came later
+        said = None  # removed by retention: everything left came later
     except ProglogError as exc:
         raise OtherLogError(f"this log cannot say where its origin began ({exc}): {_ADVICE}") from exc
     if not isinstance(said, OriginStart) or len(said.previous_origin) != ORIGIN_BYTES:

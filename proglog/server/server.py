@@ -40,7 +40,7 @@ OPTIONS = (
     ("grpc.server.max_pending_requests_hard_limit", 1 << 20),
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.server_handshake_timeout_ms", 5000),  # the default lets a silent connection hang for two minutes
-    # Left alone, gRPC takes in more ahead the faster producers are: hundreds of MiB while a slow disk holds them back.
+    # By default gRPC reads further ahead the faster producers are: hundreds of MiB while a slow disk holds them back.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 256 * 1024),  # of each stream, before the server's own bounds see any of it
     ("grpc.keepalive_time_ms", 10_000),
@@ -58,7 +58,7 @@ SERVICES = ("log.v1.Log", "proglog.v1.Batches", "proglog.v1.Positions", "proglog
 
 
 class ExtraService(Protocol):
-    """A service that somebody above this package brings along."""
+    """A service supplied by a package above this one."""
 
     name: str
 
@@ -83,16 +83,16 @@ class Server:
         emit: Emit | None = None,
         admission: Admission | None = None,
     ) -> None:
-        """Keep what is to be served; nothing listens yet.
+        """Store the configuration; nothing listens yet.
 
         Args:
-            commit_log: What is served.
-            authorizer: Decides who may do what.
-            tls: Of the server; ``None``: plain text.
-            extra_services: Besides those of this package.
+            commit_log: The log to serve.
+            authorizer: Decides which subject may take which action.
+            tls: The server's files; ``None``: plain text.
+            extra_services: Services besides those of this package.
             on_call_end: Gets method, code and seconds of each call.
             connection_age: Seconds after which a connection over TLS takes no new calls.
-            followers: Who has how much of what; ``None``: nobody follows.
+            followers: The followers' progress; ``None``: there are none.
             emit: Reports its events; ``None``: to telemetry only.
             admission: Bounds on calls and requests; ``None``: the usual ones.
         """
@@ -116,16 +116,16 @@ class Server:
         return (*SERVICES, *(extra.name for extra in self._extra_services))
 
     def add_service(self, service: ExtraService) -> None:
-        """Serve this, too; before :meth:`serve`."""
+        """Add a service; call it before :meth:`serve`."""
         self._extra_services = (*self._extra_services, service)
 
     def certificate_expires_at_ms(self) -> int:
-        """Return when the certificate ends that handshakes present, milliseconds since 1970; 0 without one."""
+        """Return when the presented certificate expires, milliseconds since 1970; 0 without one."""
         material = self._material
         return 0 if material is None else int(material.current.summary.not_after.timestamp() * 1000)
 
     def bind(self, addr: str) -> int:
-        """Take ``addr``, HOST:PORT; return the port. Calls are answered from :meth:`serve` on.
+        """Bind ``addr``, HOST:PORT; return the port. :meth:`serve` starts answering calls.
 
         Raises:
             ConfigError: The address cannot be bound, or the TLS files do not load.
@@ -137,7 +137,7 @@ class Server:
         return self._bind(self._server, addr)
 
     async def serve(self, cluster: ClusterView | None = None) -> None:
-        """Answer calls from now on; without ``cluster`` this server is the only one."""
+        """Start answering calls; without ``cluster`` this server is the only one."""
         server, log = self._server, self._commit_log
         assert server is not None, "bind comes first"
         acks = Acks(self._followers, cluster.servers_alive if cluster else lambda: 1, log.holds)
@@ -160,13 +160,13 @@ class Server:
         return port
 
     async def set_serving(self, serving: bool) -> None:
-        """Say over the health service whether appends can succeed."""
+        """Report through the health service whether appends can succeed."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for service in ("", *self.services):
             await self._health.set(service, status)
 
     async def stop(self, grace: float) -> None:
-        """Take no new calls, give those under way ``grace`` seconds, then cut them. Idempotent."""
+        """Refuse new calls, give those under way ``grace`` seconds, then cut them. Idempotent."""
         self._stopping = True
         if self._server is not None:
             await self._health.enter_graceful_shutdown()
@@ -184,12 +184,12 @@ class Server:
             raise RuntimeError("the gRPC server ended by itself")
 
     def _options(self) -> list[tuple[str, int]]:
-        # Without a grace, calls under way go on: a stream that is followed for days is not cut.
+        # Without a grace period, calls under way continue: a stream that is open for days is not cut.
         aging = [("grpc.max_connection_age_ms", int(self._connection_age * 1000))] if self._tls is not None else []
         return [*OPTIONS, *aging]
 
     def _credentials(self, tls: TLSFiles) -> grpc.ServerCredentials:
-        """Return credentials that report their changes, which come on a thread of gRPC."""
+        """Return credentials that report their changes, from a gRPC thread."""
         loop = asyncio.get_running_loop()
 
         def report(kind: EventKind, detail: str) -> None:

@@ -1,20 +1,21 @@
-"""A consumer's pass through a log by position vector: what of it is wanted, and what is gone.
+"""A consumer's pass through a log by position vector: which batches it gets, and which sequences are gone.
 
-One walk in the log's own order serves all origins, since within a log each origin's batches stand in sequence. It
-starts at the earliest place that any origin needs. ::
+One walk in log order serves all origins, since a log holds each origin's batches in sequence. It starts at the earliest
+place that any origin needs. ::
 
-    batch met    before the vector          ->  passed over
-                 at it, or across it        ->  sent whole; who receives it cuts what it has already
-                 after it                   ->  what lies between is gone here: an error, or told and gone on
-                 a gap batch                ->  told: no node could give these
-    retention    removed what is wanted     ->  gone, told before the first batch
-    damage       with records in it         ->  an error; or passed over, and what was in it is gone
-    the end      of the log                 ->  what an origin ended with, and damage took, is gone, too
+    batch met    before the vector          ->  skipped
+                 at it, or across it        ->  sent whole; the receiver cuts what it already has
+                 after it                   ->  the sequences between are gone: an error, or reported and skipped
+                 a gap batch                ->  reported: no node could supply these
+    retention    removed what is wanted     ->  gone, reported before the first batch
+    damage       with records in it         ->  an error; or skipped, and its records are gone
+    the end      of the log                 ->  the end of an origin that was lost to damage is gone as well
 
-Where damage was passed that held no records, a jump is a lost control batch: nobody misses that, but the sequences are
-told all the same, so that a consumer can tell such a jump from a defect. Checksums are looked at once more before bytes leave: what rots under a running agent is found by whoever reads it first.
+After damage that held no records, a jump is a lost control batch: no consumer misses it, but the sequences are reported
+all the same, to distinguish the jump from a defect. Checksums are verified again before bytes leave, so that the first
+read finds data that decayed under a running agent.
 
-No sockets, no waiting: :mod:`proglog.server.batch_service` brings those.
+No sockets, no waiting: those are in :mod:`proglog.server.batch_service`.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 NO_END = Offset((1 << 63) - 1)
 MAX_TAKEN = 400
-"""Batches that are looked at in one step, at most: about 5 ms of the loop, however small they are."""
+"""Most batches examined in one step: about 5 ms of the loop, however small they are."""
 
 REMOVED = "retention removed it"
 NOWHERE = "no node could give it"
@@ -38,7 +39,7 @@ DAMAGED = "it is damaged on this node; another one may have it"
 
 
 class GoneRange(NamedTuple):
-    """Sequences in ``[start, end)`` that a consumer does not get here."""
+    """Sequences in ``[start, end)`` that this log cannot give a consumer."""
 
     origin: OriginId
     start: SequenceNumber
@@ -47,7 +48,7 @@ class GoneRange(NamedTuple):
 
 
 class VectorPass:
-    """Where to read, and which batches of what was read are wanted. Read at ``at``, give that to :meth:`take`."""
+    """Where to read, and which batches of it are wanted. Read at ``at``, pass the result to :meth:`take`."""
 
     def __init__(
         self,
@@ -58,21 +59,21 @@ class VectorPass:
         at: LogPosition | None = None,
         behind_damage: bool = False,
     ) -> None:
-        """Start at ``at``, where ``positions`` is what came before; without it, find the place to start.
+        """Start at ``at``, with ``positions`` as the vector before it; without ``at``, find the place to start.
 
-        ``behind_damage``: records before ``at`` are damaged, and wanted as far as the vector does not have them.
+        ``behind_damage``: records before ``at`` are damaged, and wanted unless the vector is past them.
 
         Raises:
             PositionGoneError: Retention has removed what is wanted, and ``skip_gone`` is not set.
         """
         self.positions = dict(positions)
-        """The next sequence that is wanted, by origin."""
+        """The next wanted sequence, by origin."""
         self.offset = Offset(0)
-        """One past the last record that was passed."""
+        """One past the last examined record."""
         self.records = 0
-        """Records of the batches that were wanted."""
+        """Number of records in the wanted batches."""
         self.suspect: tuple[LogPosition, int] | None = None
-        """Place and size of bytes that did not check out: to be given to :meth:`recheck` before anything else is read."""
+        """Place and size of bytes that did not check out: call :meth:`recheck` before reading on."""
         self._log = log
         self._skip_gone = skip_gone
         self._gone: list[GoneRange] = []
@@ -80,12 +81,12 @@ class VectorPass:
         self._damages = int(behind_damage)
         self._damages_before: dict[OriginId, int] = {}
         self._seen = 0
-        """How much of what moves in the log was looked at when its end was reached."""
+        """The version of the log's progress as of the last time the pass reached the end."""
         self.at = self._start() if at is None else at
         """Where to read next."""
 
     def take(self, read: LogRead, end: Offset = NO_END) -> bytes:
-        """Return the wanted batches of what was read at ``at``, up to the offset ``end``: unchanged in the common case.
+        """Return the wanted batches of the data read at ``at``, up to the offset ``end``: unchanged in the common case.
 
         Raises:
             PositionGoneError: Wanted sequences are missing before a batch, and ``skip_gone`` is not set.
@@ -118,7 +119,7 @@ class VectorPass:
         return b"".join(data[start:end] for start, end in runs)
 
     def recheck(self, log: Log) -> None:
-        """Have the log look again at what is :attr:`suspect`; reads the log.
+        """Have the log recheck the :attr:`suspect` bytes; reads the log.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment meanwhile.
@@ -129,7 +130,7 @@ class VectorPass:
             log.recheck(*suspect)
 
     def pass_damage(self) -> None:
-        """Go on behind the damage at ``at``, which held records.
+        """Continue after the damage at ``at``, which held records.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment meanwhile.
@@ -138,15 +139,15 @@ class VectorPass:
         self._damages += 1
 
     def finish(self) -> Offset | None:
-        """Take what an origin ended with for gone where damage was passed; return the end of the log if this is it.
+        """At the log's end, return its offset, after reporting ends of origins lost to damage; else ``None``.
 
         Raises:
-            PositionGoneError: Something is, and ``skip_gone`` is not set.
+            PositionGoneError: There are such losses, and ``skip_gone`` is not set.
         """
         change = self._log.moved_since(self._seen)
         if self.at != change.end:
             return None
-        self._seen = change.version  # of what has not moved since, nothing was passed since
+        self._seen = change.version  # origins that have not moved since cannot have lost anything since
         for state in change.positions:
             origin = state.origin
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
@@ -156,18 +157,18 @@ class VectorPass:
         return change.end_offset
 
     def gone(self) -> list[GoneRange]:
-        """Return what has to be told, and forget it."""
+        """Return and clear the gone ranges to report."""
         gone, self._gone = self._gone, []
         return gone
 
     def passed(self) -> list[GoneRange]:
-        """Return what was damaged and held no records, and forget it."""
+        """Return and clear the damaged ranges without records."""
         passed, self._passed = self._passed, []
         return passed
 
     @property
     def has_gone(self) -> bool:
-        """Whether there is something to tell."""
+        """Whether there are gone ranges to report."""
         return bool(self._gone)
 
     def _wants(self, header: BatchHeader) -> bool:
@@ -183,7 +184,7 @@ class VectorPass:
         return True
 
     def _jump(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
-        """Sequences of an origin are missing: records, if damage that held any was passed since its last batch."""
+        """Record missing sequences: lost records, if the pass skipped damage with records since the origin's last batch."""
         if self._damages > self._damages_before.get(origin, 0):
             self._miss(GoneRange(origin, expected, found, DAMAGED))
         else:
@@ -208,7 +209,7 @@ class VectorPass:
 
 
 def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
-    """Return the pass of a consumer that has consumed everything before ``offset``: from a place to a vector at once.
+    """Return the pass of a consumer that has consumed everything before ``offset``.
 
     Raises:
         OffsetOutOfRangeError: The offset is not in the log.
@@ -233,7 +234,7 @@ def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
 
 
 def positions_at(log: Log, offset: Offset, at: LogPosition | None = None) -> dict[OriginId, SequenceNumber]:
-    """Return the vector of a consumer that has consumed everything before ``offset``: exact within a batch, too.
+    """Return the vector of a consumer that has consumed everything before ``offset``: exact even within a batch.
 
     ``at`` is the place of ``offset``, if it is known.
 
@@ -259,7 +260,7 @@ def offset_at(log: Log, at: LogPosition) -> Offset:
     """Return the offset of the next record at or after ``at``; the end of the log if there is none.
 
     Raises:
-        DataLossError: What stands there is damaged.
+        DataLossError: The data there is damaged.
     """
     data = log.read(at, 1).data
     return parse_header(data).base_offset if data else log.end_offset
@@ -269,4 +270,4 @@ def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPositi
     try:
         return log.seek_sequence(origin, sequence)
     except NotFoundError:
-        return log.seek_before(origin, sequence)  # it stands in a damaged range: the pass meets that
+        return log.seek_before(origin, sequence)  # in a damaged range: the pass meets that

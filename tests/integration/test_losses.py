@@ -74,7 +74,7 @@ async def test_a_loss_that_is_accepted_alarms_nobody_and_is_shown_after_a_restar
         (again,) = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)
         assert (again["range"], again["accepted_by"], again["reason"]) == (
             f"{start}..{end}",
-            "somebody without a certificate",
+            "a client without a certificate",
             "no copy was made",
         )
         assert again["found_at_ms"] == listed[0]["found_at_ms"]
