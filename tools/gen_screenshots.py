@@ -33,20 +33,22 @@ Scene = Callable[[Dash], Awaitable[None]]
 
 
 async def _overview(dash: Dash) -> None:
-    await dash.press("3")
+    await dash.press("2")
 
 
 async def _member(dash: Dash) -> None:
     await dash.press("1", "down", "enter")
 
 
-async def _matrix(dash: Dash) -> None:
-    await dash.hear("node-b")
-    await dash.press("m", "m", "z")
+async def _copies(dash: Dash) -> None:
+    dash.world.status["node-c"] = MemberStatus.FAILED
+    dash.world.lag["node-b"] = 900
+    await dash.run()
+    await dash.press("3", "z")
 
 
 async def _segments(dash: Dash) -> None:
-    await dash.press("4", "z")
+    await dash.press("5", "z")
 
 
 async def _records(dash: Dash) -> None:
@@ -55,19 +57,19 @@ async def _records(dash: Dash) -> None:
 
 
 async def _help(dash: Dash) -> None:
-    await dash.press("3", "l", "l", "l", "l", "question_mark")
+    await dash.press("2", "l", "l", "l", "l", "question_mark")
 
 
 async def _failed(dash: Dash) -> None:
     dash.world.status["node-c"] = MemberStatus.FAILED
     await dash.run()
-    await dash.press("3")
+    await dash.press("2")
 
 
 PICTURES: dict[str, tuple[Scene, str]] = {
     "dashboard": (_overview, "proglog-dark"),
     "dashboard-member": (_member, "proglog-dark"),
-    "dashboard-matrix": (_matrix, "proglog-dark"),
+    "dashboard-copies": (_copies, "proglog-dark"),
     "dashboard-segments": (_segments, "proglog-dark"),
     "dashboard-records": (_records, "proglog-dark"),
     "dashboard-help": (_help, "proglog-dark"),
@@ -98,7 +100,7 @@ async def draw(name: str) -> str:
     scene, theme = PICTURES[name]
     world, source = World(), Script()
     source.log = _log()
-    app = DashApp(source, locale=Locale(timezone=UTC), clock=lambda: NOW + world.second, live=False)
+    app = DashApp(source, locale=Locale(timezone=UTC, now=lambda: NOW), clock=lambda: NOW + world.second, live=False)
     async with app.run_test(size=SIZE) as pilot:
         app.use_theme(theme)
         dash = Dash(app, pilot, world)

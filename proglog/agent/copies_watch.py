@@ -21,7 +21,7 @@ from proglog.wire.model import Copies, MemberStatus, OriginCopies
 IN_FLIGHT_SECONDS = 2.0
 """Younger records are on their way, and missing nowhere."""
 LOOK_INTERVAL = 0.25
-"""Seconds between two looks, or more: looking takes a fiftieth of the time at most."""
+"""Seconds between two looks, or more: looking takes a hundredth of the time at most."""
 MAX_HOLDERS = 256
 _INLINE = 5_000
 """Origins times members from which on the counting is done on a thread."""
@@ -106,7 +106,7 @@ class CopiesWatch:
             else:
                 counted = picture(words, settled)
             self._copies, self._looked_at = self._aged(counted, now), now
-            await asyncio.sleep(max(LOOK_INTERVAL, 50 * (time.monotonic() - began)))
+            await asyncio.sleep(max(LOOK_INTERVAL, 100 * (time.monotonic() - began)))
 
     def _words(self) -> list[Word]:
         now = self._monotonic()

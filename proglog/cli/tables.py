@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, replace
 
 from proglog.cli.output import Table
 from proglog.observe.columns import Column, Item
-from proglog.observe.copies_view import verdict
-from proglog.observe.frame import written
+from proglog.observe.copies_view import held_here, verdict
 from proglog.observe.health import Finding, Severity, copy_words, findings, worst
 from proglog.observe.lag import of_node
 from proglog.observe.spans import Role
@@ -28,7 +27,7 @@ def printed(column: Column[Item], *, title: str = "", rank: int = 0, limit: int 
 
 def members(snapshot: ClusterSnapshot) -> list[MemberFacts]:
     """Return the members, this node first, then by name."""
-    held = written(snapshot)
+    held = held_here(snapshot)
     return [
         MemberFacts(member=each, status_seconds=each.status_since_ms / 1000, held=held.get(each.name, 0))
         for each in sorted(snapshot.members, key=lambda each: (not each.local, each.name))

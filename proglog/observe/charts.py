@@ -1,15 +1,17 @@
 """Series drawn with characters: sparklines, bars and areas.
 
 Block elements have one cell in every font; Braille does not, so it is not used. ASCII has its own ramps. A series
-that is longer than the chart is resampled by the maximum of each bucket, so a spike is never averaged away.
+that is longer than the chart is resampled by the maximum of each bucket, so a spike is never averaged away. What is not
+known, ``nan``, is drawn as a broken line, unlike 0.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ASCII_RAMP = " .:-=+*#@"
+_UNKNOWN = -1
 
 
 def resample(values: Sequence[float], width: int) -> list[float]:
@@ -17,18 +19,28 @@ def resample(values: Sequence[float], width: int) -> list[float]:
     if len(values) <= width or width <= 0:
         return list(values)
     edges = [index * len(values) // width for index in range(width + 1)]
-    return [max(values[start:end]) for start, end in pairwise(edges)]
+    return [highest(values[start:end]) for start, end in pairwise(edges)]
+
+
+def highest(values: Iterable[float]) -> float:
+    """Return the largest of the values that are known; ``nan`` if none is."""
+    return max(known(values), default=math.nan)
+
+
+def known(values: Iterable[float]) -> list[float]:
+    """Return the values without those that are not known."""
+    return [value for value in values if not math.isnan(value)]
 
 
 def spread_out(values: Sequence[float], seconds: int, width: int) -> list[float]:
     """Return ``width`` values that stand for the last ``seconds``: one value a second, the newest at the right.
 
-    Where a cell stands for several seconds it has their maximum; what is older than the series is 0.
+    Where a cell stands for several seconds it has their maximum; what is older than the series is not known.
     """
     recent = list(values[-seconds:])
-    slots = [0.0] * (seconds - len(recent)) + recent
+    slots = [math.nan] * (seconds - len(recent)) + recent
     edges = [(cell * seconds // width, -(-(cell + 1) * seconds // width)) for cell in range(width)]
-    return [max(slots[start:end]) for start, end in edges]
+    return [highest(slots[start:end]) for start, end in edges]
 
 
 def rounded_up(value: float) -> float:
@@ -61,8 +73,8 @@ def area(
 
 def _drawn(values: Sequence[float], width: int, height: int, ramp: str, top: float | None) -> list[str]:
     points = resample(values, width)
-    peak = max(top or 0.0, max(points, default=0.0)) or 1.0
-    levels = [_level(point / peak, height, len(ramp) - 1) for point in points]
+    peak = max(top or 0.0, max(known(points), default=0.0)) or 1.0
+    levels = [_UNKNOWN if math.isnan(point) else _level(point / peak, height, len(ramp) - 1) for point in points]
     return ["".join(_column(level, row, ramp) for level in levels).rjust(width) for row in range(height - 1, -1, -1)]
 
 
@@ -83,5 +95,7 @@ def _level(share: float, height: int, steps: int) -> int:
 
 
 def _column(level: int, row: int, ramp: str) -> str:
+    if level == _UNKNOWN:
+        return " " if row else "~" if ramp == _ASCII_RAMP else "╌"
     steps = len(ramp) - 1
     return ramp[min(max(level - row * steps, 0), steps)]

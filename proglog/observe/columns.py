@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from proglog.observe.spans import Line, Locale, Role, Span, line, plain
+from proglog.observe.words import count_within, count_words
 
 Item = TypeVar("Item")
 SortValue = str | float
@@ -74,6 +75,8 @@ class Column(Generic[Item]):
         if value is None:
             return unknown(locale)
         role = self.role if isinstance(self.role, Role) else self.role(item)
+        if self.words is count_words and isinstance(value, int):
+            return lambda width: line(Span(count_within(value, width), role))
         return line(locale.safe(self.words(value), _MAX_CELLS, role=role))
 
     def printed(self, item: Item) -> str:
@@ -139,4 +142,4 @@ AnyRow = Row[Any] | FixedRow
 
 
 def _text(cells: Sequence[Cell]) -> str:
-    return " ".join(plain(cell) for cell in cells if not callable(cell)).casefold()
+    return " ".join(plain(cell(_MAX_CELLS) if callable(cell) else cell) for cell in cells).casefold()

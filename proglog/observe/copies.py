@@ -172,6 +172,8 @@ def _swept(origin: OriginId, words: Sequence[Word], old: int, end: int) -> _Tall
                 tally.trimmed += count
             else:
                 tally.copies[available] += count
+        elif holding and _is_retired(words, claims):
+            tally.trimmed += count
         elif holding:
             tally.stranded[tuple(sorted(word.name for word in holding))] += count
         elif is_lost(claims):
@@ -179,6 +181,12 @@ def _swept(origin: OriginId, words: Sequence[Word], old: int, end: int) -> _Tall
         elif Claim.UNKNOWN in claims:
             tally.unknown += count
     return tally
+
+
+def _is_retired(words: Sequence[Word], claims: Sequence[Claim]) -> bool:
+    """Return whether retention has removed a stretch where it was alive: what the dead still have of it is missed by nobody."""
+    trimmed = any(word.alive and claim is Claim.TRIMMED for word, claim in zip(words, claims, strict=True))
+    return trimmed and Claim.DAMAGED not in claims
 
 
 def is_lost(claims: Sequence[Claim]) -> bool:
@@ -224,20 +232,30 @@ def _claim(word: Word, held: Progress | None, sequence: int) -> Claim:
 
 def _listed(origin: OriginId, words: Sequence[Word], old: int, end: int, tally: _Tally) -> OriginCopies:
     names = (held.node_name for word in words if (held := word.origins.get(origin)) is not None)
+    floor = min(word.origins[origin].floor_sequence for word in words if origin in word.origins)
     return OriginCopies(
         origin=origin,
         node_name=next((name for name in names if name), ""),
         end_sequence=end,
         settled_sequence=old,
+        floor_sequence=floor,
         least=min(tally.copies, default=0),
         lost=tally.lost,
         stranded=tally.stranded.total(),
         trimmed=tally.trimmed,
         unknown=tally.unknown,
         holdings=tuple(
-            _holding(number, word.origins.get(origin)) for number, word in enumerate(words) if word.word_ms >= 0
+            _holding(number, word.origins.get(origin))
+            for number, word in enumerate(words)
+            if word.word_ms >= 0 and not _holds_all(word.origins.get(origin), floor, old)
         ),
     )
+
+
+def _holds_all(held: Progress | None, floor: int, old: int) -> bool:
+    if held is None or held.gaps or held.damaged:
+        return False
+    return held.floor_sequence == floor and held.next_sequence >= old
 
 
 def _holding(number: int, held: Progress | None) -> OriginHolding:

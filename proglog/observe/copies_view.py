@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 
-from proglog.observe.copies import FIRST_RECORD, Claim, Word, is_lost, stretches
+from proglog.observe.copies import FIRST_RECORD, MAX_LISTED, Claim, Word, is_lost, stretches
 from proglog.observe.words import count_words, duration_words
 from proglog.replication.progress import Progress
 from proglog.replication.ranges import from_flat
@@ -37,6 +38,19 @@ class HeldStretch:
     def records(self) -> int:
         """How many there are."""
         return self.end - self.start
+
+
+_WORST = (
+    Claim.LOST,
+    Claim.DAMAGED,
+    Claim.UNKNOWN,
+    Claim.MISSING,
+    Claim.GAP,
+    Claim.TRIMMED,
+    Claim.IN_FLIGHT,
+    Claim.HELD,
+)
+"""In a cell that stands for many records, the first of these is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,28 @@ class CopiesRow:
         gone = self.listed.lost or self.listed.stranded
         return 0 if gone else self.listed.least
 
+    @property
+    def axis(self) -> tuple[int, int]:
+        """Where a drawing of it begins and ends: what nobody keeps, and nobody misses, is left out at its start."""
+        quiet = {Claim.TRIMMED, Claim.GAP, Claim.MISSING}
+        kept = next((each.start for each in self.stretches if not quiet.issuperset(each.claims)), self.end)
+        return kept, self.end
+
+    def strip(self, holder: int, width: int) -> tuple[Claim, ...]:
+        """Return what a member has, drawn in ``width`` cells along the axis: in each cell the worst that is in it."""
+        start, end = self.axis
+        drawn = [Claim.HELD] * width if end > start else []
+        for stretch in self.stretches:
+            claim = stretch.claims[holder]
+            if stretch.end <= start or not drawn or claim is Claim.HELD:
+                continue
+            first = (max(stretch.start, start) - start) * width // (end - start)
+            last = -(-(stretch.end - start) * width // (end - start))
+            for cell in range(first, min(max(last, first + 1), width)):
+                if _WORST.index(claim) < _WORST.index(drawn[cell]):
+                    drawn[cell] = claim
+        return tuple(drawn)
+
     def counts(self, holder: int) -> Counter[Claim]:
         """Return how many records a member has in which state."""
         counted: Counter[Claim] = Counter()
@@ -82,7 +118,7 @@ class CopiesRow:
 
 
 def rows(snapshot: ClusterSnapshot) -> tuple[CopiesRow, ...]:
-    """Return a row for each origin that the agent lists: the worst first, then those that are whole."""
+    """Return a row for each origin that the agent lists, the worst first, then for whole ones: 200 in all at most."""
     copies = snapshot.copies
     if not copies.holders:
         return ()
@@ -91,6 +127,7 @@ def rows(snapshot: ClusterSnapshot) -> tuple[CopiesRow, ...]:
         for each in copies.origins
     ]
     known = {each.origin for each in copies.origins}
+    others = (each for each in snapshot.origins if each.origin not in known and each.next_sequence > FIRST_RECORD)
     whole = [
         CopiesRow(
             each.origin,
@@ -99,10 +136,16 @@ def rows(snapshot: ClusterSnapshot) -> tuple[CopiesRow, ...]:
             _all_held(each.floor_sequence, each.next_sequence, len(copies.holders)),
             None,
         )
-        for each in snapshot.origins
-        if each.origin not in known and each.next_sequence > FIRST_RECORD
+        for each in islice(others, max(MAX_LISTED - len(listed), 0))
     ]
     return (*listed, *whole)
+
+
+def where(snapshot: ClusterSnapshot, origin: bytes, sequence: int) -> tuple[tuple[CopyHolder, Claim], ...]:
+    """Return what each member has of one record; nothing where the agent does not say."""
+    row = next((each for each in rows(snapshot) if each.origin == origin), None)
+    stretch = next((each for each in row.stretches if each.start <= sequence < each.end), None) if row else None
+    return tuple(zip(row.holders, stretch.claims, strict=True)) if row is not None and stretch is not None else ()
 
 
 def _all_held(floor: int, following: int, holders: int) -> tuple[HeldStretch, ...]:
@@ -118,7 +161,7 @@ def stretches_of(row: OriginCopies, holders: tuple[CopyHolder, ...]) -> tuple[He
     told = {each.holder: each for each in row.holdings}
     held = [
         (
-            Word(name=each.name, status=each.status, word_ms=0 if number in told else -1),
+            Word(name=each.name, status=each.status, word_ms=each.word_ms),
             _progress(row, told.get(number)),
         )
         for number, each in enumerate(holders)
@@ -138,12 +181,14 @@ def _judged(claims: tuple[Claim, ...], *, in_flight: bool) -> tuple[Claim, ...]:
         return tuple(Claim.IN_FLIGHT if claim is Claim.MISSING else claim for claim in claims)
     if is_lost(claims):
         return tuple(claim if claim in (Claim.DAMAGED, Claim.TRIMMED) else Claim.LOST for claim in claims)
+    if Claim.TRIMMED in claims and Claim.HELD not in claims:  # retention took it everywhere: nobody lacks it
+        return tuple(Claim.TRIMMED if claim in (Claim.GAP, Claim.MISSING) else claim for claim in claims)
     return claims
 
 
-def _progress(row: OriginCopies, told: OriginHolding | None) -> Progress | None:
-    if told is None:
-        return None
+def _progress(row: OriginCopies, told: OriginHolding | None) -> Progress:
+    if told is None:  # as all of it that is kept anywhere
+        told = OriginHolding(holder=0, floor_sequence=row.floor_sequence, next_sequence=row.end_sequence)
     return Progress(
         origin=OriginId(row.origin),
         next_sequence=SequenceNumber(told.next_sequence),
@@ -201,6 +246,22 @@ def gone_words(names: Sequence[str], copies: Copies) -> str:
         return f"{names[0] if names else 'a member'}, which is gone"
     verb = "left" if holder.status is MemberStatus.LEFT else "failed"
     return f"{holder.name}, which {verb} {duration_words(holder.word_ms / 1000)} ago"
+
+
+def held_here(snapshot: ClusterSnapshot) -> Mapping[str, int]:
+    """Return how many records of each writer the agent can serve, by the writer's name."""
+    local = next((number for number, each in enumerate(snapshot.copies.holders) if each.local), -1)
+    told = {
+        each.origin: holding for each in snapshot.copies.origins for holding in each.holdings if holding.holder == local
+    }
+    held: Counter[str] = Counter()
+    for origin in snapshot.origins:
+        kept = max(origin.next_sequence - max(origin.floor_sequence, FIRST_RECORD), 0)
+        holding = told.get(origin.origin)
+        holes = (*holding.gaps, *holding.damaged) if holding is not None else ()
+        lacking = sum(max(end - start, 0) for start, end in zip(holes[::2], holes[1::2], strict=False))
+        held[origin.node_name] += max(kept - lacking, 0)
+    return held
 
 
 _LACKS = {

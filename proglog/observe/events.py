@@ -5,7 +5,7 @@ is shown as it came.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from proglog.observe.words import Mark
 from proglog.telemetry.emit import Weight
@@ -31,6 +31,8 @@ class ShownEvent:
     """How long what began with it lasted; ``None``: nothing began."""
     still: bool = False
     """It has not ended yet."""
+    count: int = 1
+    """How often it happened in a row; the newest of them is shown."""
 
 
 def mark_of(kind: str) -> tuple[Mark, Weight]:
@@ -60,4 +62,21 @@ def shown_events(events: Sequence[ClusterEvent], now_ms: int) -> list[ShownEvent
             )
         )
         ended[event.kind, event.subject] = event.at_ms
-    return shown
+    return _coalesced(shown)
+
+
+def _coalesced(shown: Sequence[ShownEvent]) -> list[ShownEvent]:
+    """Return the events with equal neighbours as one: the newest of them, counted, as long as all of them lasted."""
+    made: list[ShownEvent] = []
+    for each in shown:
+        before = made[-1] if made else None
+        alike = before is not None and (before.event.kind, before.event.subject) == (
+            each.event.kind,
+            each.event.subject,
+        )
+        if before is not None and alike and each.weight is not Weight.GOOD:
+            lasted = None if each.lasted_ms is None else max(each.lasted_ms, before.lasted_ms or 0)
+            made[-1] = replace(before, count=before.count + 1, lasted_ms=lasted)
+        else:
+            made.append(each)
+    return made

@@ -7,6 +7,7 @@ the time, so ten minutes weigh little. Series are read off the numbers of the fr
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from math import nan
 from typing import TypeVar
 
 from proglog.observe.frame import Frame
@@ -47,15 +48,21 @@ Gauge = Callable[[Frame], float]
 
 
 def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
-    """Returns how fast ``counter`` grew between each two frames, per second; a restart or a gap counts as 0."""
-    return [_rate(before, after, counter) for before, after in pairwise(frames)]
+    """Returns how fast ``counter`` grew between each two frames, per second; ``nan`` where that is not known.
+
+    It is not known while the agent could not be reached, nor across its restart.
+    """
+    found: list[float] = []
+    for before, after in pairwise(frames):
+        nothing_new = after.live and _run(before) == _run(after) and after.agent_ms == before.agent_ms
+        found.append(found[-1] if nothing_new and found else _rate(before, after, counter))
+    return found
 
 
 def _rate(before: Frame, after: Frame, counter: Counter) -> float:
-    same_run = _run(before) == _run(after)
     seconds = (after.agent_ms - before.agent_ms) / 1000
-    if not (same_run and after.live and seconds > 0):
-        return 0.0
+    if _run(before) != _run(after) or not after.live or not seconds > 0:
+        return nan
     return max(counter(after) - counter(before), 0) / seconds
 
 
@@ -68,12 +75,13 @@ def _run(frame: Frame) -> tuple[str, bytes, int]:
 def rate_now(frames: Sequence[Frame], counter: Counter, seconds: int = 3) -> float:
     """Returns the growth per second of ``counter`` over the last ``seconds`` frames, smoothed as one interval."""
     recent = frames[-seconds - 1 :]
-    return _rate(recent[0], recent[-1], counter) if len(recent) > 1 else 0.0
+    rate = _rate(recent[0], recent[-1], counter) if len(recent) > 1 else 0.0
+    return rate if rate == rate else 0.0  # noqa: PLR0124 - nan alone differs from itself
 
 
 def levels(frames: Sequence[Frame], gauge: Gauge) -> list[float]:
-    """Returns ``gauge`` of each frame."""
-    return [gauge(frame) for frame in frames]
+    """Returns ``gauge`` of each frame; ``nan`` while the agent could not be reached."""
+    return [gauge(frame) if frame.live else nan for frame in frames]
 
 
 def appended(frame: Frame) -> int:

@@ -5,7 +5,8 @@ in the current theme, and nothing on the way parses markup. Foreign text enters 
 ``safe`` leaves no control character in it.
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
@@ -83,13 +84,45 @@ def wrap(spans: Sequence[Span], width: int, *, indent: int = 2) -> list[Line]:
     current: list[Span] = []
     room = width
     for span in spans:
-        for word in span.text.replace(" ", " \0").split("\0"):
+        for word in _words(span.text, max(width - indent, 2)):
             if cells(word.rstrip()) > room and current:
                 lines.append((*current[:-1], Span(current[-1].text.rstrip(), current[-1].role)))
                 current = [Span(" " * min(indent, width - 1))]
                 room = width - min(indent, width - 1)
             current.append(Span(word, span.role))
             room -= cells(word)
+    return [*lines, tuple(current)]
+
+
+def _words(text: str, width: int) -> Iterator[str]:
+    """Yield words with the blank behind them; one that is longer than a line in pieces."""
+    for word in text.replace(" ", " \0").split("\0"):
+        if cells(word.rstrip()) <= width:
+            yield word
+        else:
+            yield from (plain(part) for part in fold([Span(word)], width))
+
+
+def fold(spans: Sequence[Span], width: int, *, indent: int = 0) -> list[Line]:
+    """Return ``spans`` broken into lines of ``width`` cells wherever a line is full: nothing is left out, blanks neither.
+
+    All lines but the first are indented.
+    """
+    indent = min(indent, max(width - 2, 0))
+    lines: list[Line] = []
+    current: list[Span] = []
+    room = max(width, 2)
+    for span in spans:
+        start = 0
+        for at, char in enumerate(span.text):
+            taken = cells(char)
+            if taken > room:
+                current.append(Span(span.text[start:at], span.role))
+                lines.append(tuple(current))
+                current, start = ([Span(" " * indent)] if indent else []), at
+                room = max(width, 2) - indent
+            room -= taken
+        current.append(Span(span.text[start:], span.role))
     return [*lines, tuple(current)]
 
 
@@ -107,6 +140,8 @@ class Locale:
     """Keep to ASCII: shapes, charts and foreign text."""
     timezone: tzinfo | None = None
     """Of the times that are shown; ``None``: where the reader is."""
+    now: Callable[[], float] = time.time
+    """What today is: seconds since 1970."""
 
     def clock(self, at: float) -> str:
         """Return a moment (seconds since 1970) as ``HH:MM:SS``; of what no calendar holds, ``--:--:--``."""
@@ -114,6 +149,27 @@ class Locale:
             return datetime.fromtimestamp(at, UTC).astimezone(self.timezone).strftime("%H:%M:%S")
         except (OverflowError, ValueError, OSError):
             return "--:--:--"
+
+    def date_clock(self, at: float) -> str:
+        """Return a moment with its date: ``2026-09-21 14:13:20``."""
+        try:
+            return datetime.fromtimestamp(at, UTC).astimezone(self.timezone).strftime("%Y-%m-%d %H:%M:%S")
+        except (OverflowError, ValueError, OSError):
+            return "---------- --:--:--"
+
+    def moment(self, at: float) -> str:
+        """Return a moment in eight cells: ``14:13:20`` of today, else the date, ``Sep 21``, or the year, ``2024-09``."""
+        try:
+            then = datetime.fromtimestamp(at, UTC).astimezone(self.timezone)
+        except (OverflowError, ValueError, OSError):
+            return "--:--:--"
+        today = datetime.fromtimestamp(self.now(), UTC).astimezone(self.timezone)
+        if then.date() == today.date():
+            return then.strftime("%H:%M:%S")
+        months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+        if abs((today - then).days) < 300:
+            return f"{months[then.month - 1]} {then.day}"
+        return f"{then.year:04}-{then.month:02}"
 
     def safe(self, value: str | bytes, max_cells: int | None = 120, *, role: Role = Role.TEXT) -> Span:
         """Return foreign text as a span."""

@@ -75,6 +75,12 @@ def short_count(count: float) -> str:
     return f"{value}{unit}"
 
 
+def count_within(count: int, width: int) -> str:
+    """Returns a count that fits into ``width`` cells: exact, or abbreviated, never cut."""
+    exact = count_words(count)
+    return exact if len(exact) <= width else short_count(count)
+
+
 def bytes_words(size_bytes: float) -> str:
     """Returns a size in decimal units: ``0 B``, ``310 kB``, ``1.2 GB``."""
     value, unit = _scaled(size_bytes, _BYTE_UNITS)

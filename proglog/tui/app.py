@@ -32,7 +32,7 @@ from proglog.tui.source import Source
 from proglog.tui.state import Change, DashState, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
 from proglog.tui.terminal import TerminalDriver
 from proglog.tui.themes import DEFAULT_THEME, THEMES
-from proglog.tui.views import alerts, help_page
+from proglog.tui.views import help_page
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import Member
 
@@ -274,7 +274,16 @@ class DashApp(App[None]):
 
     def action_alerts(self) -> None:
         """Show what needs attention and what to do."""
-        self.push_screen(Reader("What needs attention", alerts.lines))
+        from proglog.tui.screens.why import Why  # the first frame does not wait for it
+
+        self.push_screen(Why())
+
+    def show_panel(self, name: str) -> None:
+        """Close what is open over the main screen, and go to a panel of it."""
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, MainScreen):
+            self.pop_screen()
+        if isinstance(self.screen, MainScreen):
+            self.screen.action_panel(name)
 
     def action_help(self) -> None:
         """Show what the number under the cursor means, and the keys that work here."""

@@ -9,6 +9,7 @@ from proglog.tui.screens.reader import Page, Reader
 from proglog.tui.screens.record import RecordReader
 from proglog.tui.screens.records import RecordsScreen
 from proglog.tui.screens.segment import SegmentScreen
+from proglog.tui.screens.why import Why
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.window_table import WindowTable
 
@@ -19,6 +20,7 @@ KEYMAP = Keymap(
         "MainScreen": (DashApp, MainScreen, LiveTable),
         "Reader": (Reader, Page),
         "RecordReader": (RecordReader, Page),
+        "Why": (Why, Page),
         "Palette": (Palette,),
         "Confirm": (Confirm,),
     }

@@ -65,6 +65,10 @@ class Dash(Protocol):
         """Watch the agent at ``addr`` instead."""
         ...
 
+    def show_panel(self, name: str) -> None:
+        """Close what is open over the main screen, and go to a panel of it."""
+        ...
+
     def remove_member(self, member: Member) -> None:
         """Ask for the name of a failed member and remove it from the cluster."""
         ...

@@ -45,7 +45,7 @@ class Series:
 
 def plot(series: Series, seconds: int, locale: Locale, width: int, height: int) -> list[Line]:
     """Return ``height`` lines: title, area with a scale, axis, times; what has no room for a scale is its title alone."""
-    recent = series.values[-seconds:]
+    recent = charts.known(series.values[-seconds:])
     if height < LEAST_ROWS or width < _SCALE + 12:
         return [_title(series, recent)][:height]
     rows, cells = height - 3, width - _SCALE - 1
@@ -85,7 +85,7 @@ def stacked(series: Sequence[Series], seconds: int, locale: Locale, width: int, 
 
     Those without a plot, since nothing but 0 is in it or there is no room, are their titles alone.
     """
-    busy = [each for each in series if any(each.values[-seconds:])]
+    busy = [each for each in series if any(charts.known(each.values[-seconds:]))]
     full = busy[: max((height - len(series)) // (LEAST_ROWS - 1), 0)]
     room = height - (len(series) - len(full))
     drawn: list[Line] = []

@@ -139,6 +139,11 @@ class DashState:
         found = (*self._unreachable(), *findings(self.shown, self.agent_now_ms, raised=raised), *self._others_say())
         return tuple(sorted(found, key=lambda alert: -alert.severity))
 
+    @property
+    def alerts_now(self) -> tuple[Finding, ...]:
+        """What needs attention at the present, whatever moment is on the screen."""
+        return replace(self, frame_index=None).alerts if self.paused and not self.recorded else self.alerts
+
     def _others_say(self) -> tuple[Finding, ...]:
         """Return what the other members' own words say of their logs, disks and certificates."""
         heard = (self.first_hand(name) for name in sorted(self.others))

@@ -382,7 +382,9 @@ class OriginCopies:
     unknown: int
     """Records that may be on a member that has never been heard."""
     holdings: tuple[OriginHolding, ...] = ()
-    """Of each member that has been heard."""
+    """Of each member that does not hold all of it; the others hold it from the floor on."""
+    floor_sequence: int = 1
+    """The lowest sequence that any member keeps."""
     since_ms: int = 0
     """How long some record of it has had too few copies; 0: none has."""
 

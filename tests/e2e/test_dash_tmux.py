@@ -150,19 +150,21 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
     await pane.shows("proglog node-a", "● live", "3 of 3 alive", "nothing needs attention")
     await pane.shows("node-b", "node-c", "● streaming", "2 of 2 streaming", "fsync always", "▸ 0 … ", "member joined")
     assert pane.ask("alternate_on") == ["1"]
-    pane.press("3", "m", "m")
-    await pane.shows("by matrix", "ORIGIN", "✓ ")
+    pane.press("3")
+    await pane.shows("3 Copies · every record on 3 of 3", "ORIGIN", "█ held")
+    pane.press("2", "m")
+    await pane.shows("by origins")
     pane.press("t")
     await pane.shows("Records tail", "node-b value", "node-a value")
     pane.press("Escape")
-    await pane.shows("by matrix")
-    pane.press("m", "4", "Enter")
+    await pane.shows("by origins")
+    pane.press("m", "5", "Enter")
     await pane.shows("Segments > from 0", "takes appends", "CODEC")
     pane.press("V")
     await pane.shows("✓ verified ", " batches")
     pane.press("Escape")
     await pane.shows("2 of 2 streaming", "✓ verified ")
-    pane.press("4", "1")
+    pane.press("5", "1")
 
     # It hangs: that is said, with the age of its last word.
     home.signal(signal.SIGSTOP)
@@ -190,12 +192,12 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
         (80, 24, "1 Members"),
         (40, 12, "1 Members"),
         (10, 3, "… ● live"),
-        (140, 40, "5 Events"),
+        (140, 40, "6 Events"),
     ):
         pane.resize(columns, lines)
         await pane.shows(words)
         assert max(map(len, pane.text.splitlines())) <= columns
-    await pane.shows("1 Members", "3 Replication", "4 Segments", "● live")
+    await pane.shows("1 Members", "3 Copies", "2 Replication", "5 Segments", "● live")
 
     # It leaves the terminal as it was.
     pane.press("q")

@@ -18,9 +18,11 @@ from textual.pilot import Pilot
 from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
 from proglog.errors import DataLossError, ProglogError
 from proglog.observe.columns import AnyRow
+from proglog.observe.copies import Word, picture
 from proglog.observe.spans import Locale, line, plain
 from proglog.record.batch import BatchHeader, encode, parse_header
 from proglog.record.record import StoredRecord
+from proglog.replication.progress import Progress
 from proglog.tui import plots
 from proglog.tui.app import DashApp
 from proglog.tui.panels.base import TablePanel
@@ -34,6 +36,7 @@ from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import (
     ClusterEvent,
     ClusterSnapshot,
+    Copies,
     LogStatus,
     Member,
     MemberStatus,
@@ -96,6 +99,7 @@ class World:
             "segments": self._segments(total, now_ms),
             "events": tuple(self.events),
             "taken_at_ms": now_ms,
+            "copies": self.copies(),
         }
         return ClusterSnapshot(**{**values, **self.overrides})  # type: ignore[arg-type]
 
@@ -119,6 +123,31 @@ class World:
             ),
             peers=tuple(replace(self._peer(other), origins=()) for other in self.names if other != name),
         )
+
+    def copies(self) -> Copies:
+        """Who holds what: node-a lacks what it trails by, the others have each other's; two seconds are in flight."""
+        ends = {_origin(name): self.written(name) + 2 for name in self.names}
+        here = {_origin(name): self.held(name) + 2 for name in self.names}
+        settled = {
+            _origin(name): min(self.written(name), 5_000 + (self.written(name) - 5_000) * 97 // 100) + 2
+            for name in self.names
+        }
+        words = [
+            Word(
+                name=name,
+                status=self.status[name],
+                local=name == "node-a",
+                word_ms=0 if self.status[name] is MemberStatus.ALIVE else 11_000,
+                origins={
+                    OriginId(origin): Progress(OriginId(origin), SequenceNumber(end), node_name=writer)
+                    for writer, (origin, end) in zip(
+                        self.names, (here if name == "node-a" else ends).items(), strict=True
+                    )
+                },
+            )
+            for name in self.names
+        ]
+        return picture(words, {OriginId(origin): end for origin, end in settled.items()})
 
     def _node(self) -> NodeStatus:
         return NodeStatus(
@@ -382,7 +411,7 @@ class Stage:
         self.starts += 1
         ready: asyncio.Future[Pilot[None]] = asyncio.get_running_loop().create_future()
         self._stop = asyncio.Event()
-        self._app = DashApp(Script(), locale=Locale(timezone=UTC), live=False)
+        self._app = DashApp(Script(), locale=Locale(timezone=UTC, now=lambda: NOW), live=False)
         self._task = asyncio.create_task(self._host(self._app, size, ready, self._stop))
         await asyncio.wait([ready, self._task], return_when=asyncio.FIRST_COMPLETED)
         self._pilot = ready.result()
@@ -407,7 +436,7 @@ class Stage:
             await app.pop_screen()
         app.source, app.clock, app.allow_writes = Script(), lambda: NOW + world.second, False
         app.state = DashState(target=app.source.target, now=app.clock())
-        app.locale = Locale(ascii_only=ascii_only, timezone=UTC)
+        app.locale = Locale(ascii_only=ascii_only, timezone=UTC, now=lambda: NOW)
         app.verifier = Verifier(app, app._run_verification)
         app.set_class(ascii_only, "-ascii")
         app.theme = DEFAULT_THEME
@@ -482,7 +511,7 @@ def open_dash(stage: Stage, world: World, monkeypatch: pytest.MonkeyPatch):
         size: tuple[int, int] = (140, 40), *, ascii_only: bool = False, of_its_own: bool = False
     ) -> AsyncIterator[Dash]:
         if of_its_own:
-            locale = Locale(ascii_only=ascii_only, timezone=UTC)
+            locale = Locale(ascii_only=ascii_only, timezone=UTC, now=lambda: NOW)
             app = DashApp(Script(), locale=locale, clock=lambda: NOW + world.second, live=False)
             async with app.run_test(size=size) as pilot:
                 dash = Dash(app, pilot, world)

@@ -103,7 +103,7 @@ MIDDLE = ("t", "o", "*1500", "enter")
 MEMBER = ("1", "enter")
 LONG = ("f1",)
 RECORD = (*MIDDLE, "enter")
-SEGMENT = ("4", "G", "enter")
+SEGMENT = ("5", "G", "enter")
 
 CASES: dict[str, Case] = {
     "app.pause": Case((), lambda dash: dash.app.state.paused, True),
@@ -114,31 +114,32 @@ CASES: dict[str, Case] = {
     "app.commands": Case((), screen, "Palette"),
     "app.save": Case((), files("proglog-node-a-*"), True),
     "app.bundle": Case((), files("*.tar.gz"), True),
-    "app.alerts": Case((), tells("What needs attention"), True),
+    "app.alerts": Case((), screen, "Why"),
     "app.help": Case((), screen, "Reader"),
     "app.quit": Case((), ended, True),
     "app.interrupt": Case((), said, "Press"),
-    "main.members": Case(("5",), focus, "members"),
+    "main.members": Case(("6",), focus, "members"),
     "main.throughput": Case((), focus, "throughput"),
     "main.replication": Case((), focus, "replication"),
+    "main.copies": Case((), focus, "copies"),
     "main.segments": Case((), focus, "segments"),
     "main.events": Case((), focus, "events"),
-    "main.zoom": Case(("4",), tells("1 Members"), False),
+    "main.zoom": Case(("5",), tells("1 Members"), False),
     "main.filter": Case((), focus, "filter"),
     "main.mode": Case((), tells("by origins"), True),
     "main.watch": Case(("1", "down"), lambda dash: dash.app.state.target, "10.0.0.2:8400"),
-    "main.window-more": Case(("2", "z"), tells("last 5 min"), True),
-    "main.window-less": Case(("2", "z", "plus"), tells("last 2 min"), True),
-    "main.verify": Case(("4",), lambda dash: len(dash.app.source.verifying), 1),
+    "main.window-more": Case(("4", "z"), tells("last 5 min"), True),
+    "main.window-less": Case(("4", "z", "plus"), tells("last 2 min"), True),
+    "main.verify": Case(("5",), lambda dash: len(dash.app.source.verifying), 1),
     "main.tail": Case((), screen, "RecordsScreen"),
     "main.remove": Case(("1", "G"), screen, "Confirm"),
     "main.copy": Case(("1", "down"), copied, "node-b"),
     "main.copy-json": Case(("1", "down"), copied, '{"name": "no'),
-    "main.back": Case(("4", "z"), tells("1 Members"), True),
+    "main.back": Case(("5", "z"), tells("1 Members"), True),
     "main.quit": Case((), ended, True),
     "confirm.cancel": Case(("1", "G", "x"), screen, "MainScreen"),
     "palette.copy": Case(("colon", "*replication"), copied, "proglog lag "),
-    "screen.next": Case((), focus, "throughput"),
+    "screen.next": Case((), focus, "replication"),
     "screen.previous": Case(("2",), focus, "members"),
     "table.up": Case(("1", "down"), cursor, 0),
     "table.down": Case(("1",), cursor, 1),
@@ -178,6 +179,9 @@ CASES: dict[str, Case] = {
     "record.next": Case(RECORD, tells("Record 1,501"), True),
     "record.previous": Case((*RECORD, "n"), tells("Record 1,500"), True),
     "record.copy-json": Case(RECORD, copied, '{"value": "v'),
+    "why.next": Case(("a",), tells("▎ ✖ node-c failed"), True),
+    "why.previous": Case(("a", "n"), tells("▎ ✖ node-a disk has 0% free"), True),
+    "why.jump": Case(("a",), focus, "segments"),
 }
 
 
@@ -190,8 +194,9 @@ def _log() -> list[StoredRecord]:
 
 @cache
 def _after_a_minute() -> DashState:
-    """Returns the state after a minute in which one member failed: made once, since a state never changes."""
+    """Returns the state after a minute in which one member failed and a disk is full: made once, it never changes."""
     world = World()
+    world.overrides["log"] = replace(world.snapshot().log, disk_free_bytes=1)
     world.status["node-c"] = MemberStatus.FAILED
     state = DashState(target=Script.target, now=NOW)
     for world.second in range(1, 61):

@@ -126,3 +126,21 @@ async def test_without_any_colour_the_screen_says_the_same(open_dash, world, mon
         assert dash.app.no_color
         await dash.run(3)
         assert dash.text == coloured
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+async def test_every_role_can_be_read_on_the_screen_and_on_the_row_under_the_cursor(open_dash, theme):
+    least = 7.0 if theme.name == "proglog-contrast" else 4.5
+    async with open_dash((100, 30)) as dash:
+        dash.app.theme = theme.name
+        await dash.settle()
+        table = dash.app.screen.focused
+        backgrounds = {
+            "screen": Color.parse(theme.background),
+            "cursor": Color.from_rich_color(table.get_component_rich_style("role--cursor").bgcolor),
+        }
+        for role in Role:
+            ink = table.role_style(role).color
+            for name, ground in backgrounds.items():
+                measured = _contrast(Color.from_rich_color(ink).hex, ground.hex)
+                assert measured >= least, f"{role} on the {name}: {measured:.1f}"

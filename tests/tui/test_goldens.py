@@ -35,7 +35,7 @@ async def test_a_screen_looks_as_it_did(open_dash, world, golden, name):
         golden(f"screen-{name}", await _in_all_sizes(dash))
 
 
-@pytest.mark.parametrize(("name", "keys"), [("matrix-heard", ["m", "m", "z"]), ("members-heard", ["1", "z"])])
+@pytest.mark.parametrize(("name", "keys"), [("copies-heard", ["3", "z"]), ("members-heard", ["1", "z"])])
 async def test_what_a_member_says_itself_is_told_apart_from_hearsay(open_dash, world, golden, name, keys):
     async with open_dash((140, 16)) as dash:
         await live(dash, world)
@@ -89,7 +89,7 @@ async def test_resizes_that_come_faster_than_paints_end_in_the_last_size(open_da
             await dash.run()
         await dash.pilot.resize_terminal(*SIZES[0])
         await dash.press("1")
-        for panel in ("1 Members", "2 Throughput", "3 Replication", "4 Segments", "5 Events", "● live"):
+        for panel in ("1 Members", "4 Throughput", "3 Copies", "2 Replication", "5 Segments", "6 Events", "● live"):
             assert panel in dash.text
         assert {len(line) for line in dash.text.splitlines()[2:-1]} == {SIZES[0][0]}
 

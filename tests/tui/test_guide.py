@@ -8,7 +8,7 @@ import pytest
 import proglog.tui
 from proglog.observe.columns import Column
 from proglog.observe.spans import Locale
-from proglog.tui.panels.replication import matrix
+from proglog.tui.panels.copies import columns as copies_columns
 from proglog.tui.state import DashState, SnapshotArrived, reduce
 from proglog.wire.model import MemberStatus
 
@@ -20,7 +20,8 @@ def _tables(world):
             if isinstance(value, tuple) and value and all(isinstance(each, Column) for each in value):
                 yield f"{module.name}.{name}", value
     state = reduce(DashState(target="a", now=0.0), SnapshotArrived(world.snapshot(), 1.0))
-    yield "matrix", matrix.columns(state, Locale())
+    yield "copies", copies_columns.columns(state, Locale(), 130)
+    yield "copies, narrow", copies_columns.columns(state, Locale(), 30)
 
 
 def test_every_column_of_every_table_is_explained(world):
@@ -36,7 +37,7 @@ async def test_help_begins_with_the_number_under_the_cursor(open_dash, world):
     async with open_dash((140, 40)) as dash:
         world.lag["node-b"] = 20_000
         await dash.run(5)
-        await dash.press("3", "l", "l", "l", "l", "question_mark")
+        await dash.press("2", "l", "l", "l", "l", "question_mark")
         first = dash.text.split("Help")[1].splitlines()[1:12]
         assert "WE TRAIL BY of node-b: " in first[0]
         assert "20,000 records" in first[0]
@@ -72,7 +73,7 @@ async def test_h_goes_back_and_a_click_chooses_the_column(open_dash):
 async def test_a_panel_without_columns_is_explained_as_a_whole(open_dash):
     async with open_dash((140, 40)) as dash:
         await dash.run()
-        await dash.press("2", "question_mark")
+        await dash.press("4", "question_mark")
         assert "a spike is never averaged away" in dash.text
 
 

@@ -26,13 +26,13 @@ from proglog.record.record import Record, StoredRecord
 from proglog.security.authorizer import AllowAll
 from proglog.server.server import Server
 from proglog.tui import removal
+from proglog.tui.panels.copies import columns as copies_columns
 from proglog.tui.panels.events import columns as event_columns
 from proglog.tui.panels.events import table as events
 from proglog.tui.panels.members import columns as member_columns
 from proglog.tui.panels.members import page as member
 from proglog.tui.panels.members import table as members
 from proglog.tui.panels.replication import columns as replication_columns
-from proglog.tui.panels.replication import matrix
 from proglog.tui.panels.replication import table as replication
 from proglog.tui.panels.segments import batches, verification_view
 from proglog.tui.panels.segments import columns as segment_columns
@@ -182,7 +182,7 @@ def test_whatever_is_said_fits_and_is_printable(world, texts: list[str], seed: i
         (member_columns.COLUMNS, members.rows(state, locale)),
         (replication_columns.PEER_COLUMNS, replication.peer_rows(state, locale)),
         (replication_columns.ORIGIN_COLUMNS, replication.origin_rows(state, locale)),
-        (matrix.columns(state, locale), matrix.rows(state, locale)),
+        (copies_columns.columns(state, locale, width), copies_columns.table_rows(state, locale, width)),
         (segment_columns.COLUMNS, segments.rows(state, locale)),
         (event_columns.COLUMNS, events.rows(state, locale)),
     ]

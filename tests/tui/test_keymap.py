@@ -94,9 +94,9 @@ async def test_a_new_key_works_the_old_one_does_not_and_footer_help_and_palette_
         await dash.run()
         assert "f2 Zoom" in dash.text
         await dash.press("z")
-        assert "2 Throughput" in dash.text
+        assert "4 Throughput" in dash.text
         await dash.press("f2")
-        assert "2 Throughput" not in dash.text
+        assert "4 Throughput" not in dash.text
         await dash.press("f3")
         assert "f2 ctrl+b" in dash.text
         await dash.press("escape")

@@ -19,28 +19,28 @@ async def test_digits_go_to_panels_and_tab_to_the_next(open_dash):
     async with open_dash((140, 40)) as dash:
         await dash.run()
         names = []
-        for key in ("2", "3", "4", "5", "1", "tab"):
+        for key in ("2", "3", "4", "5", "6", "1", "tab"):
             await dash.press(key)
             names.append(dash.app.focused.id)
-        assert names == ["throughput", "replication", "segments", "events", "members", "throughput"]
+        assert names == ["replication", "copies", "throughput", "segments", "events", "members", "replication"]
 
 
 async def test_a_panel_without_room_takes_the_whole_screen_and_escape_gives_it_back(open_dash):
     async with open_dash((80, 24)) as dash:
         await dash.run()
-        assert "5 Events" not in dash.text
-        await dash.press("5")
-        assert "5 Events" in dash.text
+        assert "6 Events" not in dash.text
+        await dash.press("6")
+        assert "6 Events" in dash.text
         assert "1 Members" not in dash.text
         await dash.press("escape")
         assert "1 Members" in dash.text
-        assert "5 Events" not in dash.text
+        assert "6 Events" not in dash.text
 
 
 async def test_z_zooms_and_back(open_dash):
     async with open_dash((140, 40)) as dash:
         await dash.run()
-        await dash.press("4", "z")
+        await dash.press("5", "z")
         assert "1 Members" not in dash.text
         await dash.press("z")
         assert "1 Members" in dash.text
@@ -89,7 +89,7 @@ async def test_the_cursor_stays_on_its_row_when_rows_move(open_dash, world):
 async def test_a_new_event_comes_in_at_the_top_under_the_cursor(open_dash, world):
     async with open_dash((140, 40)) as dash:
         await dash.run()
-        await dash.press("5")
+        await dash.press("6")
         world.events.append(ClusterEvent(at_ms=1, kind="member-failed", subject="node-c", detail=""))
         await dash.run()
         assert _table(dash).row.name.startswith("member-failed node-c")

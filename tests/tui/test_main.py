@@ -18,7 +18,16 @@ async def test_three_panels_show_the_live_cluster(open_dash):
         await dash.run(30)
         assert "node-a 127.0.0.1:8400" in dash.text
         assert "● live" in dash.text
-        for words in ("1 Members", "3 Replication", "4 Segments", "node-b", "● streaming", "✓ in step", "✓ ok"):
+        for words in (
+            "1 Members",
+            "3 Copies",
+            "2 Replication",
+            "5 Segments",
+            "node-b",
+            "● streaming",
+            "✓ in step",
+            "✓ ok",
+        ):
             assert words in dash.text
 
 
@@ -115,13 +124,13 @@ async def test_plus_and_minus_change_the_time_that_the_plots_cover(open_dash, wo
     async with open_dash((140, 40)) as dash:
         world.lag["node-b"] = 900
         await dash.run(5)
-        await dash.press("3", "z")
+        await dash.press("2", "z")
         assert "behind node-b 900 records" in dash.text
         assert "behind node-b, in time 2.7 s" in dash.text
         for keys, start in ((["plus"], "-5 min"), (["plus", "plus"], "-10 min"), (["minus"] * 5, "-1 min")):
             await dash.press(*keys)
             assert start in dash.text
-        await dash.press("2")
+        await dash.press("4")
         assert "last 1 min, + and - change it" in dash.text
         await dash.press("z")
         assert "behind node-b" not in dash.text

@@ -55,7 +55,7 @@ async def test_every_key_in_the_footer_can_be_clicked(open_dash):
         await _click_in_the_footer(dash, "Sort")
         assert "MEMBER▴" in dash.text
         await _click_in_the_footer(dash, "Zoom")
-        assert "2 Throughput" not in dash.text
+        assert "4 Throughput" not in dash.text
 
 
 async def test_the_wheel_moves_the_cursor(open_dash):

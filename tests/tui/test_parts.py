@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from math import isnan
 
 import pytest
 from hypothesis import given
@@ -66,7 +67,7 @@ def test_a_spike_survives_resampling():
 def test_a_window_has_exactly_its_cells_and_keeps_every_spike(values, seconds, width):
     cells = charts.spread_out(values, seconds, width)
     assert len(cells) == width
-    assert max(cells) == max(values[-seconds:], default=0.0)
+    assert max(charts.known(cells), default=0.0) == max(values[-seconds:], default=0.0)
 
 
 @given(st.floats(1e-9, 1e290))
@@ -239,12 +240,16 @@ def test_rates_are_per_second_of_the_agents_clock(world):
 def test_a_restart_is_no_negative_rate(world):
     frames = _frames(world, 2)
     restarted = replace(frames[1].snapshot, node=replace(frames[1].snapshot.node, started_at_ms=1))
-    assert rates([frames[0], Frame.of(restarted, at=frames[1].at, live=True)], written_by("node-b")) == [0.0]
+    (rate,) = rates([frames[0], Frame.of(restarted, at=frames[1].at, live=True)], written_by("node-b"))
+    assert isnan(rate)
 
 
-def test_an_outage_has_no_rate(world):
+def test_an_outage_is_not_known_and_drawn_unlike_nothing(world):
     frames = _frames(world, 2)
-    assert rates([frames[0], replace(frames[1], live=False)], written_by("node-b")) == [0.0]
+    (rate,) = rates([frames[0], replace(frames[1], live=False)], written_by("node-b"))
+    assert isnan(rate)
+    assert charts.area([1.0, rate, 0.0, 1.0], 4, 2) == ["█  █", "█╌ █"]
+    assert charts.area([1.0, rate, 0.0, 1.0], 4, 2, ascii_only=True) == ["@  @", "@~ @"]
 
 
 def test_a_lag_counts_each_origin_once(world):

@@ -38,7 +38,7 @@ async def _open(dash) -> None:
     """Opens the oldest segment."""
     dash.app.source.log = _records(4_000)
     await dash.run(3)
-    await dash.press("4")
+    await dash.press("5")
     await dash.press("G", "enter")
     await dash.settle()
 
@@ -74,7 +74,7 @@ async def test_the_batches_of_a_segment_that_grows_come_as_it_does_and_end_where
         ended = dataclasses.replace(grown[1], active=False)
         world.overrides = {"segments": (*sealed, grown[0])}
         await dash.run(1)
-        await dash.press("4", "g", "enter")
+        await dash.press("5", "g", "enter")
         await dash.settle()
         assert f"Segments > from {begins:,}" in dash.text
         assert _keys(dash) == [str(begins), str(begins + 10)]
@@ -167,7 +167,7 @@ async def _tell(dash, told) -> None:
 async def test_shift_v_verifies_the_segment_under_the_cursor_and_tells_how_far_it_is(open_dash):
     async with open_dash((140, 40)) as dash:
         await dash.run(3)
-        await dash.press("4")
+        await dash.press("5")
         await dash.press("z")
         await dash.press("G", "V")
         assert dash.app.source.verifying == [0]

@@ -93,7 +93,7 @@ async def test_the_past_cannot_be_changed(dash):
 
 
 async def test_in_another_panel_there_is_nothing_to_remove(dash):
-    await dash.press("3", "x")
+    await dash.press("2", "x")
     assert "only a member can be removed" in _said(dash)
 
 

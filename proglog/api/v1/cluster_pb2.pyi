@@ -387,6 +387,7 @@ class OriginCopies(_message.Message):
     TRIMMED_FIELD_NUMBER: _builtins.int
     UNKNOWN_FIELD_NUMBER: _builtins.int
     HOLDINGS_FIELD_NUMBER: _builtins.int
+    FLOOR_SEQUENCE_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
     origin: _builtins.bytes
     node_name: _builtins.str
@@ -400,11 +401,13 @@ class OriginCopies(_message.Message):
     stranded: _builtins.int
     trimmed: _builtins.int
     unknown: _builtins.int
+    floor_sequence: _builtins.int
+    """the lowest sequence that any member keeps"""
     since_ms: _builtins.int
     """how long some record of it has had too few copies; 0: none has"""
     @_builtins.property
     def holdings(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginHolding]:
-        """of each member that has been heard"""
+        """of each member that does not hold all of it, from the floor on"""
 
     def __init__(
         self,
@@ -419,11 +422,12 @@ class OriginCopies(_message.Message):
         trimmed: _builtins.int = ...,
         unknown: _builtins.int = ...,
         holdings: _abc.Iterable[Global___OriginHolding] | None = ...,
+        floor_sequence: _builtins.int = ...,
         since_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "holdings", b"holdings", "least", b"least", "lost", b"lost", "node_name", b"node_name", "origin", b"origin", "settled_sequence", b"settled_sequence", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "floor_sequence", b"floor_sequence", "holdings", b"holdings", "least", b"least", "lost", b"lost", "node_name", b"node_name", "origin", b"origin", "settled_sequence", b"settled_sequence", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""The main screen: members, replication, segments, throughput and events, as many as the terminal has room for."""
+"""The main screen: members, replication, copies, throughput, segments and events, as many as there is room for."""
 
 import json
 from typing import ClassVar
@@ -10,10 +10,14 @@ from textual.events import DescendantFocus
 from textual.widgets import Footer, Input
 
 from proglog.client.offset_spec import OffsetSpec
+from proglog.observe.copies_view import CopiesRow
+from proglog.observe.health import Severity
 from proglog.observe.json_values import to_json_value
 from proglog.observe.safe_text import safe_text
 from proglog.tui import plots
 from proglog.tui.panels.base import DashPanel, Layout
+from proglog.tui.panels.copies import page as copies_page
+from proglog.tui.panels.copies.panel import CopiesPanel
 from proglog.tui.panels.events.panel import EventsPanel
 from proglog.tui.panels.members import page
 from proglog.tui.panels.members.panel import MembersPanel
@@ -27,13 +31,36 @@ from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.state import DashState
 from proglog.tui.views import header
+from proglog.tui.views.alerts import panel_of
 from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import Member, PeerStatus, Segment
 
-PANELS: tuple[type[DashPanel], ...] = (MembersPanel, ThroughputPanel, ReplicationPanel, SegmentsPanel, EventsPanel)
+PANELS: tuple[type[DashPanel], ...] = (
+    MembersPanel,
+    ReplicationPanel,
+    CopiesPanel,
+    ThroughputPanel,
+    SegmentsPanel,
+    EventsPanel,
+)
 """In the order of their numbers."""
+
+
+def row_heights(height: int, *, tops: int, origins: int, segments: int) -> tuple[int, ...]:
+    """Return the lines of the four rows of panels on a wide screen: of ``height`` in all, each as tall as its content.
+
+    Members and replication, as many as ``tops``; copies; throughput, which has what is left; segments and events.
+    """
+    wanted = [min(max(tops, 3), 12) + 3, min(max(origins, 1), 12) + 4, 0, min(max(segments + 4, 9), 16)]
+    while sum(wanted) + _LEAST_STRIP > height and max(wanted) > _LEAST_ROW:
+        wanted[wanted.index(max(wanted))] -= 1
+    wanted[2] = max(height - sum(wanted), 1)
+    return tuple(wanted)
+
+
+_LEAST_ROW, _LEAST_STRIP = 5, 7
 
 
 class MainScreen(DashScreen[None]):
@@ -46,7 +73,7 @@ class MainScreen(DashScreen[None]):
         ),
         Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
         Binding("slash", "filter", "Filter", key_display="/", id="main.filter", tooltip="Rows that match; !text: not"),
-        Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, origin, matrix"),
+        Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, by origin"),
         Binding(
             "o", "watch", "Watch from", show=False, id="main.watch", tooltip="Watch from the member under the cursor"
         ),
@@ -92,6 +119,7 @@ class MainScreen(DashScreen[None]):
         self._active = next(iter(self._panels.values()))
         self._plot_seconds = plots.WINDOWS[1]
         self._header, self._health = Lines(id="header"), Lines(id="health")
+        self._heights: tuple[int, ...] = ()
         self._filter = FilterBox("text that rows contain, !text that they do not")
 
     def compose(self) -> ComposeResult:
@@ -116,9 +144,33 @@ class MainScreen(DashScreen[None]):
         self._header.set_lines([header.header_line(state, locale, width)])
         self._health.set_lines([header.health_line(state, locale, width)])
         layout = Layout(width=width, wide=self.has_class("-wide"), zoomed=self._zoomed, plot_seconds=self._plot_seconds)
-        for panel in self._panels.values():
+        self._share_rows(state)
+        worst: dict[str, Severity] = {}
+        for alert in state.alerts:
+            name = panel_of(alert)
+            worst[name] = max(worst.get(name, Severity.OK), alert.severity)
+        for name, panel in self._panels.items():
+            panel.set_class(worst.get(name) is Severity.WARNING, "-warn")
+            panel.set_class(worst.get(name) is Severity.CRITICAL, "-bad")
             if panel.display:
                 panel.render_state(state, layout)
+
+    def _share_rows(self, state: DashState) -> None:
+        """Make panels as tall as what is in them; what is left goes to those that can use it."""
+        panels = self.query_one("#panels")
+        shown = state.shown
+        if not self.has_class("-wide") or shown is None or panels.size.height < 1:
+            return
+        heights = row_heights(
+            panels.size.height,
+            tops=max(len(shown.members), len(shown.peers)),
+            origins=shown.copies.origin_count,
+            segments=max(len(shown.segments), 5),
+        )
+        if heights != self._heights:
+            self._heights = heights
+            panels.styles.grid_rows = " ".join(map(str, heights))
+            self.call_after_refresh(lambda: self.render_state(self.dash.state))  # panels draw for their new sizes
 
     def table(self, name: str) -> LiveTable:
         """Return the table of a panel that has one."""
@@ -187,13 +239,13 @@ class MainScreen(DashScreen[None]):
         self.render_state(self.dash.state)
 
     def action_mode(self) -> None:
-        """Show replication by peer, by origin, as a matrix."""
+        """Show replication by peer, or by origin."""
         self.query_one(ReplicationPanel).next_mode()
         self.action_panel(ReplicationPanel.KEY)
         self.render_state(self.dash.state)
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
-        """Open a member; a segment."""
+        """Open a member; a segment; the copies of an origin."""
         source = event.row.source
         if isinstance(source, Member | PeerStatus):
             name = source.name
@@ -201,6 +253,12 @@ class MainScreen(DashScreen[None]):
             self.app.push_screen(Reader(title, lambda state, locale, width: page.lines(name, state, locale, width)))
         elif isinstance(source, Segment):
             self._open_segment(source)
+        elif isinstance(source, CopiesRow):
+            origin = source.origin
+            title = copies_page.title(source, self.locale)
+            self.app.push_screen(
+                Reader(title, lambda state, locale, width: copies_page.lines(origin, state, locale, width))
+            )
 
     def _open_segment(self, segment: Segment) -> None:
         from proglog.tui.screens.segment import SegmentScreen  # needs the format of batches, which takes its time

@@ -40,7 +40,9 @@ class RecordReader(Reader):
         self._step = step
         self._trail = trail
         super().__init__(
-            self._words(), lambda _state, locale, width: records.lines(self._record, locale, width), live=False
+            self._words(),
+            lambda state, locale, width: records.lines(self._record, locale, width, state.latest),
+            live=False,
         )
 
     def _words(self) -> str:

@@ -267,6 +267,6 @@ class RecordsScreen(Browser):
         newest = max((segment.max_timestamp_ms for segment in latest.segments), default=0) if latest else 0
         if spec == OffsetSpec.before_end(0) or (spec.kind is OffsetSpecKind.TIME_MS and spec.value > newest > 0):
             if spec.kind is OffsetSpecKind.TIME_MS:
-                self.dash.announce(f"the log ends at {self.locale.clock(newest / 1000)}")
+                self.dash.announce(f"the log ends at {self.locale.date_clock(newest / 1000)}")
             spec = OffsetSpec.before_end(TAIL)
         self._go(spec)

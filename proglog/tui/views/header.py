@@ -1,10 +1,12 @@
 """The two lines at the top: what is watched and how it is reached; what needs attention."""
 
+from proglog.observe.copies_view import verdict
 from proglog.observe.health import Finding, Severity
 from proglog.observe.lag import of_node
 from proglog.observe.safe_text import cells
 from proglog.observe.spans import Line, Locale, Role, Span, line, spread, width_of
-from proglog.observe.words import bytes_words, count_words, duration_words, lag_amounts, lag_words, trend_mark
+from proglog.observe.words import bytes_words, count_words, duration_words, lag_amounts, trend_mark
+from proglog.tui.panels.replication.lag_cells import IN_FLIGHT_MS
 from proglog.tui.state import DashState, Phase
 from proglog.wire.model import MemberStatus
 
@@ -88,6 +90,24 @@ def health_line(state: DashState, locale: Locale, width: int) -> Line:
     if state.shown is None:
         return _waiting(state, locale, width)
     serious = [alert for alert in state.alerts if alert.severity > Severity.INFO]
+    present = _present(state, locale)
+    width -= width_of(present)
+    return (*_judged(state, serious, locale, width), *present)
+
+
+def _present(state: DashState, locale: Locale) -> Line:
+    """Return how things are now, while the screen shows an earlier moment."""
+    if not state.paused or state.recorded:
+        return ()
+    serious = [alert for alert in state.alerts_now if alert.severity > Severity.INFO]
+    if not serious:
+        return line(Span(" now: ", Role.MUTED), Span(locale.pick("✓ ", "ok ") + "well ", Role.GOOD))
+    worst = serious[0].severity
+    shape = alert_shape(worst, locale)
+    return line(Span(" now: ", Role.MUTED), Span(f"{shape} {len(serious)} ", _ALERT_ROLES[worst]))
+
+
+def _judged(state: DashState, serious: list[Finding], locale: Locale, width: int) -> Line:
     if not serious:
         well = Span(locale.pick(" ✓ ", " ok ") + "nothing needs attention", Role.GOOD)
         return spread([well, *_replication(state, locale, width - cells(well.text))], [], width)
@@ -103,8 +123,8 @@ def _replication(state: DashState, locale: Locale, room: int) -> Line:
     if state.shown is None or not state.shown.peers:
         return ()
     behind, dot = of_node(state.shown), locale.pick(" · ", " | ")
-    if not behind.records:
-        return line(Span(f"{dot}all {lag_words(behind)}", Role.MUTED))
+    if behind.age_ms < IN_FLIGHT_MS:
+        return line(Span(dot, Role.MUTED), locale.safe(verdict(state.shown.copies), max(room - 3, 8), role=Role.MUTED))
     name, amounts = locale.safe(state.shown.node.name, 40).text, lag_amounts(behind)
     parts = [*(f"{name} trails by {words}" for words in amounts), f"trails by {amounts[-1]}", f"lag {amounts[-1]}"]
     arrow = f"{dot}{locale.shape(trend_mark(behind.trend))} "

@@ -1,17 +1,20 @@
 """Records: a row for each in the browser, everything about one in the reader. All of it is foreign."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from proglog.client import jsonl
+from proglog.observe import json_text
 from proglog.observe.columns import Column, FixedRow, Help, Row, unknown
+from proglog.observe.copies import Claim
+from proglog.observe.copies_view import where
 from proglog.observe.safe_text import safe_text
-from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
+from proglog.observe.spans import Line, Locale, Role, Span, fold, line
 from proglog.observe.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
+from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 _PREVIEW_CELLS = 240
 _SHOWN_BYTES = 64 * 1024
@@ -48,7 +51,7 @@ class ShownRecord:
 
 
 def _draw_time(shown: ShownRecord, locale: Locale) -> Line:
-    return line(Span(locale.clock(shown.record.timestamp_ms / 1000), Role.MUTED))
+    return line(Span(locale.moment(shown.record.timestamp_ms / 1000), Role.MUTED))
 
 
 def _draw_key(shown: ShownRecord, locale: Locale) -> Line:
@@ -151,10 +154,10 @@ def _preview(value: bytes, locale: Locale, mode: Mode) -> Line:
     """Return what of a value has room in its column."""
     if mode is Mode.HEX:
         return line(value[: _PREVIEW_CELLS // 3].hex(" "))
-    compact = _json_text(value) if mode is Mode.JSON else None
-    if compact is None:
+    text = _json_of(value) if mode is Mode.JSON else None
+    if text is None:
         return line(locale.safe(value, _PREVIEW_CELLS, role=Role.MUTED if mode is Mode.JSON else Role.TEXT))
-    return _painted_json(locale.safe(compact, _PREVIEW_CELLS).text)
+    return _painted_json(locale.safe(json_text.compact(text), _PREVIEW_CELLS).text)
 
 
 def _painted_json(text: str) -> Line:
@@ -188,26 +191,57 @@ def copied(record: StoredRecord) -> str:
     return safe_text(record.value, _SHOWN_BYTES)
 
 
-def lines(record: StoredRecord, locale: Locale, width: int) -> list[Line]:
-    """Return everything about a record; of a long value the beginning."""
+def lines(record: StoredRecord, locale: Locale, width: int, snapshot: ClusterSnapshot | None = None) -> list[Line]:
+    """Return everything about a record; of a long value the beginning; with a snapshot, which members hold it."""
     value = record.value[:_SHOWN_BYTES]
     cut = len(record.value) - len(value)
     facts = [
         _fact("offset", Span(count_words(record.offset), Role.ACCENT)),
-        _fact("timestamp", locale.clock(record.timestamp_ms / 1000), Span(f"  {record.timestamp_ms} ms", Role.MUTED)),
+        _fact(
+            "timestamp", locale.date_clock(record.timestamp_ms / 1000), Span(f"  {record.timestamp_ms} ms", Role.MUTED)
+        ),
         _fact(
             "origin",
+            *_writer(record, locale, snapshot),
             record.origin.hex() if width >= 60 else origin_id(record.origin),
             Span("  sequence ", Role.MUTED),
             count_words(record.sequence),
         ),
-        _fact("key", Span("none", Role.MUTED) if record.key is None else locale.safe(record.key, 4_000)),
+        *_holders(record, locale, snapshot),
+        _fact("key", Span("none", Role.MUTED) if record.key is None else locale.safe(record.key, _SHOWN_BYTES)),
         _fact("value", bytes_words(len(record.value)), Span(f"  {cut:,} bytes not shown" if cut else "", Role.WARN)),
     ]
     for name, content in record.headers[:100]:
-        facts.append(_fact("header", locale.safe(name, 80), Span(" = ", Role.MUTED), locale.safe(content, 1_000)))
-    wrapped = [part for fact in facts for part in wrap(fact, width, indent=_LABEL)]
-    return [*wrapped, (), *_value(value, locale, width), (), *_hex_dump(record.value[:_HEX_BYTES], locale, width)]
+        facts.append(
+            _fact("header", locale.safe(name, 1_000), Span(" = ", Role.MUTED), locale.safe(content, _SHOWN_BYTES))
+        )
+    folded = [part for fact in facts for part in fold(fact, width, indent=_LABEL)]
+    return [*folded, (), *_value(value, locale, width), (), *_hex_dump(record.value[:_HEX_BYTES], locale, width)]
+
+
+def _writer(record: StoredRecord, locale: Locale, snapshot: ClusterSnapshot | None) -> Line:
+    """Return the name of the node that took the record from its producer, where it is known."""
+    origins = snapshot.origins if snapshot is not None else ()
+    name = next((each.node_name for each in origins if each.origin == record.origin and each.node_name), "")
+    return line(locale.safe(name, 40, role=Role.STRONG), Span(" ")) if name else ()
+
+
+def _holders(record: StoredRecord, locale: Locale, snapshot: ClusterSnapshot | None) -> list[Line]:
+    """Return which members hold the record, and which do not and why."""
+    told = where(snapshot, record.origin, record.sequence) if snapshot is not None else ()
+    parts: list[Span] = []
+    for holder, claim in told:
+        gone = holder.status in (MemberStatus.FAILED, MemberStatus.LEFT)
+        held = claim is Claim.HELD
+        shape = locale.pick("✓", "+") if held else locale.pick("✖", "x")
+        role = Role.MUTED if gone and held else Role.GOOD if held else Role.WARN
+        words = f" ({holder.status.value})" if gone else ""
+        parts += [
+            Span(f"{shape} ", role),
+            locale.safe(holder.name, 30),
+            Span(f"{words}{'' if held else f' {claim.value}'}  ", Role.MUTED),
+        ]
+    return [_fact("held by", *parts)] if parts else []
 
 
 _LABEL = 11
@@ -218,31 +252,25 @@ def _fact(label: str, *parts: Span | str) -> Line:
 
 
 def _value(value: bytes, locale: Locale, width: int) -> list[Line]:
-    pretty = _json_text(value, 2)
-    if pretty is None:
-        shown = [locale.safe(part, None) for part in value.split(b"\n")]
+    text = _json_of(value)
+    if text is None:
+        shown = [line(locale.safe(part, None)) for part in value.split(b"\n")]
         title = "as text"
     else:
-        shown = [locale.safe(part, None) for part in pretty.split("\n")]
-        title = "as JSON"
-    return [line(Span(title, Role.ACCENT)), *(part for span in shown[:5_000] for part in _chopped(span, width))]
+        shown = [_painted_json(locale.safe(part, None).text) for part in json_text.indented(text)]
+        title = "as JSON, laid out anew: every character but blanks is as it was written"
+    return [line(Span(title, Role.ACCENT)), *(part for each in shown[:5_000] for part in fold(each, width))]
 
 
-def _chopped(span: Span, width: int) -> list[Line]:
-    """Return a long text in pieces: at blanks, and where there are none, anywhere."""
-    pieces = " ".join(span.text[start : start + width] for start in range(0, max(len(span.text), 1), max(width, 1)))
-    return wrap(line(Span(pieces, span.role)), width) if len(span.text) > width else [line(span)]
-
-
-def _json_text(value: bytes, indent: int | None = None) -> str | None:
-    """Return an object or a list, compact or with indentation; ``None`` for anything else, and what is very large."""
+def _json_of(value: bytes) -> str | None:
+    """Return the text of an object or a list; ``None`` for anything else, and what is very large."""
     if len(value) > _SHOWN_BYTES or value.lstrip()[:1] not in {b"{", b"["}:
         return None
-    separators = (",", ":") if indent is None else None
     try:
-        return json.dumps(json.loads(value), indent=indent, separators=separators, ensure_ascii=False)
-    except (ValueError, RecursionError):
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
         return None
+    return text if json_text.is_json(text) else None
 
 
 def _hex_dump(value: bytes, locale: Locale, width: int) -> list[Line]:

@@ -27,7 +27,7 @@ class SpanWidget(Widget):
     DEFAULT_CSS = """
     SpanWidget {
         & .role--text { color: $foreground; }
-        & .role--muted { color: $foreground 55%; }
+        & .role--muted { color: $foreground 72%; }
         & .role--strong { color: $foreground; text-style: bold; }
         & .role--good { color: $success; }
         & .role--warn { color: $warning; }
@@ -36,8 +36,8 @@ class SpanWidget(Widget):
         & .role--local { color: $accent; text-style: bold; }
         & .role--chart { color: $primary; }
         & .role--match { color: $warning; text-style: bold underline; }
-        & .role--heading { color: $foreground 45%; text-style: bold; }
-        & .role--cursor { background: $primary 30%; text-style: bold; }
+        & .role--heading { color: $foreground 72%; text-style: bold; }
+        & .role--cursor { background: $primary 16%; text-style: bold; }
         & .role--cursor-idle { background: $foreground 8%; }
     }
     """

@@ -15,6 +15,8 @@ class Panel(Container):
         border-title-color: $foreground 70%;
         border-subtitle-color: $foreground 55%;
         padding: 0 1 0 0;
+        &.-warn { border: round $warning 60%; border-title-color: $warning; }
+        &.-bad { border: round $error 70%; border-title-color: $error; }
         &:focus-within {
             border: round $accent;
             border-title-color: $accent;

@@ -85,6 +85,12 @@ def test_what_retention_removed_at_some_is_counted_apart() -> None:
     assert verdict(seen) == "every record on 2 of 2; retention has removed 48 from some"
 
 
+def test_what_retention_removed_while_a_member_was_dead_is_missed_by_nobody() -> None:
+    words = [word("n1", held(202, floor=50)), word("n2", held(202, floor=50)), word("n3", held(102), FAILED)]
+
+    assert said(*words) == "every record on 2 of 3; retention has removed 48 from some"
+
+
 def test_damage_in_front_of_what_retention_took_elsewhere_is_a_loss() -> None:
     seen = picture([word("n1", held(102, floor=50)), word("n2", held(102, damaged=((20, 30),)))], {})
 
@@ -109,7 +115,7 @@ def test_a_member_that_left_keeps_its_column_and_is_expected_to_hold_nothing() -
 
     assert verdict(seen) == "every record on 2 of 2"
     assert [each.name for each in seen.holders] == ["n1", "n2", "n3"]
-    assert seen.origins[0].holdings[2].next_sequence == 52
+    assert [(each.holder, each.next_sequence) for each in seen.origins[0].holdings] == [(2, 52)]
 
 
 def test_of_thousands_of_origins_the_worst_are_listed_and_all_are_counted() -> None:
@@ -163,6 +169,8 @@ def test_every_record_is_counted_once_and_as_a_look_at_it_alone_would(seed: int)
             trimmed += 1
         elif available:
             copies[available] = copies.get(available, 0) + 1
+        elif holding and any(each.alive for each in removed) and not hidden:
+            trimmed += 1
         elif holding:
             stranded += 1
         elif any(each.word_ms < 0 for each in words):

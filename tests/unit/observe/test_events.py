@@ -42,6 +42,12 @@ def test_what_ended_has_its_length_and_what_has_not_goes_on():
 
 
 def test_only_the_newest_are_looked_at():
-    told = shown_events([_event(at, "member-update") for at in range(MAX_EVENTS + 9)], 0)
+    told = shown_events([_event(at, "member-update", f"m{at}") for at in range(MAX_EVENTS + 9)], 0)
     assert len(told) == MAX_EVENTS
     assert told[0].event.at_ms == MAX_EVENTS + 8
+
+
+def test_equal_neighbours_are_one_and_counted():
+    failing = [_event(at, "replication-error") for at in (1_000, 2_000, 3_000)]
+    told = shown_events([*failing, _event(4_000, "member-join", "c"), _event(5_000, "replication-error")], 10_000)
+    assert [(each.event.at_ms, each.count) for each in told] == [(5_000, 1), (4_000, 1), (3_000, 3)]

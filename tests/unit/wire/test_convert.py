@@ -168,6 +168,7 @@ SNAPSHOTS = st.builds(
                     ),
                     max_size=2,
                 ).map(tuple),
+                floor_sequence=UINT,
                 since_ms=UINT,
             ),
             max_size=2,

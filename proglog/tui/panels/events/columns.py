@@ -36,7 +36,8 @@ _ROLES = {Weight.GOOD: Role.GOOD, Weight.NEWS: Role.TEXT, Weight.WARN: Role.WARN
 def event_line(shown: ShownEvent, locale: Locale) -> Line:
     """Return shape and words of an event."""
     mark, role = shown.mark, _ROLES[shown.weight]
-    return line(Span(locale.shape(mark) + " ", role), locale.safe(mark.word, 40, role=role))
+    times = f" x{shown.count}" if shown.count > 1 else ""
+    return line(Span(locale.shape(mark) + " ", role), locale.safe(mark.word, 40, role=role), Span(times, Role.MUTED))
 
 
 def lasted_words(shown: ShownEvent) -> str:
@@ -55,7 +56,7 @@ COLUMNS: Sequence[Column[EventFacts]] = (
     Column(
         title="TIME",
         value=lambda row: row.event.at_ms,
-        draw=lambda row, locale: line(Span(locale.clock(row.event.at_ms / 1000), Role.MUTED)),
+        draw=lambda row, locale: line(Span(locale.moment(row.event.at_ms / 1000), Role.MUTED)),
         width=8,
         help=Help(means="When it happened, on the agent's clock, in your time zone."),
     ),
@@ -73,11 +74,11 @@ COLUMNS: Sequence[Column[EventFacts]] = (
         title="EVENT",
         value=lambda row: row.shown.mark.word,
         draw=lambda row, locale: event_line(row.shown, locale),
-        width=16,
+        width=19,
         flex=1,
-        limit=24,
+        limit=26,
         help=Help(
-            means="What happened. ● is good, · is news, ▲ wants a look, ✖ is bad.",
+            means="What happened, and how often in a row. ● is good, · is news, ▲ wants a look, ✖ is bad.",
             judge="A member that failed came without a word; one that left said goodbye; many at once are a network that parted.",
             act="Go back in time to the second before, and look at the members' round trips.",
         ),

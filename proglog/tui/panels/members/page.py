@@ -220,7 +220,7 @@ def _writes(name: str, state: DashState, locale: Locale, width: int) -> list[Lin
     counter = written_by(name)
     series = rates(state.shown_frames, counter)
     now = rate_words(rate_now(state.shown_frames, counter))
-    peak = rate_words(max(series, default=0.0))
+    peak = rate_words(max(charts.known(series), default=0.0))
     return [
         *heading("writes, as they arrive here"),
         line(Span(now, Role.STRONG), Span(f"  peak {peak}", Role.MUTED)),
@@ -230,7 +230,7 @@ def _writes(name: str, state: DashState, locale: Locale, width: int) -> list[Lin
 
 def _chart(values: list[float], role: Role, locale: Locale, width: int) -> list[Line]:
     """Return an area, or nothing when there is nothing to see."""
-    if not any(values):
+    if not any(charts.known(values)):
         return []
     return [line(Span(text, role)) for text in charts.area(values, width, _CHART_ROWS, ascii_only=locale.ascii_only)]
 
@@ -240,7 +240,7 @@ def _replication(name: str, snapshot: ClusterSnapshot, state: DashState, locale:
     if peer is None:
         return []
     lags = levels(state.shown_frames, lag_behind(name))
-    peak = short_count(max(lags, default=0.0))
+    peak = short_count(max(charts.known(lags), default=0.0))
     return [
         *heading("replication from it"),
         *_stream(peer, locale),
@@ -282,7 +282,7 @@ def _events(name: str, state: DashState, snapshot: ClusterSnapshot, locale: Loca
         lasted = events.lasted_words(each)
         lines.append(
             line(
-                Span(locale.clock(each.event.at_ms / 1000) + " ", Role.MUTED),
+                Span(locale.moment(each.event.at_ms / 1000).ljust(8) + " ", Role.MUTED),
                 *events.event_line(each, locale),
                 Span(f"  for {lasted}" if lasted else "", Role.MUTED),
                 Span("  "),

@@ -1,7 +1,7 @@
 """The rows of the panel of members."""
 
 from proglog.observe.columns import Row
-from proglog.observe.frame import written
+from proglog.observe.copies_view import held_here
 from proglog.observe.spans import Locale
 from proglog.tui.panels.members.columns import COLUMNS, MemberFacts
 from proglog.tui.state import DashState
@@ -18,7 +18,7 @@ def rows(state: DashState, locale: Locale) -> list[Row[MemberFacts]]:
     """Return a row for each member, the agent itself first."""
     if state.shown is None:
         return []
-    held = written(state.shown)
+    held = held_here(state.shown)
     return [
         Row(
             key=member.name,

@@ -1,6 +1,6 @@
 """The columns of replication: what the dashboard's panel shows by peer and by origin, and `proglog lag` prints.
 
-The matrix has a column for each node: :mod:`proglog.tui.panels.replication.matrix`.
+Who holds what is the panel of copies: :mod:`proglog.tui.panels.copies`.
 """
 
 from collections.abc import Sequence
@@ -144,7 +144,7 @@ PEER_COLUMNS: Sequence[Column[PeerFacts]] = (
         right=True,
         rank=2,
         help=Help(
-            means="Records, of all writers, that this agent holds of what this peer has.",
+            means="How far this agent reaches, in records of all writers, in what this peer has. What it holds: Copies.",
             judge="Equal to THERE when in step.",
         ),
     ),
@@ -156,7 +156,7 @@ PEER_COLUMNS: Sequence[Column[PeerFacts]] = (
         right=True,
         rank=2,
         help=Help(
-            means="Records, of all writers, that the peer holds, as it said last.",
+            means="How far the peer reaches, in records of all writers, as it said last.",
             judge="Above HERE: the difference is under way.",
         ),
     ),
@@ -272,7 +272,7 @@ HERE: Column[OriginCopy] = Column(
     width=9,
     right=True,
     rank=1,
-    help=Help(means="The records of this origin at this agent.", judge="Equal to THERE when in step."),
+    help=Help(means="How far this agent reaches in this origin, in records.", judge="Equal to THERE when in step."),
 )
 THERE: Column[OriginCopy] = Column(
     title="THERE",
@@ -282,7 +282,7 @@ THERE: Column[OriginCopy] = Column(
     right=True,
     rank=1,
     help=Help(
-        means="The records of this origin at this peer, as it said last.",
+        means="How far the peer reaches in this origin, in records, as it said last.",
         judge="Above HERE: the difference is under way.",
     ),
 )

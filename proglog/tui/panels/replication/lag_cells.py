@@ -5,15 +5,16 @@ from functools import partial
 from proglog.observe.columns import Cell
 from proglog.observe.lag import LagTotal, Trend
 from proglog.observe.spans import Line, Locale, Role, Span, line
-from proglog.observe.words import lag_amounts, lag_words, origin_id, trend_mark
+from proglog.observe.words import lag_amounts, lag_words, origin_id, short_count, trend_mark
 
-ON_THE_WAY = 1_000
-"""Fewer missing records than that are on their way, and no warning."""
+IN_FLIGHT_MS = 2_000
+"""What is younger is on its way, and no lag."""
+MANY = 1_000
 
 
 def missing_role(records: int) -> Role:
-    """Return the role of a number of missing records: a few are on their way, many are a lag."""
-    return Role.MUTED if records == 0 else Role.TEXT if records < ON_THE_WAY else Role.WARN
+    """Return the role of a number of records that a peer has not confirmed: a few always are, many are a lag."""
+    return Role.MUTED if records == 0 else Role.TEXT if records < MANY else Role.WARN
 
 
 def lag_cell(lag: LagTotal, locale: Locale) -> Cell:
@@ -25,6 +26,8 @@ def lag_line(lag: LagTotal, locale: Locale, width: int) -> Line:
     """Return ``↘ 1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, in as many words as there is room for."""
     if lag.records <= 0:
         return line(Span(locale.pick("✓ ", "= ") + lag_words(lag), Role.GOOD))
+    if lag.age_ms < IN_FLIGHT_MS:
+        return line(Span(f"{locale.pick('≈', '~')} {short_count(lag.records)} on their way", Role.MUTED))
     amounts = lag_amounts(lag)
     words = next((words for words in amounts if len(words) + 2 <= width), amounts[-1])
     amount, semicolon, ahead = words.partition(";")

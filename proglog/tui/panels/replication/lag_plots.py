@@ -1,5 +1,8 @@
 """The lag behind each peer over time: what the panel of replication shows when it has the whole screen."""
 
+from math import isnan
+
+from proglog.observe import charts
 from proglog.observe.history import lag_age_behind, lag_behind, levels
 from proglog.observe.lag import IN_STEP
 from proglog.observe.spans import Line, Locale, Role
@@ -15,14 +18,14 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
         return []
     series = []
     behind = {peer.name: (levels(frames, lag_behind(peer.name)), peer) for peer in state.shown.peers}
-    for name in sorted(behind, key=lambda name: -max(behind[name][0])):
+    for name in sorted(behind, key=lambda name: -max(charts.known(behind[name][0]), default=0.0)):
         records, peer = behind[name]
         ages = levels(frames, lag_age_behind(name))
         shown = locale.safe(name, 30).text
         series += [
             Series(
                 name=f"behind {shown}",
-                now=f"{short_count(records[-1])} records" if records[-1] else lag_words(IN_STEP),
+                now=_behind(records[-1]),
                 values=records,
                 words=short_count,
                 role=Role.WARN if peer.lag_records else Role.CHART,
@@ -30,7 +33,7 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
             ),
             Series(
                 name=f"behind {shown}, in time",
-                now=duration_words(ages[-1]),
+                now="not known" if isnan(ages[-1]) else duration_words(ages[-1]),
                 values=ages,
                 words=short_duration,
                 role=Role.ACCENT,
@@ -39,3 +42,9 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
         ]
     fitting = max(height // LEAST_ROWS, 1)
     return stacked(series[:fitting], seconds, locale, width, height)
+
+
+def _behind(records: float) -> str:
+    if isnan(records):
+        return "not known"
+    return f"{short_count(records)} records" if records else lag_words(IN_STEP)

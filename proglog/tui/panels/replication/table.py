@@ -3,8 +3,9 @@
 from proglog.observe.columns import Row
 from proglog.observe.lag import of_node
 from proglog.observe.spans import Locale
-from proglog.observe.words import bytes_words, short_count
+from proglog.observe.words import bytes_words, records_words
 from proglog.tui.panels.replication.columns import ORIGIN_COLUMNS, PEER_COLUMNS, OriginCopy, PeerFacts
+from proglog.tui.panels.replication.lag_cells import IN_FLIGHT_MS
 from proglog.tui.state import DashState
 from proglog.wire.model import ClusterSnapshot, PeerOrigin, PeerState, PeerStatus
 
@@ -42,16 +43,13 @@ def origin_row(peer: PeerStatus, origin: PeerOrigin, locale: Locale) -> Row[Orig
 
 
 def summary(snapshot: ClusterSnapshot) -> str:
-    """Return the panel's subtitle: how many streams run and how much is missing, here and there."""
+    """Return the panel's subtitle: how many streams run, and how much is missing here that is not on its way."""
     peers = snapshot.peers
     if not peers:
         return "no peers"
     streaming = sum(peer.state is PeerState.STREAMING for peer in peers)
     behind = of_node(snapshot)
-    there = sum(origin.peer_lag_records for peer in peers for origin in peer.origins)
-    parts = [f"{streaming} of {len(peers)} streaming"]
-    if behind.records:
-        parts.append(f"{short_count(behind.records)} records, {bytes_words(behind.size_bytes)} missing here")
-    if there:
-        parts.append(f"{short_count(there)} missing at peers")
-    return ", ".join(parts if behind.records or there else [*parts, "all in step"])
+    if behind.age_ms < IN_FLIGHT_MS:
+        return f"{streaming} of {len(peers)} streaming, all in step"
+    missing = f"{records_words(behind.records)}, {bytes_words(behind.size_bytes)}"
+    return f"{streaming} of {len(peers)} streaming, {missing} missing here"

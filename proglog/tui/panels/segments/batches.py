@@ -17,7 +17,7 @@ def _draw_offsets(header: BatchHeader, locale: Locale) -> Line:
 
 
 def _clock(at_ms: int, locale: Locale) -> Line:
-    return line(Span(locale.clock(at_ms / 1000), Role.MUTED))
+    return line(Span(locale.moment(at_ms / 1000), Role.MUTED))
 
 
 COLUMNS: Sequence[Column[BatchHeader]] = (
@@ -158,9 +158,10 @@ def _ages(segment: Segment, now_ms: int, locale: Locale) -> Line:
     if not segment.record_count:
         return line(Span("no records yet", Role.MUTED))
     first, last = segment.first_timestamp_ms / 1000, segment.max_timestamp_ms / 1000
+    start, end = locale.date_clock(first), locale.date_clock(last)
     return line(
         Span("written ", Role.MUTED),
-        f"{locale.clock(first)} to {locale.clock(last)}",
+        f"{start} to {end if end[:10] != start[:10] else end[11:]}",
         Span(f", over {short_duration(last - first)}, the last " if last - first >= 1 else ", the last ", Role.MUTED),
         f"{short_duration(max(now_ms / 1000 - last, 0))} ago",
     )

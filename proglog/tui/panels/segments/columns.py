@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from proglog.observe.columns import Cell, Column, Help, unknown
 from proglog.observe.spans import Line, Locale, Role, Span, line
-from proglog.observe.words import bytes_words, count_words, short_duration
+from proglog.observe.words import bytes_words, count_words, short_count, short_duration
 from proglog.wire.model import Segment
 
 
@@ -19,6 +19,8 @@ class SegmentFacts:
     """The agent's clock."""
     share: float = 0.0
     """Its bytes, as a share of the largest one's."""
+    damaged: int = 0
+    """Offsets of it that cannot be read."""
     checked: Callable[[Locale], Line] | None = None
     """Draws the result of its verification; ``None``: it was not verified."""
 
@@ -51,14 +53,25 @@ def offsets(start: int, end: int, locale: Locale) -> str:
     return f"{start:,} {locale.pick('…', '..')} {end:,}"
 
 
-def _draw_offsets(facts: SegmentFacts, locale: Locale) -> Line:
+def _draw_offsets(facts: SegmentFacts, locale: Locale) -> Cell:
     segment = facts.segment
     mark = Span(locale.pick("▸ ", "> "), Role.ACCENT) if segment.active else Span("  ")
-    return line(mark, offsets(segment.base_offset, segment.end_offset, locale))
+    return lambda width: line(mark, _offsets_within(segment.base_offset, segment.end_offset, locale, width - 2))
+
+
+def _offsets_within(start: int, end: int, locale: Locale, width: int) -> str:
+    """Return a range that fits: exact, or its start and how many there are, or abbreviated; never cut."""
+    dots = locale.pick("…", "..")
+    forms = (
+        offsets(start, end, locale),
+        f"{start:,} +{short_count(end - start)}",
+        f"{short_count(start)} {dots} {short_count(end)}",
+    )
+    return next((each for each in forms if len(each) <= width), forms[-1])
 
 
 def _draw_share(facts: SegmentFacts, locale: Locale) -> Cell:
-    role = Role.ACCENT if facts.segment.active else Role.CHART
+    role = Role.BAD if facts.damaged else Role.ACCENT if facts.segment.active else Role.CHART
     return lambda width: line(locale.bar(facts.share, width, role=role))
 
 
@@ -70,6 +83,8 @@ def _draw_age(facts: SegmentFacts, locale: Locale) -> Line:
 
 
 def _draw_index(facts: SegmentFacts, locale: Locale) -> Line:
+    if facts.damaged:
+        return line(Span(locale.pick("✖ ", "x ") + "damaged", Role.BAD))
     if facts.checked is not None:
         return facts.checked(locale)
     index = facts.segment.index

@@ -1,9 +1,10 @@
 """The rows of the panel of segments, and the map of all of them in one line."""
 
 from functools import partial
+from itertools import pairwise
 
 from proglog.observe.columns import Row
-from proglog.observe.spans import Line, Locale, Role, Span, line
+from proglog.observe.spans import Line, Locale, Role, Span
 from proglog.observe.words import bytes_words
 from proglog.tui.panels.segments import verification_view
 from proglog.tui.panels.segments.columns import COLUMNS, SegmentFacts
@@ -16,13 +17,20 @@ def rows(state: DashState, locale: Locale, verifier: Verifier | None = None) -> 
     """Return a row for each segment, the newest first; with the result of its verification in place of its index."""
     if state.shown is None:
         return []
-    segments, now_ms, node_name = state.shown.segments, state.agent_now_ms, state.shown.node.name
+    shown = state.shown
+    segments, now_ms, node_name = shown.segments, state.agent_now_ms, shown.node.name
     largest = max((segment.bytes for segment in segments), default=0) or 1
 
     def facts(segment: Segment) -> SegmentFacts:
         verification = verifier.of(SegmentId(node_name, segment.base_offset)) if verifier else None
         checked = partial(verification_view.cell, verification) if verification else None
-        return SegmentFacts(segment=segment, now_ms=now_ms, share=segment.bytes / largest, checked=checked)
+        return SegmentFacts(
+            segment=segment,
+            now_ms=now_ms,
+            share=segment.bytes / largest,
+            damaged=damaged_in(shown, segment),
+            checked=checked,
+        )
 
     return [
         Row(key=str(segment.base_offset), item=facts(segment), columns=COLUMNS, locale=locale, source=segment)
@@ -30,23 +38,50 @@ def rows(state: DashState, locale: Locale, verifier: Verifier | None = None) -> 
     ]
 
 
+def damaged_in(snapshot: ClusterSnapshot, segment: Segment) -> int:
+    """Return how many offsets of a segment cannot be read, a control batch that is damaged counted as one."""
+    return sum(
+        max(min(each.end_offset, segment.end_offset) - max(each.start_offset, segment.base_offset), 1)
+        for each in snapshot.log.damaged
+        if each.start_offset < segment.end_offset and each.end_offset >= segment.base_offset
+    )
+
+
 def segment_map(snapshot: ClusterSnapshot, locale: Locale, width: int) -> Line:
-    """Return all segments on one line: each as wide as its share of the bytes; of very many, each as high."""
+    """Return all segments on one line: each as wide as its share of the bytes; of very many, several to a cell.
+
+    ``█`` is sound, ``✖`` damaged, ``▲`` without an index, and the last one grows. What shares a cell with something worse is
+    not drawn.
+    """
     segments = snapshot.segments
     total = sum(segment.bytes for segment in segments)
     if not total or width < 4:
         return ()
+    marks = [_mark(snapshot, segment, locale) for segment in segments]
     if len(segments) > width // 4:
-        return line(locale.spark([segment.bytes for segment in segments], min(width, len(segments))))
+        cells = min(width, len(segments))
+        edges = [cell * len(segments) // cells for cell in range(cells + 1)]
+        return tuple(max(marks[start:end], key=_badness) for start, end in pairwise(edges))
     spans: list[Span] = []
     room = width - 2 * len(segments)
     seen = 0
-    for segment in segments:
+    for segment, mark in zip(segments, marks, strict=True):
         fill = 1 + (seen + segment.bytes) * room // total - seen * room // total
         seen += segment.bytes
-        role = Role.ACCENT if segment.active else (Role.CHART if segment.index == "ok" else Role.WARN)
-        spans += [Span(locale.pick("█", "#") * fill, role), Span(locale.pick("▏", "|"), Role.MUTED)]
+        spans += [Span(mark.text * fill, mark.role), Span(locale.pick("▏", "|"), Role.MUTED)]
     return tuple(spans)
+
+
+def _mark(snapshot: ClusterSnapshot, segment: Segment, locale: Locale) -> Span:
+    if damaged_in(snapshot, segment):
+        return Span(locale.pick("✖", "x"), Role.BAD)
+    if segment.index == "missing":
+        return Span(locale.pick("▲", "!"), Role.WARN)
+    return Span(locale.pick("█", "#"), Role.ACCENT if segment.active else Role.CHART)
+
+
+def _badness(mark: Span) -> int:
+    return (Role.CHART, Role.ACCENT, Role.WARN, Role.BAD).index(mark.role)
 
 
 def summary(snapshot: ClusterSnapshot) -> str:

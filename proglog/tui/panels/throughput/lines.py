@@ -1,14 +1,19 @@
 """How fast the log grows and is read, and how far the agent lags: areas over the last minutes."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from proglog.observe import charts
+from proglog.observe.events import mark_of
 from proglog.observe.history import appended, appended_bytes, levels, rate_now, rates, served, total_lag
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import bytes_words, duration_words, rate_words, short_count
+from proglog.telemetry.emit import Weight
 from proglog.tui.plots import Series, stacked
 from proglog.tui.state import DashState
 
+LEAST_LAG = 100.0
+"""The top of the scale of a lag at least: a few records on their way look like a few."""
 _Chart = tuple[Line, Sequence[float], Role]
 
 
@@ -28,8 +33,48 @@ def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Lin
     drawn: list[Line] = []
     for (title, values, role), rows in zip(charted, _rows(charted, height), strict=True):
         drawn.append(title)
-        drawn += [line(Span(text, role)) for text in _area(values, width, rows, locale)]
+        least = LEAST_LAG if role is Role.WARN else 0.0
+        drawn += [line(Span(text, role)) for text in _area(values, width, rows, locale, least)]
     return drawn
+
+
+def strip(state: DashState, locale: Locale, width: int, height: int) -> list[Line]:
+    """Return the charts above one time axis, with a mark where something happened, if there is room for it."""
+    if height < 6 or width < 60 or len(state.shown_frames) < 2:
+        return lines(state, locale, width, height)
+    return [*lines(state, locale, width, height - 2), marks(state, locale, width), _time_axis(width, locale)]
+
+
+def marks(state: DashState, locale: Locale, width: int) -> Line:
+    """Return a line with the marks of what happened, a cell for a second, the newest second at the right."""
+    drawn: list[Span] = [Span(" ")] * width
+    heaviness = [Weight.GOOD, Weight.WARN, Weight.BAD]
+    weights: dict[int, Weight] = {}
+    for event in state.shown.events if state.shown else ():
+        mark, weight = mark_of(event.kind)
+        cell = width - 1 - int((state.agent_now_ms - event.at_ms) / 1000)
+        if not 0 <= cell < width or weight not in heaviness:
+            continue
+        if cell not in weights or heaviness.index(weight) >= heaviness.index(weights[cell]):
+            weights[cell] = weight
+            drawn[cell] = Span(locale.shape(mark), _MARK_ROLES[weight])
+    return tuple(drawn)
+
+
+_MARK_ROLES = {Weight.GOOD: Role.GOOD, Weight.WARN: Role.WARN, Weight.BAD: Role.BAD}
+
+
+def _time_axis(width: int, locale: Locale) -> Line:
+    flat, tick = locale.pick("─", "-"), locale.pick("┴", "+")
+    cells = [flat] * width
+    for seconds in range(0, width - 1, 30):
+        label = "now" if not seconds else f"-{duration_words(seconds)}"
+        at = width - 1 - seconds
+        start = max(min(at - len(label) // 2, width - len(label)), 0)
+        cells[at] = tick
+        if seconds % 60 == 0 and start >= 0:
+            cells[start : start + len(label)] = list(label)
+    return line(Span("".join(cells)[:width], Role.MUTED))
 
 
 def plots(state: DashState, locale: Locale, width: int, height: int, seconds: int) -> list[Line]:
@@ -40,7 +85,7 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
     span = frames[-seconds - 1 :]
     written, lag, read = rates(span, appended), levels(span, total_lag), rates(span, served)
     size = bytes_words(rate_now(frames, appended_bytes))
-    behind = f"{short_count(lag[-1])} records" if lag[-1] else "in step"
+    behind = _behind(lag[-1])
     series = (
         Series(
             name="appended",
@@ -49,7 +94,7 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
             words=rate_words,
             role=Role.CHART,
         ),
-        Series(name="lag", now=behind, values=lag, words=short_count, role=Role.WARN, least=100.0),
+        Series(name="lag", now=behind, values=lag, words=short_count, role=Role.WARN, least=LEAST_LAG),
         Series(
             name="served", now=rate_words(rate_now(frames, served)), values=read, words=rate_words, role=Role.ACCENT
         ),
@@ -59,7 +104,7 @@ def plots(state: DashState, locale: Locale, width: int, height: int, seconds: in
 
 def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
     """Return the rows of each area: the room is shared by those with something to show, the first has the rest."""
-    busy = [any(values) for _, values, _ in charted]
+    busy = [any(charts.known(values)) for _, values, _ in charted]
     room, shares = height - len(charted), max(sum(busy), 1)
     rows = [room // shares if is_busy else 0 for is_busy in busy]
     if any(busy):
@@ -73,12 +118,12 @@ def axis(state: DashState) -> str:
     return f"last {duration_words(frames[-1].at - frames[0].at)}" if len(frames) > 1 else ""
 
 
-def _area(values: Sequence[float], width: int, height: int, locale: Locale) -> list[str]:
-    return charts.area(values, width, height, ascii_only=locale.ascii_only) if height > 0 else []
+def _area(values: Sequence[float], width: int, height: int, locale: Locale, least: float) -> list[str]:
+    return charts.area(values, width, height, top=least, ascii_only=locale.ascii_only) if height > 0 else []
 
 
 def _title(name: str, now: float, values: Sequence[float], extra: str) -> Line:
-    peak = max(values, default=0.0)
+    peak = max(charts.known(values), default=0.0)
     more = f"  {extra}" if extra else ""
     return line(Span(f"{name} ", Role.MUTED), Span(rate_words(now), Role.STRONG), Span(more), _peak(rate_words(peak)))
 
@@ -86,8 +131,17 @@ def _title(name: str, now: float, values: Sequence[float], extra: str) -> Line:
 def _level_title(name: str, values: Sequence[float]) -> Line:
     now = values[-1] if values else 0.0
     role = Role.WARN if now else Role.GOOD
-    words = f"{short_count(now)} records" if now else "in step"
-    return line(Span(f"{name} ", Role.MUTED), Span(words, role), _peak(short_count(max(values, default=0.0))))
+    return line(
+        Span(f"{name} ", Role.MUTED),
+        Span(_behind(now), role),
+        _peak(short_count(max(charts.known(values), default=0.0))),
+    )
+
+
+def _behind(records: float) -> str:
+    if isnan(records):
+        return "not known"
+    return f"{short_count(records)} records" if records else "none"
 
 
 def _peak(words: str) -> Span:

@@ -33,5 +33,5 @@ class ThroughputPanel(DashPanel):
             self._charts.set_lines(lines.plots(state, self.locale, width, height, layout.plot_seconds))
             self.caption(f"last {duration_words(layout.plot_seconds)}, + and - change it")
         else:
-            self._charts.set_lines(lines.lines(state, self.locale, width, height))
+            self._charts.set_lines(lines.strip(state, self.locale, width, height))
             self.caption(lines.axis(state))
