@@ -30,25 +30,27 @@ _AGAIN_SECONDS = 0.1
 
 
 def flag(name: str, help_: str, metavar: str | None = None, **more: Any) -> Any:
-    """Return a flag that a variable of the same name sets too: ``--node-name`` and ``PROGLOG_NODE_NAME``."""
+    """Return a flag that its variable also sets: ``--node-name`` and ``PROGLOG_NODE_NAME``."""
     variable = "PROGLOG_" + name.upper().replace("-", "_")
     return typer.Option(f"--{name}", envvar=variable, metavar=metavar, help=help_, **more)
 
 
 Addrs = Annotated[
-    str, flag("addr", "The agent to ask; list several to fail over", "HOST:PORT[,...]", rich_help_panel=AGENT)
+    str, flag("addr", "Agent address; list several to fail over", "HOST:PORT[,...]", rich_help_panel=AGENT)
 ]
 Wait = Annotated[
-    float, flag("wait", "Wait for the agent to answer first, for so long at most", "SECONDS", rich_help_panel=AGENT)
+    float, flag("wait", "Wait at most this long for the agent to answer first", "SECONDS", rich_help_panel=AGENT)
 ]
-TLSCa = Annotated[Path | None, flag("tls-ca-file", "Authority of the agent's certificate", "FILE")]
-TLSCert = Annotated[Path | None, flag("tls-cert-file", "Certificate to show; its common name is who you are", "FILE")]
+TLSCa = Annotated[Path | None, flag("tls-ca-file", "Authority that signs the agent's certificate", "FILE")]
+TLSCert = Annotated[
+    Path | None, flag("tls-cert-file", "Certificate to present; its common name is your identity", "FILE")
+]
 TLSKey = Annotated[Path | None, flag("tls-key-file", "Key of the certificate", "FILE")]
 Timeout = Annotated[float, flag("timeout", "How long to wait for an answer", "SECONDS")]
 
 
 def _take_profile(context: typer.Context, name: str | None) -> str | None:
-    """Put the profile's values below flags and variables, and say what it warns of."""
+    """Apply the profile's values below flags and variables, and print its warning."""
     from proglog.cli import diagnostics, profiles
 
     if context.resilient_parsing:
@@ -65,7 +67,7 @@ Profile = Annotated[
     str | None,
     flag(
         "profile",
-        "A set of these flags: `proglog profile`",
+        "Named set of these flags; see `proglog profile`",
         "NAME",
         rich_help_panel=AGENT,
         is_eager=True,
@@ -76,7 +78,7 @@ Output = Annotated[
     Format,
     typer.Option("--output", "-o", envvar="PROGLOG_OUTPUT", help="How to write the answer", case_sensitive=False),
 ]
-Watch = Annotated[bool, typer.Option("--watch", help="Write it again whenever something changes")]
+Watch = Annotated[bool, typer.Option("--watch", help="Write the answer again at every change")]
 
 
 def tls_files(ca: Path | None, cert: Path | None, key: Path | None, prefix: str = "--tls") -> "TLSFiles | None":
@@ -109,7 +111,7 @@ def check_seconds(flag: str, seconds: float) -> float:
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on uvloop."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or it writes on stderr what it thinks of a connection
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or gRPC logs connection details to stderr
     from uvloop import new_event_loop
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -118,7 +120,7 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFlags:
-    """The flags of a verb that asks an agent."""
+    """The flags of a verb that queries an agent."""
 
     addr: Addrs = DEFAULT_ADDR
     tls_ca_file: TLSCa = None
@@ -145,7 +147,7 @@ class AgentFlags:
         return tuple(part for flag, path in given.items() if path for part in (flag, str(path)))
 
     def chosen(self) -> str:
-        """Return the address of the agent that :meth:`with_client` would ask; the only one there is unless told to wait.
+        """Return the address of the agent that :meth:`with_client` would use; without --wait, a single address as given.
 
         Raises:
             ConfigError, UnavailableError: As there.
@@ -186,11 +188,11 @@ class AgentFlags:
         return with_clients(self.addr.split(","), self.tls, self.timeout, ready)
 
     def with_cluster(self, action: "Callable[[Client], Awaitable[Result]]") -> Result:
-        """Run ``action`` with one client of all agents, which turns to another when one goes away.
+        """Run ``action`` with one client of all agents, which fails over when one goes away.
 
         Raises:
-            ConfigError: A flag is not what it should be.
-            UnavailableError: It was told to wait, and none answers.
+            ConfigError: A flag's value is invalid.
+            UnavailableError: No agent answered within --wait.
         """
         addrs = self.addr.split(",")
 
@@ -208,7 +210,7 @@ async def first_that_answers(clients: "Sequence[Client]", within: float = 0.0) -
 
     Args:
         clients: At least one, tried in this order.
-        within: Seconds for which all are tried again and again.
+        within: Seconds during which all are retried.
 
     Raises:
         UnavailableError: None could be reached.
@@ -224,7 +226,7 @@ async def first_that_answers(clients: "Sequence[Client]", within: float = 0.0) -
                 await client.status()
             except (UnavailableError, DeadlineError) as exc:
                 failure = failure or exc
-            except ProglogError:  # it answers; what it thinks of this client the verb will hear
+            except ProglogError:  # it answers; the verb's own call meets the same error
                 return client
             else:
                 return client
@@ -240,7 +242,7 @@ def with_clients(
     """Run ``action`` with a client of each agent.
 
     Raises:
-        ConfigError: An address or the timeout is none.
+        ConfigError: An address or the timeout is invalid.
         UnauthenticatedError: An agent and this client do not agree on TLS.
         ProglogError: What ``action`` raised.
     """

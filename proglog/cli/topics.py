@@ -1,4 +1,4 @@
-"""What ``proglog help TOPIC`` says: what several verbs share, and their own help has no room for."""
+"""The topics of ``proglog help TOPIC``: what verbs share and their own help has no room for."""
 
 from proglog.cli.exit_codes import MEANINGS
 
@@ -6,18 +6,18 @@ TOPICS: dict[str, tuple[str, str]] = {
     "ranges": (
         "which records: offsets, times, cursors",
         """\
-RANGE says which records. Offsets are half-open: 5:10 holds 5, 6, 7, 8 and 9.
+RANGE selects records. Offset ranges are half-open: 5:10 holds 5, 6, 7, 8 and 9.
 
   start  end  47          the oldest record; after the newest; an offset
   +2  -3                  two after the start; the last three
-  5:10  5:  :end          from one place to another
-  @1h  @90s               by the time of the append: an hour ago
-  @2026-01-02T03:04:05Z   a moment; without a zone, UTC
-  @14:13                  the last time that it was 14:13, UTC
+  5:10  5:  :end          between two offsets; from one on; up to the end
+  @1h  @90s               by append time: an hour ago
+  @2026-01-02T03:04:05Z   an absolute time; UTC unless it has a zone
+  @14:13                  the most recent 14:13, UTC
   @2h:@1h                 the hour before the last one
-  cursor:TOKEN            what a consumer has not had yet, at any node: from --print-cursor
+  cursor:TOKEN            what a consumer has not read yet, on any node: from --print-cursor
 
-An offset is good for the node that gave it. To move between nodes use a cursor or a name (--as NAME).
+An offset is valid only on the node that assigned it. To move between nodes, use a cursor or a name (--as NAME).
 
   proglog consume 10:15
   proglog consume -- -3
@@ -27,24 +27,24 @@ An offset is good for the node that gave it. To move between nodes use a cursor 
     "formats": (
         "what stdout looks like",
         """\
-Verbs that list something (members, status, lag, segments, positions ...) take -o:
+Verbs that list something (members, status, lag, segments, positions, ...) take -o:
 
   table   for people: columns, words, colours on a terminal (NO_COLOR turns them off)
   json    one document
-  jsonl   one JSON object a line; with --watch, again at each change
+  jsonl   one JSON object per line; with --watch, again at each change
   plain   the table's cells separated by tabs, without headings
 
-consume writes values byte for byte, each followed by a line feed. --format null ends each with a NUL, json writes an
-object a line (produce --format json reads it back), and anything else is a template:
+consume writes values byte for byte, each followed by a line feed. --format null ends each with a NUL, json writes one
+object per line (produce --format json reads it back), and anything else is a template:
 
   proglog consume --format '{offset} {origin} {sequence} {key} {value}'
   proglog consume --format '{timestamp} {value}\\n'
 
-On a terminal control characters are shown, not sent; --raw sends them.
+On a terminal, control characters are escaped; --raw sends them as they are.
 """,
     ),
     "environment": (
-        "variables, files, and which one wins",
+        "variables, files, and their precedence",
         """\
 Every flag has a variable: --node-name is PROGLOG_NODE_NAME, --tls-ca-file is PROGLOG_TLS_CA_FILE. A PROGLOG_
 variable that sets no flag is reported.
@@ -53,7 +53,7 @@ Precedence for serve: the flag, its variable, the file of --config, the default.
 comes from. For client verbs: the flag, its variable, the profile of --profile or PROGLOG_PROFILE, a .proglog.toml here
 or above, the current profile, the default. `proglog profile` lists the profiles.
 
-  PROGLOG_ADDR      the agents that client verbs ask, separated by commas
+  PROGLOG_ADDR      agents for client verbs, separated by commas
   PROGLOG_TIMEOUT   seconds to wait for an answer
   NO_COLOR          no colours
   COLUMNS           the width of tables and help
@@ -66,17 +66,17 @@ or above, the current profile, the default. `proglog profile` lists the profiles
         "".join(f"  {code.value:<4} {meaning}\n" for code, meaning in MEANINGS.items()),
     ),
     "consumers": (
-        "cursors, names, and what is exactly once",
+        "cursors, names, and exactly-once reading",
         """\
 consume ends at the end of the log, or waits for more with --follow.
 
   proglog consume --follow                    from now on, on this node
-  proglog consume --as nightly                go on where `nightly` stopped, at whichever node; commit as it goes
-  proglog consume --print-cursor              print where to go on; pass it as the next RANGE
-  proglog consume --addr a:8400,b:8400        fail over; nothing is missed or repeated
+  proglog consume --as nightly                resume where `nightly` stopped, on any node; commit along the way
+  proglog consume --print-cursor              print the cursor to resume from; pass it as the next RANGE
+  proglog consume --addr a:8400,b:8400        fail over without missing or repeating a record
 
-A run of --as that ends in order (also by Ctrl-C or SIGTERM) repeats nothing. One that is killed repeats what came
-after its last commit. `proglog positions` lists the names and how far each is behind.
+A run of --as that ends in order (also by Ctrl-C or SIGTERM) repeats nothing. A killed run repeats what came after its
+last commit. `proglog positions` lists the names and how far behind each is.
 """,
     ),
 }

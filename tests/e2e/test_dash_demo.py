@@ -178,4 +178,4 @@ def test_without_textual_serve_it_says_what_to_install(capsys, monkeypatch) -> N
 
 def test_a_demo_is_no_replay(capsys) -> None:
     assert invoke(["dash", "--demo", "--replay", "x"]) == 2
-    assert "do not go together" in capsys.readouterr().err
+    assert "cannot be combined" in capsys.readouterr().err

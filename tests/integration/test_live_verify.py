@@ -114,7 +114,7 @@ async def test_one_at_a_time_and_of_segments_that_there_are(agent: AgentProcess)
         (["--verify", "0"], 0, "every batch is whole, and the index finds them"),
         (["--verify", "5"], 6, "no segment begins at offset 5"),
         (["--verify", "half"], 2, "expected the first offset of a segment, or all"),
-        (["--verify", "all", "--watch"], 2, "--watch, --replay and --at do not go with it"),
+        (["--verify", "all", "--watch"], 2, "cannot be combined with --watch, --replay or --at"),
     ],
 )
 async def test_the_command_line_says_so(agent: AgentProcess, flags: list[str], code: int, said: str) -> None:

@@ -1,6 +1,6 @@
-"""Ask access rules, without an agent: may SUBJECT do ACTION? Without both, list who may do what.
+"""Check without an agent whether SUBJECT may do ACTION. Without SUBJECT or ACTION, list all of them.
 
-Exits 1 when it may not. Rules that an agent would refuse are refused here, with the line.
+Exits 1 when it may not. Rules that an agent would refuse are refused here, with their line number.
 """
 
 from pathlib import Path
@@ -68,7 +68,9 @@ def main(
         raise ConfigError("acl needs both --acl-model-file and --acl-policy-file")
     rules = CasbinAuthorizer(acl_model_file, acl_policy_file)
     for word in rules.unknown_actions():
-        diagnostics.note(f"{acl_policy_file} has rules for {word!r}, which is no action: {', '.join(ACTIONS)} are")
+        diagnostics.note(
+            f"{acl_policy_file} has rules for {word!r}, which is no action: expected one of {', '.join(ACTIONS)}"
+        )
     subjects = [subject] if subject is not None else rules.subjects()
     chosen = [choice("ACTION", action, ACTIONS)] if action is not None else ACTIONS
     answers = [Answer(each, what, _allowed(rules, each, what)) for each in subjects for what in chosen]

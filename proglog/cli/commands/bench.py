@@ -1,8 +1,8 @@
-"""Measure producing, consuming and copying: on agents made for it, or on one that runs.
+"""Measure produce, consume and replication throughput, on temporary agents or on a running one.
 
-Without --addr, agents with TLS and access rules are started in a temporary directory, measured, and removed. With --addr
-the records are left in that agent's log, so --yes has to be said. Figures are of this machine now: compare them with
-others of the same run only.
+Without --addr, starts agents with TLS and access rules in a temporary directory, measures them, and removes them. With
+--addr the records stay in that agent's log, so --yes is required. Figures describe this machine at this moment: compare
+them only with others from the same run.
 """
 
 import time
@@ -56,16 +56,16 @@ class BenchFlags(options.AgentFlags):
 
     addr: Annotated[
         str | None,
-        typer.Option("--addr", metavar="HOST:PORT", help="Measure this agent; leaves the records in its log"),
+        typer.Option("--addr", metavar="HOST:PORT", help="Agent to measure; the records stay in its log"),
     ] = None  # type: ignore[assignment]  # left out, agents are started
 
 
 def main(
     records: Annotated[int, typer.Option("--records", metavar="N", help="Records to send")] = 1_000_000,
-    value_bytes: Annotated[int, typer.Option("--value-bytes", metavar="N", help="Size of each")] = 100,
-    nodes: Annotated[int, typer.Option("--nodes", metavar="N", help="Agents to start, without --addr")] = 1,
+    value_bytes: Annotated[int, typer.Option("--value-bytes", metavar="N", help="Size of each value")] = 100,
+    nodes: Annotated[int, typer.Option("--nodes", metavar="N", help="Agents to start when --addr is not given")] = 1,
     output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the figures")] = Format.TABLE,
-    yes: Annotated[bool, typer.Option("--yes", help="Do write to the agent at --addr")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm writing to the agent at --addr")] = False,
     *,
     agent: BenchFlags,
 ) -> None:
@@ -77,7 +77,7 @@ def main(
         if not 1 <= value <= most:
             raise ConfigError(f"{flag} {value}: expected 1 to {most:,}")
     if agent.addr is not None and not yes:
-        raise ConfigError(f"this leaves {records:,} records in the log of {agent.addr}: say --yes, or leave --addr out")
+        raise ConfigError(f"this leaves {records:,} records in the log of {agent.addr}: pass --yes, or omit --addr")
     if agent.addr is not None:
         figures = agent.with_client(lambda client: _measure(client, records, value_bytes))
     else:

@@ -1,8 +1,8 @@
-"""Make an authority, certificates, rules and a gossip key for development, and say how to use them.
+"""Create an authority, certificates, rules and a gossip key for development, and show how to use them.
 
-``serve.toml`` and a ``client-NAME.env`` beside them name them all, for agents and for clients. Authority, rules and key
-that are in DIR already stay; certificates are made anew. The authority's key lies beside
-the certificates that it signs: for a cluster that others reach, use an authority of your own.
+``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them. An existing authority, rules
+and key are kept; certificates are reissued. The authority's key is stored beside the certificates it signs: for a
+cluster that others can reach, use your own authority.
 """
 
 import json
@@ -42,14 +42,16 @@ CERTIFICATES: Table[MadeCertificate] = Table(
 
 
 def main(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Where the files go; made if missing")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Output directory; created if missing")],
     host: Annotated[
         list[str] | None,
-        typer.Option("--host", metavar="NAME", help="DNS name or address that clients dial; beside this machine's own"),
+        typer.Option(
+            "--host", metavar="NAME", help="DNS name or address that clients dial, in addition to this machine's own"
+        ),
     ] = None,
     client: Annotated[
         list[str] | None,
-        typer.Option("--client", metavar="NAME", help="Client to make a certificate for", show_default="root"),
+        typer.Option("--client", metavar="NAME", help="Client to issue a certificate for", show_default="root"),
     ] = None,
     output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the list")] = Format.TABLE,
 ) -> None:

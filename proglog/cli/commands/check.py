@@ -1,8 +1,8 @@
-"""Say whether a cluster is well, for cron and monitoring: exits 0 ok, 1 warning, 2 critical, 3 unknown.
+"""Report a cluster's health, for cron and monitoring. Exits 0 ok, 1 warning, 2 critical, 3 unknown.
 
-The findings are those of the dashboard: members, streams, copies, lag, log, disk, rules, certificate. One look is
-enough: trends are measured by the agent. Thresholds are WARNING:CRITICAL; one number alone is the warning. With --each
-every living member is asked about its own log, disk and certificate, too, with the same credentials.
+Reports the dashboard's findings: members, streams, copies, lag, log, disk, rules, certificate. One run is enough,
+because the agent measures trends. Thresholds are WARNING:CRITICAL; a single number sets only the warning. With --each,
+also queries every living member about its own log, disk and certificate, with the same credentials.
 """
 
 import asyncio
@@ -33,21 +33,21 @@ LagRecords = Annotated[
     typer.Option(
         "--lag-records",
         metavar=_METAVAR,
-        help="Records that a copy trails by, for 2 s and more",
+        help="Replication lag in records, lasting 2 s or more",
         rich_help_panel=THRESHOLDS,
     ),
 ]
 LagSeconds = Annotated[
-    str, typer.Option("--lag-seconds", metavar=_METAVAR, help="Seconds that it trails by", rich_help_panel=THRESHOLDS)
+    str, typer.Option("--lag-seconds", metavar=_METAVAR, help="Replication lag in seconds", rich_help_panel=THRESHOLDS)
 ]
 DiskFree = Annotated[
     str,
-    typer.Option("--disk-free", metavar=_METAVAR, help="Percent of the disk that are free", rich_help_panel=THRESHOLDS),
+    typer.Option("--disk-free", metavar=_METAVAR, help="Free disk space, in percent", rich_help_panel=THRESHOLDS),
 ]
 CertificateDays = Annotated[
     str,
     typer.Option(
-        "--certificate-days", metavar=_METAVAR, help="Days until a certificate ends", rich_help_panel=THRESHOLDS
+        "--certificate-days", metavar=_METAVAR, help="Days until the certificate expires", rich_help_panel=THRESHOLDS
     ),
 ]
 
@@ -69,9 +69,9 @@ def main(
     ] = CheckFormat.TEXT,
     explain: Annotated[
         bool,
-        typer.Option("--explain", help="What follows from each finding, what to do, and the command that shows more"),
+        typer.Option("--explain", help="Add each finding's effect, the remedy, and the command that shows more"),
     ] = False,
-    each: Annotated[bool, typer.Option("--each", help="Ask every living member about itself, too")] = False,
+    each: Annotated[bool, typer.Option("--each", help="Also query every living member about itself")] = False,
     lag_records: LagRecords = f"{_DEFAULT.lag_records}:{_DEFAULT.lag_records_critical}",
     lag_seconds: LagSeconds = f"{_DEFAULT.lag_ms // 1000}:{_DEFAULT.lag_ms_critical // 1000}",
     disk_free: DiskFree = f"{_DEFAULT.disk_free_ratio * 100:g}:{_DEFAULT.disk_free_ratio_critical * 100:g}",
@@ -79,7 +79,10 @@ def main(
     members: Annotated[
         int,
         typer.Option(
-            "--members", metavar="N", help="Fewer members alive are critical; 0: any", rich_help_panel=THRESHOLDS
+            "--members",
+            metavar="N",
+            help="Minimum number of living members; fewer is critical, 0: no minimum",
+            rich_help_panel=THRESHOLDS,
         ),
     ] = 0,
     *,

@@ -1,8 +1,8 @@
-"""Show what serve would run with, as TOML for its --config, and where each value comes from. Starts nothing.
+"""Show the settings serve would use, as TOML for its --config, and where each comes from. Starts nothing.
 
 Takes the flags of serve: proglog config --config FILE --fsync os
 
-And of the dashboard, its keys included: proglog config dash. What it prints may stand in ~/.config/proglog/config.toml.
+`proglog config dash` does the same for the dashboard, including its keys; save it as ~/.config/proglog/config.toml.
 """
 
 import json
@@ -22,7 +22,7 @@ def main(
     context: typer.Context,
     flags: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[dash] [FLAGS]", help="As for serve, or for dash", show_default=False),
+        typer.Argument(metavar="[dash] [FLAGS]", help="Flags of serve, or of dash", show_default=False),
     ] = None,
 ) -> None:
     from proglog.cli.commands.serve import ServeFlags, agent_config

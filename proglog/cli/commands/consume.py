@@ -1,14 +1,14 @@
-"""Read records. Values go to stdout byte for byte, and nothing else does.
+"""Read records. Writes values to stdout byte for byte, and nothing else.
 
 RANGE is one of: start, end, 47, +2 (two after the start), -3 (the last three), 5:10 (half-open), :end, @1h (an hour
-ago), @2026-01-02T03:04:05Z, @2h:@1h, cursor:TOKEN (what --print-cursor printed, at any node). Left out: everything
-there is. Ends at the end of the log unless --follow.
+ago), @2026-01-02T03:04:05Z, @2h:@1h, cursor:TOKEN (from --print-cursor, valid on any node). Default: everything.
+Stops at the end of the log unless --follow.
 
-With --as NAME, reading goes on where NAME stopped the last time, at whichever node, and RANGE is only where its first
-run starts. The position is committed after the values were written: a run that is killed repeats what came after its
-last commit, one that ends in order repeats nothing.
+With --as NAME, resumes where NAME last stopped, on any node; RANGE only sets where the first run starts. The position is
+committed after the values are written: a killed run repeats what came after its last commit, a run that ends in order
+repeats nothing.
 
-With several addresses, --addr A,B,C, reading goes on at the next node when one goes away: nothing is missed or repeated.
+With several addresses, --addr A,B,C, fails over to the next node without missing or repeating a record.
 """
 
 from collections import deque
@@ -35,22 +35,24 @@ FLUSH_BYTES = 256 * 1024
 
 
 def main(
-    range_: Annotated[str, typer.Argument(metavar="[RANGE]", help="Which records; everything if left out")] = "start",
+    range_: Annotated[str, typer.Argument(metavar="[RANGE]", help="Records to read; default: everything")] = "start",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait at the end of the log for more")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", metavar="N", help="Stop after so many records")] = None,
     as_: Annotated[
         str | None,
-        typer.Option("--as", metavar="NAME", help="Go on where NAME stopped, and keep its position in the cluster"),
+        typer.Option("--as", metavar="NAME", help="Resume where NAME stopped, and keep its position in the cluster"),
     ] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="With --as: forget the position, start at RANGE")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="With --as: forget the position and start at RANGE")] = False,
     commit_interval: Annotated[
-        float, typer.Option("--commit-interval", metavar="SECONDS", help="With --as: time between two commits")
+        float, typer.Option("--commit-interval", metavar="SECONDS", help="With --as: time between commits")
     ] = 5.0,
     print_cursor: Annotated[
-        bool, typer.Option("--print-cursor", help="At the end, print on stderr the RANGE to go on with, at any node")
+        bool,
+        typer.Option("--print-cursor", help="At the end, print on stderr the RANGE to resume from, valid on any node"),
     ] = False,
     skip_gone: Annotated[
-        bool, typer.Option("--skip-gone", help="Go on where records that a cursor or NAME wants are gone, and say so")
+        bool,
+        typer.Option("--skip-gone", help="Skip records that a cursor or NAME wants but that are gone, and report them"),
     ] = False,
     format_: Annotated[
         str,
@@ -62,7 +64,7 @@ def main(
             help="What follows a value; or JSON lines; or a template such as '{offset} {key} {value}'",
         ),
     ] = "line",
-    raw: Annotated[bool, typer.Option("--raw", help="Send values to a terminal as they are")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Write values to a terminal unescaped")] = False,
     *,
     agent: options.AgentFlags,
 ) -> None:
@@ -72,7 +74,7 @@ def main(
     if limit is not None and limit < 0:
         raise ConfigError(f"--limit {limit}: expected 0 or more")
     if reset and as_ is None:
-        raise ConfigError("--reset forgets a named position: say which with --as NAME")
+        raise ConfigError("--reset forgets a named position: name it with --as NAME")
     if not 0 < commit_interval <= 86_400:
         raise ConfigError(f"--commit-interval {commit_interval:g}: expected more than 0 and at most 86400 seconds")
     if as_ is not None:

@@ -1,9 +1,9 @@
-"""Watch a cluster in a dashboard: members, replication, segments, live. `?` explains, `q` leaves.
+"""Open the live dashboard of a cluster: members, replication, segments. `?` explains, `q` quits.
 
---demo needs nothing at all: it starts three agents of its own in a temporary directory and has traffic flow through
-them. --web shows the dashboard in a browser on this machine, at the address that it prints.
+--demo needs no setup: it starts three agents in a temporary directory and sends traffic through them. --web serves the
+dashboard to a browser on this machine, at the address it prints.
 
-Flags and keys may stand in a file, ~/.config/proglog/config.toml or --config: `proglog config dash` shows them all.
+Flags and keys can be set in ~/.config/proglog/config.toml or --config FILE; `proglog config dash` lists them all.
 """
 
 import os
@@ -29,23 +29,23 @@ DEMO_SEGMENT_BYTES = 1024 * 1024
 class DashFlags:
     """What the dashboard shows, and how."""
 
-    demo: Annotated[
-        bool, typer.Option("--demo", help="Watch three agents of its own, with traffic; nothing stays behind")
-    ] = False
+    demo: Annotated[bool, typer.Option("--demo", help="Start and watch three temporary agents with traffic")] = False
     web: Annotated[
         bool, typer.Option("--web", help='In a browser on this machine; needs pip install "proglog[web]"')
     ] = False
-    port: Annotated[int, typer.Option("--port", metavar="N", help="For --web, on 127.0.0.1; 0: any")] = 8080
-    replay: Annotated[Path | None, typer.Option("--replay", metavar="FILE", help="Show a recording, not an agent")] = (
-        None
-    )
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Port on 127.0.0.1 for --web; 0: any")] = 8080
+    replay: Annotated[
+        Path | None, typer.Option("--replay", metavar="FILE", help="Show a recording instead of a live agent")
+    ] = None
     record: Annotated[
-        Path | None, typer.Option("--record", metavar="FILE", help="Keep everything that is shown, for --replay")
+        Path | None, typer.Option("--record", metavar="FILE", help="Record everything shown, for --replay")
     ] = None
     allow_writes: Annotated[
-        bool, typer.Option("--allow-writes", help="Offer actions that change the cluster; each asks first")
+        bool, typer.Option("--allow-writes", help="Enable actions that change the cluster; each asks first")
     ] = False
-    theme: Annotated[str | None, typer.Option("--theme", help="Colours; the palette inside lists them")] = None
+    theme: Annotated[str | None, typer.Option("--theme", help="Colour theme; the dashboard's palette lists them")] = (
+        None
+    )
     config: Annotated[
         Path | None,
         typer.Option("--config", envvar="PROGLOG_CONFIG", metavar="FILE", help="TOML file: these flags, and keys"),
@@ -61,7 +61,7 @@ def main(context: typer.Context, *, dash: DashFlags, agent: options.AgentFlags) 
     keys = dash_keys(path)
     tls = agent.tls
     if dash.demo and dash.replay:
-        raise ConfigError("--demo and --replay do not go together: one shows agents of its own, the other a file")
+        raise ConfigError("--demo and --replay cannot be combined: one starts its own agents, the other reads a file")
     if not dash.web:
         _check_terminal()
     addr = "" if dash.demo or dash.replay else agent.chosen()

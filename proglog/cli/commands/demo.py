@@ -1,8 +1,8 @@
 """Start three agents on loopback, send a real file through them, and open the dashboard on the running cluster.
 
-Each agent is a process of its own, with TLS and access control on. The file - every line of Python's standard library,
-or --input - goes to the first, a record a line, and is read back from the third. Without a terminal, or with --no-dash,
-it prints what it saw and stops. Nothing stays behind, unless --keep says where.
+Each agent runs in its own process, with TLS and access control on. The file - every line of Python's standard library,
+or --input - goes to the first agent, one record per line, and is read back from the third. Without a terminal, or with
+--no-dash, it prints the result and stops. Removes everything at the end unless --keep DIR is given.
 """
 
 import tempfile
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def main(
     input_: Annotated[
-        Path | None, typer.Option("--input", metavar="FILE", help="Send this file instead, a record a line")
+        Path | None, typer.Option("--input", metavar="FILE", help="File to send instead, one record per line")
     ] = None,
     no_dash: Annotated[bool, typer.Option("--no-dash", help="Do not open the dashboard")] = False,
     keep: Annotated[
@@ -37,7 +37,7 @@ def main(
     if input_ is not None and not input_.is_file():
         raise ConfigError(f"--input {input_}: no such file")
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
-        raise ConfigError(f"--keep {keep}: expected a directory that is empty or not there yet")
+        raise ConfigError(f"--keep {keep}: expected an empty directory or one that does not exist yet")
     with interruptible(), ExitStack() as undo:
         source = input_
         if source is None:

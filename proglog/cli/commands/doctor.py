@@ -1,4 +1,4 @@
-"""Say in words what is wrong with a stopped agent's data directory, which records that concerns, and what to do."""
+"""Explain what is wrong with a stopped agent's data directory, which records are affected, and how to fix it."""
 
 import json
 from dataclasses import asdict
@@ -15,7 +15,8 @@ from proglog.cli.output import Format
 def main(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The data directory")],
     output_: Annotated[
-        Format, typer.Option("--output", "-o", help="table and plain are words", case_sensitive=False)
+        Format,
+        typer.Option("--output", "-o", help="Output format; table and plain both give sentences", case_sensitive=False),
     ] = Format.TABLE,
 ) -> None:
     from proglog.cli.offline import read

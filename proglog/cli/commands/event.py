@@ -1,6 +1,6 @@
-"""Tell every member of the cluster something, once: a user event, as `serf event` sends it.
+"""Send a user event to every member of the cluster, as `serf event` does.
 
-Name and payload have at most 512 bytes. Members run their --event-handler scripts; `proglog events` shows it.
+Name and payload together are at most 512 bytes. Members run their --event-handler scripts; `proglog events` lists it.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def main(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the event")],
-    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD]", help="What it says")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the event")],
+    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD]", help="Payload of the event")] = "",
     coalesce: Annotated[
-        bool, typer.Option("--coalesce", help="Of events of this name in quick succession, tell only the newest")
+        bool,
+        typer.Option("--coalesce", help="Of several events of this name in quick succession, deliver only the newest"),
     ] = False,
     *,
     agent: options.AgentFlags,

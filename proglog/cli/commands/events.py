@@ -1,4 +1,4 @@
-"""List the user events that an agent was told of; with --follow, each as it comes."""
+"""List the user events that an agent received; with --follow, print new ones as they arrive."""
 
 import json
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ EVENTS: Table["UserEventSeen"] = Table(
 
 
 def main(
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with each event as it comes")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new events as they arrive")] = False,
     output_: options.Output = Format.TABLE,
     *,
     agent: options.AgentFlags,

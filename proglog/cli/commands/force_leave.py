@@ -1,6 +1,6 @@
-"""Remove a member that failed and will not come back. It shows as left at once, everywhere; its records stay.
+"""Remove a failed member that will not come back. Every member lists it as left at once; its records stay.
 
-A member that is alive is refused. One that comes back after all is a member again.
+Refuses a living member. A removed member that comes back after all rejoins.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 def main(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The member, as `proglog members` lists it")],
-    prune: Annotated[bool, typer.Option("--prune", help="Forget it at once; otherwise it is listed for a day")] = False,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Member name, as `proglog members` lists it")],
+    prune: Annotated[bool, typer.Option("--prune", help="Forget it at once instead of listing it for a day")] = False,
     *,
     agent: options.AgentFlags,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Explain what several verbs share: ranges, formats, the environment, exit codes, consumers. Without TOPIC, list them.
+"""Explain what verbs share: ranges, formats, the environment, exit codes, consumers. Without TOPIC, list the topics.
 
 proglog help
 proglog help ranges
@@ -15,7 +15,7 @@ from proglog.cli.verbs import VERBS
 from proglog.errors import ConfigError
 
 
-def main(topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="One of the list, or a verb")] = "") -> None:
+def main(topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="A listed topic, or a verb")] = "") -> None:
     if topic in TOPICS:
         output.line(TOPICS[topic][1].rstrip("\n"))
     elif topic in VERBS:

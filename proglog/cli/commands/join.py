@@ -1,4 +1,4 @@
-"""Have an agent call members by their gossip addresses, and exchange with them all that both know."""
+"""Join an agent to other members by their gossip addresses, and exchange full state with them."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def main(
-    addr_: Annotated[list[str], typer.Argument(metavar="HOST[:PORT]...", help="Gossip addresses; the port is 8401")],
+    addr_: Annotated[list[str], typer.Argument(metavar="HOST[:PORT]...", help="Gossip addresses; default port 8401")],
     *,
     agent: options.AgentFlags,
 ) -> None:
@@ -23,4 +23,4 @@ def main(
     for addr, error in outcomes.items():
         diagnostics.note(f"{addr}: {error or 'joined'}")
     if all(outcomes.values()):
-        raise UnavailableError("nobody was joined")
+        raise UnavailableError("no member was joined")

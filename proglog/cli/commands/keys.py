@@ -1,7 +1,7 @@
-"""Make, list and exchange the gossip keys of all members while the cluster runs, as `serf keys` does.
+"""Generate, list and rotate the gossip keys of all members while the cluster runs, as `serf keys` does.
 
-To exchange a key: `generate`, `install NEW`, `use NEW`, `remove OLD`. Each agent keeps the change for its next start;
-put the new key into --encrypt-file, too, for agents that join later.
+To rotate a key: `generate`, `install NEW`, `use NEW`, `remove OLD`. Each agent keeps the change across restarts; also
+put the new key into --encrypt-file for agents that join later.
 """
 
 import base64

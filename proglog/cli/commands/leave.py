@@ -1,4 +1,4 @@
-"""Have an agent leave the cluster in order, and end: the others show it as left, not as failed."""
+"""Have an agent leave the cluster gracefully and stop: other members list it as left, not as failed."""
 
 from typing import TYPE_CHECKING
 

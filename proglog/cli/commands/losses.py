@@ -1,8 +1,8 @@
-"""List what an agent's log lost and nobody has given back yet; or accept that nobody can.
+"""List the records that an agent's log lost and has not recovered, or accept a loss.
 
-What peers have comes back by itself. `losses accept 120..140 --reason "..."` is for what no node has any more: it is
-written down in the data directory with who, when and why, and alarms nobody from then on. The range goes from the
-first offset to one past the last one, as `losses list` shows it; a wider one takes in all that is damaged within it.
+Records that a peer still holds are restored automatically. `losses accept 120..140 --reason "..."` is for records that no
+node holds any more: it stores who accepted them, when and why in the data directory, and clears the alarm. The range
+runs from the first offset to one past the last, as `losses list` shows it; a wider range covers all damage within it.
 """
 
 from collections.abc import Mapping
@@ -72,10 +72,10 @@ LOSSES: Table["DamagedRange | AcceptedLoss"] = Table(
 
 def main(
     step: Annotated[Step, typer.Argument(metavar="list|accept", show_default=False)],
-    range_: Annotated[
-        str, typer.Argument(metavar="[START..END]", help="To accept: the offsets, END not included")
+    range_: Annotated[str, typer.Argument(metavar="[START..END]", help="Offsets to accept, END not included")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why the loss is accepted; kept with it")
     ] = "",
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever looks later")] = "",
     output_: options.Output = Format.TABLE,
     *,
     agent: options.AgentFlags,
@@ -87,7 +87,7 @@ def main(
         return
     start, end = _range_of(range_)
     if not reason.strip():
-        raise ConfigError("--reason is missing: say why nobody can give these records back")
+        raise ConfigError("--reason is missing: state why these records cannot be recovered")
 
     async def accept(client: "Client") -> int:
         return await client.accept_losses(start, end, reason)

@@ -1,4 +1,4 @@
-"""List the named positions of consumers (consume --as NAME): how many records each is behind, and since when."""
+"""List the named positions of consumers (consume --as NAME): how many records each is behind, and its last commit."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +51,7 @@ POSITIONS: Table["NamedPosition"] = Table(
 
 
 def main(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Only this one")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show only this position")] = "",
     output_: options.Output = output.Format.TABLE,
     *,
     agent: options.AgentFlags,

@@ -1,9 +1,9 @@
-"""Append records: a line each, from files or stdin.
+"""Append records, one per line, from files or stdin.
 
-A record is acknowledged when it is durable on the agent, or with --acks on as many nodes. A connection that breaks is
-tried again for --timeout seconds; nothing is appended twice by that. The summary on stderr says how many records are
-acknowledged; when it stays broken, also how many are not sent, or of unknown outcome: those may or may not be in the
-log, and sending them again may append them twice.
+A record is acknowledged once it is durable on the agent, or with --acks on that many nodes. A broken connection is
+retried for --timeout seconds without appending anything twice. The summary on stderr counts the acknowledged records;
+if the connection stays broken, also those not sent and those of unknown outcome: these may or may not be in the log, and
+sending them again may append them twice.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class InputError(ProglogError):
 
 def main(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE ...|-]", help="What to read; stdin if left out")
+        list[Path] | None, typer.Argument(metavar="[FILE ...|-]", help="Files to read; default: stdin")
     ] = None,
     format_: Annotated[
         str,
@@ -50,18 +50,22 @@ def main(
         ),
     ] = "line",
     key_sep: Annotated[
-        str, typer.Option("--key-sep", metavar="S", help="The key stands before the first S of a line")
+        str, typer.Option("--key-sep", metavar="S", help="Split each line into key and value at the first S")
     ] = "",
     acks: Annotated[
         str,
         typer.Option(
-            "--acks", metavar="N|all", help="Nodes on which a record is durable before it counts; all: those alive now"
+            "--acks",
+            metavar="N|all",
+            help="Nodes on which a record must be durable before it is acknowledged; all: every living one",
         ),
     ] = "1",
     ack_timeout: Annotated[
         float,
         typer.Option(
-            "--ack-timeout", metavar="SECONDS", help="How long --acks waits; then the outcome is unknown: exit code 4"
+            "--ack-timeout",
+            metavar="SECONDS",
+            help="How long to wait for --acks; after that the outcome is unknown, exit code 4",
         ),
     ] = 10.0,
     *,
@@ -72,13 +76,13 @@ def main(
     if not 0 < ack_timeout <= MAX_ACK_TIMEOUT:
         raise ConfigError(f"--ack-timeout {ack_timeout:g}: expected more than 0 and at most {MAX_ACK_TIMEOUT} seconds")
     if key_sep and format_ == "json":
-        raise ConfigError("--key-sep is for lines; with --format json the key stands in the object")
+        raise ConfigError("--key-sep is for lines; with --format json the key is a field of the object")
     sources = files or [Path("-")]
     for path in sources:
         if str(path) != "-" and not path.exists():
             raise ConfigError(f"{path}: no such file")
         if path.is_dir():
-            raise ConfigError(f"{path} is a directory: expected a file with a record a line")
+            raise ConfigError(f"{path} is a directory: expected a file with one record per line")
     separator = b"\0" if format_ == "null" else b"\n"
     agent.with_client(_Job(sources, separator, format_ == "json", os.fsencode(key_sep), nodes, ack_timeout).run)
 

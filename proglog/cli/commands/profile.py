@@ -1,8 +1,8 @@
-"""Keep named sets of client flags - agents, certificates, timeout - and choose one of them.
+"""Manage named sets of client flags: agents, certificates, timeout.
 
-create NAME keeps the flags that stand beside it, use NAME makes it the current one, edit NAME changes only what is given.
-`proglog VERB --profile NAME` and PROGLOG_PROFILE choose another for one command. A profile with --warning says so on
-stderr before each verb, in its --colour. A directory's own .proglog.toml, here or above, goes before the current profile.
+create NAME saves the flags given with it, use NAME selects it, edit NAME changes only the flags given.
+`proglog VERB --profile NAME` and PROGLOG_PROFILE select another for one command. A profile with --warning prints that on
+stderr before each verb, in its --colour. A .proglog.toml in this directory or a parent overrides the current profile.
 
     proglog profile create staging --addr 10.0.0.1:8400,10.0.0.2:8400 --tls-ca-file ca.pem
     proglog profile use staging
@@ -49,16 +49,18 @@ PROFILES: Table[Row] = Table(
 
 def main(
     action: Annotated[ProfileStep, typer.Argument(metavar="[list|show|create|use|edit|remove]")] = ProfileStep.LIST,
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Of the profile")] = "",
-    addr: Annotated[str, typer.Option("--addr", metavar="HOST:PORT[,...]", help="The agents to ask")] = "",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of the profile")] = "",
+    addr: Annotated[str, typer.Option("--addr", metavar="HOST:PORT[,...]", help="Agent addresses")] = "",
     tls_ca_file: options.TLSCa = None,
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for an answer")
     ] = None,
-    colour: Annotated[str, typer.Option("--colour", metavar="|".join(profiles.COLOURS), help="Of the warning")] = "",
-    warning: Annotated[str, typer.Option("--warning", metavar="TEXT", help="What to say before each verb")] = "",
+    colour: Annotated[
+        str, typer.Option("--colour", metavar="|".join(profiles.COLOURS), help="Colour of the warning")
+    ] = "",
+    warning: Annotated[str, typer.Option("--warning", metavar="TEXT", help="Warning to print before each verb")] = "",
     output_: options.Output = Format.TABLE,
 ) -> None:
     known = Profiles.load()

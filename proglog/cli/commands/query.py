@@ -1,6 +1,6 @@
-"""Ask the members of the cluster something, as `serf query` does, and print what they answer.
+"""Send a query to the members of the cluster, as `serf query` does, and print their answers.
 
-Members answer by scripts (serve --event-handler query:NAME=SCRIPT). A stock agent among them is asked, too.
+Scripts answer for each member (serve --event-handler query:NAME=SCRIPT). Stock Serf agents also receive the query.
 """
 
 import json
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 
 def main(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the query")],
-    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD]", help="What it says")] = "",
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the query")],
+    payload: Annotated[str, typer.Argument(metavar="[PAYLOAD]", help="Payload of the query")] = "",
     node: Annotated[
-        list[str] | None, typer.Option("--node", metavar="NAME", help="Ask only this member; may be given again")
+        list[str] | None, typer.Option("--node", metavar="NAME", help="Query only this member; repeatable")
     ] = None,
     tag: Annotated[
         list[str] | None,
-        typer.Option("--tag", metavar="NAME=RE2", help="Ask only members whose tag matches; may be given again"),
+        typer.Option("--tag", metavar="NAME=RE2", help="Query only members whose tag matches; repeatable"),
     ] = None,
-    no_ack: Annotated[bool, typer.Option("--no-ack", help="Ask for no acknowledgements")] = False,
+    no_ack: Annotated[bool, typer.Option("--no-ack", help="Request no acknowledgements")] = False,
     relay_factor: Annotated[
-        int, typer.Option("--relay-factor", metavar="N", help="Others that each answer is also sent through")
+        int, typer.Option("--relay-factor", metavar="N", help="Members that also relay each answer")
     ] = 0,
     for_: Annotated[
-        str | None, typer.Option("--for", metavar="D", help="How long to wait: 500ms, 10s; left out: some 3s")
+        str | None, typer.Option("--for", metavar="D", help="How long to wait: 500ms, 10s; default: about 3s")
     ] = None,
     output_: options.Output = Format.TABLE,
     *,

@@ -1,4 +1,4 @@
-"""Print the round trip between two members, estimated from their network coordinates, as `serf rtt` does."""
+"""Estimate the round trip between two members from their network coordinates, as `serf rtt` does."""
 
 import json
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def main(
     a: Annotated[str, typer.Argument(metavar="A", help="A member")],
-    b: Annotated[str, typer.Argument(metavar="[B]", help="Another one; left out: the agent that is asked")] = "",
+    b: Annotated[str, typer.Argument(metavar="[B]", help="Another member; default: the agent itself")] = "",
     output_: options.Output = Format.TABLE,
     *,
     agent: options.AgentFlags,

@@ -1,7 +1,7 @@
-"""List the segments of an agent's log: offsets, records, bytes, time range, index. Or have the agent check them.
+"""List the segments of an agent's log: offsets, records, bytes, time range, index. With --verify, check them.
 
---verify reads a segment, by its first offset, or all of them, and checks every batch and the index, while the agent goes
-on; it changes nothing, and exits 1 if something is wrong. `proglog verify DIR` checks a stopped agent's directory.
+--verify reads one segment, given by its first offset, or all of them, and checks every batch and the index while the
+agent keeps serving. Changes nothing; exits 1 on damage. `proglog verify DIR` checks a stopped agent's directory.
 """
 
 import json
@@ -47,7 +47,7 @@ def main(
     agent: options.AgentFlags,
 ) -> None:
     if verify is not None and (watch or past.replay or past.at):
-        raise ConfigError("--verify checks an agent's log as it is now: --watch, --replay and --at do not go with it")
+        raise ConfigError("--verify checks an agent's live log and cannot be combined with --watch, --replay or --at")
     base_offset = _base_offset(verify) if verify is not None else None
     if verify is not None:
         done = agent.with_client(lambda client: _verify(client, base_offset))
@@ -80,7 +80,7 @@ async def _verify(client: "Client", base_offset: int | None) -> "Verified":
             meter.advance(following.bytes_done - (done.bytes_done if done else 0))
             done = following
     if done is None or not done.finished:
-        raise UnavailableError(f"{client.addr} ended the verification before it was through")
+        raise UnavailableError(f"{client.addr} ended the verification before it was complete")
     return done
 
 

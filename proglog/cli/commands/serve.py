@@ -1,7 +1,7 @@
 """Run an agent: commit log, gRPC server, gossip membership and replicator, until SIGTERM or SIGINT.
 
-Prints one line when it is ready, with health=... at its end unless all is well; telemetry goes to stderr. A flag stands above its PROGLOG_ variable, that above
---config FILE (TOML, the flags' names without dashes in front), and that above the default.
+Prints one line when it is ready, ending in health=... if anything is wrong; telemetry goes to stderr. Precedence: flag,
+PROGLOG_ variable, --config FILE (TOML; flag names without the leading dashes), default.
 """
 
 import socket
@@ -28,79 +28,83 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeFlags:
-    """What an agent is told on its command line, in its variables and in its file."""
+    """An agent's settings from the command line, variables and the config file."""
 
     config: Annotated[Path | None, flag("config", "TOML file of these flags", "FILE")] = None
     node_name: Annotated[str, flag("node-name", "Unique in the cluster", show_default="this machine's name")] = (
         socket.gethostname()
     )
-    data_dir: Annotated[Path | None, flag("data-dir", "Where the log lives; one agent each")] = None
+    data_dir: Annotated[Path | None, flag("data-dir", "Data directory; one agent per directory")] = None
     bind_addr: Annotated[str, flag("bind-addr", "Gossip, UDP and TCP", "HOST:PORT")] = "127.0.0.1:8401"
     rpc_port: Annotated[int, flag("rpc-port", "gRPC, on the host of --bind-addr", "PORT")] = 8400
     advertise_addr: Annotated[
-        str, flag("advertise-addr", "Gossip as other members reach it, if not where it is bound", "HOST[:PORT]")
+        str, flag("advertise-addr", "Gossip address for other members, if not --bind-addr", "HOST[:PORT]")
     ] = ""
     rpc_advertise_addr: Annotated[
-        str, flag("rpc-advertise-addr", "gRPC as other members reach it, if not on that host", "HOST[:PORT]")
+        str, flag("rpc-advertise-addr", "gRPC address for other members, if not on that host", "HOST[:PORT]")
     ] = ""
     start_join_addrs: Annotated[
         list[str] | None,
-        flag("start-join-addrs", "A member to join through; may be given again, or several with commas", "HOST[:PORT]"),
+        flag("start-join-addrs", "Members to join through; repeatable, or separated by commas", "HOST[:PORT]"),
     ] = None
     acl_model_file: Annotated[Path | None, flag("acl-model-file", "Casbin model", "FILE")] = None
     acl_policy_file: Annotated[
         Path | None, flag("acl-policy-file", "Casbin policy; reloaded when it changes", "FILE")
     ] = None
     server_tls_cert_file: Annotated[
-        Path | None, flag("server-tls-cert-file", "Certificate shown to clients", "FILE")
+        Path | None, flag("server-tls-cert-file", "Certificate to present to clients", "FILE")
     ] = None
     server_tls_key_file: Annotated[Path | None, flag("server-tls-key-file", "Its key", "FILE")] = None
     server_tls_ca_file: Annotated[
-        Path | None, flag("server-tls-ca-file", "Authority of clients' certificates", "FILE")
+        Path | None, flag("server-tls-ca-file", "Authority that signs clients' certificates", "FILE")
     ] = None
-    peer_tls_cert_file: Annotated[Path | None, flag("peer-tls-cert-file", "Certificate shown to peers", "FILE")] = None
+    peer_tls_cert_file: Annotated[
+        Path | None, flag("peer-tls-cert-file", "Certificate to present to peers", "FILE")
+    ] = None
     peer_tls_key_file: Annotated[Path | None, flag("peer-tls-key-file", "Its key", "FILE")] = None
-    peer_tls_ca_file: Annotated[Path | None, flag("peer-tls-ca-file", "Authority of peers' certificates", "FILE")] = (
-        None
-    )
+    peer_tls_ca_file: Annotated[
+        Path | None, flag("peer-tls-ca-file", "Authority that signs peers' certificates", "FILE")
+    ] = None
     encrypt_file: Annotated[
-        Path | None, flag("encrypt-file", "Keys of the gossip: base64, one a line, the first sends", "FILE")
+        Path | None, flag("encrypt-file", "Gossip keys: base64, one per line; the first encrypts", "FILE")
     ] = None
     encrypt_mode: Annotated[
         str,
         flag(
             "encrypt-mode",
-            "On the way from plain gossip: take both, send plain; or send sealed",
+            "Migrate from plain gossip: accept both and send plain, or send encrypted",
             "accept|send|required",
         ),
     ] = "required"
     tag: Annotated[
         list[str] | None,
-        flag("tag", "Something that others should know of this node; may be given again", "NAME=VALUE"),
+        flag("tag", "Tag that other members see; repeatable", "NAME=VALUE"),
     ] = None
-    gossip_profile: Annotated[str, flag("gossip-profile", "Timing of gossip, for the network", "lan|wan|local")] = "lan"
+    gossip_profile: Annotated[str, flag("gossip-profile", "Gossip timing for this network", "lan|wan|local")] = "lan"
     event_handler: Annotated[
         list[str] | None,
-        flag("event-handler", "Script to run for events, as Serf's; may be given again", "[KIND[:NAME],...=]SCRIPT"),
+        flag("event-handler", "Script to run for events, as Serf does; repeatable", "[KIND[:NAME],...=]SCRIPT"),
     ] = None
-    replay_events: Annotated[bool, flag("replay-events", "When joining, hear the user events of before, too")] = False
+    replay_events: Annotated[bool, flag("replay-events", "When joining, also receive earlier user events")] = False
     serf_rpc_addr: Annotated[
-        str | None, flag("serf-rpc-addr", "Answer the stock serf command line here", "HOST:PORT")
+        str | None, flag("serf-rpc-addr", "Address that serves the stock serf command line", "HOST:PORT")
     ] = None
     serf_rpc_auth_file: Annotated[
-        Path | None, flag("serf-rpc-auth-file", "Token that it has to show, in a file", "FILE")
+        Path | None, flag("serf-rpc-auth-file", "File with the token that serf must present", "FILE")
     ] = None
     metrics_addr: Annotated[
-        str | None, flag("metrics-addr", "Serve metrics to Prometheus here, over HTTP without TLS", "HOST:PORT")
+        str | None, flag("metrics-addr", "Address that serves Prometheus metrics, over HTTP without TLS", "HOST:PORT")
     ] = None
-    insecure: Annotated[bool, flag("insecure", "Serve other machines without TLS")] = False
+    insecure: Annotated[bool, flag("insecure", "Allow serving other machines without TLS")] = False
     fsync: Annotated[str, flag("fsync", "When appends are made durable", "always|interval|os")] = "always"
-    segment_bytes: Annotated[str, flag("segment-bytes", "Roll before 64MiB, 1GiB, ...", "SIZE")] = "128MiB"
+    segment_bytes: Annotated[str, flag("segment-bytes", "Maximum segment size: 64MiB, 1GiB, ...", "SIZE")] = "128MiB"
     retention_bytes: Annotated[
         str | None, flag("retention-bytes", "Remove old segments beyond 500MB, 20GiB, ...", "SIZE")
     ] = None
     retention_age: Annotated[str | None, flag("retention-age", "Remove segments older than 12h, 7d, ...", "D")] = None
-    log_level: Annotated[str, flag("log-level", "Of the telemetry", "debug|info|warning|error")] = "info"
+    log_level: Annotated[str, flag("log-level", "Minimum level of telemetry to emit", "debug|info|warning|error")] = (
+        "info"
+    )
 
 
 def main(context: typer.Context, *, given: ServeFlags) -> None:
@@ -122,16 +126,16 @@ def main(context: typer.Context, *, given: ServeFlags) -> None:
             line += f" health={serious[0].severity.name}: " + "; ".join(safe_text(each.cause) for each in serious)
         descriptor = descriptor_of(sys.stdout)
         if descriptor is not None:
-            LineWriter(descriptor).put(f"{line}\n".encode())  # on a thread: nobody may read it
+            LineWriter(descriptor).put(f"{line}\n".encode())  # on a thread: stdout may have no reader
 
     run(agent_config(flags), ready=ready)
 
 
 def agent_config(flags: ServeFlags) -> "AgentConfig":
-    """Return the configuration that the flags say.
+    """Return the configuration given by the flags.
 
     Raises:
-        ConfigError: They say something that cannot be.
+        ConfigError: A value is invalid, or two contradict each other.
     """
     from proglog.agent.config import ENCRYPT_MODES, PROFILES, AgentConfig
     from proglog.log.config import FsyncPolicy, LogConfig

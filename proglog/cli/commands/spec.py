@@ -1,7 +1,7 @@
 """Print the command tree as JSON: every verb with its help, arguments, flags, defaults and variables, and the exit codes.
 
-For wrappers, completions and documentation of your own. `version` is that of the shape: it grows when a key goes or
-changes its meaning.
+For wrappers, completions and generated documentation. `version` is the schema's: it grows when a key is removed or
+changes meaning.
 
     proglog spec | python3 -m json.tool
     proglog spec | jq -r '.verbs[] | select(.name == "consume").flags[].names[0]'

@@ -1,4 +1,4 @@
-"""Show one agent: its log, what it has of whose records, and how replication goes."""
+"""Show an agent's log, the origins it holds, and the state of replication."""
 
 from proglog.cli import snapshots, tables
 

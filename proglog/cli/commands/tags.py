@@ -23,11 +23,9 @@ TAGS: Table[tuple[str, str]] = Table(
 
 
 def main(
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a tag; may be given again")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Set a tag; repeatable")] = None,
     delete: Annotated[
-        list[str] | None, typer.Option("--delete", metavar="NAME", help="Delete a tag; may be given again")
+        list[str] | None, typer.Option("--delete", metavar="NAME", help="Delete a tag; repeatable")
     ] = None,
     output_: options.Output = Format.TABLE,
     *,

@@ -1,4 +1,4 @@
-"""Check every batch and every index of a stopped agent's data directory. Changes nothing; exits 1 if records are lost."""
+"""Check every batch and index of a stopped agent's data directory. Changes nothing; exits 1 if records are lost."""
 
 import json
 from dataclasses import asdict, replace

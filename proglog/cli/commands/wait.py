@@ -1,8 +1,8 @@
-"""Wait until agents are ready: for scripts, between `serve &` and whatever comes next.
+"""Wait until agents are ready, for scripts that run `serve &`.
 
-Each address of --addr has to answer and to take writes; with --members N, each has to see so many members alive; with
---healthy, none may have a finding (`proglog check`). Prints nothing on stdout. Ends with 0 when all of that holds, with
-4 when it does not in time, and says what was missing.
+Every agent in --addr must answer and accept writes; with --members N, each must see N members alive; with --healthy,
+none may have a finding (`proglog check`). Prints nothing on stdout. Exits 0 when all conditions hold; exits 4 after the
+time limit and reports what was missing.
 
     proglog serve & proglog wait && seq 10 | proglog produce
     proglog wait --addr 127.0.0.1:8400,127.0.0.1:8410 --members 2 --for 60
@@ -25,10 +25,8 @@ _AGAIN_SECONDS = 0.1
 
 
 def main(
-    members: Annotated[
-        int, typer.Option("--members", metavar="N", help="Wait until so many members are alive, too")
-    ] = 1,
-    healthy: Annotated[bool, typer.Option("--healthy", help="Wait until `proglog check` finds nothing, too")] = False,
+    members: Annotated[int, typer.Option("--members", metavar="N", help="Also wait until N members are alive")] = 1,
+    healthy: Annotated[bool, typer.Option("--healthy", help="Also wait until `proglog check` finds nothing")] = False,
     for_: Annotated[float, typer.Option("--for", metavar="SECONDS", help="How long to wait")] = 30.0,
     *,
     agent: options.AgentFlags,
