@@ -1,5 +1,5 @@
-"""What this repository's tests and benchmarks share and no program needs: not part of the wheel.
+"""The harness of this repository's tests and benchmarks; not part of the wheel.
 
-A simulated cluster, agents in network namespaces, load and the checker of what it was told, a terminal, a real serf
-agent. What programs may use is :mod:`proglog.testing`.
+A simulated cluster, agents in network namespaces, load and its checker, a terminal, a real serf agent. The public test
+kit is :mod:`proglog.testing`.
 """

@@ -1,22 +1,22 @@
-"""Whether a log lied: what producers were told, against what readers got. Pure.
+"""The checker of a log: compares the answers that producers got with the records that readers got. Pure.
 
-Producers send payloads that are all different and keep every answer; readers keep all they read. Then::
+Producers send unique payloads and keep every answer; readers keep everything they read. Then::
 
     answer    may be read   must be read
-    ok        once          at the offset it was told, unless retention or declared damage took that
+    ok        once          at the acknowledged offset, unless retention or declared damage removed it
     fail      never
     unknown   once          no answer came: it may be there or not
 
 ==============  =====================================================================================================
-lost            acknowledged, and not read where it was acknowledged
-aborted         refused, and read all the same
-phantom         nobody sent it
-wrong bytes     an acknowledged offset holds bytes that nobody sent
+lost            acknowledged, but not read at its offset
+aborted         refused, but read
+phantom         never sent
+wrong bytes     an acknowledged offset holds bytes that were never sent
 duplicate       one payload at two offsets, or one sequence of an origin twice
 inconsistent    an offset that holds another payload than acknowledged, or two payloads in two readings;
                 a sequence that is another payload elsewhere
 order           payloads of one producer in another order than it sent them, offsets or sequences that go back
-skip            an offset passed over that was not declared damaged
+skip            an offset skipped without being declared damaged
 ==============  =====================================================================================================
 
 Source: the anomalies of Jepsen's workload for Kafka, for a log without transactions.
@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 
 class Outcome(StrEnum):
-    """What a producer was told of one payload."""
+    """A producer's answer for one payload."""
 
     OK = "ok"
     FAIL = "fail"
@@ -42,12 +42,12 @@ class Attempt(NamedTuple):
 
     producer: str
     payload: bytes
-    """No other attempt has the same."""
+    """Unique among all attempts."""
     outcome: Outcome
     offset: int = -1
-    """Where it was acknowledged; of no meaning for other outcomes."""
+    """Acknowledged offset; meaningless for other outcomes."""
     log: str = ""
-    """Whose offset that is, where there are several logs."""
+    """The log of that offset, if there are several."""
 
 
 class Seen(NamedTuple):
@@ -73,16 +73,16 @@ class Reading:
 
 
 class Flaw(NamedTuple):
-    """A lie, and where it shows."""
+    """A violation, and where it shows."""
 
     kind: str
     detail: str
 
 
 def check(attempts: Sequence[Attempt], readings: Iterable[Reading]) -> list[Flaw]:
-    """Return every flaw of ``readings``, taken after the last attempt was answered; empty for a log that did not lie.
+    """Return every flaw of ``readings``, taken after the last attempt was answered; empty for a correct log.
 
-    A reading of a log is held to the acknowledgements of that log. Between logs, sequences are compared.
+    A reading is compared with the acknowledgements of its log; between logs, sequences are compared.
     """
     sent = {attempt.payload: number for number, attempt in enumerate(attempts)}
     assert len(sent) == len(attempts), "two attempts have the same payload"
@@ -138,7 +138,7 @@ def _order(attempts: Sequence[Attempt], sent: Mapping[bytes, int], reading: Read
 
 
 def _skips(reading: Reading) -> Iterator[Flaw]:
-    """Offsets must follow one another up to the end; only a damaged range is a reason to pass any over."""
+    """Require consecutive offsets up to the end; only a damaged range excuses a skip."""
     expected = reading.start
     last: dict[bytes, int] = {}
     for each in reading.seen:
@@ -158,7 +158,7 @@ def _skips(reading: Reading) -> Iterator[Flaw]:
 
 
 def _disagreements(readings: Sequence[Reading]) -> Iterator[Flaw]:
-    """Compare readings: an offset of a log is one record for ever, a sequence of an origin the same one everywhere."""
+    """Compare readings: an offset of a log is always the same record, as is a sequence of an origin in every log."""
     at_offset: dict[tuple[str, int], bytes] = {}
     at_sequence: dict[tuple[bytes, int], bytes] = {}
     for reading in readings:

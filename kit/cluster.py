@@ -1,4 +1,4 @@
-"""Clusters of real agents on hosts of their own, and clients that reach every one of them whatever is cut.
+"""Clusters of real agents, each on its own host, and clients that reach every one despite any partition.
 
 ::
 
@@ -40,7 +40,7 @@ _CHUNK_BYTES = 1 << 16
 
 @dataclass(slots=True)
 class Door:
-    """A TCP port on loopback that leads into a switch, to one address there."""
+    """A TCP port on loopback that forwards to one address behind a switch."""
 
     switch: Switch
     target: tuple[str, int]
@@ -54,11 +54,11 @@ class Door:
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def open(self) -> None:
-        """Take connections."""
+        """Accept connections."""
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
 
     async def close(self) -> None:
-        """Take none any more, and end those that are there."""
+        """Stop accepting, and close open connections."""
         if self._server is not None:
             self._server.close()
         for writer in self._passing:
@@ -74,7 +74,7 @@ class Door:
             ends.add(onward)
             self._passing |= ends
             await asyncio.gather(_copy(reader, onward), _copy(back, writer))
-        except OSError:  # nobody listens there, or no longer: closing tells the client as much
+        except OSError:  # no listener: the client sees its connection closed
             far.close()
         finally:
             self._passing -= ends
@@ -84,18 +84,18 @@ class Door:
 
 @dataclass(slots=True)
 class Node:
-    """An agent, its host and the way to it."""
+    """An agent, its host and its door."""
 
     host: Host
     agent: AgentProcess
     door: Door
     tls: TLSFiles | None
     log: str
-    """Name of its log: another one once the directory is another."""
+    """Name of its log; it changes with the directory."""
 
     @property
     def data_dir(self) -> Path:
-        """Where its log lives."""
+        """Its data directory."""
         return self.agent.directory / self.agent.name
 
     def client(self, timeout: float = 5.0) -> "proglog.client.Client":
@@ -103,18 +103,18 @@ class Node:
         return proglog.client.connect(self.door.addr, tls=self.tls, timeout=timeout)
 
     def rename(self, node_name: str) -> None:
-        """Give the agent, which does not run, another name in the cluster and the same data."""
+        """Rename the stopped agent in the cluster, and keep its data."""
         directory = self.data_dir
         self.agent.name = node_name
         directory.rename(self.data_dir)
 
     async def status(self) -> ClusterSnapshot:
-        """Return what it says about itself."""
+        """Return its status."""
         async with self.client() as client:
             return await client.status()
 
     async def read(self) -> Reading:
-        """Return all that its log holds."""
+        """Return everything in its log."""
         async with self.client() as client:
             log = (await client.status()).log
             seen = [
@@ -126,7 +126,7 @@ class Node:
         return Reading(start=log.start_offset, end=log.end_offset, seen=seen, log=self.log)
 
     async def stream_from(self, peer: str) -> PeerState | None:
-        """Return what its stream from ``peer`` is doing; none: it does not follow it."""
+        """Return the state of its stream from ``peer``; ``None`` if it does not follow it."""
         return next((each.state for each in (await self.status()).peers if each.name == peer), None)
 
     async def start(self) -> None:
@@ -145,13 +145,13 @@ class Cluster:
         flags: Mapping[str, str] | None = None,
         tls: TLSFiles | None = None,
     ) -> None:
-        """Nothing is made yet.
+        """Describe the cluster; the block makes it.
 
         Args:
             directory: Of data and telemetry.
             names: Of the nodes.
             flags: Of every agent, without the dashes.
-            tls: What clients show; ``None``: plain text.
+            tls: The clients' certificates; ``None``: plain text.
         """
         self.directory = directory
         self.switch = Switch()
@@ -188,12 +188,12 @@ class Cluster:
         return itertools.chain(self.nodes.values())
 
     async def add(self, name: str, *, node_name: str = "", flags: Mapping[str, str] | None = None) -> Node:
-        """Return a further node, not started, which joins through those that the cluster began with.
+        """Return another node, not started, which joins through the initial nodes.
 
         Args:
             name: Here.
-            node_name: In the cluster, if that is another.
-            flags: Of this agent, over the cluster's.
+            node_name: In the cluster, if different.
+            flags: Of this agent, overriding the cluster's.
         """
         host = self.switch.host(name)
         seeds = tuple(seed for seed in self._seeds if seed != f"{host.addr}:{GOSSIP_PORT}")
@@ -213,13 +213,13 @@ class Cluster:
         return node
 
     async def start(self, names: Iterable[str] = ()) -> None:
-        """Start these agents, or all, and wait until each follows every other that runs."""
+        """Start these agents, or all, and wait until each follows every other running one."""
         chosen = [self.nodes[name] for name in names] or list(self)
         await asyncio.gather(*(node.start() for node in chosen))
         await self.until(self.all_follow_all, within=30, what="streams between all")
 
     def partition(self, *sides: Iterable[str]) -> None:
-        """Lose, in silence, everything between nodes of different sides."""
+        """Drop, silently, all traffic between nodes of different sides."""
         for left, right in itertools.combinations([list(side) for side in sides], 2):
             for one, other in itertools.product(left, right):
                 self.switch.cut(self[one].host, self[other].host)
@@ -229,11 +229,11 @@ class Cluster:
         return [node for node in self if node.agent.process is not None]
 
     async def statuses(self) -> list[ClusterSnapshot]:
-        """Return what each running agent says about itself."""
+        """Return the status of each running agent."""
         return list(await asyncio.gather(*(node.status() for node in self.running())))
 
     async def read(self) -> list[Reading]:
-        """Return all that the running agents' logs hold."""
+        """Return everything in the running agents' logs."""
         return [await node.read() for node in self.running()]
 
     async def all_follow_all(self) -> bool:
@@ -241,22 +241,22 @@ class Cluster:
         return all_follow_all(await self.statuses())
 
     async def agree(self) -> bool:
-        """Whether every running agent has the same of every origin."""
+        """Whether every running agent has every origin equally far."""
         return all_agree(await self.statuses())
 
     async def converged(self, within: float) -> float:
-        """Return the seconds until every running agent had the same.
+        """Return the seconds until the running agents converged.
 
         Raises:
-            AssertionError: That took longer; the message has what each has.
+            AssertionError: It took longer; the message has each agent's progress.
         """
         return await self.until(self.agree, within=within, what="the same records everywhere")
 
     async def until(self, condition: Callable[[], Awaitable[bool]], *, within: float, what: str) -> float:
-        """Return the seconds until ``condition`` held; agents that do not answer yet do not meet it.
+        """Return the seconds until ``condition`` held; it fails while an agent does not answer.
 
         Raises:
-            AssertionError: That took longer; the message has what each node says.
+            AssertionError: It took longer; the message has each node's status.
         """
         started = time.monotonic()
         problem: ProglogError | None = None
@@ -291,7 +291,7 @@ class Cluster:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Copy to the end of ``reader``, then end ``writer``, too."""
+    """Copy ``reader`` to its end, then close ``writer``."""
     try:
         while chunk := await reader.read(_CHUNK_BYTES):
             writer.write(chunk)

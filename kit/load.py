@@ -1,8 +1,7 @@
-"""Clients that go on writing whatever happens, and the history of what they were told.
+"""Clients that keep writing through every fault, and the history of their answers.
 
-Every payload is sent once and is unlike every other. What was acknowledged has to be in every log, once; what was sent
-and not answered may be there, once; nothing else may be; and :mod:`kit.checker` holds each log to the
-offsets that it told.
+Every payload is unique and sent once. Each acknowledged one must be in every log, once; an unanswered one may be there,
+once; nothing else may be. :mod:`kit.checker` compares each log with the offsets that it acknowledged.
 """
 
 import asyncio
@@ -20,11 +19,11 @@ _PAUSE = 0.1
 _POLL = 0.02
 _ACKNOWLEDGED_WITHIN = 60.0
 _PATIENCE = 2.0
-"""Seconds for a node to answer when all is over; what it answers later is of unknown outcome."""
+"""Seconds for a node to answer at the end of the load; later answers count as unknown."""
 
 
 class History:
-    """What clients sent, and what they were told."""
+    """What clients sent, and the answers they got."""
 
     def __init__(self) -> None:
         self.attempts: list[Attempt] = []
@@ -34,25 +33,25 @@ class History:
 
     @property
     def acknowledged(self) -> set[bytes]:
-        """The payloads that were."""
+        """The acknowledged payloads."""
         return {attempt.payload for attempt in self.attempts if attempt.outcome is Outcome.OK}
 
     def send(self, producer: str, log: str, count: int, padding: int = 0) -> list[bytes]:
-        """Return ``count`` further payloads, longer by ``padding``, which count as sent to ``log`` from now on."""
+        """Return ``count`` new payloads, padded by ``padding``, and record them as sent to ``log``."""
         start, name = len(self.attempts), f"{producer} {'.' * padding}" if padding else producer
         payloads = [f"{name} {number:08d}".encode() for number in range(start, start + count)]
         self.attempts += [Attempt(producer, payload, Outcome.UNKNOWN, log=log) for payload in payloads]
         return payloads
 
     def acknowledge(self, payloads: Sequence[bytes], base_offset: int) -> None:
-        """Note that these, which were sent together, stand at ``base_offset`` and after it."""
+        """Record that this group was acknowledged from ``base_offset`` on."""
         start = int(payloads[0].rpartition(b" ")[2])
         for index in range(len(payloads)):
             attempt = self.attempts[start + index]
             self.attempts[start + index] = attempt._replace(outcome=Outcome.OK, offset=base_offset + index)
 
     def problems(self, readings: Sequence[Reading]) -> list[str]:
-        """Return in words what is wrong with the logs of nodes that should all have everything; empty: nothing."""
+        """Return the problems with logs that should all hold everything, in words; empty if there are none."""
         found = [f"{flaw.kind}: {flaw.detail}" for flaw in check(self.attempts, readings)]
         held = {reading.log: {each[1:] for each in reading.seen} for reading in readings}
         everything = set[tuple[bytes, int, bytes]]().union(*held.values())
@@ -81,7 +80,7 @@ class Load:
     ) -> None:
         """Write groups of ``group`` records to each node, one after the other's answer, ``interval`` seconds apart.
 
-        With ``acks`` above 1, what was not confirmed on so many nodes in time is of unknown outcome.
+        With ``acks`` above 1, groups not confirmed by that many nodes in time count as unknown.
         """
         self._nodes = tuple(nodes)
         self._history = history
@@ -101,7 +100,7 @@ class Load:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End after what is under way: at once after an error, soon if a node does not answer."""
+        """Stop after the requests in flight: at once after an error, soon if a node does not answer."""
         self._stopping.set()
         done, late = await asyncio.wait(self._tasks, timeout=_PATIENCE if kind is None else 0)
         for task in late:
@@ -112,10 +111,10 @@ class Load:
                 task.result()
 
     async def acknowledged(self, records: int, *, by: Iterable[Node] | None = None, seconds: float = 0.0) -> None:
-        """Wait until each of these nodes, or of all, has acknowledged ``records`` more, and ``seconds`` have passed.
+        """Wait until each of ``nodes``, or all, acknowledged ``records`` more, and ``seconds`` have passed.
 
         Raises:
-            AssertionError: A minute more was not enough.
+            AssertionError: It took more than another minute.
         """
         started = time.monotonic()
         goal = {id(node): self._acknowledged[id(node)] + records for node in (self._nodes if by is None else by)}
@@ -131,7 +130,7 @@ class Load:
             life += 1
             try:
                 await self._live(node, f"{node.log}/{time.monotonic_ns()}/{life}")
-            except ProglogError:  # the node is away: what was not answered stays unknown
+            except ProglogError:  # the node is away: unanswered payloads stay unknown
                 await asyncio.sleep(_PAUSE)
 
     async def _live(self, node: Node, producer_name: str) -> None:

@@ -1,4 +1,4 @@
-"""Hosts of their own on one machine: Linux network namespaces around a switch, and the faults of real networks.
+"""Separate hosts on one machine: Linux network namespaces around a switch, and the faults of real networks.
 
 ::
 
@@ -6,14 +6,14 @@
     [ host b: eth0 10.77.0.2 ]--veth--+--[ switch: br0 10.77.0.254 ]      each box is a namespace
     [ host c: eth0 10.77.0.3 ]--veth--+
 
-The machine's own network is left alone: nothing outside these namespaces is added, and the same addresses serve every
-test. A fault is one-way unless said otherwise, and silent: frames leave for a hardware address that nobody has, so that
-neither end is told anything, as with a real black hole. :meth:`Host.refuse` is the loud kind: the kernel itself answers
-the sender with an error. What has to work in between (a client that watches both halves of a partition) dials from
-inside the switch, which faults between hosts leave alone.
+The machine's own network is untouched: nothing is added outside these namespaces, and every test uses the same
+addresses. A fault is one-way unless stated otherwise, and silent: frames go to a hardware address that no interface has,
+so neither end is notified, as with a real black hole. :meth:`Host.refuse` is the loud kind: the kernel answers the
+sender with an error. A client that must work during a fault (one that watches both halves of a partition) dials from
+inside the switch, which faults between hosts do not affect.
 
-Needs root, Linux, and ``ip`` and ``tc`` of iproute2; :func:`why_not` says in words what is missing. Kernels without the
-netem queue can neither delay nor drop at random: :meth:`Host.slow_down` limits the rate, which all can.
+Needs root, Linux, and ``ip`` and ``tc`` of iproute2; :func:`why_not` reports what is missing. Kernels without the netem
+queue can neither delay nor drop at random: :meth:`Host.slow_down` limits the rate, which works everywhere.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ _QUEUE_MS = 400
 
 
 def why_not() -> str:
-    """Return why namespaces cannot be made here; empty: they can."""
+    """Return the reason why namespaces cannot be made here; empty if they can."""
     missing = [tool for tool in ("ip", "tc") if shutil.which(tool) is None]
     if missing:
         return f"network namespaces need {' and '.join(missing)} of iproute2"
@@ -70,38 +70,38 @@ class Host:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """What to put in front of a command so that it runs here; the process keeps its id."""
+        """Command prefix that runs a command in this namespace; the process keeps its id."""
         return ("ip", "netns", "exec", self.namespace)
 
     def lose(self, other: "Host") -> None:
-        """Lose, in silence, everything that this host sends to ``other``."""
+        """Drop, silently, all traffic from this host to ``other``."""
         neighbour = (other.addr, "lladdr", _NOWHERE, "dev", "eth0", "nud", "permanent")
         _run("ip", "-n", self.namespace, "neighbour", "replace", *neighbour)
 
     def refuse(self, other: "Host") -> None:
-        """Let the kernel refuse everything that this host sends to ``other``."""
+        """Make the kernel refuse all traffic from this host to ``other``."""
         _run("ip", "-n", self.namespace, "route", "replace", "blackhole", f"{other.addr}/32")
 
     def reach(self, other: "Host") -> None:
-        """End what :meth:`lose` and :meth:`refuse` did. Nothing happens if they did nothing."""
+        """Undo :meth:`lose` and :meth:`refuse`. Idempotent."""
         for what in (
             ("neighbour", "delete", other.addr, "dev", "eth0"),
             ("route", "delete", "blackhole", f"{other.addr}/32"),
         ):
-            subprocess.run(["ip", "-n", self.namespace, *what], capture_output=True, check=False)  # absent: well
+            subprocess.run(["ip", "-n", self.namespace, *what], capture_output=True, check=False)  # absent: fine
 
     def slow_down(self, bytes_per_second: int) -> None:
-        """Let everything that is sent *to* this host arrive at no more than this rate, until :meth:`speed_up`."""
+        """Limit the rate of all traffic *to* this host, until :meth:`speed_up`."""
         rate = ("rate", f"{bytes_per_second * 8}bit", "burst", "8kb", "latency", f"{_QUEUE_MS}ms")
         _run("tc", "-n", self.switch, "qdisc", "replace", "dev", self.port, "root", "tbf", *rate)
 
     def speed_up(self) -> None:
-        """End what :meth:`slow_down` did."""
+        """Undo :meth:`slow_down`."""
         _run("tc", "-n", self.switch, "qdisc", "delete", "dev", self.port, "root")
 
 
 class Switch:
-    """Hosts and the network between them. ``with`` makes it; leaving the block removes all of it."""
+    """Hosts and the network between them. ``with`` creates it; leaving the block removes it."""
 
     def __init__(self) -> None:
         self._prefix = f"proglog-{os.getpid()}-{secrets.token_hex(2)}"
@@ -117,7 +117,7 @@ class Switch:
         """Make the switch.
 
         Raises:
-            ProglogError: ``ip`` refused; :func:`why_not` says beforehand.
+            ProglogError: ``ip`` failed; :func:`why_not` checks beforehand.
         """
         with ExitStack() as undo:
             self._add_namespace(self.namespace, undo)
@@ -134,23 +134,23 @@ class Switch:
         self._made.close()
 
     def host(self, name: str) -> Host:
-        """Return the host ``name``, made and plugged in if it is new."""
+        """Return the host ``name``; create and connect it if it is new."""
         if name not in self._hosts:
             self._hosts[name] = self._plug_in(name, len(self._hosts) + 1)
         return self._hosts[name]
 
     def cut(self, left: Host, right: Host) -> None:
-        """Lose everything between two hosts, in both directions."""
+        """Drop all traffic between two hosts, in both directions."""
         left.lose(right)
         right.lose(left)
 
     def join(self, left: Host, right: Host) -> None:
-        """Mend what is between two hosts, in both directions."""
+        """Restore traffic between two hosts, in both directions."""
         left.reach(right)
         right.reach(left)
 
     def heal(self) -> None:
-        """Mend everything between all hosts."""
+        """Restore traffic between all hosts."""
         hosts = list(self._hosts.values())
         for one in hosts:
             for other in hosts:
@@ -158,7 +158,7 @@ class Switch:
                     one.reach(other)
 
     def socket(self) -> socket.socket:
-        """Return a TCP socket of the switch: wherever it is used, it sends from there."""
+        """Return a TCP socket of the switch's namespace, which it keeps wherever it is used."""
         with _inside(self.namespace):
             return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
@@ -184,7 +184,7 @@ class Switch:
 
 @contextmanager
 def _inside(namespace: str) -> Iterator[None]:
-    """Be in a namespace for the block, this thread alone; a socket belongs for ever to where it was made."""
+    """Enter a namespace for the block, in this thread only; a socket stays in the namespace where it was made."""
     with Path("/proc/thread-self/ns/net").open() as home, (_NAMESPACES / namespace).open() as there:
         _enter(there.fileno())
         try:

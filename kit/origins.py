@@ -1,4 +1,4 @@
-"""A log that has met very many origins, made in seconds: a batch each, as copies of as many nodes' first records."""
+"""A log with very many origins, built in seconds: one batch each, as copies of that many nodes' first records."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
-"""How long a test waits: what is promised on a machine at rest, stretched where others keep the processors busy.
+"""How long a test waits: the limit on an idle machine, stretched when other processes keep the processors busy.
 
-A condition that holds ends a wait at once, so patience costs time only where a test fails.
+A wait ends as soon as its condition holds, so patience costs time only when a test fails.
 """
 
 import os
@@ -10,6 +10,6 @@ LEAST = 2.0
 
 
 def patience(seconds: float) -> float:
-    """Return how long to wait for what takes at most ``seconds`` on a machine at rest."""
+    """Return how long to wait for something that takes at most ``seconds`` on an idle machine."""
     waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
     return seconds * max(LEAST, 2 * waiting)

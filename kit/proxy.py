@@ -1,20 +1,20 @@
-"""A proxy between a client and an agent: it holds answers back, cuts connections, and turns to another target."""
+"""A proxy between a client and an agent: it delays answers, cuts connections, and switches to another target."""
 
 import asyncio
 from typing import Self
 
 
 class Proxy:
-    """Passes connections on to an address; on demand holds back what comes from there, and cuts everything."""
+    """Forwards connections to an address; on demand withholds answers, and cuts every connection."""
 
     def __init__(self, target: str) -> None:
-        """Pass nothing on before the ``async with`` block.
+        """Forward nothing before the ``async with`` block.
 
         Args:
             target: HOST:PORT of where new connections go.
         """
         self.target = target
-        """Where new connections go; may be changed."""
+        """Target of new connections; may be changed."""
         self._answers = asyncio.Event()
         self._answers.set()
         self._writers: set[asyncio.StreamWriter] = set()
@@ -22,7 +22,7 @@ class Proxy:
 
     @property
     def addr(self) -> str:
-        """Where it listens."""
+        """Its listening address."""
         assert self._server is not None
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -32,23 +32,23 @@ class Proxy:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        """Cut everything, and listen no more."""
+        """Cut every connection, and stop listening."""
         assert self._server is not None
         self._server.close()
         self.cut()
 
     def hold_answers(self) -> None:
-        """Let requests pass, and nothing back, until :meth:`cut`."""
+        """Forward requests but no answers, until :meth:`cut`."""
         self._answers.clear()
 
     def cut(self) -> None:
-        """Break every connection, answers that were held back included, and pass new ones on."""
+        """Break every connection, discard withheld answers, and forward new connections."""
         for writer in self._writers:
             writer.transport.abort()
         self._writers.clear()
         held, self._answers = self._answers, asyncio.Event()
         self._answers.set()
-        held.set()  # whoever waits for it finds the connection gone
+        held.set()  # its waiter finds the connection closed
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self.target.rpartition(":")

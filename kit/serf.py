@@ -1,4 +1,4 @@
-"""A real ``serf agent`` on loopback, to test against: started, asked and ended by process id.
+"""A real ``serf agent`` on loopback, to test against: started, queried and killed by process id.
 
 ::
 
@@ -6,10 +6,10 @@
         await agent.join(other.addr)
         statuses = {name: member.status for name, member in (await agent.members()).items()}
 
-The stock command line is what asks, so what it shows is what an operator would see.
+Queries use the stock command line, so tests see what an operator would see.
 
-Processes are not started through the event loop: uvloop forks for it, and what gRPC has the C library do at a fork may
-wait for ever for gRPC's own threads. ``subprocess`` does not fork in that sense.
+Processes are not started through the event loop: uvloop forks, and gRPC's fork handlers may wait indefinitely for
+gRPC's own threads. ``subprocess`` does not trigger them.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class SerfAgent:
         Args:
             name: Unique in the cluster; a name that exists would make a stock agent shut down.
             key: Encrypts its gossip.
-            tags: What it says about itself.
+            tags: Its tags.
         """
         self.name = name
         self.addr = f"127.0.0.1:{free_port()}"
@@ -95,7 +95,7 @@ class SerfAgent:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End it, and forget its log."""
+        """Kill it, and remove its log."""
         await self.kill()
         if self._folder is not None:
             self._folder.cleanup()
@@ -129,7 +129,7 @@ class SerfAgent:
         await self._wait_until_it_ended()
 
     async def kill(self) -> None:
-        """End it at once, without a word to anybody."""
+        """Kill it at once, without a leave message."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
             await self._wait_until_it_ended()

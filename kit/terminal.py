@@ -1,6 +1,6 @@
-"""A program on a pseudo terminal: what it writes to it, byte for byte, and keys and sizes for it.
+"""A program on a pseudo terminal: records its output, byte for byte, and sends keys and sizes.
 
-The terminal answers nothing: a program that asks it for its features takes it for a plain one.
+The terminal answers no queries: a program that asks for its features treats it as a plain one.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ ESCAPE = re.compile(rb"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[P^_X][^\x1b]*\x1b\\
 """A control sequence: OSC, a string, CSI, or a short one (ECMA-48)."""
 _CHUNK = 1 << 16
 _TYPED = 256
-"""Bytes that are typed at once: a terminal holds some thousand that nobody has read yet."""
+"""Bytes typed at once: a terminal buffers a few thousand unread ones."""
 
 
 class Terminal:
@@ -48,9 +48,9 @@ class Terminal:
             columns: Of the screen.
             lines: Of the screen.
             env: Its environment; ``None``: this one. ``TERM``, and a size in it, are replaced.
-            directory: Where it runs; ``None``: here.
+            directory: Its working directory; ``None``: the current one.
             term: The kind of terminal, for its ``TERM``.
-            clogged: Whether the terminal takes nothing from the start, as after :meth:`clog`.
+            clogged: Whether the terminal is full from the start, as after :meth:`clog`.
         """
         self.output = bytearray()
         """Everything that was written since the start."""
@@ -82,23 +82,23 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """What was written, without control sequences."""
+        """The output, without control sequences."""
         return ESCAPE.sub(b"", bytes(self.output)).decode("utf-8", "replace")
 
     def read(self, seconds: float) -> bool:
-        """Take what is written within ``seconds``; return whether something was."""
+        """Read output for up to ``seconds``; return whether there was any."""
         ready, _, _ = select.select([self._master], [], [], max(seconds, 0.0))
         if not ready:
             return False
         try:
             chunk = os.read(self._master, _CHUNK)
-        except OSError:  # nobody has the other end open any more
+        except OSError:  # the other end is closed
             return False
         self.output += chunk
         return bool(chunk)
 
     def drain(self, seconds: float) -> None:
-        """Take everything that is written in the next ``seconds``."""
+        """Read all output of the next ``seconds``."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.read(until - time.monotonic())
@@ -118,7 +118,7 @@ class Terminal:
         return time.monotonic() - self.started
 
     def send(self, keys: str) -> None:
-        """Type ``keys``, as fast as they are taken; what is written meanwhile is taken too."""
+        """Type ``keys`` as fast as the program takes them, and read output meanwhile."""
         left = keys.encode()
         while left and self.process.poll() is None:
             _, ready, _ = select.select([], [self._master], [], 0)
@@ -127,7 +127,7 @@ class Terminal:
             self.read(0 if ready else 0.01)
 
     def clog(self) -> None:
-        """Fill what the terminal holds for a reader: nothing more can be written to it until something is read."""
+        """Fill the terminal's output buffer: writes block until something is read."""
         writer = os.open(self._name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             while True:
@@ -136,17 +136,17 @@ class Terminal:
             os.close(writer)
 
     def hang_up(self) -> None:
-        """Take the terminal away: its session gets SIGHUP, its input ends."""
+        """Close the terminal: its session gets SIGHUP, its input ends."""
         os.close(self._master)
         self._master = -1
 
     @property
     def raw(self) -> bool:
-        """Whether keys go to the program at once and unseen, as a full-screen program has it."""
+        """Whether the terminal is in raw mode without echo, as for a full-screen program."""
         return not termios.tcgetattr(self._master)[3] & (termios.ICANON | termios.ECHO)
 
     def resize(self, columns: int, lines: int) -> None:
-        """Change the size of the screen and say so."""
+        """Resize the screen and signal it."""
         self._set_size(columns, lines)
         self.process.send_signal(signal.SIGWINCH)
 

@@ -13,8 +13,8 @@ def now_ms() -> int:
 
 
 def steady() -> float:
-    """Return seconds since 1970 as the wall clock had them when this process began, carried on by a clock that never jumps.
+    """Return seconds since 1970: the wall clock when this process began, advanced by a clock that never jumps.
 
-    What durations on a screen are measured by: somebody who sets the wall clock stops no screen and no recording.
+    Durations on a screen use it: setting the wall clock stops no screen and no recording.
     """
     return _BEGAN_AT + time.clock_gettime(_CLOCK)

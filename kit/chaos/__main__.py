@@ -12,7 +12,7 @@ from kit.chaos.schedule import Step
 
 
 def main() -> int:
-    """Run it once; return 0 if nothing was wrong, 1 if something was, 2 if it cannot run here."""
+    """Run once; return 0 for a clean verdict, 1 for problems, 2 if it cannot run here."""
     parser = argparse.ArgumentParser(prog="python -m kit.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=7, help="the same seed, the same faults")
     parser.add_argument("--seconds", type=float, default=60.0, help="of faults; the verdict comes after them")

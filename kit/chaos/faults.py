@@ -1,4 +1,4 @@
-"""How each fault is caused and ended. Nothing here judges: every agent is expected to be well again afterwards."""
+"""Causes and ends each fault. Gives no verdict: every agent is expected to recover afterwards."""
 
 import asyncio
 import errno
@@ -21,9 +21,9 @@ from proglog.log.store import STORE_SUFFIX
 SLOW_LINK_BYTES = 64 * 1024
 SYNC_SECONDS = 0.3
 FEW_DESCRIPTORS = 8
-"""Left to a process: none beyond those that it has open."""
+"""File descriptors left to a process: none beyond those that it has open."""
 _CRASH_WITHIN = 8.0
-"""Seconds for an agent to come to the system call that kills it; after them it is killed anyway."""
+"""Seconds for an agent to reach the system call that kills it; after that it is killed anyway."""
 _REFUSED_WITHIN = 30.0
 _PAGE = 4096
 SPARE = "spare"
@@ -31,7 +31,7 @@ SPARE = "spare"
 
 
 class Faults:
-    """Causes faults on a cluster whose nodes' directories are each a small file system of their own."""
+    """Causes faults on a cluster in which each node's directory is its own small file system."""
 
     def __init__(self, cluster: Cluster, *, backups: Path) -> None:
         """Keep older copies of directories in ``backups``."""
@@ -39,7 +39,7 @@ class Faults:
         self._backups = backups
         self._copies = 0
         self.notes: list[str] = []
-        """What a fault saw that it should not have seen."""
+        """Problems that the faults observed."""
 
     async def strike(self, step: Step) -> None:
         """Cause a fault, wait, and end it: every agent runs again, and every link works."""
@@ -152,7 +152,7 @@ class Faults:
         await node.start()
 
     async def _second_agent(self, node: Node, _step: Step, _random: Random) -> None:
-        """It has to be refused, in words, without harm to the first one."""
+        """The second agent must be refused with an error, without harm to the first."""
         command = [
             *node.host.command,
             *(sys.executable, "-m", "proglog", "serve", "--insecure", "--node-name", f"{node.agent.name}-twin"),
@@ -189,7 +189,7 @@ class Faults:
             self._another_log(node)
 
     async def _roll_back(self, node: Node, step: Step, _random: Random) -> None:
-        """To a copy from an earlier stop, if there was one, or to one that is a few seconds old."""
+        """Roll back to a copy from an earlier stop, if there is one, or to one a few seconds old."""
         backup = self._backups / node.host.addr
         if not backup.exists():
             async with _down(node):
@@ -202,7 +202,7 @@ class Faults:
             self._another_log(node)
 
     async def _clone(self, node: Node, step: Step, _random: Random) -> None:
-        """The clone takes no records of its own; it is there for a while, and gone."""
+        """Run a clone for a while; it takes no records of its own."""
         self._copies += 1
         name = f"{SPARE}{self._copies}"
         clone = await self._cluster.add(name)
@@ -219,7 +219,7 @@ class Faults:
             del self._cluster.nodes[name]
 
     def _another_log(self, node: Node) -> None:
-        """Offsets of the directory so far mean nothing in what it is now."""
+        """Give the log another name: its earlier offsets no longer apply."""
         self._copies += 1
         node.log = f"{node.log.partition('/')[0]}/{self._copies}"
 
@@ -287,7 +287,7 @@ async def _no_room(node: Node) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def _traced(node: Node, inject: str) -> AsyncGenerator[None]:
-    """Let strace change what system calls of a running agent do."""
+    """Change the system calls of a running agent with strace."""
     calls = inject.partition("=")[2].partition(":")[0]
     command = [
         "strace",
@@ -307,7 +307,7 @@ async def _traced(node: Node, inject: str) -> AsyncGenerator[None]:
         yield
     finally:
         if tracer.returncode is None:
-            tracer.send_signal(signal.SIGINT)  # it lets go of the agent first
+            tracer.send_signal(signal.SIGINT)  # it detaches from the agent first
         try:
             await asyncio.wait_for(tracer.wait(), patience(5))
         except TimeoutError:
@@ -316,7 +316,7 @@ async def _traced(node: Node, inject: str) -> AsyncGenerator[None]:
 
 
 def _fill(path: Path) -> None:
-    """Write until nothing more fits, whatever others write or remove meanwhile."""
+    """Write until the disk is full, despite concurrent writes and removals."""
     with path.open("wb", buffering=0) as file:
         for size in (1 << 20, _PAGE):
             try:
@@ -336,7 +336,7 @@ def _sealed(directory: Path) -> list[Path]:
 
 
 def _flip_a_byte(random: Random, stores: list[Path]) -> None:
-    """Change one byte of one of the files that have any; there may be none yet."""
+    """Change one byte of a non-empty file, if there is one."""
     if not (filled := [store for store in stores if store.stat().st_size]):
         return
     store = random.choice(filled)

@@ -1,7 +1,7 @@
-"""Consumers of a named position that end and start again, and whether what they wrote down is right.
+"""Consumers of a named position that end and restart, and the check of their output.
 
-A run that ends in order repeats nothing; one that is killed repeats what came after its last commit, and nothing else.
-Both pass nothing over. What is read is a line a record: origin, sequence, value.
+A run that ends gracefully repeats nothing; a killed one repeats only what came after its last commit. Neither skips a
+record. Output is one line per record: origin, sequence, value.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Line(NamedTuple):
 
 
 def parse(output: bytes) -> list[Line]:
-    """Return the whole lines of an output; a killed process may leave a part of one at its end."""
+    """Return the complete lines of an output; a killed process may leave a partial last line."""
     lines = []
     for raw in output.splitlines(keepends=True):
         if raw.endswith(b"\n"):
@@ -42,12 +42,12 @@ def parse(output: bytes) -> list[Line]:
 
 
 def problems(runs: Sequence[Iterable[Line]], acknowledged: set[bytes], *, repeats: bool) -> list[str]:
-    """Return in words what is wrong with what a reader's runs wrote; empty: nothing.
+    """Return the problems with the output of a reader's runs, in words; empty if there are none.
 
     Args:
-        runs: In the order in which they were made.
-        acknowledged: What had to be read by the end.
-        repeats: Whether a run may begin with what the one before had read.
+        runs: In order.
+        acknowledged: Records that must have been read by the end.
+        repeats: Whether a run may begin with records of the previous run.
     """
     found = []
     reached: dict[str, int] = {}
@@ -73,7 +73,7 @@ def problems(runs: Sequence[Iterable[Line]], acknowledged: set[bytes], *, repeat
 
 @dataclass(slots=True)
 class Reader:
-    """``proglog consume --as NAME --follow`` over and over, while the ``async with`` block runs."""
+    """Runs ``proglog consume --as NAME --follow`` repeatedly, while the ``async with`` block runs."""
 
     name: str
     addrs: Sequence[str]
@@ -86,7 +86,7 @@ class Reader:
     _process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
-        """Begin to read."""
+        """Start reading."""
         self._task = asyncio.create_task(self._read())
         return self
 
@@ -100,7 +100,7 @@ class Reader:
             await self._task
 
     def lines(self) -> list[list[Line]]:
-        """Return what each run has written so far."""
+        """Return each run's output so far."""
         return [parse(path.read_bytes()) for path in self.runs]
 
     async def has_read(self, values: set[bytes], *, within: float) -> bool:
@@ -112,7 +112,7 @@ class Reader:
         return False
 
     def problems(self, acknowledged: set[bytes]) -> list[str]:
-        """Return what is wrong with what it read, in words."""
+        """Return the problems with what it read, in words."""
         return [f"{self.name}: {each}" for each in problems(self.lines(), acknowledged, repeats=self.kills)]
 
     async def _read(self) -> None:

@@ -1,9 +1,9 @@
 """The cluster, the clients, the faults, and the verdict.
 
-Five agents on hosts of their own (network namespaces), each with a small disk of its own, segments of 1 MiB, encrypted
-gossip. One of them, the last, keeps little: retention runs there all the time, and it is compared with what it should
-still have. A client writes to each of the others, consumers of named positions end by Ctrl-C or by ``kill -9`` and start again. At the
-end every fault is over, and all agents have to hold all that was acknowledged, once, in order, healed by themselves.
+Five agents, each on its own host (network namespace) and small disk, with segments of 1 MiB and encrypted gossip. The
+last one has a small retention limit: retention runs constantly, and its log is compared with what it should still hold.
+A client writes to each of the others; consumers of named positions end by Ctrl-C or ``kill -9`` and restart. When all
+faults have ended, the agents must heal by themselves and hold every acknowledged record once, in order.
 """
 
 import asyncio
@@ -32,9 +32,9 @@ KEEPS_LITTLE = "e"
 RETENTION = "4MiB"
 DISK_BYTES = 192 * 2**20
 DISK_BYTES_A_SECOND = 256 * 2**10
-"""What a long run needs beside that."""
+"""What a long run needs on top of that."""
 BRISK, CALM = 0.05, 0.25
-"""Seconds between two groups of one client: a short run is brisk, a long one does not fill the machine's memory."""
+"""Seconds between two groups of one client: short runs write fast, long ones must not fill the machine's memory."""
 _SHORT = 180.0
 PADDING = 400
 _STEPS_A_SECOND = 1
@@ -45,7 +45,7 @@ _SHOWN = 20
 
 @dataclass(slots=True)
 class Report:
-    """What happened, and whether it was right."""
+    """The outcome of a run, and its problems."""
 
     seed: int
     seconds: float = 0.0
@@ -60,7 +60,7 @@ class Report:
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Say it in lines."""
+        """Return the report as text."""
         unknown = self.sent - self.acknowledged
         lines = [
             f"seed {self.seed}: {self.faults.total()} faults in {self.seconds:.0f} s",
@@ -80,7 +80,7 @@ class Chaos:
     def __init__(
         self, directory: Path, *, seed: int, seconds: float, announce: Callable[[Step], object] = lambda _step: None
     ) -> None:
-        """Work in ``directory``, for about so many seconds of faults; ``announce`` gets each before it strikes."""
+        """Work in ``directory``, for about ``seconds`` of faults; ``announce`` gets each before it begins."""
         self._announce = announce
         self._directory = directory
         self._seconds = seconds
@@ -89,7 +89,7 @@ class Chaos:
         self.report = Report(seed)
 
     async def run(self) -> Report:
-        """Do it, and return what happened.
+        """Run, and return the report.
 
         Raises:
             AssertionError: An agent did not start again, or did not become whole.
@@ -123,12 +123,12 @@ class Chaos:
         return self.report
 
     async def _suffer(self, cluster: Cluster, faults: Faults) -> None:
-        """Let the schedule happen under load. Faults of different nodes overlap; one that destroys comes alone."""
+        """Run the schedule under load. Faults of different nodes overlap; a destroying one runs by itself."""
         steps = schedule(self._seed, max(1, int(self._seconds * _STEPS_A_SECOND)), NODES, VICTIMS)
         started = time.monotonic()
         loads = [
             self._load(node) for node in cluster if node.log != KEEPS_LITTLE
-        ]  # what it alone had would be gone soon
+        ]  # records on its disk only would soon be removed
         async with AsyncExitStack() as stack:
             for load in loads:
                 await stack.enter_async_context(load)
@@ -162,7 +162,7 @@ class Chaos:
         await cluster.until(lambda: _well(cluster), within=_WHOLE_WITHIN, what=f"whole again after {step}")
 
     async def _everywhere(self, cluster: Cluster) -> None:
-        """Wait until every node reaches as far in every origin as any does now."""
+        """Wait until every node has every origin as far as any node has it now."""
         goal = _farthest(await self._answers(cluster))
 
         async def reached() -> bool:
@@ -181,7 +181,7 @@ class Chaos:
         return await cluster.statuses()
 
     async def _read(self, cluster: Cluster, node: Node) -> Reading:
-        """Read a whole log; damage that nobody had met before is met now, and has to heal."""
+        """Read a whole log; this finds any undetected damage, which must then heal."""
         try:
             return await node.read()
         except DataLossError:
@@ -206,11 +206,11 @@ class Chaos:
 
 
 def _of_one_that_keeps_little(history: History, little: Reading, whole: Sequence[Reading]) -> list[str]:
-    """Return what is wrong with the log of a node under retention: it holds nothing that the others do not hold."""
+    """Return the problems of the log under retention: it must hold nothing that the others lack."""
     everything = {each[1:] for reading in whole for each in reading.seen}
     found = [f"{flaw.kind}: {flaw.detail}" for flaw in check(history.attempts, [little])]
     if alone := [each for each in little.seen if each[1:] not in everything]:
-        found.append(f"{little.log} alone holds {len(alone)} records, such as {alone[0]}")
+        found.append(f"only {little.log} holds {len(alone)} records, such as {alone[0]}")
     if not little.start:
         found.append(f"retention never ran at {little.log}: {little.end} records")
     return found
@@ -242,7 +242,7 @@ async def _whole(cluster: Cluster) -> bool:
 
 @contextmanager
 def _own_disks(directory: Path, names: str, size: int) -> Iterator[None]:
-    """Give each node a file system of its own, in memory, so that one that is full fills nobody else's."""
+    """Give each node its own file system, in memory, so that a full one affects no other node."""
     with ExitStack() as stack:
         for name in names:
             place = directory / name

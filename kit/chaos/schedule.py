@@ -1,10 +1,10 @@
-"""Which fault strikes which node, and when: a list drawn from a seed. Pure.
+"""The schedule of faults: which one hits which node, and when, drawn from a seed. Pure.
 
 Faults of two classes::
 
     passing      the node's disk keeps what was synced. Several nodes at once, also a majority
-    destroying   the disk loses or changes synced data. One victim at a time, never before every
-                 node holds what was acknowledged so far: a record on one disk only is rightly lost with it
+    destroying   the disk loses or changes synced data. One victim at a time, never before every node
+                 holds everything acknowledged so far: a record on a single disk may be lost with it
 
 Victims are two nodes of the cluster. Their clients ask for a second copy (``--acks 2``); the others' clients do not.
 """
@@ -16,7 +16,7 @@ from random import Random
 
 
 class Fault(StrEnum):
-    """What happens to a node."""
+    """A kind of fault."""
 
     KILL = "kill -9"
     TERM = "SIGTERM"
@@ -71,13 +71,13 @@ class Step:
 
     number: int
     pause: float
-    """Seconds between the beginning of the fault before and this one's."""
+    """Seconds from the start of the previous fault to this one's."""
     fault: Fault
     node: str
     seconds: float
-    """How long it lasts, where that can be chosen."""
+    """Duration, where it can be chosen."""
     seed: int
-    """What the fault draws its details from: the byte, the peer, the segment."""
+    """Seed of the fault's details: the byte, the peer, the segment."""
 
     @property
     def destroys(self) -> bool:
@@ -85,7 +85,7 @@ class Step:
         return self.fault in DESTROYING
 
     def __str__(self) -> str:
-        """Say it in a line."""
+        """Return a one-line description."""
         return f"{self.number:4d}  {self.node}  {self.fault}, {self.seconds:.1f} s"
 
 
@@ -118,7 +118,7 @@ def schedule(seed: int, steps: int, nodes: Sequence[str], victims: Sequence[str]
 
 
 def _rounds(random: Random, faults: Sequence[Fault]) -> Iterator[Fault]:
-    """Yield every fault once in random order, and again, for ever."""
+    """Yield every fault once in random order, and repeat without end."""
     own = Random(random.getrandbits(32))
     while True:
         yield from own.sample(faults, len(faults))

@@ -1,4 +1,4 @@
-"""Who takes the random steps: whose turn it is, and for what, good or bad."""
+"""The adversary: chooses random steps, the node that takes each, good or bad."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ class Adversary:
     """Produce, send, deliver, append; lose power, kill, restart, wipe, roll back, clone, damage, cut, hang, meddle."""
 
     def __init__(self, cluster: Cluster, consumer: Consumer, *, tampering: float, damage: float) -> None:
-        """Have power over ``cluster``.
+        """Take control of ``cluster``.
 
         Args:
-            cluster: All chance is its.
-            consumer: Reads on from time to time.
-            tampering: How much directories are rolled back and cloned; 0: not at all.
-            damage: How much media are damaged.
+            cluster: Its ``Random`` is the only source of randomness.
+            consumer: Reads from time to time.
+            tampering: Weight of rolled back and cloned directories; 0: none.
+            damage: Weight of media damage.
         """
         self._cluster = cluster
         self._consumer = consumer
@@ -79,12 +79,12 @@ class Adversary:
             self._backups[node.name] = node.disk.image(), node.log.origin
 
     def _roll_back(self, node: Node) -> None:
-        """Bring a backup back: what was written since may have been copied."""
+        """Restore a backup: records written since may have been copied."""
         if node.log is None and node.name in self._backups:
             self._put_disk(node, *self._backups[node.name])
 
     def _clone(self, node: Node) -> None:
-        """Start a node on a copy of another one's directory."""
+        """Start a node on a copy of another node's directory."""
         others = [other for other in self._cluster.nodes.values() if other is not node and other.log is not None]
         if node.log is None and others:
             other = self._random.choice(others)
@@ -98,7 +98,7 @@ class Adversary:
         self._cluster.truth.makers.setdefault(origin, set()).add(node.name)
 
     def damage(self, node: Node) -> None:
-        """Rot a byte of a sealed segment on the medium of a node that is down."""
+        """Damage a byte of a sealed segment on the medium of a node that is down."""
         stores = [name for name in node.disk.names(DATA_DIR) if name.endswith(".log")][:-1]
         if node.log is None and stores:
             path = DATA_DIR / self._random.choice(stores)
@@ -110,7 +110,7 @@ class Adversary:
                 self._cluster.truth.seen.pop(node.name, None)
 
     def _cut_or_mend(self, node: Node) -> None:
-        """Cut or mend one direction. A stream over a cut breaks after a while, or lives on if mended before."""
+        """Cut or mend one direction. A stream over a cut breaks after a while, or survives if mended before."""
         other = self._random.choice([each for each in self._cluster.nodes if each != node.name])
         self._cluster.cut ^= {(node.name, other)}
         if (node.name, other) in self._cluster.cut and self._random.random() < 0.5:
@@ -122,7 +122,7 @@ class Adversary:
             stream.muted = self._random.random() < 0.5
 
     def _meddle(self, node: Node) -> None:
-        """Send a message twice, or swap two: a broken proxy, or a source with a bug."""
+        """Duplicate a message, or swap two: a broken proxy, or a source with a bug."""
         for stream in self._cluster.streams_of(node.name, source=False):
             queue = stream.responses
             if len(queue) >= 2 and queue[0].hello is None:

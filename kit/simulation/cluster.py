@@ -1,6 +1,6 @@
-"""A simulated cluster: nodes, the streams between them, and what each does when it is its turn.
+"""A simulated cluster: nodes, the streams between them, and the steps that each can take.
 
-Nothing happens by itself: :mod:`kit.simulation.world` decides whose turn it is, and for what.
+Nothing happens by itself: :mod:`kit.simulation.world` chooses the node and its step.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,7 +29,7 @@ from proglog.wire.replication import Hello
 
 READ_BYTES = 2048
 MAX_RECORDS = 5_000
-"""More than any run produces, times its nodes: logs that get there are growing without end."""
+"""More than any run produces, times its nodes: a log this long is growing without bound."""
 
 Item = TypeVar("Item")
 
@@ -62,21 +62,21 @@ class Cluster:
         self.copies = Copies(self.nodes.values(), self.truth)
         self.streams: dict[tuple[str, str], Stream] = {}
         self.cut: set[tuple[str, str]] = set()
-        """Directions in which nothing goes through."""
+        """Directions without traffic."""
         self.refilled = 0
         """Damaged ranges that are whole again."""
         for node in self.nodes.values():
             self.start(node)
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass; streams from those that are not seen any more end, as when the replicator is told to leave."""
+        """Let time pass; end streams from nodes no longer seen, as the replicator does on a leave event."""
         self.time += seconds
         self.membership.advance(self.time, self.cut)
         for follower, source in list(self.streams):
             if not self.membership.sees(follower, source):
                 self.break_stream((follower, source))
 
-    # A node by itself
+    # A single node
 
     def start(self, node: Node) -> None:
         """Start a node that is down."""
@@ -86,7 +86,7 @@ class Cluster:
         self.membership.started(node.name)
 
     def die(self, node: Node, *, power_loss: bool) -> None:
-        """End ``node`` without a word, and its streams with it; with the power goes what was not synced."""
+        """Stop ``node`` abruptly, and its streams with it; a power loss also drops unsynced data."""
         node.stop(power_loss=power_loss)
         self.membership.died(node.name)
         self.copies.forget(node)
@@ -107,7 +107,7 @@ class Cluster:
         self.copies.wait_for(node, outcome, made.payload_crc)
 
     def retain(self, node: Node) -> None:
-        """Let ``node`` remove what is more than it is to keep (invariant I15)."""
+        """Apply retention at ``node`` (invariant I15)."""
         log = node.log
         if log is None:
             return
@@ -122,7 +122,7 @@ class Cluster:
             raise Violation(f"I15 retention of {node.name} took more than it had to")
 
     def repair(self, node: Node) -> None:
-        """Fetch what damage took, as the agent's repairer does."""
+        """Refetch damaged records, as the agent's repairer does."""
         log = node.log
         if log is None or not log.damaged():
             return
@@ -146,7 +146,7 @@ class Cluster:
     # Streams
 
     def connect(self, node: Node) -> None:
-        """Open the streams that ``node`` lacks, to whom it sees."""
+        """Open the streams that ``node`` lacks, to every node that it sees."""
         for source in self.nodes.values():
             key = (node.name, source.name)
             if source is node or key in self.streams or node.log is None or source.log is None:
@@ -161,7 +161,7 @@ class Cluster:
             stream.requests.append(Report(tuple(node.report())))
 
     def pump(self, node: Node) -> None:
-        """Let ``node`` send down the streams it serves."""
+        """Let ``node`` send on the streams that it serves."""
         if node.log is None:
             return
         for stream in self.streams_of(node.name, source=True):
@@ -193,12 +193,12 @@ class Cluster:
             stream.responses.append(response)
 
     def _positions(self, feed: Feed) -> tuple[Progress, ...]:
-        """Return what is news to a follower."""
+        """Return the batches that are new to a follower."""
         changed = feed.changed_positions()
         return tuple(changed if self.rules.chains else (replace(position, chain_crc=0) for position in changed))
 
     def deliver(self, node: Node) -> None:
-        """Let one message reach ``node`` on each of its streams, in both roles."""
+        """Deliver one message to ``node`` on each of its streams, in both roles."""
         for stream in self.streams_of(node.name, source=False):
             if stream.responses and (stream.source, node.name) not in self.cut:
                 self._receive(node, stream, stream.responses.popleft())
@@ -209,7 +209,7 @@ class Cluster:
             self._begin_origin(node)
 
     def _serve(self, node: Node, stream: Stream, request: Hello | Want | Unwant | Report) -> None:
-        """Let ``node`` hear its follower."""
+        """Deliver its follower's message to ``node``."""
         match request:
             case Hello(node_name, origin, instance):
                 node.own_origin.meet(node_name, origin, instance)
@@ -224,7 +224,7 @@ class Cluster:
                 stream.feed.unwant(origin)
 
     def _begin_origin(self, node: Node) -> None:
-        """Go on under a new origin; who was served under the old one has to say hello again."""
+        """Switch to a new origin; followers of the old one have to say hello again."""
         assert node.log is not None
         before = node.log.origin
         node.begin_origin()
@@ -250,11 +250,11 @@ class Cluster:
             self._report(node)
 
     def can_commit(self, node: Node) -> bool:
-        """Return whether there is anything to write; a log that grows without end is not written any more."""
+        """Return whether there is anything to write; stop writing to a log that grows without bound."""
         return node.log is not None and bool(node.queue) and node.log.end_offset < MAX_RECORDS
 
     def commit(self, node: Node) -> None:
-        """Let ``node`` write what it received, and tell."""
+        """Let ``node`` append what it received, and report it."""
         if self.can_commit(node):
             node.commit()
             self._report(node)
@@ -274,7 +274,7 @@ class Cluster:
             node.planner.handle_timer(self.time)
             after = node.planner.next_deadline()
             if after is not None and after <= self.time:
-                raise Violation(f"{node.name}: its timer at {after} would fire for ever")
+                raise Violation(f"{node.name}: its timer at {after} would fire endlessly")
             self._carry_out(node)
 
     def _carry_out(self, node: Node) -> None:
@@ -305,18 +305,18 @@ class Cluster:
         """Return the streams that a node serves, or follows."""
         return [stream for key, stream in self.streams.items() if key[source] == name]
 
-    # All of them
+    # All nodes
 
     def check(self) -> set[OriginId]:
-        """Check all logs as they are; return the origins with two histories.
+        """Check the current state of all logs; return the origins with two histories.
 
         Raises:
-            Violation: Something is there that must not be.
+            Violation: An invariant does not hold.
         """
         return check_logs(list(self.nodes.values()), self.truth)
 
     def check_level(self) -> None:
-        """Check that all logs hold the same, but for what excuses them.
+        """Check that all logs hold the same records, apart from permitted differences.
 
         Raises:
             Violation: They do not.
@@ -328,7 +328,7 @@ class Cluster:
         return [node.log for node in self.nodes.values() if node.log is not None]
 
     def crossings(self) -> float:
-        """Return how often a record came in at a node, for each that it keeps of others: 1.0 is once."""
+        """Return how often a node received each record that it keeps of others, on average: 1.0 is once."""
         copies = sum(
             batch.header.record_count
             for log in self.logs()
@@ -357,7 +357,7 @@ class _Readable:
 
 
 def _drained(items: AsyncIterator[Item]) -> Iterator[Item]:
-    """Yield what an asynchronous iterator has to give that waits for nothing: it may leave others their turn."""
+    """Yield the items of an asynchronous iterator that never waits, but may yield to the event loop."""
     while True:
         step = anext(items).__await__()
         try:

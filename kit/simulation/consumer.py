@@ -7,10 +7,10 @@ from proglog.types import OriginId
 
 
 class Consumer:
-    """Reads on from where it was, at whichever node."""
+    """Continues from its position, at any node."""
 
     def __init__(self, truth: Truth, *, retention: bool) -> None:
-        """Begin at the start of everything; with ``retention``, records may be gone before they are read."""
+        """Start from the beginning; with ``retention``, records may be gone before they are read."""
         self.consumed: list[tuple[OriginId, int]] = []
         self._truth = truth
         self._retention = retention
@@ -18,7 +18,7 @@ class Consumer:
         self._passed_over: dict[OriginId, int] = {}
 
     def read(self, log: Log) -> None:
-        """Read what is new."""
+        """Read new records."""
         for origin, sequence in records_in(log):
             expected = self._next.get(origin, 1)
             if sequence > expected and (self._retention or origin in self._truth.damaged):
@@ -28,7 +28,7 @@ class Consumer:
                 self.consumed.append((origin, sequence))
 
     def check(self, log: Log) -> None:
-        """Hold what was read against a log that has everything.
+        """Compare what was read with a complete log.
 
         Raises:
             Violation: A record came twice, or not at all.

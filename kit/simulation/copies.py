@@ -1,4 +1,4 @@
-"""Records that wait for a second copy: what ``acks=2`` promises, held against the other disks."""
+"""Records that wait for a second copy: checks the promise of ``acks=2`` against the other disks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from kit.simulation.rules import Violation
 from proglog.log.model import Appended
 
 MAX_PENDING = 8
-"""Records of one node whose acks are waited for."""
+"""Most records of one node that wait for acks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,26 +20,26 @@ class _Waiting:
 
 
 class Copies:
-    """Invariant I5: what a node counts as copied is on another disk, as it was produced."""
+    """Invariant I5: a record that a node counts as copied is on another disk, as it was produced."""
 
     def __init__(self, nodes: Iterable[Node], truth: Truth) -> None:
-        """Look at the logs of ``nodes``."""
+        """Check the logs of ``nodes``."""
         self.acknowledged = 0
         self._nodes = list(nodes)
         self._truth = truth
         self._waiting: list[_Waiting] = []
 
     def wait_for(self, node: Node, appended: Appended, payload_crc: int) -> None:
-        """Expect a second copy of a batch; of many, the oldest are given up."""
+        """Expect a second copy of a batch; beyond a bound, drop the oldest expectations."""
         self._waiting.append(_Waiting(node.name, appended, payload_crc))
         self._waiting = self._waiting[-MAX_PENDING * len(self._nodes) :]
 
     def forget(self, node: Node) -> None:
-        """``node`` went down: whoever waited was cut off."""
+        """Drop the waiters of ``node``, which went down."""
         self._waiting = [each for each in self._waiting if each.node_name != node.name]
 
     def count(self, node: Node) -> None:
-        """Acknowledge what ``node`` takes for copied.
+        """Acknowledge the records that ``node`` counts as copied.
 
         Raises:
             Violation: It is nowhere else.
@@ -52,7 +52,7 @@ class Copies:
                 waiting.append(each)
                 continue
             if not node.log.holds(appended):
-                continue  # its copies are not counted any more
+                continue  # its copies no longer count
             self.acknowledged += 1
             if not any(self._is_at(other, each) for other in self._nodes):
                 record = f"{appended.origin.hex()[:6]} {appended.next_sequence - 1}"
@@ -60,7 +60,7 @@ class Copies:
         self._waiting = waiting
 
     def _is_at(self, other: Node, copy: _Waiting) -> bool:
-        """Return whether another disk than the origin's has the record; a disk whose node is down, if it told so."""
+        """Return whether another disk than the origin's has the record; a node that is down must have reported it."""
         origin, following = copy.appended.origin, copy.appended.next_sequence
         if other.log is None:
             return other.told.get(origin, 0) >= following

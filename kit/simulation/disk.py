@@ -14,7 +14,7 @@ from proglog.log.files import Buffer, File, Lock, Usage
 
 
 class PowerLossError(Exception):
-    """The power went while the disk was at work. Not an ``OSError``: no code under test may handle it."""
+    """Power loss in the middle of an operation. Not an ``OSError``: no code under test may handle it."""
 
 
 @dataclass(slots=True)
@@ -25,18 +25,18 @@ class _Content:
 
 @dataclass(slots=True)
 class SimDisk:
-    """One disk. Honest unless told otherwise: what was synced survives."""
+    """One disk. Honest by default: synced data survives."""
 
     random: Random
     honest: bool = True
-    """If not, syncing does nothing: a drive that answers out of its cache."""
+    """If false, syncing does nothing: a drive that lies about its cache."""
     fail_after: int | None = None
-    """Lose power at the operation so many from now."""
+    """Operations until power is lost; ``None``: never."""
     _names: dict[Path, _Content] = field(default_factory=dict)
     _durable_names: dict[Path, _Content] = field(default_factory=dict)
 
     def lose_power(self) -> None:
-        """Keep what is durable, and some of what is not."""
+        """Lose power: keep durable data, and some of the rest."""
         self.fail_after = None
         if self.random.random() < 0.5:
             self._names = dict(self._durable_names)
@@ -51,16 +51,16 @@ class SimDisk:
         self._durable_names = dict(self._names)
 
     def image(self) -> dict[Path, bytes]:
-        """Return every file as it is now: a backup, or what a copy of the directory would be."""
+        """Return the current contents of every file: a backup or a clone of the directory."""
         return {path: bytes(content.data) for path, content in self._names.items()}
 
     def restore(self, image: dict[Path, bytes]) -> None:
-        """Put ``image`` in the place of everything, durably."""
+        """Replace everything with ``image``, durably."""
         self._names = {path: _Content(bytearray(data), data) for path, data in image.items()}
         self._durable_names = dict(self._names)
 
     def forget(self, path: Path) -> None:
-        """Lose a file, without a trace."""
+        """Lose a file entirely."""
         self._names.pop(path, None)
         self._durable_names.pop(path, None)
 
@@ -110,17 +110,17 @@ class SimDisk:
             self._durable_names = dict(self._names)
 
     def lock(self, path: Path) -> Lock:
-        """Nobody else is there to hold it."""
+        """Succeed: no other process holds it."""
         del path
         return _SimLock()
 
     def is_locked(self, path: Path) -> bool:
-        """Nobody else is there."""
+        """Do nothing: there is no other process."""
         del path
         return False
 
     def usage(self, path: Path) -> Usage:
-        """Room without end."""
+        """Report unlimited space."""
         del path
         return Usage(1 << 40, 1 << 41)
 
@@ -142,7 +142,7 @@ class SimDisk:
 
 class _SimLock:
     def is_in_place(self) -> bool:
-        """Nobody moves anything."""
+        """Report that the directory is in place."""
         return True
 
     def try_disk(self) -> None:

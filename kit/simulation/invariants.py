@@ -1,25 +1,25 @@
-"""What no history may break: checks over the logs of a simulated cluster, and over what was seen of them before.
+"""The invariants of every history: checks of a simulated cluster's logs against each other and their own past.
 
 ======  =================================================================
-I1, I2  in a log each origin is there once, in order, without holes
-I3      the same identity is the same batch everywhere, and every log holds one history of each origin; where a
-        directory was rolled back or cloned there may be two, each in logs of its own, told, and no longer written
+I1, I2  a log holds each origin once, in order, without holes
+I3      one identity is the same batch everywhere, and every log holds one history of each origin; after a directory
+        was rolled back or cloned there may be two, each in separate logs, reported, and no longer written
 I4      every record was made under its origin by a node that had that origin
-I5      what counted as copied was on another disk, as it was produced
-I6      what was told to anybody is still there after a crash
-I7      after healing all logs hold the same records, but for what retention, damage or a fork excuses
-I8      and then grow no more
-I9      nothing is asked for beyond what is held
+I5      a record counted as copied was on another disk, as it was produced
+I6      progress reported to a peer survives a crash
+I7      after healing all logs hold the same records, except where retention, damage or a fork permits a difference
+I8      and then stop growing
+I9      no request goes beyond the end of the follower's log
 I10     starts, ends and floors of a directory never go back
 I11     an offset that could be read stays the same batch
 I12     a consumer with a position vector, moving between nodes, misses and repeats nothing
 I13     a skipped range was reported
-I14     nothing is imported into the own origin
-I15     retention takes whole sealed segments from the oldest on, and no more than it has to
+I14     nothing is imported into a node's own origin
+I15     retention removes whole sealed segments, oldest first, and no more than it has to
 ======  =================================================================
 
-I5, I6, I8, I9, I12, I14 and I15 are checked where they happen: in ``copies.py``, ``node.py``, ``world.py``, ``cluster.py`` and
-``consumer.py``.
+I5, I6, I8, I9, I12, I14 and I15 are checked where they happen: in ``copies.py``, ``node.py``, ``world.py``,
+``cluster.py`` and ``consumer.py``.
 """
 
 from collections.abc import Iterator
@@ -36,12 +36,12 @@ from proglog.server.own_origin import chain_agrees_at
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 Identity = tuple[int, int]
-"""Sequences of a batch, and the checksum of what is in it."""
+"""Sequences of a batch, and the checksum of its contents."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What a directory has shown."""
+    """The observed state of a directory."""
 
     start: int = 0
     end: int = 0
@@ -51,20 +51,20 @@ class Seen:
 
 @dataclass(slots=True)
 class Truth:
-    """What really happened, as the world saw it."""
+    """What really happened: the world's ground truth."""
 
     makers: dict[OriginId, set[str]] = field(default_factory=dict)
     parents: dict[tuple[OriginId, int, int], int | None] = field(default_factory=dict)
     """Checksum of the batch before each produced one, by origin, sequence and checksum."""
     tampered: set[OriginId] = field(default_factory=set)
-    """Origins that live twice, or have lived before."""
+    """Origins in use twice, or used before."""
     damaged: set[OriginId] = field(default_factory=set)
     """Origins that had batches on a medium that was damaged."""
     identities: dict[tuple[OriginId, int], Identity] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def produced(self, origin: OriginId, base: int, payload_crc: int, parent: int | None) -> None:
-        """A batch was produced after ``parent``."""
+        """Record a batch produced after ``parent``."""
         self.parents[origin, base, payload_crc] = parent
 
 
@@ -93,7 +93,7 @@ def _check_log(
         expected, before = following.get(header.origin, (log.origins()[header.origin].floor_sequence, None))
         if header.base_sequence != expected and not log.damaged():
             raise Violation(
-                f"I1/I2 {node.name}: {_name(header.origin)} goes on at {header.base_sequence}, not {expected}"
+                f"I1/I2 {node.name}: {_name(header.origin)} continues at {header.base_sequence}, not {expected}"
             )
         contiguous = before is not None and header.base_sequence == expected
         following[header.origin] = header.next_sequence, None if header.is_gap else batch.payload_crc
@@ -145,7 +145,7 @@ def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId], *, reten
                 raise Violation(f"I3 {name} still writes under {_name(log.origin)}, which lives twice")
     untold = forked - {origin for _, origin in notices}
     if untold:
-        raise Violation(f"I13 two histories of {[_name(origin) for origin in untold]}, and nobody said so")
+        raise Violation(f"I13 two histories of {[_name(origin) for origin in untold]}, and no node reported it")
     split = truth.tampered & {origin for kind, origin in notices if kind == "replication_forked"}
     holdings = [_Holding(log, name) for name, log in logs.items()]
     everything = {record for holding in holdings for record in holding.records if record[0] not in split}
@@ -163,7 +163,7 @@ def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId], *, reten
 
 
 def _could_show(log: Log, other: Log) -> bool:
-    """Return whether ``other`` has what proves to ``log`` that its origin is no longer its own."""
+    """Return whether ``other`` holds proof for ``log`` that its origin is no longer its own."""
     if other.origin == log.origin:
         return True
     told = other.origins().get(log.origin)
@@ -188,11 +188,11 @@ class _Holding:
                 self.records |= {(origin, sequence) for sequence in range(start, end)}
 
     def has_gap(self, origin: OriginId, sequence: int) -> bool:
-        """Return whether a gap batch stands for the record."""
+        """Return whether a gap batch covers the record."""
         return any(origin == each and start <= sequence < end for each, start, end in self._gaps)
 
     def waits_for_repair(self, origin: OriginId, sequence: int, everything: set[tuple[OriginId, int]]) -> bool:
-        """Return whether the record is damaged here, together with something that nobody has: repaired at once or never."""
+        """Return whether its damaged range also lost a record that no node has: it heals whole or not at all."""
         lost = [(each.origin, number) for each in self._missing for number in range(each.start, each.end)]
         return (origin, sequence) in lost and not everything.issuperset(lost)
 

@@ -1,7 +1,7 @@
-"""Who sees whom: what decides which streams there are.
+"""Membership of the simulated cluster: it determines the streams.
 
-By itself the adversary opens and breaks streams, in more ways than any membership would. With gossip it does so through
-the real one: nodes that crash, return and are cut off are noticed by probes, late or wrongly, and streams follow.
+Without gossip the adversary opens and breaks streams directly, in more ways than any membership would. With gossip the
+real protocol does: probes detect crashes, returns and partitions, late or wrongly, and streams follow.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from proglog.gossip.events import MemberEvent, MemberEventKind
 from proglog.testing.network import VirtualNetwork
 
 HASTE = 10
-"""Everything in gossip is so many times as fast as on a LAN: a life of half a minute is to have failures in it."""
+"""Factor by which gossip is faster than on a LAN, so that runs of half a minute see failures."""
 _LAN = GossipConfig.lan()
 CONFIG = replace(
     _LAN,
@@ -28,36 +28,36 @@ CONFIG = replace(
 
 
 class Membership(Protocol):
-    """What a cluster asks and tells."""
+    """The interface between a cluster and its membership."""
 
     def started(self, name: str) -> None:
-        """A node runs."""
+        """Handle a node that started."""
         ...
 
     def died(self, name: str) -> None:
-        """It does not, any more."""
+        """Handle a node that stopped."""
         ...
 
     def advance(self, now: float, cut: Iterable[tuple[str, str]]) -> None:
-        """Let time pass, with nothing going through in some directions."""
+        """Let time pass, without traffic in some directions."""
         ...
 
     def sees(self, observer: str, name: str) -> bool:
-        """Return whether a node takes another one for alive."""
+        """Return whether a node considers another one alive."""
         ...
 
 
 class Everybody:
-    """Everybody sees everybody, all the time."""
+    """Every node sees every other, always."""
 
     def started(self, name: str) -> None:
-        """Nobody has to be told."""
+        """Do nothing: membership is fixed."""
 
     def died(self, name: str) -> None:
-        """Nobody has to be told."""
+        """Do nothing: membership is fixed."""
 
     def advance(self, now: float, cut: Iterable[tuple[str, str]]) -> None:
-        """Time changes nothing."""
+        """Do nothing."""
 
     def sees(self, observer: str, name: str) -> bool:
         """Return whether they are two."""
@@ -65,27 +65,27 @@ class Everybody:
 
 
 class Gossip:
-    """A real :class:`proglog.gossip.serf.Serf` at every node, on a network that loses and repeats."""
+    """A real :class:`proglog.gossip.serf.Serf` at every node, on a network that drops and duplicates."""
 
     def __init__(self, seed: int) -> None:
-        """Start without nodes; all chance comes from ``seed``."""
+        """Start without nodes; all randomness comes from ``seed``."""
         self._network = VirtualNetwork(seed=seed, config=CONFIG, loss=0.02, duplication=0.02)
         self._next_call = 0.0
 
     def started(self, name: str) -> None:
-        """Take part, with all addresses for seeds: as somebody new, or after a crash at the same address."""
+        """Join with all addresses as seeds: as a new node, or after a crash at the same address."""
         self._network.add(name)
         for other in self._network.nodes:
             if other != name:
                 self._network.join(name, other)
 
     def died(self, name: str) -> None:
-        """End without a word."""
+        """Stop abruptly."""
         if name in self._network.nodes:
             self._network.crash(name)
 
     def advance(self, now: float, cut: Iterable[tuple[str, str]]) -> None:
-        """Let the nodes probe and gossip until ``now``, and call on those of whom they have not heard, as agents do."""
+        """Let the nodes probe and gossip until ``now``, and call missing members, as agents do."""
         network = self._network
         network.heal()
         for source, target in cut:
@@ -100,11 +100,11 @@ class Gossip:
                         network.join(name, network.random.choice(unheard_of))
 
     def sees(self, observer: str, name: str) -> bool:
-        """Return whether ``observer`` has ``name`` for alive; suspects are."""
+        """Return whether ``observer`` considers ``name`` alive; suspects count."""
         return observer != name and self._network.status(observer, name) == "alive"
 
     def told(self, kind: MemberEventKind) -> int:
-        """Return how often a node that still runs said so of another."""
+        """Return how many events of ``kind`` the running nodes emitted."""
         return sum(
             isinstance(event, MemberEvent) and event.kind is kind
             for node in self._network.nodes.values()

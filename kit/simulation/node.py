@@ -1,7 +1,7 @@
 """One node of the simulated cluster: a disk, and while it runs a log, a planner, and batches waiting to be appended.
 
 The driver around the planner is the replicator's, without its tasks: judge, queue, append in groups, report; and when
-the own origin is lost, begin another. Rules that are switched off are switched off here.
+the node's own origin is lost, start another. Switched-off rules take effect here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ SEGMENT_BYTES = 4 * 1024
 
 @dataclass(slots=True)
 class Node:
-    """A machine and what runs on it."""
+    """A machine and the node on it."""
 
     name: str
     random: Random
@@ -40,7 +40,7 @@ class Node:
     now: Callable[[], float]
     retention_bytes: int | None = None
     others: Mapping[str, str] = field(default_factory=dict)
-    """The other nodes: all members for good, whatever happens to them."""
+    """The other nodes: permanent members, even while down."""
     disk: SimDisk = field(init=False)
     log: Log | None = None
     planner: Planner = field(init=False)
@@ -50,29 +50,29 @@ class Node:
     queue: list[tuple[str, VerifiedBatch]] = field(default_factory=list)
     produced: int = 0
     told: dict[OriginId, SequenceNumber] = field(default_factory=dict)
-    """The farthest positions that anybody was told of: they must survive everything but another disk."""
+    """The farthest positions reported to any peer: they must survive everything except a disk change."""
     cursor: dict[OriginId, SequenceNumber] = field(default_factory=dict)
-    """Without rule 5: what was saved of how far it is."""
+    """Without rule 5: its saved progress."""
     gaps: int = 0
     notices: list[tuple[str, OriginId]] = field(default_factory=list)
     rotten: bool = False
-    """The medium was damaged: where the end of an origin stood there, the log cannot know how far it went."""
+    """Whether the medium was damaged: if that hit the end of an origin, the log cannot know how far it went."""
     lost: str = ""
-    """Why the own origin is to be given up; empty: it is not."""
+    """Reason to give up the node's own origin; empty to keep it."""
     received: int = 0
-    """Records that came in, whatever became of them."""
+    """Records received, whether appended or not."""
 
     def __post_init__(self) -> None:
         self.wipe()
 
     def wipe(self) -> None:
-        """Put an empty disk in. The node must be down."""
+        """Insert an empty disk. The node must be down."""
         assert self.log is None
         self.disk = SimDisk(self.random, honest=self.rules.honest_disks)
         self.told, self.cursor, self.rotten = {}, {}, False
 
     def put_back(self, image: dict[Path, bytes]) -> None:
-        """Put another disk in: a backup of this one, or a copy of another node's. The node must be down."""
+        """Insert another disk: a backup of this one, or a copy of another node's. The node must be down."""
         self.wipe()
         self.disk.restore(image)
 
@@ -92,14 +92,14 @@ class Node:
         for origin, next_sequence in self.told.items():
             found = held[origin].next_sequence if origin in held else FIRST_SEQUENCE
             if found < next_sequence and not self.rotten:
-                raise Violation(f"I6 {self.name} told of sequence {next_sequence - 1} and came back with {found - 1}")
+                raise Violation(f"I6 {self.name} reported sequence {next_sequence - 1} and came back with {found - 1}")
         self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience, lambda: self.others)
         self.own_origin, self.followers = OwnOrigin(self.log), Followers()
         self.own_origin.on_lost = self._origin_lost
         self.lost = ""
 
     def stop(self, *, power_loss: bool) -> None:
-        """Die; with the power gone, or killed: then what was written is not lost."""
+        """Crash: by power loss, or by a kill, which loses no written data."""
         self.log = None
         self.queue = []
         if power_loss:
@@ -108,7 +108,7 @@ class Node:
             self.disk.forget(DATA_DIR / "retired")
 
     def begin_origin(self) -> None:
-        """Go on under a new origin, as the replicator does when the old one is lost."""
+        """Switch to a new origin, as the replicator does when the old one is lost."""
         assert self.log is not None
         reason, self.lost = self.lost, ""
         if self.rules.new_origins:
@@ -117,7 +117,7 @@ class Node:
             self.planner.local_origin_changed(origin, self.now())
 
     def hear(self, peer: str, positions: Sequence[Progress]) -> list[Progress]:
-        """Return what of ``positions``, told by ``peer``, does not contradict what this node wrote."""
+        """Return the ``positions``, as reported by ``peer``, that are consistent with what this node wrote."""
         assert self.log is not None
         return self.own_origin.hear(peer, positions, parted_from(self.own_origin.unproven(positions), self.log))
 
@@ -132,7 +132,7 @@ class Node:
         return outcome
 
     def positions(self) -> list[Progress]:
-        """Return what peers may be told now, and note it: it has to survive."""
+        """Return the progress to report to peers, and record it: it has to survive."""
         assert self.log is not None
         positions = list(self.log.origins().values())
         for position in positions:
@@ -140,7 +140,7 @@ class Node:
         return positions if self.rules.chains else [replace(position, chain_crc=0) for position in positions]
 
     def report(self) -> list[Progress]:
-        """Return what is told to sources of what is durable here."""
+        """Return the durable progress to report to sources."""
         positions = self.positions()
         if self.rules.durable_reports:
             return positions
@@ -152,7 +152,7 @@ class Node:
         ]
 
     def receive(self, peer: str, data: bytes) -> None:
-        """Judge batches from ``peer`` and queue what is to be appended."""
+        """Judge batches from ``peer``, and queue those to append."""
         assert self.log is not None
         for received in scan.batches(data):
             self.received += received.header.record_count
@@ -174,7 +174,7 @@ class Node:
             self.cursor[received.header.origin] = received.header.next_sequence
 
     def commit(self) -> None:
-        """Append what is queued as one group."""
+        """Append the queued batches as one group."""
         assert self.log is not None
         queue, self.queue = self.queue, []
         if not self.rules.sequences_survive_copying:
@@ -217,7 +217,7 @@ class Node:
         }
 
     def _chained_anew(self, batches: list[VerifiedBatch]) -> list[VerifiedBatch]:
-        """Without rule 7: have every batch continue whatever is held."""
+        """Without rule 7: make every batch continue the held history."""
         assert self.log is not None
         chains = {origin: state.chain_crc for origin, state in self.log.origins().items()}
         renewed = []

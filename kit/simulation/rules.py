@@ -1,4 +1,4 @@
-"""The nine rules of replication as switches: a simulation that does not fail without one does not test it."""
+"""The nine rules of replication as switches: a simulation that passes without a rule does not test it."""
 
 from dataclasses import dataclass, field
 
@@ -10,31 +10,31 @@ class Rules:
     """Which rules hold. Numbers as in docs/concepts/replication.md."""
 
     sequences_survive_copying: bool = True
-    """1. A copy keeps its identity. Without: the original's copies of copies."""
+    """1. A copy keeps its identity. Without: copies are copied as new records."""
     durable_only: bool = True
-    """2. Only what is synced is served and told."""
+    """2. Only synced data is served and reported."""
     honest_disks: bool = True
-    """2 rests on it: what is synced stays."""
+    """2 depends on it: synced data survives."""
     new_origins: bool = True
-    """3. A directory that was rolled back or cloned goes on under a new origin."""
+    """3. A rolled back or cloned directory switches to a new origin."""
     gaps_are_told: bool = True
-    """4. After a hole every other source is asked; only then a gap is written down. Without: holes are passed over."""
+    """4. At a hole every other source is asked before a gap is recorded. Without: holes are skipped."""
     absent_are_waited_for: bool = True
-    """4. A gap is written only when no member that is away may hold what is missing."""
+    """4. A gap is recorded only when no absent member may hold the missing records."""
     derived_positions: bool = True
-    """5. What a node has is read from its log. Without: a cursor, saved when data comes in."""
+    """5. A node's progress is read from its log. Without: a cursor, saved when data arrives."""
     durable_floors: bool = True
-    """5. What retention removed is recorded before it goes."""
+    """5. What retention removes is recorded first."""
     relay: bool = True
     """6. Every node serves every origin it holds."""
     patience: Patience = field(default_factory=Patience)
-    """4 and 6. When a source is given up, and when a gap is written."""
+    """4 and 6. The timeouts for giving up a source and for recording a gap."""
     chains: bool = True
-    """7. Batches carry the checksum of their origin's history, and it is compared."""
+    """7. Batches carry the checksum of their origin's history, and receivers compare it."""
     durable_reports: bool = True
-    """8. Followers report what is durable. Without: what came in."""
+    """8. Followers report durable progress. Without: received data."""
     push: bool = True
-    """9. What becomes durable is pushed. Without: a source answers a want once."""
+    """9. Data is pushed once durable. Without: a source answers a want once."""
 
 
 class Violation(AssertionError):  # noqa: N818 - it is no error of the program, but what the simulation looks for

@@ -9,12 +9,12 @@ from proglog.server.feed import Feed
 from proglog.wire.replication import Hello
 
 MAX_IN_FLIGHT = 4
-"""Messages that a source has under way: flow control."""
+"""Most messages that a source has in flight: flow control."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a source sends."""
+    """A message from a source."""
 
     batches: bytes = b""
     positions: tuple[Progress, ...] = ()
@@ -24,7 +24,7 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a follower says is durable there."""
+    """A follower's report of its durable progress."""
 
     positions: tuple[Progress, ...]
 
@@ -39,6 +39,6 @@ class Stream:
     responses: deque[Response] = field(default_factory=deque)
     requests: deque[Hello | Want | Unwant | Report] = field(default_factory=deque)
     muted: bool = False
-    """The source hangs: the stream is open, and nothing comes."""
+    """Whether the source hangs: the stream is open but silent."""
     asked: bool = False
-    """Something was wanted since the last message: all that a source without push goes by."""
+    """Whether the follower sent a want since the last message: a source without push waits for one."""

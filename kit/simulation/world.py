@@ -1,6 +1,6 @@
-"""One run: random steps of the adversary, then everything is healed, and fair rounds must bring all logs together.
+"""One run: random steps of the adversary, then everything is healed, and fair rounds must make all logs converge.
 
-It runs on a seed, not on a clock: what failed once fails again. What must hold is in :mod:`kit.simulation.invariants`.
+It runs on a seed, not on a clock, so a failure replays. :mod:`kit.simulation.invariants` has the invariants.
 """
 
 from random import Random
@@ -15,11 +15,11 @@ FAIR_ROUNDS = 2000
 """Of ``ROUND_SECONDS``: time for gaps, each decided after half a minute, to pass from node to node."""
 ROUND_SECONDS = 0.2
 STILL_ROUNDS = 250
-"""Nothing happens for so long while somebody waits before a gap."""
+"""Longest quiet period: nodes that wait before recording a gap."""
 SETTLING_ROUNDS = 20
 STEP_SECONDS = 0.05
 CHECK_STEPS = 100
-"""Between two looks at all logs."""
+"""Steps between two checks of all logs."""
 
 
 class World:
@@ -40,13 +40,13 @@ class World:
         """Set up nodes, running and unconnected.
 
         Args:
-            seed: Everything random comes from it.
+            seed: The source of all randomness.
             rules: Which rules hold.
             nodes: At most eight.
             steps: Of the adversary.
-            retention_bytes: Of each log; ``None``: for ever.
-            tampering: How much directories are rolled back and cloned; 0: not at all.
-            damage: How much media are damaged.
+            retention_bytes: Of each log; ``None``: unlimited.
+            tampering: Weight of rolled back and cloned directories; 0: none.
+            damage: Weight of media damage.
             gossip: Nodes find and lose each other by gossip.
         """
         self.random = Random(seed)
@@ -62,7 +62,7 @@ class World:
         self._adversary = Adversary(self.cluster, self.consumer, tampering=tampering, damage=damage)
 
     def run(self) -> None:
-        """Take random steps, heal, and see the logs come together."""
+        """Take random steps, heal, and check that the logs converge."""
         cluster = self.cluster
         for number in range(self.steps):
             cluster.pass_time(self.random.expovariate(1 / STEP_SECONDS))
@@ -86,7 +86,7 @@ class World:
         self.consumer.check(log)
 
     def quiet_times(self, records: int) -> None:
-        """Nothing goes wrong, and every node produces: instead of :meth:`run`."""
+        """Let every node produce without faults: instead of :meth:`run`."""
         for _ in range(records):
             for node in self.cluster.nodes.values():
                 self.cluster.produce(node)
@@ -125,7 +125,7 @@ class World:
         cluster.check_level()
 
     def _heal(self) -> None:
-        """Mend and restart everything; one stream keeps hanging, as one may for ever."""
+        """Mend and restart everything; one stream stays hung, as one may indefinitely."""
         cluster = self.cluster
         cluster.cut.clear()
         for key in list(cluster.streams):
@@ -140,7 +140,7 @@ class World:
             self.random.choice(streams).muted = True
 
     def _fair_round(self) -> None:
-        """Everybody has a turn for everything."""
+        """Give every node a turn for every step."""
         cluster = self.cluster
         cluster.pass_time(ROUND_SECONDS)
         for node in cluster.nodes.values():
@@ -168,7 +168,7 @@ class World:
         for _ in range(2 * SETTLING_ROUNDS):
             self._fair_round()
         if ends != self._ends():
-            raise Violation("I8 the logs grow though nobody produces")
+            raise Violation("I8 the logs grow though no node produces")
 
     def _ends(self) -> list[int]:
         return [log.end_offset for log in self.cluster.logs()]

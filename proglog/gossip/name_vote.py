@@ -128,7 +128,7 @@ class NameVote:
             self.standing, self._rounds, self._rival_lives = NameStanding.CONTESTED, 0, False
             self.rival = rival
             self._tell(NameVoted(standing=self.standing, rival=rival))
-            self._wake_in(0, self._begin_round)  # in a moment: who can be asked may stand behind it in a full exchange
+            self._wake_in(0, self._begin_round)  # deferred: voters may follow in the same full exchange
 
     def answered(self, response: QueryResponse) -> None:
         """Count the answer to a question; ignore one to none of this round's.

@@ -176,7 +176,7 @@ class Helper:
         target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
         if self._nodes.member_at(target) is None:
             if self._nodes.was_at(target):
-                return  # to whom asks, it may be alive yet
+                return  # the asker may still believe it alive
             raise MalformedMessageError("an indirect ping of an address at which no member is known")
         if len(self._forwarded) >= MAX_FORWARDED:
             return
