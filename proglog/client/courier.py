@@ -124,7 +124,7 @@ class Courier:
         self._may_send = asyncio.Event()
         self._call: Stream | None = None
         self._dropped: ProglogError | None = None
-        """Why the call was cancelled from here."""
+        """Why the call was cancelled from here: nothing more is sent on it, and no answer on it is believed."""
 
     @property
     def addr(self) -> str:
@@ -247,7 +247,7 @@ class Courier:
         accumulator = self._accumulator
         while True:
             self._may_send.clear()
-            while (batch := accumulator.next_to_send(self._loop.time(), all_of_it=self.draining)) is not None:
+            while (batch := self._next_batch()) is not None:
                 request = batches_pb2.ProduceBatchRequest(
                     batch=batch.data, acks=self._acks, ack_timeout_ms=self._ack_timeout_ms
                 )
@@ -258,7 +258,16 @@ class Courier:
                 return
             await self._may_send.wait()
 
+    def _next_batch(self) -> Batch | None:
+        """Return what to send next; nothing on a dropped call, whose batches would count as sent."""
+        if self._dropped is not None:
+            return None
+        return self._accumulator.next_to_send(self._loop.time(), all_of_it=self.draining)
+
     def _answered(self, response: batches_pb2.ProduceBatchResponse) -> None:
+        """Settle the oldest batch in flight, unless the call was dropped since: what this answers has been given up."""
+        if self._dropped is not None:
+            return
         if not self._accumulator.in_flight:
             raise UnavailableError("the agent answered what it was not asked")
         self._said = None

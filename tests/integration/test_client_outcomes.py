@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+from grpc.aio._call import StreamStreamCall
 
 from proglog.client import (
     ClosedError,
@@ -362,6 +363,33 @@ async def test_a_record_ends_within_its_delivery_timeout_at_a_stopped_agent(agen
 
     values = await values_at(agent.rpc_addr)
     assert values in ([b"before", b"x", b"after"], [b"before", b"after"])
+
+
+async def test_an_answer_that_comes_with_the_deadline_is_taken_for_no_other_batch(
+    shared: AgentProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, come, handed_over = StreamStreamCall.read, asyncio.Event(), asyncio.Event()
+
+    async def read_late(call: StreamStreamCall) -> object:
+        """Hand an answer over a little after it has come, as a busy loop does."""
+        response = await read(call)
+        come.set()
+        await handed_over.wait()
+        return response
+
+    monkeypatch.setattr(StreamStreamCall, "read", read_late)
+    async with producing(shared.rpc_addr, delivery_timeout=1.0, linger=0) as producer:
+        first = await producer.send(Record(value=b"given up"))
+        await come.wait()
+        with pytest.raises(UnknownOutcomeError):
+            await first
+        second = await producer.send(Record(value=b"the next"))
+        for _ in range(10):  # turns of the loop in which it would be sent
+            await asyncio.sleep(0)
+        handed_over.set()
+        written = await second
+
+    assert (await values_at(shared.rpc_addr))[written.offset] == b"the next"
 
 
 async def test_waiting_callers_and_lingering_records_are_bounded_in_bytes(agent: AgentProcess) -> None:
