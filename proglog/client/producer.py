@@ -400,7 +400,11 @@ class Producer:
             await asyncio.sleep(0)  # a caller that never waits would keep the loop from sending
             self._check_open()
         if self._pool.turns or not self._pool.fits(size):
-            await self._pool.wait(size, self._timeout)
+            try:
+                await self._pool.wait(size, self._timeout)
+            except DeadlineError:
+                self._check_open()  # the producer ran out of time as well: that is the reason
+                raise
             self._check_open()
         return since
 

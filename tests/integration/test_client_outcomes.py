@@ -227,7 +227,7 @@ async def test_each_of_thousands_of_callers_of_a_dead_agent_gets_its_error() -> 
             *(producer.send_and_wait(Record(value=b"%d" % number)) for number in range(1500)), return_exceptions=True
         )
 
-        assert {type(each) for each in outcomes} == {NotWrittenError, DeadlineError}, "refused, or no room in time"
+        assert {type(each) for each in outcomes} <= {NotWrittenError, DeadlineError}, "refused, or no room in time"
         assert all(isinstance(each, ProglogError) and each.retriable for each in outcomes)
 
 

@@ -177,7 +177,7 @@ def test_a_lag_alert_has_hysteresis(live, world):
         world.second += 1
         snapshot = world.snapshot()
         peer = replace(snapshot.peers[0], state=PeerState.STREAMING)
-        origins = tuple(replace(origin, lag_ms=0) for origin in peer.origins)
+        origins = tuple(replace(origin, lag_ms=3_000) for origin in peer.origins)
         snapshot = replace(snapshot, peers=(replace(peer, origins=origins),))
         state = reduce(state, SnapshotArrived(snapshot, START + world.second))
         keys.append(len(state.alerts))

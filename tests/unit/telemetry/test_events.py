@@ -36,6 +36,7 @@ def test_every_event_is_reported_by_the_emitter_and_no_other_way() -> None:
     direct = [
         f"{path.relative_to(SOURCE)}:{node.lineno}"
         for path in MODULES
+        if not path.is_relative_to(SOURCE / "client")  # a library logs as libraries do: `logging`, under its name
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and LOGGING.search(ast.unparse(node.func))
     ]
