@@ -108,7 +108,7 @@ class SerfAgent:
 
     @property
     def log(self) -> str:
-        """What it has logged, at debug level."""
+        """Its log so far, at debug level."""
         return self._log_file.read_text(errors="replace")
 
     async def members(self) -> dict[str, SerfMember]:

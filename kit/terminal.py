@@ -68,7 +68,7 @@ class Terminal:
         os.close(slave)
 
     def __enter__(self) -> Self:
-        """It runs."""
+        """Return itself, running."""
         return self
 
     def __exit__(

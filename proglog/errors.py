@@ -263,7 +263,7 @@ class NameTakenError(ProglogError):
 
 
 class AccessError(ProglogError):
-    """Who you are, or what you may do."""
+    """The caller's identity or permissions."""
 
 
 class UnauthenticatedError(AccessError):

@@ -32,7 +32,7 @@ KEEPS_LITTLE = "e"
 RETENTION = "4MiB"
 DISK_BYTES = 192 * 2**20
 DISK_BYTES_A_SECOND = 256 * 2**10
-"""What a long run needs on top of that."""
+"""Bytes per second of a long run, on top of that."""
 BRISK, CALM = 0.05, 0.25
 """Seconds between two groups of one client: short runs write fast, long ones must not fill the machine's memory."""
 _SHORT = 180.0
@@ -49,7 +49,7 @@ class Report:
 
     seed: int
     seconds: float = 0.0
-    """From the first fault to the last."""
+    """Seconds from the first fault to the last."""
     faults: Counter[Fault] = field(default_factory=Counter)
     sent: int = 0
     acknowledged: int = 0
@@ -162,7 +162,7 @@ class Chaos:
         await cluster.until(lambda: _well(cluster), within=_WHOLE_WITHIN, what=f"whole again after {step}")
 
     async def _everywhere(self, cluster: Cluster) -> None:
-        """Wait until every node has every origin as far as any node has it now."""
+        """Wait until every node has all records that any node has now."""
         goal = _farthest(await self._answers(cluster))
 
         async def reached() -> bool:

@@ -74,7 +74,7 @@ class SimDisk:
             content.durable = bytes(durable)
 
     def make_dir(self, path: Path) -> None:
-        """Nothing to do: directories are prefixes."""
+        """Do nothing: directories are prefixes."""
 
     def names(self, path: Path) -> list[str]:
         """See :class:`proglog.log.files.FileSystem`."""
@@ -146,10 +146,10 @@ class _SimLock:
         return True
 
     def try_disk(self) -> None:
-        """It always works."""
+        """Succeed always."""
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no file is held open."""
 
 
 class _SimFile:
@@ -186,4 +186,4 @@ class _SimFile:
         return self._disk._names.get(path) is self._content
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is nothing to release."""

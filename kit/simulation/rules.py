@@ -7,7 +7,7 @@ from proglog.replication.planner import Patience
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Which rules hold. Numbers as in docs/concepts/replication.md."""
+    """The active rules, numbered as in docs/concepts/replication.md."""
 
     sequences_survive_copying: bool = True
     """1. A copy keeps its identity. Without: copies are copied as new records."""

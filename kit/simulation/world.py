@@ -12,7 +12,7 @@ from kit.simulation.membership import Everybody, Gossip
 from kit.simulation.rules import Rules, Violation
 
 FAIR_ROUNDS = 2000
-"""Of ``ROUND_SECONDS``: time for gaps, each decided after half a minute, to pass from node to node."""
+"""Rounds of ``ROUND_SECONDS``: time for gaps, each decided after half a minute, to spread from node to node."""
 ROUND_SECONDS = 0.2
 STILL_ROUNDS = 250
 """Longest quiet period: nodes that wait before recording a gap."""

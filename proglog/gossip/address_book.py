@@ -36,7 +36,7 @@ class KnownAddress:
     """IP address or host name."""
     port: int
     name: str = ""
-    """Of the member that was there."""
+    """Name of the member that was there."""
     given: bool = False
     """Whether the operator gave it: it is never forgotten."""
     unseen: float = 0.0
@@ -78,7 +78,7 @@ class AddressBook:
         self._wake: Callable[[], None] = lambda: None
 
     def start(self, known: Iterable[KnownAddress], wake: Callable[[], None]) -> None:
-        """Have all of ``known`` called at once; ``wake`` is called whenever :meth:`due` has something."""
+        """Schedule calls to all of ``known`` now; ``wake`` is called whenever :meth:`due` has calls."""
         self._wake = wake
         for each in known:
             self._add((each.host, each.port), each.name, given=each.given, unseen=each.unseen, delay=0.0)
@@ -87,7 +87,7 @@ class AddressBook:
     # What is due
 
     def due(self) -> list[Call]:
-        """Return the calls to make now; each is to be ended by :meth:`answered` or :meth:`failed`."""
+        """Return the calls to make now; end each with :meth:`answered` or :meth:`failed`."""
         now, calls = self._timers.now, []
         for entry in list(self._entries.values()):
             if entry.calling or entry.due > now:

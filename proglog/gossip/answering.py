@@ -87,7 +87,7 @@ class Answering:
             self._on_namesake(query.asker)
             return
         if self._nodes.member_at(query.asker) is None and not (namesake and query.asker == source):
-            raise MalformedMessageError("a query that wants its answer where no member is")
+            raise MalformedMessageError("a query that wants its answer at an address without a member")
         if query.flags & FLAG_ACK:
             self._respond(query, FLAG_ACK, None)
         if not query.internal:
@@ -141,7 +141,7 @@ class Answering:
         """
         relay = Relay.read(body)
         if self._nodes.member_at(relay.address) is None:
-            raise MalformedMessageError("an answer to be passed on to where no member is")
+            raise MalformedMessageError("an answer to relay to an address without a member")
         self._outbox.send_user(relay.response.encode(), relay.address)
 
     def _respond(self, query: Query, flags: int, payload: bytes | None) -> None:

@@ -29,7 +29,7 @@ from proglog.gossip.serf_messages import Filter, NamesFilter, Query, QueryRespon
 from proglog.gossip.timers import Timer, Timers
 
 MAX_QUERY_BYTES = 1024
-"""Of an encoded query: what a stock agent allows."""
+"""Most bytes of an encoded query: the limit of a stock agent."""
 MAX_OPEN = 64
 """Queries under way at once."""
 MAX_TIMEOUT = 3600.0
@@ -56,7 +56,7 @@ class GossipQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
-    """What came back from one member."""
+    """One member's acknowledgement or answer."""
 
     source: str
     """Its name, as on the wire."""

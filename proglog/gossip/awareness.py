@@ -14,7 +14,7 @@ class Awareness:
 
     @property
     def score(self) -> int:
-        """How unwell this node thinks it is."""
+        """The health score; higher is worse."""
         return self._score
 
     def apply(self, delta: int) -> None:

@@ -25,7 +25,7 @@ class GossipConfig:
     """Timing and limits. Durations in seconds."""
 
     tcp_timeout: float = 10.0
-    """How long one stream may take, from connecting to the last byte of the reply."""
+    """Time limit of one stream, from connecting to the last byte of the reply."""
     indirect_checks: int = 3
     """Helpers that ping a node that did not answer."""
     retransmit_mult: int = 4
@@ -35,15 +35,15 @@ class GossipConfig:
     suspicion_max_mult: int = 6
     """Longest suspicion (without confirmations), as a multiple of the shortest."""
     push_pull_interval: float = 30.0
-    """Between two full exchanges with a random member."""
+    """Interval of full exchanges with a random member."""
     probe_interval: float = 1.0
-    """Between two probes."""
+    """Interval of probes."""
     probe_timeout: float = 0.5
     """Longest round trip before helpers are asked."""
     awareness_max: int = 8
     """Upper bound of the health score, exclusive."""
     gossip_interval: float = 0.2
-    """Between two gossip rounds."""
+    """Interval of gossip rounds."""
     gossip_nodes: int = 3
     """Random members that one gossip round sends to."""
     gossip_to_the_dead: float = 30.0
@@ -57,11 +57,11 @@ class GossipConfig:
     leave_propagate_delay: float = 1.0
     """How long a node that left keeps answering pings, so that it isn't reported as failed."""
     reap_interval: float = 15.0
-    """Between two searches for members to forget."""
+    """Interval of searches for members to forget."""
     recent_intent_timeout: float = 300.0
     """How long an intent about an unknown member waits for that member."""
     reconnect_interval: float = 8.0
-    """Between two calls to an address without a live member (Serf: 30; here a partition heals within ten seconds)."""
+    """Interval of calls to an address without a live member (Serf: 30; here a partition heals within ten seconds)."""
     reconnect_timeout: float = 86_400.0
     """A member failed for longer is forgotten, as is an address not given that had no live member for longer."""
     tombstone_timeout: float = 86_400.0

@@ -116,7 +116,7 @@ class Vivaldi:
         """Start at the origin; ``random`` chooses a direction where two nodes are at one place."""
         self.own = Coordinate()
         self.resets = 0
-        """How often the coordinate had to start over."""
+        """Times that the coordinate was reset."""
         self._random = random
         self._samples: deque[float] = deque([0.0] * _ADJUSTMENT_WINDOW, _ADJUSTMENT_WINDOW)
         self._round_trips: dict[str, deque[float]] = {}

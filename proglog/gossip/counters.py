@@ -8,7 +8,7 @@ from proglog.gossip.lamport import ClockTimes
 
 @dataclass(slots=True)
 class Counters:
-    """Grow only."""
+    """Counters that only grow."""
 
     probes_direct: int = 0
     """Rounds in which the member answered itself, in time."""
@@ -39,5 +39,5 @@ class Vitals:
     queues: Mapping[str, int]
     """Messages that wait to be gossiped, by kind: ``members``, ``intents``, ``queries``, ``events``."""
     coordinate_resets: int
-    """How often its coordinate had to start over."""
+    """Times that its coordinate was reset."""
     clocks: ClockTimes

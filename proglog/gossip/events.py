@@ -63,7 +63,7 @@ class QueryReceived:
     """A query that is for this node, and not one of Serf's own: it may be answered once, in time."""
 
     query_id: int
-    """For :meth:`Serf.respond`."""
+    """Number to pass to :meth:`Serf.respond`."""
     name: str
     """Its name."""
     payload: bytes
@@ -81,11 +81,11 @@ class JoinFinished:
     """A join succeeded or failed."""
 
     call_id: int
-    """What :meth:`Serf.join` returned."""
+    """The number that :meth:`Serf.join` returned."""
     address: Address
     """The address that was called."""
     error: str
-    """Why not; empty when joined."""
+    """The error; empty when joined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class CallFinished:
     """A call to an address of the address book was answered, or failed."""
 
     address: Address
-    """Where; the host may be a name."""
+    """The address; the host may be a name."""
     given: bool
     """Whether the operator gave it."""
     failures: int
@@ -101,7 +101,7 @@ class CallFinished:
     alone: bool
     """Whether this node knows of no other live member."""
     error: str
-    """Why not; empty when answered."""
+    """The error; empty when answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +116,7 @@ class NameConflict:
     name: str
     """The name."""
     address: Address
-    """Where the claimant is."""
+    """The claimant's address."""
     local: bool
     """Whether it is this node's own name."""
 
@@ -135,9 +135,9 @@ class NameVoted:
     """The standing of this node's name changed."""
 
     standing: NameStanding
-    """What it is now."""
+    """The new standing."""
     rival: Address | None
-    """Where the other node of that name is; ``None``: there is none."""
+    """Address of the other node of that name; ``None`` if there is none."""
     matching: int = 0
     """Voters that know the name at this node's address."""
     answers: int = 0
@@ -157,7 +157,7 @@ class Ignored:
     """A diagnostic: input that was ignored, or a failure that the protocol tolerates."""
 
     reason: str
-    """Why, for an operator."""
+    """The reason, for an operator."""
     source: Address | None
     """The sender, if known. May be forged."""
     malformed: bool = False

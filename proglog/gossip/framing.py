@@ -78,9 +78,9 @@ class StreamMessage:
     kind: int
     fields: Fields
     nodes: list[Fields] = field(default_factory=list)
-    """Of a push/pull."""
+    """The node records of a push/pull."""
     state: bytes = b""
-    """Of a push/pull: Serf's part. Of a user message: all of it."""
+    """Serf's part of a push/pull; the whole of a user message."""
 
 
 class StreamReader:
@@ -198,7 +198,7 @@ def _whole(data: bytes) -> StreamMessage:
 
 
 def _opened(data: bytes, keyring: Keyring) -> bytes:
-    """Return what is sealed in a datagram; all of it, where plain ones are taken in and it is one."""
+    """Return the decrypted contents of a datagram; a plain datagram unchanged, if those are accepted."""
     try:
         return keyring.open(data)
     except MalformedMessageError:
@@ -249,7 +249,7 @@ def _parts(data: bytes) -> list[bytes]:
 
 def _decompress(fields: Fields, limit: int) -> bytes:
     if fields.uint("Algo") != 0:
-        raise MalformedMessageError("compressed by an algorithm that is not known here")
+        raise MalformedMessageError("compressed by an unknown algorithm")
     return lzw.decompress(fields.raw("Buf", MAX_STREAM_BYTES), limit)
 
 

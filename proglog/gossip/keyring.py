@@ -28,7 +28,7 @@ MAX_KEYS = 64
 
 
 class SealMode(StrEnum):
-    """How a cluster goes from plain gossip to sealed gossip, one step after the other at every node."""
+    """The steps from plain to sealed gossip, each taken at every node before the next."""
 
     ACCEPT = "accept"
     """Accept both, send plain: while some nodes have no key."""
@@ -57,9 +57,9 @@ class Keyring:
             _check(key)
         self._ciphers = {key: AESGCM(key) for key in keys}
         self.seals = mode is not SealMode.ACCEPT
-        """Whether what is sent is sealed."""
+        """Whether sent messages are sealed."""
         self.requires = mode is SealMode.REQUIRED
-        """Whether what comes in has to be."""
+        """Whether received messages must be sealed."""
 
     @property
     def keys(self) -> tuple[bytes, ...]:

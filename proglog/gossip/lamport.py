@@ -46,7 +46,7 @@ class LamportClock:
         return other <= min(self._time + MAX_AHEAD, MAX_LTIME - MAX_AHEAD)
 
     def witness(self, other: int) -> None:
-        """Be later than ``other``, the time of something received.
+        """Advance past ``other``, the time of a received message.
 
         Raises:
             MalformedMessageError: It is implausibly far ahead.

@@ -72,7 +72,7 @@ class Node:
     ip: bytes
     """4 or 16 bytes."""
     port: int
-    """For UDP and TCP."""
+    """Port, for UDP and TCP."""
     meta: bytes
     """Encoded tags."""
     versions: bytes
@@ -80,7 +80,7 @@ class Node:
     incarnation: int
     """Raised only by the node itself, to refute."""
     state: State
-    """As last heard."""
+    """Its state, as last heard."""
     changed_at: float
     """Time of the last change of state, on the core's own clock."""
     rtt: float | None = None
@@ -105,11 +105,11 @@ class Node:
     listed: bool = False
     """Whether it is a member that operators see; one that was pruned is not."""
     since: float = 0.0
-    """When the status became so, on the driver's clock."""
+    """Time of the last change of status, on the driver's clock."""
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """Its gossip address."""
         return address_of(self.ip, self.port)
 
     @property
@@ -119,7 +119,7 @@ class Node:
 
     @property
     def status(self) -> Status:
-        """What operators see."""
+        """Its status for operators."""
         if not self.gone:
             return Status.LEAVING if self.leaving else Status.ALIVE
         return Status.LEFT if self.leaving or self.state is State.LEFT else Status.FAILED
@@ -160,9 +160,9 @@ class Member:
     port: int
     """Gossip port, UDP and TCP."""
     tags: Mapping[str, str]
-    """What it says about itself."""
+    """The tags that it announces."""
     status: Status
-    """As seen from here."""
+    """Its status, as seen from this node."""
     incarnation: int
     """Counts its refutations and changes of tags."""
     status_ltime: int
@@ -170,7 +170,7 @@ class Member:
     rtt_ms: float | None
     """The last direct round trip; ``None`` before the first, and for the local node."""
     since: float
-    """When the status became so, on this node's monotonic clock."""
+    """Time of the last change of status, on this node's monotonic clock."""
     coordinate: Coordinate | None = None
     """Its network coordinate; ``None``: this node has not measured it."""
     versions: bytes = b""

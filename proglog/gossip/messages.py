@@ -92,7 +92,7 @@ def nack(sequence: int) -> bytes:
 
 
 def alive(node: Node) -> bytes:
-    """Say what is known of a node that lives."""
+    """Announce a node that is alive."""
     return encode(
         Type.ALIVE,
         {

@@ -37,7 +37,7 @@ MAX_VOTERS = 64
 ROUND_SECONDS = 1.0
 """Time limit for the answers of one round."""
 PAUSE_SECONDS = 0.5
-"""Between two rounds."""
+"""Seconds between two rounds."""
 MAX_ROUNDS = 5
 """Rounds without a majority before a tie is broken, or a silent rival without votes is dropped."""
 NEWCOMER_SECONDS = 30.0
@@ -54,7 +54,7 @@ class _Round:
     number: int
     voters: frozenset[str]
     answers: dict[str, Address | None] = field(default_factory=dict)
-    """Where each voter knows the name; ``None``: it does not."""
+    """Address at which each voter knows the name; ``None`` if it does not."""
 
     def count(self, own: Address) -> tuple[int, int]:
         """Return how many know the name at ``own``, and how many know it at all."""
@@ -134,7 +134,7 @@ class NameVote:
         """Count the answer to a question; ignore one to none of this round's.
 
         Raises:
-            MalformedMessageError: It makes no sense.
+            MalformedMessageError: The answer is malformed.
         """
         current = self._round
         if current is None or (response.ltime, response.number) != (current.ltime, current.number):

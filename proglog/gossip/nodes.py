@@ -55,7 +55,7 @@ class Nodes:
 
     @property
     def transmit_limit(self) -> int:
-        """How often a message is sent in a cluster of this size."""
+        """Number of sends of one message in a cluster of this size."""
         return retransmit_limit(self._config.retransmit_mult, len(self))
 
     def get(self, name: str) -> Node | None:
@@ -88,7 +88,7 @@ class Nodes:
         return True
 
     def add(self, node: Node) -> None:
-        """Add ``node``, and probe it from now on."""
+        """Add ``node`` to the table and to the ring."""
         self._by_name[node.name] = node
         self._by_address.setdefault(node.address, {})[node.name] = None
         if node.name not in self._in_ring:

@@ -174,7 +174,7 @@ class Outbox:
             else:
                 reply(message, "")
         except MalformedMessageError as exc:
-            reply(None, f"the reply makes no sense: {exc}")
+            reply(None, f"the reply is malformed: {exc}")
 
     def stream_failed(self, stream_id: int, reason: str) -> None:
         """Report to the requester that the stream failed."""

@@ -35,12 +35,12 @@ class KeyRequest:
 
 @dataclass(frozen=True, slots=True)
 class KeyAnswer:
-    """What one member says about its keys."""
+    """One member's answer about its keys."""
 
     error: str
-    """Empty: done."""
+    """The error; empty if the operation succeeded."""
     keys: tuple[bytes, ...] = ()
-    """Of ``list``."""
+    """The answer to ``list``."""
     primary: bytes = b""
 
     @classmethod
@@ -55,7 +55,7 @@ class KeyAnswer:
             primary = base64.b64decode(fields.raw("PrimaryKey", MAX_RESPONSE_BYTES), validate=True)
             message = printable(fields.text("Message", MAX_RESPONSE_BYTES))
         except (MalformedMessageError, ValueError) as exc:
-            return cls(f"its answer makes no sense: {exc}")
+            return cls(f"its answer is malformed: {exc}")
         return cls("" if fields.flag("Result") else message or "refused without a reason", keys, primary)
 
 

@@ -179,7 +179,7 @@ class Serf:
         """Return the reply to a request on a stream; ``None``: close it.
 
         Raises:
-            MalformedMessageError: The request makes no sense.
+            MalformedMessageError: The request is malformed.
         """
         self._timers.advance(now)
         return self._swim.answer_stream(message)
@@ -404,7 +404,7 @@ class Serf:
             case SerfType.QUERY:
                 self._take_query(Query.read(body), source)
             case _:
-                raise MalformedMessageError(f"Serf message type {kind} is not known here")
+                raise MalformedMessageError(f"unknown Serf message type {kind}")
 
     def has_broadcasts(self) -> bool:
         """Return whether anything waits to be sent."""
@@ -518,7 +518,7 @@ class Serf:
             return
         data = query.encode()
         if not query.flags & FLAG_NO_BROADCAST and not self._query_queue.add(data):
-            self.ignored(f"a query of {len(data):,} bytes fits no packet: it is not passed on", source)
+            self.ignored(f"a query of {len(data):,} bytes fits no packet: it is not forwarded", source)
         self._answering.answer(query, self.tags, source)
 
     # Background

@@ -24,7 +24,7 @@ from proglog.gossip.wire import (
 )
 
 MAX_EVENT_BYTES = 9 * 1024
-"""Name and payload of a query or a user event, each."""
+"""Most bytes of the name, and of the payload, of a query or a user event."""
 MAX_RESPONSE_BYTES = 1024
 MAX_FILTERS = 64
 MAX_KEY_BYTES = 64
@@ -92,7 +92,7 @@ class UserEvent:
 
 @dataclass(frozen=True, slots=True)
 class NamesFilter:
-    """For the nodes of these names."""
+    """Matches the nodes of these names."""
 
     names: tuple[str, ...]
 
@@ -103,7 +103,7 @@ class NamesFilter:
 
 @dataclass(frozen=True, slots=True)
 class TagFilter:
-    """For the nodes with a tag in which ``expression`` is found."""
+    """Matches the nodes with a tag in which ``expression`` is found."""
 
     tag: str
     expression: str
@@ -133,14 +133,14 @@ class Query:
     timeout: int
     """Nanoseconds."""
     key: bytes = field(default=b"")
-    """Of a question about keys."""
+    """The key in a question about keys."""
 
     @classmethod
     def read(cls, body: bytes) -> Self:
         """Read it.
 
         Raises:
-            MalformedMessageError: It, one of its filters, or the request in its payload makes no sense.
+            MalformedMessageError: The query, one of its filters, or the request in its payload is malformed.
         """
         fields = decode(body)
         filters = fields.each("Filters")
@@ -240,7 +240,7 @@ class Relay:
         """Read it.
 
         Raises:
-            MalformedMessageError: It makes no sense, or holds something else than an answer.
+            MalformedMessageError: It is malformed, or contains something other than an answer.
         """
         head, inner = split_map(body)
         if inner[:1] != bytes((SerfType.QUERY_RESPONSE,)):
@@ -337,7 +337,7 @@ def _read_filter(data: object) -> Filter:
     if data[0] == _FILTER_TAG:
         fields = decode(data[1:])
         return TagFilter(fields.text("Tag"), fields.text("Expr", MAX_EVENT_BYTES))
-    raise MalformedMessageError(f"query: filter type {data[0]} is not known here")
+    raise MalformedMessageError(f"query: unknown filter type {data[0]}")
 
 
 def _read_key(operation: str, payload: bytes) -> bytes:

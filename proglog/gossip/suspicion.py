@@ -1,4 +1,4 @@
-"""How long a suspect has before it is declared dead: the more nodes agree, the less.
+"""The time that a suspect has to refute: the more nodes confirm, the shorter.
 
 ::
 

@@ -138,7 +138,7 @@ class Swim:
             case Type.DEAD:
                 self.beliefs.take_dead(fields.text("Node"), fields.uint("Incarnation"), fields.text("From"))
             case _:
-                raise MalformedMessageError(f"message type {kind} is not known in a datagram")
+                raise MalformedMessageError(f"unknown message type {kind} in a datagram")
 
     def _take_ping(self, ping: Fields, source: Address, size: int) -> None:
         """Answer; a stranger gets no coordinate, and no answer longer than the ``size`` of its ping."""
@@ -161,7 +161,7 @@ class Swim:
         """Return the reply to a request that came on a stream; ``None``: there is none.
 
         Raises:
-            MalformedMessageError: The request makes no sense.
+            MalformedMessageError: The request is malformed.
         """
         match message.kind:
             case Type.PUSH_PULL:
@@ -173,4 +173,4 @@ class Swim:
             case Type.USER:
                 self._delegate.user_message(message.state, None)
                 return None
-        raise MalformedMessageError(f"message type {message.kind} is not known on a stream")
+        raise MalformedMessageError(f"unknown message type {message.kind} on a stream")

@@ -150,7 +150,7 @@ class Exchange:
                 # A third party's claim is never final: the node may be back, and refutes.
                 self._beliefs.accuse(claim.name, claim.incarnation, self._nodes.own_name)
             case _:
-                raise MalformedMessageError(f"node {claim.name!r}: state {state} is not known here")
+                raise MalformedMessageError(f"node {claim.name!r}: unknown state {state}")
 
 
 def record_of(node: Node) -> bytes:

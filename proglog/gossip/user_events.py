@@ -116,10 +116,10 @@ class UserEvents:
         """
         data = event.encode()
         if not self._queue.add(data):
-            raise MalformedMessageError(f"a user event of {len(data):,} bytes fits no packet: it is not passed on")
+            raise MalformedMessageError(f"a user event of {len(data):,} bytes fits no packet: it is not forwarded")
 
     def ignore_before(self, ltime: int) -> None:
-        """Ignore events before ``ltime`` from now on."""
+        """Ignore events from before ``ltime``."""
         self._first = max(self._first, ltime)
 
     def kept(self) -> tuple[UserEvent, ...]:

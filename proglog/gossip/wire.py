@@ -17,9 +17,9 @@ from proglog.gossip.errors import MalformedMessageError
 MAX_NAME_BYTES = 512
 MAX_META_BYTES = 512
 MAX_ITEMS = 65_536
-"""Of one map."""
+"""Most entries of one map."""
 MAX_LIST = 8192
-"""Of one list. The decoder reserves room for a whole list before it reads it: a few hostile bytes reserve this much."""
+"""Most items of one list. The decoder allocates a whole list before it reads it: this bounds hostile lengths."""
 
 
 class Type(IntEnum):
@@ -61,7 +61,7 @@ class Fields:
 
     def __init__(self, content: Mapping[Any, Any]) -> None:
         self.content = content
-        """As it came."""
+        """The fields as received."""
 
     def uint(self, name: str, bits: int = 32) -> int:
         """Return an unsigned integer of at most ``bits``; 0 when missing."""
@@ -147,7 +147,7 @@ def decode(data: bytes) -> Fields:
 
 
 def decode_map(data: bytes) -> dict[Any, Any]:
-    """As :func:`decode`, as it is."""
+    """Decode one map; the untyped form of :func:`decode`."""
     unpacker = reader(len(data))
     unpacker.feed(data)
     return next_map(unpacker, whole=True) or {}

@@ -48,7 +48,7 @@ from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
 UNPLACED = b"\xa7PLB"
 """The mark of a batch that no log holds yet, and of all batches in logs of version 1."""
 VERSION = 2
-"""Of a batch that has a chain. Those of version 1 that other nodes or earlier releases wrote keep theirs."""
+"""Version of a batch with a chain. Batches of version 1, from other nodes or earlier releases, keep theirs."""
 FIRST_VERSION = 1
 HEADER_BYTES = 128
 MAX_BATCH_BYTES = 4 * 1024 * 1024
@@ -202,14 +202,14 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
         raise MalformedBatchError(f"a batch header has {HEADER_BYTES} bytes; {len(data) - position} are left")
     header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
     if crc(data[position + 8 : position + HEADER_BYTES]) != header[1]:
-        raise MalformedBatchError("the batch header's checksum does not agree with it")
+        raise MalformedBatchError("the batch header's checksum does not match")
     _, _, base_offset, _, batch_bytes, _, _, version, codec, flags, _, base_sequence, span, count, *_ = header
     if not FIRST_VERSION <= version <= VERSION:
         raise MalformedBatchError(
-            f"batch format version {version} is not known here; expected {FIRST_VERSION} to {VERSION}"
+            f"batch format version {version} is not supported; expected {FIRST_VERSION} to {VERSION}"
         )
     if codec != CODEC_NONE or flags & ~(FLAG_CONTROL | FLAG_GAP):
-        raise MalformedBatchError("the batch uses a codec or flag that is not known here")
+        raise MalformedBatchError("the batch uses an unsupported codec or flag")
     if not HEADER_BYTES <= batch_bytes <= MAX_BATCH_BYTES:
         raise MalformedBatchError(f"batch length {batch_bytes} is not in [{HEADER_BYTES}, {MAX_BATCH_BYTES}]")
     sensible = not count and span >= 1 if flags & FLAG_CONTROL else not flags and 1 <= count == span
@@ -280,7 +280,7 @@ def verify_checksums(data: bytes | bytearray | memoryview, position: int = 0) ->
     view = memoryview(data)
     payload_crc = crc(view[position + HEADER_BYTES : end])
     if crc(view[position + 36 : position + HEADER_BYTES], payload_crc) != header.portable_crc:
-        raise MalformedBatchError("the batch's checksum does not agree with its contents")
+        raise MalformedBatchError("the batch's checksum does not match its contents")
     return VerifiedBatch(header, view[position:end], payload_crc)
 
 

@@ -22,7 +22,7 @@ MAX_NODE_NAME_BYTES = 255
 """Most bytes of a node's name that are kept, in memory and in indexes."""
 
 ControlData = OriginStart | Gap | PositionCommit | None
-"""What a control batch says; ``None``: a kind that a newer version wrote."""
+"""Contents of a control batch; ``None``: a kind that a newer version wrote."""
 
 
 def origin_start(
@@ -126,7 +126,7 @@ def node_name(data: ControlData) -> str:
 
 
 def parse(payload: bytes | memoryview) -> ControlData:
-    """Return what a control batch says; ``None`` for a kind that a newer version wrote.
+    """Return the contents of a control batch; ``None`` for a kind that a newer version wrote.
 
     Raises:
         MalformedBatchError: The payload is not a ``Control`` message.

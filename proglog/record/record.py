@@ -34,7 +34,7 @@ class Record:
     """The record itself: any bytes, of any length that fits into one batch."""
 
     key: bytes | None
-    """What the record is about; ``None`` is no key, ``b""`` an empty one."""
+    """The record's key; ``None`` is no key, ``b""`` an empty one."""
 
     timestamp_ms: int | None
     """Milliseconds since 1970, as the producer says; ``None``: the moment at which the producer takes it."""
