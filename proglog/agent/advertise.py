@@ -84,7 +84,7 @@ async def own_addresses(host: str, flag: str, resolver: Resolver) -> tuple[str, 
 
 
 def private_address(wildcard: str) -> str:
-    """Return the private address of this machine that stands for ``0.0.0.0`` or ``::``.
+    """Return the private address of this machine to advertise for ``0.0.0.0`` or ``::``.
 
     Raises:
         ConfigError: It has none.

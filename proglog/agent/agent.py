@@ -3,7 +3,7 @@
 ::
 
     start     log -> server -> membership, with the replicator as its handler      agent/opening
-    life      until somebody calls shutdown, or a task of it fails                  agent/supervisor
+    life      until shutdown is called, or a task of it fails                       agent/supervisor
     shutdown  leave the cluster -> close the replicator -> stop the server gracefully -> close the log
 
 Shutting down is idempotent and bounded, runs when a task fails - the server's end is one - and no failing step keeps

@@ -108,7 +108,7 @@ class AgentView:
         mode = self.config.encrypt_mode
         if self.config.encrypt_file is None or mode == "required":
             return []
-        sends = "sends it, too" if mode == "accept" else "sends sealed gossip only"
+        sends = "also sends it" if mode == "accept" else "sends only sealed gossip"
         detail = f"takes plain gossip (--encrypt-mode {mode}), and {sends}: the last step is `required`, at every agent"
         since_ms = max(0, self.now_ms() - self.started_at_ms)
         return [model.MembershipProblem(key="encryption", detail=detail, critical=False, since_ms=since_ms)]

@@ -64,7 +64,7 @@ class Conditions:
             self.on_kept()
 
     def standing(self, now: float) -> tuple[Condition, ...]:
-        """Return what stands, the longest quiet first."""
+        """Return the current conditions, the longest quiet first."""
         return tuple(
             Condition(
                 kind=kind,

@@ -1,4 +1,4 @@
-"""What an agent is told: the book's ``Config``, field for field, and what its log and gossip need beside it."""
+"""An agent's settings: the book's ``Config``, field for field, and what its log and gossip need in addition."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ PROFILES = ("lan", "wan", "local")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentConfig:
-    """One agent. Checks itself: a config that exists can be started, as far as can be told without trying."""
+    """One agent's settings. Validates itself: any instance should be startable."""
 
     node_name: NodeName
     """Unique in the cluster: 1 to 128 bytes of printable text without spaces."""
@@ -75,7 +75,7 @@ class AgentConfig:
     """Scripts to run for events: ``[KIND[:NAME],...=]SCRIPT``, as :mod:`proglog.agent.event_handlers` reads them."""
 
     replay_events: bool = False
-    """Be told of user events that happened before this node joined, too."""
+    """Also receive user events from before this node joined."""
 
     serf_rpc_addr: str | None = None
     """HOST:PORT of Serf's RPC port, for the stock ``serf`` command line. ``None``: nowhere. Port 0: any free one."""
@@ -93,7 +93,7 @@ class AgentConfig:
     """Segment size, durability, retention."""
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work, naming the flag that says it."""
+        """Refuse invalid settings, naming the flag."""
         name_bytes = len(self.node_name.encode("utf-8", "surrogatepass"))
         if not 1 <= name_bytes <= MAX_NODE_NAME_BYTES or not self.node_name.isprintable() or " " in self.node_name:
             raise ConfigError(
@@ -109,7 +109,9 @@ class AgentConfig:
             ("--rpc-advertise-addr", self.rpc_advertise_addr),
         ):
             if addr and is_wildcard(split_addr(addr, flag, default_port=0)[0]):
-                raise ConfigError(f"{flag} {addr}: nobody can dial a wildcard; give an address that others reach")
+                raise ConfigError(
+                    f"{flag} {addr}: a wildcard cannot be dialled; give an address that other members can reach"
+                )
         if self.encrypt_mode not in ENCRYPT_MODES:
             raise ConfigError(f"--encrypt-mode {self.encrypt_mode!r}: expected {', '.join(ENCRYPT_MODES)}")
         if self.encrypt_mode != "required" and self.encrypt_file is None:
@@ -124,7 +126,7 @@ class AgentConfig:
             local = is_loopback(split_addr(self.serf_rpc_addr, "--serf-rpc-addr")[0])
             if not local or self.acl_policy_file is not None:
                 raise ConfigError(
-                    f"--serf-rpc-addr {self.serf_rpc_addr} needs --serf-rpc-auth-file: whoever reaches it changes the cluster"
+                    f"--serf-rpc-addr {self.serf_rpc_addr} needs --serf-rpc-auth-file: without a token any caller can change the cluster"
                 )
         if self.metrics_addr is not None:
             split_addr(self.metrics_addr, "--metrics-addr")
@@ -143,7 +145,7 @@ class AgentConfig:
         if self.server_tls is None and not self.insecure and not is_loopback(host):
             raise ConfigError(
                 f"--bind-addr {self.bind_addr} can be reached by other machines, and there is no TLS:"
-                " give the --server-tls-*-file flags, bind to 127.0.0.1, or say --insecure"
+                " give the --server-tls-*-file flags, bind to 127.0.0.1, or pass --insecure"
             )
 
     @property

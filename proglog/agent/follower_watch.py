@@ -27,7 +27,7 @@ class FollowerWatch:
     def __init__(
         self, log: LogView, followers: Followers, *, name: str, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """Know nobody yet.
+        """Start without followers.
 
         Args:
             log: What is copied.

@@ -1,7 +1,7 @@
-"""Whom this node knew: gossip addresses kept in the data directory, so that a restart finds the cluster without seeds.
+"""Remembers members' gossip addresses in the data directory, so that a restart finds the cluster without seeds.
 
-The file ``members`` is a hint: lost or damaged, the node is back to its seeds. It says of each address for how long this
-node ran without anybody alive there; what is forgotten, and when, the address book decides. Serf has the same in its
+The file ``members`` is a hint: without it, the node relies on its seeds. For each address it stores how long this node
+ran while no member was alive there; the address book decides what to forget, and when. Serf keeps the same in its
 snapshot.
 """
 

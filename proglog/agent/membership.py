@@ -1,4 +1,4 @@
-"""The membership: drives the pure gossip core over real sockets, and tells its handler who serves and who no longer does.
+"""The membership: drives the pure gossip core over real sockets, and notifies its handler as servers come and go.
 
 The book's shape: a handler with ``join(name, addr)`` and ``leave(name)``, called for every *other* member that carries
 an ``rpc_addr`` tag. Feed the core, then pump: send what it wants sent, open the streams it wants, publish its events,
@@ -57,7 +57,7 @@ MAX_LATE = 0.25
 
 
 class Handler(Protocol):
-    """Told of the servers of the cluster: the replicator."""
+    """Receives the servers of the cluster: the replicator."""
 
     def join(self, name: str, addr: str) -> None:
         """A server is there."""
@@ -91,7 +91,7 @@ class MembershipConfig:
     clocks: ClockTimes = field(default_factory=ClockTimes)
     """Of the last life."""
     replay_events: bool = False
-    """Be told of user events that happened before this node joined, too."""
+    """Also receive user events from before this node joined."""
 
 
 class Membership:
@@ -102,7 +102,7 @@ class Membership:
         config: MembershipConfig,
         handler: Handler,
         *,
-        observer: Callable[[MemberEvent], None] = lambda event: None,  # noqa: ARG005 - nobody watches
+        observer: Callable[[MemberEvent], None] = lambda event: None,  # noqa: ARG005 - no observer
         on_name: Callable[[NameVoted], None] = lambda vote: None,  # noqa: ARG005
         random: Random | None = None,
         emit: Emit = log_event,
@@ -112,9 +112,9 @@ class Membership:
 
         Args:
             config: Who this is.
-            handler: Told of other members' servers.
-            observer: Told of every change of membership, this node's own included.
-            on_name: Told when this node's name is contested, held or lost.
+            handler: Receives other members' servers.
+            observer: Called for every change of membership, including this node's own.
+            on_name: Called when this node's name is contested, held or lost.
             random: All chance; the system's unless a test gives its own.
             emit: Reports its events.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
@@ -155,7 +155,7 @@ class Membership:
         return join_addr(*self._advertised_address)
 
     async def start(self) -> None:
-        """Bind and begin; calling the others goes on in the background.
+        """Bind and begin; keep calling the others in the background.
 
         Raises:
             ConfigError: The address cannot be bound or advertised, or the tags are too long.
@@ -234,12 +234,12 @@ class Membership:
         return results[0]
 
     def listen(self, listener: Callable[[Event], None]) -> None:
-        """Have ``listener`` told of every event of the core, from now on."""
+        """Call ``listener`` for every event of the core, from now on."""
         self._listeners.append(listener)
 
     @contextlib.contextmanager
     def listening(self, listener: Callable[[Event], None]) -> Iterator[None]:
-        """Have ``listener`` told of every event of the core, within the block."""
+        """Call ``listener`` for every event of the core, within the block."""
         self._listeners.append(listener)
         try:
             yield
@@ -260,7 +260,7 @@ class Membership:
         return [each for each in self.members() if each.name != name and each.tags.get(RPC_ADDR_TAG)]
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Tell everybody this node's new tags.
+        """Broadcast this node's new tags.
 
         Raises:
             ConfigError: They need more than 512 bytes.
@@ -296,11 +296,11 @@ class Membership:
         return [] if self._serf is None else self._watch.problems(self._serf, time.monotonic())
 
     async def wait_named(self) -> None:
-        """Return once the others have said that this node's name is its own, or nobody was found to ask."""
+        """Return once the others have confirmed this node's name, or no member was found to ask."""
         await self._named.wait()
 
     async def wait_answered(self, within: float) -> None:
-        """Return once somebody has answered and the name is known to be this node's, there is nobody to call, or in time."""
+        """Return once a member answered and confirmed this node's name, there is none to call, or time is up."""
         if self._serf is not None and self._serf.unanswered():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within):
@@ -308,10 +308,10 @@ class Membership:
                     await self._named.wait()
 
     def force_leave(self, name: str, *, prune: bool) -> None:
-        """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
+        """Declare that a failed member has left for good; with ``prune``, have all members forget it at once.
 
         Raises:
-            NotFoundError: Nobody of that name is known.
+            NotFoundError: No member has that name.
             PreconditionError: It is this node, or not gone.
         """
         self._step(lambda serf, now: serf.force_leave(name, now, prune=prune))
@@ -449,7 +449,7 @@ class Membership:
     def _tell_listener(self, listener: Callable[[Event], None], event: Event) -> None:
         try:
             listener(event)
-        except Exception as exc:  # noqa: BLE001 - somebody else's fault must not end the membership
+        except Exception as exc:  # noqa: BLE001 - a listener's fault must not end the membership
             self._emit(events.MEMBER_HANDLER_FAILED, exc_info=exc)
 
     def _note_call(self, address: Address, error: str) -> None:
@@ -461,7 +461,7 @@ class Membership:
             self._named.set()
 
     def _report_call(self, call: CallFinished) -> None:
-        """Warn while this node is alone, more and more rarely; with others, one that is away is no news."""
+        """Warn while this node is the only member, ever less often; with others, a missing one is no news."""
         warn = call.alone and call.failures & (call.failures - 1) == 0
         if warn:
             self._emit(events.JOIN_FAILED, "", call.error, addrs=[join_addr(*call.address)])
@@ -506,7 +506,7 @@ class Membership:
             self._observer(event)
             if member.name != self.config.node_name:
                 self._tell_handler(event.kind, member)
-        except Exception as exc:  # noqa: BLE001 - somebody else's fault must not end the membership
+        except Exception as exc:  # noqa: BLE001 - a listener's fault must not end the membership
             self._emit(events.MEMBER_HANDLER_FAILED, member.name, exc_info=exc)
 
     def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:

@@ -1,7 +1,7 @@
-"""Why a node may not be in the cluster that it is meant for, from what its membership hears, and does not hear.
+"""Detects why a node may not be in its cluster, from what its membership hears and does not hear.
 
-Nobody answers; another node has the name; gossip goes through in part. Each is a problem for as long as it lasts, and a
-finding on every surface. A pure observer: it is told, and asked.
+No member answers; another node has the name; gossip gets through in part. Each is a problem for as long as it lasts, and
+a finding on every surface. A pure observer: it receives events and answers queries.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from proglog.gossip.serf import Serf
 from proglog.wire.model import MembershipProblem
 
 ALONE_SECONDS, UNANSWERED_SECONDS = 30.0, 60.0
-"""How long a node may be alone before that is critical, or without an answer from one of its seeds before it is a problem."""
+"""How long a node may be the only member before that is critical, and how long a seed may not answer before it is a problem."""
 UDP_ROUNDS = 3
 """Probes in a row that only TCP answered from which on UDP counts as blocked: fewer happen on a busy machine."""
 EXCHANGES_FAILED = 2
@@ -39,7 +39,7 @@ class MembershipWatch:
     """Where members were in the last life."""
     started_at: float
     answered: bool = False
-    """Whether anybody has ever answered a call."""
+    """Whether any member has ever answered a call."""
     _call_errors: dict[Address, str] = field(default_factory=dict)
     _claims: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     """When a name was claimed from an address, for the first and for the last time."""
@@ -48,7 +48,7 @@ class MembershipWatch:
     _found: dict[str, float] = field(default_factory=dict)
     """Since when each problem was there at each look."""
 
-    # What it is told
+    # Events it receives
 
     def called(self, address: Address, error: str) -> None:
         """A call to ``address`` came to an end; an empty ``error``: it was answered."""
@@ -75,7 +75,7 @@ class MembershipWatch:
         self._vote, self._voted_at = vote, now
 
     def all_failed(self, known: list[KnownAddress]) -> bool:
-        """Return whether calls to all of ``known`` came to nothing, and nobody has ever answered."""
+        """Return whether calls to all of ``known`` failed, and no member has ever answered."""
         return not self.answered and all((each.host, each.port) in self._call_errors for each in known)
 
     # What it is asked
@@ -88,7 +88,7 @@ class MembershipWatch:
         return [replace(each, since_ms=max(each.since_ms, _ms(now - self._found[each.key]))) for each in found]
 
     def _unmet(self, serf: Serf, members: list[Member], now: float) -> Iterator[MembershipProblem]:
-        """Yield who should have answered and has not."""
+        """Yield a problem for each seed or known member that has not answered."""
         age = now - self.started_at
         silent_seeds = [each for each in serf.unanswered() if not self._call_errors.get(each, "").endswith(ITSELF)]
         unanswered = [join_addr(*address) + self._why(address) for address in silent_seeds]
@@ -97,7 +97,7 @@ class MembershipWatch:
         if len(members) == 1 and (unanswered or silent):
             yield MembershipProblem(
                 key="alone",
-                detail=f"is alone: nobody has answered at {', '.join(dict.fromkeys(unanswered + silent[:MAX_NAMED]))}",
+                detail=f"is isolated: no answer from {', '.join(dict.fromkeys(unanswered + silent[:MAX_NAMED]))}",
                 critical=age > ALONE_SECONDS,
                 since_ms=_ms(age),
             )
@@ -135,14 +135,14 @@ class MembershipWatch:
             if name == self.node_name and serf.rival is None:
                 yield MembershipProblem(
                     key=f"namesake/{claimed_by}",
-                    detail=f"has a namesake at {claimed_by}, to which the others do not listen{self._votes()}",
+                    detail=f"has a namesake at {claimed_by}, which the other members ignore{self._votes()}",
                     critical=False,
                     since_ms=_ms(now - since),
                 )
             elif name != self.node_name:
                 yield MembershipProblem(
                     key=f"conflict/{name}",
-                    detail=f"knows two members named {name}: the other one is at {claimed_by}, and nobody copies from it",
+                    detail=f"knows two members named {name}: the other one is at {claimed_by}, and no node copies from it",
                     critical=True,
                     since_ms=_ms(now - since),
                 )

@@ -1,4 +1,4 @@
-"""An agent's snapshot as metrics: made when somebody asks, so that counting costs nothing until then."""
+"""An agent's snapshot as metrics: computed on each scrape, so that they cost nothing in between."""
 
 import asyncio
 from collections import Counter

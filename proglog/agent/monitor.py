@@ -15,10 +15,10 @@ from proglog.telemetry import events
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for damage."""
 CLOCK_TOLERANCE_MS = 5_000
-"""By how much the wall clock may part from time that passed between two reports: what keeps it right moves it by less."""
+"""Wall-clock drift between two checks that is reported: time synchronization moves the clock by less."""
 CERTIFICATE_WARNING_DAYS = 14
 CERTIFICATE_INTERVAL = 86_400.0
-"""Seconds between two warnings of a certificate that runs out."""
+"""Seconds between warnings about an expiring certificate."""
 
 
 class Monitor:
@@ -41,7 +41,7 @@ class Monitor:
             timeline: Takes the events.
             certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
             now_ms: This machine's clock, milliseconds since 1970.
-            steady: Seconds that passed, by a clock that nobody sets.
+            steady: Seconds that passed, by a clock that cannot be set.
             also: Called at each look.
         """
         self._timeline = timeline
@@ -54,12 +54,12 @@ class Monitor:
         self._tell(self._watch.opened())
 
     def log_advanced(self) -> None:
-        """Show what was appended; tell what else became of the log."""
+        """Show what was appended; report what else changed in the log."""
         self._timeline.touch()
         self._tell(self._watch.look())
 
     async def run(self) -> None:
-        """Look for what comes without anybody's doing: damage on the disk, a certificate that runs out, a clock that is set."""
+        """Check periodically for disk damage, an expiring certificate and a changed clock."""
         warned_at = float("-inf")
         while True:
             self._tell(self._watch.look_for_damage())
@@ -71,7 +71,7 @@ class Monitor:
             await asyncio.sleep(LOOK_INTERVAL)
 
     def _ahead_ms(self) -> int:
-        """Return the wall clock less the steady one; their difference changes when somebody sets the former."""
+        """Return the wall clock less the steady one; the difference changes when the wall clock is set."""
         return self._now_ms() - round(self._steady() * 1000)
 
     def _look_at_clock(self) -> None:

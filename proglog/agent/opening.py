@@ -59,7 +59,7 @@ LEAVE_TIMEOUT = 2.5
 SERVER_GRACE = 1.0
 """Seconds for calls under way."""
 _NAME_CONTEST = "name contest"
-"""Why producers of a node wait whose name another one has, too."""
+"""Why producers are held while another node claims this node's name."""
 
 
 class Steps:

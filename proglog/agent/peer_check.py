@@ -2,7 +2,7 @@
 
 A directory that was restored or copied does not know that it was: its next sequence is taken already. Peers know, and
 say so in their first words; what was written by then would be a second history under one name. So producers of a node
-that held records wait at its start, until it has met everybody it knows of, or for two seconds.
+that held records wait at its start until it has met every member it knows, or for two seconds.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from proglog.gossip.member import Status
 from proglog.wire.model import PeerState
 
 TIMEOUT = 2.0
-"""Seconds: whoever does not answer by then is met later. A lost peer must not stop a node from working."""
+"""Seconds: a peer that does not answer in time is met later. A lost peer must not stop a node from working."""
 _LOOK_INTERVAL = 0.02
 PEER_CHECK = "peer check"
-"""Why they wait."""
+"""Why producers are held."""
 NAME_CHECK = "name check"
-"""Why those of a node that joins others wait: whether its name is its own."""
+"""Why producers of a joining node are held: its name is not confirmed yet."""
 
 
 async def release_when_met(writer: LogWriter, membership: Membership, replicator: Replicator) -> bool:
-    """Let producers go on once the others have confirmed this node's name and, if it held records, said what they have.
+    """Release producers once the others have confirmed this node's name and, if it held records, reported theirs.
 
     Return whether all did in time.
     """
@@ -36,7 +36,7 @@ async def release_when_met(writer: LogWriter, membership: Membership, replicator
             if writer.is_held(PEER_CHECK):
                 await _until(lambda: _all_met(membership, replicator))
     except TimeoutError:
-        return not writer.is_held(PEER_CHECK)  # nobody who confirms the name is a finding of its own
+        return not writer.is_held(PEER_CHECK)  # an unconfirmed name is a finding of its own
     finally:
         writer.release_producers(NAME_CHECK)
         writer.release_producers(PEER_CHECK)
@@ -44,7 +44,7 @@ async def release_when_met(writer: LogWriter, membership: Membership, replicator
 
 
 def _all_met(membership: Membership, replicator: Replicator) -> bool:
-    """Return whether there is anybody, a stream from each is open, and no new origin is being begun."""
+    """Return whether there are other members, a stream from each is open, and no new origin is being begun."""
     alive = [member for member in membership.members() if member.status is Status.ALIVE and RPC_ADDR_TAG in member.tags]
     streaming = sum(peer.state is PeerState.STREAMING for peer in replicator.peers())
     return len(alive) > 1 and streaming >= len(alive) - 1 and not replicator.begins_origin

@@ -1,7 +1,7 @@
-"""Brings back what damage took: asks peers for what the log lost, and has the log put it where it was.
+"""Repairs damage: fetches lost records from peers, and has the log restore them in place.
 
-The log says what it lost, :mod:`proglog.replication.repair` whom to ask, the log again whether what came is what was
-there. Here is only the looking, the fetching, and the telling. No restart, and nobody has to ask for it.
+The log reports what it lost, :mod:`proglog.replication.repair` chooses the peer, and the log checks that the records are
+the lost ones. This module only polls, fetches and reports. It needs neither a restart nor an operator.
 """
 
 import asyncio

@@ -83,7 +83,7 @@ class Replicator:
             emit: Reports its events.
             random: Of the jitter.
             patience: How long to wait for a source, and before a gap.
-            own_origin: What the serving side has, too, so that either finds out when the origin is lost.
+            own_origin: Shared with the serving side, so that either detects when the origin is lost.
             others: Every other member that serves a log, whatever its state: who may hold what cannot be had now.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
         """
@@ -94,7 +94,7 @@ class Replicator:
         self._emit = emit
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
         self.origin_reason = writer.recovery.new_origin_reason
-        """Why the directory went on under a new origin; empty: it did not."""
+        """Why the directory continues under a new origin; empty: it does not."""
         self._peers: dict[str, FollowedPeer] = {}
         self._last_words: dict[str, tuple[dict[OriginId, Progress], float]] = {}
         """What servers said whose streams have ended, and when that was."""
@@ -138,7 +138,7 @@ class Replicator:
         self._emit(events.REPLICATION_STOPPED, name)
 
     async def close(self) -> None:
-        """Follow nobody, and nobody who joins later. Idempotent."""
+        """Stop following every server, and ignore later joins. Idempotent."""
         self._closed = True
         for name in list(self._peers):
             self.leave(name)
@@ -330,7 +330,7 @@ class Replicator:
             raise failure  # the stream is opened again after a pause, from what the log holds then
 
     def _report_soon(self, origins: set[OriginId]) -> None:
-        """Let every server know, a moment later: whoever counts copies need not be who they came from."""
+        """Report progress to every server, a moment later: the one that counts copies may not be their source."""
         self._to_report |= origins
         if self._reporting is None and not self._closed:
             self._reporting = self._tasks.call_later(REPORT_INTERVAL, self._report, name="replication-report")
@@ -346,7 +346,7 @@ class Replicator:
         return [held for held in map(self._writer.progress, origins) if held is not None]
 
     def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
-        """Somebody proved that the directory was rolled back or cloned: what is written from now on needs a new name."""
+        """A peer proved that the directory was rolled back or cloned: new records need a new origin."""
         if self._closed:
             return
         origin = self._writer.origin.hex()[:8]

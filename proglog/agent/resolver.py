@@ -1,8 +1,8 @@
-"""Host names, without ever being in anybody's way: each look-up has a thread that no exit waits for.
+"""Resolves host names without delaying an exit: each look-up has a thread that no exit waits for.
 
-``getaddrinfo`` may block for as long as the resolver's timeouts add up to, and cannot be called off. The event loop's
-own runs on a pool that the process waits for when it ends; this one's threads are daemons. Who looks a name up while
-somebody else does waits for the same answer, so there is one thread for each name at most.
+``getaddrinfo`` may block for the sum of the resolver's timeouts, and cannot be cancelled. The event loop runs it on a
+pool that the process waits for at exit; these threads are daemons. Concurrent look-ups of a name share one answer, so
+there is at most one thread per name.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Resolver:
     def _start(self, host: str) -> asyncio.Future[tuple[str, ...]]:
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[tuple[str, ...]] = loop.create_future()
-        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be waiting any more
+        waiting.add_done_callback(lambda done: done.cancelled() or done.exception())  # there may be no waiter left
 
         def end(addresses: tuple[str, ...], error: str) -> None:
             self._under_way.pop(host, None)
@@ -57,7 +57,7 @@ class Resolver:
             try:
                 loop.call_soon_threadsafe(end, addresses, error)
             except RuntimeError:
-                return  # the loop is over: nobody waits
+                return  # the loop is closed: there are no waiters
 
         thread = threading.Thread(target=look_up, name=f"resolve-{host[:40]}", daemon=True)
         try:

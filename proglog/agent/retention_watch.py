@@ -58,7 +58,7 @@ class RetentionWatch:
             return ""
         lacked = f"{records_words(lacks)}, {bytes_words(bytes_behind(held, own))}"
         limit, age = self.config.retention_bytes, self.config.retention_age
-        # The log holds other origins, too: what is lacked of this one lies in as large a part of it.
+        # The log also holds other origins: scale the missing part of this one to its share of the log.
         spread = self.stored_bytes() * bytes_behind(held, own) / own.bytes
         if limit is not None and spread >= NEAR * limit:
             return f"{lacked}; {bytes_words(limit)} are kept"

@@ -122,7 +122,7 @@ class SerfCalls:
 
         Raises:
             InvalidRequestError: There is no such operation, or no such key.
-            PreconditionError: Gossip is not encrypted, or somebody does not have the key that is to be used.
+            PreconditionError: Gossip is not encrypted, or a member lacks the key to be used.
         """
         request = key_request(operation, key)
         if operation != "list" and len(key) not in KEY_BYTES:

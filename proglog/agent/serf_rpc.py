@@ -3,7 +3,7 @@
 ::
 
     client     {Command, Seq}  [{...}]        handshake first, then auth where a token is set, then anything
-    agent      {Seq, Error}    [{...}]        in whatever order answers come; streams go on under their Seq
+    agent      {Seq, Error}    [{...}]        in order of completion; streams continue under their Seq
 
 The port is for operators on this machine: off unless asked for, and with a token wherever others could reach it. A
 connection is bounded in what it sends, in what it makes the agent hold, and in how long it takes to say who it is.
@@ -179,7 +179,7 @@ class SerfRpcClient:
         return command, seq, body or {}
 
     async def _answer(self, command: str, seq: int, body: dict[str, Any]) -> bool:
-        """Answer one request; return whether the connection may go on."""
+        """Answer one request; return whether to keep the connection."""
         if command == "handshake":
             return self._greet(seq, body)
         if not self._greeted:

@@ -27,7 +27,7 @@ class Streams:
     """Hands events and log lines to those who follow."""
 
     def __init__(self) -> None:
-        """Nobody follows."""
+        """Start without followers."""
         self._events: dict[int, tuple[tuple[EventHandler, ...], Send]] = {}
         self._logs: dict[int, tuple[int, Send]] = {}
         self._lines: deque[tuple[int, str]] = deque(maxlen=MAX_LINES)

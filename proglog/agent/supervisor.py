@@ -1,14 +1,14 @@
-"""The supervisor: owns every long-lived task of an agent, and notices when one ends that should not.
+"""The supervisor: owns every long-lived task of an agent, and reports when one ends unexpectedly.
 
 ::
 
     task  --- cancelled by its owner, or done (may_end) --->  nothing
       |
-      +--- any exception, or an end nobody asked for ------>  one event, ``task_failed``, with the traceback
+      +--- any exception, or an unrequested end ----------->  one event, ``task_failed``, with the traceback
                                                               the agent shuts down; ``serve`` exits with 70
 
-An agent that goes on without one of its tasks looks healthy and is not: it has to end, so that whatever started it
-starts it again.
+An agent that continues without one of its tasks looks healthy and is not: it must exit, so that its service manager
+restarts it.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ class Supervisor:
         self._scope = TaskScope()
 
     def start(self, work: Coroutine[Any, Any, None], *, name: str, may_end: bool = False) -> asyncio.Task[None]:
-        """Run ``work`` until whoever calls this cancels the task.
+        """Run ``work`` until the caller cancels the task.
 
         Args:
             work: The task.
             name: In telemetry.
-            may_end: It may return; otherwise that is a failure, too.
+            may_end: It may return; otherwise that is also a failure.
         """
         task = self._scope.start(self._watch(work, name, may_end=may_end), name=name)
         task.add_done_callback(lambda _: work.close())  # cancelled before its first step, it was never awaited
@@ -72,7 +72,7 @@ class Supervisor:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
-            self._fail(name, exc)  # it came from inside: nobody cancelled this task
+            self._fail(name, exc)  # it came from inside: this task was not cancelled
         except BaseException as exc:  # noqa: BLE001 - a SystemExit is no reason to end silently, either
             self._fail(name, exc)
         else:

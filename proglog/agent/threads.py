@@ -1,7 +1,7 @@
 """Thread pools whose threads run from the start.
 
-A pool of the standard library starts its threads when work comes. Where a limit on threads is met, that is long after
-the agent said that it is ready, and in the middle of something. Here it is met at open, by whoever can say so.
+The standard library's pool starts its threads when work arrives, so a limit on threads would strike in the middle of an
+operation, long after the agent reported ready. This one fails at open, where the error can be reported.
 """
 
 import threading

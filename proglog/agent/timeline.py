@@ -30,7 +30,7 @@ class Timeline:
         self._log = emitter(node=node_name)
         self._events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
         self.on_line: Callable[[EventKind, str, str, Mapping[str, Any]], None] = lambda *_: None
-        """Gets each line of telemetry, too."""
+        """Also receives each line of telemetry."""
         self.lasting = Conditions()
         """The events that nothing has ended yet."""
         self._version = 0

@@ -181,7 +181,7 @@ class Transport:
             except asyncio.CancelledError:
                 done(None, "this node stops")
                 raise
-            except Exception as exc:  # noqa: BLE001 - the exchange has to end for its caller, and the membership goes on
+            except Exception as exc:  # noqa: BLE001 - the exchange must end for its caller, and the membership continues
                 log_event(GOSSIP_STEP_FAILED, exc_info=exc)
                 done(None, f"this is a bug: {exc!r}")
             else:

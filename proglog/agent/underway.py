@@ -1,4 +1,4 @@
-"""What threads are doing now, and since when: an operation that never ends is no event, so somebody has to look."""
+"""Current operations of threads, and their start: an operation that never ends emits no event, so it must be polled."""
 
 import contextlib
 import time

@@ -1,8 +1,8 @@
 """The asynchronous face of the log: the one task that appends, and what readers wait on.
 
 Appends queue up while a group is being written; the writer then takes all that wait, writes them with one call, syncs
-once on its own thread, and answers each. That is group commit: the cost of the disk is shared by whoever came
-together, and **an answer means durable**. A bug on the way poisons the log, and everybody who waits is told.
+once on its own thread, and answers each. This group commit shares the cost of the disk among concurrent appends, and
+**an answer means durable**. A bug on the way poisons the log, and every waiting append gets the error.
 
 ::
 
@@ -82,7 +82,7 @@ class LogWriter:
     """A :class:`Log` for the coroutines of one event loop. ``async with`` starts and drains it."""
 
     def __init__(self, log: Log, tasks: Supervisor | None = None) -> None:
-        """Take over ``log``: nobody else may append to it from now on. Closing it stays the caller's job.
+        """Take over ``log``: only the writer may append to it from now on. Closing it stays the caller's job.
 
         Args:
             log: Open.
@@ -226,7 +226,7 @@ class LogWriter:
             StorageError: The disk refused, or the log is closed. Nothing of the batch is in the log, except after
                 ``LogPoisonedError``, which leaves it unknown.
         """
-        async with self._producers_turn:  # who waits keeps the order
+        async with self._producers_turn:  # FIFO: waiters keep their order
             while self._holds and not self._closing:
                 refusal = next((each for each in self._holds.values() if each is not None), None)
                 if refusal is not None:
@@ -241,11 +241,11 @@ class LogWriter:
         return outcome
 
     def hold_producers(self, why: str, refusal: StorageError | None = None) -> None:
-        """Let producers wait until that is released, those in the queue, too; copies, reads and new origins do not.
+        """Hold producers until released, including queued ones; replication, reads and origin changes proceed.
 
         Args:
-            why: What is released; several may hold at once.
-            refusal: What to answer instead of letting them wait.
+            why: The hold's name, for its release; several may be active at once.
+            refusal: The error to answer with instead of waiting.
         """
         self._holds[why] = refusal
         if refusal is not None:
@@ -253,11 +253,11 @@ class LogWriter:
         self._change_holds()
 
     def is_held(self, why: str) -> bool:
-        """Return whether they wait for that."""
+        """Return whether that hold is active."""
         return why in self._holds
 
     def release_producers(self, why: str) -> None:
-        """Let them go on, unless they are held for another reason. Idempotent."""
+        """Release producers, unless another hold remains. Idempotent."""
         self._holds.pop(why, None)
         self._change_holds()
 
@@ -292,7 +292,7 @@ class LogWriter:
         return await self._on_disk_thread("refill", lambda: self.log.refill(batches))
 
     async def accept_losses(self, start: Offset, end: Offset, *, by: str, reason: str) -> list[DamagedRange]:
-        """Take an operator's word that nobody can give back what is damaged there. As :meth:`Log.accept`."""
+        """Accept on an operator's word that the damage there cannot be recovered. As :meth:`Log.accept`."""
         return await self._on_disk_thread("accepting losses", lambda: self.log.accept(start, end, by=by, reason=reason))
 
     async def _on_disk_thread(self, what: str, work: Callable[[], Result]) -> Result:
@@ -450,7 +450,7 @@ class LogWriter:
             return [exc] * len(appends)
 
     def _break(self) -> None:
-        """The writer ends by a bug: take nothing more, and answer everybody who waits."""
+        """The writer ends by a bug: take nothing more, and answer every waiting append."""
         self.log.poison()
         self._broken = True
         refusal = self._refusal()
@@ -491,7 +491,7 @@ class LogWriter:
                 self.bytes_appended += outcome.batch_bytes
             elif each.fence is not None and isinstance(outcome, ProglogError):
                 each.fence.failure = outcome
-            if not each.answer.done():  # done: whoever asked was cancelled
+            if not each.answer.done():  # done: the caller was cancelled
                 each.answer.set_result(outcome)
         self._wake_readers()
         self._tell_listeners()
@@ -532,7 +532,7 @@ class LogWriter:
 
 
 def _settle(work: Callable[[], Result]) -> Result:
-    """Do ``work`` on a thread. A future takes no ``StopIteration``: who waits for it would never hear."""
+    """Do ``work`` on a thread. A future takes no ``StopIteration``: its waiter would hang."""
     try:
         return work()
     except StopIteration as exc:

@@ -56,7 +56,7 @@ def verb(name: str) -> Any:
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 app = typer.Typer(
     cls=Verbs,
-    add_completion=False,  # static scripts are in completions/: no process a TAB, no edit of anybody's .bashrc
+    add_completion=False,  # static scripts are in completions/: no process per TAB, no edit of .bashrc
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's help costs 60 ms
     context_settings=CONTEXT,
@@ -108,7 +108,7 @@ def _code(result: object) -> int:
 def _told(exc: BaseException) -> int:
     """Say what ended a verb, and return its exit code."""
     if isinstance(exc, ReaderGoneError | BrokenPipeError):
-        return ExitCode.BROKEN_PIPE  # quietly: whoever read us has read enough
+        return ExitCode.BROKEN_PIPE  # quietly: the reader has read enough
     if isinstance(exc, ProglogError):
         diagnostics.error(str(exc), diagnostics.hint_for(exc))
         return exit_code_of(exc)

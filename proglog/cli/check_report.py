@@ -57,7 +57,7 @@ class CheckReport:
     error: str = ""
     """Why nothing is known. Foreign text."""
     flags: tuple[str, ...] = ()
-    """What every next command needs, too: TLS files."""
+    """Flags that every suggested command also needs: TLS files."""
 
     @property
     def status(self) -> CheckStatus:
@@ -68,7 +68,7 @@ class CheckReport:
 
     @property
     def node(self) -> str:
-        """Who answered; the address while nobody has."""
+        """The name of the agent that answered; its address until then."""
         return self.snapshot.node.name if self.snapshot else self.addr
 
     @property

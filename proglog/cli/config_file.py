@@ -32,7 +32,7 @@ def reader_file(given: Path | None) -> Path | None:
 
 
 def dash_keys(path: Path | None) -> dict[str, Any]:
-    """Return the table of keys, as it stands there.
+    """Return the table of keys, unchecked.
 
     Raises:
         ConfigError: The file cannot be read, or has something else in its place.
@@ -52,7 +52,7 @@ def with_file(
         context: Of the verb: knows where each parameter came from.
         path: The file; ``None``: there is none.
         given: The parameters as the verb got them.
-        table: Where the verb's flags stand in the file; ``None``: outside of all tables.
+        table: Table of the verb's flags in the file; ``None``: outside all tables.
 
     Raises:
         ConfigError: The file cannot be read, is not TOML, or says something that is no flag, or not of its type.

@@ -27,14 +27,14 @@ def note(message: str) -> None:
 
 
 def warn(message: str, colour: int = 0) -> None:
-    """Say something that nobody should overlook, in a colour of ECMA-48 where a terminal shows it."""
+    """Print a prominent warning, in an ECMA-48 colour where the terminal shows it."""
     text = f"warning: {safe_text(message)}"
     coloured = colour and is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     _write(f"\x1b[1;{colour}m{text}\x1b[0m\n" if coloured else text + "\n")
 
 
 def is_terminal() -> bool:
-    """Return whether somebody watches stderr."""
+    """Return whether stderr is a terminal."""
     return sys.stderr.isatty()
 
 
@@ -56,7 +56,7 @@ def bug_report(exc: BaseException) -> Path | None:
 
 
 class Meter(Protocol):
-    """Long work, as it goes on."""
+    """The progress of long work."""
 
     def advance(self, amount: int) -> None:
         """So much more is done."""
@@ -82,7 +82,7 @@ class _Bar:
 
         counts = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), counts, TimeRemainingColumn())
-        # Drawn by whoever advances it: a thread of its own would hold up the end on a terminal that nobody reads.
+        # Drawn by the caller that advances it: a separate thread would delay the exit on a terminal without a reader.
         console = Console(stderr=True)
         self._progress = Progress(*columns, console=console, transient=True, auto_refresh=False)
         self._task = self._progress.add_task(label, total=total)
@@ -142,4 +142,4 @@ def _write(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except (OSError, ValueError):
-        return  # nobody is left to be told
+        return  # stderr has no reader left

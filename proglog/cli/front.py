@@ -1,6 +1,6 @@
 """What the command line answers without a verb: the greeting, the help, the version, and a verb that does not exist.
 
-It imports no Typer: that alone takes longer than everything here.
+It does not import Typer, which takes longer than everything here.
 """
 
 import os

@@ -1,7 +1,7 @@
 """How a verb ends that starts processes and makes directories: a signal interrupts it once, and it takes all back.
 
 The first SIGINT, SIGTERM or SIGHUP raises SystemExit with 128 and its number; the following ones change nothing, so that
-what is undone is not cut short. Output that nobody takes (a terminal after Ctrl-S, a pipe whose reader waits) does not
+what is undone is not cut short. Output without a reader (a terminal after Ctrl-S, a pipe whose reader waits) does not
 hold the end up: after PATIENCE it is given up.
 """
 
@@ -42,7 +42,7 @@ class _Interruption:
         self.check()
 
     def check(self) -> None:
-        """End the program, once: what undoes things on the way out may hold interruptions back, too."""
+        """End the program, once: cleanup on the way out may also hold interruptions back."""
         if self.came and not self.held and not self._told:
             self._told = True
             raise SystemExit(128 + self.came)
@@ -103,7 +103,7 @@ def held() -> Iterator[None]:
 def _flush_while_it_can_be_given_up() -> None:
     """Writes what is left; then there is no more use for a timer, which would kill an interpreter without handlers."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it, or it is closed
+        with suppress(OSError, ValueError):  # it has no reader, or is closed
             stream.flush()
     signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -14,7 +14,7 @@ from proglog.observe.spans import Role
 
 TERMINAL_WIDTH_WHEN_PIPED = 1000
 END_WAIT = 1.0
-"""Seconds that a program that was told to end waits for who reads its output."""
+"""Seconds that a program waits, once asked to end, for the reader of its output."""
 
 
 class Format(StrEnum):
@@ -121,7 +121,7 @@ def flush() -> None:
 
 
 def flush_interrupted() -> None:
-    """As :func:`flush`; what nobody takes within END_WAIT is dropped."""
+    """As :func:`flush`, but drop what is not taken within END_WAIT."""
     if isinstance(sys.stdout, Stdout):
         sys.stdout.flush_within(END_WAIT)
     else:
@@ -140,7 +140,7 @@ def values(data: bytes, *, as_is: bool) -> None:
 
 
 async def flush_values() -> None:
-    """Have the kernel take what was written; while it cannot, the loop goes on."""
+    """Have the kernel take what was written; keep the loop running while it cannot."""
     await _stdout().flush_async()
 
 
@@ -176,7 +176,7 @@ def clear_screen() -> None:
 
 
 def terminal_width() -> int:
-    """Return the cells of a line; plenty when nobody looks."""
+    """Return the cells of a line; plenty without a terminal."""
     import shutil
 
     return shutil.get_terminal_size().columns if is_terminal() else TERMINAL_WIDTH_WHEN_PIPED

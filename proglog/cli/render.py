@@ -23,7 +23,7 @@ def renderer(format_: str, *, harmless: bool) -> Renderer:
 
     Args:
         format_: ``line``, ``null``, ``json``, or a template with fields in braces.
-        harmless: Somebody looks at a terminal: make control characters visible.
+        harmless: Output goes to a terminal: make control characters visible.
 
     Raises:
         ConfigError: It is none of those, or names a field that there is not.

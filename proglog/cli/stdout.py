@@ -1,6 +1,6 @@
 """Standard output as the kernel sees it: the one place that writes data, and knows what of it was taken.
 
-A write may be short (a full disk, a file-size limit, a pipe), wait (a pipe that nobody reads) or be refused (a pipe that
+A write may be short (a full disk, a file-size limit, a pipe), wait (a pipe without a reader) or be refused (a pipe that
 does not block). Here every write is carried on to its end or to an error, and :attr:`Stdout.taken` counts what the
 kernel has accepted: nothing else was written. It takes the place of ``sys.stdout``, so that help and messages of
 libraries go the same way.
@@ -22,7 +22,7 @@ PIPE_BYTES = 4096
 
 
 class ReaderGoneError(Exception):
-    """Whoever read stdout has read enough. Not an ``OSError``: Typer would end those with code 1."""
+    """The reader of stdout has read enough. Not an ``OSError``: Typer would end those with code 1."""
 
 
 class OutputError(ProglogError):
@@ -35,7 +35,7 @@ class OutputError(ProglogError):
 
 
 class Stdout(io.TextIOBase):
-    """Writes to a descriptor. What was written and not flushed is in ``pending``, and is nobody's yet."""
+    """Writes to a descriptor. ``pending`` holds what is written and not flushed."""
 
     def __init__(self, descriptor: int = 1, encoding: str = "utf-8") -> None:
         self.taken = 0
@@ -83,7 +83,7 @@ class Stdout(io.TextIOBase):
         """Have the kernel take everything that is pending; wait while it cannot.
 
         Raises:
-            ReaderGoneError: Nobody reads any more.
+            ReaderGoneError: The reader is gone.
             OutputError: It refuses. What it had taken before is counted; the rest is dropped.
         """
         while self._pending:
@@ -98,7 +98,7 @@ class Stdout(io.TextIOBase):
         self._pending.clear()
 
     async def flush_async(self) -> None:
-        """As :meth:`flush`; the loop goes on while the kernel cannot take more."""
+        """As :meth:`flush`; keep the loop running while the kernel cannot take more."""
         while self._pending:
             most = len(self._pending) if self._whole else PIPE_BYTES
             if not self._poll(0) or not self._write_some(most):

@@ -1,4 +1,4 @@
-"""Every flag from the environment: ``--limit`` is ``PROGLOG_LIMIT``, too. Variables that set nothing are noticed."""
+"""Every flag from the environment: ``PROGLOG_LIMIT`` sets ``--limit``. Reports variables that set no flag."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

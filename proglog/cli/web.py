@@ -1,13 +1,13 @@
 """The dashboard in a browser on this machine: textual-serve, behind a guard of our own.
 
-textual-serve starts a dashboard for each page and carries its screen over a websocket. It checks nobody: any page that
-the browser has open could reach it, by name through DNS rebinding or from a script. So a guard stands in front::
+textual-serve starts a dashboard for each page and carries its screen over a websocket. It authenticates no caller: any
+page open in the browser could reach it, by name through DNS rebinding or from a script. A guard precedes it::
 
     Host      127.0.0.1:PORT or localhost:PORT, else 403: a name that was rebound to loopback is none of them
     Origin    the same, where a browser sends one: a script of another site is turned away
     token     in the address that is printed, then in a cookie: other users of this machine do not know it
 
-It listens on 127.0.0.1 alone, for at most eight pages at a time.
+It listens on 127.0.0.1 only, for at most eight pages at a time.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ HOST = "127.0.0.1"
 MAX_PAGES = 8
 STOP_TIMEOUT = 3.0
 REAP_SECONDS = 0.2
-"""The loop lives on so long to be told that the dashboards have ended; textual-serve does not wait for that."""
+"""How long the loop waits for the dashboards to end; textual-serve does not wait for that."""
 _COOKIE = "proglog-token"
 
 try:
@@ -127,7 +127,7 @@ class Pages(Server):
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             raise web.HTTPForbidden(text="the address has a token in it, which is missing here")
         if request.path == "/" and request.host != f"{HOST}:{self.port}":
-            raise web.HTTPFound(f"{self.public_url}/?token={self.token}")  # the page speaks to that name alone
+            raise web.HTTPFound(f"{self.public_url}/?token={self.token}")  # the page speaks only to that name
         answer = await handler(request)
         if request.path == "/":
             answer.set_cookie(_COOKIE, self.token, httponly=True, samesite="Strict")

@@ -89,7 +89,7 @@ class Batch:
     """Calls on which it was sent."""
     outcome: Outcome | None = None
     told: set[int] = field(default_factory=set)
-    """Of a batch that failed: the records whose own caller was told so."""
+    """Of a failed batch: the records whose caller already got the error."""
 
     @property
     def end(self) -> int:
@@ -145,7 +145,7 @@ class Accumulator:
         """Of all batches without an outcome."""
         self.gathering: Batch | None = None
         self.urgent = False
-        """Whether somebody waits for what is gathered: it goes as soon as nothing is in flight."""
+        """Whether a caller waits for the gathered batch: it is sent as soon as nothing is in flight."""
         self.in_flight: deque[Batch] = deque()
         self.batch_bytes = batch_bytes
         self._sealed: deque[Batch] = deque()

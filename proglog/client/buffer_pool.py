@@ -1,4 +1,4 @@
-"""Room for what a producer holds: bounded in bytes, and given away in the order of asking."""
+"""A producer's buffer: bounded in bytes, granted in FIFO order."""
 
 import asyncio
 from collections import deque
@@ -8,16 +8,15 @@ from proglog.errors import DeadlineError, OverloadedError, ProglogError
 
 
 class BufferPool:
-    """So many bytes. Who asks waits in turn; who is cancelled leaves the queue and takes nothing along."""
+    """A bounded number of bytes. Callers wait in turn; a cancelled one leaves the queue and takes nothing."""
 
     def __init__(self, limit_bytes: int, held_bytes: Callable[[], int], crowded: Callable[[], bool]) -> None:
         """Be empty.
 
         Args:
-            limit_bytes: Most that may be held, and most that may wait beside it; one record larger than that may come
-                alone.
-            held_bytes: Says how much is held.
-            crowded: Says whether there is no place for more, however small.
+            limit_bytes: Most that may be held, and most that may wait beside it; a larger record is admitted by itself.
+            held_bytes: Return how much is held.
+            crowded: Return whether there is no room for more, however small.
         """
         self._limit = limit_bytes
         self._held = held_bytes
@@ -29,7 +28,7 @@ class BufferPool:
         """Given to callers that have not taken it yet."""
 
     def fits(self, size: int) -> bool:
-        """Return whether ``size`` more bytes may be held, ahead of who waits."""
+        """Return whether ``size`` more bytes may be held, ahead of the waiters."""
         held = self._held() + self._promised_bytes
         if self._crowded():
             return False
@@ -39,7 +38,7 @@ class BufferPool:
         """Return when it is this caller's turn and ``size`` bytes fit. They have to be taken before anything is awaited.
 
         Raises:
-            OverloadedError: As much waits already as may be held.
+            OverloadedError: As many bytes already wait as may be held.
             DeadlineError: They did not fit in time.
             ProglogError: What :meth:`refuse` said.
         """
@@ -71,7 +70,7 @@ class BufferPool:
                 asyncio.get_running_loop().call_soon(self.give)  # if it was cancelled, others have its room
 
     def give(self) -> None:
-        """Let in who waits, in order."""
+        """Admit the waiters, in order."""
         while self.turns and self.fits(self.turns[0][1]):
             turn, size = self.turns.popleft()
             self._waiting_bytes -= size
@@ -80,7 +79,7 @@ class BufferPool:
                 turn.set_result(None)
 
     def refuse(self, cause: ProglogError) -> None:
-        """Send away everybody who waits."""
+        """Refuse every waiter."""
         while self.turns:
             turn, size = self.turns.popleft()
             self._waiting_bytes -= size

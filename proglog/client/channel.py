@@ -117,7 +117,7 @@ def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> Prog
 def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
     """Tell a handshake that failed from an agent that is not there."""
     text = details.lower()
-    # Without TLS, a "handshake" that fails is HTTP/2's, with somebody who says nothing.
+    # Without TLS, a failed "handshake" is HTTP/2's, with a silent peer.
     if tls is not None and ("certificate" in text or "ssl" in text or "handshake" in text or "tls" in text):
         if "wrong_version" in text or "wrong version" in text:
             return UnavailableError(f"{addr} does not speak TLS: connect without TLS files")

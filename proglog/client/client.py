@@ -1,4 +1,4 @@
-"""What a program holds of a cluster: one or several agents, and every call to them. All failures are ``ProglogError``."""
+"""A program's handle to a cluster: one or several agents, and every call to them. All failures are ``ProglogError``."""
 
 import asyncio
 import logging
@@ -121,7 +121,7 @@ class Client:
 
         Raises:
             RecordTooLargeError: It does not fit into a batch.
-            UnknownOutcomeError: It may be in the log, and nobody could say so within the timeout.
+            UnknownOutcomeError: It may be in the log; no agent confirmed it within the timeout.
             ProglogError: It is not in the log, and why.
         """
         if self._single is None:
@@ -170,21 +170,21 @@ class Client:
         Args:
             batch_bytes: A batch is sent when it has about so many; 2 MiB at most.
             in_flight: Batches sent and not yet acknowledged, 64 at most; an idempotent producer has at most five.
-            linger: Seconds that a record waits for company. One that somebody waits for goes when nothing is in flight.
+            linger: Seconds that a record waits to be batched. An awaited record is sent once nothing is in flight.
             acks: Nodes on which a batch is durable before it is acknowledged; ``"all"``: every server alive.
             ack_timeout: Seconds that the other nodes have for that; 0: the agent's default, 10.
-            idempotent: Send again, when a connection broke, what was not answered: to the same log, which appends it
-                once. Without, what was in flight then is unknown.
+            idempotent: After a broken connection, resend unanswered batches to the same log, which appends them once.
+                Otherwise the outcome of batches in flight is unknown.
             delivery_timeout: Seconds from handing over a record until it has its outcome, whatever happens meanwhile;
                 left out: the client's timeout.
-            max_buffered_bytes: Most that it holds of records without an outcome; beyond that, ``send`` waits.
-            stop_on_failure: When a record is not written, give up everything behind it, too, and take nothing more
-                before it is opened again: no record is written after one that is missing.
+            max_buffered_bytes: Bound on records held without an outcome; beyond it, ``send`` waits.
+            stop_on_failure: When a record is not written, also give up everything behind it, and take nothing more
+                until the producer is opened again: no record is written after a missing one.
             on_ack: Called for each acknowledged batch, in order.
-            on_retry: Told why the stream broke that is now tried again; once each time it breaks.
+            on_retry: Called with the error, once each time the stream breaks and is retried.
 
         Raises:
-            InvalidRequestError: An argument is outside of what it may be; the message says what was expected.
+            InvalidRequestError: An argument is out of range; the message says what was expected.
         """
         made = Producer(
             self._links,
@@ -225,10 +225,9 @@ class Client:
                 agent's log cannot be taken along to another, a time can.
             follow: Wait at the end of the log for more.
             limit: Hand out so many records at most.
-            skip_gone: Go on where no agent has the records that come next, instead of ``PositionGoneError`` or
-                ``DataLossError``.
-            on_gone: Told what is passed over, also of what no node could give any more. The log has it, too.
-            on_move: Told which agent is read from now, and why the one before is not.
+            skip_gone: Skip records that no agent has, instead of raising ``PositionGoneError`` or ``DataLossError``.
+            on_gone: Called with what is skipped, including records that no node could give. Also logged.
+            on_move: Called on failover with the new agent's address and the error of the previous one.
             max_bytes: Soft limit of a message; 0: the server's choice.
             first_contact: Seconds until some agent must have answered for the first time; 0: each is asked once. Left
                 out: the client's timeout, which is also how long an outage may be later.
@@ -297,7 +296,7 @@ class Client:
         on_problem: Callable[[ProglogError], None] | None = None,
         first_contact: float | None = None,
     ) -> NamedConsumer:
-        """Return a consumer that goes on where ``name`` stopped, and keeps its position in the cluster.
+        """Return a consumer that resumes where ``name`` stopped, and keeps its position in the cluster.
 
         Args:
             name: 1 to 128 printable characters. One consumer at a time.
@@ -309,10 +308,10 @@ class Client:
             interval: Seconds between two commits.
             by_hand: Commit what :meth:`NamedConsumer.processed` says; left out: every batch but the one handed out last.
             skip_gone: As :meth:`consume`.
-            stop_at_gap: End, too, where no node could ever give some records, unless ``skip_gone``.
+            stop_at_gap: Also stop at records that no node could ever give, unless ``skip_gone``.
             on_gone: As :meth:`consume`.
             on_move: As :meth:`consume`.
-            on_problem: Told of a commit that did not succeed; the log has it, too.
+            on_problem: Called with the error of a failed commit. Also logged.
             first_contact: As :meth:`consume`.
 
         Raises:
@@ -438,7 +437,7 @@ class Client:
 
         Raises:
             NotFoundError: No segment begins there.
-            OverloadedError: Somebody else's verification runs.
+            OverloadedError: Another verification is running.
         """
         link = self._links[0]
         problems: tuple[DamagedRange, ...] = ()
@@ -464,10 +463,10 @@ class Client:
                 call.cancel()
 
     async def force_leave(self, name: str, *, prune: bool = False) -> None:
-        """Say that a member that failed has left for good; with ``prune``, have everybody forget it at once.
+        """Declare that a failed member has left for good; with ``prune``, have all members forget it at once.
 
         Raises:
-            NotFoundError: Nobody of that name is known.
+            NotFoundError: No member has that name.
             PreconditionError: It is the agent itself, or not gone.
         """
         if not name.isprintable():
@@ -476,9 +475,9 @@ class Client:
         await self._unary.ask(lambda wire: wire.cluster.ForceLeave, request)
 
     async def accept_losses(self, start_offset: int, end_offset: int, reason: str) -> int:
-        """Say that nobody can give back what is damaged between two offsets of the agent's log; return how many ranges.
+        """Accept the damaged ranges between two offsets of the agent's log as lost; return how many.
 
-        They alarm nobody any more. Should a peer turn up that has the records, they are put back all the same.
+        They no longer raise an alarm. If a peer with the records turns up, they are still restored.
 
         Args:
             start_offset: Damaged ranges that begin here or later...
@@ -487,7 +486,7 @@ class Client:
 
         Raises:
             NotFoundError: Nothing is damaged there.
-            InvalidRequestError: There is no reason, or the range is none.
+            InvalidRequestError: The reason is empty, or the range is.
         """
         request = losses_pb2.AcceptLossRequest(start_offset=start_offset, end_offset=end_offset, reason=reason)
         first = self._links[:1]  # offsets are of one agent's log

@@ -1,15 +1,15 @@
-"""The consumer: a range of a log as checked batches, from whichever agent has them.
+"""The consumer: a range of a log as checked batches, from any agent that has them.
 
-It carries its position along - a cursor, which means the same on every node - so when the agent that it reads from goes
-away, restarts, or lacks what is next, it misses nothing and repeats nothing::
+It keeps its position as a cursor, which is valid on every node. So when its agent goes away, restarts, or lacks the next
+records, it fails over without missing or repeating any::
 
     reading from a --- a goes away ---> b: everything after the cursor --- b goes away ---> a, b, a ... until one answers
 
 A range that ends at an offset is of one log: it is read from one agent, and after a restart from the same log only.
 
-Nothing that a caller does ends it by accident: a timeout, a cancelled ``get`` or a ``break`` leave it where it is, and the
-next call goes on there. It ends at the end of its range, by :meth:`Consumer.close`, or with the reason why no agent can go
-on; after that error, another call tries anew.
+A caller never ends it by accident: after a timeout, a cancelled ``get`` or a ``break``, the next call resumes there. It
+ends at the end of its range, by :meth:`Consumer.close`, or with an error when no agent can continue; after that error,
+another call retries.
 """
 
 import asyncio
@@ -90,7 +90,7 @@ class Consumer:
 
     @property
     def cursor(self) -> Cursor | None:
-        """Everything handed out so far: where to go on, at any node. ``None``: no agent has said where that is."""
+        """The position after everything handed out so far, valid on any node. ``None``: not known yet."""
         return Cursor(self._fetcher.positions) if self._fetcher.resolved or self._from_cursor else None
 
     @property
@@ -134,7 +134,7 @@ class Consumer:
     # Handing out
 
     def __aiter__(self) -> Self:
-        """Return itself: it can be iterated over again after a ``break``, and goes on there."""
+        """Return itself: iterating again after a ``break`` resumes there."""
         return self
 
     async def __anext__(self) -> FetchedBatch:
@@ -149,7 +149,7 @@ class Consumer:
 
         Raises:
             ClosedError: It was closed.
-            ProglogError: No agent can go on: what says most about it of what they said.
+            ProglogError: No agent can continue: the most telling of their errors.
         """
         until = None
         if timeout is not None:
@@ -179,7 +179,7 @@ class Consumer:
         return self.start_offset, self.end_offset
 
     async def close(self) -> None:
-        """End the stream; who waits for a batch gets a ``ClosedError``. Idempotent."""
+        """End the stream; callers waiting for a batch get a ``ClosedError``. Idempotent."""
         self._closed = True
         self._fetcher.arrived.clear()
         await self._tasks.close()
@@ -202,7 +202,7 @@ class Consumer:
     async def _arrival(self, until: float | None) -> bool:
         """Wait until something has arrived, or the range is over; return whether, in time.
 
-        The reading is a task of the consumer's own: who waits for it may be cancelled, and it goes on.
+        A task of the consumer does the reading, so cancelling a waiting caller does not interrupt it.
         """
         if self._reading is None:
             self._fetcher.check()
@@ -261,14 +261,14 @@ class Consumer:
             self._on_gone(gone)
 
     def _follow_origin(self, batch: VerifiedBatch) -> None:
-        """The log goes on under another origin: what its offsets mean stays the same."""
+        """The log continues under another origin: its offsets keep their meaning."""
         data = control.parse(batch.payload)
         if isinstance(data, OriginStart) and self.log and data.previous_origin == self.log:
             self._fetcher.log = batch.header.origin
 
 
 def _look(reading: asyncio.Task[None]) -> None:
-    """Look at what ended it: whoever asked may have gone, and another call tries anew."""
+    """Retrieve the task's error: its caller may be gone, and another call retries."""
     if not reading.cancelled():
         reading.exception()
 

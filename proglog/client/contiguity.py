@@ -1,13 +1,13 @@
 """Whether what a consumer gets of each origin is contiguous, or else explained. Pure.
 
 Within an origin, sequence numbers have no holes. A stream says where it begins (its cursor), hands out batches, and
-names what it leaves out: records that are gone, and control batches that are damaged, of which nobody misses anything::
+names what it leaves out: records that are gone, and damaged control batches, whose loss no consumer notices::
 
     begins at 5    5-7   8-9   gone 10-12   13-20
                                     ^-- named: fine          without the word: SequenceGapError, and nothing is handed out
 
 An origin that the cursor does not name begins at 1. So no defect of a server, of a log or of the way between can leave
-records out in silence. Of one answer, the explanations are taken in before the batches: they may stand between them.
+records out in silence. Within an answer, explanations are handled before the batches, since they may fall between them.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The producer's own task: it holds one produce call after the other, and sends on each what has no outcome yet.
 
-Which agent takes the call is decided by :mod:`proglog.client.failover`. An agent that may have batches without an answer
-is waited for a little, since it alone can say what became of them; then another one takes the rest.
+:mod:`proglog.client.failover` chooses the agent for each call. The courier waits briefly for an agent that left batches
+unanswered, since only that agent knows their outcome; then another one takes the rest.
 """
 
 import asyncio
@@ -91,7 +91,7 @@ class Courier:
         """Do nothing before :meth:`run`.
 
         Args:
-            host: Told what comes of it.
+            host: Receives the outcomes.
             links: The agents, in the order in which they are preferred.
             accumulator: What there is to send.
             acks: Nodes on which a batch has to be durable.
@@ -145,7 +145,7 @@ class Courier:
         """Hold one call after the other until everything is settled and nothing more comes."""
         try:
             await self._deliver()
-        except Exception as exc:  # noqa: BLE001 - nobody may wait for ever for a bug
+        except Exception as exc:  # noqa: BLE001 - a bug must not leave a caller waiting
             self._host.met_bug(exc)
 
     async def _deliver(self) -> None:
@@ -240,7 +240,7 @@ class Courier:
         await met.wait()
         try:
             await self._send_all(call)
-        except Exception as exc:  # noqa: BLE001 - nobody may wait for ever for a bug
+        except Exception as exc:  # noqa: BLE001 - a bug must not leave a caller waiting
             self._host.met_bug(exc)
 
     async def _send_all(self, call: Stream) -> None:

@@ -9,7 +9,7 @@ A token is URL-safe base64 without padding, of::
 
 The checksum is the batches' CRC-32C, little-endian. Origins ascend and occur once, so that equal positions have equal
 tokens. Everything of an origin before its next sequence has been consumed; an origin that is not there is wanted from
-its start. Whoever holds a token can only read what he may read anyway: it is no secret and proves nothing.
+its start. A token grants no access: it is no secret and proves nothing.
 """
 
 import base64
@@ -36,7 +36,7 @@ class Cursor:
     """The next sequence that is wanted, by origin."""
 
     def __post_init__(self) -> None:
-        """Keep a copy that nobody changes.
+        """Keep a private copy.
 
         Raises:
             InvalidRequestError: Too many origins, or something that is no origin or no sequence.

@@ -1,4 +1,4 @@
-"""What a producer hands back for what it took: a word on how it ends, that costs nothing until somebody asks for it.
+"""The outcome of what a producer took, as an awaitable that costs nothing until it is awaited.
 
 ::
 
@@ -34,11 +34,11 @@ class Askers:
     acks: int
     """Nodes asked for, for the words of an error."""
     urge: Callable[[Batch], None]
-    """Told that somebody waits for a batch."""
+    """Called when a caller waits for a batch."""
     waiting: dict[Batch, list["asyncio.Future[None]"]]
 
     async def settled(self, batch: Batch) -> None:
-        """Return when a batch has its outcome; who is cancelled here disturbs nobody."""
+        """Return when a batch has its outcome; cancelling one waiter leaves the others undisturbed."""
         if batch.outcome is None:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self.waiting.setdefault(batch, []).append(waiter)
@@ -46,7 +46,7 @@ class Askers:
             await waiter
 
     def settle(self, batch: Batch) -> None:
-        """Wake who waits for a batch."""
+        """Wake the waiters of a batch."""
         for waiter in self.waiting.pop(batch, ()):
             if not waiter.done():
                 waiter.set_result(None)

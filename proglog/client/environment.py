@@ -1,4 +1,4 @@
-"""What the environment says about agents: the variables that the command line reads, too."""
+"""Agent settings from the environment: the variables that the command line also reads."""
 
 import os
 from pathlib import Path

@@ -1,14 +1,14 @@
-"""Which of several agents is asked next, and when asking is in vain: decided over all of them. Pure.
+"""Chooses which of several agents to try next, and when to give up on all of them. Pure.
 
-Of each agent the table knows why it failed the last time, and when it was in contact last::
+For each agent the table keeps its last failure and its last contact::
 
-    AWAY      nobody listens, the connection broke, no answer came in time       asked again, until patience ends
-    FULL      it is there, and takes nothing now: its disk, or too many calls    asked again, until patience ends
-    LACKS     it is there, and has not what is wanted                            what another one may have
-    REFUSES   it is there, and will not                                          another one may
+    AWAY      nothing listens, the connection broke, or it timed out             retried until patience ends
+    FULL      it is up, and takes nothing now: full disk, or too many calls      retried until patience ends
+    LACKS     it is up, and lacks the wanted records                             another one may have them
+    REFUSES   it is up, and refuses                                              another one may not
 
-While one of them has not failed since the last contact, it is the next. When all have, those that are AWAY or FULL are
-asked again and again, for as long as patience lasts; then, or when there are none, :meth:`Failover.verdict` is final.
+An agent that has not failed since the last contact is next. When all have failed, those AWAY or FULL are retried until
+patience ends; then, or when there are none, :meth:`Failover.verdict` is final.
 """
 
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ class FetchedBatch:
 
     @property
     def cursor(self) -> Cursor:
-        """Everything up to the end of this batch: where to go on, at any node."""
+        """The position after this batch, valid on any node."""
         return self._cursor_at(self.end_offset)
 
     def cursor_after(self, record: StoredRecord) -> Cursor:
@@ -81,7 +81,7 @@ class FetchedBatch:
 
 
 class Gone(NamedTuple):
-    """Sequences in ``[start, end)`` that a consumer did not get: nobody, or not this node, has them any more."""
+    """Sequences in ``[start, end)`` that a consumer did not get: this node, or every node, no longer has them."""
 
     origin: bytes
     start: int

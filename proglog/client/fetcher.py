@@ -1,4 +1,4 @@
-"""How a consumer gets what comes next: from which agent, and from where.
+"""Fetches a consumer's next batches: chooses the agent and the position.
 
 It knows nothing of its consumer, so that one that was forgotten can be collected, and ends it then.
 """
@@ -75,7 +75,7 @@ class Fetcher:
         """What is wrong behind everything that has arrived."""
         self._all_links = links
         self._links = links[:1] if _is_of_one_log(end) or _is_of_one_log(start) else links
-        """Whoever can be asked now: an offset means something to one of them only."""
+        """The agents that can be asked now: an offset is valid on only one of them."""
         self._start = start
         self._end = end
         self._follow = follow
@@ -102,14 +102,14 @@ class Fetcher:
         """Return when something has arrived, the range is known or over.
 
         Raises:
-            ProglogError: No agent can go on; another call tries anew.
+            ProglogError: No agent can continue; another call retries.
         """
         loop = asyncio.get_running_loop()
         failover = self._failover
         if failover is None:
             failover = self._failover = Failover(len(self._links), self._patience, loop.time())
         elif all(row.cause is not None for row in failover.rows):
-            failover.renew(loop.time())  # the caller was told, and tries anew
+            failover.renew(loop.time())  # the caller got the error, and retries
         while not self.arrived and not self.over:
             try:
                 if self.broke is not None:
@@ -145,7 +145,7 @@ class Fetcher:
         self._failover.contact(now)
 
     async def _take(self, stream: "_Stream") -> None:
-        """Take in the next message: batches, and behind them what is gone, since it may stand before those to come."""
+        """Take in the next message: its batches, then what is gone, which may precede batches still to come."""
         response = await stream.next()
         self._skip_at_server = False
         if response is None:
@@ -159,7 +159,7 @@ class Fetcher:
         self.arrived.extend(map(_gone, response.gone))
 
     def abandon(self) -> None:
-        """End the call of a consumer that nobody knows any more."""
+        """End the call of a consumer that is no longer referenced."""
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.abandon()
@@ -171,7 +171,7 @@ class Fetcher:
             await stream.close()
 
     def _decide(self, cause: ProglogError, now: float) -> None:
-        """Turn to another agent, or pass over what no agent has, or raise what says most about why nobody can go on."""
+        """Fail over to another agent, or skip what no agent has, or raise the most telling error."""
         failover = self._failover
         assert failover is not None
         before, known = self.addr, failover.rows[failover.at].cause is not None
@@ -188,7 +188,7 @@ class Fetcher:
             raise verdict
 
     def _skip(self, lacking: Sequence[ProglogError]) -> bool:
-        """Pass over what nobody has, as little as anybody would; return whether that is possible."""
+        """Skip what no agent has, as little as any of them would skip; return whether that is possible."""
         gone = [cause for cause in lacking if isinstance(cause, PositionGoneError)]
         damaged = [cause for cause in lacking if isinstance(cause, DataLossError)]
         if not lacking or len(gone) + len(damaged) < len(lacking):

@@ -1,7 +1,7 @@
 """A record as a line of JSON, and back: ``consume --format json | produce --format json`` loses nothing.
 
 ``{"value": "text", "key": "text", "headers": [["name", "text"]], "timestamp_ms": 1, "offset": 5, ...}``. Bytes that are
-no UTF-8 stand as ``{"base64": "..."}``. Reading ignores the places: they are given anew.
+no UTF-8 become ``{"base64": "..."}``. Reading ignores offsets and sequences: they are assigned anew.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """One agent as a client reaches it: its channel, made in the loop of the first call, and again when files changed.
 
-A channel shows the certificate that it was made with. So whoever opens a call leases the channel, and the lease looks
+A channel shows the certificate that it was made with. So each call leases the channel, and the lease looks
 whether the files are others by now: then the next calls go over a new channel, and the old one is closed when the last
 call on it has ended.
 """
@@ -90,7 +90,7 @@ class Link:
         return wire
 
     async def release(self, wire: Wire) -> None:
-        """Take the channel back; close it if it is an old one that nobody uses any more."""
+        """Take the channel back; close it if it is an old one without a lease."""
         wire.users -= 1
         if wire is not self._wire and not wire.users:
             await wire.channel.close()

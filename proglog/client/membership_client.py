@@ -14,14 +14,14 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserEventSeen:
-    """A user event, as an agent was told of it."""
+    """A user event, as an agent received it."""
 
     name: str
     payload: bytes
     ltime: int
     """Its Lamport time: of two events, the later has the higher one."""
     at_ms: int
-    """When the agent was told, milliseconds since 1970."""
+    """When the agent received it, milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class MembershipClient:
         Args:
             name: With the payload at most 512 bytes.
             payload: Any bytes.
-            coalesce: Of events of one name in quick succession, only the newest is told.
+            coalesce: Deliver only the newest of several events of one name in quick succession.
 
         Raises:
             InvalidRequestError: It has no name, or is too long.

@@ -1,4 +1,4 @@
-"""A consumer whose position has a name and lives in the cluster: it goes on where the one before it stopped.
+"""A consumer whose named position lives in the cluster: it resumes where the previous one stopped.
 
 ::
 
@@ -203,7 +203,7 @@ class NamedConsumer:
         """Commit what was dealt with, if that is more than the last time, or is to be on more nodes.
 
         Raises:
-            PreconditionError: Somebody has started the name over.
+            PreconditionError: Another consumer has reset the name.
             ProglogError: No agent took it.
         """
         async with self._committing:
@@ -227,7 +227,7 @@ class NamedConsumer:
                 await self.commit()
             except ProglogError as exc:
                 self._report(exc)
-            except Exception as exc:  # the next call raises it: nobody awaits this task
+            except Exception as exc:  # the next call raises it: this task is never awaited
                 logger.exception("%s: committing met a bug", self.name)
                 self._final = InternalError(f"this is a bug in proglog's client: {exc!r}")
 

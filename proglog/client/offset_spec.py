@@ -56,7 +56,7 @@ CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 
 
 def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> OffsetSpec:
-    """Returns the place that ``text`` names, in the one grammar of commands and dashboard.
+    """Return the place that ``text`` names, in the one grammar of commands and dashboard.
 
     ::
 
@@ -66,7 +66,7 @@ def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Offs
         @14:13:20  @14:13         a time of day: the last one that there was
 
     Args:
-        text: What somebody typed.
+        text: As typed by the user.
         now_ms: What ``@1h`` and ``@14:13`` count back from, milliseconds since 1970.
         zone: Of times that name none; ``None``: that of the machine.
 
@@ -104,7 +104,7 @@ def _time_ms(text: str, now_ms: int, zone: tzinfo | None) -> int:
 
 
 def _last(clock: re.Match[str], now_ms: int, zone: tzinfo | None) -> datetime:
-    """Returns the last moment with this time of day that is not after now."""
+    """Return the last moment with this time of day that is not after now."""
     now = datetime.fromtimestamp(now_ms / 1000, zone).replace(tzinfo=zone)
     hour, minute, second = (int(part or 0) for part in clock.groups())
     today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)

@@ -7,7 +7,7 @@
                                 broke                                close() ---> closed   open() again from both
 
 Callers only hand over records and wait for room. One task of the producer's own gathers, encodes and sends them, so what
-happens to a caller - cancellation, a timeout, a wrong argument - happens to that caller alone. What is taken gets exactly
+happens to a caller - cancellation, a timeout, a wrong argument - affects only that caller. What is taken gets exactly
 one outcome (:mod:`proglog.client.accumulator`): written, not written, or unknown, each with its reason.
 
 Before anything is sent, the agent has said which log it is. What was sent and not answered is sent again to that log only,
@@ -76,7 +76,7 @@ State: TypeAlias = Literal["new", "open", "retrying", "failed", "closed"]
 
 @dataclass(slots=True, eq=False)
 class _Flush:
-    """Somebody who waits for everything taken so far."""
+    """A caller that waits for everything taken so far."""
 
     upto: int
     """One past the number of the last record."""
@@ -220,7 +220,7 @@ class Producer:
         """Flush and close; after an error, close at once, and add to the error what became of the records.
 
         Raises:
-            ProduceError: Some records are not known to be written as asked for, and nobody was told so yet.
+            ProduceError: Some records are not known to be written as asked for, and no caller has seen that error yet.
         """
         if error is None:
             try:
@@ -478,7 +478,7 @@ class Producer:
         return ProduceError(cause, acknowledged=self.acknowledged, unknown=self.unknown, unsent=self.unsent)
 
     def _urge(self, batch: Batch) -> None:
-        """Send what is gathered as soon as nothing is in flight: somebody waits for it."""
+        """Send the gathered batch as soon as nothing is in flight: a caller waits for it."""
         if batch is self._accumulator.gathering and not self._accumulator.urgent:
             self._accumulator.urgent = True
             self._wake()
@@ -486,7 +486,7 @@ class Producer:
     # What the courier reports
 
     def settled(self, batches: Sequence[Batch]) -> None:
-        """Pass outcomes on to who waits for them, and give the room away that they leave."""
+        """Pass outcomes on to their waiters, and grant the room they free."""
         for batch in batches:
             if isinstance(batch.outcome, Failed):
                 self._unreported.append(batch)
@@ -498,7 +498,7 @@ class Producer:
         self._watch_deadline()
 
     def lost(self, batches: list[Batch], cause: ProglogError) -> None:
-        """Settle what was given up; if it is to stop then, everything behind it is given up, too."""
+        """Settle what was given up; with ``stop_on_failure``, also give up everything behind it."""
         if not batches:
             return
         if self._stop_on_failure and self._state == "open":

@@ -12,7 +12,7 @@
             print(batch.values())
 
 All clients of a process share one event loop on a thread of its own. Any thread may call; a call waits for its answer, and
-an interrupt (Ctrl-C) ends the wait and the call. Nothing here may be called from inside an event loop: it would stand still.
+an interrupt (Ctrl-C) ends the wait and the call. Never call it from inside an event loop: it would block that loop.
 """
 
 import asyncio
@@ -201,7 +201,7 @@ class Consumer:
         _LOOP.call(self._consumer.close)
 
     def __iter__(self) -> Iterator[FetchedBatch]:
-        """Yield the batches; can be called again after a ``break``, and goes on there."""
+        """Yield the batches; after a ``break``, another call resumes there."""
         while (batch := self.get()) is not None:
             yield batch
 

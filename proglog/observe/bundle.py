@@ -1,4 +1,4 @@
-"""An incident in one file: what a dashboard knew and showed, for whoever looks at it later.
+"""An incident in one file: what a dashboard knew and showed, for later analysis.
 
 ::
 
@@ -10,7 +10,7 @@
       recording.sqlite      the last ten minutes, for `proglog dash --replay`
       about.json            versions, platform, terminal, how the dashboard was started
 
-It goes to people who may not see everything: no record and no key ever enters it, of TLS files the paths alone, and
+It goes to people who may not see everything: no record and no key ever enters it, of TLS files only the paths, and
 values of tags whose names sound like a secret are replaced.
 """
 
@@ -55,7 +55,7 @@ Left out on purpose: records, keys, the contents of certificates. Values of tags
 
 
 def redacted(snapshot: ClusterSnapshot) -> ClusterSnapshot:
-    """Returns a snapshot without the values of tags whose names sound like a secret."""
+    """Return a snapshot without the values of tags whose names sound like a secret."""
     members = tuple(
         replace(member, tags={name: REDACTED if _SECRET.search(name) else value for name, value in member.tags.items()})
         for member in snapshot.members
@@ -74,7 +74,7 @@ def contents(
     started: Mapping[str, object],
     environ: Mapping[str, str],
 ) -> dict[str, bytes]:
-    """Returns the files of a bundle by name.
+    """Return the files of a bundle by name.
 
     Args:
         snapshot: Of the agent that is watched.
@@ -99,7 +99,7 @@ def contents(
 
 
 def recording_of(target: str, frames: Iterable[Frame]) -> bytes:
-    """Returns frames as a recording, tags that sound like secrets redacted.
+    """Return frames as a recording, tags that sound like secrets redacted.
 
     Raises:
         StorageError: There is no room for it in the directory of temporary files.
@@ -111,7 +111,7 @@ def recording_of(target: str, frames: Iterable[Frame]) -> bytes:
 
 
 def packed(files: Mapping[str, bytes], stem: str, at: float) -> bytes:
-    """Returns the files as a ``.tar.gz`` in which they stand in a directory ``stem``, all of the time ``at``."""
+    """Return the files as a ``.tar.gz``, in a directory ``stem``, all with the time ``at``."""
     whole = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=whole, mode="wb", mtime=at) as zipped,
@@ -144,7 +144,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def file_stem(name: str) -> str:
-    """Returns a name that any file may have, whatever a member calls itself."""
+    """Return a name that any file may have, whatever a member calls itself."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:80].strip(".") or "member"
 
 

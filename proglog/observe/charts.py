@@ -33,9 +33,9 @@ def known(values: Iterable[float]) -> list[float]:
 
 
 def spread_out(values: Sequence[float], seconds: int, width: int) -> list[float]:
-    """Return ``width`` values that stand for the last ``seconds``: one value a second, the newest at the right.
+    """Return ``width`` values for the last ``seconds``: one value a second, the newest at the right.
 
-    Where a cell stands for several seconds it has their maximum; what is older than the series is not known.
+    A cell that covers several seconds has their maximum; what is older than the series is not known.
     """
     recent = list(values[-seconds:])
     slots = [math.nan] * (seconds - len(recent)) + recent

@@ -124,7 +124,7 @@ class Row(Generic[Item]):
 
 @dataclass(kw_only=True, eq=False)
 class FixedRow:
-    """A row whose cells are given: it stands for what no item could be read of."""
+    """A row of given cells, for a source that no item could be read from."""
 
     key: str
     cells: tuple[Cell, ...]

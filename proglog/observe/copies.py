@@ -9,11 +9,11 @@ sequences into stretches, and in each stretch every member is in one state::
     held     it can serve them                       counts as a copy while the member is alive
     trimmed  retention removed them there            neither a copy nor a loss
     damaged  damage hides them                       no copy; a repair may bring them back
-    gap      nobody who was asked had them           no copy
+    gap      no member that was asked had them       no copy
     missing  the member does not reach so far        no copy, yet
     unknown  the member has never said what it has, or more than it could list
 
-What came less than two seconds ago is in flight: it is missing nowhere yet. A stretch that nobody holds is lost, unless
+What came less than two seconds ago is in flight: it is missing nowhere yet. A stretch that no member holds is lost, unless
 retention removed it, or a member of which nothing is known may have it. A stretch that only dead members hold is
 stranded: it comes back with them, and only with them. Sequence 1 opens an origin and is no record.
 """
@@ -55,7 +55,7 @@ class Claim(StrEnum):
     GAP = "gap"
     UNKNOWN = "unknown"
     LOST = "lost"
-    """Nobody has it: what a member's gap or damage then is."""
+    """No member has it: what a member's gap or damage then is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class HeldStretch:
     start: int
     end: int
     claims: tuple[Claim, ...]
-    """In the order of the holders: as the member says, or LOST where nobody has them, or IN_FLIGHT."""
+    """In the order of the holders: as the member says, or LOST where no member has them, or IN_FLIGHT."""
 
     @property
     def records(self) -> int:
@@ -50,7 +50,7 @@ _WORST = (
     Claim.IN_FLIGHT,
     Claim.HELD,
 )
-"""In a cell that stands for many records, the first of these is drawn."""
+"""In a cell that covers many records, the first of these is drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class CopiesRow:
 
     @property
     def least(self) -> int:
-        """Copies of the record that has fewest; 0: some can be had from nobody now."""
+        """Copies of the record that has fewest; 0: some cannot be read anywhere now."""
         if self.listed is None:
             return self.expected
         gone = self.listed.lost or self.listed.stranded
@@ -181,7 +181,7 @@ def _judged(claims: tuple[Claim, ...], *, in_flight: bool) -> tuple[Claim, ...]:
         return tuple(Claim.IN_FLIGHT if claim is Claim.MISSING else claim for claim in claims)
     if is_lost(claims):
         return tuple(claim if claim in (Claim.DAMAGED, Claim.TRIMMED) else Claim.LOST for claim in claims)
-    if Claim.TRIMMED in claims and Claim.HELD not in claims:  # retention took it everywhere: nobody lacks it
+    if Claim.TRIMMED in claims and Claim.HELD not in claims:  # retention removed it everywhere: no member lacks it
         return tuple(Claim.TRIMMED if claim in (Claim.GAP, Claim.MISSING) else claim for claim in claims)
     return claims
 
@@ -238,7 +238,7 @@ def age_words(holder: CopyHolder) -> str:
 
 
 def gone_words(names: Sequence[str], copies: Copies) -> str:
-    """Return who holds what nobody alive does: ``n3, which failed 12 s ago``."""
+    """Return the members that hold what no living one does: ``n3, which failed 12 s ago``."""
     if len(names) > 1:
         return f"{names[0]} and {len(names) - 1} more that are gone"
     holder = next((each for each in copies.holders if each.name == names[0]), None) if names else None

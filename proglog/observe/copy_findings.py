@@ -35,7 +35,7 @@ def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
             Severity.CRITICAL,
             f"has {records_words(copies.lost)} on no member{f', of {of}' if of else ''}",
             "A member that left, or a backup of its directory, may have them: start it. `proglog copies` names them.",
-            "Whoever reads over them is told that they are gone.",
+            "Consumers get an error that they are gone.",
             f"{records_words(copies.lost)}, for good if no directory holds them.",
             since,
         )
@@ -45,7 +45,7 @@ def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
             Severity.CRITICAL,
             f"has {records_words(each.records)} only on {gone_words(each.names, copies)}",
             f"Start {each.names[0] if each.names else 'it'} again: they come back with its directory. Keep that directory.",
-            "Nobody can read them meanwhile.",
+            "Until then they cannot be read.",
             f"{records_words(each.records)}, if that directory is lost.",
             since,
         )
@@ -54,7 +54,7 @@ def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
         yield CopyFact(
             "copies-few",
             Severity.WARNING,
-            f"has {records_words(few)} on one member alone, for {duration_words(since / 1000)}",
+            f"has {records_words(few)} on only one member, for {duration_words(since / 1000)}",
             "Copies are made by themselves while members reach each other: see what trails, and why.",
             "",
             f"{records_words(few)}, if that member's disk is lost.",

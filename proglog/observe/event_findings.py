@@ -1,4 +1,4 @@
-"""Which finding shows an event: every event of level warning and above has one, or a reason to have none.
+"""The finding for each event: every event of level warning and above has one, or a reason to have none.
 
 A state that lasts is judged by a rule of :mod:`proglog.observe.health`, from the state itself. An event without such a
 state is a condition of its node: until another event ends it, or for as long as is written here. ``docs/reference/
@@ -51,10 +51,10 @@ class Lasting:
     minutes: float | None = None
     """After the last of its kind; ``None``: until an event ends it, or the agent does."""
     kept: bool = False
-    """Whether the data directory remembers it: then the next life of the agent says it, too."""
+    """Whether the data directory keeps it, so that the agent reports it again after a restart."""
 
 
-_ENDING = Exempt("The agent ends: nobody can ask it. Its exit code says so, and its members see it leave or fail.")
+_ENDING = Exempt("The agent stops and cannot answer. Its exit code says so, and other members see it leave or fail.")
 _HOUR = 60.0
 _BUG = "Report it with the lines of telemetry that name it."
 
@@ -74,9 +74,9 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "origin_cloned": Shown("new-origin"),
     "peer_check_incomplete": Lasting(
         severity=Severity.INFO,
-        cause="started without a word from every member it knew",
-        advice="Nothing to do, unless its directory came from a backup: then look at what its members say.",
-        effect="A restored directory is found when the missing member comes back.",
+        cause="started before every member it knew had answered",
+        advice="Nothing to do, unless its directory came from a backup: then check what the other members report.",
+        effect="A restored directory is detected only when the missing member comes back.",
         minutes=_HOUR,
     ),
     "replication_error": Shown("stream-down"),
@@ -92,10 +92,10 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     ),
     "replication_waits": Lasting(
         severity=Severity.CRITICAL,
-        cause="is away, and may hold records that nobody else has",
-        advice="Bring it back. If it is gone for good, remove it with `proglog force-leave --prune`: then this node goes on"
+        cause="is away, and may hold records that no other node has",
+        advice="Bring it back. If it is gone for good, remove it with `proglog force-leave --prune`: this node then continues"
         " after a gap.",
-        effect="No more of that origin is copied here meanwhile.",
+        effect="Until then this node copies no more of that origin.",
         at_risk="These records, if that member does not come back.",
         verb="lag",
     ),
@@ -111,7 +111,7 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     ),
     "replication_trimmed": Lasting(
         severity=Severity.INFO,
-        cause="was the source when this copy began after what retention had removed",
+        cause="was the source when this copy began after records that retention had removed",
         advice="Nothing to do, unless a member that is away keeps more.",
         verb="lag",
     ),
@@ -120,67 +120,67 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "name_contested": Shown("membership"),
     "name_lost": Shown("membership"),
     "member_handler_failed": Lasting(
-        severity=Severity.WARNING, cause="changed, and reacting to that met a bug", advice=_BUG, minutes=_HOUR
+        severity=Severity.WARNING, cause="changed, and handling the change hit a bug", advice=_BUG, minutes=_HOUR
     ),
     "known_members_lost": Lasting(
         severity=Severity.WARNING,
-        cause="cannot keep the addresses of its members",
+        cause="cannot store the addresses of its members",
         advice="Check its data directory, and give it seeds.",
         effect="Its next start needs seeds to find the cluster.",
         minutes=_HOUR,
     ),
     "keyring_lost": Lasting(
         severity=Severity.WARNING,
-        cause="cannot keep the gossip keys that the cluster changed",
+        cause="cannot store the gossip keys that the cluster changed",
         advice="Check its data directory, or put the keys into --encrypt-file.",
         effect="Its next start may have keys that the cluster no longer uses.",
         minutes=_HOUR,
     ),
     "event_handler_failed": Lasting(
         severity=Severity.WARNING,
-        cause="failed as a script for events",
-        advice="Run it by hand with the variables of docs/guides/membership.md; telemetry has what it said.",
+        cause="failed as an event script",
+        advice="Run it by hand with the variables of docs/guides/membership.md; telemetry has its output.",
         minutes=_HOUR,
     ),
     "conditions_lost": Lasting(
         severity=Severity.WARNING,
-        cause="cannot keep what is known to be missing in it",
+        cause="cannot store which records it is known to miss",
         advice="Check its data directory.",
         effect="A restart may hide forks and gaps.",
         minutes=_HOUR,
     ),
     "join_failed": Shown("membership"),
     "gossip_step_failed": Lasting(
-        severity=Severity.WARNING, cause="met a bug in its gossip", advice=_BUG, minutes=_HOUR
+        severity=Severity.WARNING, cause="hit a bug in its gossip", advice=_BUG, minutes=_HOUR
     ),
     "gossip_malformed": Lasting(
         severity=Severity.WARNING,
-        cause="gets gossip that makes no sense",
+        cause="receives malformed gossip",
         advice="Look for a member with another gossip key, or a program that calls the wrong port.",
-        effect="Whoever sends it is not heard.",
+        effect="The sender's messages are ignored.",
         verb="members",
         minutes=3.0,
     ),
     "telemetry_dropped": Lasting(
         severity=Severity.WARNING,
-        cause="dropped lines of telemetry that nobody read",
-        advice="Have something read its stderr.",
+        cause="dropped lines of telemetry that no reader took",
+        advice="Have a program read its stderr.",
         minutes=10.0,
     ),
     "rpc_failed": Lasting(
-        severity=Severity.WARNING, cause="met a bug in a call", advice=_BUG, effect="That call failed.", minutes=_HOUR
+        severity=Severity.WARNING, cause="hit a bug in a call", advice=_BUG, effect="That call failed.", minutes=_HOUR
     ),
     "policy_rejected": Lasting(
         severity=Severity.WARNING,
         cause="refused changed access rules",
-        advice="Correct the file: it is read again by itself.",
-        effect="The rules before them are in force; a restart would fail.",
+        advice="Correct the file; the agent reloads it automatically.",
+        effect="The previous rules stay in force; a restart would fail.",
     ),
     "clock_jumped": Lasting(
         severity=Severity.WARNING,
         cause="had its clock set",
-        advice="Compare it with the clocks of the other members: is it right now, and is something keeping it so?",
-        effect="Times of records, retention by age and the ends of certificates go by this clock.",
+        advice="Compare it with the clocks of the other members: is it right now, and is it synchronized?",
+        effect="Record times, retention by age and certificate expiry depend on this clock.",
         minutes=_HOUR,
     ),
     "retention_near": Lasting(
@@ -193,21 +193,21 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     ),
     "certificate_aging": Lasting(
         severity=Severity.WARNING,
-        cause="is about to end",
+        cause="is about to expire",
         advice="Issue another one and replace the file: it is read again at the next connection.",
     ),
     "certificate_ended": Lasting(
         severity=Severity.CRITICAL,
-        cause="is of no use",
+        cause="is no longer valid",
         advice="Issue another one and replace the file: it is read again at the next connection.",
-        effect="No new connection that needs it is made; streams that are open go on.",
+        effect="New connections that need it fail; open streams continue.",
     ),
     "certificate_expires": Shown("certificate"),
     "certificate_rejected": Lasting(
         severity=Severity.WARNING,
         cause="refused changed TLS files",
         advice="Correct the files: they are read again at the next connection.",
-        effect="The certificate before them is served until it ends; a restart would fail.",
+        effect="The previous certificate is served until it expires; a restart would fail.",
     ),
 }
 """By the event's name."""
@@ -219,7 +219,7 @@ def is_condition(kind: "EventKind") -> bool:
 
 
 def shown_by(kind: "EventKind") -> str:
-    """Return the finding that shows an event, or why none does; for the page of events."""
+    """Return the finding that shows an event, or why none does; for the reference of events."""
     match EVENT_FINDINGS.get(kind.name):
         case Shown(rule):
             return f"`{rule}`"
@@ -234,4 +234,4 @@ def shown_by(kind: "EventKind") -> str:
 
 
 BY_STATUS_NAME = {name.replace("_", "-"): shown for name, shown in EVENT_FINDINGS.items()}
-"""The same by the name that the status has."""
+"""The same, by the event's name in the status."""

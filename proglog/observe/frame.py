@@ -6,7 +6,7 @@ garbage. So a frame packs them::
 
     snapshot = outline (peers without origins)  +  packed (zlib of JSON: a list of origins for each peer), some kB
 
-and unpacks them when somebody looks at that second. The charts never do: their numbers are kept beside it.
+and unpacks them when that second is shown. The charts never do: their numbers are kept beside it.
 """
 
 import json
@@ -25,7 +25,7 @@ from proglog.wire.model import ClusterSnapshot, PeerOrigin
 PACKED_FROM = 100
 """Positions from which on it pays to pack them."""
 _UNPACKED = 4
-"""Frames that stay unpacked: whoever walks through time looks at one, several times."""
+"""Frames that stay unpacked: stepping through time reads each of them several times."""
 
 _NAMES = tuple(each.name for each in fields(PeerOrigin) if each.name != "origin")
 _values = attrgetter(*_NAMES)
@@ -50,7 +50,7 @@ class Frame:
 
     @classmethod
     def of(cls, snapshot: ClusterSnapshot, *, at: float, live: bool) -> Self:
-        """Returns the frame of a snapshot; arguments as the fields."""
+        """Return the frame of a snapshot; arguments as the fields."""
         trailing = ((peer.name, lag.of_peer(peer)) for peer in snapshot.peers)
         packed = _packed(snapshot)
         return cls(
@@ -82,7 +82,7 @@ class Frame:
 
 
 def written(snapshot: ClusterSnapshot) -> Mapping[str, int]:
-    """Returns how many records of each writer the agent holds, by the writer's name."""
+    """Return how many records of each writer the agent holds, by the writer's name."""
     held: Counter[str] = Counter()
     for origin in snapshot.origins:
         held[origin.node_name] += records_in(origin.next_sequence)
@@ -90,7 +90,7 @@ def written(snapshot: ClusterSnapshot) -> Mapping[str, int]:
 
 
 def records_in(next_sequence: int) -> int:
-    """Returns how many records an origin has before ``next_sequence``: its first sequence is its opening batch."""
+    """Return how many records an origin has before ``next_sequence``: its first sequence is its opening batch."""
     return max(next_sequence - 2, 0)
 
 

@@ -1,8 +1,8 @@
 """The model of health: facts in, findings out.
 
-A snapshot is the facts. A finding says what is wrong with whom, since when, what follows from it, what is at risk and
-what to do. ``check``, ``status``, the ready line, the dashboard, the metrics and the gRPC health service read findings
-and nothing else, so none of them can be well while another is not.
+A snapshot holds the facts. A finding names its subject, the cause, since when, the effect, what is at risk and the
+remedy. ``check``, ``status``, the ready line, the dashboard, the metrics and the gRPC health service read only findings,
+so they never disagree.
 
 Each rule is a function from the facts to findings, in one table. Limits have hysteresis: a finding that is raised stays
 until its value falls below ``clear_ratio`` of the limit, so a lag that hovers around a limit does not blink. Pure: the
@@ -31,7 +31,7 @@ STUCK_MS, STUCK_CRITICAL_MS = 1_000, 10_000
 UNCOPIED_MS, UNCOPIED_CRITICAL_MS = 15_000, 60_000
 """The same for a peer that is alive and does not copy from the node."""
 IN_FLIGHT_MS = 2_000
-"""Up to which age what a copy lacks is on its way, however many records that are: a fast cluster has thousands in flight."""
+"""Younger lag is in flight and no finding, however many records it is: a fast cluster has thousands in flight."""
 FAILING_MS = 5_000
 """From when on a stream that is opened again and again without bringing anything is a finding while it is open."""
 
@@ -58,7 +58,7 @@ class Finding:
     verb: str = "status"
     """The verb of the command line that shows more."""
     at: str = ""
-    """The agent to ask with it, HOST:PORT; empty: the one that told. Foreign text."""
+    """The agent to run it against, HOST:PORT; empty: the one that reported. Foreign text."""
     unready: bool = False
     """Whether the node should get no writes: the health service says NOT_SERVING."""
 
@@ -150,7 +150,7 @@ def findings(
         snapshot: What an agent said.
         now_ms: The agent's clock now; ``None``: when the snapshot was taken.
         limits: From where on a value needs attention.
-        raised: Keys of the findings that stood before, for the hysteresis.
+        raised: Keys of the findings raised before, for the hysteresis.
     """
     return _judge(RULES.values(), snapshot, now_ms, limits, raised)
 
@@ -196,7 +196,7 @@ def _judge(
 def _log_state(scene: _Scene) -> Iterator[Finding]:
     advice = {
         "full": "Free space on its device, or set a retention limit: appends resume by themselves.",
-        "read-only": "Look at its device, mount it to be written: appends resume by themselves.",
+        "read-only": "Check its device and remount it writable: appends resume by themselves.",
         "poisoned": "Restart the agent: it recovers what is durable. Check the disk.",
         "closed": "The agent is stopping.",
     }
@@ -209,7 +209,7 @@ def _log_state(scene: _Scene) -> Iterator[Finding]:
             subject=node.name,
             cause=f"log is {state}" + (f": {detail}" if detail else ""),
             advice=advice[state],
-            effect="Nothing is appended here; what is durable is read and copied on.",
+            effect="This node appends nothing; durable records are still read and copied.",
             unready=True,
         )
 
@@ -223,7 +223,7 @@ def _log_problems(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.WARNING,
             subject=node,
             cause=f"{problem.detail}, for {duration_words(lasted / 1000)}",
-            advice="It is tried again by itself, and this goes away when it succeeds. Look at its disk and its limits.",
+            advice="The agent retries, and this clears when it succeeds. Check its disk and its limits.",
             since_ms=lasted,
         )
 
@@ -237,8 +237,8 @@ def _membership(scene: _Scene) -> Iterator[Finding]:
             subject=node.name,
             cause=problem.detail,
             advice=_HALF_SEALED if problem.key == "encryption" else _APART,
-            effect="What is written here may be copied by nobody." if problem.critical else "",
-            at_risk="Records that are acknowledged here meanwhile." if problem.critical else "",
+            effect="No other node may copy what is written here." if problem.critical else "",
+            at_risk="Records acknowledged here in the meantime." if problem.critical else "",
             since_ms=scene.age(problem.since_ms),
             verb="members",
             unready=problem.unready,
@@ -246,8 +246,8 @@ def _membership(scene: _Scene) -> Iterator[Finding]:
 
 
 _APART = (
-    "Names and addresses of a cluster are each unique, one seed has to answer, and gossip needs its port open for UDP and TCP,"
-    " both ways. It is tried again by itself."
+    "Names and addresses must be unique in a cluster, one seed must answer, and gossip needs its port open for UDP and TCP,"
+    " both ways. The agent retries."
 )
 _HALF_SEALED = "Restart every agent with --encrypt-mode send, then every agent without the flag."
 
@@ -262,7 +262,7 @@ def _damage(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.CRITICAL,
             subject=scene.snapshot.node.name,
             cause=f"cannot read {offsets:,} offsets from {first.start_offset:,} on: {first.detail}",
-            advice="Copies are refilled from peers that hold them. What nobody holds any more: `proglog losses accept`.",
+            advice="Copies are restored from peers that hold them. For what no peer holds: `proglog losses accept`.",
         )
 
 
@@ -288,7 +288,7 @@ def _members(scene: _Scene) -> Iterator[Finding]:
                 subject=member.name,
                 cause=f"failed {duration_words(scene.age(member.status_since_ms) / 1000)} ago",
                 since_ms=scene.age(member.status_since_ms),
-                advice="Restart it: it rejoins and catches up by itself. Gone for good: nothing is lost that others hold.",
+                advice="Restart it: it rejoins and catches up. If it is gone for good, nothing that others hold is lost.",
                 verb="members",
             )
 
@@ -301,7 +301,7 @@ def _too_few(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.CRITICAL,
             subject=scene.snapshot.node.name,
             cause=f"sees {alive} members alive; expected {scene.limits.members_alive}",
-            advice="Start those that are missing, or join them to this cluster.",
+            advice="Start the missing members, or join them to this cluster.",
             verb="members",
         )
 
@@ -318,8 +318,8 @@ def _streams(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.CRITICAL if failing > scene.limits.lag_ms_critical else Severity.WARNING,
             subject=peer.name,
             cause=f"cannot be copied from: {peer.error or peer.failure or 'no reason given'}{lasted}",
-            advice="It is tried again by itself. Check its RPC address and certificates.",
-            effect="Nothing new of it arrives here, unless another peer has it.",
+            advice="The agent retries. Check the peer's RPC address and certificates.",
+            effect="Its new records do not arrive here, unless another peer has them.",
             since_ms=failing if peer.failing else -1,
             at=peer.rpc_addr,
         )
@@ -365,7 +365,7 @@ def _no_source(scene: _Scene) -> Iterator[Finding]:
                 severity=severity,
                 subject=scene.snapshot.node.name,
                 cause=f"{lag_words(total, names[each])}, and no peer is asked for them: each was set aside",
-                advice="Sources are asked again by themselves. Check disks and damage of the peers that have it.",
+                advice="The agent retries these sources. Check the disks of the peers that have it, and their logs for damage.",
                 effect="This node is not a whole copy.",
                 since_ms=scene.age(total.age_ms),
                 verb="lag",
@@ -384,7 +384,7 @@ def _not_copied(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.CRITICAL if lacks and lasted > UNCOPIED_CRITICAL_MS else Severity.WARNING,
             subject=follower.name,
             cause=f"is alive and does not copy from {here}, for {duration_words(lasted / 1000)}",
-            advice=f"Ask it why: it may not reach {here} at the RPC address that {here} advertises.",
+            advice=f"Check its findings: it may not reach {here} at the RPC address that {here} advertises.",
             effect=f"What is written at {here} does not reach it.",
             at_risk=f"{records_words(lacks)} of {here}'s own that it lacks." if lacks else "",
             since_ms=lasted,
@@ -403,7 +403,7 @@ def _stuck(scene: _Scene) -> Iterator[Finding]:
                 severity=Severity.CRITICAL if critical else Severity.WARNING,
                 subject=node,
                 cause=f"waits for its disk: {operation.what}, for {duration_words(lasted / 1000)}",
-                advice="Look at the device of its data directory: is it frozen, failing or overloaded?",
+                advice="Check the device of its data directory: is it frozen, failing or overloaded?",
                 effect="Appends wait behind it.",
                 since_ms=lasted,
                 unready=critical,
@@ -455,7 +455,7 @@ def _peer_lag(scene: _Scene) -> Iterator[Finding]:
                 severity=severity,
                 subject=peer.name,
                 cause=lag_words(behind, here),
-                advice="Look at that member's own dashboard: is it streaming, is its disk busy?",
+                advice="Check that member's own dashboard: is it streaming, is its disk busy?",
                 verb="lag",
                 at=scene.rpc_addr(peer.name),
             )
@@ -497,7 +497,7 @@ def _recovery(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.INFO,
             subject=node.name,
             cause=f"repaired its log when it started: {log.recovery}",
-            advice="Nothing to do: what was acknowledged is there.",
+            advice="Nothing to do: every acknowledged record is there.",
         )
 
 

@@ -1,6 +1,6 @@
 """The last minutes, one frame a second: what sparklines are drawn from, what a pause walks back in, what is recorded.
 
-A frame stands for a whole snapshot. Consecutive frames share every value that did not change, and pack what does all
+A frame represents a whole snapshot. Consecutive frames share every value that did not change, and pack what does all
 the time, so ten minutes weigh little. Series are read off the numbers of the frames. Pure.
 """
 
@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 
 def shared(new: ClusterSnapshot, old: ClusterSnapshot | None) -> ClusterSnapshot:
-    """Returns ``new`` built from the values of ``old`` wherever the two are equal."""
+    """Return ``new`` built from the values of ``old`` wherever the two are equal."""
     if old is None:
         return new
     return replace(
@@ -48,7 +48,7 @@ Gauge = Callable[[Frame], float]
 
 
 def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
-    """Returns how fast ``counter`` grew between each two frames, per second; ``nan`` where that is not known.
+    """Return how fast ``counter`` grew between each two frames, per second; ``nan`` where that is not known.
 
     It is not known while the agent could not be reached, nor across its restart.
     """
@@ -73,14 +73,14 @@ def _run(frame: Frame) -> tuple[str, bytes, int]:
 
 
 def rate_now(frames: Sequence[Frame], counter: Counter, seconds: int = 3) -> float:
-    """Returns the growth per second of ``counter`` over the last ``seconds`` frames, smoothed as one interval."""
+    """Return the growth per second of ``counter`` over the last ``seconds`` frames, smoothed as one interval."""
     recent = frames[-seconds - 1 :]
     rate = _rate(recent[0], recent[-1], counter) if len(recent) > 1 else 0.0
-    return rate if rate == rate else 0.0  # noqa: PLR0124 - nan alone differs from itself
+    return rate if rate == rate else 0.0  # noqa: PLR0124 - only nan differs from itself
 
 
 def levels(frames: Sequence[Frame], gauge: Gauge) -> list[float]:
-    """Returns ``gauge`` of each frame; ``nan`` while the agent could not be reached."""
+    """Return ``gauge`` of each frame; ``nan`` while the agent could not be reached."""
     return [gauge(frame) if frame.live else nan for frame in frames]
 
 
@@ -100,7 +100,7 @@ def served(frame: Frame) -> int:
 
 
 def written_by(member: str) -> Counter:
-    """Returns the counter of the records that originate from a member, as far as the agent holds them."""
+    """Return the counter of the records that originate from a member, as far as the agent holds them."""
     return lambda frame: frame.written.get(member, 0)
 
 
@@ -110,10 +110,10 @@ def total_lag(frame: Frame) -> float:
 
 
 def lag_behind(peer: str) -> Gauge:
-    """Returns the gauge of how many records of a peer the agent lacks."""
+    """Return the gauge of how many records of a peer the agent lacks."""
     return lambda frame: float(frame.lag_behind.get(peer, IN_STEP).records)
 
 
 def lag_age_behind(peer: str) -> Gauge:
-    """Returns the gauge of how many seconds the agent is behind a peer, in the origin where that is worst."""
+    """Return the gauge of how many seconds the agent is behind a peer, in the origin where that is worst."""
     return lambda frame: frame.lag_behind.get(peer, IN_STEP).age_ms / 1000

@@ -1,6 +1,6 @@
 """JSON laid out anew, text for text: every name, number, string and repetition stays as its producer wrote it.
 
-A parser that writes what it read changes numbers, drops repeated names and sorts escapes; whoever looks for what was
+A parser that writes what it read changes numbers, drops repeated names and sorts escapes; a reader who looks for what was
 sent must not be shown that. Only blanks between tokens are taken away and put in.
 """
 

@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 def to_json_value(value: object) -> object:
-    """Returns ``value`` as what :mod:`json` can write: dicts, lists, strings, numbers, booleans and ``None``."""
+    """Return ``value`` as what :mod:`json` can write: dicts, lists, strings, numbers, booleans and ``None``."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {part.name: to_json_value(getattr(value, part.name)) for part in dataclasses.fields(value)}
     if isinstance(value, bytes):
@@ -35,7 +35,7 @@ def to_json_value(value: object) -> object:
 
 
 def snapshot_from_json(value: object) -> ClusterSnapshot:
-    """Returns the snapshot that :func:`to_json_value` wrote.
+    """Return the snapshot that :func:`to_json_value` wrote.
 
     Raises:
         InvalidRequestError: ``value`` is no snapshot; names the field that is wrong.

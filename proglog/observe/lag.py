@@ -55,7 +55,7 @@ IN_STEP = LagTotal()
 
 
 def of_origin(origin: PeerOrigin) -> LagTotal:
-    """Returns how far the agent trails a peer in one origin."""
+    """Return how far the agent trails a peer in one origin."""
     return LagTotal(
         records=origin.lag_records,
         size_bytes=origin.lag_bytes,
@@ -66,12 +66,12 @@ def of_origin(origin: PeerOrigin) -> LagTotal:
 
 
 def of_peer(peer: PeerStatus) -> LagTotal:
-    """Returns how far the agent trails a peer in all origins."""
+    """Return how far the agent trails a peer in all origins."""
     return _sum(peer.origins)
 
 
 def of_node(snapshot: ClusterSnapshot) -> LagTotal:
-    """Returns how far the agent trails its cluster: each origin once, as its best holder has it."""
+    """Return how far the agent trails its cluster: each origin once, as its best holder has it."""
     worst: dict[bytes, PeerOrigin] = {}
     for peer in snapshot.peers:
         for origin in peer.origins:

@@ -58,7 +58,7 @@ class Recording:
 
 
 class Recorder:
-    """Writes frames to a new file, or goes on with an old one. Use as a context manager, or close it."""
+    """Writes frames to a new file, or appends to an old one. Use as a context manager, or close it."""
 
     def __init__(self, path: Path, target: str) -> None:
         """Opens the file.
@@ -116,7 +116,7 @@ def save(path: Path, target: str, frames: Iterable[Frame]) -> None:
 
 
 def file_name(node: str, at: float) -> str:
-    """Returns a file name for what was seen of a node until ``at`` (seconds since 1970); safe whatever its name is."""
+    """Return a file name for what was seen of a node until ``at`` (seconds since 1970); safe whatever its name is."""
     plain_name = re.sub(r"[^A-Za-z0-9._-]", "_", node)[:40].strip(".") or "agent"
     return f"proglog-{plain_name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}.sqlite"
 

@@ -1,6 +1,6 @@
 r"""Foreign text made safe to print: nothing in it can move a cursor, reverse a line or break a column.
 
-Record values, node names, tags and errors of peers come from whoever may write them. On a terminal such bytes are
+Record values, node names, tags and peers' errors come from anyone with write access. On a terminal such bytes are
 a program: ``ESC ]52;`` fills the clipboard, a right-to-left override swaps what an operator reads. So every string
 that came over the network or from a disk passes through :func:`safe_text` before it is shown:
 
@@ -13,7 +13,7 @@ bytes that are no UTF-8                     ``\xff``                    ``\xff``
 a combining mark on nothing, or too many    escapes, ``\u0301``         ``\u0301``
 ==========================================  ==========================  ==================
 
-The result has no markup meaning of its own, but it may contain brackets: whoever hands it to a markup parser has to
+The result has no markup meaning of its own, but it may contain brackets: a caller that passes it to a markup parser has to
 turn that parser off. Widths are terminal *cells* as Rich and Textual count them.
 """
 
@@ -29,7 +29,7 @@ _MAX_UNITS_PER_CELL = 4 * (_MAX_STACK + 1)
 
 
 def safe_text(value: str | bytes, max_cells: int | None = None, *, ascii_only: bool = False) -> str:
-    r"""Returns ``value`` as one printable line.
+    r"""Return ``value`` as one printable line.
 
     Args:
         value: Anything; bytes are read as UTF-8 and the rest of them shown as ``\xNN``.
@@ -44,21 +44,21 @@ def safe_text(value: str | bytes, max_cells: int | None = None, *, ascii_only: b
 
 
 def cells(text: str) -> int:
-    """Returns how many terminal cells ``text`` takes."""
+    """Return how many terminal cells ``text`` takes."""
     if text.isascii():
         return len(text)
     return sum(map(get_character_cell_size, text))
 
 
 def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False) -> str:
-    """Returns ``text`` cut or padded with blanks to exactly ``width`` cells; numbers go to the ``right``."""
+    """Return ``text`` cut or padded with blanks to exactly ``width`` cells; numbers go to the ``right``."""
     text = _truncated(text, width, "~" if ascii_only else "…")
     blanks = " " * (width - cells(text))
     return blanks + text if right else text + blanks
 
 
 def _visible(text: str, *, ascii_only: bool) -> str:
-    """Returns ``text`` with a glyph or an escape for everything that has no glyph of its own."""
+    """Return ``text`` with a glyph or an escape for everything that has no glyph of its own."""
     shown = []
     stack = _MAX_STACK  # a mark at the very start has nothing to sit on
     for char in text:

@@ -1,7 +1,7 @@
 """Text with a meaning instead of a colour: what views return, widgets paint and tables print.
 
 A view builds lines of spans; a span is plain text and a :class:`Role`. Only the widgets know which style a role has
-in the current theme, and nothing on the way parses markup. Foreign text enters through :class:`Locale` alone, whose
+in the current theme, and nothing on the way parses markup. Foreign text enters only through :class:`Locale`, whose
 ``safe`` leaves no control character in it.
 """
 

@@ -1,7 +1,7 @@
 """The words for numbers and states, the same in the command line and in the dashboard.
 
-Sizes are decimal (1 kB = 1,000 bytes) with up to three digits; durations name their units. A state is never a colour
-alone: it has a shape, a shape for ASCII terminals and a word.
+Sizes are decimal (1 kB = 1,000 bytes) with up to three digits; durations name their units. A state is never only a
+colour: it has a shape, a shape for ASCII terminals and a word.
 """
 
 import math
@@ -26,7 +26,7 @@ class Mark:
     word: str
 
     def text(self, *, ascii_only: bool = False) -> str:
-        """Returns shape and word: ``● alive``."""
+        """Return shape and word: ``● alive``."""
         return f"{self.ascii_shape if ascii_only else self.shape} {self.word}"
 
 
@@ -50,50 +50,50 @@ _TREND_MARKS = {
 
 
 def member_mark(status: MemberStatus) -> Mark:
-    """Returns shape and word of a member's status."""
+    """Return shape and word of a member's status."""
     return _MEMBER_MARKS[status]
 
 
 def peer_mark(state: PeerState) -> Mark:
-    """Returns shape and word of a replication stream's state."""
+    """Return shape and word of a replication stream's state."""
     return _PEER_MARKS[state]
 
 
 def trend_mark(trend: Trend) -> Mark:
-    """Returns shape and word of where a lag is going."""
+    """Return shape and word of where a lag is going."""
     return _TREND_MARKS[trend]
 
 
 def count_words(count: int) -> str:
-    """Returns an exact count with separators: ``1,204``."""
+    """Return an exact count with separators: ``1,204``."""
     return f"{count:,}"
 
 
 def short_count(count: float) -> str:
-    """Returns a count in at most five characters: ``987``, ``1.2k``, ``34M``."""
+    """Return a count in at most five characters: ``987``, ``1.2k``, ``34M``."""
     value, unit = _scaled(count, _COUNT_UNITS)
     return f"{value}{unit}"
 
 
 def count_within(count: int, width: int) -> str:
-    """Returns a count that fits into ``width`` cells: exact, or abbreviated, never cut."""
+    """Return a count that fits into ``width`` cells: exact, or abbreviated, never cut."""
     exact = count_words(count)
     return exact if len(exact) <= width else short_count(count)
 
 
 def bytes_words(size_bytes: float) -> str:
-    """Returns a size in decimal units: ``0 B``, ``310 kB``, ``1.2 GB``."""
+    """Return a size in decimal units: ``0 B``, ``310 kB``, ``1.2 GB``."""
     value, unit = _scaled(size_bytes, _BYTE_UNITS)
     return f"{value} {unit}"
 
 
 def rate_words(per_second: float) -> str:
-    """Returns records per second: ``1.2k/s``."""
+    """Return records per second: ``1.2k/s``."""
     return f"{short_count(per_second)}/s"
 
 
 def duration_words(seconds: float) -> str:
-    """Returns a duration in its two largest units: ``0.3 s``, ``12 s``, ``2 min 5 s``, ``3 h 12 min``, ``4 d 2 h``."""
+    """Return a duration in its two largest units: ``0.3 s``, ``12 s``, ``2 min 5 s``, ``3 h 12 min``, ``4 d 2 h``."""
     seconds = max(seconds, 0.0)
     if seconds < 9.95:
         return f"{seconds:.1f} s" if round(seconds, 1) else "0 s"
@@ -106,7 +106,7 @@ def duration_words(seconds: float) -> str:
 
 
 def short_duration(seconds: float) -> str:
-    """Returns a duration in its largest unit alone, for a narrow column: ``0.3 s``, ``12 min``, ``4 d``."""
+    """Return a duration in only its largest unit, for a narrow column: ``0.3 s``, ``12 min``, ``4 d``."""
     whole = round(max(seconds, 0.0))
     for name, size, _, _ in _DURATION_UNITS:
         if whole >= size:
@@ -115,13 +115,13 @@ def short_duration(seconds: float) -> str:
 
 
 def age_words(at_ms: int, now_ms: int) -> str:
-    """Returns how long ago something was: ``just now``, ``12 s ago``; clocks that disagree read as ``just now``."""
+    """Return how long ago something was: ``just now``, ``12 s ago``; clocks that disagree read as ``just now``."""
     seconds = (now_ms - at_ms) / 1000
     return "just now" if seconds < 1 else f"{duration_words(seconds)} ago"
 
 
 def lag_words(lag: LagTotal, peer: str = "") -> str:
-    """Returns a lag as a sentence.
+    """Return a lag as a sentence.
 
     ::
 
@@ -142,7 +142,7 @@ def lag_words(lag: LagTotal, peer: str = "") -> str:
 
 
 def lag_amounts(lag: LagTotal) -> tuple[str, ...]:
-    """Returns how much a copy lacks, in fewer and fewer words: for columns that may be narrow.
+    """Return how much a copy lacks, in fewer and fewer words: for columns that may be narrow.
 
     ``1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, ... ``1,204 records, 3.1 s``, ``1,204 records``, ``1.2k``.
     """
@@ -157,7 +157,7 @@ def lag_amounts(lag: LagTotal) -> tuple[str, ...]:
 
 
 def forecast_words(lag: LagTotal) -> str:
-    """Returns ``caught up in about 8 s``, ``growing by 40 records/s``; nothing where nothing can be said."""
+    """Return ``caught up in about 8 s``, ``growing by 40 records/s``; nothing where nothing can be said."""
     if lag.records <= 0 or lag.trend is Trend.STEADY:
         return ""
     if lag.trend is Trend.GROWING:
@@ -168,17 +168,17 @@ def forecast_words(lag: LagTotal) -> str:
 
 
 def records_words(count: int) -> str:
-    """Returns ``1 record``, ``1,204 records``."""
+    """Return ``1 record``, ``1,204 records``."""
     return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def origin_id(origin: bytes) -> str:
-    """Returns the eight hex digits that people call an origin by."""
+    """Return the eight hex digits that people call an origin by."""
     return origin.hex()[:8]
 
 
 def _scaled(amount: float, units: tuple[str, ...]) -> tuple[str, str]:
-    """Returns ``amount`` in the unit that leaves 1 to 3 digits before the point, two significant ones below 10."""
+    """Return ``amount`` in the unit that leaves 1 to 3 digits before the point, two significant ones below 10."""
     value = float(amount)
     for unit in units[:-1]:
         if value < 9.95 and unit != units[0]:

@@ -267,7 +267,7 @@ FAULTS = (
         told={
             "a": Told(WARNING, "no key of this node opens the message"),
             "b": Told(WARNING, "no key of this node opens the message"),
-            "c": Told(CRITICAL, "c is alone: nobody has answered"),
+            "c": Told(CRITICAL, "c is isolated: no answer"),
         },
     ),
     Fault(

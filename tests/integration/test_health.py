@@ -95,10 +95,10 @@ def test_an_agent_whose_seed_is_dead_says_so_when_it_is_ready_and_in_check(
 ) -> None:
     seed = f"127.0.0.1:{free_port()}"
     with AgentProcess("a", tmp_path, seeds=(seed,)) as agent:
-        assert f"health=WARNING: is alone: nobody has answered at {seed}" in agent.ready_line
+        assert f"health=WARNING: is isolated: no answer from {seed}" in agent.ready_line
         code, told = check(agent.rpc_addr)
     assert code == 1
-    assert f"warning: a is alone: nobody has answered at {seed}" in told
+    assert f"warning: a is isolated: no answer from {seed}" in told
 
 
 def test_the_second_agent_of_a_name_ends_and_those_who_know_the_first_say_so(

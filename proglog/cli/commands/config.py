@@ -93,7 +93,7 @@ def _show_keys(path: Path | None) -> None:
 
 
 def _typed(parameter: Any, value: Any) -> Any:
-    """Return what Typer would hand to the verb: click alone leaves paths as text."""
+    """Return what Typer would pass to the verb: plain click leaves paths as text."""
     return Path(value) if value is not None and parameter.type.name in ("path", "file") else value
 
 

@@ -41,7 +41,7 @@ KEYS: Table[tuple[str, int, int, int]] = Table(
         Column(title="SEAL WITH IT", value=lambda key: f"{key[2]} of {key[3]}", right=True),
     ),
     data=lambda key: {"key": key[0], "have_it": key[1], "seal_with_it": key[2], "members": key[3]},
-    empty="no member has told its keys",
+    empty="no member reported its keys",
 )
 
 

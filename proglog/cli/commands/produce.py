@@ -199,7 +199,7 @@ class _Job:
             yield [rest], 0
 
     async def _read(self, descriptor: int) -> bytes:
-        """Read what there is; a pipe may make us wait: then acknowledgements go on, and so do signals."""
+        """Read what there is; while a pipe makes it wait, acknowledgements and signals continue."""
         poll = select.poll()
         poll.register(descriptor, select.POLLIN)
         if not poll.poll(0):

@@ -152,7 +152,7 @@ def die_with_parent() -> None:
 
 
 def _free_ports() -> tuple[int, int]:
-    """Return two ports of loopback that nobody has now: the first free for TCP and UDP."""
+    """Return two unused loopback ports: the first is free for TCP and UDP."""
     with socket.socket() as gossip, socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as rpc:
         gossip.bind(("127.0.0.1", 0))
         port = gossip.getsockname()[1]

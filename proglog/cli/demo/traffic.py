@@ -80,7 +80,7 @@ async def _main(ca: str, cert: str, key: str, *addrs: str) -> None:
     tls = TLSFiles(ca_file=Path(ca), cert_file=Path(cert), key_file=Path(key))
     ended = await asyncio.gather(*(_write(*each, tls) for each in enumerate(addrs)), return_exceptions=True)
     for error in ended:
-        if isinstance(error, ProglogError):  # its agent was stopped: the others go on until theirs is
+        if isinstance(error, ProglogError):  # its agent was stopped: the others continue until theirs is
             sys.stderr.write(f"{error}\n")
         elif error is not None:
             raise error

@@ -162,7 +162,7 @@ async def test_a_node_that_nobody_answers_says_that_it_is_alone(
         monkeypatch.setattr(membership_watch, "ALONE_SECONDS", 0.0)
         (problem,) = a.problems()
     assert (problem.key, problem.critical) == ("alone", True)
-    assert problem.detail.startswith(f"is alone: nobody has answered at {seed}")
+    assert problem.detail.startswith(f"is isolated: no answer from {seed}")
     assert problem.since_ms >= 0
 
 
@@ -183,7 +183,7 @@ async def test_one_that_remembers_members_and_hears_none_says_so_and_why(
         await eventually(lambda: "(" in a.problems()[0].detail, what="the reason of the first call")
         (problem,) = a.problems()
         assert (problem.key, problem.critical) == ("alone", False)
-        assert f"nobody has answered at 127.0.0.1:{gone.port} (" in problem.detail
+        assert f"no answer from 127.0.0.1:{gone.port} (" in problem.detail
 
 
 async def test_a_node_whose_name_is_taken_loses_the_vote_and_both_sides_say_so(eventually: Eventually) -> None:
@@ -201,9 +201,7 @@ async def test_a_node_whose_name_is_taken_loses_the_vote_and_both_sides_say_so(e
             assert f"knows two members named b: the other one is at {second.addr}" in problem.detail
             await eventually(lambda: [each.unready for each in b.problems()] == [False], what="a vote that is held")
             (problem,) = b.problems()
-            assert problem.detail.startswith(
-                f"has a namesake at {second.addr}, to which the others do not listen: 1 of 1"
-            )
+            assert problem.detail.startswith(f"has a namesake at {second.addr}, which the other members ignore: 1 of 1")
             await second.leave()  # says nothing: b would be the one that leaves
             assert alive(a) == {"a", "b"}
     assert {"name_contested", "name_held", "name_lost"} <= {log["event"] for log in logs}

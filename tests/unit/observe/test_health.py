@@ -220,7 +220,7 @@ def test_limits_check_themselves():
 
 @pytest.mark.parametrize(("critical", "severity"), [(True, Severity.CRITICAL), (False, Severity.WARNING)])
 def test_an_agent_that_may_not_be_in_its_cluster_says_so(critical: bool, severity: Severity) -> None:
-    problem = MembershipProblem(key="alone", detail="is alone: nobody has answered at seed:8401", critical=critical)
+    problem = MembershipProblem(key="alone", detail="is isolated: no answer from seed:8401", critical=critical)
     for alerts in (findings, own_findings):
         (alert,) = alerts(_snapshot(node=_node(membership_problems=(problem,))))
         assert (alert.severity, alert.subject, alert.cause) == (severity, "a", problem.detail)
