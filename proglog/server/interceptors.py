@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
 from proglog.errors import DeadlineError, InternalError, InvalidRequestError, PermissionDeniedError, ProglogError
 from proglog.security.actions import CONSUME, DESCRIBE, OBSERVE, OPERATE, PRODUCE, REPLICATE
@@ -211,7 +212,10 @@ class _Requests:
 
     async def _next(self) -> Any:
         await self._wait_for_room()
-        received = await self._read()
+        try:
+            received = await self._read()
+        except cygrpc._ServerStoppedError:
+            raise asyncio.CancelledError from None
         if received is grpc.aio.EOF:
             return received
         self._hold(len(received))
@@ -302,6 +306,9 @@ class _Call:
         self._emit(events.RPC_FINISHED, **self._end("OK"))
 
     async def fail(self, exc: BaseException) -> None:
+        """Report how the call ended, and end it so; one that the server's end has overtaken was cut like the others."""
+        if isinstance(exc, cygrpc._ServerStoppedError):
+            exc = asyncio.CancelledError()
         if isinstance(exc, asyncio.CancelledError) and self._denied is not None:
             exc = self._denied
         if isinstance(exc, ProglogError):
