@@ -1,7 +1,7 @@
-"""The append path: stamp, write with one call, sync once, and only then let readers see; roll when a segment is full.
+"""The append path: stamp, write with one call, sync once, only then publish to readers; roll when a segment is full.
 
-One thread. A group that does not fit into the active segment is split at the roll. What the disk refuses is taken
-back, or poisons the log: :mod:`proglog.log.state` draws it.
+One thread. A group that does not fit into the active segment is split at the roll. A write that the disk refuses is
+rolled back, or poisons the log: see :mod:`proglog.log.state`.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ class Appender:
     """Writes to the active segment of a log."""
 
     def __init__(self, state: LogState, snapshot: Snapshot) -> None:
-        """Go on where ``state`` ends; save the snapshot of what is derived at each roll."""
+        """Append at the end of ``state``; save the snapshot of derived state at each roll."""
         self.unsynced = False
-        """Whether something was written that is not synced: only under the policies that allow it."""
+        """Whether there are unsynced writes: only under the policies that allow them."""
         self._state = state
         self._snapshot = snapshot
 
@@ -78,7 +78,7 @@ class Appender:
         )
 
     def _has_room(self, group: Group, batch: VerifiedBatch, most: int) -> bool:
-        """Return whether the active segment takes one more batch. One without records takes any while it is small."""
+        """Return whether the active segment has room for the batch. One without records takes any while it is small."""
         active = self._state.active
         size = active.size + group.bytes
         if size + batch.header.batch_bytes <= most:
@@ -91,14 +91,14 @@ class Appender:
         return not active.index.record_count and active.size <= self._state.max_segment_bytes // 2
 
     def set_aside(self, count: int, origins: losses.Ends, why: str) -> losses.Loss:
-        """Close the active segment, and leave offsets unused behind it: for records that are not here yet, or never will be.
+        """Close the active segment, and leave offsets unused behind it, for records that may still come.
 
-        The loss that stands for them is durable before anything is appended behind it. A refill puts the records there
-        by lengthening the store; where they come some other way, the loss is void once the log reaches ``origins``.
+        Their loss is recorded durably before anything is appended behind it. A refill restores the records there by
+        lengthening the store; if they arrive some other way, the loss is void once the log reaches ``origins``.
 
         Args:
-            count: How many offsets.
-            origins: The next sequence of each origin after what is missing; none where that is not known.
+            count: Number of offsets.
+            origins: The next sequence of each origin after the missing records; empty if unknown.
             why: In words, for operators.
 
         Raises:
@@ -114,9 +114,9 @@ class Appender:
         return lost
 
     def _roll(self) -> None:
-        """Seal the active segment and start the next one, whose name is the offset it starts at.
+        """Seal the active segment and start the next one, named by its first offset.
 
-        A segment without records would have the name of its follower, which begins an offset later: none has that.
+        A segment without records would share its name with the next one, so that one starts an offset later.
         """
         active = self._state.active
         if self._grows_on():
@@ -129,7 +129,7 @@ class Appender:
         self._begin_segment(replace(unused, void=True, found_ms=self._state.now_ms()))
 
     def _begin_segment(self, behind: losses.Loss | None) -> None:
-        """Seal the active segment, with what is written down as missing behind it, and start the next one."""
+        """Seal the active segment, with the loss recorded behind it, and start the next one."""
         state, active = self._state, self._state.active
         base_offset = behind.end_offset if behind else active.end_offset
         if state.refusal() is None:
@@ -137,15 +137,15 @@ class Appender:
         if state.refusal() is not None:
             return
         try:
-            if behind is not None:  # where the roll fails after it, it says nothing
+            if behind is not None:  # if the roll then fails, it has no effect
                 active = active.with_losses([*active.losses, behind])
                 state.losses_number += 1
                 lost = [*state.view.losses, behind]
                 save_losses(state.files, state.data_dir, state.log_id, lost, state.losses_number)
             segment = create_segment(active.stores, base_offset, state.config.index_interval_bytes)
         except OSError as exc:
-            # Without room for a new segment the active one grows on: its own write will say that the disk is full.
-            # Nor does a process that has used up its descriptors lose anything by rolling later.
+            # Without room for a new segment the active one keeps growing: its own write will fail on the full disk.
+            # A process without free descriptors loses nothing by rolling later either.
             refused = exc.errno in (*FULL, *NO_DESCRIPTORS, *READ_ONLY)
             if not refused or not self._undo_roll(base_offset):
                 state.poison(f"a segment could not be begun ({error_words(exc)})")
@@ -158,7 +158,7 @@ class Appender:
         self._snapshot.save()
 
     def _undo_roll(self, base_offset: Offset) -> bool:
-        """Return whether the half-made segment is gone: one that stayed would begin before the active one ends."""
+        """Return whether the half-made segment is gone: otherwise it would begin before the active one ends."""
         state = self._state
         try:
             try:
@@ -171,7 +171,7 @@ class Appender:
         return True
 
     def _commit(self, group: Group, outcomes: list[Outcome]) -> None:
-        """Write and sync ``group`` and show it to readers; or put the failure in the place of its outcomes."""
+        """Write and sync ``group`` and publish it to readers; on failure, replace its outcomes with the error."""
         if not group.stamped:
             return
         state, segment = self._state, self._state.active
@@ -215,7 +215,7 @@ class Appender:
         return None
 
     def _take_back(self, segment: Segment, group_bytes: int, cause: OSError) -> StorageError:
-        """After a failed write or sync: a disk that refuses leaves the file as it was; anything else poisons the log."""
+        """Roll back after a failed write or sync: a refusal restores the file; anything else poisons the log."""
         state, file = self._state, segment.file
         assert file is not None  # the last segment is the active one
         words = f"a write or sync of {store_name(segment.base_offset)} failed ({error_words(cause)})"
@@ -235,15 +235,15 @@ class Appender:
         return state.refuse(cause)
 
     def _too_large(self, segment: Segment, cause: OSError) -> LogFullError:
-        """Refuse what is larger than a file may be; what is smaller goes into this segment, or the next."""
+        """Refuse a group beyond the file size limit; smaller ones fit into this segment, or the next."""
         state = self._state
         if state.files.max_file_bytes() is None:
-            state.file_limit = segment.size  # the file system's: found out by meeting it
+            state.file_limit = segment.size  # the file system's: known once hit
         return LogFullError(f"{state.reason(cause)}: send smaller batches, or raise the limit")
 
 
 def _append_behind(outcome: Outcome) -> Appended | None:
-    """Return the append that an outcome rests on."""
+    """Return the append behind an outcome."""
     if isinstance(outcome, Duplicate):
         return outcome.appended
     return outcome if isinstance(outcome, Appended) else None

@@ -6,12 +6,12 @@ A line of JSON and its checksum: readable by an operator, and never trusted when
     crc32c 9a3f01bc
 
 ===========  =========================================================================================================
-origin       who writes here. Lost or damaged: a new origin begins, for the old one's last sequence cannot be proved
-durable      how far the log was synced, and whether it was closed in order. A lower bound, so an old one is true, too
+origin       the directory's origin. Lost or damaged: a new origin begins, for the old one's last sequence cannot be proved
+durable      how far the log was synced, and whether it was closed cleanly. A lower bound, so a stale one is true as well
 retired      what retention removed, of each origin: written before the files go, or their records would be fetched
              again from a peer
 lost         what is damaged or missing, with its extent, see losses.py; kept twice, the other one is ``lost.copy``
-derived      what follows from the batches, see derived_state.py: a hint
+derived      state derived from the batches, see derived_state.py: a hint
 ===========  =========================================================================================================
 """
 
@@ -29,15 +29,15 @@ from proglog.record.crc import crc
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId, SequenceNumber
 
 MAX_FORMER_ORIGINS = 64
-"""Most origins that a directory wrote under before that are remembered; the latest first."""
+"""Most former origins of a directory to remember; the latest first."""
 MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024
 
 
 def save(files: FileSystem, path: Path, content: dict[str, Any]) -> None:
-    """Put ``content`` in the place of ``path``, durably.
+    """Replace ``path`` with ``content``, durably.
 
     Raises:
-        OSError: It could not be written, or would be larger than what is read; the old file is still there.
+        OSError: It could not be written, or would exceed the limit for reading; the old file is still there.
     """
     line = json.dumps(content, sort_keys=True).encode() + b"\n"
     data = line + b"crc32c %08x\n" % crc(line)
@@ -72,19 +72,19 @@ class DurableMark:
     """Everything before it had been synced."""
 
     base_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
-    """Of the segment that was active."""
+    """Base offset of the segment that was active."""
     store_bytes: int = 0
-    """Of it that were synced."""
+    """Bytes of that segment that were synced."""
     end_offset: Offset = Offset(0)  # noqa: RUF009 - NewType is the identity
     """One past the last record in them."""
     clean: bool = False
-    """The log was closed in order, and nothing was written since."""
+    """Whether the log was closed cleanly, and not written since."""
     origin: OriginId = NO_ORIGIN
     """Whose log it is; all zeros where an earlier version wrote the file."""
     start_offset: Offset | None = None
-    """Of the oldest record kept; ``None`` where an earlier version wrote the file."""
+    """Offset of the oldest record kept; ``None`` where an earlier version wrote the file."""
     origins: tuple[tuple[OriginId, SequenceNumber], ...] = ()
-    """The next sequence of each origin that the segment has something of."""
+    """The next sequence of each origin with batches in the segment."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the file's content."""
@@ -154,7 +154,7 @@ class Retired:
 
 
 def save_losses(files: FileSystem, directory: Path, log_id: LogId, lost: Iterable[losses.Loss], number: int) -> None:
-    """Put them into the file ``lost`` and its copy, durably, under a number that is one higher than the last time.
+    """Save the losses in the file ``lost`` and its copy, durably; ``number`` is one higher than the last time.
 
     Raises:
         OSError: One could not be written; the old one is still there.
@@ -165,7 +165,7 @@ def save_losses(files: FileSystem, directory: Path, log_id: LogId, lost: Iterabl
 
 
 def known_start(mark: DurableMark, retired: Retired) -> Offset | None:
-    """Return the offset of the oldest record that retention has left; ``None`` where no file says."""
+    """Return the offset of the oldest record left by retention; ``None`` if no file records it."""
     if mark.start_offset is None:
         return retired.start_offset or None
     return max(retired.start_offset, mark.start_offset)
@@ -180,6 +180,6 @@ def _read_sequences(content: list[list[Any]]) -> tuple[tuple[OriginId, SequenceN
 
 
 def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:
-    """Return the origin and the former ones that the file ``origin`` names."""
+    """Return the origin and its predecessors, as the file ``origin`` names them."""
     former = content.get("former", ())[:MAX_FORMER_ORIGINS]
     return OriginId(bytes.fromhex(content["origin"])), tuple(OriginId(bytes.fromhex(each)) for each in former)

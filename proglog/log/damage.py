@@ -1,19 +1,19 @@
-"""What is damaged, and which batches stood there: found by the jumps that damage leaves in the sequences of origins.
+"""Surveys damage and the batches lost in it, from the jumps that damage leaves in the sequences of origins.
 
 ::
 
     segment ... | a:1-3 | b:1-1 | ####### | a:7-9 | ###### | c:2-2 | ...      a lacks 4-6: all of it in the first range
                                  range 0           range 1                    c lacks 1: in range 0 or 1, unknown which
 
-What stands between two ranges is walked once and remembered: of each origin only its first and its last batch count
-there, for nothing is missing in between. A heal joins two such stretches, and walks nothing.
+Each stretch between two ranges is walked once and cached: only the first and last batch of each origin count there, since
+nothing is missing in between. A heal joins two such stretches without walking them.
 
-What was lost from the end of a segment and is known was the end of its origins: it is imported anew, and no jump of
-another origin went over it.
+A known loss at the end of a segment held the ends of its origins: these are imported again, and no other origin jumps over
+it.
 
-A jump runs from the origin's last batch before a range, or from what retention removed, to its next batch after it, in
-whatever segment that is. What an origin ended with is no jump, unless an index remembers it: it is imported anew, at the end of
-the log. A range that held such an end beside other batches stays damaged, for those alone do not fill it.
+A jump runs from the origin's last batch before a range, or from the end of what retention removed, to its next batch after
+it, in any segment. The lost end of an origin is no jump, unless an index remembers it: it is imported again, at the end
+of the log. A range that held such an end and other batches stays damaged, since the other batches don't fill it.
 """
 
 from collections.abc import Iterator
@@ -30,34 +30,34 @@ from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
 class Damage(NamedTuple):
-    """A damaged range, and where it is among what is whole."""
+    """A damaged range, and its place among the intact batches."""
 
     loss: Loss
     is_open_ended: bool
-    """At the end of a sealed store, which may have been longer."""
+    """Whether it is at the end of a sealed store, which may have been longer."""
     append_time_ms: int = 0
-    """Of the batch in front of it."""
+    """Append time of the batch before it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """Sequences of one origin that stood in damaged ranges."""
+    """Sequences of one origin lost in damaged ranges."""
 
     missing: MissingRange
     chain_before: int
     """Chain checksum of the origin before them."""
     first: int
-    """Number of the first range that they can have stood in."""
+    """Number of the first range that can have held them."""
     end: int
     """One past the number of the last one."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """The damage of a log, in order, and what it took."""
+    """The damage of a log, in order, and the records lost in it."""
 
     losses: tuple[Loss, ...] = ()
-    """Of the view that was looked at: another survey is due when there are others."""
+    """The losses of the surveyed view: once they change, another survey is due."""
     damages: list[Damage] = field(default_factory=list)
     lacks: list[Lack] = field(default_factory=list)
     by_origin: dict[OriginId, list[Lack]] = field(default_factory=dict)
@@ -74,16 +74,16 @@ class Run(NamedTuple):
 
 @dataclass(slots=True)
 class Stretch:
-    """What stands in a segment between two damaged ranges."""
+    """The intact batches of a segment between two damaged ranges."""
 
     end: FilePosition
-    """How far it was walked."""
+    """The position up to which it was walked."""
     runs: dict[OriginId, Run] = field(default_factory=dict)
     first_append_ms: int = 0
     last_append_ms: int = 0
 
     def add(self, header: BatchHeader, end: FilePosition) -> None:
-        """Take in the next batch, which ends at ``end``."""
+        """Add the next batch, which ends at ``end``."""
         before = self.runs.get(header.origin)
         start = header.base_sequence if before is None else before.start
         self.runs[header.origin] = Run(header.origin, start, header.next_sequence, header.chain_crc)
@@ -97,7 +97,7 @@ Stretches = dict[tuple[Offset, FilePosition], Stretch]
 
 
 class _Seen(NamedTuple):
-    """Where an origin is while the log is walked."""
+    """An origin's progress while the log is walked."""
 
     next_sequence: SequenceNumber
     chain_crc: int
@@ -106,9 +106,9 @@ class _Seen(NamedTuple):
 
 
 def survey(state: LogState, stretches: Stretches) -> Survey:
-    """Walk the headers of the damaged segments; of the others, what their indexes say is enough.
+    """Walk the headers of the damaged segments; the indexes of the others suffice.
 
-    ``stretches`` is what was walked before, and is brought up to date.
+    ``stretches`` caches earlier walks, and is updated.
 
     Raises:
         StorageError: The disk could not be read.
@@ -124,11 +124,11 @@ def survey(state: LogState, stretches: Stretches) -> Survey:
                 found.damages.append(item._replace(append_time_ms=append_time_ms))
             else:
                 if not append_time_ms:
-                    # What comes back at the start has the time of what follows it, not one that makes it look old.
+                    # Batches restored at the start get the time of what follows them, or they would look old.
                     found.damages = [each._replace(append_time_ms=item) for each in found.damages]
                 append_time_ms = max(append_time_ms, item)
     for origin, held in view.origins.items():
-        # An index that was whole when the log was opened knows batches that are damaged now, at an origin's end, too.
+        # An index that was intact at opening also knows batches at an origin's end that are damaged now.
         _compare(found, seen, Run(origin, held.next_sequence, held.next_sequence, held.chain_crc))
     return found
 
@@ -149,7 +149,7 @@ def _compare(found: Survey, seen: dict[OriginId, _Seen], run: Run) -> None:
 
 
 def _walk(state: LogState, segment: Segment, stretches: Stretches) -> Iterator[Run | Damage | int]:
-    """Yield what stands in a segment in order, damage included, and append times."""
+    """Yield the runs of a segment in order, with its damage and append times."""
     if not any(not loss.is_behind for loss in segment.losses):
         for origin, span in list(segment.index.origins.items()):
             yield Run(origin, span.first_sequence, span.next_sequence, span.chain_crc)
@@ -170,7 +170,7 @@ def _walk(state: LogState, segment: Segment, stretches: Stretches) -> Iterator[R
 def _stretch(
     state: LogState, segment: Segment, stretches: Stretches, start: FilePosition, end: FilePosition
 ) -> Iterator[Run | int]:
-    """Yield what stands between two damaged ranges: from memory, as far as it was walked."""
+    """Yield the runs between two damaged ranges: from the cache, as far as they were walked."""
     known = stretches.get((segment.base_offset, start))
     if known is None or known.end > end:
         known = stretches[segment.base_offset, start] = Stretch(start)
@@ -178,7 +178,7 @@ def _stretch(
         for position, header in walk(state, segment.base_offset, known.end):
             if position >= end:
                 break
-            # Damage that the walk itself finds is not in the list: the next survey has it, and walks again.
+            # Damage found by this walk is not in the list yet: the next survey includes it, and walks again.
             known.add(header, FilePosition(position + header.batch_bytes))
     yield from known.runs.values()
     if known.runs:
@@ -187,7 +187,7 @@ def _stretch(
 
 
 def join(stretches: Stretches, segment: Offset, start: FilePosition, end: FilePosition, came: Stretch) -> None:
-    """Make one stretch of what stood on both sides of damage between two positions, and of what came back there."""
+    """Join the stretches on both sides of healed damage with the batches restored between two positions."""
     before = next(
         (at for at, each in stretches.items() if at[0] == segment and each.end == start and at[1] < start),
         (segment, start),

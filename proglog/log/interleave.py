@@ -1,11 +1,10 @@
-"""Putting batches back in the order in which they stood, when only their room and what is left of their bytes is known.
+"""Restores the original order of lost batches from the size of their range and its remaining bytes.
 
-Pure. Within an origin the order is known; how the origins were interleaved is not. A batch that stood somewhere has
-the same bytes there, but for what was damaged, so that order is looked for which differs from what stands there in the
-fewest bits. Most damage leaves most of the bytes: then one batch after the other is clearly the one that stood there,
-for any other differs in half of its bits. Otherwise it takes a beam search over the ways to interleave, in steps of a
-sector, whose work is bounded. Where nothing is left at all, any order that fits
-is as good: the order within each origin, which cursors rely on, is right in all of them.
+Pure. The order within an origin is known; how the origins were interleaved is not. A batch in its original place matches
+the remaining bytes there except for the damage, so this looks for the order that differs in the fewest bits. Most damage
+leaves most of the bytes: then one batch at a time matches clearly, since any other differs in half of its bits. Otherwise
+a bounded beam search tries the ways to interleave, in steps of a sector. If no bytes remain, any order that fits is as
+good: the order within each origin, which cursors rely on, is right in all of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,21 +16,21 @@ from proglog.record.batch import VerifiedBatch
 
 _BUCKET_BYTES = 512
 _MAX_WIDTH, _MIN_WIDTH = 2000, 4
-_MAX_WAYS = 50_000  # looked at, about: a second
+_MAX_WAYS = 50_000  # examined at most, roughly a second
 _CLEARLY = 4
-"""A batch stood somewhere if any other one differs from what stands there in so many times as many bits."""
+"""A batch matches clearly if every other one differs from the remaining bytes in this many times as many bits."""
 _LOCAL_BYTES = 32  # a header's first bytes are each node's own
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A damaged range: how much fits, exactly."""
+    """A damaged range: exactly how much fits."""
 
     size: int | None
     """Bytes; ``None``: no fewer than ``damaged`` has."""
     record_count: int
     damaged: bytes
-    """What stands there."""
+    """The remaining bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class _Way(NamedTuple):
     """A way to fill the beginning of the rooms."""
 
     distance: int
-    """Bits that differ from what stands there."""
+    """Number of bits that differ from the remaining bytes."""
     room: int
     position: int
     """Bytes filled of that room."""
@@ -76,7 +75,7 @@ class _Search:
         self._bits: dict[tuple[int, int], int] = {}
 
     def obvious(self) -> list[list[VerifiedBatch]] | None:
-        """Return the batches of each room if each is clearly the one that stood there."""
+        """Return the batches of each room if each of them matches clearly."""
         way = _Way(0, 0, 0, 0, (0,) * len(self._missing), None, None)
         while way.room < len(self._rooms):
             ways = nsmallest(2, self._steps(way), key=lambda each: each.distance)
@@ -139,7 +138,7 @@ class _Search:
         )
 
     def _distance(self, number: int, taken: int, damaged: bytes, position: int) -> int:
-        """Return in how many bits a batch differs from what stands at ``position``; nothing stands past the end."""
+        """Return in how many bits a batch differs from the bytes at ``position``; past the end there are none."""
         data = self._missing[number].batches[taken].data
         bits = self._bits.get((number, taken))
         if bits is None:

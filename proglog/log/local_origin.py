@@ -1,12 +1,12 @@
-"""Whose log it is: the origin under which a directory writes, kept or begun anew.
+"""The local origin: the one under which a directory writes, kept or replaced.
 
 An origin's next sequence must never have been used before. Where that cannot be proved, a new origin begins. The file
-``origin`` is written first, then the first batch names the origin before; a crash between the two leaves an origin
-without a batch, which the next start gives it::
+``origin`` is written first, then a first batch that names the previous origin; a crash between the two leaves an origin
+without a batch, which the next start appends::
 
     old origin --> file: new origin, former ones, why --> first batch of the new origin --> new origin
                     |                                      ^
-                    +---- crash: the next start goes on ---+
+                    +---- crash: the next start resumes ---+
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from proglog.types import NO_ORIGIN, NodeName, OriginId, SequenceNumber
 
 
 class LocalOrigin:
-    """Decides on the origin of one opened log."""
+    """Decides the origin of one opened log."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class LocalOrigin:
         node_name: NodeName,
         new_origin: Callable[[], bytes],
     ) -> None:
-        """Keep what is needed."""
+        """Store the collaborators."""
         self._state = state
         self._small_files = small_files
         self._appender = appender
@@ -46,7 +46,7 @@ class LocalOrigin:
         """The new origin, until its first batch is written."""
 
     def settle(self) -> None:
-        """Go on as the directory's origin, or begin a new one where its next sequence could have been used before.
+        """Keep the directory's origin, or begin a new one if its next sequence could have been used before.
 
         Raises:
             OSError: The file ``origin`` could not be read or written.
@@ -64,7 +64,7 @@ class LocalOrigin:
             state.origin, state.former_origins = checkpoint.read_origins(content)
             reason = self._reason_to_leave(content.get("fsync"))
         if marked != NO_ORIGIN and marked not in state.own_origins():
-            # Another node's file, or none: whose log it was, the durable mark says.
+            # Another node's file, or none: the durable mark has the origin of the log.
             state.origin, state.former_origins = marked, ()
             reason = reason if content is None else "the file 'origin' is of another log"
         state.recovery.new_origin_reason = "" if fresh and content is None else reason
@@ -75,7 +75,7 @@ class LocalOrigin:
         started = state.origin in state.origins
         why = "" if started else content.get("reason") or "its first batch was never acknowledged"
         if content.get("fsync") != state.config.fsync.value:
-            # Before anything is appended: the next start judges by it what a power cut can have taken.
+            # Before the first append: the next start derives from it what a power cut can have lost.
             self._save(state.origin, state.former_origins, why)
         if not started:
             self._start(why)
@@ -106,10 +106,10 @@ class LocalOrigin:
         return ""
 
     def _begin(self, reason: str, *, keep: bool) -> None:
-        """Take a new origin: in the file first, for the next start then knows which batch is still to be written.
+        """Switch to a new origin: in the file first, so that the next start knows which batch is still to be written.
 
-        Where that cannot be written nobody has seen the new one: the old one goes on if ``keep``. Otherwise it must
-        not, and the new one waits for the disk.
+        If the file cannot be written, no peer has seen the new origin: with ``keep``, the old one stays. Otherwise it
+        must not, and the new one waits for the disk.
         """
         state = self._state
         before = state.origin, state.former_origins
@@ -139,7 +139,7 @@ class LocalOrigin:
         self._small_files.save("origin", content)
 
     def _start(self, reason: str) -> None:
-        """Append the first batch of the origin: it names the one before."""
+        """Append the first batch of the origin, which names the previous one."""
         state = self._state
         previous = next((each for each in state.former_origins if each in state.origins), NO_ORIGIN)
         held = state.origins.get(previous)
@@ -156,7 +156,7 @@ class LocalOrigin:
 
 
 def _may_have_lost_the_last(state: LogState) -> bool:
-    """Return whether damage comes after the last batch of this directory's origin: more of them could be in it."""
+    """Return whether damage follows the last batch of this directory's origin: it could hold later ones."""
     for segment in reversed(state.segments):
         behind = segment.loss_behind
         if behind is not None and not behind.void:

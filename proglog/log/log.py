@@ -12,18 +12,18 @@
       00000000000000000000.log      batches back to back
       00000000000000000000.index    a hint
 
-What readers see is one immutable value, :class:`~proglog.log.view.View`. This is the face; the parts, on one shared
+Readers see one immutable value, :class:`~proglog.log.view.View`. This is the facade; the parts, on one shared
 :class:`~proglog.log.state.LogState`::
 
-    Log --+-- recovery  local_origin   opening: what the last life left; whose log it is
-          +-- appending                stamp, write, sync, show; roll
-          +-- reading                  read, and find places
-          +-- refill damage interleave what damage took, and putting it back
+    Log --+-- recovery  local_origin   opening: recover from the last run; decide the origin
+          +-- appending                stamp, write, sync, publish; roll
+          +-- reading                  read, and find positions
+          +-- refill damage interleave find the batches lost to damage, and restore them
           +-- snapshot derived_state   producers' last batches, named positions
-          +-- opening                  what has to be written before the first append
+          +-- opening                  the writes that must precede the first append
           +-- housekeeping             retention, the full disk, the durable mark
 
-Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for what opening does.
+Source: Alagappan et al. 2018 (Protocol-Aware Recovery) for opening.
 """
 
 import os
@@ -97,7 +97,7 @@ class Log:
         new_origin: Callable[[], bytes] = lambda: os.urandom(ORIGIN_BYTES),
         new_log_id: Callable[[], bytes] = lambda: os.urandom(LOG_ID_BYTES),
     ) -> "Log":
-        """Open the log in ``data_dir``, made if missing, and repair what a crash left; ``recovery`` says what that was.
+        """Open the log in ``data_dir``, created if missing, and repair after a crash; ``recovery`` reports the repairs.
 
         Raises:
             DataDirLockedError: Another process owns the directory.
@@ -134,26 +134,26 @@ class Log:
         log._snapshot.load()
         return log
 
-    # What is there
+    # State
 
     @property
     def data_dir(self) -> Path:
-        """Where it is."""
+        """The data directory."""
         return self._state.data_dir
 
     @property
     def config(self) -> LogConfig:
-        """How it stores."""
+        """The storage configuration."""
         return self._state.config
 
     @property
     def recovery(self) -> RecoveryReport:
-        """What opening it found and did."""
+        """The findings and repairs of opening."""
         return self._state.recovery
 
     @property
     def origin(self) -> OriginId:
-        """Who writes here."""
+        """The origin that this directory writes under."""
         return self._state.origin
 
     @property
@@ -163,11 +163,11 @@ class Log:
 
     @property
     def state_detail(self) -> str:
-        """Why the log is not ``ok``, in words; empty while it is."""
+        """Why the log is not ``ok``, in words; empty if it is."""
         return self._state.detail
 
     def problems(self) -> tuple[Problem, ...]:
-        """Return what is wrong besides the state, and since when, by the log's monotonic clock."""
+        """Return the problems besides the state, with their start by the log's monotonic clock."""
         return self._state.problems.values()
 
     @property
@@ -182,17 +182,17 @@ class Log:
 
     @property
     def end_position(self) -> LogPosition:
-        """The place after the last durable batch."""
+        """The position after the last durable batch."""
         return self._state.end[1]
 
     @property
     def stored_bytes(self) -> int:
-        """Of all stores."""
+        """Bytes in all stores."""
         return sum(segment.size for segment in self._state.segments)
 
     @property
     def segment_count(self) -> int:
-        """Segments, the active one included."""
+        """Number of segments, the active one included."""
         return len(self._state.segments)
 
     def progress(self, origin: OriginId) -> Progress | None:
@@ -204,9 +204,9 @@ class Log:
         return self._state.view.origins
 
     def moved_since(self, version: int) -> Moved:
-        """Return what has moved since an earlier answer of that version, and the durable end as of just then; 0: all.
+        """Return the origins that moved since an answer of that version, and the durable end at that moment; 0: all.
 
-        Costs what has moved, however many origins there are.
+        The cost depends on what moved, not on the number of origins.
         """
         view = self._state.view
         return Moved(*view.end, view.origins.version, view.origins.since(version))
@@ -216,7 +216,7 @@ class Log:
         return [segment.info for segment in self._state.segments]
 
     def holds(self, appended: Appended) -> bool:
-        """Return whether a batch is here still: neither removed by retention nor known to be damaged. Reads nothing."""
+        """Return whether the log still holds a batch: not removed by retention nor known to be damaged. Reads nothing."""
         return reading.holds(self._state, appended.base_offset, appended.end_offset)
 
     def damaged(self) -> list[DamagedRange]:
@@ -224,9 +224,9 @@ class Log:
         return self._state.damaged()
 
     def missing(self) -> list[MissingRange]:
-        """Return what stood in damaged ranges and is nowhere else in this log, its own origin's included.
+        """Return the sequences lost in damaged ranges that are nowhere else in this log, its own origin's included.
 
-        Found once for each change of the damage, by walking the headers of damaged segments.
+        Computed once for each change of the damage, by walking the headers of damaged segments.
 
         Raises:
             StorageError: The disk could not be read.
@@ -243,27 +243,27 @@ class Log:
         return self._state.hidden == _by_origin(missing)
 
     def named_positions(self) -> dict[str, CommittedPosition]:
-        """Return how far named consumers are, as far as commits have come here."""
+        """Return the positions of named consumers, from the commits in this log."""
         with self._state.mutex:
             return self._state.derived.positions.values()
 
     def takes_position(self, name: str, at_ms: int) -> bool:
-        """Return whether a commit of ``name`` at that time, milliseconds since 1970, finds room among those in use."""
+        """Return whether there is room for a commit of ``name`` at that time, milliseconds since 1970."""
         with self._state.mutex:
             return self._state.derived.positions.takes(name, at_ms)
 
     def disk_usage(self) -> tuple[int, int]:
-        """Return (free, total) bytes of the disk; zeros if it does not say."""
+        """Return (free, total) bytes of the disk; zeros if unknown."""
         usage = self._state.disk_usage()
         return usage.free_bytes, usage.total_bytes
 
     # Reading
 
     def read_cached(self, at: LogPosition, max_bytes: int) -> LogRead | None:
-        """As :meth:`read`, but only in the active segment and only what is in memory: never waits for the disk.
+        """Do as :meth:`read`, but only in the active segment and from memory: never wait for the disk.
 
         Returns:
-            ``None`` where :meth:`read` has to be asked.
+            ``None`` where only :meth:`read` can answer.
 
         Raises:
             StorageError: The log is closed.
@@ -271,28 +271,28 @@ class Log:
         return reading.read_cached(self._state, at, max_bytes)
 
     def read(self, at: LogPosition, max_bytes: int) -> LogRead:
-        """Return whole batches from ``at`` on, unchanged, as they stand in the store.
+        """Return whole batches from ``at`` on, exactly as stored.
 
         Args:
             at: From this log.
             max_bytes: Soft limit: the first batch is returned even when it is larger.
 
         Returns:
-            Batches of one segment, and the place after them; nothing, and the same place, at the durable end.
+            Batches of one segment, and the position after them; nothing, and the same position, at the durable end.
 
         Raises:
-            DataLossError: The batch there is damaged; its ``end`` can be sought.
+            DataLossError: The batch there is damaged; continue by seeking the error's ``end``.
             OffsetOutOfRangeError: Retention removed the segment.
             StorageError: The disk could not be read, or the log is closed.
         """
         return reading.read(self._state, at, max_bytes)
 
     def sound_batches(self, start: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
-        """Yield (index, header) of the batches of ``data`` that are whole and stand where they belong.
+        """Yield (index, header) of the batches of ``data`` that are intact and in their place.
 
         Args:
             start: Where ``data`` was read.
-            data: As :meth:`read` gave it.
+            data: As returned by :meth:`read`.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment.
@@ -300,10 +300,10 @@ class Log:
         return self._state.view.segment_at(start.segment).sound_batches(start.position, data)
 
     def recheck(self, at: LogPosition, size: int) -> None:
-        """Look again at ``size`` bytes from ``at`` on, which were read and did not check out.
+        """Recheck ``size`` bytes from ``at`` on, which were read and did not check out.
 
-        A read trusts what this process wrote or checked before. Disks rot all the same: who checks what it reads says so
-        here, and :meth:`damaged` knows it from then on.
+        A read trusts bytes that this process wrote or checked before. Data can still decay on disk; callers that detect
+        it report it here, and :meth:`damaged` includes it from then on.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment.
@@ -312,7 +312,7 @@ class Log:
         reading.recheck(self._state, at, size)
 
     def seek(self, offset: Offset) -> LogPosition:
-        """Return the place of the batch that holds ``offset``; the end for ``end_offset``.
+        """Return the position of the batch that holds ``offset``; the end for ``end_offset``.
 
         Raises:
             OffsetOutOfRangeError: ``offset`` is not in ``[start_offset, end_offset]``.
@@ -321,7 +321,7 @@ class Log:
         return reading.seek(self._state, offset)
 
     def seek_readable(self, offset: Offset) -> LogPosition:
-        """Return the place of the batch that holds ``offset``, or of what follows the damage that it is in.
+        """Return the position of the batch that holds ``offset``, or of what follows the damage around it.
 
         Raises:
             OffsetOutOfRangeError: ``offset`` is not in ``[start_offset, end_offset]``.
@@ -329,7 +329,7 @@ class Log:
         return reading.seek_readable(self._state, offset)
 
     def after_damage(self, at: LogPosition) -> LogPosition:
-        """Return the first place at or after ``at`` that no damage is known of: right behind all that touches.
+        """Return the first position at or after ``at`` without known damage, past all adjoining ranges.
 
         Raises:
             OffsetOutOfRangeError: Retention removed the segment.
@@ -337,18 +337,18 @@ class Log:
         return reading.after_damage(self._state, at)
 
     def seek_sequence(self, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
-        """Return the place of the batch of ``origin`` that holds ``sequence``.
+        """Return the position of the batch of ``origin`` that holds ``sequence``.
 
         Raises:
-            NotFoundError: The origin is not known here, or does not reach to that sequence, or no longer, or the
-                batch is damaged.
+            NotFoundError: The origin is unknown, does not reach that sequence, no longer keeps it, or the batch is
+                damaged.
         """
         return reading.seek_sequence(self._state, origin, sequence)
 
     def seek_before(self, origin: OriginId, sequence: SequenceNumber) -> LogPosition:
-        """Return a place before all that the log has of ``origin`` from ``sequence`` on, and before damage in front of it.
+        """Return a position before everything of ``origin`` from ``sequence`` on, and before damage in front of it.
 
-        It is the start of the last segment with something earlier, or of the log: what is damaged is looked for there.
+        It is the start of the last segment with an earlier sequence, or of the log, so that a pass meets the damage.
         """
         return reading.seek_before(self._state, origin, sequence)
 
@@ -357,9 +357,9 @@ class Log:
         return reading.seek_time(self._state, time_ms)
 
     def positions_at(self, at: LogPosition) -> dict[OriginId, SequenceNumber]:
-        """Return the next sequence of every origin as of a place: what somebody who stands there has consumed.
+        """Return the position vector of a consumer that has read up to ``at``: the next sequence of every origin.
 
-        Origins that begin after the place are not in it. What damage hides right before the place does not count.
+        It omits origins that begin later. Batches hidden by damage right before ``at`` do not count.
 
         Args:
             at: From this log.
@@ -373,21 +373,22 @@ class Log:
     # Writing: one thread
 
     def append(self, appends: Sequence[Append]) -> list[Outcome]:
-        """Append a group: stamp, write, sync once (under ``FsyncPolicy.ALWAYS``), then show it to readers.
+        """Append a group: stamp, write, sync once (under ``FsyncPolicy.ALWAYS``), then publish it to readers.
 
         Returns:
-            An outcome for each, in order. A copy that does not fit is refused without hindering the others:
-            ``SequenceGapError``, ``ForkedOriginError``. A batch that its producer sent before is answered with a
-            ``Duplicate``, one that does not follow its last one with a ``ProducerSequenceError``. A ``StorageError`` stands for each batch that was not made
-            durable: after ``LogFullError`` nothing of it is in the log; after ``LogPoisonedError`` that is unknown.
+            An outcome for each, in order. A copy that does not fit is refused without affecting the others:
+            ``SequenceGapError``, ``ForkedOriginError``. A batch that its producer sent before yields a ``Duplicate``,
+            one that does not follow its last one a ``ProducerSequenceError``. Each batch that was not made durable
+            yields a ``StorageError``: after ``LogFullError`` nothing of it is in the log; after ``LogPoisonedError``
+            that is unknown.
         """
         return self._appender.append(appends)
 
     def begin_origin(self, reason: str) -> OriginId:
-        """Write under a new origin from now on: its first batch, durable on return, names the old one.
+        """Switch to a new origin: its first batch, durable on return, names the old one.
 
-        What others copied of the old origin can be imported here from then on. A crash at any moment leaves the old
-        origin or the new one; where the first batch cannot be written, the old one goes on.
+        From then on, others' copies of the old origin can be imported. A crash at any moment leaves the old origin or the
+        new one; if the first batch cannot be written, the old one stays.
 
         Args:
             reason: In words, for operators: "a peer knows more of this origin than this log".
@@ -408,14 +409,14 @@ class Log:
         self._state.hide(_by_origin(missing))
 
     def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
-        """Put back what damage took: candidates are kept until a damaged range can be filled to the byte.
+        """Restore batches lost to damage: keep candidates until they fill a damaged range to the byte.
 
-        Every batch written is proved by the chains of its origin, before the damage and after it. Batches of no missing
-        range are ignored. At most 64 MiB of candidates are kept, those of other ranges go first; a range that lacks batches
-        of one origin only is written as they come, and is a hole until it is whole.
+        The origin's chains before and after the damage prove every batch written. Batches outside missing ranges are
+        ignored. At most 64 MiB of candidates are kept, and those of other ranges are evicted first; a range that lacks
+        batches of only one origin is written as they arrive, and stays a hole until it is complete.
 
         Args:
-            batches: What :meth:`missing` asked for, from any node, in any order and any number of calls.
+            batches: Batches of :meth:`missing` ranges, from any node, in any order and any number of calls.
 
         Returns:
             The ranges that can be read again.
@@ -434,14 +435,14 @@ class Log:
             raise StorageError(f"data directory {self.data_dir}: {error_words(exc)}") from exc
 
     def accept(self, start: Offset, end: Offset, *, by: str, reason: str) -> list[DamagedRange]:
-        """Write down that what is damaged between two offsets is lost for good, as far as anybody knows.
+        """Record the damage between two offsets as accepted: lost for good, as far as the operator knows.
 
-        It is read as before, and healed all the same should a peer turn up that has it.
+        Reads treat it as before, and it is still healed should a peer turn up that has it.
 
         Args:
-            start: Damaged ranges that begin here or later...
-            end: ...and end here or before are meant.
-            by: Who says so.
+            start: Selects damaged ranges that begin here or later...
+            end: ...and end here or before.
+            by: Name of the operator.
             reason: In words, for operators.
 
         Returns:
@@ -449,7 +450,7 @@ class Log:
 
         Raises:
             NotFoundError: There is no damaged range that is not accepted yet.
-            StorageError: It could not be written down.
+            StorageError: It could not be saved.
         """
         accepted = self._state.accept(start, end, Acceptance(by, self._state.now_ms(), reason))
         if not accepted:
@@ -461,43 +462,43 @@ class Log:
         return [described(loss) for loss in accepted]
 
     def sync(self) -> None:
-        """Make everything appended durable: what ``FsyncPolicy.INTERVAL`` calls by its timer."""
+        """Make everything appended durable: called by the timer of ``FsyncPolicy.INTERVAL``."""
         self._appender.sync()
 
     def retain(self) -> int:
-        """Keep house: see whether the disk takes writes again, record how far the log is durable, apply retention.
+        """Do the housekeeping: check whether the disk accepts writes again, record the durable end, apply retention.
 
-        Call it every few seconds from the thread that appends. What fails is a problem until it succeeds.
+        Call it every few seconds from the thread that appends. A task that fails is a problem until it succeeds.
 
         Returns:
-            How many segments were removed.
+            The number of segments removed.
         """
         return self._housekeeper.retain()
 
     def publish_on(self, submit: Submit | None, disk_thread: int = 0) -> None:
-        """Have what readers find to be damaged published by one thread, the one that appends.
+        """Publish damage found by readers on one thread, the one that appends.
 
         Args:
-            submit: Has something done there; ``None``: from now on one thread at a time uses the log.
-            disk_thread: What ``threading.get_ident`` says there.
+            submit: Runs a function there; ``None``: from now on one thread at a time uses the log.
+            disk_thread: The result of ``threading.get_ident`` there.
         """
         self._state.submit, self._state.disk_thread = submit, disk_thread
 
     def poison(self) -> None:
-        """Take nothing more: a bug has left the writer's work half done. A restart finds out what is on disk."""
+        """Refuse everything from now on: a bug left a write half done. A restart recovers what is on disk."""
         if self._state.working:
             self._state.poison("a bug has left a write half done")
 
     def check_place(self) -> None:
-        """See whether directory and active segment are still where they were opened; poison the log if they are not.
+        """Check that directory and active segment are still where they were opened; poison the log if they are not.
 
-        Cheap: call it several times a second, from the thread that appends. What is written to a file without a name is
-        lost at the end of the process, and must not be acknowledged.
+        Cheap: call it several times a second, from the thread that appends. Writes to a file without a name are lost
+        when the process ends, and must not be acknowledged.
         """
         self._housekeeper.check_place()
 
     def close(self) -> None:
-        """Sync, write the index of the active segment and the mark of an orderly end, and let go. Idempotent."""
+        """Sync, write the index of the active segment and the mark of a clean stop, and release the files. Idempotent."""
         state = self._state
         if state.condition == "closed":
             return

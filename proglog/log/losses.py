@@ -1,30 +1,30 @@
-"""What a log lost: one list of ranges, in memory part of the :class:`~proglog.log.view.View`, on disk the file ``lost``.
+"""A log's losses: one list of ranges, in memory part of the :class:`~proglog.log.view.View`, on disk the file ``lost``.
 
 ::
 
     segment   | batch | batch | ##### | batch |            next segment
-                              [in the store)  [behind it: nothing of that is in the file)
+                              [in the store)  [behind it: none of that is in the file)
 
-- **In the store**: bytes that are no whole batches in their place. Readers get ``DataLossError`` for its offsets.
-- **Behind the store** (``start_position == end_position``): the segment ended earlier than the next one begins. With
-  ``origins``, the origins' next sequences as they were, it is known when all of it is here again, further on in the log:
-  then the range is *void*. Nothing is missing there, and its offsets stay unused.
+- **In the store**: bytes that are not whole batches in their place. Readers get ``DataLossError`` for its offsets.
+- **Behind the store** (``start_position == end_position``): the segment ends before the next one begins. ``origins``, the
+  next sequences at the lost end, tell when all of its records are back, further on in the log: then the range is *void*.
+  Nothing is missing there, and its offsets stay unused.
 
-A range is written down once, with its extent, and never worked out again: a later scan of the same place keeps what the list
-knows. It leaves the list when it is whole again, or when retention removes its segment. An operator may *accept* a
-range that nobody can give back: it is read, and healed, as before, but alarms nobody.
+A range is recorded once, with its extent, and never recomputed: a later scan of the same place keeps the recorded facts.
+It leaves the list when it is intact again, or when retention removes its segment. An operator may *accept* a range that
+no node can restore: it is read and healed as before, but raises no alarm.
 
-How others use it (everything on the disk thread but ``view``)::
+How other modules use it (everything on the disk thread except ``view``)::
 
-    state.view.losses                        all ranges, in order, void ones, too
+    state.view.losses                        all ranges, in order, including void ones
     state.put(segment.with_losses(...))      publish another list for a segment; saved by the next housekeeping, or by
                                              SmallFiles.save_losses at once
-    appender.set_aside(count, origins, why)  close the segment and leave offsets unused behind it: healed in place by a
+    appender.set_aside(count, origins, why)  close the segment and leave offsets unused after it: healed in place by a
                                              refill that lengthens the store, or void once ``origins`` reach so far
-    log.accept(start, end, by=, reason=)     accept what is lost in a range of offsets
+    log.accept(start, end, by=, reason=)     accept the losses in a range of offsets
 
-The file is kept twice, ``lost`` and ``lost.copy``: each is written whole, one after the other, and one of them is enough.
-They are numbered, so that of two that differ the later one counts.
+There are two copies of the file, ``lost`` and ``lost.copy``, written whole, one after the other; one of them is enough.
+They are numbered: of two that differ, the later one counts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -41,7 +41,7 @@ Ends = tuple[tuple[OriginId, SequenceNumber], ...]
 
 
 class Acceptance(NamedTuple):
-    """An operator's word that a loss is final."""
+    """An operator's statement that a loss is final."""
 
     by: str
     at_ms: int
@@ -51,7 +51,7 @@ class Acceptance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A range of one segment that cannot be read, and the offsets that were in it."""
+    """An unreadable range of one segment, and its offsets."""
 
     segment: Offset
     """Base offset of the segment."""
@@ -61,30 +61,30 @@ class Loss:
     end_offset: Offset
     detail: str
     unreadable: bool = False
-    """The disk did not give the bytes."""
+    """Whether the disk failed to read the bytes."""
     counted: bool = False
-    """Whether the index of the segment counts what was in it: it is older than the damage."""
+    """Whether the segment's index, older than the damage, counts its batches."""
     origins: Ends = ()
-    """Of what was lost from the end of a segment; none where that is not known."""
+    """The next sequences after a lost end; empty if unknown."""
     void: bool = False
-    """Nothing is missing: the offsets are unused."""
+    """Whether nothing is missing: the offsets are unused."""
     found_ms: int = 0
-    """When it was found, milliseconds since 1970; 0: not yet written down."""
+    """When it was found, milliseconds since 1970; 0: not saved yet."""
     accepted: Acceptance | None = None
 
     @property
     def is_behind(self) -> bool:
-        """Whether it is behind the end of the store."""
+        """Whether it is past the end of the store."""
         return self.start_position == self.end_position
 
     def describe(self) -> str:
-        """Return what is damaged, in words."""
+        """Describe the damage in words."""
         if self.start_offset == self.end_offset:
             return f"a control batch is damaged ({self.detail})"
         return f"offsets {self.start_offset} to {self.end_offset - 1} are damaged ({self.detail})"
 
     def error(self) -> DataLossError:
-        """Return what a reader of it is told."""
+        """Return the error that its readers get."""
         return DataLossError(self.start_offset, self.end_offset, self.detail)
 
     def to_json(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class Loss:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Loss":
-        """Return what was written."""
+        """Parse what :meth:`to_json` wrote."""
         (start, end), (start_offset, end_offset) = content["positions"], content["offsets"]
         return cls(
             segment=Offset(content["segment"]),
@@ -123,7 +123,7 @@ class Loss:
 
 
 def behind(segment: Offset, size: int, start: Offset, end: Offset, origins: Ends = ()) -> Loss:
-    """Return the loss of what followed the ``size`` bytes that a store has."""
+    """Return the loss of everything past the ``size`` bytes of a store."""
     return Loss(segment, FilePosition(size), FilePosition(size), start, end, BEHIND, origins=origins)
 
 
@@ -133,14 +133,14 @@ def to_json(losses: Iterable[Loss], number: int) -> dict[str, Any]:
 
 
 def number_of(content: dict[str, Any]) -> int:
-    """Return what :func:`to_json` was given; 0 where an earlier release wrote the file."""
+    """Return the number in the file's content; 0 if an earlier release wrote it."""
     number = content.get("number", 0)
     assert isinstance(number, int)  # a checksum says that to_json() made it
     return number
 
 
 def from_json(content: dict[str, Any]) -> list[Loss]:
-    """Return what :func:`to_json` wrote, or an earlier release, which wrote down lost ends alone."""
+    """Parse what :func:`to_json` wrote, or an earlier release, which recorded only lost ends."""
     ends = [
         behind(Offset(segment), size, Offset(start), Offset(end), _ends(origins))
         for segment, size, start, end, origins in content.get("ends", ())
@@ -153,19 +153,19 @@ def _ends(content: Sequence[Sequence[Any]]) -> Ends:
 
 
 def dated_by(now_ms: int, losses: Iterable[Loss]) -> list[Loss]:
-    """Return the losses with the time at which those were found that have none yet."""
+    """Return the losses, dated ``now_ms`` where they have no date yet."""
     return [loss if loss.found_ms else replace(loss, found_ms=now_ms) for loss in losses]
 
 
 def in_order(losses: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Return the losses of one segment as they stand in it."""
+    """Return the losses of one segment, ordered by position."""
     return tuple(sorted(losses, key=lambda loss: (loss.start_position, loss.end_position)))
 
 
 def with_found(held: Sequence[Loss], found: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Return the losses of a segment after another look at its store: of two that overlap, the new extent counts.
+    """Return the losses of a segment after a recheck of its store: of two that overlap, the new extent counts.
 
-    What was known of the old one, beyond its extent, is kept.
+    The other facts of the old one are kept.
     """
     losses = list(held)
     for loss in found:
@@ -176,9 +176,9 @@ def with_found(held: Sequence[Loss], found: Iterable[Loss]) -> tuple[Loss, ...]:
 
 
 def reconciled(held: Sequence[Loss], found: Iterable[Loss]) -> tuple[Loss, ...]:
-    """Return the losses of a segment that was scanned from end to end: those ``found``, as far as ``held`` knows them.
+    """Return the losses of a fully scanned segment: those ``found``, with the facts from ``held``.
 
-    Where damage goes on to is guessed when nothing whole follows it: what was written down when it was found is believed.
+    If nothing intact follows damage, its end is a guess: the extent recorded when it was found takes precedence.
     """
     losses = [each for each in held if each.is_behind]
     for loss in found:
@@ -196,7 +196,7 @@ def _overlap(one: Loss, other: Loss) -> bool:
 
 
 def _knowing(over: Sequence[Loss], loss: Loss) -> Loss:
-    """Return ``loss`` with what was known of those it takes the place of; accepted only if all of it was."""
+    """Return ``loss`` with the facts of those that it replaces; accepted only if all of them were."""
     inside = [each for each in over if each.start_offset <= loss.start_offset and loss.end_offset <= each.end_offset]
     return replace(
         loss,
@@ -206,5 +206,5 @@ def _knowing(over: Sequence[Loss], loss: Loss) -> Loss:
 
 
 def came_back(loss: Loss, next_sequence: Callable[[OriginId], int]) -> bool:
-    """Return whether all of a lost end is further on in the log: what it held is known, and here."""
+    """Return whether all records of a lost end are known, and are further on in the log."""
     return bool(loss.origins) and all(following <= next_sequence(origin) for origin, following in loss.origins)

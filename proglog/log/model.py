@@ -1,4 +1,4 @@
-"""What goes into a log and what comes out: appends and their outcomes, places, states, numbers."""
+"""The log's data types: appends and their outcomes, positions, states, counts."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,40 +11,40 @@ from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 
 class LogPosition(NamedTuple):
-    """A place in one log, between two batches. Opaque: :meth:`Log.seek` makes them, :meth:`Log.read` moves them."""
+    """A position in one log, between two batches. Opaque: :meth:`Log.seek` makes one, :meth:`Log.read` advances it."""
 
     segment: Offset
     position: FilePosition
 
 
 class LogRead(NamedTuple):
-    """Whole batches, and the place after them."""
+    """Whole batches, and the position after them."""
 
     data: bytes
     next: LogPosition
 
     @property
     def start(self) -> LogPosition:
-        """Where the batches stand: a read at the end of a segment goes on in the next one."""
+        """The position of the batches: a read at the end of a segment continues in the next one."""
         return LogPosition(self.next.segment, FilePosition(self.next.position - len(self.data)))
 
 
 @dataclass(frozen=True, slots=True)
 class LocalAppend:
-    """A producer's batch, to become this origin's next."""
+    """A producer's batch, to append as this origin's next."""
 
     batch: VerifiedBatch
 
 
 @dataclass(frozen=True, slots=True)
 class ImportAppend:
-    """Another origin's batch, to be kept as it is."""
+    """Another origin's batch, to append unchanged."""
 
     batch: VerifiedBatch
 
 
 class Appended(NamedTuple):
-    """Where a batch went. A tuple: there is one for every batch, and a frozen dataclass costs three times as much."""
+    """Where a batch was appended. A tuple: there is one per batch, and a frozen dataclass costs three times as much."""
 
     base_offset: Offset
     end_offset: Offset
@@ -53,24 +53,24 @@ class Appended(NamedTuple):
     next_sequence: SequenceNumber
     batch_bytes: int
     duplicate: bool = False
-    """The producer had sent it before: this is where it went then, and nothing was appended now."""
+    """Whether the producer had sent it before: nothing was appended, and this is the earlier append."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """A producer's batch that was appended before: nothing was appended now."""
+    """A producer's batch that had been appended before: nothing was appended."""
 
     appended: Appended
-    """Where it went then."""
+    """The earlier append."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlreadyHeld:
-    """A copy of what the log has: nothing was appended."""
+    """A copy of a batch that the log already has: nothing was appended."""
 
     origin: OriginId
     next_sequence: SequenceNumber
-    """The origin's next one here."""
+    """The origin's next sequence here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ class DamagedRange:
     found_ms: int = 0
     """When it was found, milliseconds since 1970."""
     accepted: Acceptance | None = None
-    """An operator's word that nobody can give it back."""
+    """The operator's acceptance that it is lost for good, if any."""
 
 
 class MissingRange(NamedTuple):
-    """Sequences in ``[start, end)`` of one origin that stood in damaged ranges, and are nowhere else in this log."""
+    """Sequences in ``[start, end)`` of one origin that were in damaged ranges, and are nowhere else in this log."""
 
     origin: OriginId
     start: SequenceNumber
@@ -111,14 +111,14 @@ class MissingRange(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """What of a log has moved, as of one moment."""
+    """The origins of a log that moved, as of one moment."""
 
     end_offset: Offset
     """One past the last durable record."""
     end: LogPosition
-    """The place after the last durable batch."""
+    """The position after the last durable batch."""
     version: int
-    """Of this answer: what to ask with the next time."""
+    """The version of this answer: pass it to the next call."""
     positions: list[Progress]
     """The origins that moved, the latest last."""
 

@@ -1,4 +1,4 @@
-"""What is wrong with an open log for the time being: each once, with since when, and gone when it has passed."""
+"""Current problems of an open log: each once, with its start, and removed when it is over."""
 
 import threading
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """Something that an operator should know of. Appends may go on: the log's state says whether they do."""
+    """A condition to report to the operator. Appends may continue: the log's state says whether they do."""
 
     key: str
-    """What kind: the same problem has the same key for as long as it lasts."""
+    """Identifies the problem for as long as it lasts."""
     detail: str
     """In words."""
     since: float
@@ -17,7 +17,7 @@ class Problem(NamedTuple):
 
 
 class Problems:
-    """Reported by the thread that appends, read by any."""
+    """The current problems: reported by the appending thread, read by any."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Start with none."""
@@ -26,17 +26,17 @@ class Problems:
         self._held: dict[str, Problem] = {}
 
     def report(self, key: str, detail: str) -> None:
-        """Take in that something is wrong, or still is."""
+        """Add a problem, or update its detail."""
         with self._mutex:
             held = self._held.get(key)
             self._held[key] = Problem(key, detail, held.since if held else self._monotonic())
 
     def clear(self, key: str) -> None:
-        """Take in that it is not wrong, or no longer."""
+        """Remove a problem, if present."""
         with self._mutex:
             self._held.pop(key, None)
 
     def values(self) -> tuple[Problem, ...]:
-        """Return what is wrong now, the oldest first."""
+        """Return the current problems, the oldest first."""
         with self._mutex:
             return tuple(self._held.values())

@@ -1,26 +1,26 @@
-"""What the parts of one open log share: its segments, its origins, its durable end, its condition.
+"""The state shared by the parts of one open log: segments, origins, durable end, condition.
 
-The disk thread - the one that appends - changes it; readers on any thread look at ``view``, which is replaced, never
-changed. What a reader finds to be damaged it reports, and waits until the disk thread has published it::
+The disk thread - the one that appends - changes it; readers on any thread use ``view``, which is replaced, never
+mutated. A reader that finds damage reports it, and waits until the disk thread has published it::
 
-    reader --> Segment raises Suspect --> looks again, at what it holds --> report() --> disk thread: still so? publish
+    reader --> Segment raises Suspect --> rechecks the segment it holds --> report() --> disk thread: still so? publish
                                                                               ^-- the reader reads the next view
 
-What is derived from batches changes under ``mutex``. What the disk does decides the condition::
+State derived from batches changes under ``mutex``. The disk's answers decide the condition::
 
-    +----+  no room: taken back, refused       +------+  +-----------+
-    | ok | ----------------------------------> | full |  | read-only |   reads go on; leaves by itself when it can
+    +----+  no room: rolled back, refused      +------+  +-----------+
+    | ok | ----------------------------------> | full |  | read-only |   reads continue; recovers automatically
     +----+ <---------------------------------- +------+  +-----------+
       |  any other failure of a write or sync     |          |
       |  the directory is no longer in its place  |          |
       +---------------------> +----------+ <------+----------+
-                              | poisoned |                what is on disk is unknown: a restart finds out
+                              | poisoned |                the disk's content is unknown: a restart recovers it
                               +----------+
 
-A directory can be opened on a disk without room or without leave to write: it begins in that condition, and what
-opening had left to write is written when it can be (:mod:`proglog.log.opening`).
+A directory can be opened on a full or read-only disk: the log starts in that condition, and completes the writes of its
+opening once the disk accepts them (:mod:`proglog.log.opening`).
 
-Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") for the poison.
+Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") for poisoning.
 """
 
 import threading
@@ -56,7 +56,7 @@ from proglog.replication.ranges import NO_RANGES, Ranges, coarsened, within
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId
 
 REPORT_TIMEOUT = 10.0
-"""Seconds that a reader waits for the disk thread to take in what it found."""
+"""Seconds that a reader waits for the disk thread to publish reported damage."""
 Submit = Callable[[Callable[[], object]], "Future[object]"]
 
 
@@ -71,7 +71,7 @@ class LogState:
         now_ms: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
-        """Start empty and in order."""
+        """Start empty, in condition ``ok``."""
         self.data_dir = data_dir
         self.config = config
         self.files = files
@@ -80,40 +80,40 @@ class LogState:
         self.condition = "ok"
         """``ok``, ``full``, ``read-only``, ``poisoned`` or ``closed``."""
         self.detail = ""
-        """Why, in words; empty while it is ``ok``."""
+        """The reason, in words; empty while it is ``ok``."""
         self.opened = False
-        """Whether opening has written all that it must before anything is appended."""
+        """Whether opening has completed all writes that must precede the first append."""
         self.problems = Problems(monotonic)
         self.recovery = RecoveryReport()
         self.log_id = LogId(b"")
-        """Of the directory, for life."""
+        """The directory's permanent identity."""
         self.origin = NO_ORIGIN
-        """Who writes here."""
+        """The origin that this directory writes under."""
         self.former_origins: tuple[OriginId, ...] = ()
-        """Who wrote here before, the latest first."""
+        """Its former origins, the latest first."""
         self.view = View()
-        """What may be read: replaced by the disk thread, never changed."""
+        """The readers' view: replaced by the disk thread, never mutated."""
         self.losses_saved = True
-        """Whether the file ``lost`` says what ``view`` does."""
+        """Whether the file ``lost`` matches ``view``."""
         self.losses_number = 0
-        """Of what was written there last."""
+        """The number last written there."""
         self.submit: Submit | None = None
-        """Has something done on the disk thread; ``None`` while whoever uses the log is that thread."""
+        """Runs a function on the disk thread; ``None`` while the caller's thread is the disk thread."""
         self.disk_thread = 0
-        """Its identity, while there is ``submit``."""
+        """The disk thread's identity, while there is ``submit``."""
         self.retired = Retired()
         self.retired_presumed = False
-        """Whether ``retired`` is not what the file says, and has to be written."""
+        """Whether ``retired`` differs from the file, and must be written."""
         self._all_retired_known = True
         self.derived = DerivedState()
-        """What follows from the batches; changed under ``mutex``."""
+        """State derived from the batches; changed under ``mutex``."""
         self.hidden: Mapping[OriginId, Ranges] = {}
         """What damage hides of each origin, as far as it was looked for."""
         self.last_append_ms = 0
         self.refused_bytes = 0
-        """Of the group that the full disk refused last."""
+        """Size of the last group that the full disk refused."""
         self.file_limit: int | None = None
-        """The most bytes that the file system gave a file, where it was met."""
+        """The file system's limit on file size, once the log has hit it."""
         self.indexes = IndexCache()
         self.mutex = threading.Lock()
 
@@ -124,39 +124,39 @@ class LogState:
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """In order, the last one active."""
+        """The segments in order, the last one active."""
         return self.view.segments
 
     @property
     def origins(self) -> Positions:
-        """What is durably here of each origin."""
+        """The log's durable progress in each origin."""
         return self.view.origins
 
     @property
     def end(self) -> tuple[Offset, LogPosition]:
-        """One past the last durable record, and the place after the last durable batch."""
+        """One past the last durable record, and the position after the last durable batch."""
         return self.view.end
 
     @property
     def start_offset(self) -> Offset:
-        """Of the oldest record kept."""
+        """Offset of the oldest record kept."""
         return self.view.start_offset
 
     @property
     def working(self) -> bool:
-        """Whether the disk may still be written to."""
+        """Whether the log may still write to the disk."""
         return self.condition in ("ok", "full", "read-only")
 
     @property
     def max_segment_bytes(self) -> int:
-        """A segment is rolled before it would grow beyond this: as configured, or less where files have a limit."""
+        """The size at which a segment is rolled: as configured, or the file system's smaller limit."""
         limits = (self.config.segment_bytes, self.files.max_file_bytes(), self.file_limit)
         return min(limit for limit in limits if limit is not None)
 
     def collect_origins(self, *, is_complete: bool) -> None:
-        """Work out what is here of each origin, from what retention recorded and from the segments.
+        """Compute the progress in each origin from retention's records and the segments.
 
-        ``is_complete``: whether retention has removed nothing but what it recorded.
+        ``is_complete``: whether retention recorded everything that it removed.
         """
         self._all_retired_known = is_complete
         self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
@@ -165,9 +165,9 @@ class LogState:
             self._presume_retired()
 
     def _presume_retired(self) -> None:
-        """Take what retention removed from where the segments begin: the file that recorded it is damaged or gone.
+        """Infer from the segments' starts what retention removed: the file that recorded it is damaged or gone.
 
-        What comes first behind damage does not tell: the damage may have taken what was before.
+        The first batch after damage does not count: earlier ones may have been in the damage.
         """
         if not self.start_offset:
             return
@@ -183,7 +183,7 @@ class LogState:
         self.retired_presumed = True
 
     def recount_origins(self) -> None:
-        """Count again after damaged batches came back: how far an origin goes only ever grows."""
+        """Count again after damaged batches were restored: an origin's progress only ever grows."""
         moved = []
         for origin, counted in self._count_origins().items():
             held = self.origins.get(origin, counted)
@@ -255,11 +255,11 @@ class LogState:
         return origins
 
     def damaged(self) -> list[DamagedRange]:
-        """Return the ranges of which something is missing, in order."""
+        """Return the ranges with missing records, in order."""
         return [described(loss) for loss in self.view.damaged()]
 
     def hidden_until(self) -> Offset:
-        """Return before which offset batches may be damaged that producers sent and the log does not know of; 0: none."""
+        """Return the offset before which damage may hide producers' batches unknown to the log; 0: none."""
         around = self.derived.around
         if around:
             damaged = self.damaged()
@@ -268,20 +268,20 @@ class LogState:
         return max((each.end for each in around), default=Offset(0))
 
     def own_origins(self) -> frozenset[OriginId]:
-        """Return under which origins this directory writes or wrote."""
+        """Return this directory's current and former origins."""
         return frozenset((self.origin, *self.former_origins))
 
     # The view
 
     def open_view(self, segments: Sequence[Segment], listed: Sequence[Loss]) -> None:
-        """Begin with what opening found, and with what was written down as lost."""
+        """Publish the first view: the segments that opening found, and the recorded losses."""
         now_ms = self.now_ms()
         dated = (segment.with_losses(dated_by(now_ms, segment.losses)) for segment in segments)
         self.view = View.of(dated, Positions())
         self.losses_saved = list(self.view.losses) == list(listed)
 
     def accept(self, start: Offset, end: Offset, acceptance: Acceptance) -> list[Loss]:
-        """Take an operator's word for what is lost in a range of offsets, and not accepted yet; return those losses."""
+        """Accept the losses within a range of offsets that are not accepted yet; return them."""
         accepted = []
         with self.mutex:
             for loss in self.view.damaged():
@@ -292,33 +292,33 @@ class LogState:
         return accepted
 
     def let_go(self) -> None:
-        """Let go of the files: each is closed when its last reader is done."""
+        """Release the files: each is closed when its last reader is done."""
         for segment in self.segments[-1:]:
             self.view = self.view.with_segment(replace(segment, file=None))
             segment.stores.clear()
 
     def publish(self, view: View) -> None:
-        """Let readers see ``view``; its losses are written down by the next housekeeping."""
+        """Publish ``view`` to readers; the next housekeeping saves its losses."""
         if view.losses is not self.view.losses and view.losses != self.view.losses:
             self.losses_saved = False
         self.view = view
 
     def put(self, segment: Segment) -> None:
-        """Let readers see another state of a segment."""
+        """Publish a new state of a segment to readers."""
         self.publish(self.view.with_segment(segment))
 
     def look_again(self, suspect: Suspect) -> None:
-        """Find out about what did not check out, and have it published: readers may go on when this returns.
+        """Recheck bytes that did not check out, and have damage published: readers may continue when this returns.
 
         Raises:
-            StorageError: Read again, it is whole; or the disk could not be read.
+            StorageError: The second read found them whole; or the disk could not be read.
         """
         if not self.report(suspect):
             where = f"{store_name(suspect.segment.base_offset)} at byte {suspect.start}"
             raise StorageError(f"reading {where} gave damaged bytes once, and whole ones when read again: try again")
 
     def report(self, suspect: Suspect) -> bool:
-        """Look again at what is suspected, and have the disk thread publish what is found; return whether there was anything.
+        """Recheck suspect bytes, and have the disk thread publish any damage; return whether there was any.
 
         Raises:
             StorageError: The disk could not be read, or the disk thread was busy for ``REPORT_TIMEOUT``.
@@ -327,7 +327,7 @@ class LogState:
         try:
             after = before.looked_at(suspect)
         except Suspect as exc:
-            return self.report(exc)  # the index is no good either: making it again scans all of the segment
+            return self.report(exc)  # the index is unusable as well: rebuilding it scans the whole segment
         if after is before:
             return False
         if self.submit is None or threading.get_ident() == self.disk_thread:
@@ -337,11 +337,11 @@ class LogState:
             self.submit(lambda: self._take_in(before, after)).result(REPORT_TIMEOUT)
         except TimeoutError:
             where = f"{store_name(before.base_offset)} at byte {suspect.start}"
-            raise StorageError(f"{where} is damaged, and the disk is too busy to take that in: try again") from None
+            raise StorageError(f"{where} is damaged, and the disk is too busy to record that: try again") from None
         return True
 
     def _take_in(self, before: Segment, after: Segment) -> None:
-        """Publish what a reader found, unless the segment is another one meanwhile: then the reader finds that out."""
+        """Publish damage found by a reader, unless the segment has changed meanwhile: then the reader tries again."""
         with self.mutex:
             current = self.view.find(before.base_offset)
             if current is None or current.losses is not before.losses or current.index is not before.index:
@@ -352,7 +352,7 @@ class LogState:
             after.save_index()
 
     def refusal(self) -> StorageError | None:
-        """Return why nothing can be appended, if so. A disk that was full says so itself, at each write."""
+        """Return the error that blocks appends, if any. A full disk is not one: each write finds out by itself."""
         if self.condition == "poisoned":
             return LogPoisonedError(self.detail)
         if self.condition == "closed":
@@ -362,30 +362,30 @@ class LogState:
         return LogFullError(self.detail) if self.condition == "full" and not self.opened else None
 
     def refuse(self, cause: OSError) -> StorageError:
-        """Take in that the disk took nothing and lost nothing: return what to answer to whoever wanted to write.
+        """Enter the condition for a refused write that lost nothing; return the error for the caller.
 
         Args:
-            cause: Of ``FULL`` or ``READ_ONLY``.
+            cause: One of ``FULL`` or ``READ_ONLY``.
         """
         self.detail = self.reason(cause)
         if cause.errno in READ_ONLY:
             self.condition = "read-only"
             return LogReadOnlyError(self.detail)
         self.condition = "full"
-        return LogFullError(f"{self.detail}: appends resume by themselves when there is room")
+        return LogFullError(f"{self.detail}: appends resume automatically when there is room")
 
     def resume(self) -> None:
-        """Take in that the disk takes writes."""
+        """Return to ``ok``: the disk accepts writes."""
         self.condition, self.detail = "ok", ""
 
     def poison(self, reason: str) -> StorageError:
-        """Trust the disk no more: return what to answer to whoever waits for it."""
+        """Stop trusting the disk; return the error for waiting callers."""
         self.condition = "poisoned"
         self.detail = f"{reason}: nothing is acknowledged until the agent is restarted"
         return LogPoisonedError(self.detail)
 
     def reason(self, cause: OSError) -> str:
-        """Return in words why the disk refuses: which file, and what it lacks."""
+        """Return why the disk refuses, in words: the file, and what is lacking."""
         usage = self.disk_usage()
         if cause.errno in READ_ONLY:
             return f"the file system of {self.data_dir} is read-only"
@@ -402,7 +402,7 @@ class LogState:
         return error_words(cause)
 
     def disk_usage(self) -> Usage:
-        """Return what the disk says of itself; nothing, if it does not."""
+        """Return the disk's usage; zeros if it reports none."""
         try:
             return self.files.usage(self.data_dir)
         except OSError:
@@ -410,5 +410,5 @@ class LogState:
 
 
 def described(loss: Loss) -> DamagedRange:
-    """Return a loss as others see it."""
+    """Return a loss in its public form."""
     return DamagedRange(loss.start_offset, loss.end_offset, loss.detail, loss.found_ms, loss.accepted)

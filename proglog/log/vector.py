@@ -1,4 +1,4 @@
-"""From a place in one log to a position that is valid on every node: what somebody who stands there has consumed."""
+"""Converts a position in one log to a position vector, valid on every node, of a consumer that has read up to there."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from proglog.log.state import LogState
 from proglog.types import FilePosition, OriginId, SequenceNumber
 
 _UNINDEXED_BYTES = 64 * 1024
-"""Most bytes in which an origin's batches may stand without an index entry, whatever interval an index was made with."""
+"""Longest stretch in bytes that may hold an origin's batches without an index entry, whatever the index's interval."""
 
 
 @looking_again
@@ -31,10 +31,10 @@ def positions_at(state: LogState, at: LogPosition) -> dict[OriginId, SequenceNum
 
 
 def _positions_within(segment: Segment, end: FilePosition) -> dict[OriginId, SequenceNumber]:
-    """Return what follows the last batch before ``end`` of each origin that the segment has some of there.
+    """Return one past the last sequence before ``end`` of each origin with batches there.
 
-    An origin's batches without an entry stand close behind its last one that has one: only these stretches are walked,
-    and each only once, however many origins share it.
+    An origin's unindexed batches closely follow its last indexed one: only these stretches are walked, each once, no matter
+    how many origins share it.
     """
     last = segment.entries().last_before(end)
     width = max(segment.index.interval_bytes, _UNINDEXED_BYTES)
@@ -46,14 +46,14 @@ def _positions_within(segment: Segment, end: FilePosition) -> dict[OriginId, Seq
             found[header.origin] = header.next_sequence
     for origin in list(segment.index.origins):
         number = segment.index.number_of(origin)
-        if origin not in found and number in last:  # damage hides what stood behind its last entry
+        if origin not in found and number in last:  # damage hides what followed its last entry
             following = _next_sequence(segment, segment.entries(), origin, end)
             found |= {} if following is None else {origin: following}
     return found
 
 
 def _stretches(starts: Iterable[FilePosition], width: int) -> Iterator[tuple[FilePosition, FilePosition]]:
-    """Yield the stretches of ``width`` bytes from ``starts`` on, those that touch as one."""
+    """Yield the stretches of ``width`` bytes from each of ``starts``, merged where they touch."""
     begun: FilePosition | None = None
     stop = FilePosition(0)
     for start in starts:
@@ -67,9 +67,9 @@ def _stretches(starts: Iterable[FilePosition], width: int) -> Iterator[tuple[Fil
 
 
 def _next_sequence(segment: Segment, entries: Entries, origin: OriginId, end: FilePosition) -> SequenceNumber | None:
-    """Return what follows the origin's last batch before ``end``; ``None`` if the segment has none there.
+    """Return one past the origin's last sequence before ``end``; ``None`` if the segment has none there.
 
-    An origin's batches without an entry stand close behind its last one that has one: only that much is walked.
+    An origin's unindexed batches closely follow its last indexed one: only that stretch is walked.
     """
     number = segment.index.number_of(origin)
     for at in range(bisect_left(entries.positions, end, hi=len(entries)) - 1, -1, -1):

@@ -1,7 +1,7 @@
-"""What may be read of a log at one moment: an immutable value, published by the disk thread with one assignment.
+"""The readable state of a log at one moment: an immutable value, published by the disk thread with one assignment.
 
-Segments and their names, how far each is durable, what is damaged, what is here of each origin: whoever holds a view
-sees all of it of the same moment. Readers take no lock and change nothing; what they suspect, they report
+A view holds the segments and their names, their durable extents, the damage and the progress in each origin, all as of the
+same moment. Readers take no lock and change nothing; they report suspect bytes
 (:meth:`proglog.log.state.LogState.report`), and read the next view.
 """
 
@@ -23,17 +23,17 @@ class View:
     """See the module."""
 
     segments: tuple[Segment, ...] = ()
-    """In order, the last one active."""
+    """The segments in order, the last one active."""
     bases: tuple[Offset, ...] = ()
     """Their base offsets."""
     losses: tuple[Loss, ...] = ()
-    """Of all of them, in order."""
+    """The losses of all segments, in order."""
     origins: Positions = field(default_factory=Positions)
-    """What is durably here of each origin."""
+    """The log's durable progress in each origin."""
 
     @classmethod
     def of(cls, segments: Iterable[Segment], origins: Positions) -> "View":
-        """Return the view of these."""
+        """Return the view of ``segments`` and ``origins``."""
         held = tuple(segments)
         losses = tuple(loss for segment in held for loss in segment.losses)
         return cls(held, tuple(segment.base_offset for segment in held), losses, origins)
@@ -45,12 +45,12 @@ class View:
 
     @property
     def start_offset(self) -> Offset:
-        """Of the oldest record kept."""
+        """Offset of the oldest record kept."""
         return self.bases[0]
 
     @property
     def end(self) -> tuple[Offset, LogPosition]:
-        """One past the last durable record, and the place after the last durable batch."""
+        """One past the last durable record, and the position after the last durable batch."""
         if not self.segments:
             return Offset(0), LogPosition(Offset(0), FilePosition(0))
         active = self.segments[-1]
@@ -78,24 +78,24 @@ class View:
         return self.segments[number] if number < len(self.segments) else None
 
     def damaged(self) -> tuple[Loss, ...]:
-        """Return the losses of which something is missing, accepted ones included."""
+        """Return the losses with missing records, accepted ones included."""
         return tuple(loss for loss in self.losses if not loss.void)
 
     def next_sequence(self, origin: OriginId) -> int:
-        """Return what follows the last record of an origin; 0 if there is none."""
+        """Return one past the last sequence of an origin; 0 if it has none."""
         held = self.origins.get(origin)
         return held.next_sequence if held else 0
 
     # Making the next one
 
     def appended(self, extent: Extent, moved: Iterable[Progress]) -> "View":
-        """Return the view in which the active segment goes as far as ``extent``, with the origins that moved."""
+        """Return the view in which the active segment reaches ``extent`` and ``moved`` origins advanced."""
         segments = (*self.segments[:-1], self.segments[-1].with_extent(extent))
         view = View(segments, self.bases, self.losses, self.origins.moved(moved))
         return view.settled() if self.losses else view
 
     def with_segment(self, segment: Segment) -> "View":
-        """Return the view with another state of a segment that it has."""
+        """Return the view with a new state of one of its segments."""
         number = bisect_right(self.bases, segment.base_offset) - 1
         before = self.segments[number]
         segments = (*self.segments[:number], segment, *self.segments[number + 1 :])
@@ -113,7 +113,7 @@ class View:
         return View.of(self.segments[count:], self.origins)
 
     def settled(self) -> "View":
-        """Return the view in which the lost ends are void that came back."""
+        """Return the view in which lost ends whose records came back are void."""
         for loss in self.losses:
             if loss.origins and not loss.void and came_back(loss, self.next_sequence):
                 segment = self.segment_at(loss.segment)
