@@ -1,13 +1,13 @@
-"""What follows from the batches of a log and is kept at hand: producers' last batches, named positions, gaps.
+"""State derived from the batches of a log and kept in memory: producers' last batches, named positions, gaps.
 
-A snapshot of it is the small file ``derived``, a hint: written at each roll and at the end, tied to the last batch that
-it covers, by that batch's place and checksum::
+Its snapshot is the small file ``derived``, a hint: written at each roll and on closing, tied to the last batch that it
+covers by that batch's position and checksum::
 
-    ... | batch | batch | batch || batch | batch      after an orderly end nothing follows the snapshot;
-        what the snapshot covers  ^^  walked at open   after any other end, at most what came since the last roll
+    ... | batch | batch | batch || batch | batch      after a clean stop nothing follows the snapshot;
+       covered by the snapshot    ^^  walked at open   after any other stop, at most what came since the last roll
 
-Lost, damaged, of another log or another time: the whole log is walked, headers and position commits, with the same
-outcome.
+If it is lost, damaged, outdated or another log's, the whole log is walked, headers and position commits, with the same
+result.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,7 @@ Walker = Callable[[Offset, FilePosition], Iterator[tuple[FilePosition, BatchHead
 
 
 class Anchor(NamedTuple):
-    """The last batch that is taken in: what ties a snapshot to its log."""
+    """The last batch covered, which ties a snapshot to its log."""
 
     segment: Offset
     position: FilePosition
@@ -43,7 +43,7 @@ class Anchor(NamedTuple):
 
 @dataclass(slots=True)
 class DerivedState:
-    """What is known, and how far it was taken in."""
+    """The derived state, and up to where it covers the log."""
 
     producers: Producers = field(default_factory=Producers)
     positions: NamedPositions = field(default_factory=NamedPositions)
@@ -51,7 +51,7 @@ class DerivedState:
     """Sequences that gap batches stand for."""
     anchor: Anchor | None = None
     around: tuple[DamagedRange, ...] = ()
-    """What was damaged where the log was walked: what stood there is not known of."""
+    """Damage met by the walk: batches in it are not covered."""
 
     def observe(self, header: BatchHeader, data: control.ControlData, segment: Offset, *, own: bool) -> None:
         """Take in a batch of the segment of that base offset; ``own``: an origin of this directory wrote it."""
@@ -85,9 +85,9 @@ class Walk(NamedTuple):
 
 
 def load(content: dict[str, Any] | None, view: Callable[[], View], own: frozenset[OriginId], walk: Walker) -> Walk:
-    """Return what follows from the log, from the snapshot's content as far as it is of this one.
+    """Derive the state from the snapshot's content, if it is of this log, and from the batches after it.
 
-    What the disk cannot read is left out: a log opens without it.
+    Unreadable data is left out: the log opens without it.
 
     Args:
         content: Of the file; ``None`` if there is none.
@@ -157,7 +157,7 @@ def _restored(
 
 
 def _holds(anchor: Anchor, segments: Sequence[Segment]) -> bool:
-    """Return whether the batch stands where the snapshot says."""
+    """Return whether the snapshot's last batch is at its recorded position."""
     segment = next((each for each in segments if each.base_offset == anchor.segment), None)
     if segment is None or anchor.end_position > segment.size or segment.loss_at(anchor.position) is not None:
         return False

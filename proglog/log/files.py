@@ -21,26 +21,26 @@ IOV_MAX = 1024
 """Most buffers of one ``pwritev``; Linux's limit."""
 
 FULL = (ENOSPC, EDQUOT, EFBIG)
-"""What a disk without room fails with."""
+"""Errors of a full disk."""
 READ_ONLY = (EROFS,)
-"""What a file system that takes no writes fails with."""
+"""Errors of a read-only file system."""
 REFUSED = (*FULL, *READ_ONLY)
-"""What a disk fails with that is as it was, and can be read."""
+"""Errors that leave the disk unchanged and readable."""
 NO_DESCRIPTORS = (EMFILE, ENFILE)
-"""What a process that has used up its file descriptors fails with."""
+"""Errors of a process without free file descriptors."""
 
 DRAFT_SUFFIX = ".tmp"
 
 
 class Usage(NamedTuple):
-    """What a disk says of itself."""
+    """A disk's usage, as it reports it."""
 
     free_bytes: int = 0
-    """For this user."""
+    """Free bytes for this user."""
     total_bytes: int = 0
-    """0: it does not say."""
+    """Size in bytes; 0: unknown."""
     free_inodes: int | None = None
-    """``None``: it does not count them."""
+    """Free inodes; ``None``: not counted."""
     read_only: bool = False
 
 
@@ -60,7 +60,7 @@ class File(Protocol):
         ...
 
     def sync(self) -> None:
-        """Return when the data written is on disk, and enough metadata to read it back (fdatasync)."""
+        """Wait until written data is on disk, with enough metadata to read it back (fdatasync)."""
         ...
 
     def truncate(self, size: int) -> None:
@@ -88,10 +88,10 @@ class Lock(Protocol):
         ...
 
     def try_disk(self) -> None:
-        """Have the disk do something that changes nothing.
+        """Make the disk do a write that changes nothing.
 
         Raises:
-            OSError: It does not: a file system that went read-only by an error may not say so before.
+            OSError: It fails: a file system remounted read-only after an error may not show that earlier.
         """
         ...
 
@@ -132,11 +132,11 @@ class FileSystem(Protocol):
         ...
 
     def is_locked(self, path: Path) -> bool:
-        """Return whether somebody holds the lock, without taking it; ``False`` if there is no such file."""
+        """Return whether a process holds the lock, without taking it; ``False`` if there is no such file."""
         ...
 
     def usage(self, path: Path) -> Usage:
-        """Return what the disk that holds ``path`` says of itself."""
+        """Return the usage of the disk that holds ``path``."""
         ...
 
     def max_file_bytes(self) -> int | None:
@@ -202,7 +202,7 @@ class OsFile:
 
 
 class Unwritable:
-    """A file that could not be opened for writing: reads go on, whatever would change it fails as the opening did."""
+    """A file that could not be opened for writing: reads work, and changes fail with the error of the opening."""
 
     def __init__(self, readable: File | None, cause: OSError) -> None:
         """Read from ``readable``; ``None``: there is no such file yet."""
@@ -238,7 +238,7 @@ class Unwritable:
 
 
 class OsLock:
-    """``flock`` on a file that holds the owner's process id. The kernel lets go of it when the process ends."""
+    """``flock`` on a file that holds the owner's process id. The kernel releases it when the process ends."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -393,7 +393,7 @@ def error_words(cause: OSError) -> str:
 
 @contextmanager
 def suppress_refusal() -> Iterator[None]:
-    """Do without what a full or read-only disk refuses."""
+    """Ignore the refusals of a full or read-only disk."""
     try:
         yield
     except OSError as exc:
@@ -436,7 +436,7 @@ def write_all(file: File, parts: Sequence[Buffer], position: int) -> int:
 
 
 def replace(files: FileSystem, path: Path, data: bytes) -> None:
-    """Put ``data`` in the place of ``path`` so that a crash leaves the old file or the new one, never a mixture.
+    """Replace ``path`` with ``data`` so that a crash leaves the old file or the new one, never a mixture.
 
     Raises:
         OSError: It could not be written; the old file is still there.

@@ -1,6 +1,6 @@
-"""Keeping house, every few seconds: retention, a disk that may take writes again, the durable mark.
+"""Housekeeping, every few seconds: retention, probing a full or read-only disk, the durable mark.
 
-Each task is tried for itself: what fails is a problem of the log, with since when, until it succeeds.
+The tasks are independent: one that fails is a problem of the log, with its start, until it succeeds.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Housekeeper:
         opening: Opening,
         lock: Lock,
     ) -> None:
-        """Keep what is needed."""
+        """Store the collaborators."""
         self._state = state
         self._small_files = small_files
         self._appender = appender
@@ -49,11 +49,11 @@ class Housekeeper:
         self._opening = opening
         self._lock = lock
         self._removed: list[Segment] = []
-        """Gone from the log, and not yet from the disk."""
+        """Segments removed from the log, but not yet from the disk."""
         self._clock = retention.ClockWatch(state.config.retention_age or 0.0)
 
     def open(self) -> None:
-        """Do what has to be done before the first append, as far as the disk lets it.
+        """Do what must precede the first append, as far as the disk allows.
 
         Raises:
             OSError: It fails for another reason than a full or read-only disk.
@@ -129,7 +129,7 @@ class Housekeeper:
             state.problems.clear("clock")
 
     def _look_at_positions(self) -> None:
-        """Say that names are running out before one is refused, and which ones went."""
+        """Report that names are running out before one is refused, and which ones were evicted."""
         problems, positions = self._state.problems, self._state.derived.positions
         if len(positions) > MAX_NAMES * 0.9:
             what = (
@@ -166,7 +166,7 @@ class Housekeeper:
                 state.resume()
 
     def _look_for_room(self) -> None:
-        """See whether a full disk takes what it refused; if so, let appends go on."""
+        """Probe whether a full disk accepts the refused write now; if so, resume appends."""
         state = self._state
         usage = state.disk_usage()
         if usage.total_bytes and usage.free_bytes <= state.refused_bytes:
@@ -181,7 +181,7 @@ class Housekeeper:
                 state.resume()
 
     def _try(self, key: str, what: str, task: Callable[[], None]) -> None:
-        """Do ``task``. Nothing acknowledged is at stake: what fails now is tried again the next time."""
+        """Run ``task``. It risks nothing acknowledged: a failure is retried the next time."""
         state = self._state
         try:
             task()
@@ -189,7 +189,7 @@ class Housekeeper:
             state.problems.report(key, f"{what}: {exc}")
         except OSError as exc:
             if exc.errno in READ_ONLY:
-                state.refuse(exc)  # that is all there is to say
+                state.refuse(exc)  # the condition says it all
                 return
             state.problems.report(key, f"{what}: {state.reason(exc)}")
         else:
@@ -224,7 +224,7 @@ class Housekeeper:
         self._unlink_removed()
 
     def _give_up_indexes(self, going: Sequence[Segment]) -> None:
-        """Make the room that it takes to record what goes, on a disk without any: indexes are hints."""
+        """Free the space needed to record a removal on a full disk, by dropping indexes: they are hints."""
         state = self._state
         for segment in going:
             with suppress(FileNotFoundError):
@@ -244,7 +244,7 @@ class Housekeeper:
         return count
 
     def _remove(self, count: int) -> None:
-        """Remove the oldest segments from the log: their files go when what they held is recorded."""
+        """Remove the oldest segments from the log; delete their files once their content is recorded."""
         state = self._state
         going, staying = state.segments[:count], state.segments[count:]
         self._commit_positions_again(staying[0].base_offset, sum(segment.size for segment in going))
@@ -269,10 +269,10 @@ class Housekeeper:
             del self._removed[0]
 
     def _commit_positions_again(self, start: Offset, going_bytes: int) -> None:
-        """Append the named positions that rest on what goes; the ballast makes room for that on a full disk.
+        """Append again the named positions committed in removed segments; on a full disk the ballast makes room.
 
         Raises:
-            StorageError: The disk refused, or it would not be worth it: nothing may be removed.
+            StorageError: The disk refused, or it would free too little: nothing may be removed.
         """
         state = self._state
         resting = state.derived.positions.resting_before(start)
@@ -282,7 +282,7 @@ class Housekeeper:
         ]
         commit_bytes = sum(commit.batch.header.batch_bytes for commit in commits)
         if commit_bytes * 2 > going_bytes:
-            # Or each look would write them once more, for a limit that they alone exceed.
+            # Otherwise each run would write them once more, for a limit that they exceed by themselves.
             raise StorageError(f"{len(commits):,} named positions take {commit_bytes:,} of their {going_bytes:,} bytes")
         outcomes = self._appender.append(commits) if commits else []
         if any(isinstance(outcome, LogFullError) for outcome in outcomes) and self._small_files.has_ballast:
@@ -307,7 +307,7 @@ class Housekeeper:
         return origins
 
     def _lowered(self, going: Sequence[Segment]) -> Positions:
-        """Return what is left of each origin."""
+        """Return the remaining progress in each origin."""
         held, lowered = self._state.view.origins, dict[OriginId, Progress]()
         for segment in going:
             for origin, span in segment.index.origins.items():

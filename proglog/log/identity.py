@@ -1,8 +1,8 @@
-"""Which log a directory holds: an id of its own for life, that ties its stores, its indexes and its small files together.
+"""The permanent id of a log, which ties its stores, indexes and small files together.
 
-Every batch carries a mark that only this id gives (:mod:`proglog.record.place`), so the id must not be lost: each small
-file names it, and the one whose id fits the stores is believed. A directory whose files name none was written by an
-earlier release. It is given an id, and each of its batches its mark, in place::
+Every batch carries a mark derived from this id (:mod:`proglog.record.place`), so the id must not be lost: each small file
+names it, and the id that fits the stores counts. A directory without an id was written by an earlier release. It gets an
+id, and each of its batches a mark, in place::
 
     identity: id, not bound yet  -->  marks written and synced, store by store  -->  identity: id, bound
                     ^                                |

@@ -1,13 +1,13 @@
 """The sparse index of one segment: where to start looking for an offset, a sequence or a time.
 
-Packed columns: an entry is 36 bytes, 40 in memory, and there is one for an origin's batch when at least
-``index_interval_bytes`` of the segment have passed since that origin's last. On disk, a hint: whatever is wrong with
-the file, it is rebuilt from the store with identical answers.
+Packed columns: an entry is 36 bytes, 40 in memory, and an origin's batch gets one when it is at least
+``index_interval_bytes`` past that origin's previous entry. On disk it is a hint: if the file is unusable in any way, it is
+rebuilt from the store with identical answers.
 
-Memory, of one origin's batches that are smaller than the interval: an entry for every 4 KiB, 262,144 for a GiB of
-store, **9 MiB for a GiB**, 10 MiB in memory. Larger batches need less: an entry each; several origins side by side need that each, but
-never more than an entry a batch. All sealed segments of a log together keep at most 32 MiB of entries in memory
-(``MAX_INDEX_MEMORY`` in :mod:`proglog.log.index_cache`); those of the active one come on top, 1.1 MiB of 128 MiB.
+Memory, for one origin with batches smaller than the interval: an entry for every 4 KiB, 262,144 for a GiB of
+store, **9 MiB for a GiB**, 10 MiB in memory. Larger batches need less: an entry each. Several interleaved origins need
+that much each, but never more than an entry a batch. All sealed segments of a log together keep at most 32 MiB of entries
+in memory (``MAX_INDEX_MEMORY`` in :mod:`proglog.log.index_cache`); those of the active one add 1.1 MiB of 128 MiB.
 
 ::
 
@@ -21,8 +21,8 @@ never more than an entry a batch. All sealed segments of a log together keep at 
     | columns of the entries: base_offset, position, max_timestamp_ms, base_sequence, origin number      |
     +----------------------------------------------------------------------------------------------------+
 
-``crc`` covers the rest of the first two rows and the origins, and starts from a hash of the log's id: the summary stays in memory, the entries of a sealed
-segment are read when somebody looks for something in it, and let go again.
+``crc`` covers the rest of the first two rows and the origins, and starts from a hash of the log's id: the summary stays in
+memory; the entries of a sealed segment are read when a look-up needs them, and released again.
 """
 
 import struct
@@ -125,7 +125,7 @@ class Entries:
     def before_sequence(self, origin_number: int, sequence: SequenceNumber) -> FilePosition:
         """Return a position from which a walk forwards meets the batch of that origin that holds ``sequence``.
 
-        Looks at the origin's own entries alone, from the last one back.
+        It examines only the origin's own entries, from the last one back.
         """
         entry = self._last.get(origin_number, 0)
         if len(self._last) == 1:
@@ -285,7 +285,7 @@ class SegmentIndex:
         """Return the index with ``part``, of the batches that came back between two positions.
 
         Args:
-            part: The index of those batches alone, in a segment of the same name.
+            part: The index of only those batches, in a segment of the same name.
             start: Where they begin.
             end: Where what was there before ended.
             counted: Whether this index counts them already, from before they were damaged.

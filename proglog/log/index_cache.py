@@ -1,4 +1,4 @@
-"""Bounded memory for index entries: those of sealed segments stay while they are used, and are read again when needed."""
+"""Bounds the memory of index entries: an LRU cache of sealed segments' entries, which are read again when needed."""
 
 import threading
 from collections import OrderedDict

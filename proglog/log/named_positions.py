@@ -1,11 +1,11 @@
-"""How far named consumers are: what every node makes of the position commits in its log. Pure.
+"""The positions of named consumers, derived on every node from the position commits in its log. Pure.
 
-A join-semilattice: whatever the order in which commits arrive, and however often, the outcome is the same::
+A join-semilattice: commits may arrive in any order and any number of times, with the same result::
 
     epochs differ    the higher one wins: it may go backwards
     equal epochs     the higher next sequence of each origin
 
-Which part of the log the values rest on is known, too: retention commits a value again before its commits go.
+Each value also knows which part of the log it comes from: retention commits a value again before removing its commits.
 
 Source: Shapiro et al. 2011 ("Conflict-free Replicated Data Types") for the join.
 """
@@ -19,16 +19,16 @@ from proglog.record.control import MAX_POSITION_ORIGINS, commit_problem
 from proglog.types import Offset, OriginId, SequenceNumber
 
 MAX_NAMES = 4096
-"""Names in use beyond which a node takes no new one from its own clients, unless one has expired."""
+"""Most names in use; beyond it a node refuses new ones from its own clients, unless one has expired."""
 MAX_HELD_NAMES = 4 * MAX_NAMES
-"""Most names that are remembered, when nodes apart from each other have taken new ones: then the oldest goes."""
+"""Most names remembered, when partitioned nodes have added new ones: then the oldest is evicted."""
 EXPIRY_MS = 30 * 86_400_000
-"""A name that was not committed for so long makes room for a new one when all are in use."""
+"""Time without a commit after which a name may be evicted for a new one when all are in use."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedPosition:
-    """How far one named consumer is."""
+    """The position of one named consumer."""
 
     epoch: int
     vector: Mapping[OriginId, SequenceNumber]
@@ -50,7 +50,7 @@ class CommittedPosition:
 class _Held:
     value: CommittedPosition
     rests_on: Offset
-    """Base offset of a segment: the commits in it and after it alone make the value."""
+    """Base offset of a segment: only the commits in it and after it make the value."""
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class NamedPositions:
     """See the module."""
 
     forgotten: list[str] = field(default_factory=list)
-    """Names that went to make room, in this life of the log."""
+    """Names evicted since the log was opened."""
     _held: dict[str, _Held] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class NamedPositions:
         return {name: held.value for name, held in self._held.items()}
 
     def observe(self, commit: PositionCommit, segment: Offset) -> None:
-        """Take in a commit that stands in the segment of that base offset. One out of bounds says nothing."""
+        """Add a commit from the segment of that base offset. Ignore one out of bounds."""
         if commit_problem(commit):
             return
         vector = {OriginId(each.origin): SequenceNumber(each.next_sequence) for each in commit.positions}

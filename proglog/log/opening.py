@@ -1,11 +1,11 @@
-"""The half of opening that writes: what has to be on disk before anything may be appended.
+"""The writing half of opening: what must be on disk before the first append.
 
 ::
 
-    torn tail cut  -->  clean mark taken back  -->  what was damaged made anew  -->  origin settled  -->  appends
+    torn tail cut  -->  clean mark withdrawn  -->  damaged files recreated  -->  origin settled  -->  appends
 
-The other half, recovery, reads; so a log on a disk that is full or read-only is served as far as it goes, and this
-half is done by housekeeping as soon as the disk lets it.
+The other half, recovery, only reads; so a log on a full or read-only disk is served, and housekeeping does this half as
+soon as the disk accepts writes.
 """
 
 from proglog.errors import LogFullError, LogReadOnlyError

@@ -1,18 +1,18 @@
-"""Idempotent produce: what each producer appended here lately, so that a batch sent again is appended once. Pure.
+"""Idempotent produce: the latest batches of each producer, so that a retried batch is appended once. Pure.
 
 ::
 
                        epoch known: lower    refused
-                                    higher   appended, whatever its sequence: a new life
-    a batch of a       equal, sequence of one of its last 5 batches, and their count    a duplicate: answered as then
+                                    higher   appended at any sequence: the producer restarted
+    a batch of a       equal, sequence of one of its last 5 batches, and their count    a duplicate: same answer again
     known producer     equal, the next sequence                                         appended
                        equal, any other                                                 refused
 
-    An unknown producer, or one forgotten since, may start at any sequence. While damage may hide batches that the log does
-    not know of, a batch that could be one of them is not taken: it is tried again after repair.
+    An unknown or forgotten producer may start at any sequence. While damage may hide batches that the log does not know of,
+    a batch that could be one of them is refused, to be retried after repair.
 
-Producers are remembered as long as the log keeps a batch of theirs, at most 10,000 of them; the least recently active
-go first. All of it follows from the batches in the log, in order.
+The log remembers a producer while it keeps one of its batches, 10,000 producers at most; the least recently active are
+evicted first. All of this state is derived from the batches in the log, in order.
 
 Source: Kafka's KIP-98 (idempotent delivery), and KIP-185 for the window of five batches.
 """
@@ -27,11 +27,11 @@ from proglog.types import Offset, OriginId, SequenceNumber
 
 MAX_PRODUCERS = 10_000
 WINDOW = 5
-"""Batches remembered of each producer: as many as it may have in flight."""
+"""Batches remembered per producer: as many as it may have in flight."""
 
 
 class ProducerBatch(NamedTuple):
-    """One batch of a producer, and where it went."""
+    """One batch of a producer, and where it was appended."""
 
     sequence: int
     record_count: int
@@ -39,20 +39,20 @@ class ProducerBatch(NamedTuple):
 
 
 class ProducerState(NamedTuple):
-    """The last batches of one life of a producer, by sequence."""
+    """The last batches of one epoch of a producer, by sequence."""
 
     epoch: int
     batches: tuple[ProducerBatch, ...]
 
 
 def judge(known: ProducerState | None, header: BatchHeader) -> Appended | ProducerSequenceError | None:
-    """Return where the batch went before, why it is refused, or ``None`` if it is to be appended."""
+    """Return the earlier append of the batch, the reason to refuse it, or ``None`` to append it."""
     if known is None or header.producer_epoch > known.epoch:
         return None
     producer, sequence = header.producer_id.hex()[:8], header.producer_sequence
     if header.producer_epoch < known.epoch:
         return ProducerSequenceError(
-            f"producer {producer} goes on in epoch {known.epoch}; a batch of epoch {header.producer_epoch} is too late"
+            f"producer {producer} is now in epoch {known.epoch}; a batch of epoch {header.producer_epoch} is too late"
         )
     for batch in known.batches:
         if (batch.sequence, batch.record_count) == (sequence, header.record_count):
@@ -67,9 +67,9 @@ def judge(known: ProducerState | None, header: BatchHeader) -> Appended | Produc
 
 
 def may_be_hidden(known: ProducerState | None, header: BatchHeader, hidden_until: Offset) -> bool:
-    """Return whether the batch, or one before it, may stand in damage before ``hidden_until`` that nobody knows of.
+    """Return whether damage before ``hidden_until`` may hide the batch, or one before it, unknown to the log.
 
-    A producer's first batch is taken: that its answer was lost together with the batch is not told from a new producer.
+    A producer's first batch is accepted: a retry whose original was lost to damage looks like a new producer.
     """
     if known is None or header.producer_epoch > known.epoch:
         return bool(hidden_until) and header.producer_sequence > 0
@@ -77,7 +77,7 @@ def may_be_hidden(known: ProducerState | None, header: BatchHeader, hidden_until
 
 
 def advance(known: ProducerState | None, header: BatchHeader) -> ProducerState:
-    """Return what is known of a producer after a batch of its own, as it stands in the log."""
+    """Return a producer's state after one of its batches, as stored in the log."""
     appended = Appended(
         header.base_offset,
         header.end_offset,
@@ -98,7 +98,7 @@ def advance(known: ProducerState | None, header: BatchHeader) -> ProducerState:
 
 
 def _merged(batches: Iterable[ProducerBatch], late: ProducerBatch) -> tuple[ProducerBatch, ...]:
-    """Take in a batch out of order, as after damage; of two at one sequence the first in the log counts."""
+    """Add a batch out of order, as after damage; of two at one sequence the first in the log counts."""
     found = {late.sequence: late}
     for batch in batches:
         other = found.get(batch.sequence)
@@ -108,7 +108,7 @@ def _merged(batches: Iterable[ProducerBatch], late: ProducerBatch) -> tuple[Prod
 
 
 class Producers:
-    """What the log knows of producers; the most recently active one last."""
+    """The state of all known producers; the most recently active one last."""
 
     def __init__(self) -> None:
         """Start with none."""
@@ -119,11 +119,11 @@ class Producers:
         return len(self._known)
 
     def get(self, producer_id: bytes) -> ProducerState | None:
-        """Return what is known of a producer."""
+        """Return the state of a producer; ``None`` if unknown."""
         return self._known.get(producer_id)
 
     def observe(self, header: BatchHeader) -> None:
-        """Take in a batch of this directory's own, as it stands in the log; one without a producer says nothing."""
+        """Add a batch of this directory's own origins, as stored in the log; ignore one without a producer."""
         if not any(header.producer_id) or not header.record_count:
             return
         self._known[header.producer_id] = advance(self._known.pop(header.producer_id, None), header)
@@ -151,7 +151,7 @@ class Producers:
 
     @classmethod
     def from_json(cls, content: list[Any]) -> "Producers":
-        """Return what was written.
+        """Parse what :meth:`to_json` wrote.
 
         Raises:
             ValueError, TypeError: It was not.

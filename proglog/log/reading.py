@@ -1,6 +1,6 @@
-"""Reading a log, and finding places in it: by offset, by sequence of an origin, by time. Any thread, durable batches only.
+"""Reads a log and finds positions in it: by offset, by sequence of an origin, by time. Any thread, durable batches only.
 
-Each function looks at one view. What does not check out is reported, and the next view is read.
+Each function uses one view. It reports bytes that do not check out, and retries with the next view.
 """
 
 from bisect import bisect_right
@@ -24,7 +24,7 @@ Given = ParamSpec("Given")
 def looking_again(
     function: Callable[Concatenate[LogState, Given], Result],
 ) -> Callable[Concatenate[LogState, Given], Result]:
-    """Begin a look-up anew whenever it came upon something that does not check out, once that is known to be damaged."""
+    """Retry a look-up that met bytes which do not check out, once their damage is published."""
 
     @wraps(function)
     def look(state: LogState, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -75,7 +75,7 @@ def read(state: LogState, at: LogPosition, max_bytes: int) -> LogRead:
         segment = view.segment_at(at.segment)
         loss = segment.loss_at(at.position)
         if loss is not None and loss.start_offset == loss.end_offset:
-            # A control batch was here: nobody who reads records misses it.
+            # A control batch was here: readers of records don't miss it.
             at = LogPosition(at.segment, loss.end_position)
         elif at.position < segment.size:
             with unless_removed(state, segment):
@@ -115,7 +115,7 @@ def recheck(state: LogState, at: LogPosition, size: int) -> None:
 
 @contextmanager
 def unless_removed(state: LogState, segment: Segment) -> Iterator[None]:
-    """Say that a segment is out of range where it cannot be read because retention was faster than its reader."""
+    """Turn a read error into out-of-range if retention removed the segment meanwhile."""
     try:
         yield
     except StorageError:
@@ -211,7 +211,7 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -
 def find_sequence(
     state: LogState, base_offset: Offset, origin: OriginId, sequence: SequenceNumber
 ) -> FilePosition | None:
-    """Return where the batch of ``origin`` with ``sequence`` stands in a segment; ``None`` if it is damaged."""
+    """Return the position of the batch of ``origin`` with ``sequence`` in a segment; ``None`` if it is damaged."""
     return state.view.segment_at(base_offset).find_sequence(origin, sequence)
 
 

@@ -1,10 +1,9 @@
-"""Opening the segments of a directory, whatever the last life left, and saying what that was.
+"""Opens the segments of a directory after any kind of stop, and reports what it found and repaired.
 
-After an orderly end nothing is scanned: the index of every segment is taken as the hint it is. After any other end the
-last segment is read from end to end; sealed ones were synced before the next was begun.
+After a clean stop nothing is scanned: every segment is opened by its index, as a hint. After any other stop the
+last segment is read from end to end; sealed ones were synced before the next one began.
 
-A disk that takes no writes now, because it is full or read-only, is read all the same: :meth:`Recovery.finish` writes
-later what it refused.
+A full or read-only disk is read all the same: :meth:`Recovery.finish` completes the refused writes later.
 """
 
 from collections.abc import Sequence
@@ -28,28 +27,28 @@ from proglog.types import FilePosition, LogId, Offset
 
 @dataclass(slots=True)
 class RecoveryReport:
-    """What opening a log found and did."""
+    """The findings and repairs of opening a log."""
 
     clean: bool = True
-    """The log had been closed in order: nothing was scanned but the end."""
+    """Whether the log had been closed cleanly, so that only its end was scanned."""
     scanned_bytes: int = 0
     walked_bytes: int = 0
-    """Of stores, read for what is derived from them: what its snapshot did not cover."""
+    """Bytes of stores read for derived state that its snapshot did not cover."""
     torn_bytes: int = 0
-    """Cut from the end: never synced, so never acknowledged."""
+    """Bytes cut from the end: never synced, so never acknowledged."""
     torn_at: str = ""
     rebuilt_indexes: int = 0
     losses: list[Loss] = field(default_factory=list)
-    """Found by scanning what the last life left unsynced, or without an index."""
+    """Number of batches found by scanning unsynced or unindexed bytes of the last run."""
     notes: list[str] = field(default_factory=list)
-    """Small files that were damaged, and what that led to."""
+    """Damaged small files, and the consequences."""
     end_lost: bool = False
-    """Something that had been synced is gone from the end of the log."""
+    """Whether synced data is gone from the end of the log."""
     new_origin_reason: str = ""
     """Why the directory got a new origin; empty when it kept its own."""
 
     def describe(self) -> str:
-        """Return what was repaired, in words; empty when there was nothing to."""
+        """Describe the repairs in words; empty if there were none."""
         parts = []
         if self.torn_bytes:
             parts.append(f"cut {self.torn_bytes:,} bytes of an unfinished write at {self.torn_at}")
@@ -62,10 +61,10 @@ class RecoveryReport:
 
 
 class Recovery:
-    """One opening of the log in ``directory``. Nothing is written but what has to be repaired."""
+    """One opening of the log in ``directory``. It writes only necessary repairs."""
 
     def __init__(self, files: FileSystem, directory: Path, log_id: LogId, interval_bytes: int) -> None:
-        """Look at ``directory``, which this process has locked."""
+        """Recover ``directory``, which this process has locked."""
         self.files = files
         self.directory = directory
         self.interval_bytes = interval_bytes
@@ -79,7 +78,7 @@ class Recovery:
         retired = self._load("retired")
         self.retired = Retired.from_json(retired) if retired else Retired()
         self.listed, self.losses_number = self._load_losses()
-        """What is written down as lost, and under which number."""
+        """The recorded losses, and their number."""
 
     def open_segments(self) -> list[Segment]:
         """Return the segments in order, the last one active.
@@ -105,14 +104,14 @@ class Recovery:
         return (losses.from_json(latest), losses.number_of(latest)) if latest else ([], 0)
 
     def _listed_of(self, base_offset: Offset, following: Offset | None) -> list[Loss]:
-        """Return what is written down of a segment; behind its end only what reaches just to the next one."""
+        """Return the recorded losses of a segment; past its end, only one that reaches exactly to the next segment."""
         held = (loss for loss in self.listed if loss.segment == base_offset)
         return [loss for loss in held if not loss.is_behind or loss.end_offset == following]
 
     def _with_missing(self, bases: list[Offset]) -> list[Offset]:
-        """Return the base offsets with those of segments whose files are missing: an empty store stands for each.
+        """Return the base offsets, including those of segments with missing files, as empty stores.
 
-        The first one is known from what retention has left, and one behind a lost end from the record of that.
+        Retention's record gives the first one; the record of a lost end gives the one after it.
         """
         start, end = known_start(self.mark, self.retired), self.mark.end_offset
         missing = {loss.end_offset for loss in self.listed if loss.is_behind and loss.segment in bases[:-1]}
@@ -125,10 +124,10 @@ class Recovery:
         return bases
 
     def finish(self, last: Segment) -> Segment:
-        """Write what the disk refused while the log was opened; return the last segment, to which may be appended now.
+        """Complete the writes that the disk refused during opening; return the last segment, now open for appends.
 
         Raises:
-            OSError: It refuses still.
+            OSError: The disk still refuses.
         """
         if self._gone:
             self._remove_retired()
@@ -144,15 +143,15 @@ class Recovery:
 
     @property
     def knows_retired(self) -> bool:
-        """Whether the file ``retired`` says all that retention has removed: what it does not name is whole from its start."""
+        """Whether the file ``retired`` is complete: retention removed nothing of the origins that it does not name."""
         return known_start(self.mark, self.retired) == self.retired.start_offset
 
     def _close_off(self, segments: list[Segment], base_offset: Offset) -> None:
-        """Append to a new segment from now on: what is missing before it keeps its offsets, and nothing hides behind it."""
+        """Switch to a new segment: missing records before it keep their offsets, and no batch hides behind them."""
         if segments:
             last = segments[-1]
             if last.losses and last.losses[-1].end_position == last.size:
-                # What is left there is no whole batch: the segment ends before it.
+                # The remaining bytes are no whole batch: the segment ends before them.
                 extent = Extent(last.losses[-1].start_position, last.losses[-1].start_offset)
                 last = replace(last, extent=extent, losses=last.losses[:-1])
                 last.index.store_bytes, last.index.end_offset = extent
@@ -201,7 +200,7 @@ class Recovery:
         return content
 
     def _finish_retention(self, bases: list[Offset]) -> list[Offset]:
-        """Remove what retention had already recorded as removed when the process ended."""
+        """Finish removing segments that retention had recorded as removed when the process ended."""
         self._gone = [base for base, following in pairwise(bases) if following <= self.retired.start_offset]
         staying = bases[len(self._gone) :]
         with suppress_refusal():
@@ -223,14 +222,14 @@ class Recovery:
         return segment
 
     def _open_indexed(self, base_offset: Offset, following: Offset) -> Segment | None:
-        """Return a sealed segment as its index file says, if that is of the store; what was damaged is looked at again."""
+        """Return a sealed segment by its index file, if that matches the store; recheck recorded damage."""
         store, listed = self.stores.get(base_offset), self._listed_of(base_offset, following)
         size, end_offset = readable(listed, store.size(), following)
         index = load_index(self.stores, base_offset, interval_bytes=self.interval_bytes, store_bytes=None)
         if index is None or index.end_offset != end_offset or index.store_bytes < size:
             return None
         if index.store_bytes > size:
-            # The store was cut: the index still knows what was in it, and how much.
+            # The store was cut: the index still knows its former batches and size.
             size = FilePosition(index.store_bytes)
             listed = [*listed, *self._scan(store, base_offset, size, (size, end_offset)).losses]
         return _with_listed(Segment(self.stores, base_offset, index, Extent(size, end_offset)), listed)
@@ -291,9 +290,9 @@ class Recovery:
 
 
 def _with_listed(segment: Segment, listed: Sequence[Loss]) -> Segment | None:
-    """Return a segment that was opened by its index, with what is written down as damaged and still is.
+    """Return a segment opened by its index, with the recorded damage that persists.
 
-    ``None`` if the entries of the index are no good.
+    ``None`` if the entries of the index are unusable.
     """
     found: dict[Loss, None] = {}
     try:
@@ -308,7 +307,7 @@ def _with_listed(segment: Segment, listed: Sequence[Loss]) -> Segment | None:
 
 
 def readable(listed: Sequence[Loss], size: int, following: Offset) -> Extent:
-    """Return how much of a sealed store is to be read: what is left behind a lost end is no whole batch."""
+    """Return how much of a sealed store to read: bytes past a lost end are no whole batch."""
     for loss in listed:
         if loss.is_behind:
             return Extent(loss.start_position, loss.start_offset)
@@ -333,7 +332,7 @@ def _empty_segment(stores: Stores, base_offset: Offset, interval_bytes: int, fil
 
 
 def sealed(segment: Segment) -> Segment:
-    """Return ``segment`` as it takes no more appends; its index is saved. Its store stays open for whoever reads it."""
+    """Seal ``segment`` and save its index. Its store stays open for readers."""
     segment = replace(segment, file=None)
     segment.save_index()
     return segment

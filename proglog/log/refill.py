@@ -1,4 +1,4 @@
-"""Putting back what damage took, from copies that others have. The writer's thread.
+"""Restores batches lost to damage from other nodes' copies. On the writer's thread.
 
 ::
 
@@ -7,11 +7,11 @@
                                                                          v   all of a damaged range there?
        holes dropped, index saved <-- read back whole <-- synced <-- written in place
 
-Portable part and payload of a batch are the same on every node, so a range is filled to the byte. All that is written
-is proved by two chains: it continues the batch before the damage, and leads to the batch after it. A range is a hole
-for readers until it is whole again; a crash in the middle leaves bytes that are as damaged as before, or whole batches.
+Portable part and payload of a batch are the same on every node, so a range is filled to the byte. Two chains prove
+everything written: it continues the batch before the damage, and leads to the batch after it. A range is a hole for
+readers until it is complete; a crash in the middle leaves bytes as damaged as before, or whole batches.
 
-A range whose batches can have stood in one of several ranges is healed together with those.
+Ranges that may hold each other's batches are healed together.
 """
 
 import threading
@@ -78,7 +78,7 @@ class Refiller:
     """See the module."""
 
     def __init__(self, state: LogState, snapshot: Snapshot, small_files: SmallFiles) -> None:
-        """Look after the damage of one log; what is derived from it learns of what comes back."""
+        """Heal the damage of one log; restored batches update its derived state."""
         self._small_files = small_files
         self._state = state
         self._snapshot = snapshot
@@ -119,7 +119,7 @@ class Refiller:
                 self._surveyed = survey(self._state, self._stretches)  # it may itself come upon more
             return self._surveyed
 
-    # Taking candidates
+    # Accepting candidates
 
     def _take(self, found: Survey, batch: VerifiedBatch) -> None:
         header = batch.header
@@ -173,11 +173,11 @@ class Refiller:
             at = reading.seek_sequence(state, missing.origin, missing.end)
             following = verify_checksums(reading.read(state, at, 1).data)
         except (NotFoundError, DataLossError):
-            return None  # damaged by now, too: the next survey has that
+            return None  # damaged by now as well: the next survey includes it
         return following.header.is_gap or chain_agrees(following, chain_crc)
 
     def _keep_within_bounds(self, found: Survey) -> None:
-        """Let go of the candidates that were looked at least recently while there are too many."""
+        """Evict the least recently used candidates while there are too many."""
         limit = MAX_REFILL_BYTES
         if not any(damage.is_open_ended for damage in found.damages):
             limit = min(limit, sum(each.loss.end_position - each.loss.start_position for each in found.damages))
@@ -187,7 +187,7 @@ class Refiller:
     # Healing
 
     def _heal(self, found: Survey) -> list[DamagedRange]:
-        """Put back all that is complete; return what is whole now."""
+        """Restore all complete ranges; return those that are whole now."""
         fillings = [filling for group in _together(found.lacks) for filling in self._fill(found, *group)]
         if not fillings:
             return []
@@ -203,12 +203,12 @@ class Refiller:
         return [described(loss) for loss in healed]
 
     def _prepare(self, bases: Iterable[Offset]) -> None:
-        """Remove what would not cover what comes back, durably, before it is written."""
+        """Remove the snapshot durably before the write, since it would not cover the restored batches."""
         self._snapshot.drop()
         self._drop_indexes(bases)
 
     def _write_ahead(self, damage: Damage, held: _Candidates) -> None:
-        """Write what a range holds so far, to keep its bytes no longer. It is a hole until all of it is proved."""
+        """Write the candidates of a range so far, to free their memory. It is a hole until all of it is proved."""
         start = held.written or _start_of(damage)
         if not _has_room(damage, held.batches, start):
             raise ForkedOriginError(held.missing.origin, held.missing.start)
@@ -249,7 +249,7 @@ class Refiller:
             ],
         )
         if fitting is None and len(damages) == 1:
-            # Ends of other origins were there, too: they are imported anew. What is missing is put in front.
+            # The range also held ends of other origins: they are imported again. The missing batches go in front.
             batches, start = [batch for each in complete for batch in each.batches], _start_of(damages[0])
             return [_Filling(damages[0], batches, start)] if _has_room(damages[0], batches, start) else []
         if fitting is None:

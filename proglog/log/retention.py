@@ -1,7 +1,7 @@
 """Which segments may go. Pure: sizes, times and clocks in, a number out.
 
 Whole sealed segments, oldest first. Age is by append time, the clock of this node: a producer's timestamps could keep
-a segment for ever or remove it at once. One jump of the clock removes nothing: see :class:`ClockWatch`.
+a segment forever or remove it at once. A single clock jump removes nothing: see :class:`ClockWatch`.
 """
 
 from collections.abc import Sequence

@@ -1,20 +1,20 @@
-"""Reading a store from end to end after whatever happened: what is whole, what is torn, what is damaged.
+"""Scans a store from end to end and classifies its bytes: whole, torn, or damaged.
 
-A batch counts only in its own place (:mod:`proglog.record.place`): neither a block of an earlier life, nor a write that
-went elsewhere, nor a piece of a log inside a record is one. So after damage every byte may be searched for what follows.
+A batch counts only in its own place (:mod:`proglog.record.place`), so stale blocks, misdirected writes and pieces of a log
+inside a record do not. So after damage every byte may be searched for the next batch.
 
-What does not check out is one of two things, and batches say which by ``group_at``, the start of the write group that
-they were in. Groups are synced one after the other::
+Bytes that do not check out are torn or corrupt. The ``group_at`` of batches, the start of their write group, tells which,
+since groups are synced one after the other::
 
-    ...whole | ##### | whole     the whole one began its group after the damage: the damage had been synced: CORRUPT.
+    ...whole | ##### | whole     the whole one began its group after the damage, which had been synced: CORRUPT.
                                  Never cut: the range is a loss, and what follows is served.
     ...whole | ##### | whole     the whole one is of the damage's own group, or there is none: it was never synced, so
                                  never acknowledged: TORN. Cut to the last whole batch before.
 
-Below the durable mark (a sealed segment is all below it) damage is always corruption. So is a block that the disk does
-not give: nobody knows what it holds.
+Below the durable mark (a sealed segment is all below it) damage is always corruption. So is an unreadable block: its
+content is unknown.
 
-Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to tell.
+Source: Protocol-Aware Recovery (FAST '18), which separates the two; the group mark is our way to distinguish them.
 """
 
 import re
@@ -44,7 +44,7 @@ from proglog.types import FilePosition, Offset
 _SCAN_BYTES = 8 * 1024 * 1024
 assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherever that starts
 _BLOCK_BYTES = 4096
-"""What is left out around a byte that the disk cannot read."""
+"""Bytes left out around a byte that the disk cannot read."""
 _VERSION_AT = 36
 _LIKE_A_VERSION = re.compile(b"[%c-%c]\\0[\\0\\1\\3]\\0" % (FIRST_VERSION, VERSION))
 """Version, codec and flags: what every header has alike, and where a search looks."""
@@ -92,7 +92,7 @@ def scan_store(
 
     Raises:
         OSError: The store could not be read, for another reason than damage.
-        StorageError: A later version wrote it: nothing in it may be called damaged, let alone cut.
+        StorageError: A later version wrote it: nothing in it may count as damaged, or be cut.
     """
     index = SegmentIndex(base_offset, interval_bytes)
     losses: list[Loss] = []
@@ -110,7 +110,7 @@ def scan_store(
             if loss.start_position >= synced:
                 return ScannedStore(index, loss.start_position, losses, length)
         if loss.unreadable and loss.end_position == length > durable[0]:
-            # Nobody knows how many records were in it: fewer than bytes, and no offset is given twice.
+            # The number of records in it is unknown: fewer than bytes, and no offset must be reused.
             unknown = length - max(loss.start_position, durable[0])
             loss = replace(loss, end_offset=Offset(loss.end_offset + unknown))
         losses.append(loss)
@@ -121,7 +121,7 @@ def scan_store(
 def walk_store(
     file: File, places: Places, position: FilePosition, offset: Offset, *, length: int, end_offset: Offset
 ) -> Iterator[Placed | Loss]:
-    """Yield what stands in a store from ``position`` on, in order: whole batches in their place, and what lies between.
+    """Yield the content of a store from ``position`` on, in order: whole batches in their place, and damage between them.
 
     Args:
         file: The store.
@@ -156,7 +156,7 @@ def walk_store(
 
 
 def _synced_until(file: File, places: Places, loss: Loss, length: int) -> int:
-    """Return the start of a group that a whole batch behind ``hole`` says it is of, if that is behind it, too; else 0."""
+    """Return the group start named by a whole batch after ``hole``, if the group starts after it as well; else 0."""
     for item in walk_store(file, places, loss.end_position, loss.end_offset, length=length, end_offset=loss.end_offset):
         if isinstance(item, Placed) and item.position - item.batch.header.group_at > loss.start_position:
             return item.position - item.batch.header.group_at
@@ -164,7 +164,7 @@ def _synced_until(file: File, places: Places, loss: Loss, length: int) -> int:
 
 
 class ScanWindow:
-    """A store through one moving buffer: each byte is read about once. Blocks that the disk does not give are zeros."""
+    """A store read through one moving buffer: each byte about once. Unreadable blocks are zeros."""
 
     def __init__(self, file: File, length: int) -> None:
         """Look at the first ``length`` bytes of ``file``."""
@@ -205,7 +205,7 @@ class ScanWindow:
         return None
 
     def lacks(self, start: int, end: int) -> bool:
-        """Return whether the disk did not give some of the bytes that were looked at."""
+        """Return whether some of the bytes examined were unreadable."""
         return any(start < block + _BLOCK_BYTES and block < end for block in self._unreadable)
 
     def _read(self, size: int, start: int) -> bytes:
@@ -249,7 +249,7 @@ def _placed_at(window: ScanWindow, places: Places, position: int) -> VerifiedBat
     except MalformedBatchError:
         if window.has(position, MAX_BATCH_BYTES):
             return None
-    return window.batch_at(position)  # it goes on behind the window
+    return window.batch_at(position)  # it continues past the window
 
 
 def _following(window: ScanWindow, places: Places, start: int, offset: Offset) -> Placed | None:
@@ -264,7 +264,7 @@ def _following(window: ScanWindow, places: Places, start: int, offset: Offset) -
 
 
 def _refuse_later_version(window: ScanWindow, places: Places, position: int) -> None:
-    """Raise ``StorageError`` if what stands at ``position`` is of a version that is not known here."""
+    """Raise ``StorageError`` if the batch at ``position`` has an unknown version."""
     data, at = window.bytes_at(position, HEADER_BYTES)
     unknown = unknown_format(data, at)
     if unknown and data[at : at + MARK_BYTES] == places.mark(position):

@@ -2,12 +2,12 @@
 
 The store, ``%020d.log``, is batches back to back and nothing else; the index, ``%020d.index``, is a hint.
 
-A :class:`Segment` is a value: what may be read of it at one moment. A read answers with bytes as they stand in the
-store, each checked once: what this process wrote or scanned is known to be whole, and a sealed store is checked as far
-as it is read. What does not check out and is not known to be damaged raises :class:`Suspect`;
-:meth:`Segment.looked_at` answers it with the segment in which the damage is a :class:`~proglog.log.losses.Loss`: a
-range that answers :class:`DataLossError` while everything before and after it is served. How far it goes is found by
-reading from the index entry before it to the first whole batch after it, however large the segment.
+A :class:`Segment` is a value: its readable state at one moment. A read returns bytes exactly as stored, each checked
+once: bytes that this process wrote or scanned are known to be whole, and a sealed store is checked as it is read. Bytes
+that do not check out and are not known to be damaged raise :class:`Suspect`; :meth:`Segment.looked_at` then returns the
+segment with the damage as a :class:`~proglog.log.losses.Loss`: reading its range raises :class:`DataLossError`, while
+everything before and after it is served. Its extent is found by reading from the index entry before it to the first
+whole batch after it, no matter how large the segment.
 """
 
 from bisect import bisect_right
@@ -54,7 +54,7 @@ class Extent(NamedTuple):
     """One past the last record in them."""
 
 
-class Suspect(Exception):  # noqa: N818 - not an error: a question to whoever may look again
+class Suspect(Exception):  # noqa: N818 - not an error: a request to recheck
     """A stretch of a segment does not check out, or its index file; ``start`` is where a batch begins, or began."""
 
     def __init__(self, segment: "Segment", start: FilePosition, end: FilePosition, *, index: bool = False) -> None:
@@ -68,9 +68,9 @@ class Suspect(Exception):  # noqa: N818 - not an error: a question to whoever ma
 
 @dataclass(slots=True)
 class Checked:
-    """The positions between which every byte is known to be whole: written by this process, scanned, or read before.
+    """The range in which every byte is known to be whole: written by this process, scanned, or read before.
 
-    A memory of readers that saves work, and nothing more: whatever they put here is true.
+    A cache of readers, only to save work: every entry is true.
     """
 
     between: tuple[int, int] = (0, 0)
@@ -84,7 +84,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """As it is at one moment. The disk thread makes the next one, and publishes it."""
+    """A segment at one moment. The disk thread makes the next value and publishes it."""
 
     stores: Stores
     base_offset: Offset
@@ -171,7 +171,7 @@ class Segment:
         return data[:whole] if whole < len(data) else data
 
     def read_cached(self, position: FilePosition, max_bytes: int) -> bytes:
-        """As :meth:`read`, but only what is in memory and was checked before: empty elsewhere, and where there is damage."""
+        """Do as :meth:`read`, but only for checked bytes in memory: return nothing elsewhere, and at damage."""
         start, end = self.checked.between
         if not start <= position < end:
             return b""
@@ -269,7 +269,7 @@ class Segment:
             self.index.entries = None
 
     def looked_at(self, suspect: Suspect) -> "Segment":
-        """Return the segment as it is found to be where something did not check out; itself, if that is whole now.
+        """Return the segment after a recheck of suspect bytes; itself, if they are whole now.
 
         Raises:
             StorageError: The disk could not be read.
@@ -285,7 +285,7 @@ class Segment:
         return replace(self, losses=with_found(self.losses, found))
 
     def taken_back(self, loss: Loss, end: FilePosition, end_offset: Offset) -> "Segment | None":
-        """Return the segment that serves what was written in the place of a loss; ``None`` if it does not read back.
+        """Return the segment that serves the refill of a loss; ``None`` if it does not read back.
 
         Args:
             loss: One of this segment's.
@@ -376,7 +376,7 @@ class Segment:
         try:
             found = list(self._walk_losses(at, offset, end))
             if found and found[0].start_position == at != start:
-                # The index is of another time than the store: what lies before its entry tells where batches begin.
+                # The index is older or newer than the store: the bytes before its entry show where batches begin.
                 found = list(self._walk_losses(FilePosition(0), self.base_offset, end))
         except OSError as exc:
             raise self._unreadable(start, exc) from exc

@@ -28,7 +28,7 @@ class SmallFiles:
     """Whether all of it is there."""
 
     def save(self, name: str, content: dict[str, Any]) -> None:
-        """Put ``content`` into the file, durably.
+        """Save ``content`` in the file, durably.
 
         Raises:
             OSError: It could not be written, even without the ballast.
@@ -54,7 +54,7 @@ class SmallFiles:
             checkpoint.save(self.state.files, path, content)
 
     def mark_durable(self, *, clean: bool) -> None:
-        """Record how far the log is synced; ``clean`` if it is being closed in order.
+        """Record how far the log is synced; ``clean`` if it is being closed cleanly.
 
         Raises:
             OSError: The file could not be written.
@@ -74,7 +74,7 @@ class SmallFiles:
             self.marked = mark
 
     def save_losses(self) -> None:
-        """Write down what is lost, if that is not written down yet.
+        """Save the losses, if they have changed.
 
         Raises:
             OSError: A file could not be written.

@@ -1,10 +1,9 @@
 """The open stores of a log: a bounded number of files, whatever the number of segments.
 
-A file that falls out is not closed but let go of: whoever is reading from it keeps it, and the last one closes it. So
-neither rolling, nor retention, nor this bound can pull a file away under a reader.
+An evicted file is not closed but released: its readers keep it, and the last one closes it. So neither rolling, nor
+retention, nor this bound can pull a file away under a reader.
 
-The bound is a part of the descriptors that the process may have, and falls when there are none left: connections need
-them, too.
+The bound is a share of the process's descriptors, and shrinks when there are none left: connections need them as well.
 """
 
 import threading

@@ -6,10 +6,10 @@
                                                                     +--> one handler --> stderr
     logging.getLogger("grpc") ...   of libraries                  --+
 
-On a terminal an event is a line for people, elsewhere a JSON object. What others may write - names of nodes, errors
-of peers - comes as values, and no value can move a cursor, forge a line or reverse text: what cannot be printed is
-shown escaped. Diagnostics never stop the work: lines are written by a thread, and what stderr does not take is dropped,
-counted and reported (:mod:`proglog.telemetry.lines`). A traceback has no local variables: they hold requests.
+On a terminal an event is a human-readable line, elsewhere a JSON object. Foreign text - node names, peers' errors - comes
+as values, and no value can move a cursor, forge a line or reverse text: unprintable characters are escaped. Diagnostics
+never block the agent: a thread writes the lines, and lines that stderr does not take are dropped, counted and reported
+(:mod:`proglog.telemetry.lines`). Tracebacks omit local variables: they hold requests.
 """
 
 import logging
@@ -33,9 +33,9 @@ _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.Except
 
 
 class TelemetryHandler(logging.Handler):
-    """Hands lines to a thread that writes them: nothing that logs ever waits for who reads them.
+    """Passes lines to a writer thread, so that a caller never waits for the reader of stderr.
 
-    A stream without a descriptor, which is memory, is written at once.
+    A stream without a descriptor, which is in memory, is written directly.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -86,20 +86,20 @@ def _report_dropped(lines: int) -> None:
 
 
 def configure(level: str = "info", *, style: Style = "auto", stream: TextIO | None = None) -> TelemetryHandler:
-    """Send all telemetry of this process to ``stream``, in place of where it went before.
+    """Send all telemetry of this process to ``stream`` from now on.
 
-    Call it before anything imports grpc, or each handshake that fails writes a foreign line to stderr.
+    Call it before anything imports grpc, or each failed handshake writes a foreign line to stderr.
 
     Args:
-        level: ``debug``, ``info``, ``warning`` or ``error``: the least that is shown.
-        style: ``console`` for people, ``json`` for programs, ``auto``: by whether the stream is a terminal.
-        stream: ``None``: stderr as it is now.
+        level: The minimum level: ``debug``, ``info``, ``warning`` or ``error``.
+        style: ``console`` for people, ``json`` for programs, ``auto``: depending on whether the stream is a terminal.
+        stream: The stream; ``None``: the current stderr.
 
     Returns:
-        The handler, which counts what it could not write.
+        The handler, which counts the lines that it dropped.
 
     Raises:
-        ConfigError: The level is none of those.
+        ConfigError: The level is unknown.
     """
     if level not in LEVELS:
         raise ConfigError(f"log level {level!r}: expected one of {', '.join(LEVELS)}")
@@ -123,7 +123,7 @@ def configure(level: str = "info", *, style: Style = "auto", stream: TextIO | No
 
 
 def _shared_processors() -> list[Processor]:
-    """What proglog's own events and those of libraries go through before they are rendered."""
+    """Return the processors of proglog's and libraries' events, in order, up to rendering."""
     return [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -9,7 +9,7 @@ import structlog
 
 
 class Weight(Enum):
-    """How much an event asks of its reader."""
+    """How urgently an event needs attention."""
 
     GOOD = "good"
     NEWS = "news"
@@ -19,43 +19,43 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventKind:
-    """What one kind of event is called and how it is reported."""
+    """One kind of event: its name and how it is reported."""
 
     name: str
-    """In telemetry: snake_case; it says what happened."""
+    """The name in telemetry, in snake_case; it says what happened."""
 
     level: str
     """``debug``, ``info``, ``warning`` or ``error``."""
 
     meaning: str
-    """A sentence or two for operators."""
+    """An explanation for operators, a sentence or two."""
 
     subject: str
-    """Key of whom or what it happened to; empty: the node itself, which every line names."""
+    """Key of the event's subject; empty: the node itself, which every line names."""
 
     detail: str
-    """Key of the text about it; empty: there is none."""
+    """Key of the detail text; empty: there is none."""
 
     keys: tuple[str, ...]
-    """Further keys of the line."""
+    """The other keys of the line."""
 
     words: str
-    """In the dashboard; empty: the event is not part of the status."""
+    """The text in the dashboard; empty: the event is not part of the status."""
 
     weight: Weight
-    """How the dashboard marks it."""
+    """The mark in the dashboard."""
 
     ended_by: tuple[str, ...]
-    """What began with it ends with one of these kinds of the same subject."""
+    """The kinds that end the condition which this event began, for the same subject."""
 
     @property
     def status_name(self) -> str:
-        """Its kind in the status: the name with hyphens, as Serf writes its own."""
+        """The kind in the status: the name with hyphens, as Serf writes its own."""
         return self.name.replace("_", "-")
 
 
 class Emit(Protocol):
-    """Reports an event: :func:`log_event`, or an agent's timeline, which shows it as well."""
+    """Reports an event: :func:`log_event`, or an agent's timeline, which also shows it."""
 
     def __call__(
         self,

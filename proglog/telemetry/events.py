@@ -102,13 +102,13 @@ LOG_POISONED = _event(
 LOG_PROBLEM = _event(
     "log_problem",
     _WARN,
-    "Something is wrong with the log or its disk that leaves appends possible; it is tried again.",
+    "A problem of the log or its disk that does not block appends; the failed task is retried.",
     words="log problem",
     detail="detail",
     ended_by=("log_problem_passed", "log_opened"),
 )
 LOG_PROBLEM_PASSED = _event(
-    "log_problem_passed", _GOOD, "What was wrong has passed.", words="problem passed", detail="detail"
+    "log_problem_passed", _GOOD, "A problem of the log is over.", words="problem passed", detail="detail"
 )
 LOG_DAMAGED = _event(
     "log_damaged",
@@ -128,7 +128,7 @@ RANGE_REFILLED = _event(
 RANGE_REFILL_FAILED = _event(
     "range_refill_failed",
     _WARN,
-    "A peer could not give what damage took; others are asked.",
+    "A peer could not supply records lost to damage; others are tried.",
     subject="peer",
     detail="error",
     keys=("origin", "start", "end"),
@@ -136,7 +136,7 @@ RANGE_REFILL_FAILED = _event(
 DAMAGE_UNSEEN = _event(
     "damage_unseen",
     _WARN,
-    "What damage took cannot be found out now; it is tried again.",
+    "The records lost to damage cannot be determined now; this is retried.",
     words="damage unreadable",
     detail="error",
 )
@@ -153,7 +153,7 @@ ORIGIN_STARTED = _event(
 OWN_ORIGIN_AHEAD = _event(
     "own_origin_ahead",
     _BAD,
-    "A peer knows more of this directory than the directory does: it was rolled back or cloned.",
+    "A peer has more of this node's origin than this node: its directory was rolled back or cloned.",
     words="peers know more",
     subject="peer",
     detail="detail",
@@ -206,7 +206,7 @@ REPLICATION_RESUMED = _event(
 REPLICATION_SOURCE_SET_ASIDE = _event(
     "replication_source_set_aside",
     _WARN,
-    "A peer cannot give an origin now; another is asked.",
+    "A peer cannot supply an origin now; another one is tried.",
     words="another source",
     subject="peer",
     detail="detail",
@@ -224,7 +224,7 @@ REPLICATION_FORKED = _event(
 REPLICATION_TRIMMED = _event(
     "replication_trimmed",
     _NEWS,
-    "Sequences that retention had removed at every node that could be asked were passed over.",
+    "Sequences that retention had removed on every reachable node were skipped.",
     words="began after a gap",
     subject="peer",
     detail="detail",
@@ -233,7 +233,7 @@ REPLICATION_TRIMMED = _event(
 REPLICATION_WAITS = _event(
     "replication_waits",
     _WARN,
-    "Sequences that nobody who can be asked holds are waited for: a member that is away may hold them.",
+    "Replication of an origin waits for records that no reachable node holds: an absent member may hold them.",
     words="waits for a member",
     subject="peer",
     detail="detail",
@@ -243,7 +243,7 @@ REPLICATION_WAITS = _event(
 REPLICATION_WAIT_OVER = _event(
     "replication_wait_over",
     _GOOD,
-    "Nothing that only this member may hold is waited for any more.",
+    "Replication no longer waits for records that only this member may hold.",
     words="waits no more",
     subject="peer",
     detail="detail",
@@ -252,7 +252,7 @@ REPLICATION_WAIT_OVER = _event(
 REPLICATION_GAP = _event(
     "replication_gap",
     _BAD,
-    "Sequences that no node could give were passed over, and the gap was recorded in the log.",
+    "Sequences that no node could supply were skipped, and the gap was recorded in the log.",
     words="gap recorded",
     subject="peer",
     detail="detail",
@@ -270,7 +270,7 @@ MEMBER_JOIN = _event(
 MEMBER_LEAVE = _event(
     "member_leave",
     _WARN,
-    "A member left on purpose.",
+    "A member left gracefully.",
     level="info",
     words="member left",
     subject="member",
@@ -290,7 +290,7 @@ MEMBER_FAILED = _event(
 MEMBER_SUSPECTED = _event(
     "member_suspected",
     _NEWS,
-    "A member did not answer a probe, and has some seconds to say that it is there.",
+    "A member did not answer a probe, and has some seconds to refute the suspicion.",
     words="member suspected",
     subject="member",
     detail="accuser",
@@ -298,8 +298,8 @@ MEMBER_SUSPECTED = _event(
 SUSPICION_REFUTED = _event(
     "suspicion_refuted",
     _NEWS,
-    "Others took this node for suspect, gone or changed, and it said otherwise: at a start, or where packets are lost.",
-    words="said it is here",
+    "This node refuted a claim that it is suspect, gone or changed: normal at startup, or a sign of packet loss.",
+    words="suspicion refuted",
     keys=("incarnation",),
 )
 MEMBER_UPDATE = _event(
@@ -308,7 +308,7 @@ MEMBER_UPDATE = _event(
 MEMBER_REAP = _event(
     "member_reap",
     _NEWS,
-    "A member was gone for so long that it was forgotten.",
+    "A member was gone for so long that it was reaped.",
     words="member forgotten",
     subject="member",
     keys=("status",),
@@ -366,15 +366,15 @@ CONDITIONS_LOST = _event(
 JOIN_FAILED = _event(
     "join_failed",
     _WARN,
-    "An address to join by has not answered, and this node is alone; it is retried.",
-    words="nobody to join",
+    "A seed address has not answered, and this node has no other members; it is retried.",
+    words="no seed answers",
     detail="error",
     keys=("addrs",),
 )
 JOIN_ATTEMPT_FAILED = _event(
     "join_attempt_failed",
     _NEWS,
-    "One address to join by did not answer.",
+    "One seed address did not answer.",
     level="debug",
     detail="error",
     keys=("addr",),
@@ -392,7 +392,7 @@ KEYRING_LOST = _event(
 USER_EVENT = _event(
     "user_event",
     _NEWS,
-    "Somebody told the whole cluster something.",
+    "A user event was broadcast to the whole cluster.",
     level="debug",
     words="user event",
     subject="name",
@@ -420,7 +420,7 @@ GOSSIP_STEP_FAILED = _event(
 GOSSIP_MALFORMED = _event(
     "gossip_malformed",
     _WARN,
-    "Traffic at the gossip port makes no sense or is not allowed; at most one line a minute, messages counts all since.",
+    "The gossip port received malformed or forbidden traffic; at most one line a minute, messages counts all since.",
     words="malformed gossip",
     detail="reason",
     keys=("source", "messages"),
@@ -428,7 +428,7 @@ GOSSIP_MALFORMED = _event(
 GOSSIP_IGNORED = _event(
     "gossip_ignored",
     _NEWS,
-    "Something of the gossip went wrong in a way that the protocol bears.",
+    "A gossip operation failed in a way that the protocol tolerates.",
     level="debug",
     detail="reason",
     keys=("source",),
@@ -437,7 +437,7 @@ GOSSIP_IGNORED = _event(
 TELEMETRY_DROPPED = _event(
     "telemetry_dropped",
     _WARN,
-    "Nobody read stderr, or it took no more: so many lines were dropped, and now lines are taken again.",
+    "Lines were dropped because stderr was not read or refused them; it takes lines again.",
     keys=("lines",),
 )
 
@@ -458,7 +458,7 @@ RPC_REFUSED = _event(
 RPC_FAILED = _event(
     "rpc_failed",
     _BAD,
-    "A call met a bug; its caller was given the number.",
+    "A call met a bug; its caller got the number.",
     keys=("method", "subject", "peer", "code", "elapsed_ms", "number", "exception"),
 )
 
@@ -492,14 +492,14 @@ RETENTION_NEAR = _event(
 RETENTION_CLEAR = _event(
     "retention_clear",
     _GOOD,
-    "What retention is about to remove is on that member now, or is gone.",
+    "That member now has the records that retention is about to remove, or they are gone.",
     words="retention is clear",
     subject="member",
 )
 CERTIFICATE_AGING = _event(
     "certificate_aging",
     _WARN,
-    "The certificate shown to peers, or the last authority of a side, ends within two weeks.",
+    "The certificate shown to peers, or the last authority of a side, expires within two weeks.",
     words="certificate ages",
     subject="certificate",
     detail="detail",
@@ -508,7 +508,7 @@ CERTIFICATE_AGING = _event(
 CERTIFICATE_ENDED = _event(
     "certificate_ended",
     _BAD,
-    "The certificate shown to peers, or the last authority of a side, has ended or cannot be read.",
+    "The certificate shown to peers, or the last authority of a side, has expired or cannot be read.",
     words="certificate ended",
     subject="certificate",
     detail="detail",
@@ -517,7 +517,7 @@ CERTIFICATE_ENDED = _event(
 CERTIFICATE_FRESH = _event(
     "certificate_fresh",
     _GOOD,
-    "A certificate or authority that was about to end, or had, is good for longer again.",
+    "An expired or expiring certificate or authority was renewed.",
     words="certificate renewed",
     subject="certificate",
     detail="detail",
@@ -525,7 +525,7 @@ CERTIFICATE_FRESH = _event(
 CLOCK_JUMPED = _event(
     "clock_jumped",
     _WARN,
-    "This machine's wall clock was set: it moved by more than five seconds otherwise than time passed.",
+    "This machine's wall clock was set: it jumped by more than five seconds against elapsed time.",
     words="clock jumped",
     detail="detail",
 )

@@ -1,8 +1,8 @@
-"""Lines to a descriptor that may block at any time, written by a thread of their own.
+"""Writes lines on a separate thread to a descriptor that may block at any time.
 
-Whoever reads our stderr may stop doing so: a log collector that hangs, Ctrl-S in a terminal. A write to a full pipe
-waits then, and on the event loop it would stop the agent. So lines are queued, up to a bound; what does not fit is
-dropped and counted.
+The reader of our stderr may stall: a log collector that hangs, Ctrl-S in a terminal. A write to the full pipe then
+blocks, and on the event loop it would stop the agent. So lines are queued, up to a bound; excess lines are dropped and
+counted.
 """
 
 import os
@@ -14,18 +14,18 @@ from collections.abc import Callable
 MAX_QUEUED_BYTES = 4 * 1024 * 1024
 """Beyond this, lines are dropped."""
 END_WAIT = 1.0
-"""Seconds that the end of the process waits for what is queued."""
+"""Seconds that process exit waits for queued lines."""
 
 
 class LineWriter:
     """Writes whole lines to a descriptor. :meth:`put` never blocks; the descriptor stays the caller's."""
 
     def __init__(self, descriptor: int, *, on_dropped: Callable[[int], None] = lambda _: None) -> None:
-        """Start no thread before there is something to write.
+        """Store the descriptor; the first line starts the thread.
 
         Args:
-            descriptor: Where lines go; blocking or not.
-            on_dropped: Told, on the writing thread, how many lines were dropped once lines are taken again.
+            descriptor: The target; blocking or not.
+            on_dropped: Called on the writing thread, once lines are taken again, with the number of dropped lines.
         """
         self.dropped = 0
         """Lines without room in the queue, without a thread to write them, or refused by the descriptor."""
@@ -38,9 +38,9 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def put(self, line: bytes) -> None:
-        """Queue a line, with its end."""
+        """Queue a line, line end included."""
         with self._changed:
-            # The writing thread's own line reports what was dropped: it is one at a time, and must not be dropped itself.
+            # The writing thread's own line reports the drops: there is one at a time, and it must not be dropped.
             is_full = (
                 self._queued_bytes + len(line) > MAX_QUEUED_BYTES and threading.current_thread() is not self._thread
             )

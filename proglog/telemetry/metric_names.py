@@ -29,7 +29,7 @@ class MetricName:
     """The ``# HELP`` line."""
 
     labels: tuple[str, ...] = ()
-    """What tells its series apart; few values each."""
+    """The labels of its series; few values each."""
 
 
 METRICS: dict[str, MetricName] = {}
@@ -54,7 +54,7 @@ LOG_WRITABLE = _metric(
 LOG_PROBLEMS = _metric(
     _GAUGE,
     "proglog_log_problems",
-    "What is wrong with the log or its disk that leaves appends possible; status names it.",
+    "Problems of the log or its disk that do not block appends; status names them.",
 )
 LOG_DAMAGED_RANGES = _metric(_GAUGE, "proglog_log_damaged_ranges", "Ranges that cannot be read.")
 DISK_FREE_BYTES = _metric(_GAUGE, "proglog_disk_free_bytes", "Bytes left on the log's device.")
@@ -76,11 +76,9 @@ REPLICATION_LAG_SECONDS = _metric(
 RECORDS_COPIED = _metric(_COUNTER, "proglog_records_copied_total", "Records copied from a peer.", "peer")
 MEMBERS = _metric(_GAUGE, "proglog_members", "Members of the cluster as seen here.", "status")
 FINDINGS = _metric(
-    _GAUGE, "proglog_findings", "Things that need attention, as `proglog check` counts them.", "severity"
+    _GAUGE, "proglog_findings", "Findings that need attention, as `proglog check` counts them.", "severity"
 )
-FINDING = _metric(
-    _GAUGE, "proglog_finding", "1 for each of them, by what it is and whom it is about.", "rule", "subject", "severity"
-)
+FINDING = _metric(_GAUGE, "proglog_finding", "1 for each finding, by rule and subject.", "rule", "subject", "severity")
 READY = _metric(_GAUGE, "proglog_ready", "1 while the health service says SERVING.")
 RPC_SECONDS = _metric(_HISTOGRAM, "proglog_rpc_seconds", "Time of one call, streams to their end.", "method")
 RPCS = _metric(_COUNTER, "proglog_rpcs_total", "Calls ended.", "method", "code")
@@ -88,7 +86,9 @@ CERTIFICATE_EXPIRY = _metric(
     _GAUGE, "proglog_certificate_expiry_timestamp_seconds", "When the server certificate expires, seconds since 1970."
 )
 GOSSIP_HEALTH = _metric(
-    _GAUGE, "proglog_gossip_health_score", "How unwell this node thinks it is: 0, well, to 7; it accuses others later."
+    _GAUGE,
+    "proglog_gossip_health_score",
+    "This node's estimate of its own health: 0, healthy, to 7; it then suspects others later.",
 )
 GOSSIP_PROBES = _metric(
     _COUNTER,
@@ -97,14 +97,10 @@ GOSSIP_PROBES = _metric(
     "outcome",
 )
 GOSSIP_SUSPICIONS = _metric(_COUNTER, "proglog_gossip_suspicions_total", "Members that became suspect.")
-GOSSIP_REFUTATIONS = _metric(
-    _COUNTER, "proglog_gossip_refutations_total", "Times that this node had to say that it is there."
-)
+GOSSIP_REFUTATIONS = _metric(_COUNTER, "proglog_gossip_refutations_total", "Claims about this node that it refuted.")
 GOSSIP_CONFLICTS = _metric(
     _COUNTER, "proglog_gossip_conflicts_total", "Claims to a member's name from another address."
 )
-GOSSIP_MALFORMED = _metric(
-    _COUNTER, "proglog_gossip_malformed_total", "Messages that make no sense, or are not allowed."
-)
+GOSSIP_MALFORMED = _metric(_COUNTER, "proglog_gossip_malformed_total", "Malformed or forbidden messages.")
 GOSSIP_UNSENT = _metric(_COUNTER, "proglog_gossip_unsent_total", "Datagrams that the kernel refused.")
-GOSSIP_QUEUED = _metric(_GAUGE, "proglog_gossip_queued", "Messages that wait to be gossiped.", "kind")
+GOSSIP_QUEUED = _metric(_GAUGE, "proglog_gossip_queued", "Messages queued for gossip.", "kind")

@@ -1,8 +1,8 @@
-"""Metrics over HTTP, for Prometheus: what calls did, and whatever collectors an agent adds.
+"""Metrics over HTTP, for Prometheus: outcomes of calls, and the collectors that an agent adds.
 
 A registry belongs to one agent, so that agents in one process do not mix. Names come from
-:mod:`proglog.telemetry.metric_names`. The HTTP server is prometheus_client's, on threads of its own: a scrape that hangs
-holds up nothing else.
+:mod:`proglog.telemetry.metric_names`. The HTTP server is prometheus_client's, on its own threads: a hanging scrape blocks
+nothing else.
 """
 
 from types import TracebackType

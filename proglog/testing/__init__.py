@@ -1,4 +1,4 @@
-"""For tests of programs that use proglog: real agents, a cluster, a disk that fails, a network that does.
+"""Test kit for programs that use proglog: real agents, a cluster, a faulty disk, a faulty network.
 
 ::
 

@@ -16,9 +16,9 @@ def agent(
     """Run one agent, plain text, on free ports of 127.0.0.1; kill it at the end.
 
     Args:
-        directory: Keeps its data and telemetry. Left out: a temporary one, removed at the end.
+        directory: Holds its data and telemetry. Default: a temporary one, removed at the end.
         name: Its node name.
-        flags: Further flags of ``proglog serve``, without the dashes.
+        flags: Additional flags of ``proglog serve``, without the dashes.
 
     Raises:
         AssertionError: It ended, or was not ready in time.

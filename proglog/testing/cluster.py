@@ -1,4 +1,4 @@
-"""A cluster of real agents on loopback, and what tests wait for in it."""
+"""A cluster of real agents on loopback, with bounded waits for tests."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ POLL_INTERVAL = 0.05
 
 
 class LocalCluster:
-    """Agents by name, plain text, on free ports of 127.0.0.1. ``with`` starts all and kills all that run.
+    """Agents by name, plain text, on free ports of 127.0.0.1. ``with`` starts all, and kills those still running.
 
     ::
 
@@ -29,7 +29,7 @@ class LocalCluster:
     def __init__(
         self, directory: Path, names: Iterable[str] = "abc", *, flags: Mapping[str, str] | None = None
     ) -> None:
-        """Start nothing yet.
+        """Store the configuration; start nothing yet.
 
         Args:
             directory: Holds data and telemetry of all agents.
@@ -57,7 +57,7 @@ class LocalCluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill the agents that run. Their data stays in the directory."""
+        """Kill the running agents. Their data stays in the directory."""
         self._running.close()
 
     def __getitem__(self, name: str) -> AgentProcess:

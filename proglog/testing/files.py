@@ -1,14 +1,14 @@
-"""A disk that fails, for tests: in memory, with a cache that a power cut loses. Seeded: a failure can be replayed.
+"""A faulty in-memory disk for tests, with a cache that a power cut loses. Seeded: a failure can be replayed.
 
-It is stricter than POSIX allows a real one to be:
+It is stricter than POSIX allows a real disk to be:
 
-* what was not synced may be lost, kept, or torn at any sector of 512 bytes, each write on its own; the length of a file
-  may be ahead of its data, and the bytes between are then zeros;
+* each unsynced write may be lost, kept, or torn at any sector of 512 bytes; the length of a file may be ahead of its
+  data, and the bytes between are then zeros;
 * a name is on disk when its directory was synced; until then a crash may undo the latest creations, renames and
   removals, in their order;
-* any operation can be made to fail, to write less than asked, or to be the last one before the crash.
+* any operation can be made to fail, to write less than requested, or to be the last one before the crash.
 
-Operations that change something are numbered from 1; :attr:`FaultyFiles.faults` says what happens at which.
+Operations that change the disk are numbered from 1; :attr:`FaultyFiles.faults` maps numbers to failures.
 
 Source: the fault models of ALICE (OSDI '14) and LazyFS (VLDB '24).
 """
@@ -26,12 +26,12 @@ BLOCK_BYTES = 4096
 
 
 class SimulatedCrashError(BaseException):
-    """The machine stopped before this operation. No handler for failures may swallow it, hence its base."""
+    """The machine stopped before this operation. Error handlers must not swallow it, hence its base class."""
 
 
 @dataclass(slots=True)
 class _Inode:
-    """A file: what processes see, and what a power cut would leave."""
+    """A file: its content as processes see it, and as a power cut would leave it."""
 
     data: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
@@ -49,7 +49,7 @@ class FaultyFiles:
         """Start with an empty disk.
 
         Args:
-            seed: Decides what a power cut leaves, and how short writes are.
+            seed: Decides which unsynced writes survive a power cut, and how short writes are.
             capacity_bytes: Writes beyond it fail with ``ENOSPC``.
             short_writes: Every other write stops early.
         """
@@ -57,11 +57,11 @@ class FaultyFiles:
         self.capacity_bytes = capacity_bytes
         self.short_writes = short_writes
         self.operation = 0
-        """Number of the last operation that would have changed something, from 1."""
+        """Number of the last operation that changes the disk, from 1; failed ones count."""
         self.crash_at: int | None = None
-        """Number of the operation that is not done any more."""
+        """Number of the operation at which the machine stops."""
         self.faults: dict[int, int] = {}
-        """Operation number to the ``errno`` that it fails with; it then changes nothing."""
+        """Operation number to the ``errno`` that it fails with, without changing anything."""
         self.takes_nothing = False
         """Writes return 0 and no error."""
         self.read_only = False
@@ -69,19 +69,19 @@ class FaultyFiles:
         self.file_limit: int | None = None
         """Writes beyond this position fail with ``EFBIG``."""
         self.unlocked = False
-        """The directory was removed or replaced underneath whoever locked it."""
+        """Whether the locked directory was removed or replaced."""
         self.read_errno: int | None = None
         self.cold = False
-        """Whether every read has to wait for the disk: nothing is in the kernel's memory."""
-        """What every read fails with."""
+        """Whether every read has to wait for the disk: the page cache is empty."""
+        """The ``errno`` that every read fails with."""
         self.reads = 0
-        """How many reads there were."""
+        """Number of reads so far."""
         self.read_faults: dict[int, int] = {}
-        """Number of a read, from 1, to the ``errno`` that it fails with."""
+        """Read number, from 1, to the ``errno`` that it fails with."""
         self.unreadable: set[tuple[str, int]] = set()
         """Name and number of blocks of 4,096 bytes that cannot be read until they are written."""
         self.trace: list[str] = []
-        """What was done: "write 00...0.log", one entry an operation."""
+        """The operations so far, such as "write 00...0.log"."""
         self._inodes: dict[Path, _Inode] = {}
         self._undo: list[_Undo] = []
         self._locks: set[Path] = set()
@@ -90,7 +90,7 @@ class FaultyFiles:
     # The tests' side
 
     def power_loss(self) -> None:
-        """Crash: of what was not synced, keep what the seed says. Open files and locks are gone."""
+        """Cut the power: keep the unsynced writes that the seed selects. Open files and locks are gone."""
         kept = self.random.randint(0, len(self._undo))
         for undo in reversed(self._undo[kept:]):
             undo()
@@ -99,11 +99,11 @@ class FaultyFiles:
         self._restart()
 
     def kill(self) -> None:
-        """Crash the process only: everything written is still there."""
+        """Kill the process: everything written is still there."""
         self._restart()
 
     def content(self, path: Path) -> bytearray:
-        """Return a file's bytes, to be damaged at will: what is changed counts as synced."""
+        """Return a file's bytes for the test to damage: changes count as synced."""
         inode = self._inodes[path]
         inode.durable, inode.pending = bytes(inode.data), []
         return inode.data
@@ -152,7 +152,7 @@ class FaultyFiles:
                 return
             start = end
 
-    # What a log sees
+    # The log's side
 
     def make_dir(self, path: Path) -> None:
         """Directories are always there."""
@@ -189,7 +189,7 @@ class FaultyFiles:
         self._undo.append(undo)
 
     def unlink(self, path: Path) -> None:
-        """Remove a file; whoever has it open keeps it."""
+        """Remove a file; open handles stay valid."""
         if path not in self._inodes:
             raise FileNotFoundError(2, "No such file or directory", str(path))
         self._step(f"unlink {path.name}")
@@ -202,7 +202,7 @@ class FaultyFiles:
         self._undo.clear()
 
     def lock(self, path: Path) -> Lock:
-        """Take the lock of this life."""
+        """Take the lock until the next crash."""
         if path in self._locks:
             raise BlockingIOError(11, "Resource temporarily unavailable", str(path))
         self._inodes.setdefault(path, _Inode())
@@ -210,7 +210,7 @@ class FaultyFiles:
         return _FaultyLock(self, path)
 
     def is_locked(self, path: Path) -> bool:
-        """Return whether this life holds the lock."""
+        """Return whether the lock is held since the last crash."""
         return path in self._locks
 
     def usage(self, path: Path) -> Usage:

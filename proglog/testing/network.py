@@ -10,8 +10,8 @@
     network.run_until(lambda: network.status("a", "b") == "failed", timeout=30)
 
 Real :class:`proglog.gossip.serf.Serf` instances exchange real bytes. Datagrams may be lost, late, twice or out of order;
-streams are reliable, as TCP is, but fail when a side is unreachable. A paused node is one under SIGSTOP: what is sent to
-it waits in its sockets, and its clock jumps when it goes on.
+streams are reliable, as TCP is, but fail when a side is unreachable. A paused node behaves as under SIGSTOP: packets wait
+in its sockets, and its clock jumps when it resumes.
 """
 
 import heapq
@@ -32,14 +32,14 @@ from proglog.gossip.serf import Serf
 
 PORT = 7946
 MAX_STEPS = 50_000_000
-"""A run beyond this does not end by itself."""
+"""Steps after which a run counts as endless."""
 _SOCKET_DATAGRAMS = 4096
-"""What the sockets of a paused node hold."""
+"""Capacity of a paused node's sockets."""
 
 
 @dataclass(slots=True, eq=False)
 class VirtualNode:
-    """A node, its sockets and what it has told."""
+    """A node, its sockets and the events that it emitted."""
 
     serf: Serf
     """The real state machine."""
@@ -48,13 +48,13 @@ class VirtualNode:
     keyring: Keyring | None
     """Its own copy of the keys."""
     events: list[tuple[float, Event]] = field(default_factory=list)
-    """When it told what, in virtual seconds."""
+    """Its events with their times, in virtual seconds."""
     paused: bool = False
-    """Whether it is stopped."""
+    """Whether it is paused."""
     crashed: bool = False
-    """Whether it is gone without a word."""
+    """Whether it crashed."""
     inbox: list[Callable[[], None]] = field(default_factory=list)
-    """What arrived while it was paused."""
+    """Packets that arrived while it was paused."""
 
 
 class VirtualNetwork:
@@ -73,12 +73,12 @@ class VirtualNetwork:
         """Start at time 0 without nodes.
 
         Args:
-            seed: All chance, of the network and of the nodes.
-            config: Of all nodes; the LAN profile by default.
+            seed: Seeds all randomness, of the network and of the nodes.
+            config: The configuration of all nodes; the LAN profile by default.
             loss: Share of the datagrams that are lost.
             duplication: Share of the datagrams that arrive twice.
-            delay: Shortest and longest way of a packet, seconds.
-            keys: Of all nodes; plain text without.
+            delay: Shortest and longest delay of a packet, seconds.
+            keys: The keys of all nodes; without them, plain text.
         """
         self.random = Random(seed)
         self.config = config or GossipConfig.lan()
@@ -108,13 +108,13 @@ class VirtualNetwork:
         known: Sequence[KnownAddress] = (),
         keyring: Keyring | None = None,
     ) -> Serf:
-        """Start a node; with the name of one that crashed or left, start that one again.
+        """Start a node, or restart the one of that name that crashed or left.
 
         Args:
-            name: Of the node.
-            tags: What it says about itself.
-            move: Start it at a new address, as a container; else it keeps the one that it had.
-            known: Its seeds, and whom it remembers.
+            name: The node's name.
+            tags: The tags that it announces.
+            move: Start it at a new address, as a container would; otherwise it keeps its old one.
+            known: Its seeds, and the members that it remembers.
             keyring: Its keys, if not the network's.
         """
         old = self.nodes.get(name)
@@ -139,50 +139,50 @@ class VirtualNetwork:
         return serf
 
     def seed(self, *names: str) -> tuple[KnownAddress, ...]:
-        """Return the addresses of ``names`` as an operator gives them; nobody has to be there yet."""
+        """Return the addresses of ``names`` as an operator gives them; the nodes need not exist yet."""
         return tuple(KnownAddress(host=self.nodes[n].address[0], port=PORT, given=True) for n in names)
 
     def alias(self, host: str, name: str) -> KnownAddress:
-        """Make ``host`` lead to a node that knows nothing of it, as address translation does; return it as a seed."""
+        """Make ``host`` lead to a node unaware of that address, as address translation does; return it as a seed."""
         self._addresses[host, PORT] = name
         self._aliases[host, PORT] = None
         return KnownAddress(host=host, port=PORT, given=True)
 
     def join(self, name: str, through: str) -> None:
-        """Let ``name`` join through another node."""
+        """Make ``name`` join through another node."""
         node = self.nodes[name]
         node.serf.join(self.nodes[through].address, self.now)
         self._pump(node)
 
     def join_all(self, timeout: float = 120.0) -> float:
-        """Let all join through the first, and return how long it took until each saw each."""
+        """Join all nodes through the first; return how long it took until each saw every other."""
         first, *others = self.nodes
         for name in others:
             self.join(name, first)
         return self.run_until(self.all_see_all, timeout)
 
     def leave(self, name: str) -> None:
-        """Let ``name`` leave gracefully; crash it afterwards, as the end of its process."""
+        """Make ``name`` leave gracefully; crash it afterwards, as its process ends."""
         node = self.nodes[name]
         node.serf.leave(self.now)
         self._pump(node)
 
     def force_leave(self, observer: str, name: str, *, prune: bool = False) -> None:
-        """Let ``observer`` say that ``name``, which failed, is gone for good."""
+        """Make ``observer`` force the failed ``name`` out for good."""
         node = self.nodes[observer]
         node.serf.force_leave(name, self.now, prune=prune)
         self._pump(node)
 
     def crash(self, name: str) -> None:
-        """End ``name`` without a word."""
+        """Crash ``name`` without a leave."""
         self.nodes[name].crashed = True
 
     def pause(self, name: str) -> None:
-        """Stop ``name``, as SIGSTOP does."""
+        """Pause ``name``, as SIGSTOP does."""
         self.nodes[name].paused = True
 
     def resume(self, name: str) -> None:
-        """Let ``name`` go on: first its sockets, then its timers, as the driver does."""
+        """Resume ``name``: first its sockets, then its timers, as the driver does."""
         node = self.nodes[name]
         node.paused = False
         inbox, node.inbox = node.inbox, []
@@ -193,7 +193,7 @@ class VirtualNetwork:
     # ---- the network
 
     def cut(self, sources: list[str], targets: list[str], *, one_way: bool = False) -> None:
-        """Lose everything that ``sources`` send to ``targets``, and back unless ``one_way``."""
+        """Drop everything that ``sources`` send to ``targets``, and back unless ``one_way``."""
         for source in sources:
             for target in targets:
                 self._cut[source, target] = None
@@ -207,7 +207,7 @@ class VirtualNetwork:
     # ---- time
 
     def run(self, seconds: float) -> None:
-        """Let ``seconds`` pass."""
+        """Advance time by ``seconds``."""
         end = self.now + seconds
         for _ in range(MAX_STEPS):
             if not self._step(end):
@@ -216,7 +216,7 @@ class VirtualNetwork:
         raise AssertionError(f"{MAX_STEPS:,} steps were not enough for {seconds} s")
 
     def run_until(self, condition: Callable[[], bool], timeout: float) -> float:
-        """Let time pass until ``condition`` holds, and return how much did.
+        """Advance time until ``condition`` holds; return the seconds passed.
 
         Raises:
             AssertionError: It did not hold within ``timeout`` seconds.
@@ -227,10 +227,10 @@ class VirtualNetwork:
                 raise AssertionError(f"did not hold within {timeout} virtual seconds: {self.table()}")
         return self.now - start
 
-    # ---- what the nodes think
+    # ---- the nodes' views
 
     def status(self, observer: str, name: str) -> str:
-        """Return the status of ``name`` as ``observer`` sees it; empty when unknown."""
+        """Return the status of ``name`` as ``observer`` sees it; empty if unknown."""
         return next((str(member.status) for member in self.nodes[observer].serf.members() if member.name == name), "")
 
     def running(self) -> list[str]:
@@ -247,7 +247,7 @@ class VirtualNetwork:
         return all(self.status(observer, name) == "alive" for observer in running for name in running)
 
     def table(self) -> dict[str, dict[str, str]]:
-        """Return who sees whom with which status."""
+        """Return each node's view of every other, as text."""
         return {
             name: {member.name: str(member.status) for member in node.serf.members()}
             for name, node in self.nodes.items()
@@ -255,14 +255,14 @@ class VirtualNetwork:
         }
 
     def transcript(self) -> list[str]:
-        """Return all that all nodes told, in order of time, one line each."""
+        """Return all events of all nodes in order of time, one line each."""
         told = [(at, name, event) for name, node in self.nodes.items() for at, event in node.events]
         return [f"{at:.6f} {name} {event}" for at, name, event in sorted(told, key=lambda each: each[:2])]
 
     # ---- machinery
 
     def _step(self, end: float) -> bool:
-        """Run the next thing due until ``end``; return whether there was one."""
+        """Run the next due step before ``end``; return whether there was one."""
         due = self._next_timer()
         packet_at = self._heap[0][0] if self._heap else float("inf")
         timer_at = self._timers[0][0] if due is not None else float("inf")
@@ -279,7 +279,7 @@ class VirtualNetwork:
         return True
 
     def _next_timer(self) -> VirtualNode | None:
-        """Return whose timer is due first; entries of deadlines that have changed since are dropped on the way."""
+        """Return the node whose timer is due first; drop entries of outdated deadlines on the way."""
         while self._timers:
             deadline, _, node = self._timers[0]
             if not node.paused and not node.crashed and node.serf.next_deadline() == deadline:
@@ -308,7 +308,7 @@ class VirtualNetwork:
         return names not in self._cut
 
     def _at(self, address: Address) -> VirtualNode | None:
-        """Return who listens at ``address``; a node that moved does no more."""
+        """Return the node that listens at ``address``; a moved node no longer listens at its old one."""
         node = self.nodes.get(self._addresses.get(address, ""))
         return node if node is not None and (node.address == address or address in self._aliases) else None
 

@@ -1,7 +1,7 @@
-"""Ports of loopback that no other process takes, neither now nor while the agent that had one is restarted.
+"""Loopback ports that no other process takes, even while the agent that uses one restarts.
 
-The kernel picks ports for outgoing connections, and for port 0, from its ephemeral range: a port that was free a moment
-ago may be anybody's by the time it is bound again. These ports lie below that range. Processes share them in blocks: a
+The kernel picks ports for outgoing connections, and for port 0, from its ephemeral range: another process may take a
+port from it before it is bound again. These ports lie below that range. Processes share them in blocks: a
 block belongs to the process that holds an abstract Unix socket with its number, until that process ends.
 """
 
@@ -20,7 +20,7 @@ _USUAL_EPHEMERAL = 32_768
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free for TCP and UDP, and that no other caller of this function gets.
+    """Return a port of 127.0.0.1 that is free for TCP and UDP and reserved for this caller.
 
     Raises:
         ProglogError: Every port below the ephemeral range is taken.
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 
 def _ports() -> Iterator[int]:
-    """Yields free ports, round and round; a block more whenever a round found none."""
+    """Yields free ports in rotation; takes another block whenever a round found none."""
     owned: list[range] = []
     while True:
         found = 0
@@ -43,7 +43,7 @@ def _ports() -> Iterator[int]:
 
 
 def _claim() -> range:
-    """Returns a block that belongs to this process from now on."""
+    """Reserve a block for this process and return it."""
     for start in range(FIRST_PORT, _ephemeral_start() - BLOCK_PORTS, BLOCK_PORTS):
         guard = socket.socket(socket.AF_UNIX)
         try:
@@ -67,7 +67,7 @@ def _is_free(port: int) -> bool:
 
 
 def _ephemeral_start() -> int:
-    """Returns where the kernel's own range begins; the usual value where it leaves no room below."""
+    """Return where the kernel's ephemeral range begins; the usual value if it leaves no room below."""
     start = int(_EPHEMERAL.read_text().split()[0])
     return start if start > FIRST_PORT + BLOCK_PORTS else _USUAL_EPHEMERAL
 

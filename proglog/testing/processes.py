@@ -1,4 +1,4 @@
-"""Agents as processes of their own: started, killed, stopped and started again on the same ports and data."""
+"""Agents as separate processes: started, killed, stopped and restarted on the same ports and data."""
 
 import os
 import select
@@ -19,24 +19,24 @@ READY_TIMEOUT = 30.0
 
 @dataclass(slots=True)
 class AgentProcess:
-    """``proglog serve`` as a process of its own. ``with`` starts it and kills it.
+    """``proglog serve`` as a separate process. ``with`` starts it and kills it.
 
     It listens on loopback unless flags say otherwise: on free ports at first, and on the same ones after a restart.
     """
 
     name: str
     directory: Path
-    """Of its data and telemetry."""
+    """Directory of its data and telemetry."""
     seeds: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
-    """Further flags, without the dashes; one with an empty value is a switch."""
+    """Additional flags, without the dashes; one with an empty value is a switch."""
     rpc_addr: str = ""
     gossip_addr: str = ""
     command: tuple[str, ...] = ()
-    """What stands in front of the command line: where it is to run."""
+    """Prefix of the command line, such as a network namespace."""
     process: "subprocess.Popen[str] | None" = None
     ready_line: str = ""
-    """What it said when it was ready the last time."""
+    """Its latest ready line."""
 
     def __enter__(self) -> Self:
         """Start it."""
@@ -46,7 +46,7 @@ class AgentProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill it if it runs. Its data stays."""
+        """Kill it if it is running. Its data stays."""
         self.kill()
 
     def start(self) -> None:
@@ -86,15 +86,15 @@ class AgentProcess:
 
     @property
     def telemetry(self) -> Path:
-        """What it wrote to stderr, over all its lives."""
+        """Its stderr output, over all runs."""
         return self.directory / f"{self.name}.telemetry"
 
     def kill(self) -> None:
-        """End it as ``kill -9`` does."""
+        """Kill it, as ``kill -9`` does."""
         self._end(signal.SIGKILL, 10)
 
     def stop(self, timeout: float = 10.0) -> float:
-        """End it with SIGTERM; return the seconds that it took.
+        """Stop it with SIGTERM; return the seconds that it took.
 
         Raises:
             subprocess.TimeoutExpired: It did not end in time.
@@ -115,7 +115,7 @@ class AgentProcess:
         self.process.send_signal(number)
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that it has used, user and system."""
+        """Return its processor time, user and system, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

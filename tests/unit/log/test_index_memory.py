@@ -88,4 +88,4 @@ def test_the_page_and_the_docstring_say_the_figures_of_the_code() -> None:
     for text in (page, docstring):
         assert "9 MiB" in text
         assert "32 MiB" in text
-    assert f"{ENTRY_BYTES} bytes an entry" in page
+    assert f"{ENTRY_BYTES} bytes per entry" in page
