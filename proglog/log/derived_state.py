@@ -28,7 +28,7 @@ from proglog.types import FilePosition, Offset, OriginId
 
 VERSION = 2
 MAX_GAPS = 1024
-"""Gaps of one origin that are remembered apart."""
+"""Most separate gaps remembered per origin."""
 Walker = Callable[[Offset, FilePosition], Iterator[tuple[FilePosition, BatchHeader]]]
 
 
@@ -48,7 +48,7 @@ class DerivedState:
     producers: Producers = field(default_factory=Producers)
     positions: NamedPositions = field(default_factory=NamedPositions)
     gaps: dict[OriginId, Ranges] = field(default_factory=dict)
-    """Sequences that gap batches stand for."""
+    """Sequences covered by gap batches."""
     anchor: Anchor | None = None
     around: tuple[DamagedRange, ...] = ()
     """Damage met by the walk: batches in it are not covered."""
@@ -76,7 +76,7 @@ class DerivedState:
 
 
 class Walk(NamedTuple):
-    """What was read to know what is derived."""
+    """Statistics of the walk that derived the state."""
 
     derived: DerivedState
     walked_bytes: int

@@ -32,17 +32,17 @@ class Stamped(NamedTuple):
     parts: tuple[Buffer, Buffer]
     result: Appended
     data: control.ControlData
-    """By a control batch."""
+    """The parsed message of a control batch."""
 
     @property
     def node_name(self) -> str:
-        """Whose directory an origin's first batch says it is of; empty for any other batch."""
+        """The node named by an origin's first batch; empty for any other batch."""
         return control.node_name(self.data)
 
 
 @dataclass(slots=True)
 class _Tail:
-    """Where an origin is while the group grows."""
+    """An origin's progress while the group grows."""
 
     next_sequence: SequenceNumber
     chain_crc: int
@@ -53,7 +53,7 @@ class _Tail:
 
 
 class Group:
-    """Stamps on top of a log's durable state; nothing of it holds until the log has written it."""
+    """Stamps batches on top of a log's durable state; the result counts only once the log has written it."""
 
     def __init__(
         self,
@@ -67,10 +67,10 @@ class Group:
         producers: Producers | None = None,
         hidden_until: Offset = Offset(0),  # noqa: B008 - NewType is the identity
     ) -> None:
-        """Start at ``position`` of a segment, after ``end_offset``, with what is durable of each origin and producer."""
+        """Start at ``position`` of a segment, after ``end_offset``, with the durable state of each origin and producer."""
         self.stamped: list[Stamped] = []
         self.informative: list[Stamped] = []
-        """Those from which something is derived: control batches, and batches of producers that have an id."""
+        """Batches that change derived state: control batches, and those of producers with an id."""
         self.bytes = 0
         self.append_time_ms = append_time_ms
         self._local_origin = local_origin
@@ -84,11 +84,11 @@ class Group:
         self._fresh_producers: dict[bytes, ProducerState] = {}
 
     def origins(self) -> dict[OriginId, Progress]:
-        """Return the states of the origins that the group advances, as they are once it is durable."""
+        """Return the progress in the origins that the group advances, as of when it is durable."""
         return {origin: self._progress(origin, tail) for origin, tail in self._tails.items() if tail.bytes}
 
     def add(self, append: Append) -> Outcome:
-        """Stamp one more; an ``Appended`` or ``Duplicate`` holds once the group is durable."""
+        """Stamp one more batch; an ``Appended`` or ``Duplicate`` counts once the group is durable."""
         try:
             if not isinstance(append, LocalAppend):
                 return self._import(append.batch)
@@ -99,7 +99,7 @@ class Group:
             return exc
 
     def _produce(self, batch: VerifiedBatch) -> Outcome:
-        """Stamp a batch of a producer that numbers its batches, unless it was there before or does not follow."""
+        """Stamp a batch of an idempotent producer, unless it is a duplicate or out of sequence."""
         header = batch.header
         if header.is_control:
             return self._stamp(self._local_header(batch), batch)

@@ -18,17 +18,17 @@ from proglog.log.state import LogState
 
 
 class Opening:
-    """Of one log. The thread that appends."""
+    """Completes the opening of one log, on the thread that appends."""
 
     def __init__(self, state: LogState, recovery: Recovery, small_files: SmallFiles, local_origin: LocalOrigin) -> None:
-        """Keep what is needed."""
+        """Store the collaborators."""
         self._state = state
         self._recovery = recovery
         self._small_files = small_files
         self._local_origin = local_origin
 
     def finish(self) -> None:
-        """Write what is left to write, and let appends begin; or say in the log's condition why not yet. Idempotent.
+        """Complete the pending writes and enable appends, or leave the reason in the log's condition. Idempotent.
 
         Raises:
             OSError: For another reason than a full or read-only disk.
@@ -55,7 +55,7 @@ class Opening:
             state.opened = False  # the condition says why
 
     def _take_back_the_mark(self) -> None:
-        """Record that the log is open: an end that follows is not an orderly one."""
+        """Record that the log is open: a stop from now on is unclean unless recorded otherwise."""
         small_files = self._small_files
         if not small_files.marked.clean:
             return

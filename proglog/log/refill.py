@@ -38,7 +38,7 @@ from proglog.types import FilePosition, Offset, SequenceNumber
 
 _WIPE_BYTES = 1024 * 1024
 MAX_REFILL_BYTES = 64 * 1024 * 1024
-"""Most bytes of batches kept until their range is complete. More are written as they come where their place is known."""
+"""Most bytes of candidates kept until their range is complete. Beyond it, batches with a known place are written at once."""
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class _Candidates:
     waiting: dict[SequenceNumber, VerifiedBatch] = field(default_factory=dict)
     bytes: int = 0
     written: tuple[FilePosition, Offset] | None = None
-    """Where those end that were written already: the range has no others, so there is no question of their order."""
+    """End of the batches already written: the range has no other origins, so their order is certain."""
 
     @property
     def complete(self) -> bool:
@@ -61,17 +61,17 @@ class _Candidates:
 
 @dataclass(slots=True)
 class _Filling:
-    """What goes into one damaged range."""
+    """The batches for one damaged range."""
 
     damage: Damage
     batches: Sequence[VerifiedBatch]
     start: tuple[FilePosition, Offset]
-    """Where they go: the start of the range, or behind what was written of it before."""
+    """Where they are written: at the start of the range, or after its earlier writes."""
     end: tuple[FilePosition, Offset] = (FilePosition(0), Offset(0))
-    """Where they end, once they are written."""
+    """Where they end."""
     is_all: bool = True
-    """Whether nothing follows them: what is left of the range is wiped, or a block that can be read again would bring
-    back what was imported anew meanwhile."""
+    """Whether nothing follows them: then the rest of the range is wiped, or a block that becomes readable would bring
+    back batches imported again meanwhile."""
 
 
 class Refiller:
@@ -97,7 +97,7 @@ class Refiller:
         Raises:
             ForkedOriginError: A candidate does not continue the history that is here.
             StorageError: The disk refused.
-            OSError: The snapshot of what is derived could not be removed; nothing was written.
+            OSError: The snapshot of derived state could not be removed; nothing was written.
         """
         found = self._survey()
         current = {lack.missing for lack in found.lacks}
@@ -116,7 +116,7 @@ class Refiller:
     def _survey(self) -> Survey:
         with self._mutex:  # a reader's thread asks what is missing, the writer's puts it back
             while self._surveyed.losses is not self._state.view.losses:
-                self._surveyed = survey(self._state, self._stretches)  # it may itself come upon more
+                self._surveyed = survey(self._state, self._stretches)  # the survey may find more
             return self._surveyed
 
     # Accepting candidates
@@ -220,7 +220,7 @@ class Refiller:
         held.bytes = sum(batch.header.batch_bytes for batch in held.waiting.values())
 
     def _drop_indexes(self, bases: Iterable[Offset]) -> None:
-        """Remove the index files, durably: batches may come back in another order than they say."""
+        """Remove the index files, durably: restored batches may be in another order."""
         state = self._state
         for base_offset in bases:
             if state.active.base_offset != base_offset:
@@ -230,7 +230,7 @@ class Refiller:
                 state.files.sync_dir(state.data_dir)
 
     def _fill(self, found: Survey, first: int, end: int) -> list[_Filling]:
-        """Return what goes into the damaged ranges ``[first, end)``; nothing if that is not all there, or does not fit."""
+        """Return the fills of the damaged ranges ``[first, end)``; none if batches are missing or do not fit."""
         lacks = [lack for lack in found.lacks if first <= lack.first < end]
         held = [self._candidates.get(lack.missing) for lack in lacks]
         if not all(each is not None and each.complete for each in held):
@@ -257,7 +257,7 @@ class Refiller:
         return [_Filling(damage, put, _start_of(damage)) for damage, put in zip(damages, fitting, strict=True)]
 
     def _take_back(self, filling: _Filling) -> bool:
-        """Have the segment serve what was written, and derive from it what follows; return whether it reads back."""
+        """Publish the refilled segment and update derived state; return whether the refill reads back."""
         state, loss = self._state, filling.damage.loss
         start, (end, end_offset) = loss.start_position, filling.end
         segment = with_entries(state, loss.segment)

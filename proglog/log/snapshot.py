@@ -1,4 +1,4 @@
-"""The file ``derived``: when it is written, taken back, and dropped. See :mod:`proglog.log.derived_state` for what is in it."""
+"""The lifecycle of the file ``derived``: written, read, dropped. :mod:`proglog.log.derived_state` defines its content."""
 
 from dataclasses import dataclass
 from errno import EOVERFLOW
@@ -60,7 +60,7 @@ class Snapshot:
             self._saved = anchor
 
     def drop(self) -> None:
-        """Remove the file, durably: batches are about to come back that it does not cover.
+        """Remove the file, durably, before batches that it does not cover are restored.
 
         Raises:
             OSError: It could not be removed.

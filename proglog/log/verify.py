@@ -1,7 +1,7 @@
-"""Checking a data directory without changing it: every batch, every index, every small file.
+"""Checks a data directory without changing it: every batch, every index, every small file.
 
-What opening the log would find, and more: columns, the chain of each origin, the order of append times. For an
-operator: each finding says what is wrong, which records it concerns, and what to do.
+It finds everything that opening the log would, and also checks columns, the chain of each origin and the order of append
+times. Findings are for operators: each says what is wrong, which records it concerns, and what to do.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyFinding:
-    """One thing that is not as it should be."""
+    """One finding of a verification."""
 
     severity: str
     """``damage``: records are lost here; ``repaired``: the next start puts it right; ``note``: nothing to do."""
@@ -49,17 +49,17 @@ class VerifyFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyProgress:
-    """How far a verification is."""
+    """The progress of a verification."""
 
     bytes_done: int
     bytes_total: int
     file: str
-    """What is being read."""
+    """The file being read."""
 
 
 @dataclass(slots=True, kw_only=True)
 class VerifyReport:
-    """What a verification read, and what it found."""
+    """The totals and findings of a verification."""
 
     segment_count: int = 0
     batch_count: int = 0
@@ -170,7 +170,7 @@ class _Verification:
             self._check_gap(bases[-1] if bases else Offset(0), report.end_offset, mark.end_offset)
 
     def _extents(self, bases: list[Offset]) -> list[Extent]:
-        """Return how much of each store is to be read, and the offset after it."""
+        """Return how much of each store to read, and the offset after it."""
         ends = [*bases[1:], _NO_END][: len(bases)]
         return [
             readable(self._behind(base_offset, end), self._size(base_offset), end)

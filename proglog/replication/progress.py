@@ -27,9 +27,9 @@ class Progress:
     node_name: str = ""
     """The node that wrote the origin, as its first batch says."""
     gaps: Ranges = NO_RANGES
-    """What gap batches stand for: sequences that this log reaches over, and that it could get from nobody."""
+    """Ranges covered by gap batches: sequences within its reach that no node could supply."""
     damaged: Ranges = NO_RANGES
-    """What damage hides."""
+    """Ranges hidden by damage."""
 
     def holds(self, sequence: int) -> bool:
         """Return whether this log can serve ``sequence``."""

@@ -1,7 +1,7 @@
 """Ranges of sequences: half-open, ascending, apart from each other. Pure.
 
-What a log reaches over and does not hold is told in a bounded number of them. Beyond the bound, neighbours become one
-range together with what is held between them: a node may claim less than it holds, never more.
+A log reports the records that it lacks within its reach in a bounded number of ranges. Beyond the bound, neighbours are
+merged, including the records held between them: a node may claim less than it holds, never more.
 """
 
 from bisect import bisect_right
@@ -11,11 +11,11 @@ from itertools import pairwise
 Ranges = tuple[tuple[int, int], ...]
 NO_RANGES: Ranges = ()
 MAX_RANGES = 64
-"""Ranges of one kind that a node tells of one origin."""
+"""Most ranges of one kind that a node reports for one origin."""
 
 
 def joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Return ranges in any order, overlapping or not, as they are kept."""
+    """Normalize ranges given in any order, overlapping or not."""
     made: list[tuple[int, int]] = []
     for start, end in sorted(ranges):
         if start >= end:
@@ -28,7 +28,7 @@ def joined(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def within(ranges: Ranges, start: int, end: int) -> Ranges:
-    """Return what of ``ranges`` is in ``[start, end)``."""
+    """Return the parts of ``ranges`` within ``[start, end)``."""
     if not ranges or (ranges[0][0] >= start and ranges[-1][1] <= end):
         return ranges
     clipped = ((max(first, start), min(last, end)) for first, last in ranges)
@@ -42,12 +42,12 @@ def covers(ranges: Ranges, sequence: int) -> bool:
 
 
 def size(ranges: Iterable[tuple[int, int]]) -> int:
-    """Return how many sequences are in them."""
+    """Return the number of sequences in the ranges."""
     return sum(end - start for start, end in ranges)
 
 
 def coarsened(ranges: Ranges, most: int = MAX_RANGES) -> Ranges:
-    """Return at most ``most`` ranges that cover ``ranges``: those nearest to each other become one."""
+    """Return at most ``most`` ranges that cover ``ranges``, merging those nearest to each other."""
     if len(ranges) <= most:
         return ranges
     between = sorted(range(len(ranges) - 1), key=lambda at: ranges[at + 1][0] - ranges[at][1])
@@ -62,7 +62,7 @@ def coarsened(ranges: Ranges, most: int = MAX_RANGES) -> Ranges:
 
 
 def flat(ranges: Ranges) -> list[int]:
-    """Return starts and ends, one after the other: how they are written down."""
+    """Return the starts and ends in one flat list, as they are stored."""
     return [bound for each in ranges for bound in each]
 
 

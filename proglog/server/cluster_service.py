@@ -1,4 +1,4 @@
-"""What an operator watches, ``proglog.v1.Cluster``: a snapshot on demand, or pushed whenever something changed."""
+"""The operator's view, ``proglog.v1.Cluster``: a snapshot on demand, or pushed on every change."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,11 +16,11 @@ from proglog.wire.convert import to_message
 DEFAULT_INTERVAL_MS = 200
 MIN_INTERVAL_MS, MAX_INTERVAL_MS = 50, 60_000
 REFRESH_INTERVAL = 1.0
-"""Seconds after which a snapshot is sent though nothing happened: ages, lags and free space move by themselves."""
+"""Longest interval between two pushed snapshots, in seconds: ages, lags and free space change without an event."""
 
 
 class ClusterService(cluster_pb2_grpc.ClusterServicer):
-    """Serves a :class:`ClusterView`, and looks after the log."""
+    """Serves a :class:`ClusterView`, and verifies the log."""
 
     def __init__(self, commit_log: CommitLog, cluster: ClusterView | None) -> None:
         """Serve ``cluster``; without one, only verify ``commit_log``."""
@@ -36,7 +36,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
     async def Watch(  # noqa: N802 - gRPC's name
         self, request: cluster_pb2.WatchRequest, context: Context
     ) -> AsyncIterator[cluster_pb2.Status]:
-        """Yield a snapshot at once, then whenever something changed, at most once in the interval asked for."""
+        """Yield a snapshot at once, then on every change, at most once per requested interval."""
         del context
         view = self._view()
         interval_ms = request.min_interval_ms or DEFAULT_INTERVAL_MS
@@ -78,7 +78,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
     async def ForceLeave(  # noqa: N802 - gRPC's name
         self, request: cluster_pb2.ForceLeaveRequest, context: Context
     ) -> cluster_pb2.ForceLeaveResponse:
-        """Say that a member that failed has left for good."""
+        """Mark a failed member as having left for good."""
         del context
         self._view().force_leave(request.name, prune=request.prune)
         return cluster_pb2.ForceLeaveResponse()

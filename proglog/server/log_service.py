@@ -1,8 +1,8 @@
 """The book's ``log.v1.Log``: one record a message, wire-compatible with its clients.
 
-A record a message is the slow way: a message costs 30-200 us of Python whatever it holds. What can be shared is: the
-records of a produce stream that have arrived together become one batch and one sync, and a consume stream decodes a
-batch once.
+One record per message is slow: a message costs 30-200 us of Python, whatever its size. The service shares what it can: the
+records of a produce stream that arrived together become one batch and one sync, and a consume stream decodes each batch
+once.
 
 Source: *Distributed Services with Go*, chapters 4 and 7, ``internal/server/server.go``.
 """
@@ -33,10 +33,10 @@ _END = object()
 
 
 class LogService(log_pb2_grpc.LogServicer):
-    """Answers the book's calls out of a commit log."""
+    """Serves the book's calls from a commit log."""
 
     def __init__(self, commit_log: CommitLog, cluster: ClusterView | None = None) -> None:
-        """Serve ``commit_log``; without ``cluster``, this server knows no other."""
+        """Serve ``commit_log``; without ``cluster``, this server is the only one."""
         self._commit_log = commit_log
         self._cluster = cluster
 
@@ -49,7 +49,7 @@ class LogService(log_pb2_grpc.LogServicer):
     async def ProduceStream(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[log_pb2.ProduceRequest], context: Context
     ) -> AsyncIterator[log_pb2.ProduceResponse]:
-        """Append each record; answer in order, each when it is durable, without waiting for one before the next."""
+        """Append each record; answer in order, each once it is durable. Appends don't wait for earlier answers."""
         del context
         arrivals = _Arrivals()
         async with TaskScope() as tasks:
@@ -64,7 +64,7 @@ class LogService(log_pb2_grpc.LogServicer):
                 going = ending is None
 
     async def Consume(self, request: log_pb2.ConsumeRequest, context: Context) -> log_pb2.ConsumeResponse:  # noqa: N802 - gRPC's name
-        """Return the record at an offset, or the next one where no record has it.
+        """Return the record at an offset, or the next one if the offset is unused.
 
         Raises:
             OffsetOutOfRangeError: There is none at that offset; the end of the log included.
@@ -93,7 +93,7 @@ class LogService(log_pb2_grpc.LogServicer):
 
         Raises:
             OffsetOutOfRangeError: The offset is past the end, or before the start.
-            DataLossError: What comes next is damaged.
+            DataLossError: The next batch is damaged.
         """
         del context
         offset = Offset(request.offset)

@@ -60,10 +60,10 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         self._own_origin = own_origin or OwnOrigin(commit_log)
         self._sessions: set[_Session] = set()
         self._kept: dict[OriginId, tuple[SequenceNumber, Ranges, Ranges]] = {}
-        """From where on, and without what, the log has each origin that moved."""
+        """Floor, gaps and damage of each origin that moved, as last seen."""
 
     def moved(self, moved: Mapping[OriginId, Progress]) -> None:
-        """Wake the streams if something moved that no data comes with: what a log lost, or got back, or removed."""
+        """Wake the streams after changes that come without data: records lost, restored or removed."""
         woken = False
         for origin, progress in moved.items():
             kept = (progress.floor_sequence, progress.gaps, progress.damaged)
