@@ -1,4 +1,4 @@
-"""What an agent tells others to dial: never the wildcard that it listens on.
+"""The addresses an agent advertises: never the wildcard that it listens on.
 
 ::
 

@@ -61,7 +61,7 @@ class Agent:
 
     @property
     def failure(self) -> ProglogError | None:
-        """What ended this agent, such as a task that failed; ``None`` while all is well, and after an orderly end."""
+        """The error that ended this agent, such as a failed task; ``None`` while it runs, and after an orderly end."""
         return self._tasks.failure
 
     async def shutdown(self) -> None:

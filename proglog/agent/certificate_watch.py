@@ -28,7 +28,7 @@ class CertificateWatch:
     _said: dict[str, tuple[EventKind, str]] = field(default_factory=dict)
 
     async def run(self) -> None:
-        """Look until cancelled; without TLS there is nothing to look at."""
+        """Check periodically until cancelled; without TLS there is nothing to check."""
         while self.server or self.peer:
             self.tell(await asyncio.to_thread(self.look))
             await asyncio.sleep(LOOK_INTERVAL)

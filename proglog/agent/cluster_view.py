@@ -1,4 +1,4 @@
-"""What this agent says about itself and its cluster: one snapshot out of log, membership and replicator."""
+"""The agent's view of itself and its cluster: one snapshot from log, membership and replicator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class AgentView:
         )
 
     def force_leave(self, name: str, *, prune: bool) -> None:
-        """Say that a member that failed has left for good; errors as those of the membership, and of :meth:`snapshot`."""
+        """Declare that a failed member has left for good; errors as the membership's and :meth:`snapshot`'s."""
         self._check_started()
         self.membership.force_leave(name, prune=prune)
 

@@ -13,7 +13,7 @@ MAX_CONDITIONS = 256
 """Subjects are what others call themselves: beyond this many, the one that was quiet for longest is forgotten."""
 
 _ENDS: dict[str, list[EventKind]] = {}
-"""What an event ends, by its name."""
+"""Conditions that an event ends, by its name."""
 for _kind in EVENTS.values():
     for _name in _kind.ended_by:
         _ENDS.setdefault(_name, []).append(_kind)
@@ -28,7 +28,7 @@ class _Standing:
 
 
 class Conditions:
-    """What has happened and has not ended, by kind and subject. Times are seconds on one monotonic clock."""
+    """Current conditions, by kind and subject. Times are seconds on one monotonic clock."""
 
     def __init__(self) -> None:
         """Start with none."""

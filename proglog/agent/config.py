@@ -27,7 +27,7 @@ class AgentConfig:
     """Unique in the cluster: 1 to 128 bytes of printable text without spaces."""
 
     data_dir: Path
-    """Where the log lives; created if missing. One agent a directory."""
+    """Data directory; created if missing. One agent per directory."""
 
     bind_addr: str = DEFAULT_BIND_ADDR
     """HOST:PORT of gossip, UDP and TCP. The gRPC server listens on the same host. Port 0: any free one."""
@@ -53,10 +53,10 @@ class AgentConfig:
     """Casbin policy, reloaded when it changes."""
 
     server_tls: TLSFiles | None = None
-    """What the server shows to clients, and the authority it asks theirs to come from. ``None``: no TLS."""
+    """The server's certificate, and the authority that signs clients' certificates. ``None``: no TLS."""
 
     peer_tls: TLSFiles | None = None
-    """What this agent shows when it is a client of its peers."""
+    """The certificate for connections to peers."""
 
     encrypt_file: Path | None = None
     """Keys that encrypt gossip: one base64 key a line, the first is used to send. ``None``: plain text."""
@@ -66,7 +66,7 @@ class AgentConfig:
     sends sealed, ``required`` takes and sends nothing plain."""
 
     tags: Mapping[str, str] = field(default_factory=dict)
-    """What the node says about itself beside ``rpc_addr``; with that, names and values at most 512 bytes."""
+    """The node's tags besides ``rpc_addr``; including that, names and values are at most 512 bytes."""
 
     gossip_profile: str = "lan"
     """Timing of gossip: ``lan``, ``wan`` or ``local``."""
@@ -131,7 +131,7 @@ class AgentConfig:
         if self.metrics_addr is not None:
             split_addr(self.metrics_addr, "--metrics-addr")
         if (self.acl_model_file is None) != (self.acl_policy_file is None):
-            raise ConfigError("--acl-model-file and --acl-policy-file go together: give both or neither")
+            raise ConfigError("--acl-model-file and --acl-policy-file need each other: give both or neither")
         if self.acl_model_file is not None and self.server_tls is None:
             raise ConfigError(
                 "--acl-model-file needs server TLS: a caller's name is its certificate's common name;"

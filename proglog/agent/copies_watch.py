@@ -128,7 +128,7 @@ class CopiesWatch:
         return Word(name=member.name, status=status, word_ms=max(round(age * 1000), int(gone)), origins=origins)
 
     def _aged(self, counted: Copies, now: float) -> Copies:
-        """Say since when records have had too few copies: of a cluster of several, fewer than two."""
+        """Report since when records have had too few copies: fewer than two in a cluster of several."""
         least = min(2, expected_holders(counted))
         risky = {OriginId(each.origin) for each in counted.origins if _at_risk(each, least)}
         self._risky = {origin: self._risky.get(origin, now) for origin in risky}

@@ -35,7 +35,7 @@ MAX_WAITING = 256
 """Events that wait for scripts; with more, the oldest are dropped and counted."""
 SCRIPT_SECONDS = 60.0
 MAX_ANSWER_BYTES = 8 * 1024
-"""Of a script's output, the last so many are looked at; an answer to a query may have 1,024."""
+"""Bytes kept from the end of a script's output; an answer to a query may have 1,024."""
 _UNFIT = re.compile(r"[^A-Z0-9_]")
 
 

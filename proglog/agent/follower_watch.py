@@ -1,4 +1,4 @@
-"""Who copies from this node, and how far: the other half of replication, which only its source can see."""
+"""The followers of this node and their progress: the half of replication that only the source sees."""
 
 import time
 from collections.abc import Callable, Iterable

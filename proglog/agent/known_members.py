@@ -39,9 +39,9 @@ class KnownMembers:
         self._path = data_dir / "members"
         self._emit = emit
         self.remembered: tuple[KnownAddress, ...] = ()
-        """Where the last life knew members."""
+        """Members' addresses known before the restart."""
         self.clocks = ClockTimes()
-        """What its clocks showed."""
+        """The Lamport clocks before the restart."""
         self._load()
         self._current: Callable[[], list[KnownAddress]] | None = None
         self._saving: asyncio.Task[None] | None = None

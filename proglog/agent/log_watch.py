@@ -1,4 +1,4 @@
-"""What became of the log since the last look: the changes that an operator should hear of as events.
+"""Changes of the log since the last check that are reported to operators as events.
 
 The hot path looks too, so a look at an unchanged log compares five values. Damage is looked for apart, more seldom:
 that asks every segment.

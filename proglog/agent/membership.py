@@ -83,7 +83,7 @@ class MembershipConfig:
     start_join_addrs: tuple[str, ...] = ()
     """Members to join through; one that answers is enough."""
     remembered: tuple[KnownAddress, ...] = ()
-    """Where members were in the last life."""
+    """Members' addresses before the restart."""
     keyring: Keyring | None = None
     """Seals all gossip; ``None``: plain text."""
     gossip: GossipConfig = field(default_factory=GossipConfig.lan)
@@ -222,7 +222,7 @@ class Membership:
         return keyring is not None and keyring.seals and keyring.requires
 
     def act(self, action: Callable[[Serf, float], Result]) -> Result:
-        """Have the core do something now, and send what comes of it; return what ``action`` did.
+        """Run ``action`` on the core now, and send its messages; return its result.
 
         Raises:
             UnavailableError: The membership has not been started, or is closed; or as ``action`` does.
@@ -480,7 +480,7 @@ class Membership:
         )
 
     def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
-        """Say it once: the claim comes again with every exchange."""
+        """Report it once: the claim repeats with every exchange."""
         if self._watch.claimed(name, claimed_by, time.monotonic()):
             self._emit(events.MEMBER_NAME_CONFLICT, name, claimed_by, local=local)
 

@@ -36,13 +36,13 @@ class MembershipWatch:
 
     node_name: str
     remembered: tuple[KnownAddress, ...]
-    """Where members were in the last life."""
+    """Members' addresses before the restart."""
     started_at: float
     answered: bool = False
     """Whether any member has ever answered a call."""
     _call_errors: dict[Address, str] = field(default_factory=dict)
     _claims: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    """When a name was claimed from an address, for the first and for the last time."""
+    """First and last time that an address claimed a name."""
     _vote: NameVoted | None = None
     _voted_at: float = 0.0
     _found: dict[str, float] = field(default_factory=dict)

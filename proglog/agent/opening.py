@@ -1,4 +1,4 @@
-"""How an agent is set up: in phases, each of complete objects, and each with the step that ends it again."""
+"""Sets up an agent: in phases, each of complete objects, and each with its shutdown step."""
 
 import asyncio
 import time
@@ -63,7 +63,7 @@ _NAME_CONTEST = "name contest"
 
 
 class Steps:
-    """What ends an agent: steps, run in reverse order. One that fails is reported; the others run all the same."""
+    """Shutdown steps, run in reverse order. A failing step is reported; the others still run."""
 
     def __init__(self, emit: Emit) -> None:
         """Start with none."""

@@ -97,7 +97,7 @@ class Replicator:
         """Why the directory continues under a new origin; empty: it does not."""
         self._peers: dict[str, FollowedPeer] = {}
         self._last_words: dict[str, tuple[dict[OriginId, Progress], float]] = {}
-        """What servers said whose streams have ended, and when that was."""
+        """The last reports of servers whose streams have ended, with their time."""
         self._planner = Planner(writer.origin, writer.origins(), patience, others)
         writer.add_progress_listener(self._log_advanced)
         self._timer: asyncio.TimerHandle | None = None
@@ -250,7 +250,7 @@ class Replicator:
                 async with asyncio.timeout(HELLO_TIMEOUT if peer.state is PeerState.CONNECTING else None):
                     received = await anext(messages, None)
             except TimeoutError:
-                raise UnavailableError(f"{peer.addr} was reached and said nothing for {HELLO_TIMEOUT:g} s") from None
+                raise UnavailableError(f"{peer.addr} was reached but sent nothing for {HELLO_TIMEOUT:g} s") from None
             if received is None:
                 return
             if received.hello is not None:

@@ -55,7 +55,7 @@ class SerfCalls:
             OverloadedError: Too many are under way.
         """
         if query.name.startswith(_INTERNAL) and (query.name != PING_QUERY or query.payload):
-            raise InvalidRequestError(f"a query's name does not begin with {_INTERNAL}: those are Serf's own")
+            raise InvalidRequestError(f"a query's name does not begin with {_INTERNAL}: those are reserved by Serf")
         async with aclosing(self._asked(query)) as answers:
             async for answer in answers:
                 yield answer
@@ -68,7 +68,7 @@ class SerfCalls:
             ConfigError: They need more than 512 bytes.
         """
         if RPC_ADDR_TAG in (*changed, *deleted):
-            raise InvalidRequestError(f"the tag {RPC_ADDR_TAG} is where others reach this agent: it is set by serve")
+            raise InvalidRequestError(f"the tag {RPC_ADDR_TAG} holds this agent's RPC address: only serve sets it")
         if "" in changed:
             raise InvalidRequestError("a tag needs a name")
         kept = {name: value for name, value in self._membership.tags().items() if name not in deleted}

@@ -1,4 +1,4 @@
-"""Where the events of Serf go in an agent: telemetry, feed, scripts, and what is kept for the next life."""
+"""Routes Serf's events in an agent: to telemetry, the feed, scripts, and the state kept for a restart."""
 
 from proglog.agent.event_handlers import EventHandlers
 from proglog.agent.keyring_file import KeyringFile

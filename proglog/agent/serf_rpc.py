@@ -31,7 +31,7 @@ from proglog.tasks import TaskScope, cancel_and_wait
 MAX_CLIENTS = 64
 MAX_REQUEST_BYTES = 256 * 1024
 MAX_UNREAD_BYTES = 1024 * 1024
-"""What an agent holds for a client that does not read; beyond, the connection is closed."""
+"""Bytes held for a client that does not read; beyond that, the connection is closed."""
 HELLO_SECONDS = 10.0
 """How long a client may take until it has said who it is."""
 READ_BYTES = 65_536

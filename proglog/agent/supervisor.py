@@ -54,7 +54,7 @@ class Supervisor:
         return asyncio.get_running_loop().call_later(delay, partial(self._call, callback, name))
 
     def end(self, failure: ProglogError) -> None:
-        """Have the agent shut down, because of ``failure`` unless there was another one."""
+        """Shut the agent down, because of ``failure`` unless an earlier one did."""
         if self.failure is None:
             self.failure = failure
             self._on_failure(failure)

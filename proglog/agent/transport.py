@@ -28,12 +28,12 @@ RECEIVE_BUFFER_BYTES = 2 * 1024 * 1024
 """As agents ask for: the kernel's default holds only some 250 packets of a burst."""
 MAX_DATAGRAM_BYTES = 65_536
 ITSELF = "is this node itself"
-"""Why an address is not called: how an error about it ends."""
+"""End of the error for an address that is the node's own."""
 MAX_STREAMS = 128
 """Streams that others opened, at once."""
 FIRST_BYTE_SECONDS = 2.0
 MAX_UNFINISHED_BYTES = 64 * 1024 * 1024
-"""What all streams together hold of messages that are not whole yet."""
+"""Bound on incomplete messages held over all streams."""
 SMALL_STREAM_BYTES = 1024 * 1024
 """A stream with less than this is not cut off for what others hold."""
 READ_BYTES = 65_536
@@ -42,7 +42,7 @@ DECODED_AT_ONCE = 16 * 1024
 DRAIN_SECONDS = 0.005
 """What datagrams may keep the loop from everything else."""
 ADDRESS_SECONDS = 3.0
-"""What one address of a name that has several may take."""
+"""Time limit for each address of a name that has several."""
 
 OnDatagram = Callable[[bytes, Address], None]
 Answer = Callable[[StreamMessage | MalformedMessageError, Address], bytes | None]
@@ -78,7 +78,7 @@ class Transport:
         """
         self.address: Address = (host, port)
         self.own: set[Address] = set()
-        """Where this node itself is reached: never called."""
+        """This node's own addresses: never called."""
         self.unsent = 0
         """Datagrams that the kernel refused: lost, as far as the protocol is concerned."""
         self._keyring = keyring

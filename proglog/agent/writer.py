@@ -99,7 +99,7 @@ class LogWriter:
         self.records_served = 0
         """Records sent to consumers, as far as services count them here."""
         self.underway = Underway()
-        """What the disk is asked for now."""
+        """Current operations on the disk."""
         self._tasks = tasks or Supervisor()
         self._queue: deque[_Pending] = deque()
         self._group: list[_Pending] = []
@@ -284,7 +284,7 @@ class LogWriter:
         return await self._enqueue([ImportAppend(batch) for batch in batches])
 
     async def begin_origin(self, reason: str) -> OriginId:
-        """Have the log write under a new origin from now on; appends that wait go there. As :meth:`Log.begin_origin`."""
+        """Switch the log to a new origin; waiting appends use it. As :meth:`Log.begin_origin`."""
         return await self._on_disk_thread("new origin", lambda: self.log.begin_origin(reason))
 
     async def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
@@ -318,7 +318,7 @@ class LogWriter:
                 self._tell_listeners()
 
     def _submit(self, work: Callable[[], object]) -> Future[object]:
-        """Have ``work`` done on the disk thread, as soon as what it does now is done."""
+        """Run ``work`` on the disk thread, after its current operation."""
         return self._disk.submit(self._poisoning, work)
 
     def _poisoning(self, work: Callable[[], Result]) -> Result:
@@ -366,14 +366,14 @@ class LogWriter:
             await self._advanced.wait()
 
     def add_listener(self, callback: Callable[[], None]) -> None:
-        """Have ``callback`` called on the loop whenever the durable end, the start or the state of the log has changed.
+        """Call ``callback`` on the loop whenever the durable end, the start or the state of the log changes.
 
         It must not block or raise.
         """
         self._listeners.append(callback)
 
     def add_progress_listener(self, callback: ProgressListener) -> None:
-        """Have ``callback`` called on the loop with the progress of each origin that has moved, before appends are answered.
+        """Call ``callback`` on the loop with the progress of each origin that moved, before appends are answered.
 
         It must not block or raise.
         """
@@ -497,7 +497,7 @@ class LogWriter:
         self._tell_listeners()
 
     def _tell_listeners(self) -> None:
-        """Say which origins have moved; then, that the log changed."""
+        """Report which origins moved; then, that the log changed."""
         change = self.log.moved_since(self._told)
         self._told = change.version
         moved = {position.origin: position for position in change.positions}

@@ -106,7 +106,7 @@ def _code(result: object) -> int:
 
 
 def _told(exc: BaseException) -> int:
-    """Say what ended a verb, and return its exit code."""
+    """Report what ended a verb, and return its exit code."""
     if isinstance(exc, ReaderGoneError | BrokenPipeError):
         return ExitCode.BROKEN_PIPE  # quietly: the reader has read enough
     if isinstance(exc, ProglogError):

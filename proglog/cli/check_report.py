@@ -27,7 +27,7 @@ class CheckStatus(IntEnum):
 
 
 class CheckFormat(StrEnum):
-    """How it is written."""
+    """The output format."""
 
     TEXT = "text"
     JSON = "json"
@@ -48,14 +48,14 @@ class CheckReport:
     """What a check found."""
 
     addr: str
-    """The agent that was asked."""
+    """The agent that was checked."""
     limits: Limits
     snapshot: ClusterSnapshot | None = None
-    """What it said; ``None``: nothing."""
+    """Its snapshot; ``None``: no answer."""
     findings: tuple[Finding, ...] = ()
-    """What needs attention, the worst first."""
+    """Findings, the worst first."""
     error: str = ""
-    """Why nothing is known. Foreign text."""
+    """Why there is no snapshot. Foreign text."""
     flags: tuple[str, ...] = ()
     """Flags that every suggested command also needs: TLS files."""
 

@@ -17,12 +17,12 @@ _REDRAW_SECONDS = 0.1
 
 
 def error(message: str, hint: str = "") -> None:
-    """Say what went wrong, in one line, and what to do about it, in another."""
+    """Print an error in one line, and its remedy in another."""
     _write(f"error: {safe_text(message)}\n" + (f"hint: {safe_text(hint)}\n" if hint else ""))
 
 
 def note(message: str) -> None:
-    """Say something that is neither data nor an error."""
+    """Print a message that is neither data nor an error."""
     _write(safe_text(message) + "\n")
 
 
@@ -113,7 +113,7 @@ def progress(label: str, total: int | None, *, unit: str = "records") -> Iterato
 
 
 def hint_for(exc: ProglogError) -> str:
-    """Return what to do about an error, where its own words do not say."""
+    """Return the next step for an error whose message names none."""
     from proglog.errors import (
         DataDirLockedError,
         DataLossError,
@@ -126,13 +126,13 @@ def hint_for(exc: ProglogError) -> str:
         case DataDirLockedError():
             return ""
         case DataLossError():
-            return "`proglog consume --skip-gone` reads on behind it; a peer that has the records repairs it"
+            return "`proglog consume --skip-gone` skips it; a peer that has the records repairs it"
         case OffsetOutOfRangeError():
-            return "`proglog status` shows which offsets there are; `start` and `end` always exist"
+            return "`proglog status` shows the valid offsets; `start` and `end` always work"
         case PermissionDeniedError():
-            return "the subject is the certificate's common name; the agent's policy file says who may do what"
+            return "the subject is the certificate's common name; the agent's policy file lists what it may do"
         case UnavailableError():
-            return "is an agent running there? `proglog serve` starts one; --addr or PROGLOG_ADDR say where to look"
+            return "is an agent running there? `proglog serve` starts one; --addr or PROGLOG_ADDR sets the address"
         case _:
             return ""
 

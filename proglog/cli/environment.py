@@ -10,7 +10,7 @@ _ALLOWED = {
     "TEXTUAL_COLOR_SYSTEM": ("auto", "standard", "256", "truecolor"),
     "TEXTUAL_DRIVER": (),  # the dashboard brings its own
 }
-"""What a variable may say; anything else ends its library."""
+"""Accepted values of a variable; any other value aborts its library."""
 
 
 def leave_out_unusable() -> None:

@@ -1,6 +1,6 @@
-"""What the exit code says: an interface for scripts, so it is one table.
+"""The exit codes: an interface for scripts, so they are one table.
 
-``docs/reference/cli.md`` prints it; a test holds the two together.
+``docs/reference/cli.md`` prints it; a test keeps the two in sync.
 """
 
 from enum import IntEnum

@@ -22,13 +22,13 @@ GREETING = f"""proglog {__version__} - a distributed commit log that you can run
   proglog dash               watch it
 
   proglog --help             every verb
-  proglog VERB --help        what one takes
+  proglog VERB --help        a verb's arguments and flags
   proglog help               ranges, formats, variables, exit codes
 """
 
 HELP = f"""A distributed commit log, run from a terminal.
 
-Data goes to stdout, everything else to stderr. Every flag also comes from PROGLOG_<FLAG>.
+Data goes to stdout, everything else to stderr. Every flag can also be set by PROGLOG_<FLAG>.
 
 Exit codes: {", ".join(f"{code.value} {text}" for code, text in SHORT.items())}."""
 
@@ -90,7 +90,7 @@ def places() -> dict[str, Path]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """Return which of ``known`` ``word`` was meant to be; empty: none of them."""
+    """Return the closest match for ``word`` among ``known``; empty: none is close."""
     import difflib
 
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=_ALIKE)

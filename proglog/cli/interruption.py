@@ -1,4 +1,4 @@
-"""How a verb ends that starts processes and makes directories: a signal interrupts it once, and it takes all back.
+"""Ends verbs that start processes and make directories: a signal interrupts them once, and they clean up.
 
 The first SIGINT, SIGTERM or SIGHUP raises SystemExit with 128 and its number; the following ones change nothing, so that
 what is undone is not cut short. Output without a reader (a terminal after Ctrl-S, a pipe whose reader waits) does not
@@ -28,7 +28,7 @@ class _Interruption:
         self.came = 0
         """The first signal; 0: none."""
         self.held = 0
-        """How many blocks want to end first."""
+        """Blocks that must end first."""
         self._told = False
 
     def take(self, number: int, frame: FrameType | None) -> None:

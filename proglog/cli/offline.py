@@ -1,4 +1,4 @@
-"""What verify and doctor share: reading a stopped agent's directory with a progress bar. Nothing is changed."""
+"""Shared by verify and doctor: reads a stopped agent's directory with a progress bar. Changes nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What goes to stdout: rows as a table, JSON, JSON lines or plain columns; and values byte for byte."""
+"""Writes to stdout: rows as a table, JSON, JSON lines or plain columns; and values byte for byte."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ END_WAIT = 1.0
 
 
 class Format(StrEnum):
-    """How items are written."""
+    """The format of items."""
 
     TABLE = "table"
     JSON = "json"
@@ -34,7 +34,7 @@ class Table(Generic[Item]):
     data: Callable[[Item], Mapping[str, Any]]
     """The item as a JSON object."""
     empty: str = ""
-    """What is printed when there are no items."""
+    """Printed when there are no items."""
     role: Callable[[Item], Role] = lambda _: Role.TEXT
     """What the line means: a colour beside the words, never instead."""
 
@@ -106,7 +106,7 @@ def _total(columns: Sequence[Column[Item]], texts: Sequence[Sequence[str]]) -> i
 
 
 def install() -> None:
-    """Have everything that this process prints go through one writer, :class:`~proglog.cli.stdout.Stdout`."""
+    """Route everything that this process prints through one writer, :class:`~proglog.cli.stdout.Stdout`."""
     sys.stdout = Stdout(1, getattr(sys.stdout, "encoding", None) or "utf-8")
 
 

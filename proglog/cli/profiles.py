@@ -48,11 +48,11 @@ class Chosen:
     name: str = ""
     """Empty: none, or a project's file."""
     where: str = ""
-    """Where the values come from, in words; empty: nowhere."""
+    """The source of the values, in words; empty: none."""
 
     @property
     def warning(self) -> str:
-        """What to say before anything is done; empty: nothing."""
+        """The warning to print first; empty: none."""
         return str(self.values.get("warning", ""))
 
 

@@ -1,4 +1,4 @@
-"""How ``consume`` writes a batch: values with a separator, JSON lines, or a template."""
+"""Formats a batch for ``consume``: values with a separator, JSON lines, or a template."""
 
 import os
 import string

@@ -31,14 +31,16 @@ PAST = "The past"
 
 Replay = Annotated[
     Path | None,
-    typer.Option("--replay", metavar="FILE", help="Ask a recording of the dashboard, no agent", rich_help_panel=PAST),
+    typer.Option(
+        "--replay", metavar="FILE", help="Read a dashboard recording instead of a live agent", rich_help_panel=PAST
+    ),
 ]
 At = Annotated[
     str | None,
     typer.Option(
         "--at",
         metavar="T",
-        help="Its moment: +SECONDS from its start, -SECONDS from its end, @HH:MM:SS, ISO 8601; left out: its end",
+        help="Time in the recording: +SECONDS from its start, -SECONDS from its end, @HH:MM:SS, ISO 8601; default: its end",
         rich_help_panel=PAST,
     ),
 ]
@@ -100,14 +102,14 @@ def run(
     """Write a snapshot, or with ``watch`` every one; ends when the agent does, or when interrupted.
 
     Raises:
-        ConfigError: Flags that do not go together, or ``at`` is no moment.
+        ConfigError: Flags contradict each other, or ``at`` is no time.
         ProglogError: Agent or recording cannot be used.
     """
     if past.replay is None and past.at is not None:
-        raise ConfigError("--at needs --replay FILE: an agent only knows the present")
+        raise ConfigError("--at needs --replay FILE: a live agent has no past")
     if past.replay is not None:
         if watch:
-            raise ConfigError("--watch and --replay do not go together: nothing changes in a recording")
+            raise ConfigError("--watch and --replay cannot be combined: a recording does not change")
         write(_past(past.replay, past.at))
         return
 
@@ -132,7 +134,7 @@ def _past(path: Path, at: str | None) -> ClusterSnapshot:
     frame = frames[-1] if at is None else frame_at(frames, at)
     if not frame.live:
         name = frame.outline.node.name
-        diagnostics.note(f"{name} was out of reach at {_clock(frame.at)}; this is its last word before")
+        diagnostics.note(f"{name} was unreachable at {_clock(frame.at)}; this is its last snapshot before")
     return frame.snapshot
 
 
@@ -145,7 +147,7 @@ def frame_at(frames: "Sequence[Frame]", text: str) -> "Frame":
     start, end = frames[0].at, frames[-1].at
     moment = _moment(text, start, end)
     if not start - 1 < moment < end + 1:  # a frame is a second long
-        raise ConfigError(f"--at {text}: the recording goes from {_clock(start)} to {_clock(end)}")
+        raise ConfigError(f"--at {text}: the recording covers {_clock(start)} to {_clock(end)}")
     before = [frame for frame in frames if frame.at <= moment + 0.001]
     return before[-1] if before else frames[0]
 
@@ -160,11 +162,11 @@ def _moment(text: str, start: float, end: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError, OSError):
-        raise ConfigError(f"--at {text!r:.60} is no moment; {_EXPECTED}") from None
+        raise ConfigError(f"--at {text!r:.60} is no time; {_EXPECTED}") from None
 
 
 def _last_time(hour: str, minute: str, second: str, end: float) -> float:
-    """Return when the reader's clock last showed a time, up to the second in which the recording ends."""
+    """Return the most recent occurrence of a local time, up to the second in which the recording ends."""
     day = datetime.fromtimestamp(end).astimezone()
     moment = day.replace(hour=int(hour), minute=int(minute), second=int(second), microsecond=0).timestamp()
     return moment if moment <= end + 1 else moment - _DAY_SECONDS

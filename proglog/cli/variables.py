@@ -9,7 +9,7 @@ PREFIX = "PROGLOG_"
 OTHERS = frozenset(
     {"PROGLOG_LONG", "PROGLOG_SEED", "PROGLOG_UPDATE_GOLDENS", "PROGLOG_BENCH_DIR", "PROGLOG_FAULTS_TABLE"}
 )
-"""What sets no flag: of the tests and the benchmarks."""
+"""Variables that set no flag: those of the tests and the benchmarks."""
 
 
 def give(command: Any) -> None:

@@ -8,7 +8,7 @@ VERBS: dict[str, str] = {
     "dash": "Open the live dashboard of a cluster",
     "members": "List the members of the cluster",
     "status": "Show an agent's log and the origins it holds",
-    "copies": "Show how many copies there are of every record",
+    "copies": "Show how many copies of every record exist",
     "lag": "Show how far copies trail their sources",
     "wait": "Wait until agents are ready, for scripts",
     "check": "Report what needs attention, for cron and monitoring",

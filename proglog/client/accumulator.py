@@ -1,4 +1,4 @@
-"""What a producer has taken and not settled yet: batches, their bytes, deadlines and numbers. Pure.
+"""A producer's unsettled records: batches, their bytes, deadlines and sequence numbers. Pure.
 
 ::
 
@@ -49,7 +49,7 @@ class Acknowledged:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Why a batch is not known to be durable on as many nodes as asked for."""
+    """The reason why too few nodes confirmed a batch."""
 
     cause: ProglogError
     unknown: bool
@@ -70,7 +70,7 @@ class Batch:
     deadline: float
     """When it is given up."""
     ripe_at: float
-    """When it need not wait for company any longer."""
+    """When it stops waiting to be filled."""
     count: int = 0
     size: int = 0
     """Bytes that it takes at most, without its header."""
@@ -99,7 +99,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Tally:
-    """How many records a producer took, and how they ended; ``waiting`` is what has no outcome yet."""
+    """Counts of a producer's records by outcome; ``waiting`` counts those without one yet."""
 
     taken: int = 0
     acknowledged: int = 0

@@ -22,7 +22,7 @@ class BufferPool:
         self._held = held_bytes
         self._crowded = crowded
         self.turns: deque[tuple[asyncio.Future[None], int]] = deque()
-        """Who waits, in order, and for how much."""
+        """The waiters in order, with the bytes each needs."""
         self._waiting_bytes = 0
         self._promised_bytes = 0
         """Given to callers that have not taken it yet."""

@@ -68,7 +68,7 @@ def understood(message: Message | None, addr: str) -> Message:
         UnavailableError: What came is no message of this version.
     """
     if message is None:
-        raise UnavailableError(f"{addr} speaks another language: what it sent is no message of this version")
+        raise UnavailableError(f"{addr} speaks another protocol: it sent a message that this version does not know")
     return message
 
 
@@ -115,7 +115,7 @@ def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> Prog
 
 
 def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
-    """Tell a handshake that failed from an agent that is not there."""
+    """Distinguish a failed handshake from an unreachable agent."""
     text = details.lower()
     # Without TLS, a failed "handshake" is HTTP/2's, with a silent peer.
     if tls is not None and ("certificate" in text or "ssl" in text or "handshake" in text or "tls" in text):
@@ -147,7 +147,7 @@ _KNOWN = (
         )
     ),
 )  # fmt: skip
-"""What gRPC's details contain, and what that means. Its own words for what happens inside it are not passed on."""
+"""Text in gRPC's details, and its meaning. gRPC's own wording is not passed on."""
 _LAST_ERROR = re.compile(r"^last error: \w+: (ip\w*:\S+: )?")
 
 

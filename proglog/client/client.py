@@ -430,7 +430,7 @@ class Client:
                 call.cancel()
 
     async def verify(self, base_offset: int | None = None) -> AsyncGenerator[Verified, None]:
-        """Have the agent check a segment of its log, or all of it; yield how far it is, the last one ``finished``.
+        """Verify one segment of the agent's log, or all of them; yield its progress, the last one ``finished``.
 
         Args:
             base_offset: Where the segment begins.

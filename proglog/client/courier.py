@@ -46,7 +46,7 @@ SHORT_SECONDS = 1.0
 _REFUSALS = (InvalidRequestError, PreconditionError)
 """After these nothing of a batch was appended; trying the same again is in vain."""
 _IN_VAIN = (AccessError, ConfigError, UsageError, *_REFUSALS)
-"""What no retry mends, when every agent says it."""
+"""Errors that no retry fixes, once every agent returns one."""
 
 Stream: TypeAlias = "grpc.aio.StreamStreamCall[batches_pb2.ProduceBatchRequest, batches_pb2.ProduceBatchResponse]"
 
@@ -132,7 +132,7 @@ class Courier:
         return self._links[self._failover.at].addr
 
     def wake(self) -> None:
-        """Look whether there is something to send."""
+        """Check for batches to send."""
         self._may_send.set()
 
     def drop(self, cause: ProglogError) -> None:
@@ -185,7 +185,7 @@ class Courier:
             self._host.fail(cause)
 
     def _note_trouble(self, cause: ProglogError) -> None:
-        """Say that it broke; once, while no connection lasts."""
+        """Report the broken connection, once until the next one succeeds."""
         now = self._loop.time()
         if self.trouble is None:
             self._trouble_since = now
@@ -221,7 +221,7 @@ class Courier:
                 self._call = None
                 call.cancel()
         if not (self.draining and self._accumulator.empty):
-            raise UnavailableError(f"{link.addr} ended the stream before it had answered everything")
+            raise UnavailableError(f"{link.addr} ended the stream with unanswered batches")
 
     def _meet(self, log: bytes, link: Link) -> None:
         """Remember the log that takes the stream; batches that may be in one log are not sent to another."""
@@ -269,7 +269,7 @@ class Courier:
         if self._dropped is not None:
             return
         if not self._accumulator.in_flight:
-            raise UnavailableError("the agent answered what it was not asked")
+            raise UnavailableError("the agent sent an answer to no request")
         self._said = None
         if response.unconfirmed:
             cause = DeadlineError(f"durable on {response.copies} nodes, and not confirmed on {nodes_words(self._acks)}")
@@ -299,4 +299,4 @@ async def _log_of(call: Stream, timeout: float) -> bytes:
             await call.read()
     except TimeoutError:
         raise DeadlineError(f"the agent did not answer within {timeout:g} s; nothing was sent") from None
-    raise UnavailableError("what answers does not say which log it is: it is no agent of this version")
+    raise UnavailableError("the server does not identify its log: it is no agent of this version")

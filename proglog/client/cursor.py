@@ -95,10 +95,10 @@ def _checked(token: str) -> bytes:
     try:
         data = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
-        raise InvalidRequestError("the cursor has characters that no cursor has, or its length is wrong") from None
+        raise InvalidRequestError("the cursor has invalid characters, or its length is wrong") from None
     body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
     if not body or crc(body) != int.from_bytes(checksum, "little"):
-        raise InvalidRequestError("the cursor's checksum does not agree with it: was all of it copied?")
+        raise InvalidRequestError("the cursor's checksum does not match: was all of it copied?")
     if body[0] != VERSION:
         raise InvalidRequestError(f"the cursor has version {body[0]}; this program knows version {VERSION}")
     return body

@@ -29,7 +29,7 @@ class Written(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Askers:
-    """Who waits for the outcome of which batch of one producer."""
+    """The waiters for the outcomes of one producer's batches."""
 
     acks: int
     """Nodes asked for, for the words of an error."""

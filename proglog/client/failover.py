@@ -33,7 +33,7 @@ ROUND_INTERVAL = 0.2
 
 
 class Kind(IntEnum):
-    """What a failure says about an agent; the later ones say more about what was asked for."""
+    """What a failure means for an agent; later members are more specific to the request."""
 
     AWAY = 1
     FULL = 2
@@ -56,10 +56,10 @@ def kind_of(error: ProglogError) -> Kind:
 
 @dataclass(slots=True)
 class AgentTrouble:
-    """What is known of one agent."""
+    """The state of one agent."""
 
     cause: ProglogError | None = None
-    """Why it failed the last time; ``None``: it has not since the last contact with any of them."""
+    """Its last failure; ``None``: none since the last contact with any agent."""
     failed_at: float = float("-inf")
     contact_at: float | None = None
 

@@ -1,4 +1,4 @@
-"""What a consumer hands out: batches whose checksums agree, and which of their records are wanted."""
+"""A consumer's output: batches with verified checksums, and the range of wanted records in each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -66,13 +66,13 @@ class Fetcher:
         self.positions: dict[OriginId, SequenceNumber] = dict(start.positions) if isinstance(start, Cursor) else {}
         """The next sequence wanted of each origin: everything before was handed out, or before the range."""
         self.arrived: deque[VerifiedBatch | Gone] = deque()
-        """What is to be handed out, in order."""
+        """Batches to hand out, in order."""
         self.resolved = False
         """Whether an agent has said what the range is."""
         self.over = False
         """Whether nothing comes behind what has arrived."""
         self.broke: ProglogError | None = None
-        """What is wrong behind everything that has arrived."""
+        """The error that follows everything that has arrived."""
         self._all_links = links
         self._links = links[:1] if _is_of_one_log(end) or _is_of_one_log(start) else links
         """The agents that can be asked now: an offset is valid on only one of them."""
@@ -234,9 +234,9 @@ class _Stream:
             async with asyncio.timeout(timeout):
                 first = await self.next()
         except TimeoutError:
-            raise DeadlineError(f"{self._link.addr} did not say within {timeout:g} s what the range is") from None
+            raise DeadlineError(f"{self._link.addr} did not resolve the range within {timeout:g} s") from None
         if first is None:
-            raise UnavailableError(f"{self._link.addr} ended the stream before it said what the range is")
+            raise UnavailableError(f"{self._link.addr} ended the stream before it resolved the range")
         return first
 
     async def next(self) -> batches_pb2.ConsumeBatchesResponse | None:

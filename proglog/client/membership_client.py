@@ -26,7 +26,7 @@ class UserEventSeen:
 
 @dataclass(frozen=True, slots=True)
 class QueryReply:
-    """What one member sent back to a query."""
+    """One member's answer to a query."""
 
     node: str
     payload: bytes | None
@@ -35,7 +35,7 @@ class QueryReply:
 
 @dataclass(frozen=True, slots=True)
 class MemberKeys:
-    """What one member said to an operation on the gossip keys."""
+    """One member's answer to an operation on the gossip keys."""
 
     node: str
     error: str
@@ -48,7 +48,7 @@ class MemberKeys:
 
 @dataclass(frozen=True, slots=True)
 class KeysReport:
-    """What the members said to an operation on the gossip keys."""
+    """The members' answers to an operation on the gossip keys."""
 
     members: int
     """Alive, and asked."""
@@ -68,7 +68,7 @@ class MembershipClient:
         return await self._unary.ask(method, request, links=[self._link])
 
     async def send_event(self, name: str, payload: bytes = b"", *, coalesce: bool = False) -> int:
-        """Tell every member something, once; return the event's Lamport time.
+        """Send a user event to every member; return its Lamport time.
 
         Args:
             name: With the payload at most 512 bytes.
@@ -153,12 +153,12 @@ class MembershipClient:
         return dict(response.tags)
 
     async def join(self, addrs: Sequence[str]) -> dict[str, str]:
-        """Have the agent call these addresses; return what went wrong with each, empty where nothing did."""
+        """Join the agent to these addresses; return each one's error, empty on success."""
         response = await self._answer(lambda wire: wire.membership.Join, pb.JoinRequest(addrs=addrs))
         return {each.addr: each.error for each in response.outcomes}
 
     async def leave(self) -> None:
-        """Have the agent leave the cluster, and end."""
+        """Have the agent leave the cluster and stop."""
         await self._answer(lambda wire: wire.membership.Leave, pb.LeaveRequest())
 
     async def keys(self, operation: str, key: bytes = b"") -> KeysReport:

@@ -35,11 +35,11 @@ COPY_TIMEOUT = 1.0
 COMMIT_ACKS = 2
 """Nodes that a commit on the way should be on."""
 _FINAL = (PreconditionError, InvalidRequestError)
-"""What no other try of a commit mends: the name was started over elsewhere, or cannot be kept."""
+"""Errors that no retry of a commit fixes: the name was reset elsewhere, or cannot be stored."""
 
 
 class PositionKeeper(Protocol):
-    """Where positions are found and committed: a client."""
+    """Finds and commits positions: a client."""
 
     async def find_position(self, name: str) -> NamedPosition | None:
         """As :meth:`proglog.client.Client.find_position`."""
@@ -85,7 +85,7 @@ class NamedConsumer:
         """What was, and whether to every server alive."""
         self._committing = asyncio.Lock()
         self._final: ProglogError | None = None
-        """Why nothing can be committed any more."""
+        """The error that prevents further commits."""
         self._tasks = TaskScope()
 
     async def __aenter__(self) -> Self:
@@ -176,7 +176,7 @@ class NamedConsumer:
         return batch
 
     async def get(self, timeout: float | None = None) -> FetchedBatch | None:
-        """Say that the batch before is dealt with; return the next, or ``None``, as :meth:`Consumer.get`.
+        """Mark the previous batch as processed; return the next, or ``None``, as :meth:`Consumer.get`.
 
         Raises:
             PreconditionError: The name was started over elsewhere: nothing can be committed any more.
@@ -193,7 +193,7 @@ class NamedConsumer:
         return batch
 
     def processed(self, cursor: Cursor | None) -> None:
-        """Say that everything before ``cursor`` is dealt with: ``batch.cursor``, ``batch.cursor_after(record)``.
+        """Mark everything before ``cursor`` as processed: ``batch.cursor``, ``batch.cursor_after(record)``.
 
         Together with ``by_hand``; without, asking for the next batch says more.
         """

@@ -24,7 +24,7 @@ def check_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NamedPosition:
-    """How far a named consumer is, as far as one agent knows."""
+    """A named consumer's position, as one agent knows it."""
 
     name: str
     epoch: int

@@ -132,10 +132,10 @@ class Producer:
         )
         self._state: State = "new"
         self._failure: ProglogError | None = None
-        """Why nothing more is taken."""
+        """The error that stops it from taking records."""
         self._failure_reported = False
         self._unreported: deque[Batch] = deque(maxlen=MAX_UNREPORTED)
-        """What failed, and no flush has said so."""
+        """Failed batches that no flush has reported."""
         self._flushes: list[_Flush] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
@@ -160,12 +160,12 @@ class Producer:
 
     @property
     def failure(self) -> ProglogError | None:
-        """Why it is failed or retrying."""
+        """The error behind ``failed`` or ``retrying``."""
         return self._failure or self._trouble
 
     @property
     def counts(self) -> Tally:
-        """How many records it took, and how they ended so far."""
+        """Counts of the records taken, by outcome so far."""
         return replace(self._accumulator.tally)
 
     @property
@@ -569,7 +569,7 @@ class Producer:
         self._linger_timer = self._expiry_timer = None
 
     def _set_linger(self, batch: Batch) -> None:
-        """Have a batch sent when it has waited long enough for company."""
+        """Send a batch once its linger is over."""
         assert self._loop is not None
         if self._linger_timer is not None:
             self._linger_timer.cancel()
@@ -584,7 +584,7 @@ class Producer:
             self._courier.wake()
 
     def _watch_deadline(self) -> None:
-        """Have the oldest batch given up when its time is over."""
+        """Give up the oldest batch at its deadline."""
         deadline = self._accumulator.next_deadline
         if deadline is not None and self._expiry_timer is None and self._loop is not None:
             self._expiry_timer = self._loop.call_at(deadline, self._expire)

@@ -94,7 +94,7 @@ _LOOP = _Loop()
 
 
 class Outcome(Generic[Result]):
-    """How a record, or many values, end. From any thread."""
+    """The outcome of a record, or of many values. Usable from any thread."""
 
     def __init__(self, sent: Delivery | Deliveries) -> None:
         """Ask for nothing yet."""

@@ -184,7 +184,7 @@ def _swept(origin: OriginId, words: Sequence[Word], old: int, end: int) -> _Tall
 
 
 def _is_retired(words: Sequence[Word], claims: Sequence[Claim]) -> bool:
-    """Return whether retention has removed a stretch where it was alive: what the dead still have of it is missed by nobody."""
+    """Return whether retention has removed a stretch where it was alive: what dead members still hold of it is not missed."""
     trimmed = any(word.alive and claim is Claim.TRIMMED for word, claim in zip(words, claims, strict=True))
     return trimmed and Claim.DAMAGED not in claims
 

@@ -89,7 +89,7 @@ class CopiesRow:
 
     @property
     def axis(self) -> tuple[int, int]:
-        """Where a drawing of it begins and ends: what nobody keeps, and nobody misses, is left out at its start."""
+        """The first and last sequence to draw: leaves out the start that no member keeps and none misses."""
         quiet = {Claim.TRIMMED, Claim.GAP, Claim.MISSING}
         kept = next((each.start for each in self.stretches if not quiet.issuperset(each.claims)), self.end)
         return kept, self.end

@@ -55,7 +55,7 @@ def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
             "copies-few",
             Severity.WARNING,
             f"has {records_words(few)} on only one member, for {duration_words(since / 1000)}",
-            "Copies are made by themselves while members reach each other: see what trails, and why.",
+            "Members replicate automatically while they reach each other: check what trails, and why.",
             "",
             f"{records_words(few)}, if that member's disk is lost.",
             since,

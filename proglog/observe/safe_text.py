@@ -23,7 +23,7 @@ _CONTROL_PICTURES = 0x2400
 _DELETE_PICTURE = "\u2421"
 _VARIATION_SELECTORS = range(0xFE00, 0xFE10)
 _MAX_STACK = 3
-"""Combining marks on one character: enough for every living script, too few to paint over the lines around."""
+"""Combining marks on one character: enough for every living script, not enough to paint over neighbouring lines."""
 _MAX_UNITS_PER_CELL = 4 * (_MAX_STACK + 1)
 """Bytes that one cell can need at most: a character and its marks, four bytes each in UTF-8."""
 

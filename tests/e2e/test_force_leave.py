@@ -43,7 +43,7 @@ async def test_a_member_that_failed_is_removed_everywhere_and_one_that_lives_is_
         await statuses(a, {"a": alive, "b": alive, "c": failed})
         await statuses(b, {"a": alive, "b": alive, "c": failed})
         code, said = await proglog("force-leave", "c", "--prune", "--addr", a.rpc_addr)
-        assert (code, said) == (0, "c has left, and is forgotten\n")
+        assert (code, said) == (0, "c has left and is forgotten\n")
         await statuses(a, {"a": alive, "b": alive})
         await statuses(b, {"a": alive, "b": alive})
         code, said = await proglog("force-leave", "c", "--addr", b.rpc_addr)

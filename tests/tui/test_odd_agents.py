@@ -71,7 +71,7 @@ async def test_an_agent_that_talks_rubbish_is_lost_not_the_dashboard(data: bytes
     async with _agent(rubbish) as (addr, _):
         state, _ = await _events(addr, 3)
         assert (state.attempt, state.latest) == (3, None)
-        assert "speaks another language" in state.error
+        assert "speaks another protocol" in state.error
 
 
 async def test_an_agent_that_never_stops_talking_holds_nobody_up(world) -> None:

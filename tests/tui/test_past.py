@@ -58,8 +58,8 @@ def test_the_last_word_of_an_agent_out_of_reach_is_told_as_that(incident: Path) 
     ("arguments", "words"),
     [
         (["--at", "+3"], "--at needs --replay"),
-        (["--replay", "FILE", "--at", "soon"], "'soon' is no moment"),
-        (["--replay", "FILE", "--at", "+60"], "the recording goes from"),
+        (["--replay", "FILE", "--at", "soon"], "'soon' is no time"),
+        (["--replay", "FILE", "--at", "+60"], "the recording covers"),
         (["--replay", "FILE", "--watch"], "nothing changes in a recording"),
         (["--replay", "none.sqlite"], "none.sqlite"),
     ],

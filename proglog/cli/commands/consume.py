@@ -181,7 +181,7 @@ def _say_gone(gone: "Gone") -> None:
 
 
 def _say_moved(addr: str, cause: ProglogError) -> None:
-    diagnostics.note(f"{cause}; reading on from {addr}")
+    diagnostics.note(f"{cause}; failing over to {addr}")
 
 
 def _say_not_committed(cause: ProglogError) -> None:

@@ -1,8 +1,8 @@
-"""Show how many copies there are of every record, and which member lacks what.
+"""Show how many copies of every record exist, and which member lacks what.
 
-One line says it all: "every record on 3 of 3", or "1,213 on none; every other record on at least 2 of 3". Below it, a line
-for each origin, with a column for each member, dead ones included: what failed 12 s ago keeps its column, and the age of
-its last word. Records less than two seconds old are on their way, and missing nowhere.
+The first line sums it up: "every record on 3 of 3", or "1,213 on none; every other record on at least 2 of 3". Below it is
+a row for each origin, with a column for each member. A failed member keeps its column, with the age of its last report.
+Records less than two seconds old are in flight and not counted as missing.
 """
 
 import json

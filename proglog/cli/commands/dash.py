@@ -27,7 +27,7 @@ DEMO_SEGMENT_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DashFlags:
-    """What the dashboard shows, and how."""
+    """Flags of the dashboard."""
 
     demo: Annotated[bool, typer.Option("--demo", help="Start and watch three temporary agents with traffic")] = False
     web: Annotated[

@@ -23,4 +23,4 @@ def main(
         await client.force_leave(name, prune=prune)
 
     agent.with_client(send)
-    diagnostics.note(f"{name} has left" + (", and is forgotten" if prune else ""))
+    diagnostics.note(f"{name} has left" + (" and is forgotten" if prune else ""))

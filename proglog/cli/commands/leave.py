@@ -13,4 +13,4 @@ def main(*, agent: options.AgentFlags) -> None:
         await client.membership.leave()
 
     agent.with_client(leave)
-    diagnostics.note("the agent leaves, and ends")
+    diagnostics.note("the agent is leaving and will stop")

@@ -92,7 +92,7 @@ def _nodes(acks: str) -> int:
     if acks == "all":
         return ALL_ACKS
     if not (acks.isascii() and acks.isdigit()) or not 0 <= int(acks) <= 1024:
-        raise ConfigError(f"--acks {acks}: expected how many nodes, or all")
+        raise ConfigError(f"--acks {acks}: expected a number of nodes, or all")
     return int(acks)
 
 
@@ -119,10 +119,10 @@ class _Job:
             ack_timeout=self._ack_timeout,
             stop_on_failure=True,
             on_ack=self._echo if self._interactive else None,
-            on_retry=lambda cause: diagnostics.note(f"{cause}; trying again for {client.timeout:g} s"),
+            on_retry=lambda cause: diagnostics.note(f"{cause}; retrying for {client.timeout:g} s"),
         )
         if self._interactive:
-            diagnostics.note("A record a line; Ctrl-D ends.")
+            diagnostics.note("One record per line; Ctrl-D ends.")
         try:
             async with terminable(), producer:
                 try:

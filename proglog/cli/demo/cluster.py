@@ -48,7 +48,7 @@ class DemoCluster:
 
     size: int = 3
     keep: Path | None = None
-    """Where the data stays; ``None``: in a temporary directory that goes."""
+    """Data directory to keep; ``None``: a temporary one, removed at the end."""
     flags: dict[str, object] = field(default_factory=dict)
     """Further flags of every agent."""
     nodes: list[DemoNode] = field(default_factory=list)

@@ -22,7 +22,7 @@ POLL_INTERVAL = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the demonstration saw."""
+    """The results of the demonstration."""
 
     produced: int
     read_back: int

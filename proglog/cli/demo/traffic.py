@@ -29,7 +29,7 @@ _GOODS = ("tea", "coffee", "bread", "olives", "rice", "honey", "figs", "lemons")
 
 @contextmanager
 def running(cluster: DemoCluster) -> Iterator[None]:
-    """Have traffic flow through a cluster."""
+    """Send traffic through a cluster."""
     files = (cluster.tls.ca_file, cluster.tls.cert_file, cluster.tls.key_file)
     arguments = [*map(str, files), *(node.rpc_addr for node in cluster.nodes)]
     process: subprocess.Popen[bytes] | None = None
