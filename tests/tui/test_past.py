@@ -50,7 +50,7 @@ def test_a_moment_of_the_recording_is_shown_as_it_was(incident: Path) -> None:
 def test_the_last_word_of_an_agent_out_of_reach_is_told_as_that(incident: Path) -> None:
     answer = _run("members", "--replay", incident)
     assert answer.returncode == 0
-    assert "node-a was out of reach at 2026-09-2" in answer.stderr
+    assert "node-a was unreachable at 2026-09-2" in answer.stderr
     assert "node-c" in answer.stdout
 
 
@@ -60,7 +60,7 @@ def test_the_last_word_of_an_agent_out_of_reach_is_told_as_that(incident: Path) 
         (["--at", "+3"], "--at needs --replay"),
         (["--replay", "FILE", "--at", "soon"], "'soon' is no time"),
         (["--replay", "FILE", "--at", "+60"], "the recording covers"),
-        (["--replay", "FILE", "--watch"], "nothing changes in a recording"),
+        (["--replay", "FILE", "--watch"], "a recording does not change"),
         (["--replay", "none.sqlite"], "none.sqlite"),
     ],
 )
