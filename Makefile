@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rest test-all test-long chaos matrix check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
+.PHONY: help setup demo test test-rest test-all test-long chaos matrix lowest lock check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,14 @@ chaos: $(STAMP) tools  ## Random faults on five real agents, and a verdict: SEED
 matrix:  ## The quick tests under every Python that is here
 	@sh tools/matrix.sh
 
+lowest:  ## The demo with the lowest versions that pyproject.toml allows
+	@sh tools/lowest.sh $(PYTHON)
+
+lock: $(STAMP)  ## Resolve the dependencies anew, with hashes, for every platform
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --upgrade --extra web --no-annotate \
+		--custom-compile-command "make lock" --python-version 3.11 pyproject.toml -o requirements.lock
+
 check: lint types imports test-all  ## What CI runs
 
 lint: $(STAMP)  ## ruff: style and formatting
@@ -65,11 +73,12 @@ fmt: $(STAMP)  ## Format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I proto --python_out=. --mypy_out=quiet:.
+PROTOC := PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc --python_out=. --mypy_out=quiet:. \
+	-I proglog/api/v1=proto/log/v1 -I proglog/api/v1=proto/proglog/v1 -I proglog/record=proto/proglog/record/v1
 
 proto: $(STAMP)  ## Regenerate the protobuf stubs
-	$(PROTOC) proto/proglog/record/columns.proto
-	$(PROTOC) --grpc_python_out=. --mypy_grpc_out=quiet:. proto/proglog/api/v1/*.proto
+	$(PROTOC) proto/proglog/record/v1/*.proto
+	$(PROTOC) --grpc_python_out=. --mypy_grpc_out=quiet:. proto/log/v1/*.proto proto/proglog/v1/*.proto
 
 completions: $(STAMP)  ## Regenerate the shell completions
 	$(BIN)/python tools/gen_completions.py
@@ -78,6 +87,8 @@ docs: $(STAMP)  ## Regenerate the reference pages
 	$(BIN)/python tools/gen_api_docs.py
 	$(BIN)/python tools/gen_cli_docs.py
 	$(BIN)/python tools/gen_event_docs.py
+	$(BIN)/python tools/gen_man.py
+	$(BIN)/python tools/gen_vectors.py
 
 screenshots: $(STAMP)  ## Draw the pictures of the dashboard anew
 	$(BIN)/python tools/gen_screenshots.py

@@ -74,7 +74,7 @@ class Cluster:
             ),
             log=model.LogStatus(
                 start_offset=0, end_offset=end, bytes=end * RECORD_BYTES, segment_count=self.first_segments,
-                fsync="always", state="ok", disk_free_bytes=10**12 - end * RECORD_BYTES, disk_total_bytes=2 * 10**12,
+                fsync="always", state=model.LogState.OK, disk_free_bytes=10**12 - end * RECORD_BYTES, disk_total_bytes=2 * 10**12,
                 records_appended=end, bytes_appended=end * RECORD_BYTES, records_served=end // 2,
             ),
             members=tuple(self._member(index, other) for other in range(len(names))),
@@ -130,7 +130,7 @@ class Cluster:
         return model.Segment(
             base_offset=base, end_offset=base + SEGMENT_RECORDS, bytes=SEGMENT_RECORDS * RECORD_BYTES,
             record_count=SEGMENT_RECORDS, batch_count=SEGMENT_RECORDS // 20, first_timestamp_ms=self.now_ms - 60_000,
-            max_timestamp_ms=self.now_ms, active=False, index="ok", index_bytes=40_000,
+            max_timestamp_ms=self.now_ms, active=False, index_state=model.IndexState.OK, index_bytes=40_000,
         )  # fmt: skip
 
 

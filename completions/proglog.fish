@@ -97,7 +97,7 @@ complete -c proglog -n '__fish_seen_subcommand_from consume' -l timeout -x -d 'H
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l wait -x -d 'Wait at most this long for the agent to answer first'
 complete -c proglog -n '__fish_seen_subcommand_from consume' -l profile -x -d 'Named set of these flags; see `proglog profile`'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l demo -d 'Start and watch three temporary agents with traffic'
-complete -c proglog -n '__fish_seen_subcommand_from dash' -l web -d 'In a browser on this machine; needs pip install "proglog[web]"'
+complete -c proglog -n '__fish_seen_subcommand_from dash' -l web -d 'In a browser on this machine; needs pip install "proglog-cluster[web]"'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l port -x -d 'Port on 127.0.0.1 for --web; 0: any'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l replay -r -F -d 'Show a recording instead of a live agent'
 complete -c proglog -n '__fish_seen_subcommand_from dash' -l record -r -F -d 'Record everything shown, for --replay'

@@ -15,6 +15,7 @@ def main() -> None:
     default action does not apply to process 1 of a container. SIGINT is an exception once there is somebody to catch it.
     """
     _open_standard_streams()
+    _check_package()
     _answer_at_once()
     signal.signal(signal.SIGTERM, _end)
     interrupted = signal.getsignal(signal.SIGINT)
@@ -54,6 +55,20 @@ def _open_standard_streams() -> None:
         if getattr(sys, name) is None:
             mode = "r" if descriptor == 0 else "w"
             setattr(sys, name, open(descriptor, mode, encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115 - for the life of the process
+
+
+def _check_package() -> None:
+    """Say so where another project's files have replaced this package's, or removed them."""
+    import proglog
+
+    if getattr(proglog, "DISTRIBUTION", None) is None:
+        sys.stderr.write(
+            "proglog: error: another distribution, named proglog, has replaced files of this one (proglog-cluster): both"
+            f" have a package named proglog. Environment: {sys.prefix}\n"
+            "  pip uninstall proglog; pip install --force-reinstall proglog-cluster\n"
+            "  and give whatever needs the other one an environment of its own: docs/guides/installing.md\n"
+        )
+        sys.exit(1)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

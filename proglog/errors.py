@@ -6,6 +6,7 @@
     +-- ConfigError                 a flag, variable or file says something that cannot be
     +-- InvalidRequestError         a request that no server state could make valid
     |   +-- MalformedBatchError     bytes that are not a batch, or whose checksums do not agree
+    |   |   +-- UnknownBatchFormatError   a whole batch that a later version wrote
     |   +-- RecordTooLargeError     a record over the batch limit
     +-- NotFoundError               the thing named does not exist here
     |   +-- OffsetOutOfRangeError   an offset below the start or past the end of the log
@@ -17,12 +18,21 @@
     |   +-- LogReadOnlyError        the file system takes no writes; resumes by itself when it does
     |   +-- LogPoisonedError        a write or sync failed: nothing is acknowledged until a restart
     |   +-- LogClosedError          the log is shutting down or shut down
+    |   +-- UnknownFormatError      a file, or something in it, that a later version wrote
     +-- SequenceGapError            a copy that would leave out sequences before it
     +-- ForkedOriginError           two histories under one origin
     +-- PreconditionError           a request that fits another state of this server, or another server
     |   +-- OtherLogError           an offset or position of another node's log
     |   +-- ProducerSequenceError   an idempotent producer's batch that does not follow its last one here
+    |   |   +-- ProducerHoleError       batches before it are missing
+    |   |   +-- ProducerForgottenError  it comes before the batches that are remembered
+    |   |   +-- ProducerFencedError     the producer has begun a later epoch
     |   +-- TooFewServersError      more copies asked for than there are servers
+    |   +-- PositionSupersededError a commit of an epoch that is over
+    |   +-- TooManyPositionsError   as many named positions as are kept
+    |   +-- IncompatibleReleaseError    two releases of proglog that have no version in common
+    |   +-- OriginChangedError      the node goes on under another origin: say hello again
+    |   +-- SelfConnectionError     a peer's address that leads back to the node
     +-- NameTakenError              another node has this node's name: the agent shut down
     +-- AccessError                 who you are, or what you may do
     |   +-- UnauthenticatedError    no certificate that the server trusts
@@ -73,6 +83,18 @@ class InvalidRequestError(ProglogError):
 
 class MalformedBatchError(InvalidRequestError):
     """Bytes that are not a record batch, or whose checksums do not agree with them."""
+
+
+class UnknownBatchFormatError(MalformedBatchError):
+    """A whole batch of a version, codec or flag that is not known here: a later version wrote it.
+
+    Attributes:
+        what: Which, in words: ``batch format version 3``.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is not supported: a later version wrote it")
+        self.what = what
 
 
 class RecordTooLargeError(InvalidRequestError):
@@ -186,6 +208,10 @@ class LogClosedError(StorageError):
         super().__init__("the log is closed")
 
 
+class UnknownFormatError(StorageError):
+    """A file, or something in it, that a later version wrote. Nothing is changed: use that version."""
+
+
 class SequenceGapError(ProglogError):
     """A copy that would leave out sequences before it.
 
@@ -226,6 +252,81 @@ class OtherLogError(PreconditionError):
 
 class ProducerSequenceError(PreconditionError):
     """An idempotent producer's batch that neither follows nor repeats one of its last ones here: not appended."""
+
+
+class ProducerHoleError(ProducerSequenceError):
+    """Batches before this one are missing here: a producer sends them first.
+
+    Attributes:
+        producer_id: 16 bytes.
+        expected: The sequence that the producer continues at.
+        found: Where the batch starts.
+    """
+
+    def __init__(self, producer_id: bytes, expected: int, found: int) -> None:
+        super().__init__(
+            f"producer {producer_id.hex()[:8]} continues at sequence {expected}; the batch starts at {found}"
+        )
+        self.producer_id = producer_id
+        self.expected = expected
+        self.found = found
+
+
+class ProducerForgottenError(ProducerSequenceError):
+    """A batch from before those that are remembered: whether it was appended here, and where, is no longer known.
+
+    Attributes:
+        producer_id: 16 bytes.
+        expected: The sequence that the producer continues at.
+        found: Where the batch starts.
+    """
+
+    def __init__(self, producer_id: bytes, expected: int, found: int) -> None:
+        super().__init__(
+            f"producer {producer_id.hex()[:8]} continues at sequence {expected}; the batch starts at {found}, before"
+            " those that are remembered: whether it was appended is no longer known here"
+        )
+        self.producer_id = producer_id
+        self.expected = expected
+        self.found = found
+
+
+class ProducerFencedError(ProducerSequenceError):
+    """A batch of an epoch that is over: another life of the producer has begun.
+
+    Attributes:
+        producer_id: 16 bytes.
+        expected: The producer's epoch.
+        found: The batch's.
+    """
+
+    def __init__(self, producer_id: bytes, expected: int, found: int) -> None:
+        super().__init__(
+            f"producer {producer_id.hex()[:8]} is now in epoch {expected}; a batch of epoch {found} is too late"
+        )
+        self.producer_id = producer_id
+        self.expected = expected
+        self.found = found
+
+
+class PositionSupersededError(PreconditionError):
+    """A commit of an epoch that is over: somebody has started the named position over."""
+
+
+class TooManyPositionsError(PreconditionError):
+    """A new name where as many positions have names as are kept."""
+
+
+class IncompatibleReleaseError(PreconditionError):
+    """Two releases of proglog that have no version of a protocol or format in common: the older one is to be upgraded."""
+
+
+class OriginChangedError(PreconditionError):
+    """The node goes on under another origin than the one that its hello said."""
+
+
+class SelfConnectionError(PreconditionError):
+    """A peer's address that leads back to the node itself."""
 
 
 class TooFewServersError(PreconditionError):

@@ -3,15 +3,29 @@
 import re
 from pathlib import Path
 
+from proglog.wire.status import TABLE
+
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference" / "api.md"
-PROTOS = ("log", "batches", "cluster", "membership", "replication")
+PROTOS = (
+    "log/v1/log",
+    *(f"proglog/v1/{name}" for name in ("batches", "cluster", "losses", "membership", "replication")),
+)
 HEAD = """# The gRPC API
 
-Generated from `proto/proglog/api/v1/*.proto` by `make docs`. Beside these services every agent serves
+Generated from `proto/` by `make docs`. Beside these services every agent serves
 `grpc.health.v1.Health` and server reflection. Batches are laid out as [formats](../concepts/formats.md) draws them.
 
-An error carries a status code, a sentence, and in the trailing metadata `proglog-error-bin` its class and facts as JSON.
+What the messages can't say - checksums, cursors, retries, limits - is in [the wire contract](../concepts/wire.md).
+"""
+ERRORS = """
+## Errors
+
+An error carries a status code, a sentence, and in `grpc-status-details-bin` a `google.rpc.ErrorInfo` of the domain
+`proglog`: a reason that means one thing, and the facts by name.
+
+| reason | code | facts | |
+|---|---|---|---|
 """
 _SERVICE = re.compile(r"^service (\w+) \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
 _MESSAGE = re.compile(r"^message \w+ \{(?:\}|.*?^\})$", re.MULTILINE | re.DOTALL)
@@ -20,7 +34,15 @@ _RPC = re.compile(r"rpc (\w+)\((stream )?(\w+)\) returns \((stream )?(\w+)\)")
 
 def page() -> str:
     """Return the page."""
-    return HEAD + "".join(_section(ROOT / f"proto/proglog/api/v1/{name}.proto") for name in PROTOS)
+    rows = "".join(
+        f"| `{row.reason}` | {row.code.name} | {', '.join(f'`{name}`' for name in row.facts)} | {_first_sentence(row.kind)} |\n"
+        for row in TABLE
+    )
+    return HEAD + ERRORS + rows + "".join(_section(ROOT / f"proto/{name}.proto") for name in PROTOS)
+
+
+def _first_sentence(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split()).replace("``", "`")
 
 
 def _section(path: Path) -> str:

@@ -1,6 +1,10 @@
 #!/bin/sh
 # Installs the programs that tests start, where they are missing: Debian and Ubuntu by apt, elsewhere by hand.
 set -eu
+# buf lints the protos; without npm the tests that need it are skipped.
+if command -v npm >/dev/null 2>&1 && [ ! -x .tools/node_modules/.bin/buf ]; then
+    npm install --silent --no-audit --no-fund --no-save --prefix .tools @bufbuild/buf@1.75.0
+fi
 missing=""
 command -v serf >/dev/null 2>&1 || missing="$missing serf"
 command -v tmux >/dev/null 2>&1 || missing="$missing tmux"

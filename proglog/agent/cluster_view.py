@@ -16,8 +16,10 @@ from proglog.errors import UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
 from proglog.log.log import Log
+from proglog.record.batch import FIRST_VERSION, VERSION
 from proglog.server.server import Server
 from proglog.wire import model
+from proglog.wire.contract import FEATURES, LOWEST_PROTOCOL_VERSION, PROTOCOL_VERSION
 
 
 @dataclass(slots=True)
@@ -101,6 +103,9 @@ class AgentView:
             origin_reason=self.replicator.origin_reason,
             membership_problems=(*self.membership.problems(), *self._half_sealed()),
             gossip=self.membership.gossip_status(),
+            replication_protocol=model.VersionRange(lowest=LOWEST_PROTOCOL_VERSION, highest=PROTOCOL_VERSION),
+            batch_format=model.VersionRange(lowest=FIRST_VERSION, highest=VERSION),
+            features=FEATURES,
         )
 
     def _half_sealed(self) -> list[model.MembershipProblem]:
@@ -123,7 +128,7 @@ class AgentView:
             bytes=log.stored_bytes,
             segment_count=log.segment_count,
             fsync=log.config.fsync.value,
-            state=log.state,
+            state=model.LogState(log.state),
             disk_free_bytes=free,
             disk_total_bytes=total,
             records_appended=self.writer.records_appended,
@@ -195,8 +200,8 @@ class AgentView:
                 first_timestamp_ms=segment.first_timestamp_ms,
                 max_timestamp_ms=segment.max_timestamp_ms,
                 active=segment.active,
-                index=segment.index,
                 index_bytes=segment.index_bytes,
+                index_state=model.IndexState(segment.index),
             )
             for segment in self.log.segments()
         )
@@ -207,7 +212,7 @@ class AgentView:
             addr=join_addr(member.addr, member.port),
             status=model.MemberStatus(member.status),
             tags=dict(member.tags),
-            rtt_ms=member.rtt_ms or 0.0,
+            rtt_ms=member.rtt_ms,
             status_since_ms=max(0, int((self.monotonic() - member.since) * 1000)),
             incarnation=member.incarnation,
             local=member.name == self.config.node_name,

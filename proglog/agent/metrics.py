@@ -12,7 +12,7 @@ from proglog.observe.health import Finding, Severity
 from proglog.server.cluster import ClusterView
 from proglog.telemetry import metric_names
 from proglog.telemetry.metric_names import MetricKind, MetricName
-from proglog.wire.model import ClusterSnapshot, GossipStatus, MemberStatus, PeerState
+from proglog.wire.model import ClusterSnapshot, GossipStatus, LogState, MemberStatus, PeerState
 
 SNAPSHOT_TIMEOUT = 5.0
 """Seconds that a scrape waits for a busy agent."""
@@ -53,7 +53,7 @@ def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sampl
     yield metric_names.LOG_END_OFFSET, _one(log.end_offset)
     yield metric_names.LOG_BYTES, _one(log.bytes)
     yield metric_names.LOG_SEGMENTS, _one(log.segment_count)
-    yield metric_names.LOG_WRITABLE, _one(log.state == "ok")
+    yield metric_names.LOG_WRITABLE, _one(log.state is LogState.OK)
     yield metric_names.LOG_PROBLEMS, _one(len(log.problems))
     yield metric_names.LOG_DAMAGED_RANGES, _one(len(log.damaged))
     yield metric_names.DISK_FREE_BYTES, _one(log.disk_free_bytes)
@@ -77,7 +77,7 @@ def families(snapshot: ClusterSnapshot) -> Iterator[tuple[MetricName, list[Sampl
     by_status = Counter(member.status for member in snapshot.members)
     yield metric_names.MEMBERS, [((status.value,), by_status[status]) for status in MemberStatus]
     yield from _gossip(snapshot.node.gossip)
-    if snapshot.node.certificate_expires_at_ms:
+    if snapshot.node.certificate_expires_at_ms is not None:
         yield metric_names.CERTIFICATE_EXPIRY, _one(snapshot.node.certificate_expires_at_ms / 1000)
 
 

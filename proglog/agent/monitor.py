@@ -29,7 +29,7 @@ class Monitor:
         log: Log,
         timeline: Timeline,
         *,
-        certificate_expires_at_ms: Callable[[], int],
+        certificate_expires_at_ms: Callable[[], int | None],
         now_ms: Callable[[], int],
         steady: Callable[[], float] = clock.steady,
         also: Callable[[], None] = lambda: None,
@@ -39,7 +39,7 @@ class Monitor:
         Args:
             log: What is watched.
             timeline: Takes the events.
-            certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; 0 without one.
+            certificate_expires_at_ms: When the server certificate ends, milliseconds since 1970; ``None`` without one.
             now_ms: This machine's clock, milliseconds since 1970.
             steady: Seconds that passed, by a clock that cannot be set.
             also: Called at each look.
@@ -87,8 +87,10 @@ class Monitor:
 
     def _warn_of_expiry(self) -> None:
         expires_at_ms = self._certificate_expires_at_ms()
+        if expires_at_ms is None:
+            return
         days = (expires_at_ms - self._now_ms()) / 86_400_000
-        if not expires_at_ms or days > CERTIFICATE_WARNING_DAYS:
+        if days > CERTIFICATE_WARNING_DAYS:
             return
         not_after = datetime.fromtimestamp(expires_at_ms / 1000, UTC).isoformat()
         self._timeline.emit(events.CERTIFICATE_EXPIRES, "", f"at {not_after}, in {days:.1f} days")

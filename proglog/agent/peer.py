@@ -123,7 +123,7 @@ def _origins_with(peer: FollowedPeer, planner: Planner, now: float) -> tuple[Pee
                 peer_lag_records=records_behind(told, held),
                 source=sources.get(origin) == peer.name,
                 lag_trend=lag.trend,
-                catch_up_ms=-1 if lag.catch_up is None else int(lag.catch_up * 1000),
+                catch_up_ms=None if lag.catch_up is None else int(lag.catch_up * 1000),
             )
         )
     return tuple(rows)

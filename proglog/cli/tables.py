@@ -17,7 +17,7 @@ from proglog.tui.panels.replication.columns import OriginCopy
 from proglog.tui.panels.replication.lag_cells import lag_text
 from proglog.tui.panels.segments import columns as segment
 from proglog.tui.panels.segments.columns import SegmentFacts
-from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerState
+from proglog.wire.model import ClusterSnapshot, IndexState, LogState, MemberStatus, PeerState
 
 
 def printed(column: Column[Item], *, title: str = "", rank: int = 0, limit: int = 40) -> Column[Item]:
@@ -82,7 +82,7 @@ SEGMENTS = Table(
         printed(segment.STATE),
     ),
     data=lambda facts: asdict(facts.segment),
-    role=lambda facts: Role.WARN if facts.segment.index == "missing" else Role.TEXT,
+    role=lambda facts: Role.WARN if facts.segment.index_state is IndexState.MISSING else Role.TEXT,
     empty="no segments",
 )
 
@@ -163,7 +163,7 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
         Fact(
             "log",
             f"{log.state}: {count_words(log.end_offset - log.start_offset)} records, {offsets}",
-            Role.TEXT if log.state == "ok" else Role.BAD,
+            Role.TEXT if log.state is LogState.OK else Role.BAD,
         ),
         Fact("size", f"{bytes_words(log.bytes)} in {log.segment_count} segments, fsync {log.fsync}"),
         Fact("disk", f"{bytes_words(log.disk_free_bytes)} free of {bytes_words(log.disk_total_bytes)}"),

@@ -32,7 +32,9 @@ try:
     from aiohttp import web
     from textual_serve.server import Server
 except ImportError as missing:
-    raise ConfigError(f'--web needs textual-serve ({missing}); expected: pip install "proglog[web]"') from missing
+    raise ConfigError(
+        f'--web needs textual-serve ({missing}); expected: pip install "proglog-cluster[web]"'
+    ) from missing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

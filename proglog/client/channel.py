@@ -22,7 +22,7 @@ from proglog.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.record.batch import MAX_STORED_BATCH_BYTES
 from proglog.security.tls import TLSFiles, channel_credentials
 from proglog.wire.status import from_status
 
@@ -38,8 +38,8 @@ OPTIONS = (
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.http2.ping_timeout_ms", 5_000),  # a bandwidth probe that is lost holds keepalives up: by default a minute
     ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.max_receive_message_length", 2 * MAX_BATCH_BYTES),
-    ("grpc.max_send_message_length", 2 * MAX_BATCH_BYTES),
+    ("grpc.max_receive_message_length", 2 * MAX_STORED_BATCH_BYTES),
+    ("grpc.max_send_message_length", 2 * MAX_STORED_BATCH_BYTES),
     ("grpc.enable_http_proxy", 0),  # agents are reached directly, whatever the environment says
 )
 

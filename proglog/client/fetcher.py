@@ -204,7 +204,7 @@ class Fetcher:
     def _request(self) -> batches_pb2.ConsumeBatchesRequest:
         """Return what is wanted now."""
         request = batches_pb2.ConsumeBatchesRequest(
-            follow=self._follow, max_bytes=self._max_bytes, skip_gone=self._skip_at_server
+            follow=self._follow, max_bytes=self._max_bytes, skip_gone=self._skip_at_server, control_batches=True
         )
         if self._end is not None:
             request.end.CopyFrom(_place(self._end))

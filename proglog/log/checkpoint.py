@@ -2,8 +2,11 @@
 
 A line of JSON and its checksum: readable by an operator, and never trusted when the two disagree::
 
-    {"fsync": "always", "node_name": "a", "origin": "6f..."}
+    {"fsync": "always", "node_name": "a", "origin": "6f...", "version": 1}
     crc32c 9a3f01bc
+
+``version`` is raised when an earlier release would misread the file; it then refuses to open the directory. A key that is
+not known is ignored. What the first release wrote has no version: 1.
 
 ===========  =========================================================================================================
 origin       the directory's origin. Lost or damaged: a new origin begins, for the old one's last sequence cannot be proved
@@ -16,21 +19,25 @@ derived      state derived from the batches, see derived_state.py: a hint
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from errno import EOVERFLOW
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from proglog.errors import StorageError
+from proglog.errors import StorageError, UnknownFormatError
 from proglog.log import losses
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
-from proglog.types import NO_ORIGIN, LogId, Offset, OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, NO_ORIGIN, ORIGIN_BYTES, LogId, Offset, OriginId, SequenceNumber
 
 MAX_FORMER_ORIGINS = 64
 """Most former origins of a directory to remember; the latest first."""
 MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024
+VERSION = 1
+"""Of every small file that does not say another."""
+
+_T = TypeVar("_T")
 
 
 def save(files: FileSystem, path: Path, content: dict[str, Any]) -> None:
@@ -39,7 +46,7 @@ def save(files: FileSystem, path: Path, content: dict[str, Any]) -> None:
     Raises:
         OSError: It could not be written, or would exceed the limit for reading; the old file is still there.
     """
-    line = json.dumps(content, sort_keys=True).encode() + b"\n"
+    line = json.dumps({"version": VERSION, **content}, sort_keys=True).encode() + b"\n"
     data = line + b"crc32c %08x\n" % crc(line)
     if len(data) > MAX_CHECKPOINT_BYTES:
         raise OSError(
@@ -48,10 +55,11 @@ def save(files: FileSystem, path: Path, content: dict[str, Any]) -> None:
     replace(files, path, data)
 
 
-def load(files: FileSystem, path: Path) -> dict[str, Any] | None:
-    """Return what :func:`save` wrote; ``None`` if there is no such file.
+def load(files: FileSystem, path: Path, version: int = VERSION) -> dict[str, Any] | None:
+    """Return what :func:`save` wrote, up to a version of the file; ``None`` if there is no such file.
 
     Raises:
+        UnknownFormatError: A later version wrote the file.
         StorageError: The file is damaged.
         OSError: It could not be read.
     """
@@ -62,9 +70,31 @@ def load(files: FileSystem, path: Path) -> dict[str, Any] | None:
     line, newline, check = data.partition(b"\n")
     if check != b"crc32c %08x\n" % crc(line + newline):
         raise StorageError(f"{path} is damaged: its checksum does not agree with it")
-    content = json.loads(line)
-    assert isinstance(content, dict)  # the checksum says that save() wrote it
+    content = parsed(path, json.loads, line)
+    found = content.get("version", VERSION) if isinstance(content, dict) else None
+    if type(found) is not int or not isinstance(content, dict):
+        raise _misshapen(path)
+    if found > version:
+        raise UnknownFormatError(
+            f"{path} has version {found}; this version of proglog knows {version}: a later one wrote it, use that"
+        )
     return content
+
+
+def parsed(path: Path, parse: Callable[[Any], _T], content: Any) -> _T:
+    """Return what ``parse`` makes of a file's content.
+
+    Raises:
+        StorageError: It has another shape than any version's, though its checksum agrees.
+    """
+    try:
+        return parse(content)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as exc:
+        raise _misshapen(path) from exc
+
+
+def _misshapen(path: Path) -> StorageError:
+    return StorageError(f"{path} is damaged: its checksum agrees, but it does not say what such a file says")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +132,12 @@ class DurableMark:
     def from_json(cls, content: dict[str, Any]) -> "DurableMark":
         """Return what :meth:`to_json` wrote."""
         return cls(
-            base_offset=Offset(content["base_offset"]),
-            store_bytes=content["store_bytes"],
-            end_offset=Offset(content["end_offset"]),
-            clean=content["clean"] if "clean" in content else content["closed_in_order"],
+            base_offset=Offset(_number(content["base_offset"])),
+            store_bytes=_number(content["store_bytes"]),
+            end_offset=Offset(_number(content["end_offset"])),
+            clean=(content["clean"] if "clean" in content else content["closed_in_order"]) is True,
             origin=_origin(content),
-            start_offset=content.get("start_offset"),
+            start_offset=None if content.get("start_offset") is None else Offset(_number(content["start_offset"])),
             origins=_read_sequences(content.get("origins", ())),
         )
 
@@ -145,12 +175,15 @@ class Retired:
     def from_json(cls, content: dict[str, Any]) -> "Retired":
         """Return what :meth:`to_json` wrote."""
         origins = {
-            OriginId(bytes.fromhex(origin)): RetiredOrigin(
-                next_sequence=SequenceNumber(following), chain_crc=chain, last_append_ms=last, node_name=name
+            read_id(origin): RetiredOrigin(
+                next_sequence=SequenceNumber(_number(following)),
+                chain_crc=_number(chain),
+                last_append_ms=int(last),
+                node_name=str(name),
             )
             for origin, (following, chain, last, name) in content["origins"].items()
         }
-        return cls(start_offset=Offset(content["start_offset"]), origins=origins, origin=_origin(content))
+        return cls(start_offset=Offset(_number(content["start_offset"])), origins=origins, origin=_origin(content))
 
 
 def save_losses(files: FileSystem, directory: Path, log_id: LogId, lost: Iterable[losses.Loss], number: int) -> None:
@@ -172,14 +205,39 @@ def known_start(mark: DurableMark, retired: Retired) -> Offset | None:
 
 
 def _origin(content: dict[str, Any]) -> OriginId:
-    return OriginId(bytes.fromhex(content.get("origin", "")) or NO_ORIGIN)
+    return read_id(content["origin"]) if content.get("origin") else NO_ORIGIN
+
+
+def read_id(text: str) -> OriginId:
+    """Return an origin that a file names.
+
+    Raises:
+        ValueError, TypeError: It names none.
+    """
+    data = bytes.fromhex(text)
+    if len(data) != ORIGIN_BYTES:
+        raise ValueError(f"an origin has {ORIGIN_BYTES} bytes, not {len(data)}")
+    return OriginId(data)
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_ORDINAL:
+        raise ValueError(f"{value!r:.40} is no number that a log has")
+    return value
 
 
 def _read_sequences(content: list[list[Any]]) -> tuple[tuple[OriginId, SequenceNumber], ...]:
-    return tuple((OriginId(bytes.fromhex(origin)), SequenceNumber(following)) for origin, following in content)
+    return tuple((read_id(origin), SequenceNumber(_number(following))) for origin, following in content)
 
 
 def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:
-    """Return the origin and its predecessors, as the file ``origin`` names them."""
+    """Return the origin and its predecessors, as the file ``origin`` names them.
+
+    Raises:
+        ValueError, TypeError, KeyError: It has another shape.
+    """
+    for key in ("reason", "fsync", "node_name"):
+        if not isinstance(content.get(key, ""), str):
+            raise TypeError(f"{key} is no text")
     former = content.get("former", ())[:MAX_FORMER_ORIGINS]
-    return OriginId(bytes.fromhex(content["origin"])), tuple(OriginId(bytes.fromhex(each)) for each in former)
+    return read_id(content["origin"]), tuple(map(read_id, former))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from proglog.errors import ConfigError
-from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.record.batch import MAX_STORED_BATCH_BYTES
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -52,8 +52,10 @@ class LogConfig:
         """Refuse what cannot work."""
         if not 4 * KIB <= self.segment_bytes <= MAX_SEGMENT_BYTES:
             raise ConfigError(f"--segment-bytes {self.segment_bytes}: expected 4 KiB to 2 GiB")
-        if not 1 <= self.index_interval_bytes <= MAX_BATCH_BYTES:
-            raise ConfigError(f"index interval {self.index_interval_bytes}: expected 1 to {MAX_BATCH_BYTES} bytes")
+        if not 1 <= self.index_interval_bytes <= MAX_STORED_BATCH_BYTES:
+            raise ConfigError(
+                f"index interval {self.index_interval_bytes}: expected 1 to {MAX_STORED_BATCH_BYTES} bytes"
+            )
         if not 0.001 <= self.fsync_interval <= 3600:
             raise ConfigError(f"fsync interval {self.fsync_interval}: expected 0.001 to 3600 seconds")
         if self.retention_bytes is not None and self.retention_bytes < 0:

@@ -16,20 +16,44 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from proglog.errors import MalformedBatchError, StorageError
+from proglog.errors import MalformedBatchError, StorageError, UnknownBatchFormatError, UnknownFormatError
 from proglog.log import checkpoint, losses
 from proglog.log.files import File, FileSystem, suppress_refusal
 from proglog.log.scan import ScanWindow
 from proglog.log.store import base_offsets, store_name
-from proglog.record.batch import HEADER_BYTES, VerifiedBatch, parse_header
+from proglog.record.batch import (
+    CODEC_NONE,
+    FLAG_CONTROL,
+    FLAG_GAP,
+    HEADER_BYTES,
+    VERSION,
+    VerifiedBatch,
+    parse_header,
+)
 from proglog.record.place import MARK_BYTES, Places
 from proglog.types import LogId, Offset
 
 NAME = "identity"
 TIED = (NAME, "durable", "origin", "retired", *losses.FILES)
 """The small files that name the log, the first to ask first."""
+_BATCHES = {"version": VERSION, "codec": CODEC_NONE, "flags": FLAG_CONTROL | FLAG_GAP}
+"""The highest version and codec, and all flags, of the batches that this release writes. A release that raises one of
+them writes this before the first such batch: an earlier one then refuses the directory however it was closed."""
 _NO_END = Offset((1 << 63) - 1)
+
+
+class _Named(NamedTuple):
+    """What a small file says of the log."""
+
+    log_id: LogId
+    bound: bool
+    """Its batches have their marks."""
+    unknown: str
+    """What its batches have that is not known here, in words."""
+    says_batches: bool
+    """It says what this release writes."""
 
 
 @dataclass(slots=True)
@@ -51,13 +75,18 @@ def identify(files: FileSystem, directory: Path, new_log_id: Callable[[], bytes]
     bases = base_offsets(files.names(directory))
     named = _named(files, directory)
     current = named.get(NAME)
-    if named and not (current and current[1] is False):
-        log_id = _fitting(files, directory, bases, [each for each, _ in named.values()])
-        if current is None or current[0] != log_id:
+    if current and current.unknown:
+        raise UnknownFormatError(
+            f"data directory {directory} holds {current.unknown}, which this version of proglog does not know: a later one"
+            " wrote it, use that"
+        )
+    if named and not (current and not current.bound):
+        log_id = _fitting(files, directory, bases, [each.log_id for each in named.values()])
+        if current is None or current.log_id != log_id or not current.says_batches:
             with suppress_refusal():  # the others name it
                 _save(files, directory, log_id, bound=True)
         return Identified(log_id)
-    log_id = current[0] if current else LogId(new_log_id())
+    log_id = current.log_id if current else LogId(new_log_id())
     if not bases:
         _save(files, directory, log_id, bound=True)
         return Identified(log_id)
@@ -81,9 +110,12 @@ def look_up(files: FileSystem, directory: Path) -> LogId | None:
         StorageError: As :func:`identify`.
     """
     named = _named(files, directory)
-    if not named or named.get(NAME, (None, True))[1] is False:
+    current = named.get(NAME)
+    if not named or (current and not current.bound):
         return None
-    return _fitting(files, directory, base_offsets(files.names(directory)), [each for each, _ in named.values()])
+    if current and current.unknown:
+        raise UnknownFormatError(f"{directory / NAME}: {current.unknown}: a later version wrote this log, use that")
+    return _fitting(files, directory, base_offsets(files.names(directory)), [each.log_id for each in named.values()])
 
 
 def is_tied(content: dict[str, object], log_id: LogId) -> bool:
@@ -91,17 +123,34 @@ def is_tied(content: dict[str, object], log_id: LogId) -> bool:
     return content.get("log") in (None, log_id.hex())
 
 
-def _named(files: FileSystem, directory: Path) -> dict[str, tuple[LogId, object]]:
-    """Return what the small files say: the log's id, and whether its batches have their marks."""
-    found = {}
+def _named(files: FileSystem, directory: Path) -> dict[str, _Named]:
+    """Return what the small files say.
+
+    Raises:
+        UnknownFormatError: A later version wrote one of them.
+    """
+    found: dict[str, _Named] = {}
     for name in TIED:
         try:
             content = checkpoint.load(files, directory / name)
+            if content is not None and "log" in content:
+                found[name] = checkpoint.parsed(directory / name, _read, content)
+        except UnknownFormatError:
+            raise
         except StorageError:
             continue  # recovery says so
-        if content is not None and "log" in content:
-            found[name] = LogId(bytes.fromhex(content["log"])), content.get("bound")
     return found
+
+
+def _read(content: dict[str, Any]) -> _Named:
+    log_id = LogId(checkpoint.read_id(content["log"]))
+    highest = content.get("batches", {})
+    unknown = [
+        f"batches of {what} {highest[what]}"
+        for what, known in _BATCHES.items()
+        if int(highest.get(what, 0)) > known or (what == "flags" and int(highest.get(what, 0)) & ~known)
+    ]
+    return _Named(log_id, content.get("bound") is not False, ", ".join(unknown), highest == _BATCHES)
 
 
 def _fitting(files: FileSystem, directory: Path, bases: Sequence[Offset], named: Sequence[LogId]) -> LogId:
@@ -112,6 +161,8 @@ def _fitting(files: FileSystem, directory: Path, bases: Sequence[Offset], named:
         try:
             data = file.pread(HEADER_BYTES, 0)
             parse_header(data)
+        except UnknownBatchFormatError as exc:
+            raise UnknownFormatError(f"{store_name(base_offset)}, byte 0: {exc}: use that") from exc
         except (OSError, MalformedBatchError):
             continue  # damaged: the next one tells
         finally:
@@ -129,7 +180,7 @@ def _fitting(files: FileSystem, directory: Path, bases: Sequence[Offset], named:
 
 
 def _save(files: FileSystem, directory: Path, log_id: LogId, *, bound: bool) -> None:
-    checkpoint.save(files, directory / NAME, {"log": log_id.hex(), "bound": bound})
+    checkpoint.save(files, directory / NAME, {"log": log_id.hex(), "bound": bound, "batches": _BATCHES})
 
 
 def _bind(file: File, places: Places, end_offset: Offset) -> None:

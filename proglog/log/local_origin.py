@@ -12,7 +12,7 @@ without a batch, which the next start appends::
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from proglog.errors import ProglogError, StorageError
+from proglog.errors import ProglogError, StorageError, UnknownFormatError
 from proglog.log import checkpoint, reading
 from proglog.log.appending import Appender
 from proglog.log.checkpoint import MAX_FORMER_ORIGINS
@@ -56,12 +56,17 @@ class LocalOrigin:
         fresh = state.end[0] == 0 and not state.origins
         reason = "new data directory" if fresh else "the file 'origin' is missing"
         try:
-            content = checkpoint.load(state.files, state.data_dir / "origin")
+            path = state.data_dir / "origin"
+            content = checkpoint.load(state.files, path)
+            if content is not None:
+                file_says = checkpoint.parsed(path, checkpoint.read_origins, content)
+        except UnknownFormatError:
+            raise
         except StorageError:
             content, reason = None, "the file 'origin' was damaged"
         marked = self._small_files.marked.origin
         if content is not None:
-            state.origin, state.former_origins = checkpoint.read_origins(content)
+            state.origin, state.former_origins = file_says
             reason = self._reason_to_leave(content.get("fsync"))
         if marked != NO_ORIGIN and marked not in state.own_origins():
             # Another node's file, or none: the durable mark has the origin of the log.

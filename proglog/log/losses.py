@@ -133,19 +133,35 @@ def to_json(losses: Iterable[Loss], number: int) -> dict[str, Any]:
 
 
 def number_of(content: dict[str, Any]) -> int:
-    """Return the number in the file's content; 0 if an earlier release wrote it."""
+    """Return the number in the file's content; 0 if an earlier release wrote it.
+
+    Raises:
+        TypeError: It is no number.
+    """
     number = content.get("number", 0)
-    assert isinstance(number, int)  # a checksum says that to_json() made it
+    if type(number) is not int:
+        raise TypeError("number")
     return number
 
 
 def from_json(content: dict[str, Any]) -> list[Loss]:
-    """Parse what :func:`to_json` wrote, or an earlier release, which recorded only lost ends."""
+    """Parse what :func:`to_json` wrote, or an earlier release, which recorded only lost ends.
+
+    Raises:
+        ValueError, TypeError, KeyError: It has another shape.
+    """
+    if "losses" not in content and "ends" not in content:
+        raise KeyError("losses")
     ends = [
         behind(Offset(segment), size, Offset(start), Offset(end), _ends(origins))
         for segment, size, start, end, origins in content.get("ends", ())
     ]
     return ends + [Loss.from_json(each) for each in content.get("losses", ())]
+
+
+def numbered(content: dict[str, Any]) -> tuple[int, list[Loss]]:
+    """Return what the file says, and its number first; errors as those of :func:`from_json`."""
+    return number_of(content), from_json(content)
 
 
 def _ends(content: Sequence[Sequence[Any]]) -> Ends:

@@ -6,7 +6,9 @@
                                     higher   appended at any sequence: the producer restarted
     a batch of a       equal, sequence of one of its last 5 batches, and their count    a duplicate: same answer again
     known producer     equal, the next sequence                                         appended
-                       equal, any other                                                 refused
+                       equal, a later one                                               refused: a hole
+                       equal, one before those five                                     refused: forgotten
+                       equal, one of theirs cut otherwise                               refused
 
     An unknown or forgotten producer may start at any sequence. While damage may hide batches that the log does not know of,
     a batch that could be one of them is refused, to be retried after repair.
@@ -20,7 +22,7 @@ Source: Kafka's KIP-98 (idempotent delivery), and KIP-185 for the window of five
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from proglog.errors import ProducerSequenceError
+from proglog.errors import ProducerFencedError, ProducerForgottenError, ProducerHoleError, ProducerSequenceError
 from proglog.log.model import Appended
 from proglog.record.batch import BatchHeader
 from proglog.types import Offset, OriginId, SequenceNumber
@@ -49,11 +51,9 @@ def judge(known: ProducerState | None, header: BatchHeader) -> Appended | Produc
     """Return the earlier append of the batch, the reason to refuse it, or ``None`` to append it."""
     if known is None or header.producer_epoch > known.epoch:
         return None
-    producer, sequence = header.producer_id.hex()[:8], header.producer_sequence
+    sequence = header.producer_sequence
     if header.producer_epoch < known.epoch:
-        return ProducerSequenceError(
-            f"producer {producer} is now in epoch {known.epoch}; a batch of epoch {header.producer_epoch} is too late"
-        )
+        return ProducerFencedError(header.producer_id, known.epoch, header.producer_epoch)
     for batch in known.batches:
         if (batch.sequence, batch.record_count) == (sequence, header.record_count):
             return batch.appended
@@ -61,9 +61,14 @@ def judge(known: ProducerState | None, header: BatchHeader) -> Appended | Produc
     expected = last.sequence + last.record_count
     if sequence == expected:
         return None
-    return ProducerSequenceError(
-        f"producer {producer} continues at sequence {expected}; the batch starts at {sequence}"
-    )
+    if sequence > expected:
+        return ProducerHoleError(header.producer_id, expected, sequence)
+    if sequence + header.record_count > known.batches[0].sequence:
+        return ProducerSequenceError(
+            f"producer {header.producer_id.hex()[:8]} sent sequence {sequence} before, in a batch of another size: a batch"
+            " is sent again as it was"
+        )
+    return ProducerForgottenError(header.producer_id, expected, sequence)
 
 
 def may_be_hidden(known: ProducerState | None, header: BatchHeader, hidden_until: Offset) -> bool:

@@ -9,7 +9,13 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
-from proglog.errors import DataLossError, LogClosedError, NotFoundError, OffsetOutOfRangeError, StorageError
+from proglog.errors import (
+    DataLossError,
+    LogClosedError,
+    NotFoundError,
+    OffsetOutOfRangeError,
+    StorageError,
+)
 from proglog.log.model import LogPosition, LogRead
 from proglog.log.segment import Segment, Suspect
 from proglog.log.state import LogState

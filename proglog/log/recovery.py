@@ -6,13 +6,14 @@ last segment is read from end to end; sealed ones were synced before the next on
 A full or read-only disk is read all the same: :meth:`Recovery.finish` completes the refused writes later.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from proglog.errors import StorageError
+from proglog.errors import StorageError, UnknownFormatError
 from proglog.log import checkpoint, losses
 from proglog.log.checkpoint import DurableMark, Retired, known_start
 from proglog.log.files import REFUSED, File, FileSystem, Unwritable, suppress_refusal
@@ -23,6 +24,8 @@ from proglog.log.scan import ScannedStore, scan_store
 from proglog.log.segment import Extent, Segment, Suspect, load_index
 from proglog.log.store import Stores, base_offsets, index_name, store_name
 from proglog.types import FilePosition, LogId, Offset
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -73,10 +76,8 @@ class Recovery:
         self._losses_saved = True
         self._to_save: list[Loss] = []
         self.report = RecoveryReport()
-        mark = self._load("durable")
-        self.mark = DurableMark.from_json(mark) if mark else DurableMark()
-        retired = self._load("retired")
-        self.retired = Retired.from_json(retired) if retired else Retired()
+        self.mark = self._load("durable", DurableMark.from_json) or DurableMark()
+        self.retired = self._load("retired", Retired.from_json) or Retired()
         self.listed, self.losses_number = self._load_losses()
         """The recorded losses, and their number."""
 
@@ -99,9 +100,9 @@ class Recovery:
         return segments
 
     def _load_losses(self) -> tuple[list[Loss], int]:
-        contents = [content for name in losses.FILES if (content := self._load(name)) is not None]
-        latest = max(contents, key=losses.number_of, default=None)
-        return (losses.from_json(latest), losses.number_of(latest)) if latest else ([], 0)
+        files = (self._load(name, losses.numbered) for name in losses.FILES)
+        number, listed = max((each for each in files if each is not None), key=itemgetter(0), default=(0, []))
+        return listed, number
 
     def _listed_of(self, base_offset: Offset, following: Offset | None) -> list[Loss]:
         """Return the recorded losses of a segment; past its end, only one that reaches exactly to the next segment."""
@@ -188,16 +189,19 @@ class Recovery:
                 raise
             return Unwritable(self.files.open(path), exc)
 
-    def _load(self, name: str) -> dict[str, Any] | None:
+    def _load(self, name: str, parse: Callable[[dict[str, Any]], _T]) -> _T | None:
+        path = self.directory / name
         try:
-            content = checkpoint.load(self.files, self.directory / name)
+            content = checkpoint.load(self.files, path)
+            if content is None or is_tied(content, self.stores.log_id):
+                return None if content is None else checkpoint.parsed(path, parse, content)
+        except UnknownFormatError:
+            raise
         except StorageError:
             self.report.notes.append(f"the file {name!r} was damaged and is made anew from the log")
             return None
-        if content is not None and not is_tied(content, self.stores.log_id):
-            self.report.notes.append(f"the file {name!r} is of another log: it is not believed")
-            return None
-        return content
+        self.report.notes.append(f"the file {name!r} is of another log: it is not believed")
+        return None
 
     def _finish_retention(self, bases: list[Offset]) -> list[Offset]:
         """Finish removing segments that retention had recorded as removed when the process ended."""
@@ -260,6 +264,7 @@ class Recovery:
             extent = Extent(size, index.end_offset if index else base_offset)
             opened = index and _with_listed(Segment(self.stores, base_offset, index, extent, file=store), listed)
             if opened:
+                opened.check_end()
                 return opened
             self.report.rebuilt_indexes += 1
         else:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from errno import EIO
 from typing import NamedTuple
 
-from proglog.errors import MalformedBatchError, StorageError
+from proglog.errors import MalformedBatchError, UnknownFormatError
 from proglog.log.files import File
 from proglog.log.group import node_name_in
 from proglog.log.index import SegmentIndex
@@ -32,7 +32,7 @@ from proglog.log.store import store_name
 from proglog.record.batch import (
     FIRST_VERSION,
     HEADER_BYTES,
-    MAX_BATCH_BYTES,
+    MAX_STORED_BATCH_BYTES,
     VERSION,
     VerifiedBatch,
     unknown_format,
@@ -42,7 +42,7 @@ from proglog.record.place import MARK_BYTES, Places
 from proglog.types import FilePosition, Offset
 
 _SCAN_BYTES = 8 * 1024 * 1024
-assert _SCAN_BYTES >= 2 * MAX_BATCH_BYTES  # a window holds a whole batch wherever that starts
+assert _SCAN_BYTES >= 2 * MAX_STORED_BATCH_BYTES  # a window holds a whole batch wherever that starts
 _BLOCK_BYTES = 4096
 """Bytes left out around a byte that the disk cannot read."""
 _VERSION_AT = 36
@@ -176,7 +176,7 @@ class ScanWindow:
 
     def batch_at(self, position: int) -> VerifiedBatch | None:
         """Return the batch at ``position`` if there is a whole one, whatever its mark."""
-        data, at = self.bytes_at(position, MAX_BATCH_BYTES)
+        data, at = self.bytes_at(position, MAX_STORED_BATCH_BYTES)
         try:
             return verify_checksums(data, at)
         except MalformedBatchError:
@@ -247,7 +247,7 @@ def _placed_at(window: ScanWindow, places: Places, position: int) -> VerifiedBat
     try:
         return verify_checksums(data, at)
     except MalformedBatchError:
-        if window.has(position, MAX_BATCH_BYTES):
+        if window.has(position, MAX_STORED_BATCH_BYTES):
             return None
     return window.batch_at(position)  # it continues past the window
 
@@ -269,4 +269,4 @@ def _refuse_later_version(window: ScanWindow, places: Places, position: int) -> 
     unknown = unknown_format(data, at)
     if unknown and data[at : at + MARK_BYTES] == places.mark(position):
         where = f"{store_name(places.base_offset)}, byte {position}"
-        raise StorageError(f"{where}: {unknown} is not known here; a later version wrote this log: use that")
+        raise UnknownFormatError(f"{where}: {unknown} is not known here; a later version wrote this log: use that")

@@ -29,7 +29,7 @@ from proglog.log.store import Stores, index_name, store_name
 from proglog.record.batch import (
     FIRST_VERSION,
     HEADER_BYTES,
-    MAX_BATCH_BYTES,
+    MAX_STORED_BATCH_BYTES,
     VERSION,
     BatchHeader,
     VerifiedBatch,
@@ -164,7 +164,7 @@ class Segment:
         whole = self._whole_batches(data, position)
         if not whole and len(data) >= HEADER_BYTES:
             batch_bytes, _ = _LENGTH.unpack_from(data)
-            data = self._pread(min(batch_bytes, MAX_BATCH_BYTES, limit - position), position)
+            data = self._pread(min(batch_bytes, MAX_STORED_BATCH_BYTES, limit - position), position)
             whole = self._whole_batches(data, position)
         if not whole:
             raise Suspect(self, position, FilePosition(min(limit, position + max(max_bytes, HEADER_BYTES))))
@@ -315,6 +315,17 @@ class Segment:
         if not self.active:
             index.file_state = "rebuilt"
         return replace(self, index=index, extent=extent, losses=in_order(kept))
+
+    def check_end(self) -> None:
+        """Read the last batches: those behind the last entry of the index.
+
+        Raises:
+            UnknownFormatError: A later version wrote one.
+            StorageError: The store could not be read.
+        """
+        at, offset = self._place_before(FilePosition(max(0, self.size - 1)))
+        for _ in self.placed(at, self.size, offset):
+            pass
 
     def placed(self, start: FilePosition, end: FilePosition, offset: Offset) -> Iterator[Placed]:
         """Yield the whole batches between two positions, from the one of ``offset`` on, up to the first damage.

@@ -28,7 +28,7 @@ class Snapshot:
         """Bring the state's derived part up to the end of the log."""
         state = self.state
         try:
-            content = checkpoint.load(state.files, state.data_dir / _NAME)
+            content = checkpoint.load(state.files, state.data_dir / _NAME, derived_state.VERSION)
         except (OSError, StorageError):
             content = None  # a hint
         walk = derived_state.load(content, lambda: state.view, state.own_origins(), partial(reading.walk, state))

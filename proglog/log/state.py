@@ -37,6 +37,7 @@ from proglog.errors import (
     LogPoisonedError,
     LogReadOnlyError,
     StorageError,
+    UnknownFormatError,
 )
 from proglog.log.checkpoint import Retired, RetiredOrigin
 from proglog.log.config import LogConfig
@@ -328,6 +329,9 @@ class LogState:
             after = before.looked_at(suspect)
         except Suspect as exc:
             return self.report(exc)  # the index is unusable as well: rebuilding it scans the whole segment
+        except UnknownFormatError as exc:
+            self.problems.report("later-version", str(exc))
+            raise
         if after is before:
             return False
         if self.submit is None or threading.get_ident() == self.disk_thread:

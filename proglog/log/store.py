@@ -13,7 +13,7 @@ from pathlib import Path
 from proglog.log.files import NO_DESCRIPTORS, File, FileSystem
 from proglog.record.crc import crc
 from proglog.record.place import Places
-from proglog.types import LogId, Offset
+from proglog.types import MAX_ORDINAL, LogId, Offset
 
 STORE_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -43,7 +43,7 @@ def base_offsets(names: list[str]) -> list[Offset]:
 
 
 def _is_base_offset(stem: str) -> bool:
-    return len(stem) == 20 and stem.isascii() and stem.isdigit()
+    return len(stem) == 20 and stem.isascii() and stem.isdigit() and int(stem) <= MAX_ORDINAL
 
 
 class Stores:

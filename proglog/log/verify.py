@@ -7,10 +7,12 @@ times. Findings are for operators: each says what is wrong, which records it con
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
-from proglog.errors import MalformedBatchError, NotFoundError, StorageError
-from proglog.log import checkpoint, losses
+from proglog.errors import MalformedBatchError, NotFoundError, StorageError, UnknownFormatError
+from proglog.log import checkpoint, derived_state, losses
 from proglog.log.checkpoint import DurableMark, Retired, known_start
 from proglog.log.files import FileSystem, OsFiles, error_words, read_all
 from proglog.log.identity import TIED, is_tied, look_up
@@ -189,25 +191,27 @@ class _Verification:
         return False
 
     def _check_small_files(self, *, has_stores: bool) -> tuple[DurableMark, Retired]:
-        held = {}
+        held, parsed = {}, dict[str, Any]()
         for name in (*TIED, "derived"):
             try:
-                content = checkpoint.load(self._files, self._directory / name)
+                version = derived_state.VERSION if name == "derived" else checkpoint.VERSION
+                content = checkpoint.load(self._files, self._directory / name, version)
                 held[name] = content if content is None or is_tied(content, self._log_id) else None
                 if held[name] is not content:
                     self._find(REPAIRED, name, "it is of another log", "nothing: a start makes it anew")
-            except StorageError:
+                elif content is not None and name in _PARSERS:
+                    parsed[name] = checkpoint.parsed(self._directory / name, _PARSERS[name], content)
+            except UnknownFormatError:
+                raise
+            except StorageError as exc:
                 held[name] = None
-                self._find(REPAIRED, name, "its checksum does not agree with it", _MADE_ANEW[name])
+                what = str(exc).partition(" is damaged: ")[2]
+                self._find(REPAIRED, name, what, _MADE_ANEW[name])
         if held["origin"] is None and has_stores:
             self._find(NOTE, "origin", "the node's identity is not there", "nothing: a start begins a new origin")
-        mark, retired = held["durable"], held["retired"]
-        listed = [content for name in losses.FILES if (content := held[name]) is not None]
-        self._listed = losses.from_json(max(listed, key=losses.number_of)) if listed else []
-        return (
-            DurableMark.from_json(mark) if mark else DurableMark(),
-            Retired.from_json(retired) if retired else Retired(),
-        )
+        listed = (parsed[name] for name in losses.FILES if name in parsed)
+        self._listed = max(listed, key=itemgetter(0), default=(0, []))[1]
+        return parsed.get("durable", DurableMark()), parsed.get("retired", Retired())
 
     def _check_segment(self, base_offset: Offset, size: int, durable: tuple[int, Offset]) -> Offset:
         self._file = store_name(base_offset)
@@ -293,6 +297,12 @@ class _Verification:
         self._report.findings.append(finding)
 
 
+_PARSERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "durable": DurableMark.from_json,
+    "retired": Retired.from_json,
+    **dict.fromkeys(losses.FILES, losses.numbered),
+    "origin": checkpoint.read_origins,
+}
 _MADE_ANEW = {
     "identity": "nothing: the other files name the log, and a start makes it anew",
     "origin": "nothing: a start begins a new origin",

@@ -17,7 +17,7 @@ from proglog.observe import copy_findings, lag
 from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, Severity
 from proglog.observe.lag import LagTotal, Trend
 from proglog.observe.words import bytes_words, duration_words, lag_words, origin_id, records_words
-from proglog.wire.model import ClusterSnapshot, MemberStatus, PeerState
+from proglog.wire.model import ClusterSnapshot, IndexState, MemberStatus, PeerState
 
 __all__ = ["RULES", "Finding", "Limits", "Severity", "copy_words", "findings", "own_findings", "ready", "worst"]
 
@@ -214,6 +214,10 @@ def _log_state(scene: _Scene) -> Iterator[Finding]:
         )
 
 
+_TRIED_AGAIN = "The agent retries, and this clears when it succeeds. Check its disk and its limits."
+_PROBLEM_ADVICE = {"later-version": "Run this agent with the version of proglog that wrote the directory."}
+
+
 def _log_problems(scene: _Scene) -> Iterator[Finding]:
     node = scene.snapshot.node.name
     for problem in scene.snapshot.log.problems:
@@ -223,7 +227,7 @@ def _log_problems(scene: _Scene) -> Iterator[Finding]:
             severity=Severity.WARNING,
             subject=node,
             cause=f"{problem.detail}, for {duration_words(lasted / 1000)}",
-            advice="The agent retries, and this clears when it succeeds. Check its disk and its limits.",
+            advice=_PROBLEM_ADVICE.get(problem.key, _TRIED_AGAIN),
             since_ms=lasted,
         )
 
@@ -463,9 +467,11 @@ def _peer_lag(scene: _Scene) -> Iterator[Finding]:
 
 def _certificate(scene: _Scene) -> Iterator[Finding]:
     expires = scene.snapshot.node.certificate_expires_at_ms
+    if expires is None:
+        return
     left_ms, limit_ms = expires - scene.now_ms, scene.limits.certificate_days * _DAY_MS
     critical_ms = scene.limits.certificate_days_critical * _DAY_MS
-    if expires and left_ms < limit_ms:
+    if left_ms < limit_ms:
         cause = f"certificate ends in {duration_words(left_ms / 1000)}" if left_ms > 0 else "certificate has ended"
         yield Finding(
             key=f"certificate/{scene.snapshot.node.name}",
@@ -477,7 +483,7 @@ def _certificate(scene: _Scene) -> Iterator[Finding]:
 
 
 def _indexes(scene: _Scene) -> Iterator[Finding]:
-    missing = [segment for segment in scene.snapshot.segments if segment.index == "missing"]
+    missing = [segment for segment in scene.snapshot.segments if segment.index_state is IndexState.MISSING]
     if missing:
         yield Finding(
             key="index-missing",

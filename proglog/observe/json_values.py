@@ -55,6 +55,8 @@ def _build(kind: object, value: object, where: str) -> object:
         return _dataclass(kind, value, where)
     if get_origin(kind) is tuple:
         return tuple(_build(get_args(kind)[0], item, f"{where}[]") for item in _expect(list, value, where))
+    if isinstance(kind, types.UnionType):  # a type or None
+        return None if value is None else _build(get_args(kind)[0], value, where)
     if isinstance(kind, types.GenericAlias):  # dict[str, str], the one mapping of the model
         return {key: _expect(str, item, where) for key, item in _expect(dict, value, where).items()}
     if kind is bytes:

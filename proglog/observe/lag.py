@@ -40,8 +40,8 @@ class LagTotal:
     """How far back in time the copy is; 0: not known."""
     per_second: float = 0.0
     """Records a second by which it grows; negative: it shrinks; 0: it does not change, or that is not known."""
-    catch_up_ms: int = -1
-    """Until it is gone, at that trend; -1: not known, or it does not shrink."""
+    catch_up_ms: int | None = None
+    """Until it is gone, at that trend; ``None``: not known, or it does not shrink."""
 
     @property
     def trend(self) -> Trend:
@@ -85,11 +85,11 @@ def _sum(origins: Iterable[PeerOrigin]) -> LagTotal:
     behind = [origin for origin in origins if origin.lag_records > 0]
     if not behind:
         return IN_STEP
-    known = all(origin.catch_up_ms > 0 for origin in behind)
+    left = [origin.catch_up_ms or 0 for origin in behind]
     return LagTotal(
         records=sum(origin.lag_records for origin in behind),
         size_bytes=sum(origin.lag_bytes for origin in behind),
         age_ms=max(origin.lag_ms for origin in behind),
         per_second=sum(origin.lag_trend for origin in behind),
-        catch_up_ms=max(origin.catch_up_ms for origin in behind) if known else -1,
+        catch_up_ms=max(left) if min(left) > 0 else None,
     )

@@ -162,7 +162,7 @@ def forecast_words(lag: LagTotal) -> str:
         return ""
     if lag.trend is Trend.GROWING:
         return f"growing by {records_words(max(round(lag.per_second), 1))}/s"
-    seconds = math.ceil(lag.catch_up_ms / 1000)
+    seconds = math.ceil((lag.catch_up_ms or 0) / 1000)
     about = f"{seconds} s" if seconds < 60 else duration_words(seconds)
     return f"caught up in about {about}" if seconds > 0 else ""
 

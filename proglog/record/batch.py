@@ -40,7 +40,7 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
-from proglog.errors import InvalidRequestError, MalformedBatchError, RecordTooLargeError
+from proglog.errors import InvalidRequestError, MalformedBatchError, RecordTooLargeError, UnknownBatchFormatError
 from proglog.record import columns
 from proglog.record.crc import crc
 from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
@@ -51,8 +51,10 @@ VERSION = 2
 """Version of a batch with a chain. Batches of version 1, from other nodes or earlier releases, keep theirs."""
 FIRST_VERSION = 1
 HEADER_BYTES = 128
-MAX_BATCH_BYTES = 4 * 1024 * 1024
-"""Most bytes of one batch, header included."""
+MAX_BATCH_BYTES = 4_000_000
+"""Most bytes of a new batch, header included: it and what is around it fit into the 4 MiB that gRPC clients receive."""
+MAX_STORED_BATCH_BYTES = 4 * 1024 * 1024
+"""Most bytes of any batch: the first release made larger ones."""
 
 CODEC_NONE = 0
 FLAG_CONTROL = 1
@@ -61,6 +63,8 @@ FLAG_GAP = 2
 """With ``FLAG_CONTROL``: no node could provide these sequences."""
 
 NO_PRODUCER = bytes(16)
+_STAMPED = ("base_offset", "append_time_ms", "group_at", "base_sequence", "chain_crc", "leader_epoch")
+"""Fields that a producer leaves 0."""
 
 _LOCAL_AND_PORTABLE = Struct("<4sIQQIIIBBH16sQQIIIIqq16sQ")
 _LOCAL_TAIL = Struct("<QQII")  # base_offset, append_time_ms, batch_bytes, group_at
@@ -196,6 +200,7 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
     The payload is not checked: it may be damaged or missing. Nor is the mark: only a store knows the right one.
 
     Raises:
+        UnknownBatchFormatError: Whole, but of a version, codec or flag that is not known here.
         MalformedBatchError: Too short, a wrong checksum, or fields that contradict each other.
     """
     if len(data) - position < HEADER_BYTES:
@@ -205,13 +210,13 @@ def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> Bat
         raise MalformedBatchError("the batch header's checksum does not match")
     _, _, base_offset, _, batch_bytes, _, _, version, codec, flags, _, base_sequence, span, count, *_ = header
     if not FIRST_VERSION <= version <= VERSION:
-        raise MalformedBatchError(
-            f"batch format version {version} is not supported; expected {FIRST_VERSION} to {VERSION}"
-        )
-    if codec != CODEC_NONE or flags & ~(FLAG_CONTROL | FLAG_GAP):
-        raise MalformedBatchError("the batch uses an unsupported codec or flag")
-    if not HEADER_BYTES <= batch_bytes <= MAX_BATCH_BYTES:
-        raise MalformedBatchError(f"batch length {batch_bytes} is not in [{HEADER_BYTES}, {MAX_BATCH_BYTES}]")
+        raise UnknownBatchFormatError(f"batch format version {version}")
+    if codec != CODEC_NONE:
+        raise UnknownBatchFormatError(f"batch codec {codec}")
+    if flags & ~(FLAG_CONTROL | FLAG_GAP):
+        raise UnknownBatchFormatError(f"batch flag {flags & ~(FLAG_CONTROL | FLAG_GAP):#x}")
+    if not HEADER_BYTES <= batch_bytes <= MAX_STORED_BATCH_BYTES:
+        raise MalformedBatchError(f"batch length {batch_bytes} is not in [{HEADER_BYTES}, {MAX_STORED_BATCH_BYTES}]")
     sensible = not count and span >= 1 if flags & FLAG_CONTROL else not flags and 1 <= count == span
     if not sensible or base_sequence + span >= 1 << 63 or base_offset + count >= 1 << 63:
         raise MalformedBatchError(f"a batch with flags {flags} cannot have {count} records over {span} sequences")
@@ -237,15 +242,13 @@ def unknown_format(data: bytes | bytearray | memoryview, position: int = 0) -> s
     """
     if len(data) - position < HEADER_BYTES:
         return ""
-    header = BatchHeader._make(_LOCAL_AND_PORTABLE.unpack_from(data, position))
-    if crc(data[position + 8 : position + HEADER_BYTES]) != header.header_crc:
+    try:
+        parse_header(data, position)
+    except UnknownBatchFormatError as exc:
+        return exc.what
+    except MalformedBatchError:
         return ""
-    if not FIRST_VERSION <= header.version <= VERSION:
-        return f"batch format version {header.version}"
-    if header.codec != CODEC_NONE:
-        return f"batch codec {header.codec}"
-    flags = header.flags & ~(FLAG_CONTROL | FLAG_GAP)
-    return f"batch flag {flags:#x}" if flags else ""
+    return ""
 
 
 def verify(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedBatch:
@@ -260,6 +263,40 @@ def verify(data: bytes | bytearray | memoryview, position: int = 0) -> VerifiedB
     batch = verify_checksums(data, position)
     if not batch.header.is_control:
         columns.check(batch.payload, batch.header.record_count)
+    return batch
+
+
+def verify_produced(data: bytes | bytearray | memoryview) -> VerifiedBatch:
+    """Return a producer's batch after checking all of it, and all that it claims.
+
+    Raises:
+        MalformedBatchError: As :func:`verify`.
+        RecordTooLargeError: More than ``MAX_BATCH_BYTES``.
+        InvalidRequestError: It is no unstamped data batch, or its times are not those of its records.
+    """
+    batch = verify_checksums(data)
+    header = batch.header
+    if header.batch_bytes != len(data):
+        raise InvalidRequestError(f"one batch a message: it has {header.batch_bytes} bytes, the message {len(data)}")
+    if header.batch_bytes > MAX_BATCH_BYTES:
+        raise RecordTooLargeError(header.batch_bytes, MAX_BATCH_BYTES)
+    if header.is_control:
+        raise InvalidRequestError("a producer's batch has records; control batches are the server's")
+    unstamped = header.origin == NO_ORIGIN and header.version == FIRST_VERSION
+    if not unstamped or any(getattr(header, name) for name in _STAMPED):
+        raise InvalidRequestError(
+            f"a producer's batch has version {FIRST_VERSION}, zeros for its origin, and 0 for {', '.join(_STAMPED)}: the"
+            " server stamps it"
+        )
+    if header.producer_id == NO_PRODUCER and (header.producer_epoch or header.producer_sequence):
+        raise InvalidRequestError("a producer epoch and sequence need a producer id: zeros name none")
+    if header.producer_sequence + header.record_count >= 1 << 63:
+        raise InvalidRequestError(f"producer sequence {header.producer_sequence}: expected one that fits into 63 bits")
+    latest_ms = header.first_timestamp_ms + columns.check(batch.payload, header.record_count)
+    if latest_ms != header.max_timestamp_ms:
+        raise InvalidRequestError(
+            f"max_timestamp_ms is {header.max_timestamp_ms}; the batch's latest record has {latest_ms}"
+        )
     return batch
 
 

@@ -72,13 +72,16 @@ def rows(payload: bytes | memoryview, count: int, first_timestamp_ms: int) -> It
         yield value, key, first_timestamp_ms + delta, pairs
 
 
-def check(payload: bytes | memoryview, count: int) -> None:
+def check(payload: bytes | memoryview, count: int) -> int:
     """Check that every column has ``count`` entries, or none where the schema allows it.
+
+    Returns:
+        Milliseconds from the batch's first timestamp to the latest one.
 
     Raises:
         MalformedBatchError: The payload is not a ``RecordColumns`` message, or a column's length is off.
     """
-    _parse(payload, count)
+    return max(_parse(payload, count).timestamp_deltas_ms, default=0)
 
 
 def _parse(payload: bytes | memoryview, count: int) -> RecordColumns:

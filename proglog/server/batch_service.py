@@ -8,14 +8,14 @@ from typing import NamedTuple, Self
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
-from proglog.record.batch import VerifiedBatch, verify
+from proglog.record.batch import VerifiedBatch, verify_produced
 from proglog.server.acks import Acks, timeout_ms_of
 from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
 from proglog.server.same_log import check_same_log
 from proglog.server.vector import NO_END, GoneRange, VectorPass, offset_at, pass_from
 from proglog.tasks import TaskScope
-from proglog.types import NO_ORIGIN, Offset, OriginId, SequenceNumber
+from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.contract import LOG_KEY
 from proglog.wire.cursors import cursor_message, positions_of
 
@@ -46,7 +46,8 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         later one is appended.
 
         Raises:
-            MalformedBatchError: A message is not a producer's batch; earlier batches are answered first.
+            InvalidRequestError: A message is not a producer's batch, or makes a false claim; earlier batches are answered
+                first.
             TooFewServersError: A batch requests more nodes than there are; it is not appended.
             StorageError: The disk refused.
         """
@@ -75,7 +76,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             async for request in requests:
                 nodes = self._acks.nodes_for(request.acks)
                 timeout_ms = timeout_ms_of(request.ack_timeout_ms)
-                batch = _producers_batch(request.batch)
+                batch = verify_produced(request.batch)
                 await room.acquire()
                 waiting.put_nowait(tasks.start(self._answer(batch, nodes, timeout_ms, fence), name="produce-answer"))
         finally:
@@ -113,8 +114,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         reading = await _Reading.begin(self._commit_log, request)
         yield reading.first_answer()
         while not reading.over:
-            answer = await reading.next_answer()
-            if answer is not None:
+            for answer in await reading.next_answers():
                 yield answer
 
 
@@ -132,7 +132,7 @@ class _Reading:
     def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest, start: _Start) -> None:
         self._commit_log = commit_log
         self._max_bytes = max(MIN_READ_BYTES, min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES))
-        self._skip_gone = request.skip_gone
+        self._skip_gone, self._control = request.skip_gone, request.control_batches
         self._pass, self._offset, self._end = start
 
     @classmethod
@@ -156,8 +156,8 @@ class _Reading:
             passed=_told(self._pass.passed()),
         )
 
-    async def next_answer(self) -> batches_pb2.ConsumeBatchesResponse | None:
-        """Wait for the next data and return the wanted part; ``None`` if there is none."""
+    async def next_answers(self) -> list[batches_pb2.ConsumeBatchesResponse]:
+        """Wait for the next data and return the wanted part; empty if there is none."""
         reading, data = self._pass, b""
         records = reading.records
         try:
@@ -176,14 +176,19 @@ class _Reading:
             reading.pass_damage()
         except OffsetOutOfRangeError:
             # Retention has overtaken the consumer: the answer reports the removed range.
-            begin = partial(_begin_pass, reading.positions, self._skip_gone)
+            begin = partial(_begin_pass, reading.positions, self._skip_gone, self._control)
             self._pass, self._offset = await self._commit_log.query(begin)
         gone, passed = _told(self._pass.gone()), _told(self._pass.passed())
-        if not data and not gone and not passed:
-            await asyncio.sleep(0)  # skipping takes the loop's time as well
-            return None
         self._commit_log.records_served += reading.records - records
-        return batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone, passed=passed)
+        if len(data) > MAX_READ_BYTES and (gone or passed):  # together they may be more than a client receives
+            return [
+                batches_pb2.ConsumeBatchesResponse(gone=gone, passed=passed),
+                batches_pb2.ConsumeBatchesResponse(batches=data),
+            ]
+        if data or gone or passed:
+            return [batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone, passed=passed)]
+        await asyncio.sleep(0)  # what is passed over takes the loop's time, too
+        return []
 
     async def _end_reached(self) -> None:
         """End the range if the log reaches that far, else wait for data."""
@@ -206,19 +211,20 @@ def _find_start(request: batches_pb2.ConsumeBatchesRequest, log: Log) -> _Start:
     if request.HasField("cursor"):
         if request.HasField("start"):
             raise InvalidRequestError("a request has a start or a cursor, not both")
-        return _Start(*_begin_pass(positions_of(request.cursor), request.skip_gone, log), end)
+        return _Start(*_begin_pass(positions_of(request.cursor), request.skip_gone, request.control_batches, log), end)
     if request.expected_log and request.start.WhichOneof("at") == "offset":
         check_same_log(log, request.expected_log, Offset(request.start.offset))
     offset = _resolve(log, request.start) if request.HasField("start") else log.start_offset
-    return _Start(pass_from(log, offset, skip_gone=request.skip_gone), offset, end)
+    return _Start(pass_from(log, offset, skip_gone=request.skip_gone, control=request.control_batches), offset, end)
 
 
 def _begin_pass(
     positions: Mapping[OriginId, SequenceNumber],
     skip_gone: bool,
+    control: bool,
     log: Log,
 ) -> tuple[VectorPass, Offset]:
-    begun = VectorPass(log, positions, skip_gone=skip_gone)
+    begun = VectorPass(log, positions, skip_gone=skip_gone, control=control)
     while True:
         try:
             return begun, offset_at(log, begun.at)
@@ -226,18 +232,6 @@ def _begin_pass(
             if not skip_gone:
                 raise
             begun.pass_damage()
-
-
-def _producers_batch(data: bytes) -> VerifiedBatch:
-    batch = verify(data)
-    header = batch.header
-    if header.batch_bytes != len(data):
-        raise InvalidRequestError(f"one batch a message: it has {header.batch_bytes} bytes, the message {len(data)}")
-    if header.is_control:
-        raise InvalidRequestError("a producer's batch has records; control batches are the server's")
-    if header.origin != NO_ORIGIN or header.base_sequence or header.base_offset:
-        raise InvalidRequestError("a producer's batch has no origin, sequence or offset yet: the server stamps it")
-    return batch
 
 
 def _resolve(log: Log, place: batches_pb2.OffsetSpec) -> Offset:

@@ -20,6 +20,7 @@ from proglog.errors import DeadlineError, InternalError, InvalidRequestError, Pe
 from proglog.security.actions import CONSUME, DESCRIBE, OBSERVE, OPERATE, PRODUCE, REPLICATE
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
+from proglog.server import reflection
 from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
 from proglog.server.context import Context
 from proglog.tasks import TaskScope
@@ -58,7 +59,7 @@ ACTIONS = {
 }
 """The action that each call requires."""
 
-OPEN_SERVICES = ("/grpc.health.v1.Health/", "/grpc.reflection.v1alpha.ServerReflection/")
+OPEN_SERVICES = ("/grpc.health.v1.Health/", *(f"/{service}/" for service in reflection.SERVICES))
 """Open to any client that passed the handshake. Any other call without an action is denied: an omission must not open one."""
 
 RECHECK_INTERVAL = 2.0

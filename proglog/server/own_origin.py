@@ -15,7 +15,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
-from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, PreconditionError, StorageError
+from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, SelfConnectionError, StorageError
 from proglog.log.log import Log
 from proglog.record.batch import HEADER_BYTES, chain_start, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -50,10 +50,10 @@ class OwnOrigin:
         """Check the hello of ``peer``.
 
         Raises:
-            PreconditionError: It is this process itself.
+            SelfConnectionError: It is this process itself.
         """
         if instance == self.instance:
-            raise PreconditionError(f"the address of {peer!r} leads back to this node: give it one of its own")
+            raise SelfConnectionError(f"the address of {peer!r} leads back to this node: give it one of its own")
         if origin == self.log.origin:
             self._lose(
                 events.ORIGIN_CLONED, peer, "it writes under this node's origin: one directory is the other's copy"

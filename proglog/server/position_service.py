@@ -9,7 +9,13 @@ from functools import partial
 
 from proglog import clock
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
-from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
+from proglog.errors import (
+    DataLossError,
+    InvalidRequestError,
+    OffsetOutOfRangeError,
+    PositionSupersededError,
+    TooManyPositionsError,
+)
 from proglog.log.log import Log
 from proglog.log.named_positions import EXPIRY_MS, MAX_NAMES, CommittedPosition
 from proglog.record import control
@@ -43,8 +49,8 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
 
         Raises:
             InvalidRequestError: The name, the epoch or the cursor is out of bounds.
-            PreconditionError: The name has a higher epoch, so another consumer reset it. Or it is new, and the log
-                already keeps the maximum number of names.
+            PositionSupersededError: The name has a higher epoch, so another consumer reset it.
+            TooManyPositionsError: It is new, and the log already keeps the maximum number of names.
             StorageError: The disk refused.
         """
         del context
@@ -52,13 +58,13 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
             raise InvalidRequestError(f"epoch {request.epoch}: expected at most {MAX_EPOCH}")
         held = self._commit_log.named_positions().get(request.name)
         if held is not None and request.epoch < held.epoch:
-            raise PreconditionError(
+            raise PositionSupersededError(
                 f"position {request.name!r} was started over (epoch {held.epoch}); a commit of epoch {request.epoch}"
                 " is too late: read the position anew"
             )
         now_ms = clock.now_ms()
         if not self._commit_log.takes_position(request.name, now_ms):
-            raise PreconditionError(
+            raise TooManyPositionsError(
                 f"position {request.name!r} is new, and {MAX_NAMES:,} names are in use, the most that are kept: use one"
                 f" of those; a name that was not committed for {EXPIRY_MS // 86_400_000} days makes room"
             )

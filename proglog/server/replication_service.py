@@ -15,7 +15,7 @@ import grpc.aio
 
 from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
-from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, PreconditionError
+from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, OriginChangedError
 from proglog.replication.progress import Progress
 from proglog.replication.ranges import NO_RANGES, Ranges
 from proglog.server.commit_log import CommitLog
@@ -29,6 +29,7 @@ from proglog.types import NodeName, OriginId, SequenceNumber
 from proglog.wire.replication import (
     Hello,
     check_origins,
+    check_reads_batches,
     event_message,
     hello_message,
     hello_of,
@@ -86,6 +87,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         if first is None or not first.HasField("hello"):
             raise InvalidRequestError("a replication stream begins with a hello")
         hello = hello_of(first.hello)
+        check_reads_batches(first.hello)
         follower = hello.node_name
         self._own_origin.meet(follower, hello.origin, hello.instance)
         with self._followers.following(follower):
@@ -101,7 +103,7 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
                     while not session.over:
                         response = await session.next_response()
                         if self._commit_log.origin != origin:
-                            raise PreconditionError(
+                            raise OriginChangedError(
                                 "this node started a new origin: open the stream again with a new hello"
                             )
                         if response is not None:

@@ -6,11 +6,10 @@ from typing import Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, log_pb2_grpc, losses_pb2_grpc
 from proglog.errors import ConfigError
-from proglog.record.batch import MAX_BATCH_BYTES
+from proglog.record.batch import MAX_STORED_BATCH_BYTES
 from proglog.security.authorizer import Authorizer
 from proglog.security.tls import RotatingMaterial, TLSFiles, rotating_credentials
 from proglog.server.acks import Acks
@@ -24,10 +23,11 @@ from proglog.server.interceptors import Gate
 from proglog.server.log_service import LogService
 from proglog.server.loss_service import LossService
 from proglog.server.position_service import PositionService
+from proglog.server.reflection import serve_reflection
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, emitter
 
-MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + 64 * 1024
+MAX_MESSAGE_BYTES = MAX_STORED_BATCH_BYTES + 64 * 1024
 """A batch, and what is around it."""
 
 OPTIONS = (
@@ -119,10 +119,10 @@ class Server:
         """Add a service; call it before :meth:`serve`."""
         self._extra_services = (*self._extra_services, service)
 
-    def certificate_expires_at_ms(self) -> int:
-        """Return when the presented certificate expires, milliseconds since 1970; 0 without one."""
+    def certificate_expires_at_ms(self) -> int | None:
+        """Return when the presented certificate expires, milliseconds since 1970; ``None`` without one."""
         material = self._material
-        return 0 if material is None else int(material.current.summary.not_after.timestamp() * 1000)
+        return None if material is None else int(material.current.summary.not_after.timestamp() * 1000)
 
     def bind(self, addr: str) -> int:
         """Bind ``addr``, HOST:PORT; return the port. :meth:`serve` starts answering calls.
@@ -149,7 +149,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for extra in self._extra_services:
             extra.register(server)
-        reflection.enable_server_reflection((*self.services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        serve_reflection(server, (*self.services, health.SERVICE_NAME))
         await server.start()
         await self.set_serving(True)
 

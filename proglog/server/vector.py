@@ -7,6 +7,7 @@ place that any origin needs. ::
                  at it, or across it        ->  sent whole; the receiver cuts what it already has
                  after it                   ->  the sequences between are gone: an error, or reported and skipped
                  a gap batch                ->  reported: no node could supply these
+                 another without records    ->  sent to clients that request control batches; else reported as passed
     retention    removed what is wanted     ->  gone, reported before the first batch
     damage       with records in it         ->  an error; or skipped, and its records are gone
     the end      of the log                 ->  the end of an origin that was lost to damage is gone as well
@@ -58,10 +59,12 @@ class VectorPass:
         skip_gone: bool,
         at: LogPosition | None = None,
         behind_damage: bool = False,
+        control: bool = True,
     ) -> None:
         """Start at ``at``, with ``positions`` as the vector before it; without ``at``, find the place to start.
 
         ``behind_damage``: records before ``at`` are damaged, and wanted unless the vector is past them.
+        ``control``: batches without records are wanted as well; otherwise they are :meth:`passed`.
 
         Raises:
             PositionGoneError: Retention has removed what is wanted, and ``skip_gone`` is not set.
@@ -76,6 +79,7 @@ class VectorPass:
         """Place and size of bytes that did not check out: call :meth:`recheck` before reading on."""
         self._log = log
         self._skip_gone = skip_gone
+        self._control = control
         self._gone: list[GoneRange] = []
         self._passed: list[GoneRange] = []
         self._damages = int(behind_damage)
@@ -162,7 +166,7 @@ class VectorPass:
         return gone
 
     def passed(self) -> list[GoneRange]:
-        """Return and clear the damaged ranges without records."""
+        """Return and clear the ranges without records that are not sent: control batches, and damage that held none."""
         passed, self._passed = self._passed, []
         return passed
 
@@ -181,14 +185,27 @@ class VectorPass:
             self._gone.append(GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, NOWHERE))
         self.positions[origin] = header.next_sequence
         self._damages_before[origin] = self._damages
+        if header.is_control and not self._control:
+            if not header.is_gap:  # which is told as gone
+                self._pass_over(
+                    GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, NO_RECORDS)
+                )
+            return False
         return True
+
+    def _pass_over(self, passed: GoneRange) -> None:
+        last = self._passed[-1] if self._passed else None
+        if last is not None and (last.origin, last.end) == (passed.origin, passed.start):
+            self._passed[-1] = last._replace(end=passed.end)
+        else:
+            self._passed.append(passed)
 
     def _jump(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
         """Record missing sequences: lost records, if the pass skipped damage with records since the origin's last batch."""
         if self._damages > self._damages_before.get(origin, 0):
             self._miss(GoneRange(origin, expected, found, DAMAGED))
         else:
-            self._passed.append(GoneRange(origin, expected, found, NO_RECORDS))
+            self._pass_over(GoneRange(origin, expected, found, NO_RECORDS))
 
     def _start(self) -> LogPosition:
         _, at, _, states = self._log.moved_since(0)
@@ -208,7 +225,7 @@ class VectorPass:
         self._gone.append(gone)
 
 
-def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
+def pass_from(log: Log, offset: Offset, *, skip_gone: bool, control: bool = True) -> VectorPass:
     """Return the pass of a consumer that has consumed everything before ``offset``.
 
     Raises:
@@ -230,7 +247,7 @@ def pass_from(log: Log, offset: Offset, *, skip_gone: bool) -> VectorPass:
                 raise
             at, behind_damage = log.after_damage(at), True
         else:
-            return VectorPass(log, positions, skip_gone=skip_gone, at=at, behind_damage=behind_damage)
+            return VectorPass(log, positions, skip_gone=skip_gone, at=at, behind_damage=behind_damage, control=control)
 
 
 def positions_at(log: Log, offset: Offset, at: LogPosition | None = None) -> dict[OriginId, SequenceNumber]:

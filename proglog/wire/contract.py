@@ -6,6 +6,14 @@ ALL_ACKS = 0xFFFF_FFFF
 LOG_KEY = "proglog-log-bin"
 """Initial metadata of a produce call: the log that takes the batches."""
 
+PROTOCOL_VERSION = 1
+"""Of replication: the highest that is spoken here."""
+LOWEST_PROTOCOL_VERSION = 1
+
+FEATURES = ("control-batches", "error-info", "passed")
+"""What an agent of this release can that the first one could not: control batches on request, ``google.rpc.ErrorInfo``
+with every error, and ``passed`` in the answers to consumers."""
+
 MAX_CURSOR_ORIGINS = 4096
 """Most origins in one cursor."""
 

@@ -13,6 +13,7 @@ from math import isfinite
 from operator import attrgetter
 from typing import Any, cast, get_args, get_origin, get_type_hints
 
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from proglog.api.v1 import cluster_pb2 as pb
@@ -21,6 +22,8 @@ from proglog.wire import model
 NEAREST: dict[type[StrEnum], StrEnum] = {
     model.MemberStatus: model.MemberStatus.FAILED,
     model.PeerState: model.PeerState.STOPPED,
+    model.LogState: model.LogState.UNKNOWN,
+    model.IndexState: model.IndexState.UNKNOWN,
 }
 """What a word stands for that this version does not know."""
 
@@ -49,18 +52,18 @@ class SnapshotReader:
         self._before, self._now = self._now, {}
         return cast("model.ClusterSnapshot", _plan(model.ClusterSnapshot).read(status, self))
 
-    def leaf(self, kind: type, names: tuple[str, ...], floats: tuple[int, ...], values: tuple[Any, ...]) -> Any:
-        """Return the value of a type with these fields; ``floats``: which of them are."""
+    def leaf(self, kind: type, values: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """Return the value of a type whose message has these values, as before if it was there before."""
         key = (kind, values)
         value = self._before.get(key)
         if value is None:
-            finite = all(map(isfinite, map(values.__getitem__, floats)))
-            value = kind(**dict(zip(names, values if finite else map(_finite, values), strict=True)))
+            value = make()
         self._now[key] = value
         return value
 
 
 _Reader = Callable[[Any, SnapshotReader], Any]
+"""Reads one field, or a whole value, out of a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ class _Plan:
     """How a dataclass is written and read."""
 
     message: Callable[..., Message]
-    writers: list[tuple[str, _Writer]]
+    writers: list[tuple[str, str, _Writer]]
+    """Name of the message's field, name of the value's, and between the two."""
     read: _Reader
 
 
@@ -85,35 +89,104 @@ def from_message(status: pb.Status) -> model.ClusterSnapshot:
 def _to_message(value: object) -> Message:
     kind: type = type(value)
     plan = _plan(kind)
-    return plan.message(**{name: write(getattr(value, name)) for name, write in plan.writers})
+    return plan.message(**{name: write(getattr(value, source)) for name, source, write in plan.writers})
 
 
 @cache
 def _plan(kind: type) -> _Plan:
     hints = get_type_hints(kind)
     names = tuple(field.name for field in fields(kind))
-    converters = {name: _converters(hints[name]) for name in names}
-    readers = [(name, read) for name, (_, read) in converters.items()]
-    is_leaf = len(names) > 1 and all(hints[name] in _LEAF_TYPES for name in names)
-    return _Plan(
-        message=getattr(pb, _NAMES.get(kind, kind.__name__)),
-        writers=[(name, write) for name, (write, _) in converters.items()],
-        read=_leaf_reader(kind, names) if is_leaf else _tree_reader(kind, readers),
-    )
+    message = getattr(pb, _NAMES.get(kind, kind.__name__))
+    writers: list[tuple[str, str, _Writer]] = []
+    readers: list[tuple[str, _Reader]] = []
+    raw = list(names)
+    for name in names:
+        hint = hints[name]
+        if isinstance(hint, type) and issubclass(hint, StrEnum):
+            numbers = _numbers(hint, message.DESCRIPTOR.fields_by_name[name].enum_type)
+            word_field = _word_field(name)
+            has_word = word_field in message.DESCRIPTOR.fields_by_name
+            writers.append((name, name, numbers.__getitem__))
+            readers.append((name, _enum_reader(hint, numbers, name, word_field if has_word else "")))
+            if has_word:
+                writers.append((word_field, name, _word))
+                raw.append(word_field)
+        else:
+            write, read = _converters(hint)
+            writers.append((name, name, write))
+            optional = message.DESCRIPTOR.fields_by_name[name].has_presence and type(None) in get_args(hint)
+            readers.append((name, _optional_reader(name) if optional else _field_reader(name, read)))
+    read_whole = _tree_reader(kind, readers)
+    is_leaf = len(names) > 1 and all(_is_leaf(hints[name]) for name in names)
+    optionals = tuple(name for name in names if type(None) in get_args(hints[name]))
+    return _Plan(message, writers, _leaf_reader(kind, tuple(raw), optionals, read_whole) if is_leaf else read_whole)
 
 
-def _leaf_reader(kind: type, names: tuple[str, ...]) -> _Reader:
-    values_of = attrgetter(*names)
-    floats = tuple(place for place, name in enumerate(names) if get_type_hints(kind)[name] is float)
-    return lambda message, reader: reader.leaf(kind, names, floats, values_of(message))
+def _is_leaf(hint: Any) -> bool:
+    kinds = set(get_args(hint) or (hint,)) - {type(None)}
+    return all(kind in _LEAF_TYPES or (isinstance(kind, type) and issubclass(kind, StrEnum)) for kind in kinds)
+
+
+def _leaf_reader(kind: type, raw: tuple[str, ...], optionals: tuple[str, ...], read: _Reader) -> _Reader:
+    values_of = attrgetter(*raw)
+
+    def read_leaf(message: Any, reader: SnapshotReader) -> Any:
+        values = values_of(message)
+        if optionals:
+            values += tuple([message.HasField(name) for name in optionals])
+        return reader.leaf(kind, values, lambda: read(message, reader))
+
+    return read_leaf
 
 
 def _tree_reader(kind: type, readers: list[tuple[str, _Reader]]) -> _Reader:
-    return lambda message, reader: kind(**{name: read(getattr(message, name), reader) for name, read in readers})
+    return lambda message, reader: kind(**{name: read(message, reader) for name, read in readers})
+
+
+def _field_reader(name: str, read: _Reader) -> _Reader:
+    return lambda message, reader: read(getattr(message, name), reader)
+
+
+def _optional_reader(name: str) -> _Reader:
+    return lambda message, _: _finite(getattr(message, name)) if message.HasField(name) else None
+
+
+def _numbers(words: type[StrEnum], numbers: EnumDescriptor) -> dict[StrEnum, int]:
+    """Return each word's number on the wire: ``PeerState.BACKING_OFF`` is ``PEER_STATE_BACKING_OFF``."""
+    prefix = numbers.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {
+        word: 0 if word.name == "UNKNOWN" else numbers.values_by_name[f"{prefix}{word.name}"].number for word in words
+    }
+
+
+def _enum_reader(words: type[StrEnum], numbers: dict[StrEnum, int], name: str, word_field: str) -> _Reader:
+    """Return a reader of a number that is a word.
+
+    ``word_field``: where the first release sent the word itself; empty: it had no such field.
+    """
+    by_number = {number: word for word, number in numbers.items() if number}
+    by_word = {word.value: word for word in words}
+    nearest = NEAREST[words]
+
+    def read(message: Any, _: SnapshotReader) -> Any:
+        number = getattr(message, name)
+        if number or not word_field:
+            return by_number.get(number, nearest)
+        return by_word.get(getattr(message, word_field), nearest)
+
+    return read
+
+
+def _word_field(name: str) -> str:
+    return f"{name.removesuffix('_state')}_word"
+
+
+def _word(word: StrEnum) -> str:
+    return word.value
 
 
 def _converters(hint: Any) -> tuple[_Writer, _Reader]:
-    """Return how a field of a type is written into a message, and read out of it."""
+    """Return how a field's value of a type is written into a message, and read out of it."""
     if get_origin(hint) is tuple:
         item, _ = get_args(hint)
         write, read = _converters(item)
@@ -127,9 +200,6 @@ def _converters(hint: Any) -> tuple[_Writer, _Reader]:
         return _to_message, lambda message, reader: _plan(cast("type", hint)).read(message, reader)
     if hint is float:
         return _unchanged, lambda value, _: _finite(value)
-    if issubclass(hint, StrEnum):
-        words = {word.value: word for word in hint}
-        return str, lambda word, _: words.get(word, NEAREST[hint])
     return _unchanged, _as_it_is
 
 

@@ -27,6 +27,30 @@ class PeerState(StrEnum):
     STOPPED = "stopped"
 
 
+class LogState(StrEnum):
+    """Whether a log takes appends, and if not, why."""
+
+    OK = "ok"
+    FULL = "full"
+    READ_ONLY = "read-only"
+    POISONED = "poisoned"
+    CLOSED = "closed"
+    UNKNOWN = "unknown"
+    """One that this version does not know."""
+
+
+class IndexState(StrEnum):
+    """Of a segment's index file."""
+
+    OK = "ok"
+    REBUILT = "rebuilt"
+    """From the segment, since the agent started."""
+    MISSING = "missing"
+    """Look-ups read more of the segment."""
+    UNKNOWN = "unknown"
+    """One that this version does not know."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MembershipProblem:
     """A reason why an agent may not be in the cluster that it is meant for."""
@@ -77,6 +101,14 @@ class GossipStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRange:
+    """Versions that are understood, both included; 0 to 0: the first release, which does not say."""
+
+    lowest: int = 0
+    highest: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """The agent that answered."""
 
@@ -90,12 +122,18 @@ class NodeStatus:
     tls: bool
     acl: bool
     gossip_encrypted: bool
-    certificate_expires_at_ms: int = 0
-    """0 without TLS."""
+    certificate_expires_at_ms: int | None = None
+    """``None`` without TLS."""
     origin_reason: str = ""
     """Why the directory's history went on under a new origin, in words; empty: it did not, since the agent started."""
     membership_problems: tuple[MembershipProblem, ...] = ()
     gossip: GossipStatus = GossipStatus()
+    replication_protocol: VersionRange = VersionRange()
+    """That it speaks with its peers."""
+    batch_format: VersionRange = VersionRange()
+    """That it reads; it writes the highest."""
+    features: tuple[str, ...] = ()
+    """What it can that the first release could not: :data:`proglog.wire.contract.FEATURES`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +193,7 @@ class LogStatus:
     bytes: int
     segment_count: int
     fsync: str
-    state: str
-    """``ok``, ``full``, ``read-only``, ``poisoned`` or ``closed``."""
+    state: LogState
     disk_free_bytes: int
     disk_total_bytes: int
     records_appended: int
@@ -185,8 +222,8 @@ class Member:
     """Gossip address, HOST:PORT."""
     status: MemberStatus
     tags: dict[str, str] = field(hash=False)
-    rtt_ms: float
-    """Of the last probe; 0: not measured."""
+    rtt_ms: float | None
+    """Of the last probe; ``None``: not measured."""
     status_since_ms: int
     """How long it has had this status."""
     incarnation: int
@@ -233,8 +270,8 @@ class PeerOrigin:
     """The agent pulls this origin from this peer."""
     lag_trend: float = 0.0
     """Records a second by which the lag grows, over about ten seconds; negative: catching up."""
-    catch_up_ms: int = -1
-    """Until the agent has caught up, at that trend; 0: it has, -1: not known, or not catching up."""
+    catch_up_ms: int | None = None
+    """Until the agent has caught up, at that trend; 0: it has, ``None``: not known, or not catching up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,9 +329,8 @@ class Segment:
     first_timestamp_ms: int
     max_timestamp_ms: int
     active: bool
-    index: str
-    """``ok``, ``rebuilt`` or ``missing``."""
     index_bytes: int
+    index_state: IndexState = IndexState.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,16 @@ from typing import TypeVar
 
 import grpc.aio
 
+from proglog import __version__
 from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
-from proglog.errors import InvalidRequestError
+from proglog.errors import IncompatibleReleaseError, InvalidRequestError
+from proglog.record.batch import VERSION
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.replication.ranges import flat, from_flat
 from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
+from proglog.wire.contract import LOWEST_PROTOCOL_VERSION, PROTOCOL_VERSION
 
-PROTOCOL_VERSION = 1
 MAX_NAME_CHARS = 256
 MAX_ORIGINS_IN_MESSAGE = 4096
 """Of which a message may say anything: what one message costs whoever receives it. More go into several."""
@@ -146,7 +148,13 @@ def _received(response: pb.ReplicateResponse) -> Received:
 def hello_message(hello: Hello) -> pb.Hello:
     """Return the message of a hello."""
     return pb.Hello(
-        node_name=hello.node_name, origin=hello.origin, protocol_version=PROTOCOL_VERSION, instance=hello.instance
+        node_name=hello.node_name,
+        origin=hello.origin,
+        instance=hello.instance,
+        protocol_version=PROTOCOL_VERSION,
+        lowest_protocol_version=LOWEST_PROTOCOL_VERSION,
+        batch_version=VERSION,
+        release=__version__,
     )
 
 
@@ -154,22 +162,47 @@ def hello_of(message: pb.Hello) -> Hello:
     """Return a hello from the wire.
 
     Raises:
-        InvalidRequestError: It is of another protocol, or its origin is none.
+        IncompatibleReleaseError: No version of the protocol is spoken on both sides.
+        InvalidRequestError: Its origin is none.
     """
-    if message.protocol_version != PROTOCOL_VERSION:
-        raise InvalidRequestError(f"replication protocol {message.protocol_version} is not known here")
+    highest = message.protocol_version
+    lowest = message.lowest_protocol_version or highest
+    if lowest > PROTOCOL_VERSION or highest < LOWEST_PROTOCOL_VERSION:
+        raise IncompatibleReleaseError(
+            f"{_speaker(message)} speaks replication protocol {lowest} to {highest}, and this node (proglog {__version__})"
+            f" {LOWEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}: upgrade the older one"
+        )
     return Hello(message.node_name[:MAX_NAME_CHARS], origin_of(message.origin), message.instance)
+
+
+def check_reads_batches(message: pb.Hello) -> None:
+    """Return if a follower can read the batches that this release sends.
+
+    Raises:
+        IncompatibleReleaseError: They are of a later version than it reads, or than the first release does.
+    """
+    if message.batch_version < VERSION:
+        reads = f"batches up to version {message.batch_version}" if message.batch_version else "no marked batches"
+        raise IncompatibleReleaseError(
+            f"{_speaker(message)} reads {reads}, and this node (proglog {__version__}) sends version {VERSION}: upgrade"
+            " that node; until then it copies nothing from here"
+        )
+
+
+def _speaker(message: pb.Hello) -> str:
+    release = f"proglog {message.release[:MAX_NAME_CHARS]}" if message.release else "an earlier release of proglog"
+    return f"node {message.node_name[:MAX_NAME_CHARS]!r} ({release})"
 
 
 def event_message(event: Refusal) -> pb.OriginEvent:
     """Return the message of an event."""
-    kind = pb.OriginEvent.Kind.Value(event.kind.name)
+    kind = pb.OriginEvent.Kind.Value(f"KIND_{event.kind.name}")
     return pb.OriginEvent(origin=event.origin, kind=kind, sequence=event.sequence)
 
 
 def _event_of(message: pb.OriginEvent) -> Refusal | None:
     """Return an event from the wire; ``None`` for a kind that a newer version sent."""
-    names = {pb.OriginEvent.Kind.Value(kind.name): kind for kind in RefusalKind}
+    names = {pb.OriginEvent.Kind.Value(f"KIND_{kind.name}"): kind for kind in RefusalKind}
     kind = names.get(message.kind)
     return None if kind is None else Refusal(origin_of(message.origin), kind, SequenceNumber(message.sequence))
 

@@ -173,7 +173,7 @@ def test_without_textual_serve_it_says_what_to_install(capsys, monkeypatch) -> N
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     monkeypatch.delitem(sys.modules, "proglog.cli.web", raising=False)
     assert invoke(["dash", "--web"]) == 2
-    assert 'pip install "proglog[web]"' in capsys.readouterr().err
+    assert 'pip install "proglog-cluster[web]"' in capsys.readouterr().err
 
 
 def test_a_demo_is_no_replay(capsys) -> None:

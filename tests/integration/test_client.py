@@ -313,14 +313,14 @@ async def test_cancelled_streams_leave_no_task_behind(tmp_path: Path, eventually
 
 async def test_a_record_over_the_limit_is_refused_in_the_same_words_whatever_its_size(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, writer):
-        for size in (4 * 1024 * 1024, 5_000_000, 9_000_000):
-            with pytest.raises(RecordTooLargeError, match="the limit is 4,194,304"):
+        for size in (4_000_000, 5_000_000, 9_000_000):
+            with pytest.raises(RecordTooLargeError, match="the limit is 4,000,000"):
                 await client.produce_value(bytes(size))
         assert writer.log.end_offset == 0
 
 
 async def test_a_large_record_among_small_ones_goes_in_a_batch_of_its_own(tmp_path: Path) -> None:
-    large = bytes(4 * 1024 * 1024 - 1024)
+    large = bytes(4_000_000 - 1024)
     async with served(tmp_path) as (client, writer):
         async with client.producer() as producer:
             for value in (b"small", large, b"small"):

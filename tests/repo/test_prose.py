@@ -58,7 +58,7 @@ SAID = [
     (CLIENTS, r"(\S+) MiB on a connection", admission.MAX_REQUEST_BYTES_OF_CONNECTION / MIB),
     (CLIENTS, r"MiB on a connection and (\S+) MiB in all", admission.MAX_REQUEST_BYTES / MIB),
     (CLIENTS, r"waits for its turn, up to (\S+) seconds", admission.MAX_WAIT),
-    ("concepts/formats.md", r"header included; at most (\S+) MiB", batch.MAX_BATCH_BYTES / MIB),
+    ("concepts/formats.md", r"header included; at most (\S+) MiB", batch.MAX_STORED_BATCH_BYTES / MIB),
     ("reference/events.md", r"keeps the last (\d+)", timeline.MAX_EVENTS),
 ]
 

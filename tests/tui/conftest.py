@@ -37,6 +37,8 @@ from proglog.wire.model import (
     ClusterEvent,
     ClusterSnapshot,
     Copies,
+    IndexState,
+    LogState,
     LogStatus,
     Member,
     MemberStatus,
@@ -159,14 +161,14 @@ class World:
     def _log(self, total: int) -> LogStatus:
         return LogStatus(
             start_offset=0, end_offset=total, bytes=total * RECORD_BYTES, segment_count=total // SEGMENT_RECORDS + 1,
-            fsync="always", state="ok", disk_free_bytes=64 * 10**9, disk_total_bytes=100 * 10**9,
+            fsync="always", state=LogState.OK, disk_free_bytes=64 * 10**9, disk_total_bytes=100 * 10**9,
             records_appended=total, bytes_appended=total * RECORD_BYTES, records_served=total // 2,
         )  # fmt: skip
 
     def _member(self, index: int, name: str) -> Member:
         return Member(
             name=name, addr=f"10.0.0.{index + 1}:8401", status=self.status[name],
-            tags={"rpc_addr": f"10.0.0.{index + 1}:8400"}, rtt_ms=0.0 if index == 0 else 0.4 * index,
+            tags={"rpc_addr": f"10.0.0.{index + 1}:8400"}, rtt_ms=None if index == 0 else 0.4 * index,
             status_since_ms=(600 - 60 * index + self.second) * 1000, incarnation=index + 1, local=index == 0,
         )  # fmt: skip
 
@@ -193,7 +195,7 @@ class World:
             origin=_origin(origin), node_name=origin, next_sequence=self.held(origin) + 2,
             peer_next_sequence=self.held(origin) + lag + 2, lag_records=lag, lag_bytes=lag * RECORD_BYTES,
             lag_ms=lag * 3, peer_lag_records=0, source=origin == peer,
-            lag_trend=trend, catch_up_ms=round(-1_000 * lag / trend) if trend < 0 else -1 if lag else 0,
+            lag_trend=trend, catch_up_ms=round(-1_000 * lag / trend) if trend < 0 else None if lag else 0,
         )  # fmt: skip
 
     def _segments(self, total: int, now_ms: int) -> tuple[Segment, ...]:
@@ -202,7 +204,7 @@ class World:
             Segment(
                 base_offset=base, end_offset=end, bytes=(end - base) * RECORD_BYTES, record_count=end - base,
                 batch_count=(end - base) // 10 + 1, first_timestamp_ms=now_ms - (total - base) * 5,
-                max_timestamp_ms=now_ms - (total - end) * 5, active=end == total, index="ok", index_bytes=160,
+                max_timestamp_ms=now_ms - (total - end) * 5, active=end == total, index_state=IndexState.OK, index_bytes=160,
             )
             for base, end in pairwise(bases)
         )  # fmt: skip

@@ -129,15 +129,12 @@ async def test_what_an_agent_says_of_a_segment_is_not_obeyed(open_dash, world):
     async with open_dash((120, 30)) as dash:
         await _open(dash)
         hostile = [
-            dataclasses.replace(
-                segment, index="[/]\x1b[2J", max_timestamp_ms=2**62, first_timestamp_ms=-(2**62), bytes=2**64
-            )
+            dataclasses.replace(segment, max_timestamp_ms=2**62, first_timestamp_ms=-(2**62), bytes=2**64)
             for segment in world.snapshot().segments
         ]
         world.overrides = {"segments": tuple(hostile)}
         await dash.run(1)
         assert "\x1b" not in dash.text
-        assert "[/]" in dash.text
 
 
 @pytest.mark.parametrize("size", SIZES)

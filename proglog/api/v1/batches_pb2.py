@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/api/v1/batches.proto\x12\nproglog.v1\"J\n\x13ProduceBatchRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x0c\x12\x0c\n\x04\x61\x63ks\x18\x02 \x01(\r\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x03 \x01(\r\"\x9e\x01\n\x14ProduceBatchResponse\x12\x13\n\x0b\x62\x61se_offset\x18\x01 \x01(\x04\x12\x12\n\nend_offset\x18\x02 \x01(\x04\x12\x0e\n\x06origin\x18\x03 \x01(\x0c\x12\x15\n\rbase_sequence\x18\x04 \x01(\x04\x12\x0e\n\x06\x63opies\x18\x05 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x06 \x01(\x08\x12\x11\n\tduplicate\x18\x07 \x01(\x08\"d\n\nOffsetSpec\x12\x10\n\x06offset\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x61\x66ter_start\x18\x02 \x01(\x04H\x00\x12\x14\n\nbefore_end\x18\x03 \x01(\x04H\x00\x12\x11\n\x07time_ms\x18\x04 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xd3\x01\n\x15\x43onsumeBatchesRequest\x12%\n\x05start\x18\x01 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12#\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\x12\"\n\x06\x63ursor\x18\x05 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x11\n\tskip_gone\x18\x06 \x01(\x08\x12\x14\n\x0c\x65xpected_log\x18\x07 \x01(\x0c\"5\n\x06\x43ursor\x12+\n\tpositions\x18\x01 \x03(\x0b\x32\x18.proglog.v1.NextSequence\"5\n\x0cNextSequence\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\"T\n\x04Gone\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x16\n\x0estart_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xc6\x01\n\x16\x43onsumeBatchesResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x0c\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\"\n\x06\x63ursor\x18\x04 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0b\n\x03log\x18\x05 \x01(\x0c\x12\x1e\n\x04gone\x18\x06 \x03(\x0b\x32\x10.proglog.v1.Gone\x12 \n\x06passed\x18\x07 \x03(\x0b\x32\x10.proglog.v1.Gone\"~\n\x15\x43ommitPositionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0c\n\x04\x61\x63ks\x18\x04 \x01(\r\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x05 \x01(\r\"=\n\x16\x43ommitPositionResponse\x12\x0e\n\x06\x63opies\x18\x01 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x02 \x01(\x08\"$\n\x14ListPositionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x15ListPositionsResponse\x12,\n\tpositions\x18\x01 \x03(\x0b\x32\x19.proglog.v1.NamedPosition\"\x81\x01\n\rNamedPosition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x17\n\x0f\x63ommitted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0erecords_behind\x18\x05 \x01(\x04\x32\xaf\x01\n\x07\x42\x61tches\x12P\n\x07Produce\x12\x1f.proglog.v1.ProduceBatchRequest\x1a .proglog.v1.ProduceBatchResponse(\x01\x30\x01\x12R\n\x07\x43onsume\x12!.proglog.v1.ConsumeBatchesRequest\x1a\".proglog.v1.ConsumeBatchesResponse0\x01\x32\xa9\x01\n\tPositions\x12O\n\x06\x43ommit\x12!.proglog.v1.CommitPositionRequest\x1a\".proglog.v1.CommitPositionResponse\x12K\n\x04List\x12 .proglog.v1.ListPositionsRequest\x1a!.proglog.v1.ListPositionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/api/v1/batches.proto\x12\nproglog.v1\"J\n\x13ProduceBatchRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x0c\x12\x0c\n\x04\x61\x63ks\x18\x02 \x01(\r\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x03 \x01(\r\"\x9e\x01\n\x14ProduceBatchResponse\x12\x13\n\x0b\x62\x61se_offset\x18\x01 \x01(\x04\x12\x12\n\nend_offset\x18\x02 \x01(\x04\x12\x0e\n\x06origin\x18\x03 \x01(\x0c\x12\x15\n\rbase_sequence\x18\x04 \x01(\x04\x12\x0e\n\x06\x63opies\x18\x05 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x06 \x01(\x08\x12\x11\n\tduplicate\x18\x07 \x01(\x08\"d\n\nOffsetSpec\x12\x10\n\x06offset\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x61\x66ter_start\x18\x02 \x01(\x04H\x00\x12\x14\n\nbefore_end\x18\x03 \x01(\x04H\x00\x12\x11\n\x07time_ms\x18\x04 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xec\x01\n\x15\x43onsumeBatchesRequest\x12%\n\x05start\x18\x01 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12#\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\x12\"\n\x06\x63ursor\x18\x05 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x11\n\tskip_gone\x18\x06 \x01(\x08\x12\x14\n\x0c\x65xpected_log\x18\x07 \x01(\x0c\x12\x17\n\x0f\x63ontrol_batches\x18\x08 \x01(\x08\"5\n\x06\x43ursor\x12+\n\tpositions\x18\x01 \x03(\x0b\x32\x18.proglog.v1.NextSequence\"5\n\x0cNextSequence\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\"T\n\x04Gone\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x16\n\x0estart_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xc6\x01\n\x16\x43onsumeBatchesResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x0c\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\"\n\x06\x63ursor\x18\x04 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0b\n\x03log\x18\x05 \x01(\x0c\x12\x1e\n\x04gone\x18\x06 \x03(\x0b\x32\x10.proglog.v1.Gone\x12 \n\x06passed\x18\x07 \x03(\x0b\x32\x10.proglog.v1.Gone\"~\n\x15\x43ommitPositionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0c\n\x04\x61\x63ks\x18\x04 \x01(\r\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x05 \x01(\r\"=\n\x16\x43ommitPositionResponse\x12\x0e\n\x06\x63opies\x18\x01 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x02 \x01(\x08\"$\n\x14ListPositionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x15ListPositionsResponse\x12,\n\tpositions\x18\x01 \x03(\x0b\x32\x19.proglog.v1.NamedPosition\"\x81\x01\n\rNamedPosition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x17\n\x0f\x63ommitted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0erecords_behind\x18\x05 \x01(\x04\x32\xaf\x01\n\x07\x42\x61tches\x12P\n\x07Produce\x12\x1f.proglog.v1.ProduceBatchRequest\x1a .proglog.v1.ProduceBatchResponse(\x01\x30\x01\x12R\n\x07\x43onsume\x12!.proglog.v1.ConsumeBatchesRequest\x1a\".proglog.v1.ConsumeBatchesResponse0\x01\x32\xa9\x01\n\tPositions\x12O\n\x06\x43ommit\x12!.proglog.v1.CommitPositionRequest\x1a\".proglog.v1.CommitPositionResponse\x12K\n\x04List\x12 .proglog.v1.ListPositionsRequest\x1a!.proglog.v1.ListPositionsResponseB$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proglog.api.v1.batches_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\nproglog.v1P\001Z\024proglog/v1;proglogv1'
   _globals['_PRODUCEBATCHREQUEST']._serialized_start=44
   _globals['_PRODUCEBATCHREQUEST']._serialized_end=118
   _globals['_PRODUCEBATCHRESPONSE']._serialized_start=121
@@ -38,27 +39,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OFFSETSPEC']._serialized_start=281
   _globals['_OFFSETSPEC']._serialized_end=381
   _globals['_CONSUMEBATCHESREQUEST']._serialized_start=384
-  _globals['_CONSUMEBATCHESREQUEST']._serialized_end=595
-  _globals['_CURSOR']._serialized_start=597
-  _globals['_CURSOR']._serialized_end=650
-  _globals['_NEXTSEQUENCE']._serialized_start=652
-  _globals['_NEXTSEQUENCE']._serialized_end=705
-  _globals['_GONE']._serialized_start=707
-  _globals['_GONE']._serialized_end=791
-  _globals['_CONSUMEBATCHESRESPONSE']._serialized_start=794
-  _globals['_CONSUMEBATCHESRESPONSE']._serialized_end=992
-  _globals['_COMMITPOSITIONREQUEST']._serialized_start=994
-  _globals['_COMMITPOSITIONREQUEST']._serialized_end=1120
-  _globals['_COMMITPOSITIONRESPONSE']._serialized_start=1122
-  _globals['_COMMITPOSITIONRESPONSE']._serialized_end=1183
-  _globals['_LISTPOSITIONSREQUEST']._serialized_start=1185
-  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1221
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1223
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1292
-  _globals['_NAMEDPOSITION']._serialized_start=1295
-  _globals['_NAMEDPOSITION']._serialized_end=1424
-  _globals['_BATCHES']._serialized_start=1427
-  _globals['_BATCHES']._serialized_end=1602
-  _globals['_POSITIONS']._serialized_start=1605
-  _globals['_POSITIONS']._serialized_end=1774
+  _globals['_CONSUMEBATCHESREQUEST']._serialized_end=620
+  _globals['_CURSOR']._serialized_start=622
+  _globals['_CURSOR']._serialized_end=675
+  _globals['_NEXTSEQUENCE']._serialized_start=677
+  _globals['_NEXTSEQUENCE']._serialized_end=730
+  _globals['_GONE']._serialized_start=732
+  _globals['_GONE']._serialized_end=816
+  _globals['_CONSUMEBATCHESRESPONSE']._serialized_start=819
+  _globals['_CONSUMEBATCHESRESPONSE']._serialized_end=1017
+  _globals['_COMMITPOSITIONREQUEST']._serialized_start=1019
+  _globals['_COMMITPOSITIONREQUEST']._serialized_end=1145
+  _globals['_COMMITPOSITIONRESPONSE']._serialized_start=1147
+  _globals['_COMMITPOSITIONRESPONSE']._serialized_end=1208
+  _globals['_LISTPOSITIONSREQUEST']._serialized_start=1210
+  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1246
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1248
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1317
+  _globals['_NAMEDPOSITION']._serialized_start=1320
+  _globals['_NAMEDPOSITION']._serialized_end=1449
+  _globals['_BATCHES']._serialized_start=1452
+  _globals['_BATCHES']._serialized_end=1627
+  _globals['_POSITIONS']._serialized_start=1630
+  _globals['_POSITIONS']._serialized_end=1799
 # @@protoc_insertion_point(module_scope)

@@ -136,6 +136,7 @@ class ConsumeBatchesRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     SKIP_GONE_FIELD_NUMBER: _builtins.int
     EXPECTED_LOG_FIELD_NUMBER: _builtins.int
+    CONTROL_BATCHES_FIELD_NUMBER: _builtins.int
     follow: _builtins.bool
     """wait at the end for more"""
     max_bytes: _builtins.int
@@ -144,6 +145,8 @@ class ConsumeBatchesRequest(_message.Message):
     """go on where records that the cursor wants are gone, and say so; else OUT_OF_RANGE"""
     expected_log: _builtins.bytes
     """with a start that is an offset: the log that the offset was read from; another: refused"""
+    control_batches: _builtins.bool
+    """send batches without records (flags bit 0), too; else they are passed over, see `passed`"""
     @_builtins.property
     def start(self) -> Global___OffsetSpec:
         """left out: the start of the log"""
@@ -166,10 +169,11 @@ class ConsumeBatchesRequest(_message.Message):
         cursor: Global___Cursor | None = ...,
         skip_gone: _builtins.bool = ...,
         expected_log: _builtins.bytes = ...,
+        control_batches: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "end", b"end", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "end", b"end", "expected_log", b"expected_log", "follow", b"follow", "max_bytes", b"max_bytes", "skip_gone", b"skip_gone", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_batches", b"control_batches", "cursor", b"cursor", "end", b"end", "expected_log", b"expected_log", "follow", b"follow", "max_bytes", b"max_bytes", "skip_gone", b"skip_gone", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,11 +279,11 @@ class ConsumeBatchesResponse(_message.Message):
 
     @_builtins.property
     def gone(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gone]:
-        """what is missing before the batches of this answer"""
+        """what is missing before the batches of this answer, or between them"""
 
     @_builtins.property
     def passed(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gone]:
-        """sequences before them that held no records, and are damaged: nobody misses anything"""
+        """sequences before or between them without records, or that are damaged and held none: nobody"""
 
     def __init__(
         self,

@@ -50,14 +50,18 @@ class BatchesServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Produce(self, request_iterator, context):
-        """Answers in order, each when its batch is durable. 64 to 256 KiB a batch and a dozen in flight is fastest.
+        """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
+        appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
+        since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
+        the batches. A producer sends a batch again to that log only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Consume(self, request, context):
-        """The first answer says which range was resolved and holds no batches.
+        """The first answer says which range was resolved and holds no batches. Batches are of records, unless the request asks
+        for control batches, too.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

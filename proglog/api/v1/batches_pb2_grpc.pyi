@@ -32,17 +32,29 @@ class BatchesStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> BatchesAsyncStub: ...
     Produce: _grpc.StreamStreamMultiCallable[_batches_pb2.ProduceBatchRequest, _batches_pb2.ProduceBatchResponse]
-    """Answers in order, each when its batch is durable. 64 to 256 KiB a batch and a dozen in flight is fastest."""
+    """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
+    appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
+    since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
+    the batches. A producer sends a batch again to that log only.
+    """
     Consume: _grpc.UnaryStreamMultiCallable[_batches_pb2.ConsumeBatchesRequest, _batches_pb2.ConsumeBatchesResponse]
-    """The first answer says which range was resolved and holds no batches."""
+    """The first answer says which range was resolved and holds no batches. Batches are of records, unless the request asks
+    for control batches, too.
+    """
 
 @_typing.type_check_only
 class BatchesAsyncStub(BatchesStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Produce: _aio.StreamStreamMultiCallable[_batches_pb2.ProduceBatchRequest, _batches_pb2.ProduceBatchResponse]  # type: ignore[assignment]
-    """Answers in order, each when its batch is durable. 64 to 256 KiB a batch and a dozen in flight is fastest."""
+    """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
+    appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
+    since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
+    the batches. A producer sends a batch again to that log only.
+    """
     Consume: _aio.UnaryStreamMultiCallable[_batches_pb2.ConsumeBatchesRequest, _batches_pb2.ConsumeBatchesResponse]  # type: ignore[assignment]
-    """The first answer says which range was resolved and holds no batches."""
+    """The first answer says which range was resolved and holds no batches. Batches are of records, unless the request asks
+    for control batches, too.
+    """
 
 class BatchesServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -51,7 +63,11 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_batches_pb2.ProduceBatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batches_pb2.ProduceBatchResponse], _abc.AsyncIterator[_batches_pb2.ProduceBatchResponse]]:
-        """Answers in order, each when its batch is durable. 64 to 256 KiB a batch and a dozen in flight is fastest."""
+        """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
+        appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
+        since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
+        the batches. A producer sends a batch again to that log only.
+        """
 
     @_abc_1.abstractmethod
     def Consume(
@@ -59,7 +75,9 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         request: _batches_pb2.ConsumeBatchesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batches_pb2.ConsumeBatchesResponse], _abc.AsyncIterator[_batches_pb2.ConsumeBatchesResponse]]:
-        """The first answer says which range was resolved and holds no batches."""
+        """The first answer says which range was resolved and holds no batches. Batches are of records, unless the request asks
+        for control batches, too.
+        """
 
 def add_BatchesServicer_to_server(servicer: BatchesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

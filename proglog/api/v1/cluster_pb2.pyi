@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -16,7 +17,106 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _LogState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LogStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LogState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOG_STATE_UNSPECIFIED: _LogState.ValueType  # 0
+    LOG_STATE_OK: _LogState.ValueType  # 1
+    LOG_STATE_FULL: _LogState.ValueType  # 2
+    """no space left; resumes by itself"""
+    LOG_STATE_READ_ONLY: _LogState.ValueType  # 3
+    """the file system takes no writes; resumes by itself"""
+    LOG_STATE_POISONED: _LogState.ValueType  # 4
+    """a write or sync failed: no more appends until a restart"""
+    LOG_STATE_CLOSED: _LogState.ValueType  # 5
+
+class LogState(_LogState, metaclass=_LogStateEnumTypeWrapper): ...
+
+LOG_STATE_UNSPECIFIED: LogState.ValueType  # 0
+LOG_STATE_OK: LogState.ValueType  # 1
+LOG_STATE_FULL: LogState.ValueType  # 2
+"""no space left; resumes by itself"""
+LOG_STATE_READ_ONLY: LogState.ValueType  # 3
+"""the file system takes no writes; resumes by itself"""
+LOG_STATE_POISONED: LogState.ValueType  # 4
+"""a write or sync failed: no more appends until a restart"""
+LOG_STATE_CLOSED: LogState.ValueType  # 5
+Global___LogState: _TypeAlias = LogState  # noqa: Y015
+
+class _MemberStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MemberStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MemberStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEMBER_STATUS_UNSPECIFIED: _MemberStatus.ValueType  # 0
+    MEMBER_STATUS_ALIVE: _MemberStatus.ValueType  # 1
+    MEMBER_STATUS_LEAVING: _MemberStatus.ValueType  # 2
+    MEMBER_STATUS_LEFT: _MemberStatus.ValueType  # 3
+    MEMBER_STATUS_FAILED: _MemberStatus.ValueType  # 4
+
+class MemberStatus(_MemberStatus, metaclass=_MemberStatusEnumTypeWrapper): ...
+
+MEMBER_STATUS_UNSPECIFIED: MemberStatus.ValueType  # 0
+MEMBER_STATUS_ALIVE: MemberStatus.ValueType  # 1
+MEMBER_STATUS_LEAVING: MemberStatus.ValueType  # 2
+MEMBER_STATUS_LEFT: MemberStatus.ValueType  # 3
+MEMBER_STATUS_FAILED: MemberStatus.ValueType  # 4
+Global___MemberStatus: _TypeAlias = MemberStatus  # noqa: Y015
+
+class _PeerState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PeerStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PeerState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PEER_STATE_UNSPECIFIED: _PeerState.ValueType  # 0
+    PEER_STATE_CONNECTING: _PeerState.ValueType  # 1
+    PEER_STATE_STREAMING: _PeerState.ValueType  # 2
+    PEER_STATE_BACKING_OFF: _PeerState.ValueType  # 3
+    PEER_STATE_STOPPED: _PeerState.ValueType  # 4
+
+class PeerState(_PeerState, metaclass=_PeerStateEnumTypeWrapper): ...
+
+PEER_STATE_UNSPECIFIED: PeerState.ValueType  # 0
+PEER_STATE_CONNECTING: PeerState.ValueType  # 1
+PEER_STATE_STREAMING: PeerState.ValueType  # 2
+PEER_STATE_BACKING_OFF: PeerState.ValueType  # 3
+PEER_STATE_STOPPED: PeerState.ValueType  # 4
+Global___PeerState: _TypeAlias = PeerState  # noqa: Y015
+
+class _IndexState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IndexStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IndexState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INDEX_STATE_UNSPECIFIED: _IndexState.ValueType  # 0
+    INDEX_STATE_OK: _IndexState.ValueType  # 1
+    INDEX_STATE_REBUILT: _IndexState.ValueType  # 2
+    """from the segment, since the agent started"""
+    INDEX_STATE_MISSING: _IndexState.ValueType  # 3
+    """look-ups read more of the segment"""
+
+class IndexState(_IndexState, metaclass=_IndexStateEnumTypeWrapper): ...
+
+INDEX_STATE_UNSPECIFIED: IndexState.ValueType  # 0
+INDEX_STATE_OK: IndexState.ValueType  # 1
+INDEX_STATE_REBUILT: IndexState.ValueType  # 2
+"""from the segment, since the agent started"""
+INDEX_STATE_MISSING: IndexState.ValueType  # 3
+"""look-ups read more of the segment"""
+Global___IndexState: _TypeAlias = IndexState  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
@@ -305,8 +405,7 @@ class CopyHolder(_message.Message):
     LOCAL_FIELD_NUMBER: _builtins.int
     WORD_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    status: _builtins.str
-    """as of a Member"""
+    status: Global___MemberStatus.ValueType
     local: _builtins.bool
     word_ms: _builtins.int
     """age of its last word; 0: it can be heard now, -1: it has never been heard"""
@@ -314,7 +413,7 @@ class CopyHolder(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        status: _builtins.str = ...,
+        status: Global___MemberStatus.ValueType = ...,
         local: _builtins.bool = ...,
         word_ms: _builtins.int = ...,
     ) -> None: ...
@@ -564,6 +663,9 @@ class NodeStatus(_message.Message):
     ORIGIN_REASON_FIELD_NUMBER: _builtins.int
     MEMBERSHIP_PROBLEMS_FIELD_NUMBER: _builtins.int
     GOSSIP_FIELD_NUMBER: _builtins.int
+    REPLICATION_PROTOCOL_FIELD_NUMBER: _builtins.int
+    BATCH_FORMAT_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
     origin: _builtins.bytes
@@ -575,13 +677,25 @@ class NodeStatus(_message.Message):
     acl: _builtins.bool
     gossip_encrypted: _builtins.bool
     certificate_expires_at_ms: _builtins.int
-    """0: no TLS"""
+    """absent: no TLS"""
     origin_reason: _builtins.str
     """why the directory went on under a new origin; empty: it did not"""
     @_builtins.property
     def membership_problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___MembershipProblem]: ...
     @_builtins.property
     def gossip(self) -> Global___GossipStatus: ...
+    @_builtins.property
+    def replication_protocol(self) -> Global___VersionRange:
+        """that it speaks with its peers"""
+
+    @_builtins.property
+    def batch_format(self) -> Global___VersionRange:
+        """that it reads; it writes the highest"""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what it can that the first release could not: "control-batches", ..."""
+
     def __init__(
         self,
         *,
@@ -595,16 +709,21 @@ class NodeStatus(_message.Message):
         tls: _builtins.bool = ...,
         acl: _builtins.bool = ...,
         gossip_encrypted: _builtins.bool = ...,
-        certificate_expires_at_ms: _builtins.int = ...,
+        certificate_expires_at_ms: _builtins.int | None = ...,
         origin_reason: _builtins.str = ...,
         membership_problems: _abc.Iterable[Global___MembershipProblem] | None = ...,
         gossip: Global___GossipStatus | None = ...,
+        replication_protocol: Global___VersionRange | None = ...,
+        batch_format: Global___VersionRange | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gossip", b"gossip"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "batch_format", b"batch_format", "certificate_expires_at_ms", b"certificate_expires_at_ms", "gossip", b"gossip", "replication_protocol", b"replication_protocol"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acl", b"acl", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "acl", b"acl", "batch_format", b"batch_format", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "features", b"features", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "replication_protocol", b"replication_protocol", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__certificate_expires_at_ms: _TypeAlias = _typing.Literal["certificate_expires_at_ms"]  # noqa: Y015
+    _WhichOneofArgType__certificate_expires_at_ms: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__certificate_expires_at_ms) -> _WhichOneofReturnType__certificate_expires_at_ms | None: ...
 
 Global___NodeStatus: _TypeAlias = NodeStatus  # noqa: Y015
 
@@ -684,6 +803,30 @@ class GossipStatus(_message.Message):
 Global___GossipStatus: _TypeAlias = GossipStatus  # noqa: Y015
 
 @_typing.final
+class VersionRange(_message.Message):
+    """Versions that are understood, both included; 0 to 0: the first release, which does not say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOWEST_FIELD_NUMBER: _builtins.int
+    HIGHEST_FIELD_NUMBER: _builtins.int
+    lowest: _builtins.int
+    highest: _builtins.int
+    def __init__(
+        self,
+        *,
+        lowest: _builtins.int = ...,
+        highest: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["highest", b"highest", "lowest", b"lowest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VersionRange: _TypeAlias = VersionRange  # noqa: Y015
+
+@_typing.final
 class MembershipProblem(_message.Message):
     """MembershipProblem is a reason why this agent may not be in the cluster that it is meant for."""
 
@@ -730,7 +873,7 @@ class LogStatus(_message.Message):
     BYTES_FIELD_NUMBER: _builtins.int
     SEGMENT_COUNT_FIELD_NUMBER: _builtins.int
     FSYNC_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
+    STATE_WORD_FIELD_NUMBER: _builtins.int
     DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
     DISK_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
     RECORDS_APPENDED_FIELD_NUMBER: _builtins.int
@@ -742,13 +885,22 @@ class LogStatus(_message.Message):
     PROBLEMS_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     bytes: _builtins.int
     segment_count: _builtins.int
     fsync: _builtins.str
-    state: _builtins.str
-    """"ok", "full", "read-only", "poisoned", "closed" """
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def state_word(self) -> _builtins.str:
+        """of `state`, for readers of the first release: "read-only" """
+
+    @state_word.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def state_word(self, value: _builtins.str) -> None:
+        """of `state`, for readers of the first release: "read-only" """
+
     disk_free_bytes: _builtins.int
     disk_total_bytes: _builtins.int
     records_appended: _builtins.int
@@ -760,6 +912,7 @@ class LogStatus(_message.Message):
     """what opening the log had to repair, in words; empty: nothing"""
     state_detail: _builtins.str
     """why the state is not "ok", in words"""
+    state: Global___LogState.ValueType
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRange]: ...
     @_builtins.property
@@ -780,7 +933,7 @@ class LogStatus(_message.Message):
         bytes: _builtins.int = ...,
         segment_count: _builtins.int = ...,
         fsync: _builtins.str = ...,
-        state: _builtins.str = ...,
+        state_word: _builtins.str = ...,
         disk_free_bytes: _builtins.int = ...,
         disk_total_bytes: _builtins.int = ...,
         records_appended: _builtins.int = ...,
@@ -792,10 +945,11 @@ class LogStatus(_message.Message):
         problems: _abc.Iterable[Global___LogProblem] | None = ...,
         operations: _abc.Iterable[Global___Operation] | None = ...,
         accepted: _abc.Iterable[Global___AcceptedLoss] | None = ...,
+        state: Global___LogState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail", "state_word", b"state_word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -949,23 +1103,33 @@ class Member(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     ADDR_FIELD_NUMBER: _builtins.int
-    STATUS_FIELD_NUMBER: _builtins.int
+    STATUS_WORD_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     RTT_MS_FIELD_NUMBER: _builtins.int
     STATUS_SINCE_MS_FIELD_NUMBER: _builtins.int
     INCARNATION_FIELD_NUMBER: _builtins.int
     LOCAL_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     addr: _builtins.str
     """gossip, HOST:PORT"""
-    status: _builtins.str
-    """"alive", "leaving", "left", "failed" """
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def status_word(self) -> _builtins.str:
+        """of `status`, for readers of the first release: "alive" """
+
+    @status_word.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def status_word(self, value: _builtins.str) -> None:
+        """of `status`, for readers of the first release: "alive" """
+
     rtt_ms: _builtins.float
-    """of the last probe; 0: not measured"""
+    """of the last probe; absent: not measured"""
     status_since_ms: _builtins.int
     """how long it has had this status"""
     incarnation: _builtins.int
     local: _builtins.bool
+    status: Global___MemberStatus.ValueType
     @_builtins.property
     def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
@@ -973,18 +1137,21 @@ class Member(_message.Message):
         *,
         name: _builtins.str = ...,
         addr: _builtins.str = ...,
-        status: _builtins.str = ...,
+        status_word: _builtins.str = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        rtt_ms: _builtins.float = ...,
+        rtt_ms: _builtins.float | None = ...,
         status_since_ms: _builtins.int = ...,
         incarnation: _builtins.int = ...,
         local: _builtins.bool = ...,
+        status: Global___MemberStatus.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rtt_ms", b"_rtt_ms", "rtt_ms", b"rtt_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["addr", b"addr", "incarnation", b"incarnation", "local", b"local", "name", b"name", "rtt_ms", b"rtt_ms", "status", b"status", "status_since_ms", b"status_since_ms", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rtt_ms", b"_rtt_ms", "addr", b"addr", "incarnation", b"incarnation", "local", b"local", "name", b"name", "rtt_ms", b"rtt_ms", "status", b"status", "status_since_ms", b"status_since_ms", "status_word", b"status_word", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__rtt_ms: _TypeAlias = _typing.Literal["rtt_ms"]  # noqa: Y015
+    _WhichOneofArgType__rtt_ms: _TypeAlias = _typing.Literal["_rtt_ms", b"_rtt_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rtt_ms) -> _WhichOneofReturnType__rtt_ms | None: ...
 
 Global___Member: _TypeAlias = Member  # noqa: Y015
 
@@ -1037,7 +1204,7 @@ class PeerStatus(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     RPC_ADDR_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
+    STATE_WORD_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     ORIGINS_FIELD_NUMBER: _builtins.int
     RECORDS_COPIED_FIELD_NUMBER: _builtins.int
@@ -1047,10 +1214,19 @@ class PeerStatus(_message.Message):
     FAILING_FIELD_NUMBER: _builtins.int
     FAILING_MS_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     rpc_addr: _builtins.str
-    state: _builtins.str
-    """"connecting", "streaming", "backing-off", "stopped" """
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def state_word(self) -> _builtins.str:
+        """of `state`, for readers of the first release: "backing-off" """
+
+    @state_word.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def state_word(self, value: _builtins.str) -> None:
+        """of `state`, for readers of the first release: "backing-off" """
+
     error: _builtins.str
     """why it is not streaming; empty otherwise"""
     records_copied: _builtins.int
@@ -1065,6 +1241,7 @@ class PeerStatus(_message.Message):
     """for how long, over all attempts"""
     failure: _builtins.str
     """why it broke last, while it is failing"""
+    state: Global___PeerState.ValueType
     @_builtins.property
     def origins(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerOrigin]: ...
     def __init__(
@@ -1072,7 +1249,7 @@ class PeerStatus(_message.Message):
         *,
         name: _builtins.str = ...,
         rpc_addr: _builtins.str = ...,
-        state: _builtins.str = ...,
+        state_word: _builtins.str = ...,
         error: _builtins.str = ...,
         origins: _abc.Iterable[Global___PeerOrigin] | None = ...,
         records_copied: _builtins.int = ...,
@@ -1082,10 +1259,11 @@ class PeerStatus(_message.Message):
         failing: _builtins.bool = ...,
         failing_ms: _builtins.int = ...,
         failure: _builtins.str = ...,
+        state: Global___PeerState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state", "state_word", b"state_word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1125,7 +1303,7 @@ class PeerOrigin(_message.Message):
     lag_trend: _builtins.float
     """records per second, over about ten seconds; negative: catching up"""
     catch_up_ms: _builtins.int
-    """an estimate; 0: caught up, -1: not known, or not catching up"""
+    """an estimate; 0: caught up; absent or negative: not known, or not catching up"""
     def __init__(
         self,
         *,
@@ -1139,13 +1317,15 @@ class PeerOrigin(_message.Message):
         peer_lag_records: _builtins.int = ...,
         source: _builtins.bool = ...,
         lag_trend: _builtins.float = ...,
-        catch_up_ms: _builtins.int = ...,
+        catch_up_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_catch_up_ms", b"_catch_up_ms", "catch_up_ms", b"catch_up_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["catch_up_ms", b"catch_up_ms", "lag_bytes", b"lag_bytes", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "lag_trend", b"lag_trend", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin", "peer_lag_records", b"peer_lag_records", "peer_next_sequence", b"peer_next_sequence", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_catch_up_ms", b"_catch_up_ms", "catch_up_ms", b"catch_up_ms", "lag_bytes", b"lag_bytes", "lag_ms", b"lag_ms", "lag_records", b"lag_records", "lag_trend", b"lag_trend", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin", "peer_lag_records", b"peer_lag_records", "peer_next_sequence", b"peer_next_sequence", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__catch_up_ms: _TypeAlias = _typing.Literal["catch_up_ms"]  # noqa: Y015
+    _WhichOneofArgType__catch_up_ms: _TypeAlias = _typing.Literal["_catch_up_ms", b"_catch_up_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__catch_up_ms) -> _WhichOneofReturnType__catch_up_ms | None: ...
 
 Global___PeerOrigin: _TypeAlias = PeerOrigin  # noqa: Y015
 
@@ -1161,8 +1341,9 @@ class Segment(_message.Message):
     FIRST_TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     MAX_TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
-    INDEX_FIELD_NUMBER: _builtins.int
+    INDEX_WORD_FIELD_NUMBER: _builtins.int
     INDEX_BYTES_FIELD_NUMBER: _builtins.int
+    INDEX_STATE_FIELD_NUMBER: _builtins.int
     base_offset: _builtins.int
     end_offset: _builtins.int
     bytes: _builtins.int
@@ -1171,9 +1352,18 @@ class Segment(_message.Message):
     first_timestamp_ms: _builtins.int
     max_timestamp_ms: _builtins.int
     active: _builtins.bool
-    index: _builtins.str
-    """"ok", "rebuilt", "missing" """
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def index_word(self) -> _builtins.str:
+        """of `index_state`, for readers of the first release: "rebuilt" """
+
+    @index_word.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def index_word(self, value: _builtins.str) -> None:
+        """of `index_state`, for readers of the first release: "rebuilt" """
+
     index_bytes: _builtins.int
+    index_state: Global___IndexState.ValueType
     def __init__(
         self,
         *,
@@ -1185,12 +1375,13 @@ class Segment(_message.Message):
         first_timestamp_ms: _builtins.int = ...,
         max_timestamp_ms: _builtins.int = ...,
         active: _builtins.bool = ...,
-        index: _builtins.str = ...,
+        index_word: _builtins.str = ...,
         index_bytes: _builtins.int = ...,
+        index_state: Global___IndexState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "base_offset", b"base_offset", "batch_count", b"batch_count", "bytes", b"bytes", "end_offset", b"end_offset", "first_timestamp_ms", b"first_timestamp_ms", "index", b"index", "index_bytes", b"index_bytes", "max_timestamp_ms", b"max_timestamp_ms", "record_count", b"record_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "base_offset", b"base_offset", "batch_count", b"batch_count", "bytes", b"bytes", "end_offset", b"end_offset", "first_timestamp_ms", b"first_timestamp_ms", "index_bytes", b"index_bytes", "index_state", b"index_state", "index_word", b"index_word", "max_timestamp_ms", b"max_timestamp_ms", "record_count", b"record_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

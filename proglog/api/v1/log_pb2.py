@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18proglog/api/v1/log.proto\x12\x06log.v1\"\'\n\x06Record\x12\r\n\x05value\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"0\n\x0eProduceRequest\x12\x1e\n\x06record\x18\x01 \x01(\x0b\x32\x0e.log.v1.Record\"!\n\x0fProduceResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x04\" \n\x0e\x43onsumeRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x04\"1\n\x0f\x43onsumeResponse\x12\x1e\n\x06record\x18\x02 \x01(\x0b\x32\x0e.log.v1.Record\"\x13\n\x11GetServersRequest\"5\n\x12GetServersResponse\x12\x1f\n\x07servers\x18\x01 \x03(\x0b\x32\x0e.log.v1.Server\"9\n\x06Server\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08rpc_addr\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x32\xd6\x02\n\x03Log\x12<\n\x07Produce\x12\x16.log.v1.ProduceRequest\x1a\x17.log.v1.ProduceResponse\"\x00\x12<\n\x07\x43onsume\x12\x16.log.v1.ConsumeRequest\x1a\x17.log.v1.ConsumeResponse\"\x00\x12\x44\n\rConsumeStream\x12\x16.log.v1.ConsumeRequest\x1a\x17.log.v1.ConsumeResponse\"\x00\x30\x01\x12\x46\n\rProduceStream\x12\x16.log.v1.ProduceRequest\x1a\x17.log.v1.ProduceResponse\"\x00(\x01\x30\x01\x12\x45\n\nGetServers\x12\x19.log.v1.GetServersRequest\x1a\x1a.log.v1.GetServersResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18proglog/api/v1/log.proto\x12\x06log.v1\"\'\n\x06Record\x12\r\n\x05value\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"0\n\x0eProduceRequest\x12\x1e\n\x06record\x18\x01 \x01(\x0b\x32\x0e.log.v1.Record\"!\n\x0fProduceResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x04\" \n\x0e\x43onsumeRequest\x12\x0e\n\x06offset\x18\x01 \x01(\x04\"1\n\x0f\x43onsumeResponse\x12\x1e\n\x06record\x18\x02 \x01(\x0b\x32\x0e.log.v1.Record\"\x13\n\x11GetServersRequest\"5\n\x12GetServersResponse\x12\x1f\n\x07servers\x18\x01 \x03(\x0b\x32\x0e.log.v1.Server\"9\n\x06Server\x12\n\n\x02id\x18\x01 \x01(\t\x12\x10\n\x08rpc_addr\x18\x02 \x01(\t\x12\x11\n\tis_leader\x18\x03 \x01(\x08\x32\xd6\x02\n\x03Log\x12<\n\x07Produce\x12\x16.log.v1.ProduceRequest\x1a\x17.log.v1.ProduceResponse\"\x00\x12<\n\x07\x43onsume\x12\x16.log.v1.ConsumeRequest\x1a\x17.log.v1.ConsumeResponse\"\x00\x12\x44\n\rConsumeStream\x12\x16.log.v1.ConsumeRequest\x1a\x17.log.v1.ConsumeResponse\"\x00\x30\x01\x12\x46\n\rProduceStream\x12\x16.log.v1.ProduceRequest\x1a\x17.log.v1.ProduceResponse\"\x00(\x01\x30\x01\x12\x45\n\nGetServers\x12\x19.log.v1.GetServersRequest\x1a\x1a.log.v1.GetServersResponse\"\x00\x42\x18\n\x06log.v1P\x01Z\x0clog/v1;logv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proglog.api.v1.log_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\006log.v1P\001Z\014log/v1;logv1'
   _globals['_RECORD']._serialized_start=36
   _globals['_RECORD']._serialized_end=75
   _globals['_PRODUCEREQUEST']._serialized_start=77

@@ -30,13 +30,22 @@ class Hello(_message.Message):
     ORIGIN_FIELD_NUMBER: _builtins.int
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     INSTANCE_FIELD_NUMBER: _builtins.int
+    LOWEST_PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
+    BATCH_VERSION_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     node_name: _builtins.str
     origin: _builtins.bytes
     """16 bytes"""
     protocol_version: _builtins.int
-    """1"""
+    """the highest that is spoken: 1"""
     instance: _builtins.bytes
     """16 random bytes of this run of the process; its own: a connection to oneself"""
+    lowest_protocol_version: _builtins.int
+    """that is spoken; 0: only protocol_version"""
+    batch_version: _builtins.int
+    """the highest version of batches that is read; 0: 1, in the marks of the first release"""
+    release: _builtins.str
+    """of the program, for people: "0.2.0" """
     def __init__(
         self,
         *,
@@ -44,10 +53,13 @@ class Hello(_message.Message):
         origin: _builtins.bytes = ...,
         protocol_version: _builtins.int = ...,
         instance: _builtins.bytes = ...,
+        lowest_protocol_version: _builtins.int = ...,
+        batch_version: _builtins.int = ...,
+        release: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["instance", b"instance", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_version", b"batch_version", "instance", b"instance", "lowest_protocol_version", b"lowest_protocol_version", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -192,20 +204,20 @@ class OriginEvent(_message.Message):
     class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[OriginEvent._Kind.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         KIND_UNSPECIFIED: OriginEvent._Kind.ValueType  # 0
-        BELOW_FLOOR: OriginEvent._Kind.ValueType  # 2
+        KIND_BELOW_FLOOR: OriginEvent._Kind.ValueType  # 2
         """retention removed next_sequence; sequence is the floor"""
-        FORKED: OriginEvent._Kind.ValueType  # 3
+        KIND_FORKED: OriginEvent._Kind.ValueType  # 3
         """the chain checksums differ at sequence"""
-        DAMAGED: OriginEvent._Kind.ValueType  # 4
+        KIND_DAMAGED: OriginEvent._Kind.ValueType  # 4
         """a damaged range stands in the way; sequence is the first that can be had after it"""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: OriginEvent.Kind.ValueType  # 0
-    BELOW_FLOOR: OriginEvent.Kind.ValueType  # 2
+    KIND_BELOW_FLOOR: OriginEvent.Kind.ValueType  # 2
     """retention removed next_sequence; sequence is the floor"""
-    FORKED: OriginEvent.Kind.ValueType  # 3
+    KIND_FORKED: OriginEvent.Kind.ValueType  # 3
     """the chain checksums differ at sequence"""
-    DAMAGED: OriginEvent.Kind.ValueType  # 4
+    KIND_DAMAGED: OriginEvent.Kind.ValueType  # 4
     """a damaged range stands in the way; sequence is the first that can be had after it"""
 
     ORIGIN_FIELD_NUMBER: _builtins.int

@@ -7,7 +7,6 @@ Flags and keys can be set in ~/.config/proglog/config.toml or --config FILE; `pr
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ class DashFlags:
 
     demo: Annotated[bool, typer.Option("--demo", help="Start and watch three temporary agents with traffic")] = False
     web: Annotated[
-        bool, typer.Option("--web", help='In a browser on this machine; needs pip install "proglog[web]"')
+        bool, typer.Option("--web", help='In a browser on this machine; needs pip install "proglog-cluster[web]"')
     ] = False
     port: Annotated[int, typer.Option("--port", metavar="N", help="Port on 127.0.0.1 for --web; 0: any")] = 8080
     replay: Annotated[
@@ -112,7 +111,7 @@ def _serve(dash: DashFlags, addr: str, tls: "TLSFiles | None", timeout: float, c
     """Serve dashboards to a browser: each page runs this verb again, with the same flags."""
     if not 0 <= dash.port < 65_536:
         raise ConfigError(f"--port {dash.port}: expected 0 to 65535")
-    from proglog.cli import web
+    from proglog.cli import own_process, web
 
     given = {
         "--addr": addr,
@@ -126,4 +125,5 @@ def _serve(dash: DashFlags, addr: str, tls: "TLSFiles | None", timeout: float, c
     }
     parts = [part for flag, value in given.items() if value is not None for part in (flag, str(value))]
     parts += ["--allow-writes"] if dash.allow_writes else []
-    web.serve([sys.executable, "-m", "proglog", "dash", *parts], dash.port)
+    os.environ.update(own_process.environment({}))  # what serves the pages hands its own on
+    web.serve([*own_process.command(), "dash", *parts], dash.port)

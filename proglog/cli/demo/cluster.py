@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from proglog.cli import own_process
 from proglog.cli.interruption import held
 from proglog.errors import ProglogError, UnavailableError
 from proglog.security.devcerts import create_dev_certs
@@ -134,12 +134,12 @@ class DemoCluster:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
         with telemetry.open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "proglog", "serve", *arguments],
+                [*own_process.command(), "serve", *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env=clean,
+                env=own_process.environment(clean),
                 process_group=0,  # Ctrl-C is ours to hand on
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
             )

@@ -7,6 +7,7 @@ loop to itself. It ends after MAX_BYTES, so that a forgotten demonstration does 
 import asyncio
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from proglog.cli import own_process
 from proglog.cli.demo.cluster import DemoCluster, die_with_parent
 from proglog.cli.interruption import held
 from proglog.client import connect
@@ -36,10 +38,11 @@ def running(cluster: DemoCluster) -> Iterator[None]:
     try:
         with held(), (cluster.directory / "traffic.telemetry").open("w") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", "proglog.cli.demo.traffic", *arguments],
+                [*own_process.command("proglog.cli.demo.traffic"), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                env=own_process.environment(os.environ),
                 process_group=0,
                 preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, and no threads yet
             )

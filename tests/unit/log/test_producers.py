@@ -5,7 +5,15 @@ from random import Random
 
 import pytest
 
-from proglog.errors import LogFullError, LogPoisonedError, ProducerSequenceError, UnavailableError
+from proglog.errors import (
+    LogFullError,
+    LogPoisonedError,
+    ProducerFencedError,
+    ProducerForgottenError,
+    ProducerHoleError,
+    ProducerSequenceError,
+    UnavailableError,
+)
 from proglog.log import producers as module
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
@@ -55,18 +63,20 @@ def test_any_of_the_last_five_batches_is_known_and_an_older_one_refused() -> Non
     first = [produce(log, ALICE, number, b"%d" % number) for number in range(7)]
     for number in range(2, 7):
         assert produce(log, ALICE, number, b"%d" % number) == Duplicate(first[number])
-    assert isinstance(produce(log, ALICE, 1, b"1"), ProducerSequenceError)
+    assert isinstance(produce(log, ALICE, 1, b"1"), ProducerForgottenError)
     assert len(values_of(log)) == 7
 
 
 @pytest.mark.parametrize(("sequence", "count"), [(4, 1), (0, 3), (1, 1), (2, 5)])
 def test_what_neither_follows_nor_repeats_is_refused(sequence: int, count: int) -> None:
+    """A hole, and batches that were sent before in other sizes."""
     log = open_log(files=FaultyFiles())
     produce(log, ALICE, 0, b"a", b"b")
     produce(log, ALICE, 2, b"c")
     refused = produce(log, ALICE, sequence, *[b"x"] * count)
     assert isinstance(refused, ProducerSequenceError)
-    assert "continues at sequence 3" in str(refused)
+    assert type(refused) is (ProducerHoleError if sequence > 3 else ProducerSequenceError)
+    assert ("continues at sequence 3" if sequence > 3 else "in a batch of another size") in str(refused)
     assert isinstance(produce(log, ALICE, 3, b"d"), Appended)
 
 
@@ -75,7 +85,7 @@ def test_a_group_knows_its_own_batches_and_refuses_what_comes_out_of_order() -> 
     group = [(0, b"a"), (0, b"a"), (2, b"c"), (1, b"b"), (1, b"b"), (2, b"c")]
     outcomes = log.append([produced(ALICE, sequence, value) for sequence, value in group])
     kinds = [type(outcome) for outcome in outcomes]
-    assert kinds == [Appended, Duplicate, ProducerSequenceError, Appended, Duplicate, Appended]
+    assert kinds == [Appended, Duplicate, ProducerHoleError, Appended, Duplicate, Appended]
     assert outcomes[1] == Duplicate(outcomes[0])  # type: ignore[arg-type]
     assert values_of(log) == [b"a", b"b", b"c"]
 
@@ -90,7 +100,7 @@ def test_a_higher_epoch_starts_over_and_a_lower_one_is_refused() -> None:
     log = open_log(files=FaultyFiles())
     produce(log, ALICE, 7, b"a", epoch=2)
     assert isinstance(produce(log, ALICE, 0, b"b", epoch=3), Appended)
-    assert isinstance(produce(log, ALICE, 8, b"c", epoch=2), ProducerSequenceError)
+    assert isinstance(produce(log, ALICE, 8, b"c", epoch=2), ProducerFencedError)
     assert isinstance(produce(log, ALICE, 1, b"d", epoch=3), Appended)
 
 

@@ -51,6 +51,7 @@ VALUES = {
     int: st.integers(-(2**63), 2**64),
     bool: st.booleans(),
     float: st.floats(allow_nan=False),
+    int | None: st.none() | st.integers(-(2**63), 2**64),
 }
 
 

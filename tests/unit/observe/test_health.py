@@ -10,6 +10,8 @@ from proglog.wire.model import (
     ClusterSnapshot,
     DamagedRange,
     FollowerStatus,
+    IndexState,
+    LogState,
     LogStatus,
     Member,
     MembershipProblem,
@@ -35,7 +37,7 @@ def _node(**changes: object) -> NodeStatus:
 
 def _log(**changes: object) -> LogStatus:
     log = LogStatus(
-        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync="always", state="ok", disk_free_bytes=50,
+        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync="always", state=LogState.OK, disk_free_bytes=50,
         disk_total_bytes=100, records_appended=0, bytes_appended=0, records_served=0,
     )  # fmt: skip
     return replace(log, **changes)
@@ -133,7 +135,7 @@ def test_where_a_lag_goes_is_part_of_the_alert():
 
 
 def test_what_an_agent_says_of_itself_is_judged_apart():
-    snapshot = _snapshot(log=_log(state="full"), members=(_member("c", MemberStatus.FAILED),))
+    snapshot = _snapshot(log=_log(state=LogState.FULL), members=(_member("c", MemberStatus.FAILED),))
     assert [alert.key for alert in own_findings(snapshot)] == ["log-state/a"]
 
 
@@ -177,7 +179,7 @@ def test_a_certificate_is_told_before_it_ends(days: int, severity: Severity, wha
 def test_a_missing_index_is_told():
     segment = Segment(
         base_offset=4, end_offset=5, bytes=1, record_count=1, batch_count=1, first_timestamp_ms=0, max_timestamp_ms=0,
-        active=False, index="missing", index_bytes=0,
+        active=False, index_state=IndexState.MISSING, index_bytes=0,
     )  # fmt: skip
     assert _said(_snapshot(segments=(segment,))) == [
         (Severity.WARNING, "a", "1 segment(s) without an index, from offset 4 on")
@@ -185,7 +187,7 @@ def test_a_missing_index_is_told():
 
 
 def test_a_repair_is_only_information_and_the_worst_comes_first():
-    snapshot = _snapshot(log=_log(recovery="cut 3 torn bytes", state="full"))
+    snapshot = _snapshot(log=_log(recovery="cut 3 torn bytes", state=LogState.FULL))
     assert [alert.severity for alert in findings(snapshot)] == [Severity.CRITICAL, Severity.INFO]
 
 
@@ -193,7 +195,7 @@ def test_every_alert_says_what_to_do():
     snapshot = _snapshot(
         node=_node(certificate_expires_at_ms=1),
         log=_log(
-            state="full",
+            state=LogState.FULL,
             disk_free_bytes=1,
             recovery="x",
             damaged=(DamagedRange(start_offset=0, end_offset=1, detail=""),),

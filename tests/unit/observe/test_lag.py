@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 from proglog.observe.lag import IN_STEP, LagTotal, Trend, of_node, of_origin, of_peer
-from proglog.wire.model import ClusterSnapshot, LogStatus, NodeStatus, PeerOrigin, PeerState, PeerStatus
+from proglog.wire.model import ClusterSnapshot, LogState, LogStatus, NodeStatus, PeerOrigin, PeerState, PeerStatus
 
 
-def _origin(name: bytes, records: int, trend: float = 0.0, catch_up_ms: int = -1, age_ms: int = 0) -> PeerOrigin:
+def _origin(
+    name: bytes, records: int, trend: float = 0.0, catch_up_ms: int | None = None, age_ms: int = 0
+) -> PeerOrigin:
     return PeerOrigin(
         origin=name, node_name="", next_sequence=1, peer_next_sequence=1 + records, lag_records=records,
         lag_bytes=10 * records, lag_ms=age_ms, peer_lag_records=0, source=True, lag_trend=trend,
@@ -27,7 +29,7 @@ def _snapshot(*peers: PeerStatus) -> ClusterSnapshot:
         acl=False, gossip_encrypted=False,
     )  # fmt: skip
     log = LogStatus(
-        start_offset=0, end_offset=0, bytes=0, segment_count=0, fsync="", state="ok", disk_free_bytes=0,
+        start_offset=0, end_offset=0, bytes=0, segment_count=0, fsync="", state=LogState.OK, disk_free_bytes=0,
         disk_total_bytes=0, records_appended=0, bytes_appended=0, records_served=0,
     )  # fmt: skip
     return ClusterSnapshot(
@@ -41,7 +43,7 @@ def test_the_origins_of_a_peer_add_up_and_the_slowest_decides_when_all_is_there(
 
 
 def test_nobody_knows_when_all_is_there_while_one_origin_does_not_shrink():
-    assert of_peer(_peer("b", _origin(b"x", 30, -5.0, 6_000), _origin(b"y", 10, 1.0))).catch_up_ms == -1
+    assert of_peer(_peer("b", _origin(b"x", 30, -5.0, 6_000), _origin(b"y", 10, 1.0))).catch_up_ms is None
 
 
 def test_an_origin_that_several_peers_have_counts_once_at_the_one_with_most():

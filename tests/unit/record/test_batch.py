@@ -10,6 +10,7 @@ from proglog.record import batch, columns, control, scan
 from proglog.record.batch import (
     HEADER_BYTES,
     MAX_BATCH_BYTES,
+    MAX_STORED_BATCH_BYTES,
     chain_agrees,
     chain_start,
     encode,
@@ -97,7 +98,7 @@ def test_every_shorter_prefix_is_refused() -> None:
             verify(data[:size])
 
 
-@pytest.mark.parametrize("size", [0, 1, HEADER_BYTES - 1, HEADER_BYTES, 4096, MAX_BATCH_BYTES])
+@pytest.mark.parametrize("size", [0, 1, HEADER_BYTES - 1, HEADER_BYTES, 4096, MAX_STORED_BATCH_BYTES])
 def test_zeros_are_no_batch(size: int) -> None:
     with pytest.raises(MalformedBatchError):
         verify(bytes(size))
@@ -129,7 +130,7 @@ def resealed(**changes: int) -> bytes:
         {"flags": 2},
         {"flags": 1},
         {"batch_bytes": HEADER_BYTES - 1},
-        {"batch_bytes": MAX_BATCH_BYTES + 1},
+        {"batch_bytes": MAX_STORED_BATCH_BYTES + 1},
         {"batch_bytes": 0},
         {"record_count": 0},
         {"record_count": 2},

@@ -55,10 +55,7 @@ async def consumed(log: Log, start: Start, *, skip: bool = False) -> Got:
         answers = [reading.first_answer()]
         seen = {each.origin: each.next_sequence for each in answers[0].cursor.positions}
         while not reading.over:
-            answer = await asyncio.wait_for(reading.next_answer(), 5)
-            if answer is None:
-                continue
-            answers.append(answer)
+            answers += await asyncio.wait_for(reading.next_answers(), 5)
         contiguity = Contiguity(positions_of(answers[0].cursor))
         for answer in answers:
             for each in (*answer.gone, *answer.passed):
@@ -186,7 +183,7 @@ async def test_a_place_is_a_vector_at_once_so_that_retention_is_told_of_as_posit
         assert log.retain()
         with pytest.raises(PositionGoneError):
             while True:
-                await reading.next_answer()
+                await reading.next_answers()
     log.close()
 
 
@@ -208,7 +205,7 @@ async def test_a_pass_over_what_nobody_wants_leaves_the_loop_to_others(tmp_path:
         reading = await _Reading.begin(writer, request)
         reading._pass.at = LogPosition(log.start_offset, FilePosition(0))  # as an older origin would have it
         while not reading.over:
-            await reading.next_answer()
+            await reading.next_answers()
             reads += 1
     other.cancel()
     assert reads > 3

@@ -28,7 +28,7 @@ PEER_ORIGINS = st.builds(
     peer_lag_records=UINT,
     source=st.booleans(),
     lag_trend=st.floats(-1e9, 1e9),
-    catch_up_ms=st.integers(-1, 2**53),
+    catch_up_ms=st.none() | UINT,
 )
 SNAPSHOTS = st.builds(
     model.ClusterSnapshot,
@@ -44,7 +44,7 @@ SNAPSHOTS = st.builds(
         tls=st.booleans(),
         acl=st.booleans(),
         gossip_encrypted=st.booleans(),
-        certificate_expires_at_ms=UINT,
+        certificate_expires_at_ms=st.none() | UINT,
         origin_reason=TEXT,
         membership_problems=st.lists(
             st.builds(model.MembershipProblem, key=TEXT, detail=TEXT, critical=st.booleans()), max_size=2
@@ -57,7 +57,7 @@ SNAPSHOTS = st.builds(
         bytes=UINT,
         segment_count=COUNT,
         fsync=TEXT,
-        state=TEXT,
+        state=st.sampled_from(model.LogState),
         disk_free_bytes=UINT,
         disk_total_bytes=UINT,
         records_appended=UINT,
@@ -77,7 +77,7 @@ SNAPSHOTS = st.builds(
             addr=TEXT,
             status=st.sampled_from(model.MemberStatus),
             tags=st.dictionaries(TEXT, TEXT, max_size=2),
-            rtt_ms=st.floats(0, 1e6),
+            rtt_ms=st.none() | st.floats(0, 1e6),
             status_since_ms=UINT,
             incarnation=COUNT,
             local=st.booleans(),
@@ -124,8 +124,8 @@ SNAPSHOTS = st.builds(
             first_timestamp_ms=UINT,
             max_timestamp_ms=UINT,
             active=st.booleans(),
-            index=TEXT,
             index_bytes=UINT,
+            index_state=st.sampled_from(model.IndexState),
         ),
         max_size=2,
     ).map(tuple),
@@ -218,16 +218,49 @@ def test_a_number_that_is_none_becomes_nought(odd: float) -> None:
     assert (snapshot.members[0].rtt_ms, snapshot.peers[0].origins[0].lag_trend) == (0.0, 0.0)
 
 
-def test_words_of_a_newer_server_become_known_ones() -> None:
+def test_states_of_a_newer_server_become_known_ones() -> None:
     status = cluster_pb2.Status(
-        members=[cluster_pb2.Member(name="a", status="dancing")],
-        peers=[cluster_pb2.PeerStatus(name="b", state="dancing")],
+        log=cluster_pb2.LogStatus(state=99, state_word="ok"),
+        members=[cluster_pb2.Member(name="a", status=99)],
+        peers=[cluster_pb2.PeerStatus(name="b", state=99)],
+        segments=[cluster_pb2.Segment(index_state=99)],
     )
 
     snapshot = from_message(status)
 
     assert snapshot.members[0].status is model.MemberStatus.FAILED
     assert snapshot.peers[0].state is model.PeerState.STOPPED
+    assert snapshot.log.state is model.LogState.UNKNOWN
+    assert snapshot.segments[0].index_state is model.IndexState.UNKNOWN
+
+
+def test_the_words_of_the_first_release_are_read_and_written() -> None:
+    status = cluster_pb2.Status(
+        log=cluster_pb2.LogStatus(state_word="read-only"),
+        members=[cluster_pb2.Member(name="a", status_word="leaving")],
+        peers=[cluster_pb2.PeerStatus(name="b", state_word="backing-off")],
+        segments=[cluster_pb2.Segment(index_word="rebuilt")],
+    )
+
+    snapshot = from_message(status)
+    written = to_message(snapshot)
+
+    assert snapshot.members[0].status is model.MemberStatus.LEAVING
+    assert snapshot.peers[0].state is model.PeerState.BACKING_OFF
+    assert snapshot.log.state is model.LogState.READ_ONLY
+    assert snapshot.segments[0].index_state is model.IndexState.REBUILT
+    assert written.members[0].status == cluster_pb2.MEMBER_STATUS_LEAVING
+    assert (written.log.state_word, written.members[0].status_word) == ("read-only", "leaving")
+    assert (written.peers[0].state_word, written.segments[0].index_word) == ("backing-off", "rebuilt")
+
+
+def test_a_segment_with_a_measured_nought_is_not_one_without_a_measurement() -> None:
+    reader = SnapshotReader()
+    first = reader.read(cluster_pb2.Status(peers=[cluster_pb2.PeerStatus(origins=[cluster_pb2.PeerOrigin()])]))
+    caught_up = cluster_pb2.PeerOrigin(catch_up_ms=0)
+    second = reader.read(cluster_pb2.Status(peers=[cluster_pb2.PeerStatus(origins=[caught_up])]))
+
+    assert (first.peers[0].origins[0].catch_up_ms, second.peers[0].origins[0].catch_up_ms) == (None, 0)
 
 
 @pytest.mark.parametrize(
@@ -246,10 +279,16 @@ def test_words_of_a_newer_server_become_known_ones() -> None:
     ],
 )
 def test_a_value_and_its_message_have_the_same_fields(kind: type, message: type) -> None:
-    assert {field.name for field in dataclasses.fields(kind)} == {field.name for field in message.DESCRIPTOR.fields}
+    assert {field.name for field in dataclasses.fields(kind)} == {
+        field.name for field in message.DESCRIPTOR.fields if not field.GetOptions().deprecated
+    }
 
 
 def test_every_word_has_a_nearest_one() -> None:
-    words = {hint for kind in (model.Member, model.PeerStatus) for hint in get_type_hints(kind).values()}
+    words = {
+        hint
+        for kind in (model.Member, model.PeerStatus, model.LogStatus, model.Segment)
+        for hint in get_type_hints(kind).values()
+    }
 
     assert NEAREST.keys() == {word for word in words if isinstance(word, type) and issubclass(word, StrEnum)}

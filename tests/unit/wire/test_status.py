@@ -1,24 +1,29 @@
 """Errors cross the wire as themselves."""
 
 import inspect
+import re
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from proglog import errors
 from proglog.errors import ProglogError
-from proglog.wire.status import CODES, MAX_DETAIL_BYTES, METADATA_KEY, code_of, from_status, to_status
+from proglog.wire.status import DETAILS_KEY, DOMAIN, MAX_DETAIL_BYTES, TABLE, from_status, row_of, to_status
 
 SAMPLES: tuple[ProglogError, ...] = (
     ProglogError("something"),
     errors.ConfigError("--flag 3: expected 4"),
     errors.InvalidRequestError("no record"),
     errors.MalformedBatchError("no magic"),
+    errors.UnknownBatchFormatError("batch codec 7"),
     errors.RecordTooLargeError(5, 4),
     errors.NotFoundError("not here"),
     errors.OffsetOutOfRangeError(9, 2, 5),
     errors.DataLossError(3, 7),
     errors.StorageError("disk"),
+    errors.UnknownFormatError("a later version"),
     errors.DataDirLockedError("/data"),
     errors.LogFullError("full"),
     errors.LogReadOnlyError("read-only"),
@@ -30,6 +35,14 @@ SAMPLES: tuple[ProglogError, ...] = (
     errors.OtherLogError("another node's"),
     errors.PositionGoneError(b"o" * 16, 3, 9, "retention removed it"),
     errors.ProducerSequenceError("does not follow"),
+    errors.ProducerHoleError(b"p" * 16, 7, 9),
+    errors.ProducerForgottenError(b"p" * 16, 70, 9),
+    errors.ProducerFencedError(b"p" * 16, 3, 2),
+    errors.PositionSupersededError("started over"),
+    errors.TooManyPositionsError("all names are in use"),
+    errors.IncompatibleReleaseError("upgrade it"),
+    errors.OriginChangedError("say hello again"),
+    errors.SelfConnectionError("itself"),
     errors.TooFewServersError(5, 3),
     errors.AccessError("no"),
     errors.UnauthenticatedError("who"),
@@ -74,12 +87,40 @@ def test_an_error_comes_back_with_its_facts(error: ProglogError) -> None:
     ],
 )
 def test_the_code_is_the_one_that_any_client_expects(error: ProglogError, code: grpc.StatusCode) -> None:
-    assert code_of(error) is code
+    assert row_of(error).code is code
 
 
 def test_a_subclass_stands_before_its_base_in_the_table() -> None:
-    for number, (kind, _) in enumerate(CODES):
-        assert not any(issubclass(later, kind) and later is not kind for later, _ in CODES[number + 1 :])
+    kinds = [row.kind for row in TABLE]
+    for number, kind in enumerate(kinds):
+        assert not any(issubclass(later, kind) and later is not kind for later in kinds[number + 1 :])
+
+
+def test_every_reason_means_one_thing_and_is_written_as_reasons_are() -> None:
+    reasons = [row.reason for row in TABLE]
+
+    assert len(set(reasons)) == len(reasons) == len({row.kind for row in TABLE})
+    assert all(re.fullmatch("[A-Z][A-Z_]{1,61}[A-Z]", reason) for reason in reasons)
+
+
+def test_a_library_of_any_language_finds_reason_and_facts_by_name() -> None:
+    _, details, ((key, data),) = to_status(errors.ProducerHoleError(b"p" * 16, 7, 9))
+
+    status = Status.FromString(data)
+    info = ErrorInfo()
+
+    assert key == "grpc-status-details-bin"
+    assert (status.code, status.message) == (9, details)
+    assert status.details[0].type_url == "type.googleapis.com/google.rpc.ErrorInfo"
+    assert status.details[0].Unpack(info)
+    assert (info.reason, info.domain) == ("PRODUCER_HOLE", "proglog")
+    assert dict(info.metadata) == {"producer_id": "70" * 16, "expected": "7", "found": "9"}
+
+
+def details(reason: str, domain: str = DOMAIN, **facts: str) -> tuple[tuple[str, bytes], ...]:
+    status = Status(code=14, message="x")
+    status.details.add().Pack(ErrorInfo(reason=reason, domain=domain, metadata=facts))
+    return ((DETAILS_KEY, status.SerializeToString()),)
 
 
 @pytest.mark.parametrize(
@@ -87,14 +128,15 @@ def test_a_subclass_stands_before_its_base_in_the_table() -> None:
     [
         None,
         (),
-        ((METADATA_KEY, b"\xff\x00"),),
-        ((METADATA_KEY, b"[]"),),
-        ((METADATA_KEY, b'{"error": "OffsetOutOfRangeError", "text": "x", "facts": [1]}'),),
-        ((METADATA_KEY, b'{"error": "KeyboardInterrupt", "text": "x", "facts": []}'),),
-        ((METADATA_KEY, b'{"error": "ForkedOriginError", "text": "x", "facts": ["zz", 1]}'),),
-        ((METADATA_KEY, "text"),),
-        ((METADATA_KEY, b"[" * 1500),),
-        ((METADATA_KEY, b'{"error": "TooFewServersError", "text": "x", "facts": [' + b"9" * 5000 + b", 1]}"),),
+        ((DETAILS_KEY, b"\xff\x00"),),
+        ((DETAILS_KEY, Status(code=14).SerializeToString()),),
+        ((DETAILS_KEY, "text"),),
+        details("OFFSET_OUT_OF_RANGE", offset="1"),
+        details("OFFSET_OUT_OF_RANGE", offset="1", start="two", end="3"),
+        details("FORKED_ORIGIN", origin="zz", sequence="1"),
+        details("SOMETHING_NEW"),
+        details("DATA_LOSS", domain="another", start="1", end="2"),
+        details("TOO_FEW_SERVERS", wanted="9" * 5000, servers="1"),
     ],
 )
 def test_a_status_from_elsewhere_is_still_the_nearest_error(metadata: object) -> None:
@@ -105,9 +147,16 @@ def test_a_status_from_elsewhere_is_still_the_nearest_error(metadata: object) ->
 
 
 def test_what_a_caller_sent_cannot_outgrow_the_metadata() -> None:
-    error = errors.PermissionDeniedError("é" * 5000, "produce", "*")
+    error = errors.PermissionDeniedError("é" * 5000 + "\udc80", "produce", "*")
 
-    _, details, ((_, data),) = to_status(error)
+    _, sentence, ((_, data),) = to_status(error)
 
-    assert len(details.encode()) <= MAX_DETAIL_BYTES + 3
+    assert len(sentence.encode()) <= MAX_DETAIL_BYTES + 3
     assert len(data) < 8000
+
+
+def test_a_named_error_of_a_later_version_is_no_broken_transport() -> None:
+    error = from_status(grpc.StatusCode.INTERNAL, "odd", details("SOMETHING_NEW"))
+
+    assert type(error) is ProglogError
+    assert type(from_status(grpc.StatusCode.INTERNAL, "odd", None)) is errors.UnavailableError

@@ -119,7 +119,7 @@ FOR: Column[MemberFacts] = Column(
 )
 RTT: Column[MemberFacts] = Column(
     title="RTT",
-    value=lambda facts: (facts.member.rtt_ms or None) if facts.member.status is MemberStatus.ALIVE else None,
+    value=lambda facts: facts.member.rtt_ms if facts.member.status is MemberStatus.ALIVE else None,
     words=lambda rtt_ms: f"{rtt_ms:.1f} ms",
     width=7,
     right=True,

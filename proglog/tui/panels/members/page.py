@@ -29,7 +29,7 @@ from proglog.tui.panels.replication.table import origin_row
 from proglog.tui.state import DashState
 from proglog.tui.table import column_widths, render_cells
 from proglog.tui.views import header
-from proglog.wire.model import ClusterSnapshot, Member, PeerStatus
+from proglog.wire.model import ClusterSnapshot, LogState, Member, PeerStatus
 
 _LABEL = 12
 _CHART_ROWS = 4
@@ -75,7 +75,7 @@ def heading(title: str) -> list[Line]:
 def _identity(member: Member, state: DashState, locale: Locale) -> list[Line]:
     mark = member_mark(member.status)
     since = duration_words(status_seconds(member, state))
-    rtt = f"{member.rtt_ms:.1f} ms round trip, " if member.rtt_ms else ""
+    rtt = f"{member.rtt_ms:.1f} ms round trip, " if member.rtt_ms is not None else ""
     facts = [
         _fact("status", Span(f"{locale.shape(mark)} {mark.word}", status_role(member.status)), f" for {since}"),
         _fact("gossip", locale.safe(member.addr), f", {rtt}incarnation {member.incarnation}"),
@@ -152,7 +152,7 @@ def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
             Span(f"{records} records, {bytes_words(log.bytes)} in {log.segment_count} segments, fsync "),
             locale.safe(log.fsync, 20),
             Span(", "),
-            locale.safe(log.state, 20, role=Role.GOOD if log.state == "ok" else Role.BAD),
+            locale.safe(log.state, 20, role=Role.GOOD if log.state is LogState.OK else Role.BAD),
         ),
         _fact("directory", locale.safe(own.node.data_dir)),
     ]

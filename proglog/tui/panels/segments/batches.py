@@ -9,7 +9,7 @@ from proglog.record.batch import CODEC_NONE, BatchHeader
 from proglog.tui.panels.segments.columns import offsets
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.state import DashState
-from proglog.wire.model import Segment
+from proglog.wire.model import IndexState, Segment
 
 
 def _draw_offsets(header: BatchHeader, locale: Locale) -> Line:
@@ -131,13 +131,13 @@ def facts(state: DashState, wanted: SegmentId, locale: Locale, width: int | None
     segment, now_ms = wanted.find(state.shown), state.agent_now_ms
     if segment is None:
         return [line(Span("this segment is not there any more: retention removed it", Role.WARN))]
-    index_role = Role.GOOD if segment.index == "ok" else Role.WARN
+    index_role = Role.GOOD if segment.index_state is IndexState.OK else Role.WARN
     held = f"{count_words(segment.record_count)} records in {count_words(segment.batch_count)} batch{'' if segment.batch_count == 1 else 'es'}"
     lines = [
         line(Span("size ", Role.MUTED), f"{bytes_words(segment.bytes)}, {held}", *_average(segment)),
         line(
             Span("index ", Role.MUTED),
-            locale.safe(segment.index, 12, role=index_role),
+            locale.safe(segment.index_state, 12, role=index_role),
             f", {bytes_words(segment.index_bytes)}",
             Span("   compression ", Role.MUTED),
             "none",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from proglog.observe.columns import Cell, Column, Help, unknown
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import bytes_words, count_words, short_count, short_duration
-from proglog.wire.model import Segment
+from proglog.wire.model import IndexState, Segment
 
 
 @dataclass(kw_only=True, eq=False)
@@ -37,8 +37,8 @@ class SegmentFacts:
         return max(self.segment.max_timestamp_ms - self.segment.first_timestamp_ms, 0) / 1000
 
 
-_INDEX_ROLES = {"ok": Role.GOOD, "rebuilt": Role.ACCENT, "missing": Role.WARN}
-_INDEX_SHAPES = {"ok": ("✓", "+"), "rebuilt": ("↻", "~"), "missing": ("▲", "!")}
+_INDEX_ROLES = {IndexState.OK: Role.GOOD, IndexState.REBUILT: Role.ACCENT, IndexState.MISSING: Role.WARN}
+_INDEX_SHAPES = {IndexState.OK: ("✓", "+"), IndexState.REBUILT: ("↻", "~"), IndexState.MISSING: ("▲", "!")}
 
 
 def title(segment: Segment, locale: Locale) -> str:
@@ -87,7 +87,7 @@ def _draw_index(facts: SegmentFacts, locale: Locale) -> Line:
         return line(Span(locale.pick("✖ ", "x ") + "damaged", Role.BAD))
     if facts.checked is not None:
         return facts.checked(locale)
-    index = facts.segment.index
+    index = facts.segment.index_state
     role = _INDEX_ROLES.get(index, Role.WARN)
     return line(Span(locale.pick(*_INDEX_SHAPES.get(index, ("?", "?"))) + " ", role), locale.safe(index, 12, role=role))
 
@@ -150,9 +150,9 @@ SIZE: Column[SegmentFacts] = Column(
 )
 INDEX: Column[SegmentFacts] = Column(
     title="INDEX",
-    value=lambda facts: facts.segment.index,
+    value=lambda facts: facts.segment.index_state,
     draw=_draw_index,
-    text=lambda facts: facts.segment.index,
+    text=lambda facts: facts.segment.index_state,
     width=7,
     flex=1,
     rank=3,

@@ -10,7 +10,7 @@ from proglog.tui.panels.segments import verification_view
 from proglog.tui.panels.segments.columns import COLUMNS, SegmentFacts
 from proglog.tui.panels.segments.verification import SegmentId, Verifier
 from proglog.tui.state import DashState
-from proglog.wire.model import ClusterSnapshot, Segment
+from proglog.wire.model import ClusterSnapshot, IndexState, Segment
 
 
 def rows(state: DashState, locale: Locale, verifier: Verifier | None = None) -> list[Row[SegmentFacts]]:
@@ -75,7 +75,7 @@ def segment_map(snapshot: ClusterSnapshot, locale: Locale, width: int) -> Line:
 def _mark(snapshot: ClusterSnapshot, segment: Segment, locale: Locale) -> Span:
     if damaged_in(snapshot, segment):
         return Span(locale.pick("✖", "x"), Role.BAD)
-    if segment.index == "missing":
+    if segment.index_state is IndexState.MISSING:
         return Span(locale.pick("▲", "!"), Role.WARN)
     return Span(locale.pick("█", "#"), Role.ACCENT if segment.active else Role.CHART)
 

@@ -1,0 +1,119 @@
+"""What is built and installed: metadata, contents, twice the same, and what runs without being installed the usual way."""
+
+import hashlib
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str, cwd: Path = ROOT, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environ | variables, check=False
+    )
+
+
+def build(place: Path) -> dict[str, Path]:
+    """Wheel and sdist of the committed and uncommitted tree."""
+    result = run(sys.executable, "-m", "hatchling", "build", "-d", str(place))
+    assert result.returncode == 0, result.stdout + result.stderr
+    return {path.suffix: path for path in place.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return build(tmp_path_factory.mktemp("built"))
+
+
+def test_two_builds_are_the_same_byte_for_byte(built: dict[str, Path], tmp_path: Path) -> None:
+    again = build(tmp_path)
+
+    assert {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in built.values()} == {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in again.values()
+    }
+
+
+def test_what_is_built_passes_the_indexs_checks_and_is_kept_from_it(built: dict[str, Path]) -> None:
+    checked = run(sys.executable, "-m", "twine", "check", "--strict", *map(str, built.values()))
+    assert checked.returncode == 0, checked.stdout
+
+    with zipfile.ZipFile(built[".whl"]) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = Parser().parsestr(wheel.read(name).decode())
+    assert metadata["Name"] == "proglog-cluster"
+    assert "Private :: Do Not Upload" in (metadata.get_all("Classifier") or [])
+    assert (metadata["License-Expression"], metadata["License-File"]) == ("Apache-2.0", "LICENSE")
+
+
+def test_the_wheel_has_stubs_types_completions_and_a_page_for_every_verb(built: dict[str, Path]) -> None:
+    with zipfile.ZipFile(built[".whl"]) as wheel:
+        names = set(wheel.namelist())
+    shared = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+
+    assert {"proglog/py.typed", "proglog/api/v1/log_pb2.pyi"} <= names
+    assert {f"share/man/man1/{path.name}" for path in (ROOT / "man").iterdir()} <= shared
+    assert "share/bash-completion/completions/proglog" in shared
+    assert not [name for name in names if name.startswith(("kit/", "tests/"))]
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="there is no man here")
+def test_a_man_page_is_shown_without_a_warning() -> None:
+    for name in ("proglog.1", "proglog-serve.1", "proglog-consume.1"):
+        shown = run("man", "--warnings", "-l", str(ROOT / "man" / name), MANWIDTH="100", LC_ALL="C.UTF-8")
+        assert (shown.returncode, shown.stderr) == (0, ""), name
+
+
+def test_the_installed_distributions_agree_with_each_other() -> None:
+    checked = run(sys.executable, "-m", "pip", "check")
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("how", ["replaced", "removed"])
+def test_a_package_that_another_project_has_overwritten_says_so(how: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "proglog", tmp_path / "proglog", ignore=shutil.ignore_patterns("__pycache__"))
+    first = tmp_path / "proglog" / "__init__.py"
+    if how == "replaced":
+        first.write_text('"""Progress bars."""\n__version__ = "0.1.12"\n')
+    else:
+        first.unlink()
+
+    result = run(sys.executable, "-S", "-P", "-m", "proglog", "--version", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        "proglog: error: another distribution, named proglog, has replaced files of this one"
+    )
+    assert "pip install --force-reinstall proglog-cluster" in result.stderr
+
+
+def test_demo_runs_from_a_zipapp_whose_packages_no_other_process_would_find(tmp_path: Path) -> None:
+    """As shiv does it: the file puts its packages on the path of its own process, and calls the entry point."""
+    app = tmp_path / "proglog.pyz"
+    paths = [*site.getsitepackages(), str(ROOT)]
+    with zipfile.ZipFile(app, "w") as archive:
+        archive.writestr(
+            "__main__.py",
+            f"import sys\nsys.path[:0] = {json.dumps(paths)}\nfrom proglog.__main__ import main\nmain()\n",
+        )
+    lines = tmp_path / "lines"
+    lines.write_text("one\ntwo\n")
+    base = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
+    assert run(base, "-c", "import grpc", cwd=tmp_path).returncode, "it would be found anyway"
+
+    result = run(
+        base, str(app), "demo", "--no-dash", "--input", str(lines), cwd=tmp_path, timeout=240, TMPDIR=str(tmp_path)
+    )
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "the digests agree" in result.stdout

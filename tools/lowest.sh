@@ -1,0 +1,14 @@
+#!/bin/sh
+# The demo with the lowest version of every dependency that pyproject.toml allows: floors are claims, too.
+set -eu
+python=${1:-python3}
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+"$python" -m venv "$place/env"
+"$place/env/bin/python" -m pip install --quiet uv
+"$place/env/bin/uv" pip compile --quiet --resolution lowest-direct --only-binary :all: pyproject.toml -o "$place/lowest.txt"
+"$place/env/bin/uv" pip install --quiet --python "$place/env/bin/python" -r "$place/lowest.txt"
+"$place/env/bin/uv" pip install --quiet --python "$place/env/bin/python" --no-deps .
+grep -E '^[a-z0-9-]+==' "$place/lowest.txt"
+cd "$place"
+env/bin/proglog demo --no-dash
