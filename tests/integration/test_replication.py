@@ -32,7 +32,7 @@ from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
 from proglog.types import OriginId, SequenceNumber
 from proglog.wire.model import PeerOrigin, PeerState
-from proglog.wire.replication import Hello, ReplicationStream
+from proglog.wire.replication import Hello, ReplicationStream, hello_message
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -397,7 +397,7 @@ async def test_a_server_that_is_reached_and_says_nothing_is_noticed(
     async with hostile_source() as addr, node("b", tmp_path) as b:
         b.replicator.join("mute", addr)
 
-        await eventually(lambda: "said nothing" in b.replicator.peers()[0].error)
+        await eventually(lambda: "sent nothing" in b.replicator.peers()[0].error)
         await b.replicator.close()
 
 
@@ -421,7 +421,7 @@ async def test_a_follower_that_does_not_read_costs_its_source_a_bounded_amount_o
         fixed_windows = [("grpc.http2.bdp_probe", 0)]  # else they grow with the delays that a busy machine has
         async with grpc.aio.insecure_channel(a.addr, options=fixed_windows) as channel:
             call = replication_pb2_grpc.ReplicationStub(channel).Replicate()
-            hello = pb.Hello(node_name="slow", origin=EVIL, protocol_version=1)
+            hello = hello_message(Hello("slow", OriginId(EVIL), bytes(16)))
             await call.write(pb.ReplicateRequest(hello=hello, want=[pb.Want(origin=a.log.origin, next_sequence=1)]))
             await call.read()
             await eventually(lambda: read_bytes > 0)
