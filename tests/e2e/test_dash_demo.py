@@ -74,11 +74,10 @@ def demo(environ: dict[str, str]) -> "Iterator[tuple[subprocess.Popen[bytes], in
     os.close(ours)
 
 
-@pytest.mark.xfail(strict=False, reason="it reads a word that the new layout of the panels does not show")
 @pytest.mark.parametrize("ending", ["q", "SIGTERM", "SIGKILL"])
 def test_the_demo_shows_traffic_and_leaves_nothing_behind(demo, tmp_path: Path, ending: str) -> None:
     process, terminal = demo
-    _read_until(terminal, b"streaming")
+    _read_until(terminal, b"Copies")
     agents = _children(process.pid)
     assert len(agents) == 4
     if ending == "q":
