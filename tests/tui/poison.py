@@ -3,9 +3,10 @@
 import dataclasses
 import random
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any
 
-from proglog.wire.model import ClusterEvent, ClusterSnapshot, MemberStatus, PeerState
+from proglog.wire.model import ClusterEvent, ClusterSnapshot
 
 NASTY = (
     "[/]",
@@ -68,7 +69,7 @@ class _Poison:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             names = [part.name for part in dataclasses.fields(value)]
             return dataclasses.replace(value, **{name: self.into(getattr(value, name)) for name in names})
-        if isinstance(value, MemberStatus | PeerState | bool | bytes):
+        if isinstance(value, StrEnum | bool | bytes):
             return value
         if isinstance(value, str):
             return self.dice.choice(self.texts)

@@ -339,7 +339,6 @@ def _commands(output: bytes) -> Counter[bytes]:
     return Counter(each for each in ESCAPE.findall(output) if not plain_ones.fullmatch(each))
 
 
-@pytest.mark.xfail(strict=False, reason="an agent with extreme values in its status answers with an internal error")
 async def test_no_byte_of_what_others_say_commands_the_terminal(world, tmp_path: Path):
     texts = [text for text in NASTY if not any("\ud800" <= char <= "\udfff" for char in text)]
     world.second = 3
