@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rest test-all test-long chaos matrix lowest lock check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
+.PHONY: help setup demo test test-rest test-all test-long chaos soak matrix lowest lock check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ SEED    ?= 7
 SECONDS ?= 60
 chaos: $(STAMP) tools  ## Random faults on five real agents, and a verdict: SEED=7 SECONDS=60; needs root
 	$(BIN)/python -m kit.chaos --seed $(SEED) --seconds $(SECONDS)
+
+soak: $(STAMP) tools  ## Stock serf and proglog agents in one cluster in peace, and a verdict: SECONDS=60
+	$(BIN)/python -m kit.soak --seed $(SEED) --seconds $(SECONDS) $(if $(REPORT),--report $(REPORT))
 
 matrix:  ## The quick tests under every Python that is here
 	@sh tools/matrix.sh

@@ -36,6 +36,7 @@ FULL = (
     "integration/test_losses.py",
     "integration/test_positions.py",
     "integration/test_replication_recovery.py",
+    "integration/test_soak.py",
     "repo/test_benchmarks.py",
     "repo/test_python_guide.py",
     "repo/test_screenshots.py",

@@ -1,0 +1,68 @@
+"""What an agent said about its cluster, counted from its log: accusations, deaths, refutations, warnings, errors.
+
+Stock agents write ``2026/01/31 12:00:00 [WARN] memberlist: ...``; proglog agents write one JSON object a line. Both
+columns of the report then mean the same.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+KEPT_LINES = 20
+_STOCK_LEVEL = re.compile(r"\[(DEBUG|INFO|WARN|ERR)\]")
+_STOCK_FAILED = "serf: EventMemberFailed:"
+_STOCK_SUSPECTS = re.compile(r"memberlist: Suspect \S+ has failed")
+_STOCK_REFUTES = "memberlist: Refuting"
+
+
+@dataclass(slots=True)
+class Complaints:
+    """Counts of one agent's log, and its first warnings and errors."""
+
+    failed: int = 0
+    """Members that it reported as failed: false deaths, as no agent ends during a soak."""
+    suspected: int = 0
+    """Stock: probes without an answer. proglog: members that became suspect, by any accuser."""
+    refuted: int = 0
+    """Claims about itself that it refuted."""
+    warnings: int = 0
+    errors: int = 0
+    lines: list[str] = field(default_factory=list)
+    """The first ``KEPT_LINES`` warnings and errors."""
+
+    def _count(self, *, warning: bool, error: bool, line: str) -> None:
+        self.warnings += warning
+        self.errors += error
+        if (warning or error) and len(self.lines) < KEPT_LINES:
+            self.lines.append(line)
+
+
+def of_stock(lines: Iterable[str]) -> Complaints:
+    """Return the counts of a stock agent's log."""
+    found = Complaints()
+    for line in lines:
+        level = _STOCK_LEVEL.search(line)
+        found.failed += _STOCK_FAILED in line
+        found.suspected += _STOCK_SUSPECTS.search(line) is not None
+        found.refuted += _STOCK_REFUTES in line
+        found._count(
+            warning=level is not None and level[1] == "WARN", error=level is not None and level[1] == "ERR", line=line
+        )
+    return found
+
+
+def of_proglog(lines: Iterable[str]) -> Complaints:
+    """Return the counts of a proglog agent's telemetry; a line that is no event counts as an error."""
+    found = Complaints()
+    for line in lines:
+        try:
+            event = json.loads(line)
+            name, level = event["event"], event["level"]
+        except (ValueError, TypeError, KeyError):
+            name, level = "", "error"
+        found.failed += name == "member_failed"
+        found.suspected += name == "member_suspected"
+        found.refuted += name == "suspicion_refuted"
+        found._count(warning=level == "warning", error=level in ("error", "critical"), line=line)
+    return found
