@@ -11,7 +11,7 @@ from proglog.telemetry.metric_names import METRICS
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "reference" / "events.md"
 HEAD = """# Events and metrics
 
-Generated from `proglog/telemetry/events.py` and `proglog/telemetry/metric_names.py` by `make docs`.
+Generated from the tables of `proglog/telemetry/` (events, log and membership events, metric names) by `make docs`.
 
 ## Events
 

@@ -1,0 +1,204 @@
+"""Findings about the node that answered: its log, its disk, what is under way, its certificate and its conditions. Pure."""
+
+from collections.abc import Iterator
+
+from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, Severity
+from proglog.observe.finding import Finding
+from proglog.observe.scene import Scene
+from proglog.observe.words import bytes_words, duration_words
+from proglog.wire.model import IndexState
+
+_DAY_MS = 86_400_000
+STUCK_MS, STUCK_CRITICAL_MS = 1_000, 10_000
+"""From when on an operation that is under way is a finding, and from when on a critical one."""
+_TRIED_AGAIN = "The agent retries, and this clears when it succeeds. Check its disk and its limits."
+_PROBLEM_ADVICE = {"later-version": "Run this agent with the version of proglog that wrote the directory."}
+_APART = (
+    "Names and addresses must be unique in a cluster, one seed must answer, and gossip needs its port open for UDP and TCP,"
+    " both ways. The agent retries."
+)
+_HALF_SEALED = "Restart every agent with --encrypt-mode send, then every agent without the flag."
+
+
+def log_state(scene: Scene) -> Iterator[Finding]:
+    """Yield that the log takes no appends."""
+    advice = {
+        "full": "Free space on its device, or set a retention limit: appends resume by themselves.",
+        "read-only": "Check its device and remount it writable: appends resume by themselves.",
+        "poisoned": "Restart the agent: it recovers what is durable. Check the disk.",
+        "closed": "The agent is stopping.",
+    }
+    state, detail = scene.snapshot.log.state, scene.snapshot.log.state_detail
+    if state in advice:
+        node = scene.snapshot.node
+        yield Finding(
+            key=f"log-state/{node.name}",
+            severity=Severity.CRITICAL,
+            subject=node.name,
+            cause=f"log is {state}" + (f": {detail}" if detail else ""),
+            advice=advice[state],
+            effect="This node appends nothing; durable records are still read and copied.",
+            unready=True,
+        )
+
+
+def log_problems(scene: Scene) -> Iterator[Finding]:
+    """Yield each problem of the log or its disk that leaves appends possible."""
+    node = scene.snapshot.node.name
+    for problem in scene.snapshot.log.problems:
+        lasted = scene.age(problem.since_ms)
+        yield Finding(
+            key=f"log-problem/{node}/{problem.key}",
+            severity=Severity.WARNING,
+            subject=node,
+            cause=f"{problem.detail}, for {duration_words(lasted / 1000)}",
+            advice=_PROBLEM_ADVICE.get(problem.key, _TRIED_AGAIN),
+            since_ms=lasted,
+        )
+
+
+def stuck(scene: Scene) -> Iterator[Finding]:
+    """Yield each operation that has been under way for too long."""
+    node = scene.snapshot.node.name
+    for operation in scene.snapshot.log.operations:
+        lasted = scene.age(operation.since_ms)
+        if lasted > STUCK_MS:
+            critical = lasted > STUCK_CRITICAL_MS
+            yield Finding(
+                key=f"stuck/{node}/{operation.what}",
+                severity=Severity.CRITICAL if critical else Severity.WARNING,
+                subject=node,
+                cause=f"waits for its disk: {operation.what}, for {duration_words(lasted / 1000)}",
+                advice="Check the device of its data directory: is it frozen, failing or overloaded?",
+                effect="Appends wait behind it.",
+                since_ms=lasted,
+                unready=critical,
+            )
+
+
+def membership(scene: Scene) -> Iterator[Finding]:
+    """Yield why the node may not be in its cluster."""
+    node = scene.snapshot.node
+    for problem in node.membership_problems:
+        yield Finding(
+            key=f"membership/{node.name}/{problem.key}",
+            severity=Severity.CRITICAL if problem.critical else Severity.WARNING,
+            subject=node.name,
+            cause=problem.detail,
+            advice=_HALF_SEALED if problem.key == "encryption" else _APART,
+            effect="No other node may copy what is written here." if problem.critical else "",
+            at_risk="Records acknowledged here in the meantime." if problem.critical else "",
+            since_ms=scene.age(problem.since_ms),
+            verb="members",
+            unready=problem.unready,
+        )
+
+
+def damage(scene: Scene) -> Iterator[Finding]:
+    """Yield the damaged ranges that nobody has accepted."""
+    damaged = scene.snapshot.log.damaged
+    if damaged:
+        offsets = sum(part.end_offset - part.start_offset for part in damaged)
+        first = damaged[0]
+        yield Finding(
+            key=f"log-damaged/{scene.snapshot.node.name}",
+            severity=Severity.CRITICAL,
+            subject=scene.snapshot.node.name,
+            cause=f"cannot read {offsets:,} offsets from {first.start_offset:,} on: {first.detail}",
+            advice="Copies are restored from peers that hold them. For what no peer holds: `proglog losses accept`.",
+        )
+
+
+def disk(scene: Scene) -> Iterator[Finding]:
+    """Yield that the disk is nearly full."""
+    log, limit = scene.snapshot.log, scene.limits.disk_free_ratio
+    free = log.disk_free_bytes / log.disk_total_bytes if log.disk_total_bytes else 1.0
+    if free < limit:
+        yield Finding(
+            key=f"disk-free/{scene.snapshot.node.name}",
+            severity=Severity.CRITICAL if free < scene.limits.disk_free_ratio_critical else Severity.WARNING,
+            subject=scene.snapshot.node.name,
+            cause=f"disk has {free:.0%} free, {bytes_words(log.disk_free_bytes)}",
+            advice="Free space or set a retention limit before appends are refused.",
+        )
+
+
+def certificate(scene: Scene) -> Iterator[Finding]:
+    """Yield that the presented certificate is about to end, or has ended."""
+    expires = scene.snapshot.node.certificate_expires_at_ms
+    if expires is None:
+        return
+    left_ms, limit_ms = expires - scene.now_ms, scene.limits.certificate_days * _DAY_MS
+    critical_ms = scene.limits.certificate_days_critical * _DAY_MS
+    if left_ms < limit_ms:
+        cause = f"certificate ends in {duration_words(left_ms / 1000)}" if left_ms > 0 else "certificate has ended"
+        yield Finding(
+            key=f"certificate/{scene.snapshot.node.name}",
+            severity=Severity.CRITICAL if left_ms < critical_ms else Severity.WARNING,
+            subject=scene.snapshot.node.name,
+            cause=cause,
+            advice="Issue a new one and restart the agent.",
+        )
+
+
+def indexes(scene: Scene) -> Iterator[Finding]:
+    """Yield the segments without an index."""
+    missing = [segment for segment in scene.snapshot.segments if segment.index_state is IndexState.MISSING]
+    if missing:
+        yield Finding(
+            key="index-missing",
+            verb="segments",
+            severity=Severity.WARNING,
+            subject=scene.snapshot.node.name,
+            cause=f"{len(missing)} segment(s) without an index, from offset {missing[0].base_offset:,} on",
+            advice="Reads scan these segments until the index is rebuilt at the next start.",
+        )
+
+
+def recovery(scene: Scene) -> Iterator[Finding]:
+    """Yield what opening the log had to repair."""
+    log, node = scene.snapshot.log, scene.snapshot.node
+    if log.recovery:
+        yield Finding(
+            key=f"recovered/{scene.snapshot.node.name}",
+            severity=Severity.INFO,
+            subject=node.name,
+            cause=f"repaired its log when it started: {log.recovery}",
+            advice="Nothing to do: every acknowledged record is there.",
+        )
+
+
+def new_origin(scene: Scene) -> Iterator[Finding]:
+    """Yield that the directory continues under a new origin."""
+    node = scene.snapshot.node
+    if node.origin_reason:
+        yield Finding(
+            key=f"new-origin/{node.name}",
+            severity=Severity.INFO,
+            subject=node.name,
+            cause=f"began a new history: {node.origin_reason}",
+            advice="Nothing to do if the directory was copied, or came back from a backup.",
+        )
+
+
+def conditions(scene: Scene) -> Iterator[Finding]:
+    """Yield each event that is a finding of its own."""
+    for condition in scene.snapshot.conditions:
+        shown = BY_STATUS_NAME.get(condition.kind)
+        if not isinstance(shown, Lasting):
+            continue
+        if shown.minutes is not None and scene.age(condition.last_ms) > shown.minutes * 60_000:
+            continue
+        times = f" ({condition.count:,} times)" if condition.count > 1 else ""
+        detail = f": {condition.detail}" if condition.detail else ""
+        yield Finding(
+            key=f"{condition.kind}/{condition.subject}",
+            severity=shown.severity,
+            subject=condition.subject,
+            cause=f"{shown.cause}{times}{detail}",
+            advice=shown.advice,
+            effect=shown.effect,
+            at_risk=shown.at_risk,
+            since_ms=scene.age(condition.since_ms),
+            verb=shown.verb,
+        )
