@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from proglog.observe import copy_findings
 from proglog.observe import lag as lags
 from proglog.observe.event_findings import Severity
+from proglog.observe.facts import Facts
 from proglog.observe.finding import Finding
 from proglog.observe.lag import LagTotal
-from proglog.observe.scene import Scene
 from proglog.observe.words import duration_words, lag_words, origin_id, records_words
 from proglog.wire.model import MemberStatus, PeerState
 
@@ -17,46 +17,46 @@ FAILING_MS = 5_000
 """From when on a stream that is opened again and again without bringing anything is a finding while it is open."""
 
 
-def members(scene: Scene) -> Iterator[Finding]:
+def members(facts: Facts) -> Iterator[Finding]:
     """Yield each member that failed."""
-    for member in scene.snapshot.members:
+    for member in facts.snapshot.members:
         if member.status is MemberStatus.FAILED:
             yield Finding(
                 key=f"member-failed/{member.name}",
                 severity=Severity.CRITICAL,
                 subject=member.name,
-                cause=f"failed {duration_words(scene.age(member.status_since_ms) / 1000)} ago",
-                since_ms=scene.age(member.status_since_ms),
+                cause=f"failed {duration_words(facts.age(member.status_since_ms) / 1000)} ago",
+                since_ms=facts.age(member.status_since_ms),
                 advice="Restart it: it rejoins and catches up. If it is gone for good, nothing that others hold is lost.",
                 verb="members",
             )
 
 
-def too_few(scene: Scene) -> Iterator[Finding]:
+def too_few(facts: Facts) -> Iterator[Finding]:
     """Yield that fewer members are alive than expected."""
-    alive = sum(member.status is MemberStatus.ALIVE for member in scene.snapshot.members)
-    if alive < scene.limits.members_alive:
+    alive = sum(member.status is MemberStatus.ALIVE for member in facts.snapshot.members)
+    if alive < facts.limits.members_alive:
         yield Finding(
             key="members-alive",
             severity=Severity.CRITICAL,
-            subject=scene.snapshot.node.name,
-            cause=f"sees {alive} members alive; expected {scene.limits.members_alive}",
+            subject=facts.snapshot.node.name,
+            cause=f"sees {alive} members alive; expected {facts.limits.members_alive}",
             advice="Start the missing members, or join them to this cluster.",
             verb="members",
         )
 
 
-def streams(scene: Scene) -> Iterator[Finding]:
+def streams(facts: Facts) -> Iterator[Finding]:
     """Yield each living peer that cannot be copied from."""
-    failed = {member.name for member in scene.snapshot.members if member.status is not MemberStatus.ALIVE}
-    for peer in scene.snapshot.peers:
-        failing = scene.age(peer.failing_ms) if peer.failing else 0
+    failed = {member.name for member in facts.snapshot.members if member.status is not MemberStatus.ALIVE}
+    for peer in facts.snapshot.peers:
+        failing = facts.age(peer.failing_ms) if peer.failing else 0
         if peer.name in failed or not (peer.state is PeerState.BACKING_OFF or failing > FAILING_MS):
             continue
         lasted = f", for {duration_words(failing / 1000)}" if failing > FAILING_MS else ""
         yield Finding(
             key=f"stream-down/{peer.name}",
-            severity=Severity.CRITICAL if failing > scene.limits.lag_ms_critical else Severity.WARNING,
+            severity=Severity.CRITICAL if failing > facts.limits.lag_ms_critical else Severity.WARNING,
             subject=peer.name,
             cause=f"cannot be copied from: {peer.error or peer.failure or 'no reason given'}{lasted}",
             advice="The agent retries. Check the peer's RPC address and certificates.",
@@ -66,60 +66,60 @@ def streams(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def lag(scene: Scene) -> Iterator[Finding]:
+def lag(facts: Facts) -> Iterator[Finding]:
     """Yield each origin in which the node trails the peer it is fetched from."""
-    here = scene.snapshot.node.name
-    for peer in scene.snapshot.peers:
+    here = facts.snapshot.node.name
+    for peer in facts.snapshot.peers:
         for origin in peer.origins:
             if not (origin.source and origin.lag_records):
                 continue
             key, behind = f"lag/{peer.name}/{origin.origin.hex()}", lags.of_origin(origin)
-            severity = scene.lag_severity(key, behind)
+            severity = facts.lag_severity(key, behind)
             if severity is not None:
                 yield Finding(
                     key=key,
                     severity=severity,
                     subject=here,
                     cause=lag_words(behind, origin.node_name or origin_id(origin.origin)),
-                    since_ms=scene.age(behind.age_ms),
+                    since_ms=facts.age(behind.age_ms),
                     advice=f"It copies from {peer.name}. Not shrinking: check disk and network of both.",
                     verb="lag",
                 )
 
 
-def no_source(scene: Scene) -> Iterator[Finding]:
+def no_source(facts: Facts) -> Iterator[Finding]:
     """Yield each origin in which the node trails and that no peer is asked for."""
-    rows = [origin for peer in scene.snapshot.peers for origin in peer.origins]
+    rows = [origin for peer in facts.snapshot.peers for origin in peer.origins]
     sourced = {origin.origin for origin in rows if origin.source}
     behind: dict[bytes, LagTotal] = {}
     names: dict[bytes, str] = {}
     for origin in rows:
-        if origin.origin not in (*sourced, scene.snapshot.node.origin) and origin.lag_records:
+        if origin.origin not in (*sourced, facts.snapshot.node.origin) and origin.lag_records:
             total, before = lags.of_origin(origin), behind.get(origin.origin)
             if before is None or (total.records, total.age_ms) > (before.records, before.age_ms):
                 behind[origin.origin] = total
             names[origin.origin] = origin.node_name or origin_id(origin.origin)
     for each, total in behind.items():
         key = f"no-source/{each.hex()}"
-        severity = scene.lag_severity(key, total)
+        severity = facts.lag_severity(key, total)
         if severity is not None:
             yield Finding(
                 key=key,
                 severity=severity,
-                subject=scene.snapshot.node.name,
+                subject=facts.snapshot.node.name,
                 cause=f"{lag_words(total, names[each])}, and no peer is asked for them: each was set aside",
                 advice="The agent retries these sources. Check the disks of the peers that have it, and their logs for damage.",
                 effect="This node is not a whole copy.",
-                since_ms=scene.age(total.age_ms),
+                since_ms=facts.age(total.age_ms),
                 verb="lag",
             )
 
 
-def not_copied(scene: Scene) -> Iterator[Finding]:
+def not_copied(facts: Facts) -> Iterator[Finding]:
     """Yield each living member that should copy from the node and does not."""
-    here = scene.snapshot.node.name
-    for follower in scene.snapshot.followers:
-        lasted = scene.age(follower.since_ms)
+    here = facts.snapshot.node.name
+    for follower in facts.snapshot.followers:
+        lasted = facts.age(follower.since_ms)
         if follower.connected or lasted < UNCOPIED_MS:
             continue
         lacks = follower.lag_records
@@ -132,21 +132,21 @@ def not_copied(scene: Scene) -> Iterator[Finding]:
             effect=f"What is written at {here} does not reach it.",
             at_risk=f"{records_words(lacks)} of {here}'s own that it lacks." if lacks else "",
             since_ms=lasted,
-            at=scene.rpc_addr(follower.name),
+            at=facts.rpc_addr(follower.name),
         )
 
 
-def peer_lag(scene: Scene) -> Iterator[Finding]:
+def peer_lag(facts: Facts) -> Iterator[Finding]:
     """Yield each follower that trails the node."""
-    here = scene.snapshot.node.name
-    followers = {each.name: each for each in scene.snapshot.followers}
-    for peer in scene.snapshot.peers:
+    here = facts.snapshot.node.name
+    followers = {each.name: each for each in facts.snapshot.followers}
+    for peer in facts.snapshot.peers:
         follower = followers.get(peer.name)
         if follower is None:
             continue
         behind = LagTotal(records=follower.lag_records, age_ms=follower.lag_ms)
         key = f"peer-lag/{peer.name}"
-        severity = scene.lag_severity(key, behind)
+        severity = facts.lag_severity(key, behind)
         if peer.state is PeerState.STREAMING and severity is not None:
             yield Finding(
                 key=key,
@@ -155,11 +155,11 @@ def peer_lag(scene: Scene) -> Iterator[Finding]:
                 cause=lag_words(behind, here),
                 advice="Check that member's own dashboard: is it streaming, is its disk busy?",
                 verb="lag",
-                at=scene.rpc_addr(peer.name),
+                at=facts.rpc_addr(peer.name),
             )
 
 
-def copies(scene: Scene) -> Iterator[Finding]:
+def copies(facts: Facts) -> Iterator[Finding]:
     """Yield what is wrong with the number of copies of the records."""
-    for fact in copy_findings.judge(scene.snapshot.copies, scene.age(0)):
+    for fact in copy_findings.judge(facts.snapshot.copies, facts.age(0)):
         yield Finding(subject="the cluster", verb="copies", **fact._asdict())

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from proglog.observe import cluster_rules, lag, node_rules
 from proglog.observe.event_findings import Severity
+from proglog.observe.facts import Facts, Limits
 from proglog.observe.finding import Finding
-from proglog.observe.scene import Limits, Scene
 from proglog.observe.words import lag_words
 from proglog.wire.model import ClusterSnapshot
 
@@ -75,12 +75,12 @@ def _judge(
     raised: frozenset[str],
 ) -> tuple[Finding, ...]:
     at = snapshot.taken_at_ms if now_ms is None else now_ms
-    scene = Scene(snapshot=snapshot, now_ms=at, limits=limits or Limits(), raised=raised)
-    found = [each for rule in rules for each in rule(scene)]
+    facts = Facts(snapshot=snapshot, now_ms=at, limits=limits or Limits(), raised=raised)
+    found = [each for rule in rules for each in rule(facts)]
     return tuple(sorted(found, key=lambda each: (-each.severity, each.key)))
 
 
-_Rule = Callable[[Scene], Iterator[Finding]]
+_Rule = Callable[[Facts], Iterator[Finding]]
 
 RULES: dict[str, _Rule] = {
     "log-state": node_rules.log_state,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, Severity
+from proglog.observe.facts import Facts
 from proglog.observe.finding import Finding
-from proglog.observe.scene import Scene
 from proglog.observe.words import bytes_words, duration_words
 from proglog.wire.model import IndexState
 
@@ -20,7 +20,7 @@ _APART = (
 _HALF_SEALED = "Restart every agent with --encrypt-mode send, then every agent without the flag."
 
 
-def log_state(scene: Scene) -> Iterator[Finding]:
+def log_state(facts: Facts) -> Iterator[Finding]:
     """Yield that the log takes no appends."""
     advice = {
         "full": "Free space on its device, or set a retention limit: appends resume by themselves.",
@@ -28,9 +28,9 @@ def log_state(scene: Scene) -> Iterator[Finding]:
         "poisoned": "Restart the agent: it recovers what is durable. Check the disk.",
         "closed": "The agent is stopping.",
     }
-    state, detail = scene.snapshot.log.state, scene.snapshot.log.state_detail
+    state, detail = facts.snapshot.log.state, facts.snapshot.log.state_detail
     if state in advice:
-        node = scene.snapshot.node
+        node = facts.snapshot.node
         yield Finding(
             key=f"log-state/{node.name}",
             severity=Severity.CRITICAL,
@@ -42,11 +42,11 @@ def log_state(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def log_problems(scene: Scene) -> Iterator[Finding]:
+def log_problems(facts: Facts) -> Iterator[Finding]:
     """Yield each problem of the log or its disk that leaves appends possible."""
-    node = scene.snapshot.node.name
-    for problem in scene.snapshot.log.problems:
-        lasted = scene.age(problem.since_ms)
+    node = facts.snapshot.node.name
+    for problem in facts.snapshot.log.problems:
+        lasted = facts.age(problem.since_ms)
         yield Finding(
             key=f"log-problem/{node}/{problem.key}",
             severity=Severity.WARNING,
@@ -57,11 +57,11 @@ def log_problems(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def stuck(scene: Scene) -> Iterator[Finding]:
+def stuck(facts: Facts) -> Iterator[Finding]:
     """Yield each operation that has been under way for too long."""
-    node = scene.snapshot.node.name
-    for operation in scene.snapshot.log.operations:
-        lasted = scene.age(operation.since_ms)
+    node = facts.snapshot.node.name
+    for operation in facts.snapshot.log.operations:
+        lasted = facts.age(operation.since_ms)
         if lasted > STUCK_MS:
             critical = lasted > STUCK_CRITICAL_MS
             yield Finding(
@@ -76,9 +76,9 @@ def stuck(scene: Scene) -> Iterator[Finding]:
             )
 
 
-def membership(scene: Scene) -> Iterator[Finding]:
+def membership(facts: Facts) -> Iterator[Finding]:
     """Yield why the node may not be in its cluster."""
-    node = scene.snapshot.node
+    node = facts.snapshot.node
     for problem in node.membership_problems:
         yield Finding(
             key=f"membership/{node.name}/{problem.key}",
@@ -88,79 +88,79 @@ def membership(scene: Scene) -> Iterator[Finding]:
             advice=_HALF_SEALED if problem.key == "encryption" else _APART,
             effect="No other node may copy what is written here." if problem.critical else "",
             at_risk="Records acknowledged here in the meantime." if problem.critical else "",
-            since_ms=scene.age(problem.since_ms),
+            since_ms=facts.age(problem.since_ms),
             verb="members",
             unready=problem.unready,
         )
 
 
-def damage(scene: Scene) -> Iterator[Finding]:
+def damage(facts: Facts) -> Iterator[Finding]:
     """Yield the damaged ranges that nobody has accepted."""
-    damaged = scene.snapshot.log.damaged
+    damaged = facts.snapshot.log.damaged
     if damaged:
         offsets = sum(part.end_offset - part.start_offset for part in damaged)
         first = damaged[0]
         yield Finding(
-            key=f"log-damaged/{scene.snapshot.node.name}",
+            key=f"log-damaged/{facts.snapshot.node.name}",
             severity=Severity.CRITICAL,
-            subject=scene.snapshot.node.name,
+            subject=facts.snapshot.node.name,
             cause=f"cannot read {offsets:,} offsets from {first.start_offset:,} on: {first.detail}",
             advice="Copies are restored from peers that hold them. For what no peer holds: `proglog losses accept`.",
         )
 
 
-def disk(scene: Scene) -> Iterator[Finding]:
+def disk(facts: Facts) -> Iterator[Finding]:
     """Yield that the disk is nearly full."""
-    log, limit = scene.snapshot.log, scene.limits.disk_free_ratio
+    log, limit = facts.snapshot.log, facts.limits.disk_free_ratio
     free = log.disk_free_bytes / log.disk_total_bytes if log.disk_total_bytes else 1.0
     if free < limit:
         yield Finding(
-            key=f"disk-free/{scene.snapshot.node.name}",
-            severity=Severity.CRITICAL if free < scene.limits.disk_free_ratio_critical else Severity.WARNING,
-            subject=scene.snapshot.node.name,
+            key=f"disk-free/{facts.snapshot.node.name}",
+            severity=Severity.CRITICAL if free < facts.limits.disk_free_ratio_critical else Severity.WARNING,
+            subject=facts.snapshot.node.name,
             cause=f"disk has {free:.0%} free, {bytes_words(log.disk_free_bytes)}",
             advice="Free space or set a retention limit before appends are refused.",
         )
 
 
-def certificate(scene: Scene) -> Iterator[Finding]:
+def certificate(facts: Facts) -> Iterator[Finding]:
     """Yield that the presented certificate is about to end, or has ended."""
-    expires = scene.snapshot.node.certificate_expires_at_ms
+    expires = facts.snapshot.node.certificate_expires_at_ms
     if expires is None:
         return
-    left_ms, limit_ms = expires - scene.now_ms, scene.limits.certificate_days * _DAY_MS
-    critical_ms = scene.limits.certificate_days_critical * _DAY_MS
+    left_ms, limit_ms = expires - facts.now_ms, facts.limits.certificate_days * _DAY_MS
+    critical_ms = facts.limits.certificate_days_critical * _DAY_MS
     if left_ms < limit_ms:
         cause = f"certificate ends in {duration_words(left_ms / 1000)}" if left_ms > 0 else "certificate has ended"
         yield Finding(
-            key=f"certificate/{scene.snapshot.node.name}",
+            key=f"certificate/{facts.snapshot.node.name}",
             severity=Severity.CRITICAL if left_ms < critical_ms else Severity.WARNING,
-            subject=scene.snapshot.node.name,
+            subject=facts.snapshot.node.name,
             cause=cause,
             advice="Issue a new one and restart the agent.",
         )
 
 
-def indexes(scene: Scene) -> Iterator[Finding]:
+def indexes(facts: Facts) -> Iterator[Finding]:
     """Yield the segments without an index."""
-    missing = [segment for segment in scene.snapshot.segments if segment.index_state is IndexState.MISSING]
+    missing = [segment for segment in facts.snapshot.segments if segment.index_state is IndexState.MISSING]
     if missing:
         yield Finding(
             key="index-missing",
             verb="segments",
             severity=Severity.WARNING,
-            subject=scene.snapshot.node.name,
+            subject=facts.snapshot.node.name,
             cause=f"{len(missing)} segment(s) without an index, from offset {missing[0].base_offset:,} on",
             advice="Reads scan these segments until the index is rebuilt at the next start.",
         )
 
 
-def recovery(scene: Scene) -> Iterator[Finding]:
+def recovery(facts: Facts) -> Iterator[Finding]:
     """Yield what opening the log had to repair."""
-    log, node = scene.snapshot.log, scene.snapshot.node
+    log, node = facts.snapshot.log, facts.snapshot.node
     if log.recovery:
         yield Finding(
-            key=f"recovered/{scene.snapshot.node.name}",
+            key=f"recovered/{facts.snapshot.node.name}",
             severity=Severity.INFO,
             subject=node.name,
             cause=f"repaired its log when it started: {log.recovery}",
@@ -168,9 +168,9 @@ def recovery(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def new_origin(scene: Scene) -> Iterator[Finding]:
+def new_origin(facts: Facts) -> Iterator[Finding]:
     """Yield that the directory continues under a new origin."""
-    node = scene.snapshot.node
+    node = facts.snapshot.node
     if node.origin_reason:
         yield Finding(
             key=f"new-origin/{node.name}",
@@ -181,13 +181,13 @@ def new_origin(scene: Scene) -> Iterator[Finding]:
         )
 
 
-def conditions(scene: Scene) -> Iterator[Finding]:
+def conditions(facts: Facts) -> Iterator[Finding]:
     """Yield each event that is a finding of its own."""
-    for condition in scene.snapshot.conditions:
+    for condition in facts.snapshot.conditions:
         shown = BY_STATUS_NAME.get(condition.kind)
         if not isinstance(shown, Lasting):
             continue
-        if shown.minutes is not None and scene.age(condition.last_ms) > shown.minutes * 60_000:
+        if shown.minutes is not None and facts.age(condition.last_ms) > shown.minutes * 60_000:
             continue
         times = f" ({condition.count:,} times)" if condition.count > 1 else ""
         detail = f": {condition.detail}" if condition.detail else ""
@@ -199,6 +199,6 @@ def conditions(scene: Scene) -> Iterator[Finding]:
             advice=shown.advice,
             effect=shown.effect,
             at_risk=shown.at_risk,
-            since_ms=scene.age(condition.since_ms),
+            since_ms=facts.age(condition.since_ms),
             verb=shown.verb,
         )

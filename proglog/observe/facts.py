@@ -46,7 +46,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class Facts:
     """What the rules look at."""
 
     snapshot: ClusterSnapshot
