@@ -17,7 +17,7 @@ _proglog() {
         '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status copies lag wait check positions segments losses join leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version' -- "$current")); return ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$current")); return ;;
         demo) flags='--input --no-dash --keep --help' ;;
-        serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
+        serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --insecure-gossip --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
         produce) flags='--format --key-sep --acks --ack-timeout --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         consume) flags='--follow -f --limit -n --as --reset --commit-interval --print-cursor --skip-gone --format --output -o --raw --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         dash) flags='--demo --web --port --replay --record --allow-writes --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
@@ -41,7 +41,7 @@ _proglog() {
         keys) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         verify) flags='--output -o --help' ;;
         doctor) flags='--output -o --help' ;;
-        certs) flags='--host --client --output -o --help' ;;
+        certs) flags='--host --client --renew --output -o --help' ;;
         acl) flags='--acl-model-file --acl-policy-file --output -o --help' ;;
         profile) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --colour --warning --output -o --help' ;;
         config) flags=' --help' ;;

@@ -158,7 +158,7 @@ class Cluster:
         self.nodes: dict[str, Node] = {}
         self._names = tuple(names)
         self._seeds: list[str] = []
-        self._flags = {"insecure": "", **(flags or {})} if tls is None else dict(flags or {})
+        self._flags = {"insecure" if tls is None else "insecure-gossip": "", **(flags or {})}
         self._tls = tls
         self._open = AsyncExitStack()
 

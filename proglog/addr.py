@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 
 from proglog.errors import ConfigError
 
@@ -34,6 +35,19 @@ def split_addr(addr: str, source: str, *, default_port: int | None = None) -> tu
             f"{source} {addr!r:.80}: expected HOST:PORT with a port from 0 to 65535, such as 127.0.0.1:8401 or [::1]:8401"
         )
     return bare or host, int(port)
+
+
+def rpc_addr_of(tags: Mapping[str, str]) -> str:
+    """Return where a member says that it serves gRPC: HOST:PORT, or nothing.
+
+    What else the tag holds - a target of another kind, a port that cannot be dialled - is nobody's address.
+    """
+    addr = tags.get(RPC_ADDR_TAG, "")
+    try:
+        _, port = split_addr(addr, RPC_ADDR_TAG)
+    except ConfigError:
+        return ""
+    return addr if port else ""
 
 
 def join_addr(host: str, port: int) -> str:

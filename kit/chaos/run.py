@@ -97,6 +97,7 @@ class Chaos:
         key_file = self._directory / "gossip.keys"
         key_file.write_bytes(base64.b64encode(Random(self._seed).randbytes(32)) + b"\n")
         key_file.chmod(0o600)
+        key_file.chmod(0o600)
         flags = {"encrypt-file": str(key_file), "segment-bytes": "1MiB"}
         async with AsyncExitStack() as stack:
             stack.enter_context(

@@ -155,7 +155,8 @@ class Cluster:
                 continue
             source.positions()
             stream = self.streams[key] = Stream(node.name, source.name, Feed(source.log))
-            hello = Hello(source.name, source.log.origin, source.own_origin.instance)
+            proof = source.own_origin.proof_for(node.log.origin, node.own_origin.instance)
+            hello = Hello(source.name, source.log.origin, source.own_origin.instance, proof)
             stream.responses.append(Response(positions=self._positions(stream.feed), hello=hello))
             stream.requests.append(Hello(node.name, node.log.origin, node.own_origin.instance))
             stream.requests.append(Report(tuple(node.report())))
@@ -205,6 +206,10 @@ class Cluster:
         for stream in self.streams_of(node.name, source=True):
             if stream.requests and (stream.follower, node.name) not in self.cut:
                 self._serve(node, stream, stream.requests.popleft())
+        claims = list(node.claims)
+        node.claims.clear()
+        for claim in claims:
+            node.examine(claim, self.nodes[claim.peer].show(claim.origin, claim.sequence))
         if node.lost:
             self._begin_origin(node)
 
@@ -213,9 +218,12 @@ class Cluster:
         match request:
             case Hello(node_name, origin, instance):
                 node.own_origin.meet(node_name, origin, instance)
-                node.followers.begin(node_name)
+                following = node.followers.begin(node_name)
+                if node.log is not None and origin != node.log.origin:  # a double of its directory is no copy
+                    stream.following = following
             case Report(positions):
-                node.followers.report(stream.follower, node.hear(stream.follower, positions))
+                if stream.following is not None:
+                    node.followers.report(stream.following, node.hear(stream.follower, positions))
                 self.copies.count(node)
             case Want(_, origin, next_sequence, chain_crc):
                 stream.feed.want(origin, next_sequence, chain_crc if self.rules.chains else 0)
@@ -237,7 +245,7 @@ class Cluster:
     def _receive(self, node: Node, stream: Stream, response: Response) -> None:
         assert node.log is not None
         if response.hello is not None:
-            node.own_origin.meet(stream.source, response.hello.origin, response.hello.instance)
+            node.own_origin.meet(stream.source, response.hello.origin, response.hello.instance, response.hello.kinship)
             node.planner.stream_opened(stream.source, response.hello.origin, self.time)
         node.planner.advanced(node.log.origins().values(), self.time)
         node.hear(stream.source, response.positions)

@@ -22,7 +22,7 @@ from proglog.replication.planner import Decision, Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
 from proglog.server.followers import Followers
-from proglog.server.own_origin import OwnOrigin, parted_from
+from proglog.server.own_origin import DoubleClaim, OwnOrigin, parted_from, proves_double
 from proglog.telemetry.emit import EventKind
 from proglog.types import NodeName, OriginId, SequenceNumber
 
@@ -45,6 +45,8 @@ class Node:
     log: Log | None = None
     planner: Planner = field(init=False)
     own_origin: OwnOrigin = field(init=False)
+    claims: list[DoubleClaim] = field(default_factory=list)
+    """What peers said of a double of this node's directory, and have to prove."""
     followers: Followers = field(default_factory=Followers)
     repairs: RepairPlan = field(default_factory=RepairPlan)
     queue: list[tuple[str, VerifiedBatch]] = field(default_factory=list)
@@ -96,6 +98,8 @@ class Node:
         self.planner = Planner(self.log.origin, self._from_cursor(held), self.rules.patience, lambda: self.others)
         self.own_origin, self.followers = OwnOrigin(self.log), Followers()
         self.own_origin.on_lost = self._origin_lost
+        self.claims.clear()
+        self.own_origin.on_claim = self.claims.append
         self.lost = ""
 
     def stop(self, *, power_loss: bool) -> None:
@@ -120,6 +124,22 @@ class Node:
         """Return the ``positions``, as reported by ``peer``, that are consistent with what this node wrote."""
         assert self.log is not None
         return self.own_origin.hear(peer, positions, parted_from(self.own_origin.unproven(positions), self.log))
+
+    def examine(self, claim: DoubleClaim, shown: VerifiedBatch | None) -> None:
+        """Judge what a peer shows for its claim to this node's origin."""
+        assert self.log is not None
+        if shown is not None and proves_double(shown, self.log):
+            self.own_origin.lose(claim)
+
+    def show(self, origin: OriginId, sequence: SequenceNumber) -> VerifiedBatch | None:
+        """Return the batch of an origin that holds a sequence, as a peer may ask for it."""
+        if self.log is None or not sequence:
+            return None
+        try:
+            read = self.log.read(self.log.seek_sequence(origin, sequence), 1)
+            return verify(read.data) if read.data else None
+        except ProglogError:
+            return None
 
     def produce(self, count: int) -> Appended:
         """Append a batch of records whose values say who made them."""

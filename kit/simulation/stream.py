@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from proglog.replication.planner import Unwant, Want
 from proglog.replication.progress import Progress, Refusal
 from proglog.server.feed import Feed
+from proglog.server.followers import Following
 from proglog.wire.replication import Hello
 
 MAX_IN_FLIGHT = 4
@@ -40,5 +41,7 @@ class Stream:
     requests: deque[Hello | Want | Unwant | Report] = field(default_factory=deque)
     muted: bool = False
     """Whether the source hangs: the stream is open but silent."""
+    following: Following | None = None
+    """What the follower's reports count under, once it has said hello."""
     asked: bool = False
     """Whether the follower sent a want since the last message: a source without push waits for one."""

@@ -20,6 +20,7 @@ from proglog.agent.opening import Parts, Steps, open_parts
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import ProglogError
 from proglog.tasks import TaskScope
+from proglog.telemetry import events
 from proglog.telemetry.emit import emitter
 
 
@@ -63,6 +64,11 @@ class Agent:
     def failure(self) -> ProglogError | None:
         """The error that ended this agent, such as a failed task; ``None`` while it runs, and after an orderly end."""
         return self._tasks.failure
+
+    def reload(self) -> None:
+        """Look at rules and certificates now: they are followed anyway, and what was refused is tried again at once."""
+        self.view.timeline.emit(events.RELOAD_ASKED)
+        self.server.reload()
 
     async def shutdown(self) -> None:
         """Leave, close the replicator, stop the server, close the log. Any number of callers wait for the same end."""

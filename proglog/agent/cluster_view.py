@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proglog import __version__
-from proglog.addr import RPC_ADDR_TAG, join_addr
+from proglog.addr import join_addr, rpc_addr_of
 from proglog.agent.config import AgentConfig
 from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
@@ -78,8 +78,7 @@ class AgentView:
     def servers_alive(self) -> int:
         """Return how many members serve gRPC now, this one included."""
         return sum(
-            member.status is Status.ALIVE and bool(member.tags.get(RPC_ADDR_TAG))
-            for member in self.membership.members()
+            member.status is Status.ALIVE and bool(rpc_addr_of(member.tags)) for member in self.membership.members()
         )
 
     def _check_started(self) -> None:

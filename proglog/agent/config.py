@@ -89,6 +89,9 @@ class AgentConfig:
     insecure: bool = False
     """Serve others than this machine without TLS. Has to be said in so many words."""
 
+    insecure_gossip: bool = False
+    """Gossip with others than this machine without a key, though calls have TLS. Has to be said in so many words."""
+
     log: LogConfig = LogConfig()  # noqa: RUF009 - frozen, so one default is as good as many
     """Segment size, durability, retention."""
 
@@ -146,6 +149,14 @@ class AgentConfig:
             raise ConfigError(
                 f"--bind-addr {self.bind_addr} can be reached by other machines, and there is no TLS:"
                 " give the --server-tls-*-file flags, bind to 127.0.0.1, or pass --insecure"
+            )
+
+        plain_gossip = self.encrypt_file is None and not self.insecure_gossip
+        if self.server_tls is not None and plain_gossip and not is_loopback(host):
+            raise ConfigError(
+                f"--bind-addr {self.bind_addr} can be reached by other machines, and gossip has no key: any machine that"
+                " reaches the port could invent members; give --encrypt-file (`proglog certs` makes one), bind to"
+                " 127.0.0.1, or say --insecure-gossip"
             )
 
     @property

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from proglog.addr import RPC_ADDR_TAG
+from proglog.addr import rpc_addr_of
 from proglog.gossip.member import Member, Status
 from proglog.replication.lag import LagMeter, records_behind
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -48,7 +48,7 @@ class FollowerWatch:
         expected = [
             each
             for each in members
-            if each.name != self._name and each.status is Status.ALIVE and each.tags.get(RPC_ADDR_TAG)
+            if each.name != self._name and each.status is Status.ALIVE and rpc_addr_of(each.tags)
         ]
         self._watched = {each.name: self._look_at(each, own, now) for each in expected}
         return tuple(self._status(name, each, own, now) for name, each in self._watched.items())

@@ -18,6 +18,7 @@ from proglog.errors import ConfigError, ProglogError, StorageError
 from proglog.gossip.keyring import MAX_KEYS, Keyring, SealMode, parse_keys
 from proglog.log import checkpoint
 from proglog.log.files import DRAFT_SUFFIX, OsFiles
+from proglog.security.files import check_secret
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit
 
@@ -112,6 +113,7 @@ def read_keys(path: Path) -> bytes:
     Raises:
         ConfigError: It cannot be read.
     """
+    check_secret(path)
     try:
         return path.read_bytes()
     except OSError as exc:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random, SystemRandom
 from typing import Protocol, TypeVar
 
-from proglog.addr import RPC_ADDR_TAG, is_wildcard, join_addr, split_addr
+from proglog.addr import is_wildcard, join_addr, rpc_addr_of, split_addr
 from proglog.agent.advertise import own_addresses, private_address
 from proglog.agent.config import DEFAULT_GOSSIP_PORT
 from proglog.agent.membership_watch import MembershipWatch
@@ -257,7 +257,7 @@ class Membership:
     def servers(self) -> list[Member]:
         """Return every other member that serves a log, or did: also those that failed or left, until they are forgotten."""
         name = self.config.node_name
-        return [each for each in self.members() if each.name != name and each.tags.get(RPC_ADDR_TAG)]
+        return [each for each in self.members() if each.name != name and rpc_addr_of(each.tags)]
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Broadcast this node's new tags.
@@ -512,7 +512,7 @@ class Membership:
     def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
         serving = self._serving.get(member.name)
         gone = kind in (MemberEventKind.LEAVE, MemberEventKind.FAILED, MemberEventKind.REAP)
-        addr = "" if gone or member.status in (Status.LEFT, Status.FAILED) else member.tags.get(RPC_ADDR_TAG, "")
+        addr = "" if gone or member.status in (Status.LEFT, Status.FAILED) else rpc_addr_of(member.tags)
         if serving == addr or (not serving and not addr):
             return
         if serving:

@@ -46,6 +46,7 @@ from proglog.observe.words import duration_words
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
 from proglog.server.event_feed import EventFeed
 from proglog.server.followers import Followers
+from proglog.server.introductions import Introductions
 from proglog.server.membership_service import MembershipService
 from proglog.server.own_origin import OwnOrigin
 from proglog.server.replication_service import ReplicationService
@@ -138,12 +139,15 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         endpoint = ExitStack()
         metrics = endpoint.enter_context(Metrics(*split_addr(config.metrics_addr, "--metrics-addr")))
         steps.add("metrics", lambda: asyncio.to_thread(endpoint.close))
-    own_origin, followers = OwnOrigin(writer), Followers()
-    service = ReplicationService(writer, followers, node_name=config.node_name, own_origin=own_origin)
+    own_origin, followers, authorizer = OwnOrigin(writer), Followers(), _authorizer(config, emit)
+    introductions = Introductions(authorizer)
+    service = ReplicationService(
+        writer, followers, node_name=config.node_name, own_origin=own_origin, introductions=introductions
+    )
     writer.add_progress_listener(service.moved)
     server = Server(
         commit_log=writer,
-        authorizer=_authorizer(config, emit),
+        authorizer=authorizer,
         emit=emit,
         tls=config.server_tls,
         on_call_end=metrics.call_ended if metrics else lambda *_: None,
@@ -162,6 +166,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         emit=emit,
         own_origin=own_origin,
         others=lambda: {each.name: _state_of(each) for each in membership.servers()},
+        introductions=introductions,
         tasks=tasks,
     )
     steps.add("replicator", replicator.close)

@@ -65,9 +65,16 @@ class FollowedPeer:
     records_copied: int = 0
     bytes_copied: int = 0
     stream: ReplicationStream | None = None
+    reached: bool = False
+    """Whether its server has ever said hello under the right name."""
+    has_turn: bool = False
+    """Whether it holds one of the places for servers that were never reached."""
     task: asyncio.Task[None] | None = None
     origins: dict[OriginId, None] = field(default_factory=dict)
     """Under which it has written since it is followed, the latest last: how far these reach here is all that it counts."""
+
+    tokens: list[bytes] = field(default_factory=list)
+    """To be handed back once the stream is open."""
 
     def write_under(self, origin: OriginId) -> None:
         """It said hello under ``origin``."""
@@ -75,6 +82,19 @@ class FollowedPeer:
         self.origins[origin] = None
         if len(self.origins) > MAX_ORIGINS_OF_PEER:
             del self.origins[next(iter(self.origins))]
+
+    def hand_back(self, token: bytes) -> None:
+        """Hand back the token of a stream that was opened here under this server's name."""
+        if self.stream is not None:
+            self.stream.hand_back(token)
+        else:
+            self.tokens.append(token)
+
+    def hand_back_all(self) -> None:
+        """Hand back those that came before the stream was open."""
+        tokens, self.tokens = self.tokens, []
+        for token in tokens:
+            self.hand_back(token)
 
     def holds(self, now: float) -> bool:
         """Whether the stream has been open for so long that it does not fail as the one before it did."""

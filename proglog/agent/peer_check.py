@@ -8,7 +8,7 @@ that held records wait at its start until it has met every member it knows, or f
 import asyncio
 from collections.abc import Callable
 
-from proglog.addr import RPC_ADDR_TAG
+from proglog.addr import rpc_addr_of
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
@@ -44,8 +44,8 @@ async def release_when_met(writer: LogWriter, membership: Membership, replicator
 
 
 def _all_met(membership: Membership, replicator: Replicator) -> bool:
-    """Return whether there are other members, a stream from each is open, and no new origin is being begun."""
-    alive = [member for member in membership.members() if member.status is Status.ALIVE and RPC_ADDR_TAG in member.tags]
+    """Return whether there is a follower, a stream from each is open, and no new origin is being begun."""
+    alive = [member for member in membership.members() if member.status is Status.ALIVE and rpc_addr_of(member.tags)]
     streaming = sum(peer.state is PeerState.STREAMING for peer in replicator.peers())
     return len(alive) > 1 and streaming >= len(alive) - 1 and not replicator.begins_origin
 

@@ -11,7 +11,9 @@ become durable is reported back on the same stream at once, and to the other ser
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 
 import grpc.aio
@@ -36,13 +38,14 @@ from proglog.replication.gap import gap_before
 from proglog.replication.holes import Others
 from proglog.replication.planner import Decision, Patience, Planner, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.server.own_origin import OwnOrigin, hear
+from proglog.server.introductions import Introductions
+from proglog.server.own_origin import DoubleClaim, OwnOrigin, hear, proves_double
 from proglog.tasks import TaskScope, cancel_and_wait, ended
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, log_event
-from proglog.types import NodeName, OriginId
+from proglog.types import NodeName, OriginId, SequenceNumber
 from proglog.wire.model import PeerState, PeerStatus
-from proglog.wire.replication import Hello, Received, ReplicationStream
+from proglog.wire.replication import Hello, Received, ReplicationStream, fetch_range
 
 MIN_BACKOFF = 0.2
 """Seconds before a broken stream is opened again; doubles, with jitter."""
@@ -52,6 +55,19 @@ ORIGIN_INTERVAL = 5.0
 """Seconds between two origins that this node begins, whatever peers say."""
 HELLO_TIMEOUT = 10.0
 """Seconds from opening a stream to the source's first word."""
+MAX_DIALLING = 16
+"""Servers that are dialled at once and have not been reached yet: gossip decides how many there are."""
+FEW_UNREACHED = 16
+"""So many unreached servers are each tried again within ``MAX_BACKOFF``; of more, as many in that time."""
+SPACING = 2.0
+"""Seconds that one of many unreached servers keeps its turn."""
+PROOF_TIMEOUT = 15.0
+"""Seconds from there until the source's own follower has called: it may be waiting to try again."""
+EXAMINE_INTERVAL = 1.0
+"""Seconds between two looks at what one peer has to show for its claims to this node's origin: see
+:mod:`proglog.record.seal`."""
+EXAMINE_TIMEOUT = 5.0
+"""Seconds that a peer has to show it."""
 MAX_LAST_WORDS = 1024
 """Servers whose last word is kept."""
 REPORT_INTERVAL = 0.1
@@ -72,6 +88,7 @@ class Replicator:
         patience: Patience | None = None,
         own_origin: OwnOrigin | None = None,
         others: Others = dict,
+        introductions: Introductions | None = None,
         tasks: Supervisor | None = None,
     ) -> None:
         """Keep what is needed; nothing runs before the first join.
@@ -85,6 +102,7 @@ class Replicator:
             patience: How long to wait for a source, and before a gap.
             own_origin: Shared with the serving side, so that either detects when the origin is lost.
             others: Every other member that serves a log, whatever its state: who may hold what cannot be had now.
+            introductions: What the serving side has, too: which peers are proved; ``None``: none has to be.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
         """
         self._writer = writer
@@ -106,8 +124,13 @@ class Replicator:
         self._reporting: asyncio.TimerHandle | None = None
         self._own_origin = own_origin or OwnOrigin(writer)
         self._own_origin.on_lost = self._origin_lost
+        self._own_origin.on_claim = self._examine
+        self._introductions = introductions or Introductions()
+        self._examining: dict[str, asyncio.Task[None]] = {}
+        self._examined_at: dict[str, float] = {}
         self._beginning: asyncio.Task[None] | None = None
         self._begun_at = float("-inf")
+        self._dialling = asyncio.Semaphore(MAX_DIALLING)
         self._closed = False
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -120,6 +143,7 @@ class Replicator:
         if self._closed or (known is not None and known.addr == addr):
             return
         self.leave(name)
+        self._introductions.joined(name)
         peer = self._peers[name] = FollowedPeer(name, addr)
         peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
         self._emit(events.REPLICATION_STARTED, name, addr)
@@ -129,6 +153,7 @@ class Replicator:
         peer = self._peers.pop(name, None)
         if peer is None or peer.task is None:
             return
+        self._introductions.left(name)
         peer.task.cancel()
         self._ending.add(peer.task)
         peer.task.add_done_callback(self._ending.discard)
@@ -146,7 +171,7 @@ class Replicator:
             if handle is not None:
                 handle.cancel()
         beginning = [] if self._beginning is None else [self._beginning]
-        await cancel_and_wait(*self._ending, *beginning)
+        await cancel_and_wait(*self._ending, *beginning, *self._examining.values())
 
     def peers(self) -> tuple[PeerStatus, ...]:
         """Return how replication from each server is going, by name."""
@@ -163,8 +188,8 @@ class Replicator:
 
     @property
     def begins_origin(self) -> bool:
-        """Whether this node's origin was lost, and the new one is not durable yet."""
-        return self._beginning is not None and not self._beginning.done()
+        """Whether this node's origin was lost, or may have been, and what comes of it is not known or not durable yet."""
+        return bool(self._examining) or (self._beginning is not None and not self._beginning.done())
 
     def word_of(self, name: str) -> tuple[Mapping[OriginId, Progress], float] | None:
         """Return what the server ``name`` last said that it has, and for how many seconds it has not been heard.
@@ -200,7 +225,8 @@ class Replicator:
             peer.state = PeerState.CONNECTING
             started = time.monotonic()
             try:
-                await self._stream_from(peer)
+                async with self._turn_of(peer):
+                    await self._stream_from(peer)
                 peer.error = "the server ended the stream"
             except grpc.aio.AioRpcError as exc:
                 peer.error = str(error_of(exc, peer.addr, None))
@@ -216,29 +242,65 @@ class Replicator:
             if peer.failing_since is None or peer.holds(time.monotonic()):
                 peer.failing_since = time.monotonic()
             peer.failure, peer.opened_at = peer.error, None
-            delay = backoff * self._random.uniform(0.8, 1.2)
+            delay = max(backoff, self._pause_of(peer)) * self._random.uniform(0.8, 1.2)
             backoff = min(backoff * 2, MAX_BACKOFF)
             peer.state, peer.retry_at = PeerState.BACKING_OFF, time.monotonic() + delay
             self._emit(events.REPLICATION_ERROR, peer.name, peer.error, retry_in=round(delay, 1))
             await asyncio.sleep(delay)
 
+    @asynccontextmanager
+    async def _turn_of(self, peer: FollowedPeer) -> AsyncIterator[None]:
+        """Dial a server that was never reached when it is its turn; the turn is over with its hello.
+
+        Gossip decides how many servers there are: with many that never answer, dials are few and far between.
+        """
+        if not peer.reached:
+            await self._dialling.acquire()
+            peer.has_turn = True
+        try:
+            yield
+        except (ProglogError, grpc.aio.AioRpcError):
+            if peer.has_turn and self._pause_of(peer):
+                await asyncio.sleep(SPACING)
+            raise
+        finally:
+            self._end_turn(peer)
+
+    def _end_turn(self, peer: FollowedPeer) -> None:
+        if peer.has_turn:
+            peer.has_turn = False
+            self._dialling.release()
+
+    def _pause_of(self, peer: FollowedPeer) -> float:
+        """Return how long a server waits to be dialled again because it is one of many that were never reached."""
+        if peer.reached:
+            return 0.0
+        unreached = sum(not each.reached for each in self._peers.values())
+        return MAX_BACKOFF * unreached / FEW_UNREACHED if unreached > FEW_UNREACHED else 0.0
+
     async def _stream_from(self, peer: FollowedPeer) -> None:
         """Follow one stream to its end."""
         unsettled = Unsettled()
         async with self._open_channel(peer.addr) as channel:
-            hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance)
-            peer.stream = stream = ReplicationStream(channel, hello)
-            try:
-                async with TaskScope() as scope:
-                    settling = scope.start(self._settle_from(peer, stream, unsettled), name=f"settle-from-{peer.name}")
-                    reading = scope.start(self._read_from(peer, stream, unsettled), name=f"read-from-{peer.name}")
-                    try:
-                        await asyncio.wait((reading, settling), return_when=asyncio.FIRST_COMPLETED)
-                    finally:
-                        errors = await ended(settling, reading)
-            finally:
-                peer.stream = None
-                stream.close()
+            with self._introductions.dialling(peer.name, peer.hand_back) as token:
+                hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance, token=token)
+                peer.stream = stream = ReplicationStream(channel, hello)
+                peer.hand_back_all()
+                try:
+                    async with TaskScope() as scope:
+                        settling = self._settle_from(peer, stream, unsettled)
+                        reading = self._read_from(peer, stream, unsettled)
+                        tasks = (
+                            scope.start(settling, name=f"settle-from-{peer.name}"),
+                            scope.start(reading, name=f"read-from-{peer.name}"),
+                        )
+                        try:
+                            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                        finally:
+                            errors = await ended(*tasks)
+                finally:
+                    peer.stream = None
+                    stream.close()
             if errors:  # a bug before the other's broken connection
                 raise min(errors, key=lambda error: isinstance(error, ProglogError | grpc.aio.AioRpcError))
 
@@ -253,13 +315,21 @@ class Replicator:
                 raise UnavailableError(f"{peer.addr} was reached but sent nothing for {HELLO_TIMEOUT:g} s") from None
             if received is None:
                 return
-            if received.hello is not None:
-                self._own_origin.meet(peer.name, received.hello.origin, received.hello.instance)
-                peer.write_under(received.hello.origin)
+            hello = received.hello
+            if hello is not None:
+                if hello.node_name != peer.name:
+                    raise UnavailableError(f"{peer.addr} is the server of {hello.node_name!r:.80}, not of {peer.name}")
+                peer.write_under(hello.origin)
                 stream.report(self._progress_in(peer.origins))
-                self._opened(peer, received.hello.origin)
+                peer.reached = True
+                self._end_turn(peer)
+                await self._introductions.wait_proved(peer.name, PROOF_TIMEOUT)
+                self._own_origin.meet(peer.name, hello.origin, hello.instance, hello.kinship)
+            self._introductions.check(peer.name)
             if received.positions:
                 await hear(self._own_origin, self._writer, peer.name, received.positions)
+            if hello is not None:
+                self._opened(peer, hello.origin)
             batches = self._take(peer, received)
             if batches:
                 await unsettled.put(batches, await self._writer.queue_copies(batches))
@@ -344,6 +414,41 @@ class Replicator:
 
     def _progress_in(self, origins: Iterable[OriginId]) -> list[Progress]:
         return [held for held in map(self._writer.progress, origins) if held is not None]
+
+    def _examine(self, claim: DoubleClaim) -> None:
+        """See whether a peer can prove that this node's directory has a double; nothing else happens meanwhile."""
+        peer, now = self._peers.get(claim.peer), time.monotonic()
+        too_soon = now < self._examined_at.get(claim.peer, float("-inf")) + EXAMINE_INTERVAL
+        if self._closed or claim.peer in self._examining or too_soon or peer is None:
+            return
+        self._examined_at[claim.peer] = now
+        work = self._look_for_proof(claim, peer.addr)
+        task = self._tasks.start(work, name="examine-claim", may_end=True)
+        self._examining[claim.peer] = task
+        task.add_done_callback(lambda _: self._examining.pop(claim.peer, None))
+
+    async def _look_for_proof(self, claim: DoubleClaim, addr: str) -> None:
+        shown = "it shows nothing that only this node's directory can have made"
+        try:
+            async with asyncio.timeout(EXAMINE_TIMEOUT):
+                proved = bool(claim.sequence) and await self._shows_double(claim, addr)
+        except TimeoutError:
+            proved, shown = False, f"it showed nothing within {EXAMINE_TIMEOUT:g} s"
+        except grpc.aio.AioRpcError as exc:
+            proved, shown = False, str(error_of(exc, addr, None))
+        except ProglogError as exc:
+            proved, shown = False, str(exc)
+        if proved:
+            self._own_origin.lose(claim)
+        elif not self._closed:
+            self._emit(events.OWN_ORIGIN_CLAIMED, claim.peer, f"{claim.detail}, it says; {shown}")
+
+    async def _shows_double(self, claim: DoubleClaim, addr: str) -> bool:
+        async with self._open_channel(addr) as channel:
+            end = SequenceNumber(claim.sequence + 1)
+            async for data in fetch_range(channel, claim.origin, claim.sequence, end):
+                return bool(data) and await self._writer.query(partial(proves_double, verify(data)))
+        return False
 
     def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
         """A peer proved that the directory was rolled back or cloned: new records need a new origin."""

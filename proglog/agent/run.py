@@ -4,11 +4,15 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.agent.threads import started_pool
 from proglog.tasks import TaskScope, cancel_and_wait
+from proglog.telemetry import events
+from proglog.telemetry.configure import set_level
+from proglog.telemetry.emit import LEVELS, log_event, threshold
 
 JOIN_PATIENCE = 0.5
 """Seconds that the word *ready* waits for a seed's first answer and word on the name, so that it can say that it lacks."""
@@ -34,6 +38,9 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
     stop: asyncio.Queue[int] = asyncio.Queue()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.put_nowait, number)
+    reloads: list[Callable[[], None]] = []
+    loop.add_signal_handler(signal.SIGHUP, lambda: [reload() for reload in reloads])
+    loop.add_signal_handler(signal.SIGUSR1, partial(_change_level, threshold.level))
     started_pool(SPARE_THREADS + (os.cpu_count() or 1), "agent").shutdown()
     loop.set_default_executor(started_pool(HELPER_THREADS, "agent"))
     async with TaskScope() as scope:
@@ -45,6 +52,7 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
         if starting.cancelled():
             raise SystemExit(128 + stopping.result())
         agent = starting.result()
+        reloads.append(agent.reload)
         try:
             await agent.membership.wait_answered(JOIN_PATIENCE)
             if agent.failure is None:
@@ -55,6 +63,17 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
             await agent.shutdown()
     if agent.failure is not None:
         raise agent.failure
+
+
+def _change_level(configured: int) -> None:
+    """Write everything; or, the second time, what the flag says again."""
+    level = (
+        "debug"
+        if threshold.level > LEVELS["debug"]
+        else {value: name for name, value in LEVELS.items()}.get(configured, "info")
+    )
+    log_event(events.LOG_LEVEL_CHANGED, least=level)
+    set_level(level)
 
 
 def reap_orphans() -> None:

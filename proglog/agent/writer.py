@@ -151,6 +151,10 @@ class LogWriter:
         """As :attr:`Log.origin`."""
         return self.log.origin
 
+    def kinship(self, prover: bytes, verifier: bytes) -> bytes:
+        """See :meth:`proglog.log.log.Log.kinship`."""
+        return self.log.kinship(prover, verifier)
+
     @property
     def start_offset(self) -> Offset:
         """As :attr:`Log.start_offset`."""

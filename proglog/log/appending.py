@@ -68,6 +68,7 @@ class Appender:
         state = self._state
         return Group(
             local_origin=state.origin,
+            key=state.origin_key,
             origins=state.origins,
             places=state.active.places,
             position=state.active.size,

@@ -29,6 +29,7 @@ from proglog.errors import StorageError, UnknownFormatError
 from proglog.log import losses
 from proglog.log.files import FileSystem, read_all, replace
 from proglog.record.crc import crc
+from proglog.record.seal import KEY_BYTES
 from proglog.types import MAX_ORDINAL, NO_ORIGIN, ORIGIN_BYTES, LogId, Offset, OriginId, SequenceNumber
 
 MAX_FORMER_ORIGINS = 64
@@ -230,8 +231,8 @@ def _read_sequences(content: list[list[Any]]) -> tuple[tuple[OriginId, SequenceN
     return tuple((read_id(origin), SequenceNumber(_number(following))) for origin, following in content)
 
 
-def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...]]:
-    """Return the origin and its predecessors, as the file ``origin`` names them.
+def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...], bytes]:
+    """Return the origin, its predecessors and its key, as the file ``origin`` has them; an earlier release wrote no key.
 
     Raises:
         ValueError, TypeError, KeyError: It has another shape.
@@ -240,4 +241,7 @@ def read_origins(content: dict[str, Any]) -> tuple[OriginId, tuple[OriginId, ...
         if not isinstance(content.get(key, ""), str):
             raise TypeError(f"{key} is no text")
     former = content.get("former", ())[:MAX_FORMER_ORIGINS]
-    return read_id(content["origin"]), tuple(map(read_id, former))
+    secret = bytes.fromhex(content.get("key", ""))
+    if secret and len(secret) != KEY_BYTES:
+        raise ValueError(f"the key has {len(secret)} bytes")
+    return read_id(content["origin"]), tuple(map(read_id, former)), secret

@@ -281,7 +281,7 @@ class OsLock:
 
 def _open_lock(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as exc:
         if exc.errno not in READ_ONLY:
             raise
@@ -309,6 +309,10 @@ def _names(path: Path, descriptor: int) -> bool:
         return False
 
 
+DIRECTORY_MODE, FILE_MODE = 0o700, 0o600
+"""Of a data directory and what is in it: who may read records is a matter of access rules, not of the disk."""
+
+
 class OsFiles:
     """The operating system's file system. See :class:`FileSystem`."""
 
@@ -316,14 +320,17 @@ class OsFiles:
         self._locks: dict[Path, OsLock] = {}
 
     def make_dir(self, path: Path) -> None:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(DIRECTORY_MODE, parents=True, exist_ok=True)
+        status = path.stat()
+        if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) & ~DIRECTORY_MODE & 0o777:
+            path.chmod(status.st_mode & DIRECTORY_MODE)  # made by hand, or by an earlier release
 
     def names(self, path: Path) -> list[str]:
         return sorted(entry.name for entry in path.iterdir())
 
     def open(self, path: Path, *, write: bool = False, create: bool = False) -> File:
         flags = (os.O_RDWR if write else os.O_RDONLY) | (os.O_CREAT if create else 0) | os.O_CLOEXEC | os.O_NONBLOCK
-        descriptor = os.open(path, flags, 0o644)
+        descriptor = os.open(path, flags, FILE_MODE)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
             raise OSError(EINVAL, "it is not a regular file", str(path))

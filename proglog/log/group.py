@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from proglog.errors import ForkedOriginError, MalformedBatchError, SequenceGapError, UnavailableError
@@ -20,6 +21,7 @@ from proglog.record.batch import (
     stamp_local,
 )
 from proglog.record.place import Places
+from proglog.record.seal import seal_of
 from proglog.replication.progress import Progress
 from proglog.replication.ranges import NO_RANGES
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
@@ -59,6 +61,7 @@ class Group:
         self,
         *,
         local_origin: OriginId,
+        key: bytes,
         origins: Mapping[OriginId, Progress],
         places: Places,
         position: FilePosition,
@@ -74,6 +77,7 @@ class Group:
         self.bytes = 0
         self.append_time_ms = append_time_ms
         self._local_origin = local_origin
+        self._seal = partial(seal_of, key)
         self._durable = origins
         self._places = places
         self._position = position
@@ -125,6 +129,7 @@ class Group:
             append_time_ms=self.append_time_ms,
             group_at=self.bytes,
             mark=self._places.mark(self._position + self.bytes),
+            seal=self._seal,
         )
 
     def _import(self, batch: VerifiedBatch) -> Outcome:

@@ -42,8 +42,8 @@ class LocalOrigin:
         self._appender = appender
         self._node_name = node_name
         self._new_origin = new_origin
-        self._chosen: OriginId | None = None
-        """The new origin, until its first batch is written."""
+        self._chosen: tuple[OriginId, bytes] | None = None
+        """The new origin and its key, until its first batch is written."""
 
     def settle(self) -> None:
         """Keep the directory's origin, or begin a new one if its next sequence could have been used before.
@@ -66,7 +66,7 @@ class LocalOrigin:
             content, reason = None, "the file 'origin' was damaged"
         marked = self._small_files.marked.origin
         if content is not None:
-            state.origin, state.former_origins = file_says
+            state.origin, state.former_origins, state.origin_key = file_says
             reason = self._reason_to_leave(content.get("fsync"))
         if marked != NO_ORIGIN and marked not in state.own_origins():
             # Another node's file, or none: the durable mark has the origin of the log.
@@ -79,9 +79,11 @@ class LocalOrigin:
         assert content is not None  # without the file there is a reason
         started = state.origin in state.origins
         why = "" if started else content.get("reason") or "its first batch was never acknowledged"
-        if content.get("fsync") != state.config.fsync.value:
-            # Before the first append: the next start derives from it what a power cut can have lost.
-            self._save(state.origin, state.former_origins, why)
+        if content.get("fsync") != state.config.fsync.value or not state.origin_key:
+            # Before anything is appended: the next start judges by it what a power cut can have taken. The file of an
+            # earlier release has no key: what comes from now on is sealed.
+            state.origin_key = state.origin_key or self._new_origin()
+            self._save(state.origin, state.former_origins, why, state.origin_key)
         if not started:
             self._start(why)
         elif not state.origins[state.origin].node_name:  # it went with its first batch, and with the file 'retired'
@@ -117,29 +119,30 @@ class LocalOrigin:
         must not, and the new one waits for the disk.
         """
         state = self._state
-        before = state.origin, state.former_origins
+        before = state.origin, state.former_origins, state.origin_key
         former = [each for each in (state.origin, *state.former_origins) if each in state.origins]
-        origin = self._chosen = self._chosen or OriginId(self._new_origin())
+        origin, key = self._chosen = self._chosen or (OriginId(self._new_origin()), self._new_origin())
         remembered = tuple(former[:MAX_FORMER_ORIGINS])
         try:
             if not keep:
-                state.origin, state.former_origins = origin, remembered
-            self._save(origin, remembered, reason)
-            state.origin, state.former_origins = origin, remembered
+                state.origin, state.former_origins, state.origin_key = origin, remembered, key
+            self._save(origin, remembered, reason, key)
+            state.origin, state.former_origins, state.origin_key = origin, remembered, key
             self._start(reason)
         except (OSError, ProglogError):
             if keep:
-                state.origin, state.former_origins = before
+                state.origin, state.former_origins, state.origin_key = before
             raise
         self._chosen = None
 
-    def _save(self, origin: OriginId, former: Sequence[OriginId], reason: str) -> None:
+    def _save(self, origin: OriginId, former: Sequence[OriginId], reason: str, key: bytes) -> None:
         content = {
             "origin": origin.hex(),
             "node_name": self._node_name,
             "fsync": self._state.config.fsync.value,
             "former": [each.hex() for each in former],
             "reason": reason,
+            "key": key.hex(),
         }
         self._small_files.save("origin", content)
 

@@ -61,6 +61,7 @@ from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState, Submit, described
 from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.record.seal import is_sealed, kinship
 from proglog.replication.positions import Positions
 from proglog.replication.progress import Progress
 from proglog.replication.ranges import NO_RANGES, Ranges, joined
@@ -155,6 +156,14 @@ class Log:
     def origin(self) -> OriginId:
         """The origin that this directory writes under."""
         return self._state.origin
+
+    def sealed(self, batch: VerifiedBatch) -> bool:
+        """Return whether this directory, or a copy of it, wrote ``batch`` under the origin of now."""
+        return batch.header.origin == self._state.origin and is_sealed(batch, self._state.origin_key)
+
+    def kinship(self, prover: bytes, verifier: bytes) -> bytes:
+        """See :func:`proglog.record.seal.kinship`; the key is the origin's."""
+        return kinship(self._state.origin_key, prover, verifier)
 
     @property
     def state(self) -> str:

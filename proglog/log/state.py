@@ -91,7 +91,9 @@ class LogState:
         self.origin = NO_ORIGIN
         """The origin that this directory writes under."""
         self.former_origins: tuple[OriginId, ...] = ()
-        """Its former origins, the latest first."""
+        """Who wrote here before, the latest first."""
+        self.origin_key = b""
+        """What seals the batches of the origin."""
         self.view = View()
         """The readers' view: replaced by the disk thread, never mutated."""
         self.losses_saved = True

@@ -72,6 +72,16 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "damage_unseen": Shown("log-damaged"),
     "own_origin_ahead": Shown("new-origin"),
     "origin_cloned": Shown("new-origin"),
+    "own_origin_claimed": Lasting(
+        severity=Severity.CRITICAL,
+        cause="says that this node's directory has a double, and cannot prove it",
+        advice="If the directory was restored or copied, stop this node, remove the file `origin` from its directory and"
+        " start it again. If it was not, that member is not what it should be: withdraw its certificate's rights.",
+        effect="That member does not count as a copy of this node's records.",
+        at_risk="If it is so: records that this node acknowledges and no other node takes.",
+        verb="lag",
+        minutes=10.0,
+    ),
     "peer_check_incomplete": Lasting(
         severity=Severity.INFO,
         cause="started before every member it knew had answered",

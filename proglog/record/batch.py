@@ -12,7 +12,7 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
     +--------------+---------+-------+-------+----------+---------------+-----------
      64              72             76          80             84               88
     +---------------+--------------+-----------+--------------+----------------+----
-    | sequence_span | record_count | chain_crc | leader_epoch | producer_epoch |
+    | sequence_span | record_count | chain_crc | seal         | producer_epoch |
     +---------------+--------------+-----------+--------------+----------------+----
      88                   96                 104           120                 128
     +--------------------+------------------+-------------+-------------------+---------
@@ -29,6 +29,8 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
 * ``chain_crc`` hashes every batch of an origin up to this one, everything that a reader sees: two histories of one
   origin cannot look alike. ``version`` says how: in version 1 a link was sequence, span and payload only. A batch
   without a chain, as producers send it, has version 1.
+* ``seal`` proves to the origin's own directory, and to no other, that the batch is its: see
+  :mod:`proglog.record.seal`.
 * A *data* batch holds ``record_count >= 1`` records and ``sequence_span == record_count``. A *control* batch holds
   none: it takes sequences but no offsets, so consumers never meet it. ``batch_bytes`` includes the header.
 * Checksums are CRC-32C from a non-zero seed: a run of zeros is never a batch.
@@ -36,6 +38,7 @@ A batch is a header of 128 bytes and a payload. All integers are little-endian::
 ``docs/concepts/formats.md`` draws the same layout; a test holds the two together.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
@@ -63,7 +66,7 @@ FLAG_GAP = 2
 """With ``FLAG_CONTROL``: no node could provide these sequences."""
 
 NO_PRODUCER = bytes(16)
-_STAMPED = ("base_offset", "append_time_ms", "group_at", "base_sequence", "chain_crc", "leader_epoch")
+_STAMPED = ("base_offset", "append_time_ms", "group_at", "base_sequence", "chain_crc", "seal")
 """Fields that a producer leaves 0."""
 
 _LOCAL_AND_PORTABLE = Struct("<4sIQQIIIBBH16sQQIIIIqq16sQ")
@@ -71,6 +74,8 @@ _LOCAL_TAIL = Struct("<QQII")  # base_offset, append_time_ms, batch_bytes, group
 _PORTABLE_TAIL = Struct("<BBH16sQQIIIIqq16sQ")  # what portable_crc covers of the header
 _U32 = Struct("<I")
 _CHAIN_AT = 76
+_SEAL_AT = 80
+_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 _CHAIN_LINK_1 = Struct("<QQI")  # of version 1: base_sequence, sequence_span, crc of the payload
 assert _LOCAL_AND_PORTABLE.size == HEADER_BYTES  # the diagram is the contract
 
@@ -93,7 +98,7 @@ class BatchHeader(NamedTuple):
     sequence_span: int
     record_count: int
     chain_crc: int
-    leader_epoch: int
+    seal: int
     producer_epoch: int
     first_timestamp_ms: int
     max_timestamp_ms: int
@@ -191,7 +196,7 @@ def encode(
         producer_id,
         producer_sequence,
     )
-    return _seal(UNPLACED, _LOCAL_TAIL.pack(0, 0, batch_bytes, 0), portable, crc(payload)) + payload
+    return _checked(UNPLACED, _LOCAL_TAIL.pack(0, 0, batch_bytes, 0), portable, crc(payload)) + payload
 
 
 def parse_header(data: bytes | bytearray | memoryview, position: int = 0) -> BatchHeader:
@@ -331,6 +336,7 @@ def stamp_local(
     append_time_ms: int,
     group_at: int = 0,
     mark: bytes = UNPLACED,
+    seal: Callable[[bytes, int, int], int] = lambda *_: 0,
 ) -> bytes:
     """Return the header of ``batch`` as the next one of ``origin``, for a local produce.
 
@@ -343,14 +349,16 @@ def stamp_local(
         append_time_ms: This node's clock, milliseconds since 1970.
         group_at: Bytes between the start of its write group and this batch.
         mark: Of the place at which it is written.
+        seal: Makes the seal of the header's unsealed part, the payload's checksum and the chain before.
 
     Returns:
         ``HEADER_BYTES`` bytes, to be followed by the unchanged payload.
     """
     tail = _stamped_tail(batch, origin, base_sequence)
+    tail = _with_seal(tail, seal(tail, batch.payload_crc, previous_chain))
     chain_crc = crc(tail + _U32.pack(batch.payload_crc), previous_chain)
     local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, group_at)
-    return _seal(mark, local, _with_chain(tail, chain_crc), batch.payload_crc)
+    return _checked(mark, local, _with_chain(tail, chain_crc), batch.payload_crc)
 
 
 def stamp_gap(
@@ -359,7 +367,7 @@ def stamp_gap(
     """Return the header of a gap batch whose chain checksum is that of the history behind it."""
     local = _LOCAL_TAIL.pack(0, append_time_ms, gap.header.batch_bytes, 0)
     tail = _with_chain(_stamped_tail(gap, origin, base_sequence), chain_crc)
-    return _seal(UNPLACED, local, tail, gap.payload_crc)
+    return _checked(UNPLACED, local, tail, gap.payload_crc)
 
 
 def stamp_import(
@@ -389,6 +397,21 @@ def chain_agrees(batch: VerifiedBatch, previous_chain: int) -> bool:
     return batch.header.chain_crc == crc(chain_link(batch), previous_chain)
 
 
+def chain_before(batch: VerifiedBatch) -> int:
+    """Return the chain checksum that ``batch`` continues."""
+    link = chain_link(batch)
+    # crc(link, x) is the checksum of a run of zeros from x, up to a constant: undo the constant, then the zeros.
+    return _before_zeros(batch.header.chain_crc ^ crc(link, 0) ^ crc(bytes(len(link)), 0), len(link))
+
+
+def _before_zeros(value: int, count: int) -> int:
+    state = value ^ 0xFFFFFFFF
+    for _ in range(8 * count):
+        high = state >> 31
+        state = ((state ^ (_POLYNOMIAL if high else 0)) << 1 & 0xFFFFFFFF) | high
+    return state ^ 0xFFFFFFFF
+
+
 def _stamped_tail(batch: VerifiedBatch, origin: OriginId, base_sequence: SequenceNumber) -> bytes:
     """Return the part of a header that ``portable_crc`` covers, without its chain checksum."""
     header = batch.header
@@ -415,6 +438,16 @@ def _with_chain(tail: bytes, chain_crc: int) -> bytes:
     return b"".join((tail[:at], _U32.pack(chain_crc), tail[at + 4 :]))
 
 
-def _seal(mark: bytes, local: bytes, portable_tail: bytes, payload_crc: int) -> bytes:
+def portable_unsealed(tail: bytes) -> bytes:
+    """Return bytes 36..128 of a header with chain checksum and seal 0."""
+    return _with_seal(_with_chain(tail, 0), 0)
+
+
+def _with_seal(tail: bytes, seal: int) -> bytes:
+    at = _SEAL_AT - 36
+    return b"".join((tail[:at], _U32.pack(seal), tail[at + 4 :]))
+
+
+def _checked(mark: bytes, local: bytes, portable_tail: bytes, payload_crc: int) -> bytes:
     portable = _U32.pack(crc(portable_tail, payload_crc)) + portable_tail
     return b"".join((mark, _U32.pack(crc(portable, crc(local))), local, portable))

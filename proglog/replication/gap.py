@@ -5,11 +5,8 @@ backwards, so the gap's checksum is known: after the gap the chain is the origin
 """
 
 from proglog.record import control
-from proglog.record.batch import VerifiedBatch, chain_link, stamp_gap, verify
-from proglog.record.crc import crc
+from proglog.record.batch import VerifiedBatch, chain_before, stamp_gap, verify
 from proglog.types import SequenceNumber
-
-_POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 
 
 def gap_before(batch: VerifiedBatch, next_sequence: SequenceNumber, *, now_ms: int, reason: str) -> VerifiedBatch:
@@ -32,18 +29,3 @@ def gap_before(batch: VerifiedBatch, next_sequence: SequenceNumber, *, now_ms: i
         append_time_ms=now_ms,
     )
     return verify(stamped + gap.payload)
-
-
-def chain_before(batch: VerifiedBatch) -> int:
-    """Return the chain checksum that ``batch`` continues."""
-    link = chain_link(batch)
-    # crc(link, x) is the checksum of a run of zeros from x, up to a constant: undo the constant, then the zeros.
-    return _before_zeros(batch.header.chain_crc ^ crc(link, 0) ^ crc(bytes(len(link)), 0), len(link))
-
-
-def _before_zeros(value: int, count: int) -> int:
-    state = value ^ 0xFFFFFFFF
-    for _ in range(8 * count):
-        high = state >> 31
-        state = ((state ^ (_POLYNOMIAL if high else 0)) << 1 & 0xFFFFFFFF) | high
-    return state ^ 0xFFFFFFFF

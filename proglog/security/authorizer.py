@@ -46,6 +46,9 @@ class Authorizer(Protocol):
     def generation(self) -> int:
         """Grows when earlier decisions may no longer hold: an open stream then asks again."""
 
+    def reload(self) -> None:
+        """Look at the files now, whenever it is time to."""
+
     def authorize(self, subject: str, object_: str, action: str) -> None:
         """Return if ``subject`` may do ``action`` to ``object_``.
 
@@ -59,6 +62,9 @@ class AllowAll:
 
     generation = 0
     """Never changes."""
+
+    def reload(self) -> None:
+        """Return: there are no files."""
 
     def authorize(self, subject: str, object_: str, action: str) -> None:
         """Return."""
@@ -150,6 +156,12 @@ class CasbinAuthorizer:
         self._next_check = moment + CHECK_INTERVAL
         versions = self._versions()
         return self._watched.is_due(versions) and self._reload(versions)
+
+    def reload(self) -> None:
+        """Look at the files now, also at those that were refused."""
+        self._watched.retry()
+        self._next_check = self._clock()
+        self.maybe_reload()
 
     def _reload(self, versions: tuple[FileVersion, ...]) -> bool:
         try:

@@ -89,7 +89,11 @@ class DevCerts:
 
 
 def create_dev_certs(
-    directory: Path, server_names: Sequence[str] = LOCAL_NAMES, clients: Sequence[str] = ("root",)
+    directory: Path,
+    server_names: Sequence[str] = LOCAL_NAMES,
+    clients: Sequence[str] = ("root",),
+    *,
+    keep: bool = False,
 ) -> DevCerts:
     """Make certificates in ``directory``, which is created if missing; its authority is reused if it has one.
 
@@ -97,6 +101,8 @@ def create_dev_certs(
         directory: Receives all files.
         server_names: DNS names and IP addresses that clients dial, at least one.
         clients: Common names, one certificate each.
+        keep: Whether certificates that are there and good now stay; a server's that lacks a name is made anew with its
+            old names and the new ones.
 
     Raises:
         ConfigError: A name cannot stand in a certificate, or the directory cannot be written.
@@ -107,15 +113,38 @@ def create_dev_certs(
         _check_file_safe(name)
     now = utc_now()
     authority = _take_up_authority(directory, now)
-    server = authority.issue(SERVER_SUBJECT, now, server_names=server_names)
-    peer = authority.issue(PEER_SUBJECT, now)
+    had = _good(directory, "server") if keep else None
+    names = tuple(dict.fromkeys((*(had.load().summary.names if had else ()), *server_names)))
+    if had is None or set(had.load().summary.names) < set(names):
+        had = _write_pair(directory, "server", authority.issue(SERVER_SUBJECT, now, server_names=names))
+
+    def client(stem: str, name: str) -> TLSFiles:
+        held = _good(directory, stem) if keep else None
+        return held or _write_pair(directory, stem, authority.issue(name, now))
+
     return DevCerts(
         directory=directory,
         ca_file=directory / "ca.pem",
-        server=_write_pair(directory, "server", server),
-        peer=_write_pair(directory, "peer", peer),
-        clients={name: _write_pair(directory, f"client-{name}", authority.issue(name, now)) for name in clients},
+        server=had,
+        peer=client("peer", PEER_SUBJECT),
+        clients={name: client(f"client-{name}", name) for name in clients},
         authority=authority,
+    )
+
+
+def _good(directory: Path, stem: str) -> TLSFiles | None:
+    """Return the pair in ``directory`` if it can be used now."""
+    files = _files(directory, stem)
+    try:
+        files.load()
+    except ConfigError:  # missing, expired, or half of it: it is made anew
+        return None
+    return files
+
+
+def _files(directory: Path, stem: str) -> TLSFiles:
+    return TLSFiles(
+        cert_file=directory / f"{stem}.pem", key_file=directory / f"{stem}-key.pem", ca_file=directory / "ca.pem"
     )
 
 
@@ -141,9 +170,7 @@ def _check_file_safe(name: str) -> None:
 
 
 def _write_pair(directory: Path, stem: str, issued: Issued) -> TLSFiles:
-    files = TLSFiles(
-        cert_file=directory / f"{stem}.pem", key_file=directory / f"{stem}-key.pem", ca_file=directory / "ca.pem"
-    )
+    files = _files(directory, stem)
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         _replace(files.key_file, issued.key, _KEY_MODE)

@@ -3,17 +3,18 @@
 ::
 
     model.conf    how a request is compared with a rule: subject, object and action are the same
-    policy.csv    each subject may do everything
+    policy.csv    what each subject may do
     gossip.key    32 random bytes in base64
 """
 
 import secrets
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from proglog.errors import ConfigError
-from proglog.security.actions import ACTIONS
+from proglog.security.actions import ACTIONS, REPLICATE
 from proglog.security.subject import MAX_SUBJECT_CHARS
 
 MODEL = """[request_definition]
@@ -31,20 +32,60 @@ m = r.sub == p.sub && r.obj == p.obj && r.act == p.act
 KEY_BYTES = 32
 
 
-def create_rules(directory: Path, subjects: Sequence[str]) -> tuple[Path, Path]:
-    """Make model and policy in ``directory``; files that are there stay as they are. Return both paths.
+CLIENT_ACTIONS = tuple(action for action in ACTIONS if action != REPLICATE)
+"""The rights of a client named without any: all but a peer's."""
+
+
+class DevRules(NamedTuple):
+    """What :func:`create_rules` made."""
+
+    model: Path
+    policy: Path
+    added: tuple[str, ...]
+    """Subjects that got rules now; the others had some, which stay as they are."""
+
+
+def check_rights(rights: Mapping[str, Sequence[str]]) -> None:
+    """Check that rules can say what each subject may do.
 
     Raises:
-        ConfigError: A subject cannot stand in a policy file, or the directory cannot be written.
+        ConfigError: A subject cannot stand in a policy file, or an action is none.
     """
-    for subject in subjects:
+    for subject, actions in rights.items():
+        for action in actions:
+            if action not in ACTIONS:
+                raise ConfigError(f"{subject}: {action!r} is no action; expected {', '.join(ACTIONS)}")
         if not subject.isprintable() or not 1 <= len(subject) <= MAX_SUBJECT_CHARS or set(subject) & set(',"# '):
             raise ConfigError(f"subject {subject!r} cannot stand in a policy file: use letters, digits and . _ @ -")
-    rules = "".join(f"p, {subject}, *, {action}\n" for subject in subjects for action in ACTIONS)
+
+
+def create_rules(directory: Path, rights: Mapping[str, Sequence[str]]) -> DevRules:
+    """Make model and policy in ``directory``, or add to the policy that is there.
+
+    Args:
+        directory: Receives both.
+        rights: Actions by subject. Subjects that the policy names already keep what they have.
+
+    Raises:
+        ConfigError: A subject cannot stand in a policy file, an action is none, or the directory cannot be written.
+    """
+    check_rights(rights)
     model, policy = directory / "model.conf", directory / "policy.csv"
     _make(model, MODEL, 0o644)
-    _make(policy, rules, 0o644)
-    return model, policy
+    _make(policy, "", 0o644)
+    try:
+        text = policy.read_text()
+        named = {line.split(",")[1].strip() for line in text.splitlines() if line.startswith("p,")}
+        added = tuple(subject for subject in rights if subject not in named)
+        rules = "".join(f"p, {subject}, *, {action}\n" for subject in added for action in rights[subject])
+        if rules:
+            draft = policy.with_name(f".{policy.name}.new")
+            draft.write_text(text + ("" if text.endswith("\n") or not text else "\n") + rules)
+            draft.chmod(0o644)
+            draft.replace(policy)
+    except (OSError, UnicodeDecodeError, IndexError) as exc:
+        raise ConfigError(f"{policy} cannot be added to ({exc}): add the rules by hand, or remove it") from exc
+    return DevRules(model, policy, added)
 
 
 def create_gossip_key(directory: Path) -> Path:

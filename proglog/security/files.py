@@ -1,5 +1,6 @@
 """Reading the small files that operators write: bounded, and each failure one line that says what to do."""
 
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,10 @@ class Watched:
             return version != self._in_use
         return version != self._refused[0] or self._clock() >= self._retry_at
 
+    def retry(self) -> None:
+        """Have what was refused read at the next look."""
+        self._retry_at = self._clock()
+
     def take(self, version: tuple[FileVersion, ...]) -> None:
         """``version`` was good, and is in use."""
         self._in_use, self._refused = version, None
@@ -79,3 +84,17 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     if len(content) > limit_bytes:
         raise ConfigError(f"{path} has more than {limit_bytes:,} bytes: that is not the file it should be")
     return content
+
+
+def check_secret(path: Path) -> None:
+    """Check that only its owner and group can read ``path``, and only its owner write it.
+
+    Raises:
+        ConfigError: Others can.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # reading it says why
+    if stat.S_ISREG(mode) and mode & (stat.S_IRWXO | stat.S_IWGRP):
+        raise ConfigError(f"{path} is a secret that others can touch (mode {mode & 0o777:04o}): chmod 0600 it")

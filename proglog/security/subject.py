@@ -1,18 +1,22 @@
-"""Who is calling: the common name of the certificate that TLS has verified.
+"""Who is calling: the common name in the certificate that TLS has verified.
 
-The subject is the first common name of the certificate's subject, as gRPC reports it: printable text of at most 64
-characters (RFC 5280, ``ub-common-name``). A certificate without such a name has the subject ``""``, which no sensible
-policy allows anything.
+The subject is the first common name of the certificate, read from the certificate's own bytes: printable text of at
+most 64 characters (RFC 5280, ``ub-common-name``). gRPC reads it, too, and as a C string: where the two differ, as for a
+name with a NUL in it, there is no subject. Nor is there for a certificate without such a name. No sensible policy
+allows the subject ``""`` anything.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from proglog.errors import ConfigError
 
 NO_SUBJECT = ""
 """Without a certificate, or without a usable common name in it."""
 
 MAX_SUBJECT_CHARS = 64
 
-_COMMON_NAME = "x509_common_name"
+_CERTIFICATE, _COMMON_NAME = "x509_pem_cert", "x509_common_name"
 
 
 def subject_of(auth_context: Mapping[str, Iterable[bytes]] | None) -> str:
@@ -21,10 +25,20 @@ def subject_of(auth_context: Mapping[str, Iterable[bytes]] | None) -> str:
     Args:
         auth_context: What ``ServicerContext.auth_context()`` returns; empty or ``None`` without TLS.
     """
-    name = next(iter((auth_context or {}).get(_COMMON_NAME, ())), b"")
+    context = auth_context or {}
+    pem = next(iter(context.get(_CERTIFICATE, ())), b"")
+    name = _name_in(bytes(pem)) if pem else NO_SUBJECT
+    read_by_grpc = next(iter(context.get(_COMMON_NAME, ())), b"")
+    return name if name.encode() == read_by_grpc else NO_SUBJECT
+
+
+@lru_cache(maxsize=1024)
+def _name_in(pem: bytes) -> str:
+    from proglog.security.certificates import certificate_summary
+
     try:
-        return usable_subject(name.decode())
-    except UnicodeDecodeError:  # replacing the bytes could make two callers one
+        return usable_subject(certificate_summary(pem).subject)
+    except ConfigError:  # TLS took it, and it cannot be read here
         return NO_SUBJECT
 
 

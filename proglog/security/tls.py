@@ -32,7 +32,7 @@ from proglog.security.certificates import (
     parse_private_key,
     summary_of,
 )
-from proglog.security.files import FileVersion, Watched, file_version, read_bounded
+from proglog.security.files import FileVersion, Watched, check_secret, file_version, read_bounded
 
 if TYPE_CHECKING:
     import grpc
@@ -102,6 +102,7 @@ class TLSFiles:
         )
         leaf = parse_certificates(chain, self.cert_file)[0]
         check_pair(leaf, parse_private_key(key, self.key_file), self.cert_file, self.key_file)
+        check_secret(self.key_file)
         moment = now()
         check_period(leaf, self.cert_file, moment)
         _check_authorities(authorities, self.ca_file, moment)
@@ -153,6 +154,10 @@ class RotatingMaterial:
         self._lock = threading.Lock()
         self._watched = Watched(files.version(), clock)  # before reading: a change while reading is seen the next time
         self.current = files.load(now=now)
+
+    def retry(self) -> None:
+        """Try what was refused again at the next handshake."""
+        self._watched.retry()
 
     def poll(self) -> TLSMaterial | None:
         """Return the files' new contents; ``None`` while they are the same, or not good."""

@@ -33,6 +33,10 @@ class LogView(Protocol):
         """The origin that this log writes under."""
         ...
 
+    def kinship(self, prover: bytes, verifier: bytes) -> bytes:
+        """Return what proves to another process that this one has the key of its origin."""
+        ...
+
     @property
     def start_offset(self) -> Offset:
         """Offset of the oldest record kept."""

@@ -5,8 +5,8 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from proglog.errors import DeadlineError
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -17,43 +17,54 @@ MAX_ORIGINS = 256
 """Origins tracked per follower, the latest ones: more than a node writes under in one lifetime."""
 
 
+@dataclass(frozen=True, eq=False)
+class Following:
+    """One stream of a follower."""
+
+    name: str
+
+
 class Followers:
     """Positions by follower and origin, in this node's origins. They outlive the stream: durable stays durable."""
 
     def __init__(self) -> None:
         self._positions: dict[str, dict[OriginId, Progress]] = {}
-        self._streams: Counter[str] = Counter()
+        self._streams: dict[str, Following] = {}
         self._waiting: dict[OriginId, asyncio.Event] = {}
         self._waiters = 0
         self.hurried = asyncio.Event()
         """Set while a producer waits for copies."""
 
-    def begin(self, follower: str) -> None:
-        """Forget the positions of ``follower``: it opened a stream and reports them anew, maybe from another directory."""
-        self._positions.pop(follower, None)
-        if len(self._positions) >= MAX_FOLLOWERS:
+    def begin(self, follower: str) -> "Following":
+        """``follower`` opened a stream, and will report all it has: its directory may be another than before.
+
+        Of two streams the later one counts.
+        """
+        if follower not in self._positions and len(self._positions) >= MAX_FOLLOWERS:
             self._positions.pop(next(iter(self._positions)))
         self._positions[follower] = {}
+        following = self._streams[follower] = Following(follower)
+        return following
 
     @contextlib.contextmanager
-    def following(self, follower: str) -> Iterator[None]:
-        """Count ``follower`` as connected while the context lasts; see :meth:`begin`."""
-        self.begin(follower)
-        self._streams[follower] += 1
+    def following(self, follower: str) -> Iterator["Following"]:
+        """``follower`` has a stream open for as long as this lasts; see :meth:`begin`."""
+        following = self.begin(follower)
         try:
-            yield
+            yield following
         finally:
-            self._streams[follower] -= 1
-            if not self._streams[follower]:
+            if self._streams.get(follower) is following:
                 del self._streams[follower]
 
     def connected(self, follower: str) -> bool:
         """Return whether ``follower`` has a stream open."""
         return follower in self._streams
 
-    def report(self, follower: str, positions: Iterable[Progress]) -> None:
-        """Store the durable positions of ``follower``, and wake the waiters."""
-        held = self._positions.setdefault(follower, {})
+    def report(self, following: "Following", positions: Iterable[Progress]) -> None:
+        """Remember what a follower says is durable there, and wake who waits for it; not on a stream it has replaced."""
+        if self._streams.get(following.name) is not following:
+            return
+        held = self._positions.setdefault(following.name, {})
         for position in positions:
             if position.origin not in held and len(held) >= MAX_ORIGINS:
                 del held[next(iter(held))]

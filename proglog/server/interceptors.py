@@ -9,7 +9,8 @@ import inspect
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import grpc
@@ -68,6 +69,7 @@ RECHECK_INTERVAL = 2.0
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
 Parse: TypeAlias = Callable[[bytes], Any]
+Serialize: TypeAlias = Callable[[Any], bytes]
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -100,24 +102,28 @@ class Gate(grpc.aio.ServerInterceptor):
             return None
         method = str(handler_call_details.method)
         parse = handler.request_deserializer or bytes
+        serialize = handler.response_serializer or bytes
         if handler.unary_unary or handler.stream_unary:
             behavior: Any = _on_stream(handler.unary_unary) if handler.unary_unary else handler.stream_unary
             return grpc.stream_unary_rpc_method_handler(
-                self._answering(method, behavior, parse), response_serializer=handler.response_serializer
+                self._answering(method, behavior, parse, serialize), response_serializer=_unless_bytes(serialize)
             )
         behavior = _streaming_on_stream(handler.unary_stream) if handler.unary_stream else handler.stream_stream
         return grpc.stream_stream_rpc_method_handler(
-            self._streaming(method, behavior, parse), response_serializer=handler.response_serializer
+            self._streaming(method, behavior, parse, serialize), response_serializer=_unless_bytes(serialize)
         )
 
-    def _answering(self, method: str, behavior: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
+    def _answering(
+        self, method: str, behavior: Callable[..., Any], parse: Parse, serialize: Serialize
+    ) -> Callable[..., Any]:
         async def answer(_: object, context: Context) -> Any:
             call = _Call(self, method, context)
-            requests = _Requests(context, call.peer, parse, call.request_bytes(self._admission), streams=False)
+            requests = _Requests(context, call, parse, call.request_bytes(self._admission), streams=False)
             try:
                 call.authorize()
                 async with self._admission.call(call.peer, call.kind):
-                    response = await behavior(requests, context)
+                    response = serialize(await behavior(requests, context))
+                    call.sent_bytes += len(response)
             except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
                 await call.fail(exc)
             else:
@@ -128,17 +134,22 @@ class Gate(grpc.aio.ServerInterceptor):
 
         return answer
 
-    def _streaming(self, method: str, behavior: Callable[..., Any], parse: Parse) -> Callable[..., Any]:
+    def _streaming(
+        self, method: str, behavior: Callable[..., Any], parse: Parse, serialize: Serialize
+    ) -> Callable[..., Any]:
         async def stream(_: object, context: Context) -> AsyncIterator[Any]:
-            call = _Call(self, method, context)
-            requests = _Requests(context, call.peer, parse, call.request_bytes(self._admission), streams=True)
+            call = _Call(self, method, context, streams=True)
+            requests = _Requests(context, call, parse, call.request_bytes(self._admission), streams=True)
             tasks = TaskScope()
             try:
                 call.authorize()
                 async with self._admission.call(call.peer, call.kind):
                     call.watch_policy(tasks)
                     async for response in behavior(requests, context):
-                        yield response
+                        data = serialize(response)
+                        with call.writing():
+                            yield data
+                        call.sent_bytes += len(data)
                         requests.answered()
             except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
                 await call.fail(exc)
@@ -149,6 +160,11 @@ class Gate(grpc.aio.ServerInterceptor):
                 await tasks.close()
 
         return stream
+
+
+def _unless_bytes(serialize: Serialize) -> Serialize:
+    """Serialize what a behavior writes itself, past the gate: what comes through the gate is bytes already."""
+    return lambda answer: answer if isinstance(answer, bytes) else serialize(answer)
 
 
 def _on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,11 +193,12 @@ class _Requests:
     one, in order.
     """
 
-    def __init__(self, context: Context, peer: str, parse: Parse, bound: Bound | None, *, streams: bool) -> None:
+    def __init__(self, context: Context, call: "_Call", parse: Parse, bound: Bound | None, *, streams: bool) -> None:
         self._read = context.read
+        self._call = call
         self._parse = parse
         self._bound = bound
-        self._connection = peer
+        self._connection = call.peer
         self._streams = streams
         self._sizes: deque[int] = deque()
 
@@ -219,6 +236,8 @@ class _Requests:
             raise asyncio.CancelledError from None
         if received is grpc.aio.EOF:
             return received
+        self._call.received_bytes += len(received)
+        self._call.check_allowed()
         self._hold(len(received))
         try:
             return self._parse(received)
@@ -255,7 +274,7 @@ class _Requests:
 class _Call:
     """One call under way."""
 
-    def __init__(self, gate: Gate, method: str, context: Context) -> None:
+    def __init__(self, gate: Gate, method: str, context: Context, *, streams: bool = False) -> None:
         self._authorizer = gate._authorizer
         self._emit = gate._emit
         self._on_end = gate._on_end
@@ -267,6 +286,9 @@ class _Call:
         self._subject = subject_of(context.auth_context())
         self._generation = 0
         self._denied: Exception | None = None
+        self._finished = events.STREAM_FINISHED if streams else events.RPC_FINISHED
+        self._is_writing = False
+        self.received_bytes = self.sent_bytes = 0
 
     @property
     def kind(self) -> str:
@@ -299,12 +321,33 @@ class _Call:
                     self.authorize()
             except Exception as exc:  # noqa: BLE001 - the call fails with it
                 self._denied = exc
-                if caller is not None:
+                if caller is not None and not self._is_writing:
                     caller.cancel()
                 return
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hand an answer to gRPC, for as long as that takes: gRPC swallows a cancellation meanwhile.
+
+        Raises:
+            PermissionDeniedError: The right was withdrawn since.
+        """
+        self._is_writing = True
+        yield
+        self._is_writing = False
+        self.check_allowed()
+
+    def check_allowed(self) -> None:
+        """Return unless the right was withdrawn: what comes in after that is not taken.
+
+        Raises:
+            PermissionDeniedError: It was.
+        """
+        if self._denied is not None:
+            raise self._denied
+
     def finish(self) -> None:
-        self._emit(events.RPC_FINISHED, **self._end("OK"))
+        self._emit(self._finished, **self._end("OK"))
 
     async def fail(self, exc: BaseException) -> None:
         """Report how the call ended, and end it so; one that the server's end has overtaken was cut like the others."""
@@ -319,7 +362,7 @@ class _Call:
         if isinstance(exc, grpc.aio.AbortError):
             raise exc
         if not isinstance(exc, Exception):
-            self._emit(events.RPC_FINISHED, **self._end("CANCELLED"))
+            self._emit(self._finished, **self._end("CANCELLED"))
             raise exc
         number = secrets.token_hex(4)
         self._emit(events.RPC_FAILED, **self._end("INTERNAL"), number=number, exc_info=exc)
@@ -335,4 +378,6 @@ class _Call:
             "peer": self.peer,
             "code": code,
             "elapsed_ms": round(elapsed * 1000, 1),
+            "received_bytes": self.received_bytes,
+            "sent_bytes": self.sent_bytes,
         }

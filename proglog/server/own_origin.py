@@ -1,23 +1,30 @@
 """Detects that this node's origin is no longer its own: its directory was rolled back or cloned.
 
-An origin has one writer. The peers' positions in this node's origin show when that no longer holds, on streams in either
-direction, so that one connection is enough::
+An origin has one writer. What peers say of this node's origin is a claim that this no longer holds::
 
     a hello with this origin, from another process           the directory was cloned
     a position beyond what this node has written             rolled back, or a clone kept writing
     a position whose chain checksum is not this node's there  the same, after both kept writing
 
-The node then starts a new origin, and fetches the old one from peers like any other, as far as the histories agree.
-A position not proven to belong to this node's history is no copy of it: it never counts for an ack.
+Any subject that may replicate could claim that: a claim alone is reported, and is no copy. It is proved by
+what only a directory with this one's key can make (:mod:`proglog.record.seal`)::
+
+    hello      the other process answers this one's random number with the key
+    position   the peer shows the batch that ends there: sealed with the key, and not the one that is here
+
+The answer to a proof is a new origin; the old one is fetched from the others like any other, and no further than
+histories agree.
 """
 
 import os
+import secrets
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, SelfConnectionError, StorageError
 from proglog.log.log import Log
-from proglog.record.batch import HEADER_BYTES, chain_start, parse_header
+from proglog.record.batch import HEADER_BYTES, VerifiedBatch, chain_start, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.commit_log import CommitLog, LogView
 from proglog.telemetry import events
@@ -29,7 +36,19 @@ MAX_KNOWN = 1024
 """Number of cached places: looking one up in the log takes a fifth of a millisecond."""
 
 LostHook = Callable[[EventKind, str, str], None]
-"""Called with event, peer and detail."""
+"""Gets event, peer, and detail."""
+
+
+class DoubleClaim(NamedTuple):
+    """What a peer said that can only be so if this node's directory has a double."""
+
+    event: EventKind
+    """What it would be."""
+    peer: str
+    detail: str
+    origin: OriginId
+    sequence: SequenceNumber
+    """In the batch that would prove it, at that peer; 0: nothing there would."""
 
 
 class OwnOrigin:
@@ -41,23 +60,40 @@ class OwnOrigin:
         self.instance = os.urandom(INSTANCE_BYTES)
         """Identifies this process in its hello."""
         self.on_lost: LostHook | None = None
-        """Called once for each lost origin."""
+        """Called once for each origin that is lost."""
+        self.on_claim: Callable[[DoubleClaim], None] | None = None
+        """Called for each claim, however often it is made."""
         self._mine = {log.origin}
         self._lost: OriginId | None = None
         self._known: dict[SequenceNumber, tuple[OriginId, int]] = {}
 
-    def meet(self, peer: str, origin: OriginId, instance: bytes) -> None:
-        """Check the hello of ``peer``.
+    def meet(self, peer: str, origin: OriginId, instance: bytes, proof: bytes = b"") -> None:
+        """Take the hello of ``peer``.
+
+        Args:
+            peer: Its name.
+            origin: Its own.
+            instance: Of its process.
+            proof: The kinship in its hello.
 
         Raises:
             SelfConnectionError: It is this process itself.
         """
         if instance == self.instance:
             raise SelfConnectionError(f"the address of {peer!r} leads back to this node: give it one of its own")
-        if origin == self.log.origin:
-            self._lose(
-                events.ORIGIN_CLONED, peer, "it writes under this node's origin: one directory is the other's copy"
-            )
+        if origin != self.log.origin:
+            return
+        detail = "it writes under this node's origin: one directory is the other's copy"
+        claim = DoubleClaim(events.ORIGIN_CLONED, peer, detail, origin, SequenceNumber(0))
+        expected = self.log.kinship(instance, self.instance)
+        if expected and secrets.compare_digest(proof, expected):
+            self.lose(claim)
+        else:
+            self._claimed(claim)
+
+    def proof_for(self, origin: OriginId, instance: bytes) -> bytes:
+        """Return what shows the process ``instance``, which writes under ``origin``, that this one has its key, if so."""
+        return self.log.kinship(self.instance, instance) if origin == self.log.origin else b""
 
     def note_sent(self, sent: Mapping[OriginId, tuple[SequenceNumber, int]]) -> None:
         """Cache where sent batches of the own origin end: followers report exactly these places, repeatedly."""
@@ -110,13 +146,18 @@ class OwnOrigin:
             detail = f"its history of this node's origin parts from this node's before sequence {told.next_sequence}"
             event = events.REPLICATION_FORKED
         if told.origin == self.log.origin:
-            self._lose(event, peer, detail)
+            self._claimed(DoubleClaim(event, peer, detail, told.origin, SequenceNumber(told.next_sequence - 1)))
         return True
 
-    def _lose(self, event: EventKind, peer: str, detail: str) -> None:
-        if self._lost != self.log.origin and self.on_lost is not None:
+    def lose(self, claim: DoubleClaim) -> None:
+        """Take ``claim`` as proved."""
+        if claim.origin == self.log.origin != self._lost and self.on_lost is not None:
             self._lost = self.log.origin
-            self.on_lost(event, peer, detail)
+            self.on_lost(claim.event, claim.peer, claim.detail)
+
+    def _claimed(self, claim: DoubleClaim) -> None:
+        if self._lost != self.log.origin and self.on_claim is not None:
+            self.on_claim(claim)
 
 
 async def hear(
@@ -127,6 +168,19 @@ async def hear(
     unproven = own_origin.unproven(positions)
     parted = await commit_log.query(partial(parted_from, unproven)) if unproven else ()
     return own_origin.hear(peer, positions, parted)
+
+
+def proves_double(batch: VerifiedBatch, log: Log) -> bool:
+    """Return whether ``batch`` could only be made with a copy of this log's directory; reads the log.
+
+    It is sealed with this directory's key, and it is not here: further than this log has ever written, or in the place
+    of another batch. What retention removed here, or damage hides, proves nothing.
+    """
+    header = batch.header
+    if not log.sealed(batch):
+        return False
+    told = Progress(header.origin, header.next_sequence, header.chain_crc)
+    return header.next_sequence > log.origins()[header.origin].next_sequence or not chain_agrees_at(log, told)
 
 
 def parted_from(positions: Iterable[Progress], log: Log) -> list[Progress]:

@@ -8,8 +8,9 @@ not read stops the generator at its ``yield``, with one message in memory.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
+from typing import Self
 
 import grpc.aio
 
@@ -18,15 +19,18 @@ from proglog.api.v1 import replication_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, OriginChangedError
 from proglog.replication.progress import Progress
 from proglog.replication.ranges import NO_RANGES, Ranges
+from proglog.security.subject import subject_of
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
 from proglog.server.feed import Feed, answer_from
-from proglog.server.followers import Followers
+from proglog.server.followers import MAX_ORIGINS, Followers, Following
+from proglog.server.introductions import Caller, Introductions
 from proglog.server.own_origin import OwnOrigin, hear
 from proglog.server.range_reader import READ_BYTES, read_range
 from proglog.tasks import TaskScope
 from proglog.types import NodeName, OriginId, SequenceNumber
 from proglog.wire.replication import (
+    MAX_TOKENS,
     Hello,
     check_origins,
     check_reads_batches,
@@ -52,13 +56,23 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
     name = "proglog.v1.Replication"
 
     def __init__(
-        self, commit_log: CommitLog, followers: Followers, *, node_name: NodeName, own_origin: OwnOrigin | None = None
+        self,
+        commit_log: CommitLog,
+        followers: Followers,
+        *,
+        node_name: NodeName,
+        own_origin: OwnOrigin | None = None,
+        introductions: Introductions | None = None,
     ) -> None:
-        """Serve ``commit_log``; ``own_origin`` is shared with the replicator, which acts on what followers reveal."""
+        """Serve ``commit_log``; ``own_origin`` and ``introductions`` are the replicator's, too.
+
+        Without a replicator's, claims to the own origin come to nothing, and every caller is believed.
+        """
         self._commit_log = commit_log
         self._followers = followers
         self._node_name = node_name
         self._own_origin = own_origin or OwnOrigin(commit_log)
+        self._introductions = introductions or Introductions()
         self._sessions: set[_Session] = set()
         self._kept: dict[OriginId, tuple[SequenceNumber, Ranges, Ranges]] = {}
         """Floor, gaps and damage of each origin that moved, as last seen."""
@@ -80,26 +94,35 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
     async def Replicate(  # noqa: N802 - gRPC's name
         self, request_iterator: AsyncIterator[pb.ReplicateRequest], context: Context
     ) -> AsyncIterator[pb.ReplicateResponse]:
-        """Serve one follower until it disconnects."""
-        del context
+        """Serve one follower until it goes away."""
+        subject = subject_of(context.auth_context())
         requests = aiter(request_iterator)
         first = await anext(requests, None)
         if first is None or not first.HasField("hello"):
             raise InvalidRequestError("a replication stream begins with a hello")
         hello = hello_of(first.hello)
         check_reads_batches(first.hello)
-        follower = hello.node_name
-        self._own_origin.meet(follower, hello.origin, hello.instance)
-        with self._followers.following(follower):
-            async with TaskScope() as tasks:
-                session = _Session(self._commit_log, self._followers, tasks)
-                await self._take(first, follower, session)
+        own_origin = self._own_origin
+        own_origin.meet(hello.node_name, hello.origin, hello.instance)
+        async with TaskScope() as tasks:
+            session = _Session(self._commit_log, self._followers, tasks)
+            reports = _Reports(self._followers, own_origin, self._commit_log)
+            with (
+                reports,
+                self._introductions.calling(hello.node_name, subject, hello.token, reports.proved.set) as caller,
+            ):
+                if hello.origin == self._commit_log.origin:
+                    reports.mute()  # a double of this directory, or one that says so: no copy
+                reporting = tasks.start(reports.pass_on(self._introductions, caller), name="replicate-reports")
+                reporting.add_done_callback(lambda _: session.end())
+                self._take(first, caller, session, reports)
                 origin = self._commit_log.origin
+                proof = own_origin.proof_for(hello.origin, hello.instance)
                 self._sessions.add(session)
                 try:
-                    answer = hello_message(Hello(self._node_name, origin, self._own_origin.instance))
+                    answer = hello_message(Hello(self._node_name, origin, own_origin.instance, proof))
                     yield pb.ReplicateResponse(hello=answer, positions=session.positions())
-                    listening = tasks.start(self._listen(requests, follower, session), name="replicate-listen")
+                    listening = tasks.start(self._listen(requests, caller, session, reports), name="replicate-listen")
                     while not session.over:
                         response = await session.next_response()
                         if self._commit_log.origin != origin:
@@ -107,9 +130,9 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
                                 "this node started a new origin: open the stream again with a new hello"
                             )
                         if response is not None:
-                            self._own_origin.note_sent(session.feed.sent)
+                            own_origin.note_sent(session.feed.sent)
                             yield response
-                    await listening
+                    await (reporting if reporting.done() else listening)
                 finally:
                     self._sessions.discard(session)
 
@@ -122,24 +145,75 @@ class ReplicationService(replication_pb2_grpc.ReplicationServicer):
         async for batches in read_range(self._commit_log, origin_of(request.origin), start, end):
             yield pb.ReadRangeResponse(batches=batches)
 
-    async def _listen(self, requests: AsyncIterator[pb.ReplicateRequest], follower: str, session: "_Session") -> None:
+    async def _listen(
+        self, requests: AsyncIterator[pb.ReplicateRequest], caller: Caller, session: "_Session", reports: "_Reports"
+    ) -> None:
         try:
             async for request in requests:
-                await self._take(request, follower, session)
+                self._take(request, caller, session, reports)
         finally:
-            session.over = True
-            session.said.set()
+            session.end()
 
-    async def _take(self, request: pb.ReplicateRequest, follower: str, session: "_Session") -> None:
+    def _take(self, request: pb.ReplicateRequest, caller: Caller, session: "_Session", reports: "_Reports") -> None:
         check_origins("a follower", len(request.durable) + len(request.unwant) + len(request.want))
-        durable = [position_of(position) for position in request.durable]
-        self._followers.report(follower, await hear(self._own_origin, self._commit_log, follower, durable))
+        for token in request.tokens[:MAX_TOKENS]:
+            self._introductions.show(caller, token)
+        reports.add(position_of(position) for position in request.durable)
         for origin in request.unwant:
             session.feed.unwant(origin_of(origin))
         for want in request.want:
             session.feed.want(origin_of(want.origin), SequenceNumber(want.next_sequence), want.chain_crc)
         if request.want or request.unwant:
             session.said.set()
+
+
+class _Reports:
+    """What one follower says is durable there: kept until it is proved who says so, then passed on in order.
+
+    Of each origin the last word is kept, so what waits is bounded, however much is said.
+    """
+
+    def __init__(self, followers: Followers, own_origin: OwnOrigin, commit_log: CommitLog) -> None:
+        self.proved = asyncio.Event()
+        """Set when the caller may have been proved."""
+        self._followers = followers
+        self._own_origin = own_origin
+        self._commit_log = commit_log
+        self._waiting: dict[OriginId, Progress] = {}
+        self._most = MAX_ORIGINS
+        self._said = asyncio.Event()
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._open.close()
+
+    def mute(self) -> None:
+        """Take in nothing that is said."""
+        self._most = 0
+
+    def add(self, positions: Iterable[Progress]) -> None:
+        """Take in what was said."""
+        for position in positions:
+            if position.origin in self._waiting or len(self._waiting) < self._most:
+                self._waiting[position.origin] = position
+        self._said.set()
+
+    async def pass_on(self, introductions: Introductions, caller: Caller) -> None:
+        """Pass on what was said, for as long as the stream is open and the proof holds."""
+        following: Following | None = None
+        while True:
+            await self._said.wait()
+            while not introductions.counts(caller):
+                self.proved.clear()
+                await self.proved.wait()
+            following = following or self._open.enter_context(self._followers.following(caller.name))
+            self._said.clear()
+            waiting, self._waiting = self._waiting, {}
+            heard = await hear(self._own_origin, self._commit_log, caller.name, waiting.values())
+            self._followers.report(following, heard)
 
 
 class _Session:
@@ -156,6 +230,11 @@ class _Session:
         self._told_at = 0.0
         self._small_until = 0.0
         self._waiting: asyncio.Task[None] | None = None
+
+    def end(self) -> None:
+        """Send nothing more."""
+        self.over = True
+        self.said.set()
 
     async def next_response(self) -> pb.ReplicateResponse | None:
         """Return the next message; ``None`` after a wait, when the state may have changed."""

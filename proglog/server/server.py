@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,6 +18,7 @@ from proglog.server.batch_service import BatchService
 from proglog.server.cluster import ClusterView
 from proglog.server.cluster_service import ClusterService
 from proglog.server.commit_log import CommitLog
+from proglog.server.context import Context
 from proglog.server.followers import Followers
 from proglog.server.interceptors import Gate
 from proglog.server.log_service import LogService
@@ -67,6 +68,26 @@ class ExtraService(Protocol):
         ...
 
 
+class _Health(health.aio.HealthServicer):
+    """The library's, which leaves ``List`` out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, Any] = {}
+
+    async def set(self, service: str, status: Any) -> None:
+        await super().set(service, status)
+        self._said[service] = status
+
+    async def List(  # noqa: N802 - gRPC's name
+        self, request: Any, context: Context
+    ) -> Any:
+        """Return what was said of each service."""
+        del request, context
+        answers = {name: health_pb2.HealthCheckResponse(status=status) for name, status in self._said.items()}
+        return health_pb2.HealthListResponse(statuses=answers)  # type: ignore[attr-defined]  # its stubs are older
+
+
 class Server:
     """Serves a commit log. ``bind(addr)`` and ``await serve(cluster)``, then ``await stop(grace)``."""
 
@@ -105,7 +126,7 @@ class Server:
         self._connection_age = connection_age
         self._followers = followers or Followers()
         self._admission = admission or Admission()
-        self._health = health.aio.HealthServicer()
+        self._health = _Health()
         self._material: RotatingMaterial | None = None
         self._server: grpc.aio.Server | None = None
         self._stopping = False
@@ -123,6 +144,12 @@ class Server:
         """Return when the presented certificate expires, milliseconds since 1970; ``None`` without one."""
         material = self._material
         return None if material is None else int(material.current.summary.not_after.timestamp() * 1000)
+
+    def reload(self) -> None:
+        """Look at rules and certificates now, also at those that were refused; certificates with the next handshake."""
+        self._authorizer.reload()
+        if self._material is not None:
+            self._material.retry()
 
     def bind(self, addr: str) -> int:
         """Bind ``addr``, HOST:PORT; return the port. :meth:`serve` starts answering calls.
@@ -169,6 +196,7 @@ class Server:
         """Refuse new calls, give those under way ``grace`` seconds, then cut them. Idempotent."""
         self._stopping = True
         if self._server is not None:
+            await self.set_serving(False)
             await self._health.enter_graceful_shutdown()
             await self._server.stop(grace)
 

@@ -22,11 +22,10 @@ import structlog
 from structlog.typing import Processor
 
 from proglog.errors import ConfigError
-from proglog.telemetry.emit import log_event
+from proglog.telemetry.emit import LEVELS, log_event, threshold
 from proglog.telemetry.events import TELEMETRY_DROPPED
 from proglog.telemetry.lines import LineWriter
 
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 Style = Literal["auto", "console", "json"]
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 """Without local variables: requests are among them."""
@@ -112,14 +111,20 @@ def configure(level: str = "info", *, style: Style = "auto", stream: TextIO | No
     for earlier in [old for old in root.handlers if isinstance(old, TelemetryHandler)]:
         root.removeHandler(earlier)
     root.addHandler(handler)
-    root.setLevel(LEVELS[level])
+    set_level(level)
     structlog.configure(
         processors=[*_shared_processors(), structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),  # the threshold is what may change
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # a later call of this function reaches loggers that exist
     )
     return handler
+
+
+def set_level(level: str) -> None:
+    """Write events of this level and above from now on; one of ``LEVELS``."""
+    threshold.level = LEVELS[level]
+    logging.getLogger().setLevel(LEVELS[level])
 
 
 def _shared_processors() -> list[Processor]:

@@ -78,6 +78,19 @@ class Emit(Protocol):
         """
 
 
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+"""As the standard library counts them."""
+
+
+class Threshold:
+    """The least level that is written; it may change at any time, also for emitters that exist."""
+
+    level = 0
+
+
+threshold = Threshold()
+
+
 def emitter(**bound: Any) -> Emit:
     """Return what writes each event as one line of telemetry, with ``bound`` in it."""
     return partial(_write, structlog.get_logger().bind(**bound))
@@ -98,6 +111,8 @@ def _write(
     exc_info: BaseException | None = None,
     **facts: Any,
 ) -> None:
+    if LEVELS[kind.level] < threshold.level:
+        return
     line = {**({kind.subject: subject} if subject else {}), **({kind.detail: detail} if detail else {}), **facts}
     if exc_info is not None:
         line["exc_info"] = exc_info

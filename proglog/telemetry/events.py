@@ -50,22 +50,39 @@ RPC_FINISHED = _event(
     _NEWS,
     "A call succeeded, or its caller ended it.",
     level="debug",
-    keys=("method", "subject", "peer", "code", "elapsed_ms"),
+    keys=("method", "subject", "peer", "code", "elapsed_ms", "received_bytes", "sent_bytes"),
+)
+STREAM_FINISHED = _event(
+    "stream_finished",
+    _NEWS,
+    "A stream ended without an error, or its caller ended it: how much went each way, and to whom.",
+    level="info",
+    keys=("method", "subject", "peer", "code", "elapsed_ms", "received_bytes", "sent_bytes"),
 )
 RPC_REFUSED = _event(
     "rpc_refused",
     _NEWS,
     "A call ended with an error that its caller received.",
     detail="error",
-    keys=("method", "subject", "peer", "code", "elapsed_ms"),
+    keys=("method", "subject", "peer", "code", "elapsed_ms", "received_bytes", "sent_bytes"),
 )
 RPC_FAILED = _event(
     "rpc_failed",
     _BAD,
     "A call met a bug; its caller got the number.",
-    keys=("method", "subject", "peer", "code", "elapsed_ms", "number", "exception"),
+    keys=("method", "subject", "peer", "code", "elapsed_ms", "received_bytes", "sent_bytes", "number", "exception"),
 )
 
+RELOAD_ASKED = _event(
+    "reload_asked", _NEWS, "A signal asked to look at access rules and certificates now.", words="reload asked"
+)
+LOG_LEVEL_CHANGED = _event(
+    "log_level_changed",
+    _NEWS,
+    "A signal changed the least level of events that telemetry has.",
+    words="log level changed",
+    keys=("least",),
+)
 POLICY_RELOADED = _event(
     "policy_reloaded", _NEWS, "Changed access rules are in force.", words="rules changed", detail="detail"
 )

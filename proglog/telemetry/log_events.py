@@ -97,6 +97,14 @@ OWN_ORIGIN_AHEAD = _event(
     detail="detail",
     keys=("origin",),
 )
+OWN_ORIGIN_CLAIMED = _event(
+    "own_origin_claimed",
+    _WARN,
+    "A peer says what can only be so if this directory has a double, and cannot prove it.",
+    words="claim not proved",
+    subject="peer",
+    detail="detail",
+)
 ORIGIN_CLONED = _event(
     "origin_cloned",
     _BAD,

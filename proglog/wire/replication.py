@@ -1,6 +1,7 @@
 """The follower's end of ``Replicate``: between the wire and plain values."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -24,6 +25,9 @@ MAX_ORIGINS_IN_MESSAGE = 4096
 PORTION = 1024
 """Origins of which one message of this program says something."""
 
+MAX_TOKENS = 8
+"""Handed back in one message; more are not looked at."""
+
 Word = TypeVar("Word")
 
 
@@ -36,6 +40,10 @@ class Hello:
     """Its own."""
     instance: bytes
     """Of its process."""
+    kinship: bytes = b""
+    """Proof that its process has the key of the other's origin."""
+    token: bytes = b""
+    """What the other is to hand back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +68,7 @@ class ReplicationStream:
         self._hello = hello_message(hello)
         self._asked: dict[OriginId, pb.Want | None] = {}
         self._durable: dict[OriginId, Progress] = {}
+        self._tokens: deque[bytes] = deque(maxlen=MAX_TOKENS)
         self._work = asyncio.Event()
         self._closed = False
         self._call = replication_pb2_grpc.ReplicationStub(channel).Replicate(self._outgoing())
@@ -77,6 +86,11 @@ class ReplicationStream:
     def report(self, positions: Iterable[Progress]) -> None:
         """Say what is durable here now."""
         self._durable |= {position.origin: position for position in positions}
+        self._work.set()
+
+    def hand_back(self, token: bytes) -> None:
+        """Show that the source's own follower called here."""
+        self._tokens.append(token)
         self._work.set()
 
     async def __aiter__(self) -> AsyncIterator[Received]:
@@ -109,10 +123,13 @@ class ReplicationStream:
             asked, durable = _portion(self._asked), _portion(self._durable)
             if self._asked or self._durable:
                 self._work.set()
+            tokens = list(self._tokens)
+            self._tokens.clear()
             yield pb.ReplicateRequest(
                 want=[want for want in asked.values() if want is not None],
                 unwant=[origin for origin, want in asked.items() if want is None],
                 durable=[position_message(position) for position in durable.values()],
+                tokens=tokens,
             )
 
 
@@ -155,6 +172,8 @@ def hello_message(hello: Hello) -> pb.Hello:
         lowest_protocol_version=LOWEST_PROTOCOL_VERSION,
         batch_version=VERSION,
         release=__version__,
+        kinship=hello.kinship,
+        token=hello.token,
     )
 
 
@@ -172,7 +191,9 @@ def hello_of(message: pb.Hello) -> Hello:
             f"{_speaker(message)} speaks replication protocol {lowest} to {highest}, and this node (proglog {__version__})"
             f" {LOWEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}: upgrade the older one"
         )
-    return Hello(message.node_name[:MAX_NAME_CHARS], origin_of(message.origin), message.instance)
+    return Hello(
+        message.node_name[:MAX_NAME_CHARS], origin_of(message.origin), message.instance, message.kinship, message.token
+    )
 
 
 def check_reads_batches(message: pb.Hello) -> None:

@@ -35,6 +35,7 @@ def open_cluster(tmp_path: Path) -> OpenCluster:
     key_file = tmp_path / "gossip.keys"
     key_file.write_bytes(base64.b64encode(bytes(range(32))) + b"\n")
     key_file.chmod(0o600)
+    key_file.chmod(0o600)
 
     @asynccontextmanager
     async def opened(names: str, *, start: str | None = None, **flags: str) -> AsyncGenerator[Cluster]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proglog.security.certificates import certificate_summary
 from proglog.testing.processes import AgentProcess
 
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
@@ -48,11 +49,22 @@ def test_what_certs_makes_runs_an_agent_and_lets_its_clients_in(tmp_path: Path) 
     assert stranger.returncode != 0
 
 
-def test_certs_again_keeps_authority_rules_and_key(tmp_path: Path) -> None:
-    proglog(tmp_path, "certs", "certs")
-    kept = {name: (tmp_path / "certs" / name).read_bytes() for name in ("ca.pem", "policy.csv", "gossip.key")}
+def test_certs_again_keeps_what_is_good_and_adds_the_new_client_to_the_rules(tmp_path: Path) -> None:
+    proglog(tmp_path, "certs", "certs", "--client", "reader=consume")
+    directory = tmp_path / "certs"
+    kept = {name: (directory / name).read_bytes() for name in ("ca.pem", "server.pem", "peer.pem", "gossip.key")}
+    before = (directory / "policy.csv").read_text()
+    assert "p, reader, *, consume\n" in before
+    assert "p, reader, *, produce" not in before
 
-    again = proglog(tmp_path, "certs", "certs", "--client", "bob", "-o", "json")
+    again = proglog(tmp_path, "certs", "certs", "--client", "reader=produce", "--client", "bob", "-o", "json")
+
+    after = (directory / "policy.csv").read_text()
+    assert after.startswith(before)
+    assert "p, bob, *, produce\n" in after.removeprefix(before)
+    assert "replicate" not in after.removeprefix(before)
+    assert "p, reader, *, produce" not in after
+    assert "reader has rules" in again.stderr
 
     assert {name: (tmp_path / "certs" / name).read_bytes() for name in kept} == kept
     assert [row["subject"] for row in json.loads(again.stdout)][-1] == "bob"
@@ -131,3 +143,33 @@ def test_a_retention_age_without_a_unit_is_refused_wherever_it_is_given(tmp_path
     assert refused.returncode == 2
     assert "--retention-age '7': a duration needs a unit: 7s is seconds, 7d is days" in refused.stderr
     assert not (tmp_path / "data").exists()
+
+
+def test_certs_renews_when_asked_and_gives_a_server_a_name_that_it_lacks(tmp_path: Path) -> None:
+    directory = tmp_path / "certs"
+
+    def server() -> bytes:
+        return (directory / "server.pem").read_bytes()
+
+    proglog(tmp_path, "certs", "certs")
+    first = server()
+    proglog(tmp_path, "certs", "certs", "--host", "log-1.example")
+    named = server()
+    proglog(tmp_path, "certs", "certs", "--host", "log-2.example")
+    assert len({first, named, server()}) == 3
+    assert {"log-1.example", "log-2.example", "localhost"} <= set(certificate_summary(server()).names)
+
+    peer = (directory / "peer.pem").read_bytes()
+    proglog(tmp_path, "certs", "certs")
+    assert (directory / "peer.pem").read_bytes() == peer
+    proglog(tmp_path, "certs", "certs", "--renew")
+    assert (directory / "peer.pem").read_bytes() != peer
+
+
+def test_a_client_may_be_given_nothing_and_no_word_that_is_no_action(tmp_path: Path) -> None:
+    proglog(tmp_path, "certs", "c", "--client", "nobody=")
+    assert "nobody" not in (tmp_path / "c/policy.csv").read_text()
+
+    refused = proglog(tmp_path, "certs", "d", "--client", "eve=prodcue")
+    assert refused.returncode == 2
+    assert "'prodcue' is no action" in refused.stderr

@@ -556,7 +556,7 @@ async def test_a_source_cannot_put_records_into_the_own_origin(tmp_path: Path, e
         async with hostile_source(HELLO, pb.ReplicateResponse(positions=[position], batches=forged)) as addr:
             b.replicator.join("evil", addr)
 
-            await eventually(lambda: "own-origin-ahead" in b.events)
+            await eventually(lambda: "own-origin-claimed" in b.events)
             await eventually(lambda: b.replicator.peers()[0].records_dropped == 1)
             assert b.log.end_offset == 0
             await b.replicator.close()

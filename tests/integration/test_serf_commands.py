@@ -23,6 +23,7 @@ KEY, NEXT = bytes(range(32)), bytes(range(32, 64))
 async def an_agent(folder: Path, name: str, *seeds: str, encrypted: bool = True) -> AsyncGenerator[Agent]:
     key_file = folder / "keys"
     key_file.write_bytes(base64.b64encode(KEY) + b"\n")
+    key_file.chmod(0o600)
     agent = await Agent.start(
         AgentConfig(
             node_name=NodeName(name),

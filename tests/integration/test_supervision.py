@@ -27,9 +27,10 @@ from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.log import Log
 from proglog.record import columns
 from proglog.record.batch import encode, verify
+from proglog.server.own_origin import DoubleClaim
 from proglog.telemetry import events as names
 from proglog.testing.processes import AgentProcess
-from proglog.types import NodeName, OriginId
+from proglog.types import NodeName, OriginId, SequenceNumber
 
 Eventually = Callable[..., Awaitable[None]]
 SOURCE = Path(proglog.__file__).parent / "agent"
@@ -64,6 +65,10 @@ TRIGGERS: dict[str, Callable[[Agent], object]] = {
     "settle-from-*": lambda agent: agent.replicator.join("b", SEED),
     "read-from-*": lambda agent: agent.replicator.join("b", SEED),
     "begin-origin": lambda agent: agent.replicator._origin_lost(names.OWN_ORIGIN_AHEAD, "b", "it was rolled back"),
+    "examine-claim": lambda agent: (
+        agent.replicator.join("b", SEED),
+        agent.replicator._examine(DoubleClaim(names.OWN_ORIGIN_AHEAD, "b", "", OriginId(bytes(16)), SequenceNumber(1))),
+    ),
     "replication-report": lambda agent: agent.replicator._report_soon({OriginId(bytes(16))}),
     "replication-planner": lambda agent: agent.replicator._plan_with(lambda *_: None),
 }

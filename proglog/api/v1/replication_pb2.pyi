@@ -33,6 +33,8 @@ class Hello(_message.Message):
     LOWEST_PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     BATCH_VERSION_FIELD_NUMBER: _builtins.int
     RELEASE_FIELD_NUMBER: _builtins.int
+    KINSHIP_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
     node_name: _builtins.str
     origin: _builtins.bytes
     """16 bytes"""
@@ -46,6 +48,10 @@ class Hello(_message.Message):
     """the highest version of batches that is read; 0: 1, in the marks of the first release"""
     release: _builtins.str
     """of the program, for people: "0.2.0" """
+    kinship: _builtins.bytes
+    """of a source that writes under the follower's origin, too: proof that it has its key"""
+    token: _builtins.bytes
+    """of a follower: the source hands it back on a stream of its own"""
     def __init__(
         self,
         *,
@@ -56,10 +62,12 @@ class Hello(_message.Message):
         lowest_protocol_version: _builtins.int = ...,
         batch_version: _builtins.int = ...,
         release: _builtins.str = ...,
+        kinship: _builtins.bytes = ...,
+        token: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_version", b"batch_version", "instance", b"instance", "lowest_protocol_version", b"lowest_protocol_version", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version", "release", b"release"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_version", b"batch_version", "instance", b"instance", "kinship", b"kinship", "lowest_protocol_version", b"lowest_protocol_version", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version", "release", b"release", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,6 +167,7 @@ class ReplicateRequest(_message.Message):
     WANT_FIELD_NUMBER: _builtins.int
     UNWANT_FIELD_NUMBER: _builtins.int
     DURABLE_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """first message only"""
@@ -177,6 +186,10 @@ class ReplicateRequest(_message.Message):
     def durable(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginPosition]:
         """of the source's own origins: all on open, then what changed"""
 
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """that this follower got as a source, in hellos of the node that it follows"""
+
     def __init__(
         self,
         *,
@@ -184,10 +197,11 @@ class ReplicateRequest(_message.Message):
         want: _abc.Iterable[Global___Want] | None = ...,
         unwant: _abc.Iterable[_builtins.bytes] | None = ...,
         durable: _abc.Iterable[Global___OriginPosition] | None = ...,
+        tokens: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "hello", b"hello", "unwant", b"unwant", "want", b"want"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["durable", b"durable", "hello", b"hello", "tokens", b"tokens", "unwant", b"unwant", "want", b"want"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,8 +1,9 @@
 """Create an authority, certificates, rules and a gossip key for development, and show how to use them.
 
-``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them. An existing authority, rules
-and key are kept; certificates are reissued. The authority's key is stored beside the certificates it signs: for a
-cluster that others can reach, use your own authority.
+``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them. An existing authority, rules,
+key and valid certificates are kept; `--renew` reissues the certificates. New clients are added to the rules; clients
+that have rules keep them. The authority's key is stored beside the certificates it signs: for a cluster that others can
+reach, use your own authority.
 """
 
 import json
@@ -51,17 +52,29 @@ def main(
     ] = None,
     client: Annotated[
         list[str] | None,
-        typer.Option("--client", metavar="NAME", help="Client to issue a certificate for", show_default="root"),
+        typer.Option(
+            "--client",
+            metavar="NAME[=ACTION,...]",
+            help="Client to issue a certificate for, and what it may do: alice, or reader=consume,observe",
+            show_default="root",
+        ),
     ] = None,
+    renew: Annotated[bool, typer.Option("--renew", help="Reissue certificates that are still valid")] = False,
     output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the list")] = Format.TABLE,
 ) -> None:
     from proglog.cli import diagnostics
+    from proglog.security.actions import ACTIONS
     from proglog.security.devcerts import LOCAL_NAMES, PEER_SUBJECT, create_dev_certs
-    from proglog.security.devrules import create_gossip_key, create_rules
+    from proglog.security.devrules import CLIENT_ACTIONS, check_rights, create_gossip_key, create_rules
 
-    names = client or [PEER_SUBJECT]
-    certs = create_dev_certs(directory, (*LOCAL_NAMES, *(host or ())), names)
-    model, policy = create_rules(directory, tuple(dict.fromkeys((PEER_SUBJECT, *names))))
+    asked = dict(_asked(text) for text in client or [PEER_SUBJECT])
+    rights = {name: CLIENT_ACTIONS if actions is None else actions for name, actions in asked.items()}
+    check_rights(rights)
+    certs = create_dev_certs(directory, (*LOCAL_NAMES, *(host or ())), tuple(asked), keep=not renew)
+    model, policy, added = create_rules(directory, {**rights, PEER_SUBJECT: ACTIONS})
+    for name, actions in asked.items():
+        if actions is not None and name not in added:
+            diagnostics.note(f"{name} has rules in {policy} already, which stay: edit them there")
     key = create_gossip_key(directory)
     made = [certs.ca_file, certs.server.cert_file, certs.peer.cert_file]
     made += [files.cert_file for files in certs.clients.values()]
@@ -78,6 +91,12 @@ def main(
         variables = directory / f"client-{name}.env"
         _write(variables, (f"export PROGLOG_TLS_{kind}_FILE={_quoted(path)}" for kind, path in paths.items()))
         diagnostics.note(f"{name}:  . {shlex.quote(str(variables))}; proglog status")
+
+
+def _asked(text: str) -> tuple[str, tuple[str, ...] | None]:
+    """Return a client's name, and its actions if any are given: ``alice``, ``reader=consume,observe``, ``nobody=``."""
+    name, given, actions = text.partition("=")
+    return name, tuple(each.strip() for each in actions.split(",") if each.strip()) if given else None
 
 
 def _quoted(path: Path) -> str:

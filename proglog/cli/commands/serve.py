@@ -96,6 +96,9 @@ class ServeFlags:
         str | None, flag("metrics-addr", "Address that serves Prometheus metrics, over HTTP without TLS", "HOST:PORT")
     ] = None
     insecure: Annotated[bool, flag("insecure", "Allow serving other machines without TLS")] = False
+    insecure_gossip: Annotated[
+        bool, flag("insecure-gossip", "Gossip with other machines without a key, though calls have TLS")
+    ] = False
     fsync: Annotated[str, flag("fsync", "When appends are made durable", "always|interval|os")] = "always"
     segment_bytes: Annotated[str, flag("segment-bytes", "Maximum segment size: 64MiB, 1GiB, ...", "SIZE")] = "128MiB"
     retention_bytes: Annotated[
@@ -110,7 +113,8 @@ class ServeFlags:
 def main(context: typer.Context, *, given: ServeFlags) -> None:
     flags = options.from_values(ServeFlags, with_file(context, given.config, options.values(given)))
 
-    from proglog.telemetry.configure import LEVELS, configure, descriptor_of
+    from proglog.telemetry.configure import configure, descriptor_of
+    from proglog.telemetry.emit import LEVELS
     from proglog.telemetry.lines import LineWriter
 
     configure(choice("--log-level", flags.log_level, LEVELS))  # before gRPC, which else writes lines of its own
@@ -169,6 +173,7 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
         serf_rpc_auth_file=flags.serf_rpc_auth_file,
         metrics_addr=flags.metrics_addr,
         insecure=flags.insecure,
+        insecure_gossip=flags.insecure_gossip,
         log=LogConfig(
             fsync=FsyncPolicy(choice("--fsync", flags.fsync, tuple(policy.value for policy in FsyncPolicy))),
             segment_bytes=size("--segment-bytes", flags.segment_bytes),

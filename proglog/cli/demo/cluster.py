@@ -20,6 +20,7 @@ from typing import Self
 from proglog.cli import own_process
 from proglog.cli.interruption import held
 from proglog.errors import ProglogError, UnavailableError
+from proglog.security.actions import ACTIONS
 from proglog.security.devcerts import create_dev_certs
 from proglog.security.devrules import create_gossip_key, create_rules
 from proglog.security.tls import TLSFiles
@@ -69,7 +70,7 @@ class DemoCluster:
             self.directory.mkdir(parents=True, exist_ok=True)
             certs = create_dev_certs(self.directory / "certs")
             self.tls = certs.clients["root"]
-            create_rules(self.directory, ("root",))
+            create_rules(self.directory, {"root": ACTIONS})
             create_gossip_key(self.directory)
             for number in range(self.size):
                 with held():

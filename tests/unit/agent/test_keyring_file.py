@@ -24,6 +24,7 @@ class Life:
         self.reports: list[str] = []
         if given:
             (folder / "given").write_bytes(text(*given))
+            (folder / "given").chmod(0o600)
         (folder / "data").mkdir(exist_ok=True)
         self.file = KeyringFile(folder / "given", folder / "data", Supervisor(), self._emit)
 

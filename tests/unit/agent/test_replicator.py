@@ -13,6 +13,7 @@ from random import Random
 import grpc.aio
 import pytest
 
+from proglog.agent import replicator as replicator_module
 from proglog.agent.peer import MAX_BACKOFF
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
@@ -202,3 +203,19 @@ async def test_a_status_read_leaves_the_planner_alone(tmp_path: Path, monkeypatc
         assert [peer.name for peer in followed.replicator.peers()] == ["b"]
         assert followed.replicator.reachable() == {}
         assert followed.replicator.sources() == {}
+
+
+async def test_many_servers_that_are_never_reached_are_dialled_a_few_at_a_time(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicator_module, "SPACING", 30.0)
+    async with a_replicator(tmp_path, free_port()) as followed:
+        for number in range(300):
+            followed.replicator.join(f"n{number}", f"n{number}.example:8400")
+        await eventually(lambda: len(followed.dialled) == replicator_module.MAX_DIALLING)
+        states = [peer.state for peer in followed.replicator.peers()]
+
+        assert len(states) == 300
+        assert states.count(PeerState.BACKING_OFF) == 0
+        assert len(followed.dialled) == replicator_module.MAX_DIALLING
+        assert followed.replicator._pause_of(followed.replicator._peers["n7"]) > 60

@@ -55,7 +55,7 @@ class World:
     def has(self, records: int) -> list[tuple[str, str, str]]:
         """Let b have so many, look, and return what was said."""
         position = Progress(ORIGIN, SequenceNumber(1 + records), bytes=100 * records)
-        self.followers.report("b", [position])
+        self.followers.report(self.followers.begin("b"), [position])
         self.told.clear()
         self.watch.look()
         return list(self.told)

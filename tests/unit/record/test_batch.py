@@ -117,7 +117,7 @@ def resealed(**changes: int) -> bytes:
     header = before.header._replace(**changes)
     local = batch._LOCAL_TAIL.pack(header.base_offset, header.append_time_ms, header.batch_bytes, header.group_at)
     portable = batch._PORTABLE_TAIL.pack(*header[7:])
-    return batch._seal(batch.UNPLACED, local, portable, before.payload_crc) + bytes(before.payload)
+    return batch._checked(batch.UNPLACED, local, portable, before.payload_crc) + bytes(before.payload)
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 
 from proglog.record import batch, columns
-from proglog.record.batch import VerifiedBatch, chain_agrees, stamp_local, verify
-from proglog.replication.gap import chain_before, gap_before
+from proglog.record.batch import VerifiedBatch, chain_agrees, chain_before, stamp_local, verify
+from proglog.replication.gap import gap_before
 from proglog.types import Offset, OriginId, SequenceNumber
 
 ORIGIN = OriginId(b"o" * 16)

@@ -17,7 +17,7 @@ async def test_followers_that_report_it_are_counted() -> None:
     acks = Acks(followers, lambda: 3, lambda _: True)
     waiting = asyncio.create_task(acks.wait(BATCH, 3, 60_000))
     for name in "bc":
-        followers.report(name, [Progress(ORIGIN, SequenceNumber(5))])
+        followers.report(followers.begin(name), [Progress(ORIGIN, SequenceNumber(5))])
 
     assert await waiting == 3
     assert await acks.wait(BATCH, 4, 1) == 3
@@ -31,7 +31,7 @@ async def test_followers_are_not_believed_about_a_batch_that_is_not_here_any_mor
     waiting = asyncio.create_task(acks.wait(BATCH, 3, 60_000))
     here[0] = False
     for name in "bc":
-        followers.report(name, [Progress(ORIGIN, SequenceNumber(5))])
+        followers.report(followers.begin(name), [Progress(ORIGIN, SequenceNumber(5))])
 
     assert await waiting == 1
     assert await acks.wait(BATCH, 4, 1) == 1

@@ -19,19 +19,20 @@ def up_to(next_sequence: int, floor: int = 1) -> list[Progress]:
 async def test_waiting_ends_when_enough_followers_hold_it() -> None:
     followers = Followers()
     waiting = asyncio.create_task(followers.wait_replicated(ORIGIN, SequenceNumber(5), copies=2, within=5))
-    followers.report("b", up_to(9))
-    followers.report("c", up_to(4))
+    followers.report(followers.begin("b"), up_to(9))
+    c = followers.begin("c")
+    followers.report(c, up_to(4))
     await asyncio.sleep(0)
     assert not waiting.done()
 
-    followers.report("c", up_to(5))
+    followers.report(c, up_to(5))
 
     await waiting
 
 
 async def test_waiting_ends_in_time_and_says_how_many_there_are() -> None:
     followers = Followers()
-    followers.report("b", up_to(5))
+    followers.report(followers.begin("b"), up_to(5))
 
     with pytest.raises(DeadlineError, match="1 of 2"):
         await followers.wait_replicated(ORIGIN, SequenceNumber(5), copies=2, within=0.01)
@@ -46,10 +47,10 @@ async def test_copies_are_hurried_while_somebody_waits_for_them() -> None:
     await asyncio.sleep(0)
     assert followers.hurried.is_set()
 
-    followers.report("b", up_to(5))
+    followers.report(followers.begin("b"), up_to(5))
     await waiting[0]
     assert followers.hurried.is_set()
-    followers.report("b", up_to(9))
+    followers.report(followers.begin("b"), up_to(9))
     await waiting[1]
 
     assert not followers.hurried.is_set()
@@ -57,7 +58,7 @@ async def test_copies_are_hurried_while_somebody_waits_for_them() -> None:
 
 def test_a_follower_that_begins_anew_counts_only_for_what_it_reports_now() -> None:
     followers = Followers()
-    followers.report("b", up_to(9))
+    followers.report(followers.begin("b"), up_to(9))
     assert followers.copies(ORIGIN, SequenceNumber(5)) == 1
 
     followers.begin("b")  # its directory may have been wiped
@@ -67,13 +68,23 @@ def test_a_follower_that_begins_anew_counts_only_for_what_it_reports_now() -> No
 
 def test_what_a_followers_retention_removed_does_not_count() -> None:
     followers = Followers()
-    followers.report("b", up_to(9, floor=7))
+    followers.report(followers.begin("b"), up_to(9, floor=7))
 
     assert followers.copies(ORIGIN, SequenceNumber(5)) == 0
 
 
 def test_what_a_follower_lacks_in_the_middle_does_not_count() -> None:
     followers = Followers()
-    followers.report("b", [Progress(ORIGIN, SequenceNumber(9), gaps=((3, 5),), damaged=((6, 7),))])
+    followers.report(followers.begin("b"), [Progress(ORIGIN, SequenceNumber(9), gaps=((3, 5),), damaged=((6, 7),))])
 
     assert [followers.copies(ORIGIN, SequenceNumber(end)) for end in range(2, 10)] == [1, 1, 0, 0, 1, 0, 1, 1]
+
+
+def test_late_words_of_a_stream_that_was_replaced_do_not_count() -> None:
+    followers = Followers()
+    old, new = followers.begin("b"), followers.begin("b")
+
+    followers.report(old, up_to(9))
+    assert followers.copies(ORIGIN, SequenceNumber(5)) == 0
+    followers.report(new, up_to(9))
+    assert followers.copies(ORIGIN, SequenceNumber(5)) == 1

@@ -58,4 +58,4 @@ async def test_a_call_that_the_servers_end_has_overtaken_was_cut(
         await over.wait()
         call.cancel()
 
-    assert reported == [(events.RPC_FINISHED, "CANCELLED")]
+    assert reported == [(events.STREAM_FINISHED, "CANCELLED")]

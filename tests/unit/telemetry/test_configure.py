@@ -17,6 +17,7 @@ from proglog.errors import ConfigError
 from proglog.security.devcerts import DevCerts
 from proglog.telemetry import lines
 from proglog.telemetry.configure import configure, harmless
+from proglog.telemetry.emit import threshold
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,7 @@ def _as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging.getLogger("asyncio"), "disabled", True)
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
+    monkeypatch.setattr(threshold, "level", threshold.level)
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
