@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proglog.errors import ConfigError
-from proglog.security.actions import ACTIONS, REPLICATE
+from proglog.security.actions import ACTIONS, INCLUDED_IN, REPLICATE
 from proglog.security.subject import MAX_SUBJECT_CHARS
 
 MODEL = """[request_definition]
@@ -64,7 +64,8 @@ def create_rules(directory: Path, rights: Mapping[str, Sequence[str]]) -> DevRul
 
     Args:
         directory: Receives both.
-        rights: Actions by subject. Subjects that the policy names already keep what they have.
+        rights: Actions by subject. Subjects that the policy names already keep what they have; what their rules only
+            include is written out if a new rule ends that.
 
     Raises:
         ConfigError: A subject cannot stand in a policy file, an action is none, or the directory cannot be written.
@@ -75,9 +76,10 @@ def create_rules(directory: Path, rights: Mapping[str, Sequence[str]]) -> DevRul
     _make(policy, "", 0o644)
     try:
         text = policy.read_text()
-        named = {line.split(",")[1].strip() for line in text.splitlines() if line.startswith("p,")}
-        added = tuple(subject for subject in rights if subject not in named)
-        rules = "".join(f"p, {subject}, *, {action}\n" for subject in added for action in rights[subject])
+        had = [tuple(map(str.strip, line.split(",")))[1:4] for line in text.splitlines() if line.startswith("p,")]
+        added = tuple(subject for subject in rights if subject not in {rule[0] for rule in had})
+        new = [(subject, "*", action) for subject in added for action in rights[subject]]
+        rules = "".join(f"p, {', '.join(rule)}\n" for rule in (*_written_out(had, new), *new))
         if rules:
             draft = policy.with_name(f".{policy.name}.new")
             draft.write_text(text + ("" if text.endswith("\n") or not text else "\n") + rules)
@@ -86,6 +88,19 @@ def create_rules(directory: Path, rights: Mapping[str, Sequence[str]]) -> DevRul
     except (OSError, UnicodeDecodeError, IndexError) as exc:
         raise ConfigError(f"{policy} cannot be added to ({exc}): add the rules by hand, or remove it") from exc
     return DevRules(model, policy, added)
+
+
+def _written_out(had: Sequence[tuple[str, ...]], new: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return as rules the rights that others' rules include, and would no longer once ``new`` name the action."""
+    named = {action for *_, action in had}
+    subjects = dict.fromkeys(tuple(rule[:2]) for rule in had)
+    return [
+        (*subject, action)
+        for action, granting in INCLUDED_IN.items()
+        if action not in named and action in {action for *_, action in new}
+        for subject in subjects
+        if all((*subject, each) in had for each in granting)
+    ]
 
 
 def create_gossip_key(directory: Path) -> Path:

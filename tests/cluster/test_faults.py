@@ -25,6 +25,7 @@ from kit.cluster import GOSSIP_PORT, Cluster, Node
 from kit.load import History, Load
 from kit.patience import patience
 from proglog.cli.exit_codes import ExitCode
+from proglog.security.actions import ACTIONS
 from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.security.devrules import create_rules
 
@@ -319,7 +320,7 @@ async def opened(fault: Fault, place: Path) -> AsyncGenerator[Scene]:
     keys.chmod(0o600)
     flags = {"encrypt-file": str(keys), "segment-bytes": "64KiB"}
     if fault.secure:
-        model, policy = create_rules(place / "rules", ["root"])
+        model, policy, _ = create_rules(place / "rules", {"root": ACTIONS})
         flags |= tls_flags("server", certs.directory, "server") | tls_flags("peer", certs.directory, "peer")
         flags |= {"acl-model-file": str(model), "acl-policy-file": str(policy)}
         shutil.copy(policy, place / "policy-c.csv")

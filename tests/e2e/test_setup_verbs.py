@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proglog.security.actions import ACTIONS
 from proglog.security.certificates import certificate_summary
 from proglog.testing.processes import AgentProcess
 
@@ -69,6 +70,22 @@ def test_certs_again_keeps_what_is_good_and_adds_the_new_client_to_the_rules(tmp
     assert {name: (tmp_path / "certs" / name).read_bytes() for name in kept} == kept
     assert [row["subject"] for row in json.loads(again.stdout)][-1] == "bob"
     assert (tmp_path / "certs/gossip.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_client_added_to_rules_of_the_book_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    policy = tmp_path / "c/policy.csv"
+    policy.write_text("p, root, *, produce\np, root, *, consume\np, root, *, operate\np, reader, *, consume")
+
+    def allowed(subject: str) -> set[str]:
+        files = ("--acl-model-file", "c/model.conf", "--acl-policy-file", "c/policy.csv")
+        return {action for action in ACTIONS if proglog(tmp_path, "acl", subject, action, *files).returncode == 0}
+
+    proglog(tmp_path, "certs", "c", "--client", "alice=describe,observe,replicate")
+
+    assert allowed("root") == set(ACTIONS)
+    assert allowed("reader") == {"consume", "describe", "observe"}
+    assert allowed("alice") == {"describe", "observe", "replicate"}
 
 
 @pytest.mark.parametrize(("subject", "code"), [("root", 0), ("mallory", 1)])

@@ -207,6 +207,7 @@ async def test_keys_of_plain_gossip_are_refused_with_the_flag_that_it_takes(tmp_
 async def test_an_agent_that_takes_plain_gossip_beside_sealed_says_so_and_what_is_next(tmp_path: Path) -> None:
     key_file = tmp_path / "keys"
     key_file.write_bytes(base64.b64encode(KEY))
+    key_file.chmod(0o600)
     config = AgentConfig(
         node_name=NodeName("p1"),
         data_dir=tmp_path / "p1",

@@ -30,6 +30,7 @@ TOKEN = "a token"
 @asynccontextmanager
 async def an_agent(folder: Path, *seeds: str, token: str = TOKEN) -> AsyncGenerator[tuple[Agent, str]]:
     (folder / "keys").write_bytes(base64.b64encode(KEY))
+    (folder / "keys").chmod(0o600)
     (folder / "token").write_text(f"{token}\n")
     addr = f"127.0.0.1:{free_port()}"
     agent = await Agent.start(

@@ -20,7 +20,7 @@ from proglog.types import NodeName
 
 Eventually = Callable[..., Awaitable[None]]
 BATCHES = 12
-VALUE = bytes(4_000_000)
+VALUE = bytes(3_900_000)
 
 
 class Rights:
