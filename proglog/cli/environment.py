@@ -8,7 +8,9 @@ _ALLOWED = {
     "PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": ("python", "upb"),
     "GRPC_POLL_STRATEGY": ("all", "epoll1", "poll", "none"),
     "TEXTUAL_COLOR_SYSTEM": ("auto", "standard", "256", "truecolor"),
-    "TEXTUAL_DRIVER": (),  # the dashboard brings its own
+    "TEXTUAL_DRIVER": (
+        "proglog.tui.page_driver:PageDriver",
+    ),  # that of `dash --web`; a terminal gets the dashboard's own
 }
 """Accepted values of a variable; any other value aborts its library."""
 
@@ -19,5 +21,4 @@ def leave_out_unusable() -> None:
         value = os.environ.get(name, "")
         if value and value not in allowed:
             del os.environ[name]
-            expected = f"expected {', '.join(allowed)}" if allowed else "nothing can be set with it here"
-            diagnostics.note(f"warning: {name}={value!r:.60} is ignored: {expected}")
+            diagnostics.note(f"warning: {name}={value!r:.60} is ignored: expected {', '.join(allowed)}")

@@ -14,6 +14,7 @@ and every value is checked.
 """
 
 import json
+import os
 import re
 import sqlite3
 import time
@@ -72,6 +73,7 @@ class Recorder:
         """
         self._path = path
         with _storage_errors(path), ExitStack() as undo:
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))  # readable by its owner alone
             self._database = sqlite3.connect(path, check_same_thread=False)
             undo.callback(self._database.close)
             self._database.execute("PRAGMA journal_mode = WAL")
@@ -173,3 +175,5 @@ def _storage_errors(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise StorageError(f"recording {path}: {error}") from error
+    except OSError as error:
+        raise StorageError(f"recording {path}: {error.strerror or error}") from error

@@ -5,18 +5,22 @@ import fcntl
 import os
 import pty
 import random
+import re
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+import proglog.cli
+from proglog.cli import web
 from proglog.cli.app import invoke
 from proglog.cli.demo.traffic import orders
 
@@ -116,28 +120,76 @@ async def _until_closed(socket: aiohttp.ClientWebSocketResponse) -> None:
         pass
 
 
-@pytest.mark.xfail(strict=False, reason="the page is not seen within its time since panels have a new layout")
-async def test_a_page_shows_the_first_frame_and_stops_with_the_server(served) -> None:
-    process, url = served
+async def _shown(socket: aiohttp.ClientWebSocketResponse, words: bytes) -> None:
+    seen = b""
+    async with asyncio.timeout(LIMIT):
+        while words not in seen:
+            message = await socket.receive()
+            assert message.type not in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED}, seen
+            seen += message.data if isinstance(message.data, bytes) else str(message.data).encode()
+
+
+@asynccontextmanager
+async def _opened(url: str, size: str) -> "AsyncIterator[tuple[aiohttp.ClientWebSocketResponse, str, str]]":
     base = url.partition("/?")[0]
     assert base.startswith("http://127.0.0.1:")
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         async with session.get(url) as page:
             assert page.status == 200
-            assert "proglog dash" in await page.text()
-        async with session.ws_connect(f"{base.replace('http', 'ws')}/ws?width=100&height=30") as socket:
-            seen = b""
-            async with asyncio.timeout(LIMIT):
-                while b"Members" not in seen:
-                    message = await socket.receive()
-                    seen += message.data if isinstance(message.data, bytes) else str(message.data).encode()
-            dashboards = _children(process.pid)
-            assert len(dashboards) == 1
-            process.send_signal(signal.SIGTERM)
-            await asyncio.gather(asyncio.to_thread(process.wait, LIMIT), _until_closed(socket))
+            text, policy = await page.text(), page.headers["Content-Security-Policy"]
+        async with session.ws_connect(f"{base.replace('http', 'ws')}/ws?{size}") as socket:
+            yield socket, text, policy
+
+
+async def test_a_page_shows_the_first_frame_and_stops_with_the_server(served) -> None:
+    process, url = served
+    async with _opened(url, "width=100&height=30") as (socket, page, policy):
+        assert "proglog dash" in page
+        assert re.findall(r"https?://[^\"' ]+", page) == []  # nothing comes from another host
+        assert policy.startswith("default-src 'none'")
+        await _shown(socket, b"Members")
+        await socket.send_json(["focus"])
+        await socket.send_str("no JSON")
+        await socket.send_json(["resize", {"width": 10**9, "height": "x"}])
+        await socket.send_json(["stdin", "?"])
+        await _shown(socket, b"Help")
+        dashboards = _children(process.pid)
+        assert len(dashboards) == 1
+        process.send_signal(signal.SIGTERM)
+        await asyncio.gather(asyncio.to_thread(process.wait, LIMIT), _until_closed(socket))
     assert process.returncode == 0
     assert _gone(dashboards)
     assert "Traceback" not in process.stderr.read()
+
+
+async def test_the_dashboard_of_a_page_ends_with_a_server_that_is_killed(served) -> None:
+    process, url = served
+    async with _opened(url, "width=1&height=1") as (socket, _, _):
+        await _shown(socket, b"\x1b[?1049h")
+        dashboards = _children(process.pid)
+        process.kill()
+    assert _gone(dashboards)
+
+
+async def test_two_servers_have_a_cookie_each(served) -> None:
+    _, url = served
+    port = int(url.partition("127.0.0.1:")[2].partition("/")[0])
+    async with aiohttp.ClientSession() as session, session.get(url) as page:
+        assert list(page.cookies) == [f"proglog-token-{port}"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [
+        (("100", "30"), (100, 30)),
+        (("100000000000000000", "999999"), (500, 200)),
+        (("-5", 0), (1, 1)),
+        (("x", None), (80, 24)),
+        (([], {}), (80, 24)),
+    ],
+)
+def test_a_page_has_a_screen_of_bounded_size(asked, given) -> None:
+    assert web.screen_size(*asked) == given
 
 
 @pytest.mark.parametrize(
@@ -173,6 +225,7 @@ async def test_it_listens_on_loopback_alone(served) -> None:
 def test_without_textual_serve_it_says_what_to_install(capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "textual_serve.server", None)
     monkeypatch.delitem(sys.modules, "proglog.cli.web", raising=False)
+    monkeypatch.delattr(proglog.cli, "web", raising=False)
     assert invoke(["dash", "--web"]) == 2
     assert 'pip install "proglog-cluster[web]"' in capsys.readouterr().err
 

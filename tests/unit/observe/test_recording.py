@@ -43,6 +43,11 @@ def test_a_recording_gives_back_its_frames(tmp_path: Path, snapshot: ClusterSnap
     assert recording.load(tmp_path / "a.sqlite") == recording.Recording(target="127.0.0.1:8400", frames=frames)
 
 
+def test_a_recording_is_readable_by_its_owner_alone(tmp_path: Path, snapshot: ClusterSnapshot):
+    recording.save(tmp_path / "r.sqlite", "here", [_frame(snapshot)])
+    assert (tmp_path / "r.sqlite").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_closed_recording_is_one_file(tmp_path: Path, snapshot: ClusterSnapshot):
     recording.save(tmp_path / "a.sqlite", "x", [_frame(snapshot)])
     assert [path.name for path in tmp_path.iterdir()] == ["a.sqlite"]
