@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Self
 
 from proglog.client.arguments import seconds, whole
+from proglog.client.contiguity import Explanation
 from proglog.client.cursor import Cursor
-from proglog.client.fetched import FetchedBatch, Gone
+from proglog.client.fetched import FetchedBatch, Gone, Passed
 from proglog.client.fetcher import Fetcher
 from proglog.client.link import Link
 from proglog.client.offset_spec import OffsetSpec
@@ -220,10 +221,13 @@ class Consumer:
             reading.result()
         return bool(done)
 
-    def _hand_out(self, arrived: VerifiedBatch | Gone) -> FetchedBatch | None:
+    def _hand_out(self, arrived: VerifiedBatch | Explanation) -> FetchedBatch | None:
         """Return what of a batch is wanted and was not handed out yet, and count it as handed out."""
         if isinstance(arrived, Gone):
             self._tell_gone(arrived)
+            return None
+        if isinstance(arrived, Passed):
+            self._pass_over(arrived)
             return None
         header = arrived.header
         next_sequence = self._fetcher.positions.get(header.origin, FIRST_SEQUENCE)
@@ -250,15 +254,18 @@ class Consumer:
     def _tell_gone(self, gone: Gone) -> None:
         if self._stop_at_gap and not self._skip_gone:
             raise PositionGoneError(gone.origin, gone.start, gone.end, gone.reason)
-        origin = OriginId(gone.origin)
-        if gone.end > self._fetcher.positions.get(origin, FIRST_SEQUENCE):
-            self._fetcher.positions[origin] = SequenceNumber(gone.end)
+        self._pass_over(gone)
         logger.warning(
             "%s: gone: sequences %d to %d of origin %s: %s",
             self.addr, gone.start, gone.end - 1, gone.origin.hex()[:8], gone.reason,
         )  # fmt: skip
         if self._on_gone is not None:
             self._on_gone(gone)
+
+    def _pass_over(self, explanation: Explanation) -> None:
+        origin = OriginId(explanation.origin)
+        if explanation.end > self._fetcher.positions.get(origin, FIRST_SEQUENCE):
+            self._fetcher.positions[origin] = SequenceNumber(explanation.end)
 
     def _follow_origin(self, batch: VerifiedBatch) -> None:
         """The log continues under another origin: its offsets keep their meaning."""

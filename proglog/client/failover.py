@@ -25,11 +25,22 @@ from proglog.errors import (
     OverloadedError,
     PositionGoneError,
     ProglogError,
+    SequenceGapError,
     is_out_of_reach,
 )
 
 ROUND_INTERVAL = 0.2
 """Seconds between two rounds through agents that all failed."""
+
+
+_LACKING = (
+    PositionGoneError,
+    DataLossError,
+    OffsetOutOfRangeError,
+    OtherLogError,
+    MalformedBatchError,
+    SequenceGapError,
+)
 
 
 class Kind(IntEnum):
@@ -47,9 +58,7 @@ def kind_of(error: ProglogError) -> Kind:
         return Kind.AWAY
     if isinstance(error, OverloadedError | LogFullError | LogReadOnlyError | LogPoisonedError):
         return Kind.FULL
-    if isinstance(
-        error, PositionGoneError | DataLossError | OffsetOutOfRangeError | OtherLogError | MalformedBatchError
-    ):
+    if isinstance(error, _LACKING):
         return Kind.LACKS
     return Kind.REFUSES
 

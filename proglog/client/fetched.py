@@ -87,3 +87,11 @@ class Gone(NamedTuple):
     start: int
     end: int
     reason: str
+
+
+class Passed(NamedTuple):
+    """Sequences in ``[start, end)`` that held no records: no consumer misses them, and a cursor passes them."""
+
+    origin: bytes
+    start: int
+    end: int

@@ -13,9 +13,10 @@ import grpc.aio
 
 from proglog.api.v1 import batches_pb2
 from proglog.client.channel import failures, understood
+from proglog.client.contiguity import Contiguity, Explanation
 from proglog.client.cursor import Cursor
 from proglog.client.failover import Failover
-from proglog.client.fetched import Gone
+from proglog.client.fetched import Gone, Passed
 from proglog.client.link import Link, Wire
 from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
 from proglog.errors import (
@@ -24,12 +25,13 @@ from proglog.errors import (
     MalformedBatchError,
     PositionGoneError,
     ProglogError,
+    SequenceGapError,
     UnavailableError,
 )
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch
 from proglog.replication.progress import FIRST_SEQUENCE
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber
 from proglog.wire.cursors import cursor_message, positions_of
 
 logger = logging.getLogger("proglog.client")
@@ -65,8 +67,8 @@ class Fetcher:
         self.log = b""
         self.positions: dict[OriginId, SequenceNumber] = dict(start.positions) if isinstance(start, Cursor) else {}
         """The next sequence wanted of each origin: everything before was handed out, or before the range."""
-        self.arrived: deque[VerifiedBatch | Gone] = deque()
-        """Batches to hand out, in order."""
+        self.arrived: deque[VerifiedBatch | Explanation] = deque()
+        """Batches to hand out, and what is left out between them, in order."""
         self.resolved = False
         """Whether an agent has said what the range is."""
         self.over = False
@@ -88,6 +90,8 @@ class Fetcher:
         self._failover: Failover | None = None
         self._skip_at_server = False
         self._stream: _Stream | None = None
+        self._contiguity = Contiguity({})
+        """Of the stream."""
 
     @property
     def addr(self) -> str:
@@ -126,14 +130,18 @@ class Fetcher:
                 await asyncio.sleep(self._failover.wait(loop.time()))
 
     async def _open(self, link: Link) -> None:
-        stream = self._stream = _Stream(link, self._request())
+        request = self._request()
+        stream = self._stream = _Stream(link, request)
         first = await stream.first(min(self._timeout, self._patience or self._timeout, CONTACT_SECONDS))
         self.start_offset, self.end_offset = first.start_offset, first.end_offset
         self.next_offset = max(self.next_offset if self.log == first.log else 0, first.start_offset)
         self.log = first.log
-        for origin, sequence in positions_of(first.cursor).items():
-            self.positions[origin] = max(sequence, self.positions.get(origin, FIRST_SEQUENCE))
-        self.arrived.extend(map(_gone, first.gone))
+        positions = positions_of(first.cursor)
+        if not request.HasField("cursor"):  # then the server says what the place means
+            for origin, sequence in positions.items():
+                self.positions[origin] = max(sequence, self.positions.get(origin, FIRST_SEQUENCE))
+        self._contiguity = Contiguity(self.positions)
+        self.arrived.extend(self._contiguity.begin(positions, explanations(first)))
         now = asyncio.get_running_loop().time()
         assert self._failover is not None
         if not self.resolved:
@@ -145,18 +153,16 @@ class Fetcher:
         self._failover.contact(now)
 
     async def _take(self, stream: "_Stream") -> None:
-        """Take in the next message: its batches, then what is gone, which may precede batches still to come."""
+        """Take in the next message: its batches, and what is left out between them."""
         response = await stream.next()
         self._skip_at_server = False
         if response is None:
             self.over = True
             return
         try:
-            self.arrived.extend(scan.batches(response.batches))
-        except MalformedBatchError as exc:
+            self.arrived.extend(self._contiguity.in_order(scan.batches(response.batches), explanations(response)))
+        except (MalformedBatchError, SequenceGapError) as exc:
             self.broke = exc
-            return
-        self.arrived.extend(map(_gone, response.gone))
 
     def abandon(self) -> None:
         """End the call of a consumer that is no longer referenced."""
@@ -260,8 +266,19 @@ class _Stream:
             await self._link.release(wire)
 
 
-def _gone(message: batches_pb2.Gone) -> Gone:
-    return Gone(message.origin, message.start_sequence, message.end_sequence, message.reason)
+def explanations(response: batches_pb2.ConsumeBatchesResponse) -> list[Explanation]:
+    """Return what an answer says it leaves out.
+
+    Raises:
+        MalformedBatchError: It names something that is no origin, or no range of sequences.
+    """
+    for each in (*response.gone, *response.passed):
+        if len(each.origin) != ORIGIN_BYTES or not 1 <= each.start_sequence < each.end_sequence <= MAX_ORDINAL:
+            raise MalformedBatchError(
+                f"sequences {each.start_sequence} to {each.end_sequence} of origin {each.origin.hex()[:40]!r}: no range"
+            )
+    gone = [Gone(each.origin, each.start_sequence, each.end_sequence, each.reason) for each in response.gone]
+    return [*gone, *(Passed(each.origin, each.start_sequence, each.end_sequence) for each in response.passed)]
 
 
 def _place(place: OffsetSpec) -> batches_pb2.OffsetSpec:

@@ -243,6 +243,11 @@ class Log:
         return self._refiller.missing()
 
     @property
+    def has_losses(self) -> bool:
+        """Whether anything in its segments cannot be read, with records in it or without."""
+        return bool(self._state.view.losses)
+
+    @property
     def may_lack(self) -> bool:
         """Whether :meth:`missing` may have something to say, or :meth:`hide` to take back."""
         return bool(self._state.hidden or self._state.damaged())

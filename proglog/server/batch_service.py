@@ -178,7 +178,9 @@ class _Reading:
             # Retention has overtaken the consumer: the answer reports the removed range.
             begin = partial(_begin_pass, reading.positions, self._skip_gone, self._control)
             self._pass, self._offset = await self._commit_log.query(begin)
-        gone, passed = _told(self._pass.gone()), _told(self._pass.passed())
+        passes = (reading,) if reading is self._pass else (reading, self._pass)
+        gone = _told([each for one in passes for each in one.gone()])
+        passed = _told([each for one in passes for each in one.passed()])
         self._commit_log.records_served += reading.records - records
         if len(data) > MAX_READ_BYTES and (gone or passed):  # together they may be more than a client receives
             return [

@@ -12,8 +12,9 @@ place that any origin needs. ::
     damage       with records in it         ->  an error; or skipped, and its records are gone
     the end      of the log                 ->  the end of an origin that was lost to damage is gone as well
 
-After damage that held no records, a jump is a lost control batch: no consumer misses it, but the sequences are reported
-all the same, to distinguish the jump from a defect. Checksums are verified again before bytes leave, so that the first
+In a log with damage, a jump that no lost records explain is a lost control batch: no consumer misses it, but the sequences
+are reported all the same. In a log without any, a jump is a defect, and nothing is reported: the client refuses what comes
+behind it. Checksums are verified again before bytes leave, so that the first
 read finds data that decayed under a running agent.
 
 No sockets, no waiting: those are in :mod:`proglog.server.batch_service`.
@@ -82,6 +83,8 @@ class VectorPass:
         self._control = control
         self._gone: list[GoneRange] = []
         self._passed: list[GoneRange] = []
+        self._has_losses = log.has_losses
+        """Whether the log had any when it was read."""
         self._damages = int(behind_damage)
         self._damages_before: dict[OriginId, int] = {}
         self._seen = 0
@@ -96,6 +99,7 @@ class VectorPass:
             PositionGoneError: Wanted sequences are missing before a batch, and ``skip_gone`` is not set.
             OffsetOutOfRangeError: Retention removed the segment meanwhile.
         """
+        self._has_losses = self._has_losses or self._log.has_losses
         data, runs, sound, looked_at = read.data, list[tuple[int, int]](), 0, 0
         for position, header in self._log.sound_batches(read.start, data):
             if position != sound or looked_at == MAX_TAKEN:
@@ -204,7 +208,7 @@ class VectorPass:
         """Record missing sequences: lost records, if the pass skipped damage with records since the origin's last batch."""
         if self._damages > self._damages_before.get(origin, 0):
             self._miss(GoneRange(origin, expected, found, DAMAGED))
-        else:
+        elif self._has_losses:
             self._pass_over(GoneRange(origin, expected, found, NO_RECORDS))
 
     def _start(self) -> LogPosition:

@@ -8,7 +8,7 @@ import pytest
 
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import batches_pb2
-from proglog.errors import PositionGoneError
+from proglog.errors import OffsetOutOfRangeError, PositionGoneError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record import batch, columns
@@ -18,7 +18,8 @@ from proglog.server.acks import Acks
 from proglog.server.batch_service import BatchService
 from proglog.server.context import Context
 from proglog.server.followers import Followers
-from proglog.types import NodeName
+from proglog.server.vector import VectorPass
+from proglog.types import NodeName, Offset
 
 NOBODY = cast("Context", None)
 
@@ -84,3 +85,24 @@ async def test_a_pass_that_retention_overtakes_goes_on_with_the_gap_told_where_i
     assert missing.end_sequence == floor
     assert sequences[-1] == end
     assert all(not missing.start_sequence < each <= missing.end_sequence for each in sequences)
+
+
+async def test_what_a_pass_found_before_retention_ended_it_is_told_with_what_it_read(
+    writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(self: VectorPass, log: Log) -> None:
+        raise OffsetOutOfRangeError(Offset(2), Offset(3), log.end_offset)
+
+    monkeypatch.setattr(VectorPass, "recheck", removed)
+    await produce(writer, 3)
+    at = writer.log.seek(Offset(2))
+    with (writer.log.data_dir / f"{at.segment:020d}.log").open("r+b") as file:
+        file.seek(at.position + batch.HEADER_BYTES + 5)
+        file.write(b"rot")
+    stream = consume(writer, skip_gone=True)
+    await anext(stream)
+
+    answer = await anext(stream)
+
+    assert len(list(headers(answer.batches))) == 2
+    assert [(each.start_sequence, each.end_sequence) for each in answer.passed] == [(1, 2)]  # the origin's first batch

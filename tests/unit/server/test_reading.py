@@ -10,12 +10,13 @@ import pytest
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import batches_pb2
 from proglog.client.contiguity import Contiguity
+from proglog.client.fetcher import explanations
 from proglog.errors import DataLossError, PositionGoneError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LocalAppend, LogPosition
 from proglog.record import control, scan
-from proglog.record.batch import HEADER_BYTES, verify
+from proglog.record.batch import HEADER_BYTES, VerifiedBatch, verify
 from proglog.server.batch_service import _Reading
 from proglog.server.feed import Feed, answer_from
 from proglog.server.range_reader import read_range
@@ -58,13 +59,10 @@ async def consumed(log: Log, start: Start, *, skip: bool = False) -> Got:
             answers += await asyncio.wait_for(reading.next_answers(), 5)
         contiguity = Contiguity(positions_of(answers[0].cursor))
         for answer in answers:
-            for each in (*answer.gone, *answer.passed):
-                contiguity.explain(
-                    OriginId(each.origin), SequenceNumber(each.start_sequence), SequenceNumber(each.end_sequence)
-                )
             got.gone += [(each.start_sequence, each.end_sequence) for each in answer.gone]
-            for batch in scan.batches(answer.batches):
-                contiguity.take(batch.header.origin, batch.header.base_sequence, batch.header.next_sequence)
+            for batch in contiguity.in_order(scan.batches(answer.batches), explanations(answer)):
+                if not isinstance(batch, VerifiedBatch):
+                    continue
                 assert batch.header.base_sequence >= seen.get(batch.header.origin, 0), "a batch came twice"
                 seen[batch.header.origin] = batch.header.next_sequence
                 got.values += scan.values(batch)

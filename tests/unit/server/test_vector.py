@@ -175,3 +175,11 @@ def test_a_vector_of_too_many_origins_is_refused(monkeypatch: pytest.MonkeyPatch
 
     with pytest.raises(InvalidRequestError, match="at most 1"):
         positions_of(cursor_message({OriginId(bytes([number]) * 16): SequenceNumber(1) for number in range(2)}))
+
+
+def test_a_jump_in_a_log_without_damage_is_a_defect_that_nothing_explains(mixed: Log) -> None:
+    walk = VectorPass(mixed, {}, skip_gone=True, at=mixed.seek(Offset(12)))
+
+    assert walk.take(mixed.read(walk.at, 1 << 20))
+
+    assert (walk.gone(), walk.passed()) == ([], [])
