@@ -18,12 +18,10 @@ from proglog.addr import split_addr
 from proglog.api.v1 import batches_pb2_grpc, cluster_pb2_grpc, losses_pb2_grpc, membership_pb2_grpc
 from proglog.client.channel import error_of, open_channel
 from proglog.errors import ClosedError, ConfigError, ProglogError, UsageError
-from proglog.security.files import FileVersion
+from proglog.security.files import Watched
 from proglog.security.tls import TLSFiles
 
 logger = logging.getLogger("proglog.client")
-
-Version = tuple[FileVersion, FileVersion, FileVersion]
 
 
 @dataclass(eq=False)
@@ -31,8 +29,6 @@ class Wire:
     """One channel, and what calls it can make."""
 
     channel: grpc.aio.Channel
-    version: Version | None
-    """Of the TLS files that it was made with."""
     users: int = 0
     batches: "batches_pb2_grpc.BatchesAsyncStub" = field(init=False)
     positions: "batches_pb2_grpc.PositionsAsyncStub" = field(init=False)
@@ -64,7 +60,8 @@ class Link:
         self.addr = addr
         self.tls = tls
         self._wire: Wire | None = None
-        self._refused: Version | None = None
+        self._watched: Watched | None = None
+        """The TLS files, from the first channel on."""
         self._closed = False
         self._owner: tuple[int, asyncio.AbstractEventLoop] | None = None
 
@@ -137,19 +134,22 @@ class Link:
             await wire.channel.close()
 
     def _current(self) -> Wire:
-        version = None if self.tls is None else self.tls.version()
+        version = () if self.tls is None else self.tls.version()
         wire = self._wire
-        if wire is not None and version in (wire.version, self._refused):
+        if wire is not None and not (self._watched and self._watched.is_due(version)):
             return wire
         try:
-            made = Wire(open_channel(self.addr, self.tls), version)
+            made = Wire(open_channel(self.addr, self.tls))
         except ConfigError as exc:
-            if wire is None:
+            if wire is None or self._watched is None:
                 raise
-            logger.warning("%s: %s; the certificate loaded before stays in use", self.addr, exc)
-            self._refused = version
+            if self._watched.refuse(version, str(exc)):
+                logger.warning("%s: %s; the certificate loaded before stays in use", self.addr, exc)
             return wire
-        if wire is not None:
+        if wire is None or self._watched is None:
+            self._watched = Watched(version)
+        else:
+            self._watched.take(version)
             logger.info("%s: the TLS files changed, and the next connection shows the new certificate", self.addr)
         self._wire = made
         return made

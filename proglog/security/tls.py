@@ -8,8 +8,8 @@
 
 A server looks at its files before each handshake (three ``stat`` calls, 4 us) and takes a new set without a restart.
 A set that fails its checks is reported once, and the last good one stays. A connection takes no new calls after an
-hour (:mod:`proglog.server.server`): that bounds a withdrawn certificate; streams that are open go on. A client reads its
-files when it makes its channel.
+hour (:mod:`proglog.server.server`). Streams outlive that, until their certificate ends or its authority is withdrawn
+(:mod:`proglog.security.trust`). A client reads its files when it makes its channel.
 
 Source: gRPC's ``dynamic_ssl_server_credentials``; RFC 8446, RFC 5280.
 """
@@ -200,9 +200,14 @@ def rotating_credentials(material: RotatingMaterial) -> "grpc.ServerCredentials"
     """Return credentials that show whatever ``material`` has at each handshake, and demand a client certificate."""
     import grpc
 
+    shown, lock = material.current, threading.Lock()
+
     def fetch() -> grpc.ServerCertificateConfiguration | None:
-        changed = material.poll()
-        return None if changed is None else _server_configuration(changed)
+        nonlocal shown
+        material.poll()
+        with lock:  # handshakes are on several threads, and one of them takes the new set for all
+            before, shown = shown, material.current
+            return None if shown is before else _server_configuration(shown)
 
     # The library documents None as "no change"; its stubs leave that out.
     fetcher = cast("Callable[[], grpc.ServerCertificateConfiguration]", fetch)

@@ -1,6 +1,6 @@
 """Authenticates, authorizes, admits and reports every call.
 
-A call is authorized when it starts and, on a stream, again whenever the policy has changed. A known error becomes its
+A call is authorized when it starts and, on a stream, again whenever policy or authorities have changed. A known error becomes its
 status from the table; any other becomes INTERNAL with a number to look up in telemetry. No traceback leaves the server.
 """
 
@@ -17,7 +17,15 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc._cython import cygrpc  # type: ignore[attr-defined]  # it has no stubs
 
-from proglog.errors import DeadlineError, InternalError, InvalidRequestError, PermissionDeniedError, ProglogError
+from proglog.errors import (
+    DeadlineError,
+    InternalError,
+    InvalidRequestError,
+    PermissionDeniedError,
+    ProglogError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from proglog.security.actions import CONSUME, DESCRIBE, OBSERVE, OPERATE, PRODUCE, REPLICATE
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
@@ -81,7 +89,9 @@ class Gate(grpc.aio.ServerInterceptor):
         emit: Emit,
         on_end: Callable[[str, str, float], None] = lambda *_: None,
         admission: Admission | None = None,
+        trust: Callable[[Any], None] = lambda _: None,
     ) -> None:
+        self._trust = trust
         self._admission = admission or Admission()
         self._authorizer = authorizer
         self._emit = emit
@@ -276,6 +286,7 @@ class _Call:
 
     def __init__(self, gate: Gate, method: str, context: Context, *, streams: bool = False) -> None:
         self._authorizer = gate._authorizer
+        self._trust = gate._trust
         self._emit = gate._emit
         self._on_end = gate._on_end
         self._method = method
@@ -283,7 +294,8 @@ class _Call:
         self.peer = context.peer()  # now: gRPC has forgotten it, and crashes, once a cancelled call is collected
         self._started = time.monotonic()
         self._action = ACTIONS.get(method)
-        self._subject = subject_of(context.auth_context())
+        self._shown = context.auth_context()
+        self._subject = subject_of(self._shown)
         self._generation = 0
         self._denied: Exception | None = None
         self._finished = events.STREAM_FINISHED if streams else events.RPC_FINISHED
@@ -300,6 +312,13 @@ class _Call:
         return admission.requests if self._action == PRODUCE else None
 
     def authorize(self) -> None:
+        """Check the caller's certificate and right.
+
+        Raises:
+            UnauthenticatedError: A new connection with this certificate would be refused.
+            PermissionDeniedError: No rule allows the call.
+        """
+        self._trust(self._shown)
         if self._method.startswith(OPEN_SERVICES):
             return
         if self._action is None:
@@ -309,14 +328,14 @@ class _Call:
         self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
 
     def watch_policy(self, tasks: TaskScope) -> None:
-        """Cut the stream when a changed policy no longer allows it, or cannot be asked."""
-        if self._action is not None:
-            tasks.start(self._recheck(asyncio.current_task()), name="rpc-policy-watch")
+        """Cut the stream when a changed policy no longer allows it, its certificate is withdrawn, or neither can be asked."""
+        tasks.start(self._recheck(asyncio.current_task()), name="rpc-policy-watch")
 
     async def _recheck(self, caller: "asyncio.Task[Any] | None") -> None:
         while True:
             await asyncio.sleep(RECHECK_INTERVAL)
             try:
+                self._check_certificate()
                 if self._authorizer.generation != self._generation:
                     self.authorize()
             except Exception as exc:  # noqa: BLE001 - the call fails with it
@@ -324,6 +343,17 @@ class _Call:
                 if caller is not None and not self._is_writing:
                     caller.cancel()
                 return
+
+    def _check_certificate(self) -> None:
+        """Have a client whose certificate is withdrawn call again: it may have a new one by now.
+
+        Raises:
+            UnavailableError: A new connection with this certificate would be refused.
+        """
+        try:
+            self._trust(self._shown)
+        except UnauthenticatedError as exc:
+            raise UnavailableError(f"{exc}: connect again with one that is valid") from exc
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -12,6 +12,7 @@ from proglog.errors import ConfigError
 from proglog.record.batch import MAX_STORED_BATCH_BYTES
 from proglog.security.authorizer import Authorizer
 from proglog.security.tls import RotatingMaterial, TLSFiles, rotating_credentials
+from proglog.security.trust import AuthContext, PeerTrust
 from proglog.server.acks import Acks
 from proglog.server.admission import Admission
 from proglog.server.batch_service import BatchService
@@ -128,6 +129,7 @@ class Server:
         self._admission = admission or Admission()
         self._health = _Health()
         self._material: RotatingMaterial | None = None
+        self._trust: PeerTrust | None = None
         self._server: grpc.aio.Server | None = None
         self._stopping = False
 
@@ -157,10 +159,8 @@ class Server:
         Raises:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
-        self._server = grpc.aio.server(
-            interceptors=(Gate(self._authorizer, self._emit, self._on_call_end, self._admission),),
-            options=self._options(),
-        )
+        gate = Gate(self._authorizer, self._emit, self._on_call_end, self._admission, self._check_trust)
+        self._server = grpc.aio.server(interceptors=(gate,), options=self._options())
         return self._bind(self._server, addr)
 
     async def serve(self, cluster: ClusterView | None = None) -> None:
@@ -230,7 +230,12 @@ class Server:
             ),
             on_error=lambda problem: report(events.CERTIFICATE_REJECTED, problem),
         )
+        self._trust = PeerTrust(self._material)
         return rotating_credentials(self._material)
+
+    def _check_trust(self, auth_context: AuthContext | None) -> None:
+        if self._trust is not None:
+            self._trust.check(auth_context)
 
     def _bind(self, server: grpc.aio.Server, addr: str) -> int:
         try:
