@@ -11,7 +11,7 @@ from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.membership import Membership
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
-from proglog.agent.writer import LogWriter
+from proglog.agent.writer import READ, LogWriter
 from proglog.errors import UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
@@ -20,6 +20,9 @@ from proglog.record.batch import FIRST_VERSION, VERSION
 from proglog.server.server import Server
 from proglog.wire import model
 from proglog.wire.contract import FEATURES, LOWEST_PROTOCOL_VERSION, PROTOCOL_VERSION
+
+MAX_OPERATIONS = 256
+"""Most operations that a snapshot names."""
 
 
 @dataclass(slots=True)
@@ -163,10 +166,24 @@ class AgentView:
                 )
                 for problem in log.problems()
             ),
-            operations=tuple(
-                model.Operation(what=what, since_ms=int(seconds * 1000))
-                for what, seconds in self.writer.underway.operations()
-            ),
+            operations=self._operations(),
+        )
+
+    def _operations(self) -> tuple[model.Operation, ...]:
+        """Return what is under way: on the disk, and what others owe."""
+        now = self.monotonic()
+        on_disk = self.writer.underway.operations()
+        current = next((work for work in on_disk if not work.waits_for and work.what != READ), None)
+        under_way = (*on_disk, *self.replicator.operations(), *self.membership.operations())
+        return tuple(
+            model.Operation(
+                what=work.what,
+                since_ms=max(0, int((now - work.began) * 1000)),
+                waits_for=work.waits_for,
+                bound_ms=int(work.bound * 1000),
+                step=self.log.step if work is current else "",
+            )
+            for work in under_way[:MAX_OPERATIONS]
         )
 
     def _origins(self) -> tuple[model.OriginStatus, ...]:

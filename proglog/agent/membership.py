@@ -20,6 +20,7 @@ from proglog.agent.membership_watch import MembershipWatch
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.transport import Transport
+from proglog.agent.underway import BOUND, Work
 from proglog.errors import ConfigError, UnavailableError
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
@@ -50,6 +51,8 @@ from proglog.wire.model import GossipStatus, MembershipProblem
 Result = TypeVar("Result")
 
 LEAVE_TIMEOUT = 3.0
+EXCHANGE_SHARE = 0.5
+"""Of the time after which a full exchange fails: beyond, it takes longer than it should."""
 COMPLAINT_INTERVAL = 60.0
 """Seconds between two lines about malformed traffic: it is others that decide how much there is."""
 MAX_LATE = 0.25
@@ -290,6 +293,15 @@ class Membership:
     def known_addresses(self) -> list[KnownAddress]:
         """Return where others are or were: what the next life may start with."""
         return self._serf.known_addresses() if self._serf else []
+
+    def operations(self) -> list[Work]:
+        """Return the full exchanges under way with members that are alive."""
+        bound = max(BOUND, EXCHANGE_SHARE * self.config.gossip.tcp_timeout)
+        return [
+            Work(what="full exchange", began=each.exchanging_since, waits_for=each.name, bound=bound)
+            for each in self.members()
+            if each.exchanging_since is not None and each.status is Status.ALIVE
+        ]
 
     def problems(self) -> list[MembershipProblem]:
         """Return why this node may not be in the cluster that it is meant for."""

@@ -61,6 +61,8 @@ class FollowedPeer:
     failing_since: float | None = None
     failure: str = ""
     retry_at: float = 0.0
+    calling_since: float = 0.0
+    """When the last attempt to open the stream began."""
     opened_at: float | None = None
     records_copied: int = 0
     bytes_copied: int = 0

@@ -25,6 +25,8 @@ LOOK_INTERVAL = 1.0
 """Seconds between two looks at what is damaged; a look at a whole log costs next to nothing."""
 ANSWER_TIMEOUT = 10.0
 """Seconds without anything from a peer after which another is asked."""
+REPAIR_BOUND = 5.0
+"""Seconds without anything from a peer that are longer than it should take."""
 GROUP_BYTES = 4 * 1024 * 1024
 """Fetched batches that are given to the log at a time."""
 
@@ -104,7 +106,7 @@ class Repairer:
         addr, _ = self._replicator.reachable()[attempt.peer]
         group: list[VerifiedBatch] = []
         group_bytes = 0
-        async for batch in self._fetch(addr, attempt.part):
+        async for batch in self._fetch(attempt.peer, addr, attempt.part):
             group.append(batch)
             group_bytes += batch.header.batch_bytes
             if group_bytes >= GROUP_BYTES:
@@ -113,12 +115,13 @@ class Repairer:
         if group:
             self._tell(attempt, await self._writer.refill(group))
 
-    async def _fetch(self, addr: str, part: SequenceRange) -> AsyncIterator[VerifiedBatch]:
+    async def _fetch(self, peer: str, addr: str, part: SequenceRange) -> AsyncIterator[VerifiedBatch]:
         async with self._open_channel(addr) as channel:
             parts = aiter(fetch_range(channel, part.origin, part.start, part.end))
             while True:
                 try:
-                    data = await asyncio.wait_for(anext(parts, b""), ANSWER_TIMEOUT)
+                    with self._writer.underway.during("repair", waits_for=peer, bound=REPAIR_BOUND):
+                        data = await asyncio.wait_for(anext(parts, b""), ANSWER_TIMEOUT)
                 except TimeoutError:
                     raise UnavailableError(f"{addr} sent nothing for {ANSWER_TIMEOUT:g} s") from None
                 except grpc.aio.AioRpcError as exc:

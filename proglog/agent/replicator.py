@@ -21,6 +21,7 @@ import grpc.aio
 from proglog import clock
 from proglog.agent.peer import MAX_BACKOFF, FollowedPeer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
+from proglog.agent.underway import Work
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
 from proglog.errors import (
@@ -68,6 +69,10 @@ EXAMINE_INTERVAL = 1.0
 :mod:`proglog.record.seal`."""
 EXAMINE_TIMEOUT = 5.0
 """Seconds that a peer has to show it."""
+OPENING_BOUND = 7.5
+"""Seconds that a server may take for its first word, and then for its proof: its own follower may wait to try again."""
+PULL_BOUND = 5.0
+"""Seconds that it may take for anything that this log lacks."""
 MAX_LAST_WORDS = 1024
 """Servers whose last word is kept."""
 REPORT_INTERVAL = 0.1
@@ -177,6 +182,16 @@ class Replicator:
         """Return how replication from each server is going, by name."""
         return tuple(status_of(self._peers[name], self._planner, time.monotonic()) for name in sorted(self._peers))
 
+    def operations(self) -> list[Work]:
+        """Return for each server what is due from it and has not come: its first word, or what this log lacks."""
+        calling = [
+            Work(what="opening its stream", began=peer.calling_since, waits_for=peer.name, bound=OPENING_BOUND)
+            for peer in self._peers.values()
+            if peer.state is PeerState.CONNECTING and peer.stream is not None
+        ]
+        due = self._planner.due().items()
+        return calling + [Work(what="pull", began=began, waits_for=name, bound=PULL_BOUND) for name, began in due]
+
     def reachable(self) -> dict[str, tuple[str, dict[OriginId, Progress]]]:
         """Return address and positions of each server whose stream is open, by name."""
         planner = self._planner
@@ -281,6 +296,7 @@ class Replicator:
     async def _stream_from(self, peer: FollowedPeer) -> None:
         """Follow one stream to its end."""
         unsettled = Unsettled()
+        peer.calling_since = time.monotonic()
         async with self._open_channel(peer.addr) as channel:
             with self._introductions.dialling(peer.name, peer.hand_back) as token:
                 hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance, token=token)
@@ -321,7 +337,7 @@ class Replicator:
                     raise UnavailableError(f"{peer.addr} is the server of {hello.node_name!r:.80}, not of {peer.name}")
                 peer.write_under(hello.origin)
                 stream.report(self._progress_in(peer.origins))
-                peer.reached = True
+                peer.reached, peer.calling_since = True, time.monotonic()
                 self._end_turn(peer)
                 await self._introductions.wait_proved(peer.name, PROOF_TIMEOUT)
                 self._own_origin.meet(peer.name, hello.origin, hello.instance, hello.kinship)

@@ -61,6 +61,9 @@ MAX_QUEUED_BYTES = 64 * 1024 * 1024
 INLINE_READ_BYTES = 1024 * 1024
 """Reads of the active segment up to this size stay on the loop while the kernel has its pages in memory."""
 
+READ = "read"
+"""What is done on a reader thread is called; all else is done on the one that appends."""
+
 READER_THREADS = 2
 """For reads that may wait for a cold disk."""
 
@@ -341,12 +344,12 @@ class LogWriter:
             cached = self.log.read_cached(at, max_bytes)
             if cached is not None:
                 return cached
-        with self.underway.during("read"):
+        with self.underway.during(READ):
             return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, at, max_bytes)
 
     async def query(self, look: Callable[[Log], Result]) -> Result:
         """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
-        with self.underway.during("read"):
+        with self.underway.during(READ):
             return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
 
     async def missing(self) -> list[MissingRange]:

@@ -93,6 +93,8 @@ class Node:
     """Failed full exchanges begun by this node, since the last successful one."""
     exchange_error: str = ""
     """The error of the last failed one."""
+    exchanging_since: float | None = None
+    """When the full exchange that is under way began; ``None``: none is."""
     former: "Former | None" = None
     """Its address before it moved here."""
 
@@ -146,6 +148,7 @@ class Node:
             versions=self.versions,
             exchanges_failed=self.exchanges_failed,
             exchange_error=self.exchange_error,
+            exchanging_since=self.exchanging_since,
         )
 
 
@@ -181,6 +184,8 @@ class Member:
     """Failed full exchanges begun by this node, since the last successful one."""
     exchange_error: str = ""
     """The error of the last failed one."""
+    exchanging_since: float | None = None
+    """When the full exchange that this node has under way with it began; ``None``: none is."""
 
 
 @lru_cache(maxsize=16_384)

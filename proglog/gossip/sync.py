@@ -96,6 +96,7 @@ class Exchange:
 
     def _exchange_with(self, node: Node) -> None:
         def replied(message: StreamMessage | None, error: str) -> None:
+            node.exchanging_since = None
             if message is not None and message.kind == Type.PUSH_PULL:
                 node.exchanges_failed, node.exchange_error = 0, ""
                 self._merge(message, lambda: None)
@@ -103,6 +104,8 @@ class Exchange:
                 node.exchanges_failed, node.exchange_error = node.exchanges_failed + 1, error
                 self._delegate.ignored(f"full exchange with {node.name!r}: {error}", node.address)
 
+        if node.exchanging_since is None:
+            node.exchanging_since = self._timers.now
         self._outbox.open_stream(node.address, self.local_state(join=False), self._config.tcp_timeout, replied)
 
     def _merge(self, message: StreamMessage, finished: Callable[[], None], *, called: bool = False) -> None:

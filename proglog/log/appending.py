@@ -58,7 +58,8 @@ class Appender:
             try:
                 file = state.active.file
                 assert file is not None  # the last segment is the active one
-                file.sync()
+                with state.in_step("sync"):
+                    file.sync()
             except OSError as exc:
                 state.poison(f"a sync failed ({error_words(exc)})")
             else:
@@ -207,7 +208,8 @@ class Appender:
         try:
             write_all(file, [part for each in group.stamped for part in each.parts], segment.size)
             if self._state.config.fsync is FsyncPolicy.ALWAYS:
-                file.sync()
+                with self._state.in_step("sync"):
+                    file.sync()
             else:
                 self.unsynced = True
         except OSError as exc:

@@ -475,6 +475,11 @@ class Log:
             raise StorageError(f"the file 'lost' could not be written: {error_words(exc)}") from exc
         return [described(loss) for loss in accepted]
 
+    @property
+    def step(self) -> str:
+        """What the thread that appends is in the middle of: ``sync``, ``snapshot``; empty: something else, or nothing."""
+        return self._state.step
+
     def sync(self) -> None:
         """Make everything appended durable: called by the timer of ``FsyncPolicy.INTERVAL``."""
         self._appender.sync()

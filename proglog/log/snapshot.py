@@ -50,7 +50,8 @@ class Snapshot:
         if anchor is None or anchor == self._saved or self._incomplete:
             return
         try:
-            checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))
+            with state.in_step("snapshot"):
+                checkpoint.save(state.files, state.data_dir / _NAME, state.derived.to_json(state.origin))
         except OSError as exc:
             self.failed = exc.errno != EOVERFLOW  # it does not become smaller by waiting
             state.problems.report(_NAME, f"the file {_NAME!r} cannot be written: {state.reason(exc)}")

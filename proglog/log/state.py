@@ -24,8 +24,9 @@ Source: Rebello et al. 2020 ("Can applications recover from fsync failures?") fo
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
 from itertools import takewhile
@@ -113,12 +114,23 @@ class LogState:
         self.hidden: Mapping[OriginId, Ranges] = {}
         """What damage hides of each origin, as far as it was looked for."""
         self.last_append_ms = 0
+        self.step = ""
+        """What the disk thread is in the middle of, where that may take long: ``sync``, ``snapshot``; empty: something else."""
         self.refused_bytes = 0
         """Size of the last group that the full disk refused."""
         self.file_limit: int | None = None
         """The file system's limit on file size, once the log has hit it."""
         self.indexes = IndexCache()
         self.mutex = threading.Lock()
+
+    @contextmanager
+    def in_step(self, step: str) -> Iterator[None]:
+        """``step`` is what the disk thread is in the middle of for as long as this lasts."""
+        before, self.step = self.step, step
+        try:
+            yield
+        finally:
+            self.step = before
 
     @property
     def active(self) -> Segment:

@@ -11,6 +11,14 @@ from proglog.wire.model import IndexState
 _DAY_MS = 86_400_000
 STUCK_MS, STUCK_CRITICAL_MS = 1_000, 10_000
 """From when on an operation that is under way is a finding, and from when on a critical one."""
+_STUCK_DISK = "Check the device of its data directory: is it frozen, failing or overloaded?"
+_STUCK_MEMBER = "Check that member and the network between the two: does it hang, is it overloaded, are packets lost?"
+_APPENDS = "Appends wait behind it."
+_BEHIND = {
+    "read": "Readers and copies of this node's records wait behind it.",
+    "full exchange": "Changes of members reach one of the two late.",
+    "repair": "Records lost to damage stay lost here until another member gives them.",
+}
 _TRIED_AGAIN = "The agent retries, and this clears when it succeeds. Check its disk and its limits."
 _PROBLEM_ADVICE = {"later-version": "Run this agent with the version of proglog that wrote the directory."}
 _APART = (
@@ -58,22 +66,30 @@ def log_problems(facts: Facts) -> Iterator[Finding]:
 
 
 def stuck(facts: Facts) -> Iterator[Finding]:
-    """Yield each operation that has been under way for too long."""
+    """Yield each operation that has been under way for longer than it should.
+
+    What waits for the node's own disk makes it unready. What waits for another member does not: one that hangs would
+    otherwise make every other one unready.
+    """
     node = facts.snapshot.node.name
     for operation in facts.snapshot.log.operations:
-        lasted = facts.age(operation.since_ms)
-        if lasted > STUCK_MS:
-            critical = lasted > STUCK_CRITICAL_MS
-            yield Finding(
-                key=f"stuck/{node}/{operation.what}",
-                severity=Severity.CRITICAL if critical else Severity.WARNING,
-                subject=node,
-                cause=f"waits for its disk: {operation.what}, for {duration_words(lasted / 1000)}",
-                advice="Check the device of its data directory: is it frozen, failing or overloaded?",
-                effect="Appends wait behind it.",
-                since_ms=lasted,
-                unready=critical,
-            )
+        lasted, bound = facts.age(operation.since_ms), max(operation.bound_ms, STUCK_MS)
+        if lasted <= bound:
+            continue
+        critical, other = lasted > max(STUCK_CRITICAL_MS, 2 * bound), operation.waits_for
+        what = operation.what + (f" (in its {operation.step})" if operation.step else "")
+        yield Finding(
+            key=f"stuck/{node}/{operation.what}" + (f"/{other}" if other else ""),
+            severity=Severity.CRITICAL if critical else Severity.WARNING,
+            subject=node,
+            cause=f"waits for {other or 'its disk'}: {what}, for {duration_words(lasted / 1000)}",
+            advice=_STUCK_MEMBER if other else _STUCK_DISK,
+            effect=_BEHIND.get(
+                operation.what, f"What {node} asked {other} for does not arrive." if other else _APPENDS
+            ),
+            since_ms=lasted,
+            unready=critical and not other,
+        )
 
 
 def membership(facts: Facts) -> Iterator[Finding]:

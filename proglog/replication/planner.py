@@ -309,6 +309,17 @@ class Planner:
         """Return the current source of each origin."""
         return {origin: fetch.source for origin, fetch in self._fetches.items()}
 
+    def due(self) -> dict[str, float]:
+        """Return since when each source owes something that this log lacks and has sent nothing; by peer, the longest."""
+        since: dict[str, float] = {}
+        for origin, fetch in self._moving():
+            held = self._next(origin)
+            source = self._sources.peers.get(fetch.source)
+            waits = fetch.after_gap or fetch.expected == held  # otherwise this log is the slow one
+            if source is not None and waits and source.reach(origin) > held:
+                since[fetch.source] = min(self._quiet_since(origin, fetch), since.get(fetch.source, _NEVER))
+        return since
+
     def positions_of(self, peer: str) -> dict[OriginId, Progress]:
         """Return the progress that ``peer`` reported."""
         known = self._sources.peers.get(peer)
@@ -503,13 +514,17 @@ class Planner:
         anyone = self._sources.another_may_continue(origin, held, fetch.source, now)
         if not anyone and (fetch.after_gap or not self._sources.is_last_resort(origin, held, fetch.source)):
             return _NEVER
+        return self._quiet_since(origin, fetch) + self._patience.stall_timeout
+
+    def _quiet_since(self, origin: OriginId, fetch: _Fetch) -> float:
+        """Return since when something of ``origin`` is due from its source, and nothing has come from it."""
         known_since = [
             meter.behind_since
             for name, meter in self._meters.get(origin, {}).items()
             if name in self._sources.peers and meter.behind_since is not None
         ]
         moved_at = max(fetch.moved_at, self._sources.peers[fetch.source].sent_at)
-        return max(moved_at, min(known_since, default=moved_at)) + self._patience.stall_timeout
+        return max(moved_at, min(known_since, default=moved_at))
 
     def _gap_at(self, origin: OriginId) -> float:
         fetch = self._fetches.get(origin)

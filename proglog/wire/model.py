@@ -176,12 +176,18 @@ class LogProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """Something that an agent's threads are doing at this moment."""
+    """Something that an agent is doing at this moment, on its disk or with another member."""
 
     what: str
-    """In words: ``append``, ``sync``, ``retention`` ..."""
+    """In words: ``append``, ``sync``, ``retention``, ``pull``, ``full exchange``, ``repair`` ..."""
     since_ms: int
-    """How long it has been under way, milliseconds."""
+    """How long it has been under way, milliseconds; of what repeats, how long it has not got anywhere."""
+    waits_for: str = ""
+    """The member that it waits for; empty: the agent's disk."""
+    bound_ms: int = 0
+    """How long it may take, milliseconds; 0: a second."""
+    step: str = ""
+    """What it is in the middle of: ``sync``, ``snapshot``; empty: something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +216,7 @@ class LogStatus:
     """Why the state is not ``ok``, in words."""
     problems: tuple[LogProblem, ...] = ()
     operations: tuple[Operation, ...] = ()
-    """What the disk is asked for now."""
+    """What is under way; at most 256."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,14 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kit.patience import patience
+from proglog.agent import membership, repair, replicator, transport
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.agent.membership import Membership, MembershipConfig
@@ -22,12 +24,13 @@ from proglog.client import connect
 from proglog.gossip import name_vote
 from proglog.log.config import LogConfig
 from proglog.log.model import Appended
-from proglog.observe import health
+from proglog.observe import cluster_rules, health, node_rules
 from proglog.observe.health import Finding, Severity
 from proglog.record import batch, columns
 from proglog.record.batch import verify
 from proglog.replication import planner
 from proglog.replication.planner import Patience
+from proglog.server.replication_service import ReplicationService
 from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName
 from proglog.wire.model import ClusterSnapshot
@@ -146,7 +149,7 @@ async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(
 
         def leave(self, name: str) -> None: ...
 
-    monkeypatch.setattr(health, "UNCOPIED_MS", 200)
+    monkeypatch.setattr(cluster_rules, "UNCOPIED_MS", 200)
     async with an_agent(tmp_path, "a") as a:
         await produce(a, b"one", b"two")
         tags = {"rpc_addr": f"127.0.0.1:{free_port()}"}
@@ -160,7 +163,7 @@ async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(
             finding = found(a)["not-copied"]
             assert (finding.subject, finding.severity) == ("b", Severity.WARNING)
             assert finding.at_risk.endswith("of a's own that it lacks.")
-            monkeypatch.setattr(health, "UNCOPIED_CRITICAL_MS", 200)
+            monkeypatch.setattr(cluster_rules, "UNCOPIED_CRITICAL_MS", 200)
             assert found(a)["not-copied"].severity is Severity.CRITICAL
         finally:
             await deaf.close()
@@ -169,7 +172,7 @@ async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(
 async def test_a_follower_that_copies_is_none(
     tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "UNCOPIED_MS", 0)
+    monkeypatch.setattr(cluster_rules, "UNCOPIED_MS", 0)
     async with an_agent(tmp_path, "a") as a, an_agent(tmp_path, "b", a.membership.addr) as b:
         await produce(a, b"one")
 
@@ -257,7 +260,7 @@ def frozen(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 async def test_a_disk_that_does_not_answer_is_told_and_the_node_is_not_serving(
     tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "STUCK_MS", 50)
+    monkeypatch.setattr(node_rules, "STUCK_MS", 50)
     async with an_agent(tmp_path, "a") as a:
         assert (found(a), await said(a)) == ({}, SERVING)
         with frozen(a, monkeypatch):
@@ -266,10 +269,10 @@ async def test_a_disk_that_does_not_answer_is_told_and_the_node_is_not_serving(
             assert found(a)["stuck"].severity is Severity.WARNING
             assert found(a)["stuck"].cause.startswith("waits for its disk: append, for ")
             assert await said(a) == SERVING
-            monkeypatch.setattr(health, "STUCK_CRITICAL_MS", 60)
+            monkeypatch.setattr(node_rules, "STUCK_CRITICAL_MS", 60)
             await eventually(lambda: answers(a, NOT_SERVING))
         await waiting
-        monkeypatch.setattr(health, "STUCK_MS", 1000)
+        monkeypatch.setattr(node_rules, "STUCK_MS", 1000)
         await eventually(lambda: answers(a, SERVING))
         assert found(a) == {}
 
@@ -277,7 +280,7 @@ async def test_a_disk_that_does_not_answer_is_told_and_the_node_is_not_serving(
 async def test_who_watches_hears_of_a_disk_that_does_not_answer_though_nothing_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "STUCK_MS", 200)
+    monkeypatch.setattr(node_rules, "STUCK_MS", 200)
     async with an_agent(tmp_path, "a") as a:
         await produce(a, b"zero")
         with frozen(a, monkeypatch):
@@ -287,6 +290,95 @@ async def test_who_watches_hears_of_a_disk_that_does_not_answer_though_nothing_h
                     if "stuck" in {each.rule for each in health.findings(snapshot)}:
                         break
         await waiting
+
+
+@contextmanager
+def unreadable(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """A disk that gives nothing for as long as this lasts, or until what it yields is called."""
+    thawed, read = threading.Event(), agent.log.read
+
+    def wait(*arguments: object) -> object:
+        thawed.wait(30)
+        return read(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.log, "read_cached", lambda *_: None)
+        patch.setattr(agent.log, "read", wait)
+        try:
+            yield thawed.set
+        finally:
+            thawed.set()
+
+
+async def test_a_pull_that_brings_nothing_is_told_where_it_waits_and_where_it_hangs(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_rules, "STUCK_MS", 50)
+    monkeypatch.setattr(replicator, "PULL_BOUND", 0.05)
+    async with an_agent(tmp_path, "a") as a:
+        await produce(a, b"zero")
+        with unreadable(a, monkeypatch) as thaw:
+            async with an_agent(tmp_path, "b", a.membership.addr) as b:
+                await eventually(lambda: "stuck" in found(b) and "pull" in found(b)["stuck"].cause)
+                assert found(b)["stuck"].cause.startswith("waits for a: pull, for ")
+                await eventually(lambda: "stuck" in found(a))
+                assert found(a)["stuck"].cause.startswith("waits for its disk: read, for ")
+                monkeypatch.setattr(node_rules, "STUCK_CRITICAL_MS", 60)
+                await eventually(lambda: answers(a, NOT_SERVING))
+                assert found(b)["stuck"].severity is Severity.CRITICAL
+                assert await said(b) == SERVING, "one that hangs makes no other one unready"
+                thaw()
+                await eventually(lambda: "stuck" not in found(b) and b.writer.end_offset == 1)
+
+
+async def test_a_repair_that_brings_nothing_is_told(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thawed, serve = asyncio.Event(), ReplicationService.ReadRange
+
+    async def wait(*arguments: Any) -> AsyncGenerator[Any]:
+        await thawed.wait()
+        async for part in serve(*arguments):
+            yield part
+
+    monkeypatch.setattr(ReplicationService, "ReadRange", wait)
+    async with an_agent(tmp_path, "b") as b:
+        async with an_agent(tmp_path, "a", b.membership.addr) as a:
+            for _ in range(4):
+                await produce(a, *[bytes(8_000)] * 3)
+            await eventually(lambda: b.writer.end_offset == a.writer.end_offset)
+        damage(a.config.data_dir)
+        async with an_agent(tmp_path, "a", b.membership.addr) as a:
+            monkeypatch.setattr(node_rules, "STUCK_MS", 50)
+            monkeypatch.setattr(repair, "ANSWER_TIMEOUT", 60.0)
+            monkeypatch.setattr(repair, "REPAIR_BOUND", 0.05)
+            await eventually(lambda: "stuck" in found(a))
+            assert found(a)["stuck"].cause.startswith("waits for b: repair, for ")
+            thawed.set()
+            await eventually(lambda: not {"stuck", "log-damaged"} & found(a).keys())
+
+
+def damage(data_dir: Path) -> None:
+    """Flip a bit in the middle of the first store, and have all of it read again at the next start."""
+    first = min(data_dir.glob("*.log"))
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    first.write_bytes(data)
+    for hint in (data_dir / "durable", *data_dir.glob("*.index")):
+        hint.unlink(missing_ok=True)
+
+
+async def test_a_full_exchange_that_hangs_is_told(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_agent(tmp_path, "a") as a, an_agent(tmp_path, "b", a.membership.addr) as b:
+        await eventually(lambda: len(a.membership.members()) == len(b.membership.members()) == 2)
+        monkeypatch.setattr(transport.Transport, "_serve_one", lambda *_: asyncio.sleep(30))
+        monkeypatch.setattr(node_rules, "STUCK_MS", 50)
+        monkeypatch.setattr(membership, "EXCHANGE_SHARE", 0.01)
+        a.membership.act(lambda serf, _: serf._swim.exchange._tick())
+        await eventually(lambda: "stuck" in found(a))
+        assert found(a)["stuck"].cause.startswith("waits for b: full exchange, for ")
 
 
 async def answers(agent: Agent, status: int) -> bool:

@@ -919,7 +919,7 @@ class LogStatus(_message.Message):
     def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogProblem]: ...
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]:
-        """what the disk is asked for now"""
+        """what is under way; at most 256"""
 
     @_builtins.property
     def accepted(self) -> _containers.RepeatedCompositeFieldContainer[Global___AcceptedLoss]:
@@ -957,24 +957,37 @@ Global___LogStatus: _TypeAlias = LogStatus  # noqa: Y015
 
 @_typing.final
 class Operation(_message.Message):
-    """Operation is something that this node's threads are doing at this moment."""
+    """Operation is something that this node is doing at this moment, on its disk or with another member."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     WHAT_FIELD_NUMBER: _builtins.int
     SINCE_MS_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_FIELD_NUMBER: _builtins.int
+    BOUND_MS_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
     what: _builtins.str
-    """"append", "sync", "retention", ..."""
+    """"append", "sync", "retention", "pull", "full exchange", "repair", ..."""
     since_ms: _builtins.int
+    """how long; of what repeats, how long it has not got anywhere"""
+    waits_for: _builtins.str
+    """the member that it waits for; empty: this node's disk"""
+    bound_ms: _builtins.int
+    """how long it may take; 0: a second"""
+    step: _builtins.str
+    """what it is in the middle of: "sync", "snapshot"; empty: something else"""
     def __init__(
         self,
         *,
         what: _builtins.str = ...,
         since_ms: _builtins.int = ...,
+        waits_for: _builtins.str = ...,
+        bound_ms: _builtins.int = ...,
+        step: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["since_ms", b"since_ms", "what", b"what"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bound_ms", b"bound_ms", "since_ms", b"since_ms", "step", b"step", "waits_for", b"waits_for", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,9 +41,9 @@ def test_conditions_are_bounded_and_the_one_quiet_for_longest_goes() -> None:
 
 def test_of_operations_that_are_called_the_same_the_oldest_counts() -> None:
     underway = Underway()
-    with underway.during("read"), underway.during("read"), underway.during("append"):
-        names = [what for what, _ in underway.operations()]
-    assert (names, underway.operations()) == (["read", "append"], [])
+    with underway.during("read"), underway.during("read"), underway.during("repair", waits_for="b", bound=5.0):
+        works = [(work.what, work.waits_for, work.bound) for work in underway.operations()]
+    assert (works, underway.operations()) == ([("read", "", 1.0), ("repair", "b", 5.0)], [])
 
 
 def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next() -> None:

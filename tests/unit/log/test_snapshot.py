@@ -269,3 +269,15 @@ def test_what_gap_batches_stand_for_is_known_and_survives_whatever_the_file_says
     log = open_log(files=files, config=CONFIG, seed=3)
     assert log.recovery.walked_bytes > 0
     assert log.origins()[source.origin].gaps == gap
+
+
+def test_a_log_tells_in_which_step_its_disk_thread_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, steps = FaultyFiles(), set[str]()
+    log = open_log(files=files, config=CONFIG)
+    monkeypatch.setattr(checkpoint, "save", lambda *_: steps.add(log.step))
+    sync = type(log._state.active.file).sync
+    monkeypatch.setattr(type(log._state.active.file), "sync", lambda file: (steps.add(log.step), sync(file)))
+    more(log, 0, 60, Random(1))
+    log.close()
+    assert {"sync", "snapshot"} <= steps
+    assert log.step == ""

@@ -78,6 +78,26 @@ def test_an_operation_that_does_not_end_is_told_and_then_makes_unready(
     assert ["waits for its disk: append, for" in each.cause for each in found] == [True] * (seconds > 1)
 
 
+@pytest.mark.parametrize(("seconds", "severity"), [(4.9, Severity.OK), (6, Severity.WARNING), (11, Severity.CRITICAL)])
+def test_what_waits_for_another_member_has_its_own_bound_and_leaves_the_node_ready(
+    seconds: float, severity: Severity
+) -> None:
+    """Otherwise one member that hangs would make every other one unready."""
+    pull = Operation(what="pull", since_ms=int(seconds * 1000), waits_for="b", bound_ms=5_000)
+    found = findings(_snapshot(log=_log(operations=(pull,))))
+    assert (worst(found), ready(found)) == (severity, True)
+    for each in found:
+        assert each.key == "stuck/a/pull/b"
+        assert each.cause.startswith("waits for b: pull, for ")
+        assert (each.since_ms, each.effect) == (seconds * 1000, "What a asked b for does not arrive.")
+
+
+def test_the_step_that_an_operation_is_in_is_told() -> None:
+    append = Operation(what="append", since_ms=2_000, step="sync")
+    (found,) = findings(_snapshot(log=_log(operations=(append,))))
+    assert found.cause == "waits for its disk: append (in its sync), for 2.0 s"
+
+
 @pytest.mark.parametrize(
     ("seconds", "lacks", "severity"),
     [(14, 9, Severity.OK), (16, 9, Severity.WARNING), (61, 0, Severity.WARNING), (61, 9, Severity.CRITICAL)],

@@ -537,3 +537,19 @@ def test_where_a_member_is_away_what_retention_removed_elsewhere_is_passed_over_
     notice = planner.notices()[-1]
     assert notice.kind == "replication_trimmed"
     assert notice.detail.endswith("not asked: b (left 3 min ago)")
+
+
+def test_what_a_source_owes_is_due_from_when_it_is_known_until_it_comes() -> None:
+    planner = planner_with(("a", A), ("b", B))
+    assert planner.due() == {}
+    planner.positions_received("a", [reaching(A, 4)], 3.0)
+    planner.positions_received("b", [reaching(B, 1)], 3.0)
+    assert planner.due() == {"a": 3.0}
+
+    assert planner.judge("a", records(A, 1, 2), 5.0) is Decision.APPEND
+    assert planner.due() == {}, "what came is on its way to this log's own disk"
+    planner.advanced([reaching(A, 3)], 6.0)
+    assert planner.due() == {"a": 5.0}, "and the rest is due since the last that came"
+
+    planner.stream_closed("a", 7.0)
+    assert planner.due() == {}
