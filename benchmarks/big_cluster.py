@@ -74,7 +74,7 @@ class Cluster:
             ),
             log=model.LogStatus(
                 start_offset=0, end_offset=end, bytes=end * RECORD_BYTES, segment_count=self.first_segments,
-                fsync="always", state=model.LogState.OK, disk_free_bytes=10**12 - end * RECORD_BYTES, disk_total_bytes=2 * 10**12,
+                fsync=model.FsyncPolicy.ALWAYS, state=model.LogState.OK, disk_free_bytes=10**12 - end * RECORD_BYTES, disk_total_bytes=2 * 10**12,
                 records_appended=end, bytes_appended=end * RECORD_BYTES, records_served=end // 2,
             ),
             members=tuple(self._member(index, other) for other in range(len(names))),
@@ -104,7 +104,7 @@ class Cluster:
             name=self.names[index], rpc_addr=self.rpc_addrs[index], state=model.PeerState.STREAMING, error="",
             origins=tuple(self._peer_origin(index, origin) for origin in range(len(self.names))),
             records_copied=self.written(index), bytes_copied=self.written(index) * RECORD_BYTES, records_dropped=0,
-            retry_in_ms=0,
+            retry_in_ms=None,
         )  # fmt: skip
 
     def _peer_origin(self, peer: int, origin: int) -> model.PeerOrigin:

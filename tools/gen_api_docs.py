@@ -28,7 +28,7 @@ An error carries a status code, a sentence, and in `grpc-status-details-bin` a `
 |---|---|---|---|
 """
 _SERVICE = re.compile(r"^service (\w+) \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
-_MESSAGE = re.compile(r"^message \w+ \{(?:\}|.*?^\})$", re.MULTILINE | re.DOTALL)
+_MESSAGE = re.compile(r"^(?:message|enum) \w+ \{(?:\}|.*?^\})$", re.MULTILINE | re.DOTALL)
 _RPC = re.compile(r"rpc (\w+)\((stream )?(\w+)\) returns \((stream )?(\w+)\)")
 
 

@@ -129,7 +129,7 @@ class AgentView:
             end_offset=log.end_offset,
             bytes=log.stored_bytes,
             segment_count=log.segment_count,
-            fsync=log.config.fsync.value,
+            fsync=model.FsyncPolicy(log.config.fsync.value),
             state=model.LogState(log.state),
             disk_free_bytes=free,
             disk_total_bytes=total,
@@ -138,7 +138,7 @@ class AgentView:
             records_served=self.writer.records_served,
             damaged=tuple(
                 model.DamagedRange(
-                    start_offset=lost.start, end_offset=lost.end, detail=lost.detail, found_at_ms=lost.found_ms
+                    start_offset=lost.start, end_offset=lost.end, detail=lost.detail, found_at_ms=lost.found_ms or None
                 )
                 for lost in damaged
                 if lost.accepted is None
@@ -148,7 +148,7 @@ class AgentView:
                     start_offset=lost.start,
                     end_offset=lost.end,
                     detail=lost.detail,
-                    found_at_ms=lost.found_ms,
+                    found_at_ms=lost.found_ms or None,
                     accepted_by=lost.accepted.by,
                     accepted_at_ms=lost.accepted.at_ms,
                     reason=lost.accepted.reason,

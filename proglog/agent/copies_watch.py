@@ -91,7 +91,7 @@ class CopiesWatch:
         """The last picture, with the ages of now."""
         passed = round((self._monotonic() - self._looked_at) * 1000)
         holders = tuple(
-            replace(each, word_ms=each.word_ms + passed) if each.word_ms > 0 else each for each in self._copies.holders
+            replace(each, word_ms=each.word_ms + passed) if each.word_ms else each for each in self._copies.holders
         )
         return replace(self._copies, holders=holders)
 
@@ -121,7 +121,7 @@ class CopiesWatch:
         status = MemberStatus(member.status)
         told = self._replicator.word_of(member.name)
         if told is None:
-            return Word(name=member.name, status=status, word_ms=-1)
+            return Word(name=member.name, status=status, word_ms=None)
         origins, silent = told
         gone = status in (MemberStatus.FAILED, MemberStatus.LEFT)
         age = max(silent, now - member.since if gone else 0.0)
@@ -139,9 +139,9 @@ class CopiesWatch:
             self._risky_since = now
         return replace(
             counted,
-            since_ms=0 if self._risky_since is None else max(1, round((now - self._risky_since) * 1000)),
+            since_ms=None if self._risky_since is None else round((now - self._risky_since) * 1000),
             origins=tuple(
-                replace(each, since_ms=max(1, round((now - self._risky[OriginId(each.origin)]) * 1000)))
+                replace(each, since_ms=round((now - self._risky[OriginId(each.origin)]) * 1000))
                 if each.origin in self._risky
                 else each
                 for each in counted.origins

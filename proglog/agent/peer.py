@@ -116,7 +116,7 @@ def status_of(peer: FollowedPeer, planner: Planner, now: float) -> PeerStatus:
         records_copied=peer.records_copied,
         bytes_copied=peer.bytes_copied,
         records_dropped=planner.dropped.get(peer.name, 0),
-        retry_in_ms=max(0, int((peer.retry_at - now) * 1000)) if retrying else 0,
+        retry_in_ms=max(0, int((peer.retry_at - now) * 1000)) if retrying else None,
         failing=since is not None,
         failing_ms=0 if since is None else int((now - since) * 1000),
         failure="" if since is None else peer.failure,

@@ -150,15 +150,15 @@ class SerfCalls:
                     break
         return KeyReport(len(alive), answers)
 
-    def round_trip(self, a: str, b: str) -> float:
-        """Return the round trip between two members, in seconds; ``b`` empty: this agent.
+    def round_trip(self, a: str, b: str | None) -> float:
+        """Return the round trip between two members, in seconds; without ``b``: between ``a`` and this agent.
 
         Raises:
             NotFoundError: One is no member.
             UnavailableError: The coordinate of one is not known here yet.
         """
         members = {each.name: each for each in self._membership.members()}
-        places = [_place(members, name) for name in (a, b or self._membership.config.node_name)]
+        places = [_place(members, name) for name in (a, self._membership.config.node_name if b is None else b)]
         return places[0].distance(places[1])
 
     async def _asked(self, query: GossipQuery) -> AsyncGenerator[QueryAnswer]:

@@ -92,7 +92,7 @@ class Commands:
             tags=texts_map(body, "FilterTags"),
             ack=body.get("RequestAck") is True,
             detours=detours,
-            timeout=timeout / 1e9,
+            timeout=timeout / 1e9 if timeout else None,
         )
         async with aclosing(self._calls.query(query)) as answers:
             async for answer in answers:

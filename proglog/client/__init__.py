@@ -61,7 +61,6 @@ if TYPE_CHECKING:
     from proglog.record.record import Record, StoredRecord
     from proglog.security.tls import TLSFiles
     from proglog.types import Offset, OriginId, SequenceNumber
-    from proglog.wire.contract import ALL_ACKS
     from proglog.wire.model import (
         ClusterEvent,
         ClusterSnapshot,
@@ -102,7 +101,6 @@ _EXPORTS = {
     "proglog.record.record": ("Record", "StoredRecord"),
     "proglog.security.tls": ("TLSFiles",),
     "proglog.types": ("Offset", "OriginId", "SequenceNumber"),
-    "proglog.wire.contract": ("ALL_ACKS",),
     "proglog.wire.model": (
         "ClusterEvent", "ClusterSnapshot", "DamagedRange", "LogStatus", "Member", "MemberStatus", "NodeStatus",
         "OriginStatus", "PeerOrigin", "PeerState", "PeerStatus", "Segment", "Verified",
@@ -156,7 +154,6 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "ALL_ACKS",
     "DEFAULT_ADDR",
     "DEFAULT_TIMEOUT",
     "AccessError",

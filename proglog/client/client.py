@@ -6,13 +6,14 @@ import warnings
 import weakref
 from collections.abc import AsyncGenerator, Callable, Sequence
 from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Self, TypeVar
 
 from proglog.api.v1 import batches_pb2, cluster_pb2, losses_pb2
 from proglog.client.accumulator import Acknowledged
 from proglog.client.arguments import seconds
 from proglog.client.channel import failures, understood
 from proglog.client.consumer import Consumer
+from proglog.client.copies_asked import Acks, ask_copies, checked_acks
 from proglog.client.cursor import Cursor
 from proglog.client.fetched import Gone
 from proglog.client.link import Link
@@ -147,7 +148,7 @@ class Client:
             batch = await consumer.get(self.timeout)
             if batch is None:
                 start, end = await consumer.resolved()
-                raise OffsetOutOfRangeError(offset, start, end)
+                raise OffsetOutOfRangeError(offset, start, start if end is None else end)
             return batch.values()[0]
 
     def producer(
@@ -156,8 +157,8 @@ class Client:
         batch_bytes: int = DEFAULT_BATCH_BYTES,
         in_flight: int = DEFAULT_IN_FLIGHT,
         linger: float = DEFAULT_LINGER,
-        acks: int | Literal["all"] = 1,
-        ack_timeout: float = 0.0,
+        acks: Acks = 1,
+        ack_timeout: float | None = None,
         idempotent: bool = True,
         delivery_timeout: float | None = None,
         max_buffered_bytes: int = DEFAULT_BUFFERED_BYTES,
@@ -172,7 +173,7 @@ class Client:
             in_flight: Batches sent and not yet acknowledged, 64 at most; an idempotent producer has at most five.
             linger: Seconds that a record waits to be batched. An awaited record is sent once nothing is in flight.
             acks: Nodes on which a batch is durable before it is acknowledged; ``"all"``: every server alive.
-            ack_timeout: Seconds that the other nodes have for that; 0: the agent's default, 10.
+            ack_timeout: Seconds that the other nodes have for that; left out: the agent's default, 10.
             idempotent: After a broken connection, resend unanswered batches to the same log, which appends them once.
                 Otherwise the outcome of batches in flight is unknown.
             delivery_timeout: Seconds from handing over a record until it has its outcome, whatever happens meanwhile;
@@ -337,7 +338,7 @@ class Client:
         )
 
     async def commit_position(
-        self, name: str, cursor: Cursor, *, epoch: int = 0, acks: int = 2, ack_timeout: float = 1.0
+        self, name: str, cursor: Cursor, *, epoch: int = 0, acks: Acks = 2, ack_timeout: float = 1.0
     ) -> int:
         """Keep ``cursor`` in the cluster under ``name``; return on how many nodes it is known to be durable.
 
@@ -347,29 +348,24 @@ class Client:
             name: 1 to 128 printable characters. One consumer at a time.
             cursor: What was consumed.
             epoch: A higher one than the name has starts over, be it backwards.
-            acks: Nodes that it should be on before this returns; no more than there are.
+            acks: Nodes that it should be on before this returns, no more than there are; ``"all"``: every server alive.
             ack_timeout: Seconds to wait for the others; without them it is durable on this agent, and on its way.
 
         Raises:
             PreconditionError: The name has a higher epoch.
         """
-        request = batches_pb2.CommitPositionRequest(
-            name=name,
-            epoch=epoch,
-            cursor=cursor_message(cursor.positions),
-            acks=acks,
-            ack_timeout_ms=round(ack_timeout * 1000),
-        )
+        request = batches_pb2.CommitPositionRequest(name=name, epoch=epoch, cursor=cursor_message(cursor.positions))
+        ask_copies(request, checked_acks(acks), round(ack_timeout * 1000))
         response = await self._unary.ask(lambda wire: wire.positions.Commit, request, ack_timeout)
         return response.copies
 
-    async def positions(self, name: str = "") -> list[NamedPosition]:
+    async def positions(self, name: str | None = None) -> list[NamedPosition]:
         """Return the named positions that the agent knows; only that of ``name`` if one is given.
 
         Raises:
             InvalidRequestError: No position can have that name.
         """
-        return await self._positions_at(self._links, check_name(name) if name else "")
+        return await self._positions_at(self._links, None if name is None else check_name(name))
 
     async def find_position(self, name: str) -> NamedPosition | None:
         """Return what all agents that can be reached know together of one name; ``None``: it was never committed.
@@ -393,7 +389,7 @@ class Client:
                     known = each if known is None else known.join(each)
         return known
 
-    async def _positions_at(self, links: Sequence[Link], name: str) -> list[NamedPosition]:
+    async def _positions_at(self, links: Sequence[Link], name: str | None) -> list[NamedPosition]:
         request = batches_pb2.ListPositionsRequest(name=name)
         response = await self._unary.ask(lambda wire: wire.positions.List, request, links=links)
         return [named_position_of(each) for each in response.positions]

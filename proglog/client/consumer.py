@@ -100,8 +100,8 @@ class Consumer:
         return self._fetcher.start_offset
 
     @property
-    def end_offset(self) -> int:
-        """One past the last offset of the range; 2^63 - 1 when there is no end."""
+    def end_offset(self) -> int | None:
+        """One past the last offset of the range; ``None``: it has no end."""
         return self._fetcher.end_offset
 
     @property
@@ -172,8 +172,11 @@ class Consumer:
             if not await self._arrival(until):
                 return None
 
-    async def resolved(self) -> tuple[int, int]:
-        """Return the range in offsets of the log that is read, ``[start, end)``; errors as those of :meth:`get`."""
+    async def resolved(self) -> tuple[int, int | None]:
+        """Return the range in offsets of the log that is read, ``[start, end)``; ``None``: it has no end.
+
+        Errors as those of :meth:`get`.
+        """
         while not self._fetcher.resolved:
             self._check_open()
             await self._arrival(None)
@@ -237,7 +240,9 @@ class Consumer:
             return None
         start = header.base_offset + max(0, next_sequence - header.base_sequence)
         start = max(start, self._fetcher.start_offset)
-        end = min(self._fetcher.end_offset, header.end_offset)
+        end, last = int(header.end_offset), self._fetcher.end_offset
+        if last is not None:
+            end = min(end, last)
         if self._left is not None:
             end = min(end, start + self._left)
         if start >= end:

@@ -14,7 +14,7 @@ import grpc.aio
 from proglog.api.v1 import batches_pb2
 from proglog.client.accumulator import Accumulator, Acknowledged, Batch, Failed
 from proglog.client.channel import failures, send
-from proglog.client.delivery import nodes_words
+from proglog.client.copies_asked import Acks, ask_copies, nodes_words
 from proglog.client.failover import Failover
 from proglog.client.link import Link
 from proglog.errors import (
@@ -82,8 +82,8 @@ class Courier:
         links: Sequence[Link],
         accumulator: Accumulator,
         *,
-        acks: int,
-        ack_timeout: float,
+        acks: Acks,
+        ack_timeout: float | None,
         timeout: float,
         patient: bool,
         log: bytes,
@@ -95,7 +95,7 @@ class Courier:
             links: The agents, in the order in which they are preferred.
             accumulator: What there is to send.
             acks: Nodes on which a batch has to be durable.
-            ack_timeout: Seconds that the other nodes have for that; 0: the agent's default.
+            ack_timeout: Seconds that the other nodes have for that; ``None``: the agent's default.
             timeout: Seconds after which a batch is given up.
             patient: Never turn from an agent that may have batches without an answer.
             log: The log that was sent to last; empty: none.
@@ -112,7 +112,7 @@ class Courier:
         self._links = links
         self._accumulator = accumulator
         self._acks = acks
-        self._ack_timeout_ms = round(ack_timeout * 1000)
+        self._ack_timeout_ms = None if ack_timeout is None else round(ack_timeout * 1000)
         self._timeout = timeout
         self._patient = patient
         self._loop = asyncio.get_running_loop()
@@ -248,9 +248,8 @@ class Courier:
         while True:
             self._may_send.clear()
             while (batch := self._next_batch()) is not None:
-                request = batches_pb2.ProduceBatchRequest(
-                    batch=batch.data, acks=self._acks, ack_timeout_ms=self._ack_timeout_ms
-                )
+                request = batches_pb2.ProduceBatchRequest(batch=batch.data)
+                ask_copies(request, self._acks, self._ack_timeout_ms)
                 if not await send(call, request.SerializeToString()):
                     return
             if self.draining and accumulator.empty:

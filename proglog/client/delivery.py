@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proglog.client.accumulator import Acknowledged, Batch, Failed
+from proglog.client.copies_asked import Acks, nodes_words
 from proglog.errors import NotWrittenError, ProduceError, UnconfirmedError, UnknownOutcomeError
-from proglog.wire.contract import ALL_ACKS
 
 
 class Written(NamedTuple):
@@ -31,7 +31,7 @@ class Written(NamedTuple):
 class Askers:
     """The waiters for the outcomes of one producer's batches."""
 
-    acks: int
+    acks: Acks
     """Nodes asked for, for the words of an error."""
     urge: Callable[[Batch], None]
     """Called when a caller waits for a batch."""
@@ -140,11 +140,6 @@ class Deliveries:
     def done(self) -> bool:
         """Whether every outcome is known."""
         return all(batch.outcome is not None for batch in self._batches)
-
-
-def nodes_words(acks: int) -> str:
-    """Return how many nodes ``acks`` means."""
-    return "every server alive" if acks == ALL_ACKS else f"{acks} nodes"
 
 
 def _word(batch: Batch) -> str:

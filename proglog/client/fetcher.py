@@ -60,8 +60,8 @@ class Fetcher:
     ) -> None:
         """Nothing is sent yet. Arguments as those of :meth:`proglog.client.Client.consume`."""
         self.start_offset = 0
-        self.end_offset = 0
-        """The range in the log that is read."""
+        self.end_offset: int | None = None
+        """The range in the log that is read; ``None``: it has no end."""
         self.next_offset = 0
         """In the log that is read: one past the last record handed out."""
         self.log = b""
@@ -133,7 +133,9 @@ class Fetcher:
         request = self._request()
         stream = self._stream = _Stream(link, request)
         first = await stream.first(min(self._timeout, self._patience or self._timeout, CONTACT_SECONDS))
-        self.start_offset, self.end_offset = first.start_offset, first.end_offset
+        self.start_offset = first.start_offset
+        endless = self._follow and not first.HasField("end_offset")
+        self.end_offset = None if endless else first.end_offset
         self.next_offset = max(self.next_offset if self.log == first.log else 0, first.start_offset)
         self.log = first.log
         positions = positions_of(first.cursor)
@@ -216,7 +218,8 @@ class Fetcher:
             request.end.CopyFrom(_place(self._end))
         if self.resolved and _is_of_one_log(self._end):
             request.start.offset = self.next_offset
-            request.end.offset = self.end_offset
+            if self.end_offset is not None:
+                request.end.offset = self.end_offset
             request.expected_log = self.log
         elif self.resolved or isinstance(self._start, Cursor):
             request.cursor.CopyFrom(cursor_message(self.positions))

@@ -8,6 +8,7 @@ from proglog.api.v1 import membership_pb2 as pb
 from proglog.client.channel import failures, understood
 from proglog.client.link import Link, Wire
 from proglog.client.unary import UnaryCalls
+from proglog.wire.key_operations import operation_number
 
 Answer = TypeVar("Answer")
 
@@ -107,7 +108,7 @@ class MembershipClient:
         tags: Mapping[str, str] | None = None,
         ack: bool = False,
         relay_factor: int = 0,
-        seconds: float = 0.0,
+        seconds: float | None = None,
     ) -> AsyncGenerator[QueryReply]:
         """Ask the members something; yield what they answer, until the query's timeout.
 
@@ -118,7 +119,7 @@ class MembershipClient:
             tags: Expressions of RE2 that their tags match.
             ack: Each of them is to acknowledge it.
             relay_factor: Others that each answer is also sent through.
-            seconds: How long it takes; 0: what a cluster of this size needs, some 3.
+            seconds: How long it takes; left out: what a cluster of this size needs, some 3.
 
         Raises:
             InvalidRequestError: It makes no sense, or is too long.
@@ -130,7 +131,7 @@ class MembershipClient:
             tags=tags or {},
             ack=ack,
             relay_factor=relay_factor,
-            timeout_ms=round(seconds * 1000),
+            timeout_ms=None if seconds is None else round(seconds * 1000),
         )
         async with self._link.lease() as wire:
             call = wire.membership.Query(request)
@@ -168,11 +169,12 @@ class MembershipClient:
             InvalidRequestError: There is no such operation, or no such key.
             PreconditionError: Gossip is not encrypted.
         """
-        response = await self._answer(lambda wire: wire.membership.Keys, pb.KeysRequest(operation=operation, key=key))
+        request = pb.KeysRequest(operation=operation_number(operation), key=key)
+        response = await self._answer(lambda wire: wire.membership.Keys, request)
         answers = tuple(MemberKeys(each.node, each.error, tuple(each.keys), each.primary) for each in response.outcomes)
         return KeysReport(response.members, answers)
 
-    async def round_trip(self, a: str, b: str = "") -> float:
+    async def round_trip(self, a: str, b: str | None = None) -> float:
         """Return the estimated round trip between two members, in seconds; ``b`` left out: the agent itself.
 
         Raises:

@@ -20,12 +20,12 @@ from typing import Protocol, Self
 
 from proglog.client.arguments import seconds
 from proglog.client.consumer import Consumer
+from proglog.client.copies_asked import Acks
 from proglog.client.cursor import Cursor
 from proglog.client.fetched import FetchedBatch
 from proglog.client.positions import NamedPosition, check_name
 from proglog.errors import ClosedError, InternalError, InvalidRequestError, PreconditionError, ProglogError
 from proglog.tasks import TaskScope
-from proglog.wire.contract import ALL_ACKS
 
 logger = logging.getLogger("proglog.client")
 
@@ -45,7 +45,7 @@ class PositionKeeper(Protocol):
         """As :meth:`proglog.client.Client.find_position`."""
 
     async def commit_position(
-        self, name: str, cursor: Cursor, *, epoch: int = 0, acks: int = 2, ack_timeout: float = 1.0
+        self, name: str, cursor: Cursor, *, epoch: int = 0, acks: Acks = 2, ack_timeout: float = 1.0
     ) -> int:
         """As :meth:`proglog.client.Client.commit_position`."""
         ...
@@ -129,7 +129,7 @@ class NamedConsumer:
             self._processed = self._handed_out
         try:
             if self._final is None:
-                await self.commit(acks=ALL_ACKS)
+                await self.commit(acks="all")
         except ProglogError as exc:
             if error is None:
                 raise
@@ -199,7 +199,7 @@ class NamedConsumer:
         """
         self._processed = cursor
 
-    async def commit(self, acks: int = COMMIT_ACKS) -> None:
+    async def commit(self, acks: Acks = COMMIT_ACKS) -> None:
         """Commit what was dealt with, if that is more than the last time, or is to be on more nodes.
 
         Raises:
@@ -207,7 +207,7 @@ class NamedConsumer:
             ProglogError: No agent took it.
         """
         async with self._committing:
-            cursor, everywhere = self._processed, acks == ALL_ACKS
+            cursor, everywhere = self._processed, acks == "all"
             known, known_everywhere = self._committed
             if cursor is None or (cursor == known and (known_everywhere or not everywhere)):
                 return

@@ -41,8 +41,9 @@ from proglog.client.accumulator import (
 )
 from proglog.client.arguments import seconds, whole
 from proglog.client.buffer_pool import BufferPool
+from proglog.client.copies_asked import Acks, checked_acks, nodes_words
 from proglog.client.courier import Courier
-from proglog.client.delivery import Askers, Deliveries, Delivery, Written, nodes_words
+from proglog.client.delivery import Askers, Deliveries, Delivery, Written
 from proglog.client.link import Link
 from proglog.errors import (
     ClosedError,
@@ -56,7 +57,6 @@ from proglog.errors import (
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES, NO_PRODUCER
 from proglog.record.record import Record
 from proglog.tasks import TaskScope
-from proglog.wire.contract import ALL_ACKS
 
 logger = logging.getLogger("proglog.client")
 
@@ -93,8 +93,8 @@ class Producer:
         batch_bytes: int = DEFAULT_BATCH_BYTES,
         in_flight: int = DEFAULT_IN_FLIGHT,
         linger: float = DEFAULT_LINGER,
-        acks: int | Literal["all"] = 1,
-        ack_timeout: float = 0.0,
+        acks: Acks = 1,
+        ack_timeout: float | None = None,
         idempotent: bool = True,
         delivery_timeout: float = 10.0,
         max_buffered_bytes: int = DEFAULT_BUFFERED_BYTES,
@@ -107,10 +107,11 @@ class Producer:
         Raises:
             InvalidRequestError: An argument is outside of what it may be.
         """
-        nodes = ALL_ACKS if acks == "all" else whole("acks", acks, 0, ALL_ACKS)
         self._links = links
-        self._acks = nodes
-        self._ack_timeout = seconds("ack_timeout", ack_timeout, MAX_ACK_SECONDS, zero=True)
+        self._acks = checked_acks(acks)
+        self._ack_timeout = (
+            None if ack_timeout is None else seconds("ack_timeout", ack_timeout, MAX_ACK_SECONDS, zero=True)
+        )
         self._timeout = seconds("delivery_timeout", delivery_timeout, MAX_SECONDS)
         self._linger = seconds("linger", linger, 60.0, zero=True)
         self._max_buffered_bytes = whole("max_buffered_bytes", max_buffered_bytes, 1, 1 << 40)
@@ -124,7 +125,7 @@ class Producer:
             linger=self._linger,
             delivery_timeout=self._timeout,
         )
-        self._askers = Askers(nodes, self._urge, {})
+        self._askers = Askers(self._acks, self._urge, {})
         self._pool = BufferPool(
             self._max_buffered_bytes,
             lambda: self._accumulator.buffered_bytes,

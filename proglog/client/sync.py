@@ -296,7 +296,7 @@ class Client:
         """As :meth:`proglog.client.Client.consume_value`."""
         return _LOOP.call(lambda: self._client.consume_value(offset))
 
-    def positions(self, name: str = "") -> list[NamedPosition]:
+    def positions(self, name: str | None = None) -> list[NamedPosition]:
         """As :meth:`proglog.client.Client.positions`."""
         return _LOOP.call(lambda: self._client.positions(name))
 

@@ -50,8 +50,8 @@ class GossipQuery:
     """Whether each recipient acknowledges it."""
     detours: int = 0
     """Members that each answer is also relayed through, against packet loss: 0 to 255."""
-    timeout: float = 0.0
-    """Seconds until it is over; 0: the default for a cluster of this size."""
+    timeout: float | None = None
+    """Seconds until it is over; ``None``: the default for a cluster of this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ class Asking:
         """
         if len(self._open) >= MAX_OPEN:
             raise OverloadedError(f"{MAX_OPEN} queries are under way: try again when one of them is over")
-        timeout = question.timeout or self.default_timeout()
+        timeout = self.default_timeout() if question.timeout is None else question.timeout
         query = self._query(question, timeout)
         key = query.ltime, query.number
 

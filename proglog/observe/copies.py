@@ -65,8 +65,8 @@ class Word:
     name: str
     status: MemberStatus
     local: bool = False
-    word_ms: int = 0
-    """Age of its last word, milliseconds; 0: it can be heard now, -1: it has never been heard."""
+    word_ms: int | None = 0
+    """Age of its last word, milliseconds; 0: it can be heard now, ``None``: it has never been heard."""
     origins: Mapping[OriginId, Progress] = field(default_factory=dict)
 
     @property
@@ -217,7 +217,7 @@ def stretches(
 
 
 def _claim(word: Word, held: Progress | None, sequence: int) -> Claim:
-    if word.word_ms < 0:
+    if word.word_ms is None:
         return Claim.UNKNOWN
     if held is None or sequence >= held.next_sequence:
         return Claim.MISSING
@@ -247,7 +247,7 @@ def _listed(origin: OriginId, words: Sequence[Word], old: int, end: int, tally: 
         holdings=tuple(
             _holding(number, word.origins.get(origin))
             for number, word in enumerate(words)
-            if word.word_ms >= 0 and not _holds_all(word.origins.get(origin), floor, old)
+            if word.word_ms is not None and not _holds_all(word.origins.get(origin), floor, old)
         ),
     )
 

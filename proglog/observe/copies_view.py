@@ -232,7 +232,7 @@ def expected_holders(copies: Copies) -> int:
 
 def age_words(holder: CopyHolder) -> str:
     """Return how old a member's last word is: ``as of 12 s ago``; empty while it can be heard."""
-    if holder.word_ms < 0:
+    if holder.word_ms is None:
         return "never heard"
     return "" if holder.word_ms == 0 else f"as of {duration_words(holder.word_ms / 1000)} ago"
 
@@ -242,7 +242,7 @@ def gone_words(names: Sequence[str], copies: Copies) -> str:
     if len(names) > 1:
         return f"{names[0]} and {len(names) - 1} more that are gone"
     holder = next((each for each in copies.holders if each.name == names[0]), None) if names else None
-    if holder is None or holder.word_ms <= 0:
+    if holder is None or not holder.word_ms:
         return f"{names[0] if names else 'a member'}, which is gone"
     verb = "left" if holder.status is MemberStatus.LEFT else "failed"
     return f"{holder.name}, which {verb} {duration_words(holder.word_ms / 1000)} ago"

@@ -26,7 +26,7 @@ class CopyFact(NamedTuple):
 
 def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
     """Yield what needs attention, ``passed_ms`` after the picture was taken; to be read after "the cluster"."""
-    since = copies.since_ms + passed_ms if copies.since_ms else -1
+    since = -1 if copies.since_ms is None else copies.since_ms + passed_ms
     if copies.lost:
         where = [each for each in copies.origins if each.lost]
         of = ", ".join(f"{each.node_name or '?'} {origin_id(each.origin)}" for each in where[:3])

@@ -2,9 +2,9 @@
 
 ::
 
-    acks   0, 1   this node                          no waiting
-           k      this node and k - 1 followers      refused when the cluster has fewer servers alive
-           ALL    every server alive when the batch arrives
+    acks          1   this node                          no waiting; the same when it is absent
+                  k   this node and k - 1 followers      refused when the cluster has fewer servers alive
+    every_server      every server alive when the batch arrives
 
 A wait that ends without enough copies is not a failure: the batch is durable here and reaches the others later. The
 outcome is *unknown* to the producer, and the answer gives the number of nodes that had it by then.
@@ -15,10 +15,11 @@ reports as if it had it. So copies count only while this node still holds the ba
 
 from collections.abc import Callable
 
+from proglog.api.v1.batches_pb2 import CommitPositionRequest, ProduceBatchRequest
 from proglog.errors import DeadlineError, InvalidRequestError, TooFewServersError
 from proglog.log.model import Appended
 from proglog.server.followers import Followers
-from proglog.wire.contract import ALL_ACKS
+from proglog.wire.contract import EVERY_SERVER_OF_FIRST_RELEASE
 
 DEFAULT_TIMEOUT_MS = 10_000
 MAX_TIMEOUT_MS = 600_000
@@ -41,24 +42,25 @@ class Acks:
         self._servers_alive = servers_alive
         self._is_here = is_here
 
-    def nodes_for(self, acks: int) -> int:
-        """Return on how many nodes a batch must be durable, this one included.
+    def nodes_for(self, acks: int | None) -> int:
+        """Return on how many nodes a batch must be durable, this one included; ``None``: every server alive.
 
         Raises:
             TooFewServersError: Fewer servers are alive.
         """
-        if acks <= 1:
+        if acks == 1:
             return 1
         alive = max(1, self._servers_alive())
-        if acks == ALL_ACKS:
+        if acks is None:
             return alive
         if acks > alive:
             raise TooFewServersError(acks, alive)
         return acks
 
-    def nodes_at_most(self, acks: int) -> int:
+    def nodes_at_most(self, acks: int | None) -> int:
         """Return the same as :meth:`nodes_for`, but at most the number of live servers."""
-        return min(max(1, acks), max(1, self._servers_alive()))
+        alive = max(1, self._servers_alive())
+        return alive if acks is None else min(acks, alive)
 
     async def wait(self, appended: Appended, nodes: int, timeout_ms: int) -> int:
         """Return on how many nodes ``appended`` is durable: ``nodes``, or fewer on a timeout."""
@@ -73,12 +75,17 @@ class Acks:
         return 1 + copies if self._is_here(appended) else 1
 
 
-def timeout_ms_of(requested_ms: int) -> int:
-    """Return how long to wait for copies, in milliseconds; 0 asks for the default.
+def wanted_of(request: ProduceBatchRequest | CommitPositionRequest) -> tuple[int | None, int]:
+    """Return on how many nodes a request has to be durable, ``None``: every server, and how long to wait, in milliseconds.
 
     Raises:
-        InvalidRequestError: Longer than ``MAX_TIMEOUT_MS``.
+        InvalidRequestError: 0 nodes, or longer than ``MAX_TIMEOUT_MS``.
     """
-    if requested_ms > MAX_TIMEOUT_MS:
-        raise InvalidRequestError(f"ack_timeout_ms={requested_ms}: expected at most {MAX_TIMEOUT_MS}")
-    return requested_ms or DEFAULT_TIMEOUT_MS
+    timeout_ms = request.ack_timeout_ms if request.HasField("ack_timeout_ms") else DEFAULT_TIMEOUT_MS
+    if timeout_ms > MAX_TIMEOUT_MS:
+        raise InvalidRequestError(f"ack_timeout_ms={timeout_ms}: expected at most {MAX_TIMEOUT_MS}")
+    if request.every_server or request.acks == EVERY_SERVER_OF_FIRST_RELEASE:
+        return None, timeout_ms
+    if request.HasField("acks") and not request.acks:
+        raise InvalidRequestError("acks=0: expected 1 or more, or no acks at all for this node alone")
+    return request.acks or 1, timeout_ms

@@ -9,7 +9,7 @@ from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
 from proglog.record.batch import VerifiedBatch, verify_produced
-from proglog.server.acks import Acks, timeout_ms_of
+from proglog.server.acks import Acks, wanted_of
 from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
 from proglog.server.same_log import check_same_log
@@ -74,8 +74,8 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         fence = Fence()
         try:
             async for request in requests:
-                nodes = self._acks.nodes_for(request.acks)
-                timeout_ms = timeout_ms_of(request.ack_timeout_ms)
+                acks, timeout_ms = wanted_of(request)
+                nodes = self._acks.nodes_for(acks)
                 batch = verify_produced(request.batch)
                 await room.acquire()
                 waiting.put_nowait(tasks.start(self._answer(batch, nodes, timeout_ms, fence), name="produce-answer"))
@@ -131,7 +131,8 @@ class _Reading:
 
     def __init__(self, commit_log: CommitLog, request: batches_pb2.ConsumeBatchesRequest, start: _Start) -> None:
         self._commit_log = commit_log
-        self._max_bytes = max(MIN_READ_BYTES, min(request.max_bytes or DEFAULT_READ_BYTES, MAX_READ_BYTES))
+        wanted = request.max_bytes if request.HasField("max_bytes") else DEFAULT_READ_BYTES
+        self._max_bytes = max(MIN_READ_BYTES, min(wanted, MAX_READ_BYTES))
         self._skip_gone, self._control = request.skip_gone, request.control_batches
         self._pass, self._offset, self._end = start
 
@@ -149,7 +150,7 @@ class _Reading:
         """Return the resolved range, and the identity of the log."""
         return batches_pb2.ConsumeBatchesResponse(
             start_offset=self._offset,
-            end_offset=max(self._offset, self._end),
+            end_offset=None if self._end == NO_END else max(self._offset, self._end),
             cursor=cursor_message(self._pass.positions),
             log=self._commit_log.origin,
             gone=_told(self._pass.gone()),
@@ -203,7 +204,13 @@ class _Reading:
 
 def _told(ranges: Sequence[GoneRange]) -> list[batches_pb2.Gone]:
     return [
-        batches_pb2.Gone(origin=each.origin, start_sequence=each.start, end_sequence=each.end, reason=each.reason)
+        batches_pb2.Gone(
+            origin=each.origin,
+            start_sequence=each.start,
+            end_sequence=each.end,
+            reason=each.reason.value,
+            cause=batches_pb2.GoneCause.Value(f"GONE_CAUSE_{each.reason.name}"),
+        )
         for each in ranges
     ]
 

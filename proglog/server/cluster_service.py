@@ -39,7 +39,7 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         """Yield a snapshot at once, then on every change, at most once per requested interval."""
         del context
         view = self._view()
-        interval_ms = request.min_interval_ms or DEFAULT_INTERVAL_MS
+        interval_ms = request.min_interval_ms if request.HasField("min_interval_ms") else DEFAULT_INTERVAL_MS
         interval = min(max(interval_ms, MIN_INTERVAL_MS), MAX_INTERVAL_MS) / 1000
         while True:
             version = view.version

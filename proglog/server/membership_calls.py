@@ -50,6 +50,6 @@ class MembershipCalls(Protocol):
         """List or change the gossip keys of all members."""
         ...
 
-    def round_trip(self, a: str, b: str) -> float:
-        """Return the estimated round trip between two members, in seconds."""
+    def round_trip(self, a: str, b: str | None) -> float:
+        """Return the estimated round trip between two members, in seconds; without ``b``: between ``a`` and the agent."""
         ...

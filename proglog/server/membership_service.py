@@ -11,6 +11,7 @@ from proglog.gossip.asking import GossipQuery
 from proglog.gossip.wire import printable
 from proglog.server.context import Context
 from proglog.server.membership_calls import MembershipCalls
+from proglog.wire.key_operations import operation_word
 
 
 class MembershipService(membership_pb2_grpc.MembershipServicer):
@@ -52,7 +53,7 @@ class MembershipService(membership_pb2_grpc.MembershipServicer):
             tags=dict(request.tags),
             ack=request.ack,
             detours=request.relay_factor,
-            timeout=request.timeout_ms / 1000,
+            timeout=request.timeout_ms / 1000 if request.HasField("timeout_ms") else None,
         )
         async with aclosing(self._calls.query(query)) as answers:
             async for answer in answers:
@@ -80,7 +81,7 @@ class MembershipService(membership_pb2_grpc.MembershipServicer):
     async def Keys(self, request: pb.KeysRequest, context: Context) -> pb.KeysResponse:  # noqa: N802 - gRPC's name
         """Change or list the gossip keys of all members."""
         del context
-        report = await self._calls.keys(request.operation, request.key)
+        report = await self._calls.keys(operation_word(request.operation), request.key)
         outcomes = [
             pb.KeyOutcome(node=name, error=answer.error, keys=answer.keys, primary=answer.primary)
             for name, answer in sorted(report.answers.items())
@@ -90,4 +91,6 @@ class MembershipService(membership_pb2_grpc.MembershipServicer):
     async def RoundTrip(self, request: pb.RoundTripRequest, context: Context) -> pb.RoundTripResponse:  # noqa: N802 - gRPC's name
         """Estimate the round trip between two members."""
         del context
-        return pb.RoundTripResponse(seconds=self._calls.round_trip(request.a, request.b))
+        return pb.RoundTripResponse(
+            seconds=self._calls.round_trip(request.a, request.b if request.HasField("b") else None)
+        )

@@ -22,7 +22,7 @@ from proglog.record import control
 from proglog.record.batch import BatchHeader, verify
 from proglog.record.scan import headers
 from proglog.replication.progress import FIRST_SEQUENCE
-from proglog.server.acks import Acks, timeout_ms_of
+from proglog.server.acks import Acks, wanted_of
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
 from proglog.server.vector import VectorPass
@@ -68,7 +68,8 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
                 f"position {request.name!r} is new, and {MAX_NAMES:,} names are in use, the most that are kept: use one"
                 f" of those; a name that was not committed for {EXPIRY_MS // 86_400_000} days makes room"
             )
-        nodes, timeout_ms = self._acks.nodes_at_most(request.acks), timeout_ms_of(request.ack_timeout_ms)
+        acks, timeout_ms = wanted_of(request)
+        nodes = self._acks.nodes_at_most(acks)
         positions = positions_of(request.cursor)
         commit = control.position_commit(request.name, request.epoch, positions, now_ms=now_ms)
         appended = await self._commit_log.append(verify(commit))
@@ -80,10 +81,10 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
     ) -> batches_pb2.ListPositionsResponse:
         """Return every named position, or the one of that name, by name."""
         del context
-        return await self._commit_log.query(partial(_listed, request.name))
+        return await self._commit_log.query(partial(_listed, request.name if request.HasField("name") else None))
 
 
-def _listed(name: str, log: Log) -> batches_pb2.ListPositionsResponse:
+def _listed(name: str | None, log: Log) -> batches_pb2.ListPositionsResponse:
     return batches_pb2.ListPositionsResponse(
         positions=[
             batches_pb2.NamedPosition(
@@ -94,7 +95,7 @@ def _listed(name: str, log: Log) -> batches_pb2.ListPositionsResponse:
                 records_behind=records_behind(log, held),
             )
             for each, held in sorted(log.named_positions().items())
-            if name in ("", each)
+            if name in (None, each)
         ]
     )
 

@@ -21,6 +21,7 @@ No sockets, no waiting: those are in :mod:`proglog.server.batch_service`.
 """
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import NamedTuple
 
 from proglog.errors import DataLossError, NotFoundError, PositionGoneError
@@ -34,10 +35,14 @@ NO_END = Offset((1 << 63) - 1)
 MAX_TAKEN = 400
 """Most batches examined in one step: about 5 ms of the loop, however small they are."""
 
-REMOVED = "retention removed it"
-NOWHERE = "no node could give it"
-NO_RECORDS = "it held no records"
-DAMAGED = "it is damaged on this node; another one may have it"
+
+class GoneCause(Enum):
+    """Why a log cannot give a consumer a range, in words."""
+
+    RETENTION = "retention removed it"
+    GAP = "no node could give it"
+    DAMAGE = "it is damaged on this node; another one may have it"
+    NO_RECORDS = "it held no records"
 
 
 class GoneRange(NamedTuple):
@@ -46,7 +51,7 @@ class GoneRange(NamedTuple):
     origin: OriginId
     start: SequenceNumber
     end: SequenceNumber
-    reason: str
+    reason: GoneCause
 
 
 class VectorPass:
@@ -186,13 +191,15 @@ class VectorPass:
         if header.base_sequence > expected:
             self._jump(origin, expected, header.base_sequence)
         if header.is_gap:
-            self._gone.append(GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, NOWHERE))
+            self._gone.append(
+                GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, GoneCause.GAP)
+            )
         self.positions[origin] = header.next_sequence
         self._damages_before[origin] = self._damages
         if header.is_control and not self._control:
             if not header.is_gap:  # which is told as gone
                 self._pass_over(
-                    GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, NO_RECORDS)
+                    GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, GoneCause.NO_RECORDS)
                 )
             return False
         return True
@@ -207,9 +214,9 @@ class VectorPass:
     def _jump(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
         """Record missing sequences: lost records, if the pass skipped damage with records since the origin's last batch."""
         if self._damages > self._damages_before.get(origin, 0):
-            self._miss(GoneRange(origin, expected, found, DAMAGED))
+            self._miss(GoneRange(origin, expected, found, GoneCause.DAMAGE))
         elif self._has_losses:
-            self._pass_over(GoneRange(origin, expected, found, NO_RECORDS))
+            self._pass_over(GoneRange(origin, expected, found, GoneCause.NO_RECORDS))
 
     def _start(self) -> LogPosition:
         _, at, _, states = self._log.moved_since(0)
@@ -217,7 +224,7 @@ class VectorPass:
             origin = state.origin
             wanted = self.positions.get(origin, FIRST_SEQUENCE)
             if wanted < state.floor_sequence:
-                self._miss(GoneRange(origin, wanted, state.floor_sequence, REMOVED))
+                self._miss(GoneRange(origin, wanted, state.floor_sequence, GoneCause.RETENTION))
                 wanted = self.positions[origin] = state.floor_sequence
             if wanted < state.next_sequence:
                 at = min(at, _place_of(self._log, origin, wanted))
@@ -225,7 +232,7 @@ class VectorPass:
 
     def _miss(self, gone: GoneRange) -> None:
         if not self._skip_gone:
-            raise PositionGoneError(gone.origin, gone.start, gone.end, gone.reason)
+            raise PositionGoneError(gone.origin, gone.start, gone.end, gone.reason.value)
         self._gone.append(gone)
 
 

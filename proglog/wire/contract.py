@@ -1,7 +1,7 @@
 """Constants of the wire contract, each in one place: client and server agree on them."""
 
-ALL_ACKS = 0xFFFF_FFFF
-"""As ``acks``: every server alive when the batch arrives."""
+EVERY_SERVER_OF_FIRST_RELEASE = 0xFFFF_FFFF
+"""As ``acks``: how the first release asks for every server. Sent beside ``every_server`` for agents of that release."""
 
 LOG_KEY = "proglog-log-bin"
 """Initial metadata of a produce call: the log that takes the batches."""
@@ -10,9 +10,12 @@ PROTOCOL_VERSION = 1
 """Of replication: the highest that is spoken here."""
 LOWEST_PROTOCOL_VERSION = 1
 
-FEATURES = ("control-batches", "error-info", "passed")
+FEATURES = ("control-batches", "error-info", "every-server", "gone-cause", "passed")
 """What an agent of this release can that the first one could not: control batches on request, ``google.rpc.ErrorInfo``
-with every error, and ``passed`` in the answers to consumers."""
+with every error, ``every_server`` and ``cause`` as fields of their own, and ``passed`` in the answers to consumers."""
+
+NEEDED_FEATURES: tuple[str, ...] = ()
+"""What a peer has to know so that this release can replicate with it. A release that adds one shuts out all before it."""
 
 MAX_CURSOR_ORIGINS = 4096
 """Most origins in one cursor."""

@@ -24,6 +24,7 @@ NEAREST: dict[type[StrEnum], StrEnum] = {
     model.PeerState: model.PeerState.STOPPED,
     model.LogState: model.LogState.UNKNOWN,
     model.IndexState: model.IndexState.UNKNOWN,
+    model.FsyncPolicy: model.FsyncPolicy.UNKNOWN,
 }
 """What a word stands for that this version does not know."""
 
@@ -115,7 +116,7 @@ def _plan(kind: type) -> _Plan:
             write, read = _converters(hint)
             writers.append((name, name, write))
             optional = message.DESCRIPTOR.fields_by_name[name].has_presence and type(None) in get_args(hint)
-            readers.append((name, _optional_reader(name) if optional else _field_reader(name, read)))
+            readers.append((name, _optional_reader(name, read) if optional else _field_reader(name, read)))
     read_whole = _tree_reader(kind, readers)
     is_leaf = len(names) > 1 and all(_is_leaf(hints[name]) for name in names)
     optionals = tuple(name for name in names if type(None) in get_args(hints[name]))
@@ -147,8 +148,8 @@ def _field_reader(name: str, read: _Reader) -> _Reader:
     return lambda message, reader: read(getattr(message, name), reader)
 
 
-def _optional_reader(name: str) -> _Reader:
-    return lambda message, _: _finite(getattr(message, name)) if message.HasField(name) else None
+def _optional_reader(name: str, read: _Reader) -> _Reader:
+    return lambda message, reader: read(getattr(message, name), reader) if message.HasField(name) else None
 
 
 def _numbers(words: type[StrEnum], numbers: EnumDescriptor) -> dict[StrEnum, int]:
@@ -194,6 +195,10 @@ def _converters(hint: Any) -> tuple[_Writer, _Reader]:
             lambda values: [write(each) for each in values],
             lambda values, reader: tuple([read(each, reader) for each in values]),
         )
+    if type(None) in get_args(hint):
+        (some,) = [kind for kind in get_args(hint) if kind is not type(None)]
+        write_some, read = _converters(some)
+        return lambda value: None if value is None else write_some(value), read
     if get_origin(hint) is dict:
         return dict, lambda value, _: dict(value)
     if is_dataclass(hint):

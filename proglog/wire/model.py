@@ -39,6 +39,16 @@ class LogState(StrEnum):
     """One that this version does not know."""
 
 
+class FsyncPolicy(StrEnum):
+    """When appended batches are made durable."""
+
+    ALWAYS = "always"
+    INTERVAL = "interval"
+    OS = "os"
+    UNKNOWN = "unknown"
+    """One that this version does not know."""
+
+
 class IndexState(StrEnum):
     """Of a segment's index file."""
 
@@ -102,10 +112,10 @@ class GossipStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionRange:
-    """Versions that are understood, both included; 0 to 0: the first release, which does not say."""
+    """Versions that are understood, both included."""
 
-    lowest: int = 0
-    highest: int = 0
+    lowest: int
+    highest: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +138,9 @@ class NodeStatus:
     """Why the directory's history went on under a new origin, in words; empty: it did not, since the agent started."""
     membership_problems: tuple[MembershipProblem, ...] = ()
     gossip: GossipStatus = GossipStatus()
-    replication_protocol: VersionRange = VersionRange()
-    """That it speaks with its peers."""
-    batch_format: VersionRange = VersionRange()
+    replication_protocol: VersionRange | None = None
+    """That it speaks with its peers; ``None``: the first release, which does not say."""
+    batch_format: VersionRange | None = None
     """That it reads; it writes the highest."""
     features: tuple[str, ...] = ()
     """What it can that the first release could not: :data:`proglog.wire.contract.FEATURES`."""
@@ -143,8 +153,8 @@ class DamagedRange:
     start_offset: int
     end_offset: int
     detail: str
-    found_at_ms: int = 0
-    """Milliseconds since 1970; 0: not known."""
+    found_at_ms: int | None = None
+    """Milliseconds since 1970; ``None``: not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +164,8 @@ class AcceptedLoss:
     start_offset: int
     end_offset: int
     detail: str
-    found_at_ms: int
-    """Milliseconds since 1970; 0: not known."""
+    found_at_ms: int | None
+    """Milliseconds since 1970; ``None``: not known."""
     accepted_by: str
     """The subject of a certificate."""
     accepted_at_ms: int
@@ -198,7 +208,7 @@ class LogStatus:
     end_offset: int
     bytes: int
     segment_count: int
-    fsync: str
+    fsync: FsyncPolicy
     state: LogState
     disk_free_bytes: int
     disk_total_bytes: int
@@ -294,7 +304,8 @@ class PeerStatus:
     bytes_copied: int
     records_dropped: int
     """Copies of what the agent already had."""
-    retry_in_ms: int
+    retry_in_ms: int | None
+    """Until it is called again; ``None``: nothing waits."""
     failing: bool = False
     """Whether its stream was opened again without having brought anything since it last broke."""
     failing_ms: int = 0
@@ -320,7 +331,7 @@ class FollowerStatus:
     lag_records: int
     """Records of the agent's own that it does not report as durable."""
     lag_ms: int
-    """How long it has been behind in them; 0: it is not."""
+    """How long it has been behind in them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -385,8 +396,8 @@ class CopyHolder:
     name: str
     status: MemberStatus
     local: bool
-    word_ms: int
-    """Age of its last word; 0: it can be heard now, -1: it has never been heard."""
+    word_ms: int | None
+    """Age of its last word; 0: it can be heard now, ``None``: it has never been heard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -427,8 +438,8 @@ class OriginCopies:
     """Of each member that does not hold all of it; the others hold it from the floor on."""
     floor_sequence: int = 1
     """The lowest sequence that any member keeps."""
-    since_ms: int = 0
-    """How long some record of it has had too few copies; 0: none has."""
+    since_ms: int | None = None
+    """How long some record of it has had too few copies; ``None``: none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,8 +482,8 @@ class Copies:
     """Records that may be on a member that has never been heard."""
     stranded: tuple[StrandedCopies, ...] = ()
     """Records that only members hold that are gone; at most 16 sets of members."""
-    since_ms: int = 0
-    """How long some record has had too few copies; 0: none has."""
+    since_ms: int | None = None
+    """How long some record has had too few copies; ``None``: none has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,9 +17,13 @@ from proglog.record.batch import VERSION
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.replication.ranges import flat, from_flat
 from proglog.types import ORIGIN_BYTES, OriginId, SequenceNumber
-from proglog.wire.contract import LOWEST_PROTOCOL_VERSION, PROTOCOL_VERSION
+from proglog.wire.contract import FEATURES, LOWEST_PROTOCOL_VERSION, NEEDED_FEATURES, PROTOCOL_VERSION
 
 MAX_NAME_CHARS = 256
+MAX_NEEDS = 64
+"""Features that one hello may need: the rest is not looked at."""
+MAX_NAMED = 3
+"""Of the features that are unknown, in words."""
 MAX_ORIGINS_IN_MESSAGE = 4096
 """Of which a message may say anything: what one message costs whoever receives it. More go into several."""
 PORTION = 1024
@@ -74,8 +78,8 @@ class ReplicationStream:
         self._call = replication_pb2_grpc.ReplicationStub(channel).Replicate(self._outgoing())
 
     def want(self, origin: OriginId, next_sequence: SequenceNumber, chain_crc: int) -> None:
-        """Ask for an origin from ``next_sequence`` on."""
-        self._asked[origin] = pb.Want(origin=origin, next_sequence=next_sequence, chain_crc=chain_crc)
+        """Ask for an origin from ``next_sequence`` on; ``chain_crc`` 0: not known."""
+        self._asked[origin] = pb.Want(origin=origin, next_sequence=next_sequence, chain_crc=chain_crc or None)
         self._work.set()
 
     def unwant(self, origin: OriginId) -> None:
@@ -174,6 +178,8 @@ def hello_message(hello: Hello) -> pb.Hello:
         release=__version__,
         kinship=hello.kinship,
         token=hello.token,
+        features=FEATURES,
+        needs=NEEDED_FEATURES,
     )
 
 
@@ -181,15 +187,21 @@ def hello_of(message: pb.Hello) -> Hello:
     """Return a hello from the wire.
 
     Raises:
-        IncompatibleReleaseError: No version of the protocol is spoken on both sides.
+        IncompatibleReleaseError: No version of the protocol is spoken on both sides, or it needs what is not known here.
         InvalidRequestError: Its origin is none.
     """
     highest = message.protocol_version
-    lowest = message.lowest_protocol_version or highest
+    lowest = message.lowest_protocol_version if message.HasField("lowest_protocol_version") else highest
     if lowest > PROTOCOL_VERSION or highest < LOWEST_PROTOCOL_VERSION:
         raise IncompatibleReleaseError(
             f"{_speaker(message)} speaks replication protocol {lowest} to {highest}, and this node (proglog {__version__})"
             f" {LOWEST_PROTOCOL_VERSION} to {PROTOCOL_VERSION}: upgrade the older one"
+        )
+    unknown = sorted(set(message.needs[:MAX_NEEDS]) - set(FEATURES))
+    if unknown:
+        raise IncompatibleReleaseError(
+            f"{_speaker(message)} needs {', '.join(repr(each[:MAX_NAME_CHARS]) for each in unknown[:MAX_NAMED])}, which this"
+            f" node (proglog {__version__}) does not know: upgrade this node"
         )
     return Hello(
         message.node_name[:MAX_NAME_CHARS], origin_of(message.origin), message.instance, message.kinship, message.token
@@ -275,7 +287,7 @@ def position_message(position: Progress) -> pb.OriginPosition:
     return pb.OriginPosition(
         origin=position.origin,
         next_sequence=position.next_sequence,
-        chain_crc=position.chain_crc,
+        chain_crc=position.chain_crc or None,
         floor_sequence=position.floor_sequence,
         last_append_ms=position.last_append_ms,
         bytes=position.bytes,

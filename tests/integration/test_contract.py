@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from proglog.agent.writer import LogWriter
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc, log_pb2, log_pb2_grpc, replication_pb2, replication_pb2_grpc
+from proglog.errors import IncompatibleReleaseError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record import batch, columns, control, scan
@@ -22,6 +23,8 @@ from proglog.server.followers import Followers
 from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
 from proglog.types import NodeName, OriginId, SequenceNumber
+from proglog.wire.contract import FEATURES
+from proglog.wire.replication import hello_of
 
 PRODUCER = bytes(range(16))
 
@@ -208,6 +211,63 @@ async def test_a_hole_a_forgotten_duplicate_and_an_old_epoch_have_reasons_of_the
     ]
 
 
+async def test_a_number_of_nodes_is_one_or_more_and_every_server_is_a_field_of_its_own(agent: Agent) -> None:
+    answers = []
+    for asked in ({}, {"acks": 1}, {"every_server": True}, {"every_server": True, "acks": 7}, {"acks": 2**32 - 1}):
+        request = batches_pb2.ProduceBatchRequest(batch=batch_of(b"x"), **asked)  # type: ignore[arg-type]
+        answers += [answer async for answer in agent.batches.Produce(iter([request]))]
+    positions = batches_pb2_grpc.PositionsStub(agent.channel)
+    none = batches_pb2.ProduceBatchRequest(batch=batch_of(b"x"), acks=0)
+    none_either = batches_pb2.CommitPositionRequest(name="n", acks=0)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await anext(aiter(agent.batches.Produce(iter([none]))))
+    with pytest.raises(grpc.aio.AioRpcError) as caught_too:
+        await positions.Commit(none_either)
+
+    assert [(answer.copies, answer.unconfirmed) for answer in answers] == [(1, False)] * 5
+    for each in (caught, caught_too):
+        assert refusal(each)[:2] == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+        assert "acks=0: expected 1 or more" in (each.value.details() or "")
+    assert agent.writer.end_offset == 5
+
+
+async def test_a_range_without_an_end_names_none_and_one_of_an_empty_log_ends_at_nought(agent: Agent) -> None:
+    (empty,) = await agent.consume()
+    call = agent.batches.Consume(batches_pb2.ConsumeBatchesRequest(follow=True), timeout=20)
+    endless = await call.read()
+    call.cancel()
+
+    assert (empty.HasField("end_offset"), empty.end_offset) == (True, 0)
+    assert not endless.HasField("end_offset")
+
+
+async def test_what_is_passed_has_its_cause_as_a_number(agent: Agent) -> None:
+    await commit_position(agent.writer, "x")
+    await agent.produce(batch_of(b"x"))
+
+    answers = await agent.consume(cursor=batches_pb2.Cursor())
+
+    causes = {each.cause for answer in answers for each in answer.passed}
+    assert causes == {batches_pb2.GONE_CAUSE_NO_RECORDS}
+
+
+async def test_one_position_and_all_of_them_are_two_questions(agent: Agent) -> None:
+    for name in ("x", "y"):
+        await commit_position(agent.writer, name)
+    positions = batches_pb2_grpc.PositionsStub(agent.channel)
+
+    found = [
+        [each.name for each in (await positions.List(request)).positions]
+        for request in (
+            batches_pb2.ListPositionsRequest(),
+            batches_pb2.ListPositionsRequest(name="x"),
+            batches_pb2.ListPositionsRequest(name=""),
+        )
+    ]
+
+    assert found == [["x", "y"], ["x"], []]
+
+
 async def test_the_books_out_of_range_has_its_facts_by_name(agent: Agent) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await log_pb2_grpc.LogStub(agent.channel).Consume(log_pb2.ConsumeRequest(offset=3))
@@ -243,6 +303,25 @@ async def test_ranges_of_the_protocol_that_overlap_are_spoken_and_others_refused
     assert (answer.hello.protocol_version, answer.hello.batch_version) == (1, 2)
     assert refusal(caught)[1] == "INCOMPATIBLE_RELEASE"
     assert "(proglog 9.0) speaks replication protocol 2 to 7" in (caught.value.details() or "")
+
+
+async def test_a_follower_that_needs_what_is_not_known_is_refused_and_one_that_only_can_it_is_not(agent: Agent) -> None:
+    can: dict[str, object] = {"protocol_version": 1, "batch_version": 2, "release": "9.0", "features": ["time-travel"]}
+    answer = await replicate(agent, **can)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await replicate(agent, **can, needs=["passed", "time-travel"])
+
+    assert set(answer.hello.features) == set(FEATURES)
+    assert refusal(caught)[:2] == ("FAILED_PRECONDITION", "INCOMPATIBLE_RELEASE")
+    assert "(proglog 9.0) needs 'time-travel', which this node" in (caught.value.details() or "")
+    assert "upgrade this node" in (caught.value.details() or "")
+
+
+async def test_a_source_that_needs_what_is_not_known_is_left_alone() -> None:
+    said = replication_pb2.Hello(origin=b"o" * 16, protocol_version=1, batch_version=2, needs=["time-travel"])
+
+    with pytest.raises(IncompatibleReleaseError, match="needs 'time-travel'"):
+        hello_of(said)
 
 
 @pytest.mark.parametrize("version", ["v1", "v1alpha"])

@@ -14,6 +14,10 @@ BUF = shutil.which("buf") or str(ROOT / ".tools/node_modules/.bin/buf")
 needs_buf = pytest.mark.skipif(not Path(BUF).exists(), reason="buf is not installed: `make tools` does where npm is")
 
 
+BYTES = '{"version": "v2", "modules": [{"path": "proto"}], "breaking": {"use": ["WIRE"]}}'
+"""Only what is on the wire: names of messages, fields and files are not."""
+
+
 def buf(*args: str) -> None:
     result = subprocess.run([BUF, *args], cwd=ROOT, capture_output=True, text=True, timeout=120)
 
@@ -55,3 +59,23 @@ def test_buf_has_nothing_to_say_about_the_protos() -> None:
 def test_no_change_breaks_clients_of_the_released_protos() -> None:
     """A release replaces what is compared with: ``buf build -o tests/data/protos.binpb --exclude-source-info``."""
     buf("breaking", "--against", "tests/data/protos.binpb")
+
+
+@needs_buf
+def test_the_bytes_of_the_first_release_mean_what_they_meant() -> None:
+    """Agents of both run side by side during an upgrade. Its message ``Place`` has the name ``OffsetSpec`` in that file."""
+    buf("breaking", "--config", BYTES, "--against", "tests/data/first-release.binpb")
+
+
+def test_no_number_stands_for_something_else_than_a_number() -> None:
+    """``optional`` says that a field is absent; 0 and -1 are numbers."""
+    sentinel = re.compile(r"\b(?:0|-1|2\^\d+ - 1)(?: and \d+)?: (?!it|caught up|well)[a-z]", re.IGNORECASE)
+
+    found = [
+        f"{path.name}:{number}: {line.strip()}"
+        for path in PROTOS
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if "//" in line and sentinel.search(line.partition("//")[2])
+    ]
+
+    assert found == []

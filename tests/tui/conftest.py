@@ -37,6 +37,7 @@ from proglog.wire.model import (
     ClusterEvent,
     ClusterSnapshot,
     Copies,
+    FsyncPolicy,
     IndexState,
     LogState,
     LogStatus,
@@ -161,7 +162,7 @@ class World:
     def _log(self, total: int) -> LogStatus:
         return LogStatus(
             start_offset=0, end_offset=total, bytes=total * RECORD_BYTES, segment_count=total // SEGMENT_RECORDS + 1,
-            fsync="always", state=LogState.OK, disk_free_bytes=64 * 10**9, disk_total_bytes=100 * 10**9,
+            fsync=FsyncPolicy.ALWAYS, state=LogState.OK, disk_free_bytes=64 * 10**9, disk_total_bytes=100 * 10**9,
             records_appended=total, bytes_appended=total * RECORD_BYTES, records_served=total // 2,
         )  # fmt: skip
 
@@ -184,7 +185,7 @@ class World:
         return PeerStatus(
             name=name, rpc_addr="10.0.0.9:8400", state=PeerState.STREAMING if alive else PeerState.BACKING_OFF,
             error="" if alive else "connection refused", records_copied=self.held(name), bytes_copied=0,
-            records_dropped=0, retry_in_ms=0 if alive else 800,
+            records_dropped=0, retry_in_ms=None if alive else 800,
             origins=tuple(self._peer_origin(name, origin) for origin in self.names),
         )  # fmt: skip
 

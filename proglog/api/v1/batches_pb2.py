@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/api/v1/batches.proto\x12\nproglog.v1\"J\n\x13ProduceBatchRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x0c\x12\x0c\n\x04\x61\x63ks\x18\x02 \x01(\r\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x03 \x01(\r\"\x9e\x01\n\x14ProduceBatchResponse\x12\x13\n\x0b\x62\x61se_offset\x18\x01 \x01(\x04\x12\x12\n\nend_offset\x18\x02 \x01(\x04\x12\x0e\n\x06origin\x18\x03 \x01(\x0c\x12\x15\n\rbase_sequence\x18\x04 \x01(\x04\x12\x0e\n\x06\x63opies\x18\x05 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x06 \x01(\x08\x12\x11\n\tduplicate\x18\x07 \x01(\x08\"d\n\nOffsetSpec\x12\x10\n\x06offset\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x61\x66ter_start\x18\x02 \x01(\x04H\x00\x12\x14\n\nbefore_end\x18\x03 \x01(\x04H\x00\x12\x11\n\x07time_ms\x18\x04 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xec\x01\n\x15\x43onsumeBatchesRequest\x12%\n\x05start\x18\x01 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12#\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x11\n\tmax_bytes\x18\x04 \x01(\r\x12\"\n\x06\x63ursor\x18\x05 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x11\n\tskip_gone\x18\x06 \x01(\x08\x12\x14\n\x0c\x65xpected_log\x18\x07 \x01(\x0c\x12\x17\n\x0f\x63ontrol_batches\x18\x08 \x01(\x08\"5\n\x06\x43ursor\x12+\n\tpositions\x18\x01 \x03(\x0b\x32\x18.proglog.v1.NextSequence\"5\n\x0cNextSequence\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\"T\n\x04Gone\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x16\n\x0estart_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xc6\x01\n\x16\x43onsumeBatchesResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x0c\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\x12\x12\n\nend_offset\x18\x03 \x01(\x04\x12\"\n\x06\x63ursor\x18\x04 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0b\n\x03log\x18\x05 \x01(\x0c\x12\x1e\n\x04gone\x18\x06 \x03(\x0b\x32\x10.proglog.v1.Gone\x12 \n\x06passed\x18\x07 \x03(\x0b\x32\x10.proglog.v1.Gone\"~\n\x15\x43ommitPositionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0c\n\x04\x61\x63ks\x18\x04 \x01(\r\x12\x16\n\x0e\x61\x63k_timeout_ms\x18\x05 \x01(\r\"=\n\x16\x43ommitPositionResponse\x12\x0e\n\x06\x63opies\x18\x01 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x02 \x01(\x08\"$\n\x14ListPositionsRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"E\n\x15ListPositionsResponse\x12,\n\tpositions\x18\x01 \x03(\x0b\x32\x19.proglog.v1.NamedPosition\"\x81\x01\n\rNamedPosition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x17\n\x0f\x63ommitted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0erecords_behind\x18\x05 \x01(\x04\x32\xaf\x01\n\x07\x42\x61tches\x12P\n\x07Produce\x12\x1f.proglog.v1.ProduceBatchRequest\x1a .proglog.v1.ProduceBatchResponse(\x01\x30\x01\x12R\n\x07\x43onsume\x12!.proglog.v1.ConsumeBatchesRequest\x1a\".proglog.v1.ConsumeBatchesResponse0\x01\x32\xa9\x01\n\tPositions\x12O\n\x06\x43ommit\x12!.proglog.v1.CommitPositionRequest\x1a\".proglog.v1.CommitPositionResponse\x12K\n\x04List\x12 .proglog.v1.ListPositionsRequest\x1a!.proglog.v1.ListPositionsResponseB$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/api/v1/batches.proto\x12\nproglog.v1\"\x86\x01\n\x13ProduceBatchRequest\x12\r\n\x05\x62\x61tch\x18\x01 \x01(\x0c\x12\x11\n\x04\x61\x63ks\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x1b\n\x0e\x61\x63k_timeout_ms\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x0c\x65very_server\x18\x04 \x01(\x08\x42\x07\n\x05_acksB\x11\n\x0f_ack_timeout_ms\"\x9e\x01\n\x14ProduceBatchResponse\x12\x13\n\x0b\x62\x61se_offset\x18\x01 \x01(\x04\x12\x12\n\nend_offset\x18\x02 \x01(\x04\x12\x0e\n\x06origin\x18\x03 \x01(\x0c\x12\x15\n\rbase_sequence\x18\x04 \x01(\x04\x12\x0e\n\x06\x63opies\x18\x05 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x06 \x01(\x08\x12\x11\n\tduplicate\x18\x07 \x01(\x08\"d\n\nOffsetSpec\x12\x10\n\x06offset\x18\x01 \x01(\x04H\x00\x12\x15\n\x0b\x61\x66ter_start\x18\x02 \x01(\x04H\x00\x12\x14\n\nbefore_end\x18\x03 \x01(\x04H\x00\x12\x11\n\x07time_ms\x18\x04 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xff\x01\n\x15\x43onsumeBatchesRequest\x12%\n\x05start\x18\x01 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12#\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x16.proglog.v1.OffsetSpec\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x16\n\tmax_bytes\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\"\n\x06\x63ursor\x18\x05 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x11\n\tskip_gone\x18\x06 \x01(\x08\x12\x14\n\x0c\x65xpected_log\x18\x07 \x01(\x0c\x12\x17\n\x0f\x63ontrol_batches\x18\x08 \x01(\x08\x42\x0c\n\n_max_bytes\"5\n\x06\x43ursor\x12+\n\tpositions\x18\x01 \x03(\x0b\x32\x18.proglog.v1.NextSequence\"5\n\x0cNextSequence\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\"z\n\x04Gone\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x16\n\x0estart_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12$\n\x05\x63\x61use\x18\x05 \x01(\x0e\x32\x15.proglog.v1.GoneCause\"\xda\x01\n\x16\x43onsumeBatchesResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x0c\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x04\x12\x17\n\nend_offset\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\"\n\x06\x63ursor\x18\x04 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x0b\n\x03log\x18\x05 \x01(\x0c\x12\x1e\n\x04gone\x18\x06 \x03(\x0b\x32\x10.proglog.v1.Gone\x12 \n\x06passed\x18\x07 \x03(\x0b\x32\x10.proglog.v1.GoneB\r\n\x0b_end_offset\"\xba\x01\n\x15\x43ommitPositionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x11\n\x04\x61\x63ks\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x1b\n\x0e\x61\x63k_timeout_ms\x18\x05 \x01(\rH\x01\x88\x01\x01\x12\x14\n\x0c\x65very_server\x18\x06 \x01(\x08\x42\x07\n\x05_acksB\x11\n\x0f_ack_timeout_ms\"=\n\x16\x43ommitPositionResponse\x12\x0e\n\x06\x63opies\x18\x01 \x01(\r\x12\x13\n\x0bunconfirmed\x18\x02 \x01(\x08\"2\n\x14ListPositionsRequest\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x07\n\x05_name\"E\n\x15ListPositionsResponse\x12,\n\tpositions\x18\x01 \x03(\x0b\x32\x19.proglog.v1.NamedPosition\"\x81\x01\n\rNamedPosition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\"\n\x06\x63ursor\x18\x03 \x01(\x0b\x32\x12.proglog.v1.Cursor\x12\x17\n\x0f\x63ommitted_at_ms\x18\x04 \x01(\x03\x12\x16\n\x0erecords_behind\x18\x05 \x01(\x04*\x87\x01\n\tGoneCause\x12\x1a\n\x16GONE_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n\x14GONE_CAUSE_RETENTION\x10\x01\x12\x12\n\x0eGONE_CAUSE_GAP\x10\x02\x12\x15\n\x11GONE_CAUSE_DAMAGE\x10\x03\x12\x19\n\x15GONE_CAUSE_NO_RECORDS\x10\x04\x32\xaf\x01\n\x07\x42\x61tches\x12P\n\x07Produce\x12\x1f.proglog.v1.ProduceBatchRequest\x1a .proglog.v1.ProduceBatchResponse(\x01\x30\x01\x12R\n\x07\x43onsume\x12!.proglog.v1.ConsumeBatchesRequest\x1a\".proglog.v1.ConsumeBatchesResponse0\x01\x32\xa9\x01\n\tPositions\x12O\n\x06\x43ommit\x12!.proglog.v1.CommitPositionRequest\x1a\".proglog.v1.CommitPositionResponse\x12K\n\x04List\x12 .proglog.v1.ListPositionsRequest\x1a!.proglog.v1.ListPositionsResponseB$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,34 +32,36 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'proglog.api.v1.batches_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nproglog.v1P\001Z\024proglog/v1;proglogv1'
-  _globals['_PRODUCEBATCHREQUEST']._serialized_start=44
-  _globals['_PRODUCEBATCHREQUEST']._serialized_end=118
-  _globals['_PRODUCEBATCHRESPONSE']._serialized_start=121
-  _globals['_PRODUCEBATCHRESPONSE']._serialized_end=279
-  _globals['_OFFSETSPEC']._serialized_start=281
-  _globals['_OFFSETSPEC']._serialized_end=381
-  _globals['_CONSUMEBATCHESREQUEST']._serialized_start=384
-  _globals['_CONSUMEBATCHESREQUEST']._serialized_end=620
-  _globals['_CURSOR']._serialized_start=622
-  _globals['_CURSOR']._serialized_end=675
-  _globals['_NEXTSEQUENCE']._serialized_start=677
-  _globals['_NEXTSEQUENCE']._serialized_end=730
-  _globals['_GONE']._serialized_start=732
-  _globals['_GONE']._serialized_end=816
-  _globals['_CONSUMEBATCHESRESPONSE']._serialized_start=819
-  _globals['_CONSUMEBATCHESRESPONSE']._serialized_end=1017
-  _globals['_COMMITPOSITIONREQUEST']._serialized_start=1019
-  _globals['_COMMITPOSITIONREQUEST']._serialized_end=1145
-  _globals['_COMMITPOSITIONRESPONSE']._serialized_start=1147
-  _globals['_COMMITPOSITIONRESPONSE']._serialized_end=1208
-  _globals['_LISTPOSITIONSREQUEST']._serialized_start=1210
-  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1246
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1248
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1317
-  _globals['_NAMEDPOSITION']._serialized_start=1320
-  _globals['_NAMEDPOSITION']._serialized_end=1449
-  _globals['_BATCHES']._serialized_start=1452
-  _globals['_BATCHES']._serialized_end=1627
-  _globals['_POSITIONS']._serialized_start=1630
-  _globals['_POSITIONS']._serialized_end=1799
+  _globals['_GONECAUSE']._serialized_start=1665
+  _globals['_GONECAUSE']._serialized_end=1800
+  _globals['_PRODUCEBATCHREQUEST']._serialized_start=45
+  _globals['_PRODUCEBATCHREQUEST']._serialized_end=179
+  _globals['_PRODUCEBATCHRESPONSE']._serialized_start=182
+  _globals['_PRODUCEBATCHRESPONSE']._serialized_end=340
+  _globals['_OFFSETSPEC']._serialized_start=342
+  _globals['_OFFSETSPEC']._serialized_end=442
+  _globals['_CONSUMEBATCHESREQUEST']._serialized_start=445
+  _globals['_CONSUMEBATCHESREQUEST']._serialized_end=700
+  _globals['_CURSOR']._serialized_start=702
+  _globals['_CURSOR']._serialized_end=755
+  _globals['_NEXTSEQUENCE']._serialized_start=757
+  _globals['_NEXTSEQUENCE']._serialized_end=810
+  _globals['_GONE']._serialized_start=812
+  _globals['_GONE']._serialized_end=934
+  _globals['_CONSUMEBATCHESRESPONSE']._serialized_start=937
+  _globals['_CONSUMEBATCHESRESPONSE']._serialized_end=1155
+  _globals['_COMMITPOSITIONREQUEST']._serialized_start=1158
+  _globals['_COMMITPOSITIONREQUEST']._serialized_end=1344
+  _globals['_COMMITPOSITIONRESPONSE']._serialized_start=1346
+  _globals['_COMMITPOSITIONRESPONSE']._serialized_end=1407
+  _globals['_LISTPOSITIONSREQUEST']._serialized_start=1409
+  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1459
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1461
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1530
+  _globals['_NAMEDPOSITION']._serialized_start=1533
+  _globals['_NAMEDPOSITION']._serialized_end=1662
+  _globals['_BATCHES']._serialized_start=1803
+  _globals['_BATCHES']._serialized_end=1978
+  _globals['_POSITIONS']._serialized_start=1981
+  _globals['_POSITIONS']._serialized_end=2150
 # @@protoc_insertion_point(module_scope)

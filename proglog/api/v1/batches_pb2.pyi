@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -18,6 +19,35 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _GoneCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GoneCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GoneCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GONE_CAUSE_UNSPECIFIED: _GoneCause.ValueType  # 0
+    GONE_CAUSE_RETENTION: _GoneCause.ValueType  # 1
+    """this log kept them for a while; another one may keep them longer"""
+    GONE_CAUSE_GAP: _GoneCause.ValueType  # 2
+    """no node could provide them: the same everywhere"""
+    GONE_CAUSE_DAMAGE: _GoneCause.ValueType  # 3
+    """damaged here; another node may have them"""
+    GONE_CAUSE_NO_RECORDS: _GoneCause.ValueType  # 4
+    """in `passed`: there was nothing to consume in them"""
+
+class GoneCause(_GoneCause, metaclass=_GoneCauseEnumTypeWrapper): ...
+
+GONE_CAUSE_UNSPECIFIED: GoneCause.ValueType  # 0
+GONE_CAUSE_RETENTION: GoneCause.ValueType  # 1
+"""this log kept them for a while; another one may keep them longer"""
+GONE_CAUSE_GAP: GoneCause.ValueType  # 2
+"""no node could provide them: the same everywhere"""
+GONE_CAUSE_DAMAGE: GoneCause.ValueType  # 3
+"""damaged here; another node may have them"""
+GONE_CAUSE_NO_RECORDS: GoneCause.ValueType  # 4
+"""in `passed`: there was nothing to consume in them"""
+Global___GoneCause: _TypeAlias = GoneCause  # noqa: Y015
+
 @_typing.final
 class ProduceBatchRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -25,26 +55,37 @@ class ProduceBatchRequest(_message.Message):
     BATCH_FIELD_NUMBER: _builtins.int
     ACKS_FIELD_NUMBER: _builtins.int
     ACK_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    EVERY_SERVER_FIELD_NUMBER: _builtins.int
     batch: _builtins.bytes
     """one unstamped data batch"""
     acks: _builtins.int
-    """nodes on which it must be durable before the answer; 0 and 1: this one; 2^32 - 1: every"""
+    """nodes on which it must be durable before the answer, 1 or more; absent: this one. More"""
     ack_timeout_ms: _builtins.int
-    """server alive when the batch arrives. More than there are: refused, nothing is appended
-    how long to wait for the other nodes; 0: the server's choice
+    """than there are: refused, nothing is appended
+    how long to wait for the other nodes; absent: the server's choice
     """
+    every_server: _builtins.bool
+    """instead of `acks`, which is not read then: every server alive when the batch arrives"""
     def __init__(
         self,
         *,
         batch: _builtins.bytes = ...,
-        acks: _builtins.int = ...,
-        ack_timeout_ms: _builtins.int = ...,
+        acks: _builtins.int | None = ...,
+        ack_timeout_ms: _builtins.int | None = ...,
+        every_server: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ack_timeout_ms", b"_ack_timeout_ms", "_acks", b"_acks", "ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "batch", b"batch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ack_timeout_ms", b"_ack_timeout_ms", "_acks", b"_acks", "ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "batch", b"batch", "every_server", b"every_server"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__ack_timeout_ms: _TypeAlias = _typing.Literal["ack_timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__ack_timeout_ms: _TypeAlias = _typing.Literal["_ack_timeout_ms", b"_ack_timeout_ms"]  # noqa: Y015
+    _WhichOneofReturnType__acks: _TypeAlias = _typing.Literal["acks"]  # noqa: Y015
+    _WhichOneofArgType__acks: _TypeAlias = _typing.Literal["_acks", b"_acks"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ack_timeout_ms) -> _WhichOneofReturnType__ack_timeout_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acks) -> _WhichOneofReturnType__acks | None: ...
 
 Global___ProduceBatchRequest: _TypeAlias = ProduceBatchRequest  # noqa: Y015
 
@@ -140,7 +181,7 @@ class ConsumeBatchesRequest(_message.Message):
     follow: _builtins.bool
     """wait at the end for more"""
     max_bytes: _builtins.int
-    """soft limit of one answer; 0: the server's choice"""
+    """soft limit of one answer, 64 KiB to 2 MiB; absent: the server's choice"""
     skip_gone: _builtins.bool
     """go on where records that the cursor wants are gone, and say so; else OUT_OF_RANGE"""
     expected_log: _builtins.bytes
@@ -165,17 +206,19 @@ class ConsumeBatchesRequest(_message.Message):
         start: Global___OffsetSpec | None = ...,
         end: Global___OffsetSpec | None = ...,
         follow: _builtins.bool = ...,
-        max_bytes: _builtins.int = ...,
+        max_bytes: _builtins.int | None = ...,
         cursor: Global___Cursor | None = ...,
         skip_gone: _builtins.bool = ...,
         expected_log: _builtins.bytes = ...,
         control_batches: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "end", b"end", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "cursor", b"cursor", "end", b"end", "max_bytes", b"max_bytes", "start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control_batches", b"control_batches", "cursor", b"cursor", "end", b"end", "expected_log", b"expected_log", "follow", b"follow", "max_bytes", b"max_bytes", "skip_gone", b"skip_gone", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes", "control_batches", b"control_batches", "cursor", b"cursor", "end", b"end", "expected_log", b"expected_log", "follow", b"follow", "max_bytes", b"max_bytes", "skip_gone", b"skip_gone", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_bytes: _TypeAlias = _typing.Literal["max_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_bytes: _TypeAlias = _typing.Literal["_max_bytes", b"_max_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_bytes) -> _WhichOneofReturnType__max_bytes | None: ...
 
 Global___ConsumeBatchesRequest: _TypeAlias = ConsumeBatchesRequest  # noqa: Y015
 
@@ -234,10 +277,13 @@ class Gone(_message.Message):
     START_SEQUENCE_FIELD_NUMBER: _builtins.int
     END_SEQUENCE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     origin: _builtins.bytes
     start_sequence: _builtins.int
     end_sequence: _builtins.int
     reason: _builtins.str
+    """in words"""
+    cause: Global___GoneCause.ValueType
     def __init__(
         self,
         *,
@@ -245,10 +291,11 @@ class Gone(_message.Message):
         start_sequence: _builtins.int = ...,
         end_sequence: _builtins.int = ...,
         reason: _builtins.str = ...,
+        cause: Global___GoneCause.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "origin", b"origin", "reason", b"reason", "start_sequence", b"start_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "end_sequence", b"end_sequence", "origin", b"origin", "reason", b"reason", "start_sequence", b"start_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,7 +317,7 @@ class ConsumeBatchesResponse(_message.Message):
     start_offset: _builtins.int
     """in the first answer: the range, [start_offset, end_offset)"""
     end_offset: _builtins.int
-    """with follow and no end: 2^63 - 1"""
+    """absent in the first answer: the range has no end"""
     log: _builtins.bytes
     """in the first answer: which log this is; what expected_log wants"""
     @_builtins.property
@@ -290,17 +337,19 @@ class ConsumeBatchesResponse(_message.Message):
         *,
         batches: _builtins.bytes = ...,
         start_offset: _builtins.int = ...,
-        end_offset: _builtins.int = ...,
+        end_offset: _builtins.int | None = ...,
         cursor: Global___Cursor | None = ...,
         log: _builtins.bytes = ...,
         gone: _abc.Iterable[Global___Gone] | None = ...,
         passed: _abc.Iterable[Global___Gone] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end_offset", b"_end_offset", "cursor", b"cursor", "end_offset", b"end_offset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batches", b"batches", "cursor", b"cursor", "end_offset", b"end_offset", "gone", b"gone", "log", b"log", "passed", b"passed", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_offset", b"_end_offset", "batches", b"batches", "cursor", b"cursor", "end_offset", b"end_offset", "gone", b"gone", "log", b"log", "passed", b"passed", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__end_offset: _TypeAlias = _typing.Literal["end_offset"]  # noqa: Y015
+    _WhichOneofArgType__end_offset: _TypeAlias = _typing.Literal["_end_offset", b"_end_offset"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_offset) -> _WhichOneofReturnType__end_offset | None: ...
 
 Global___ConsumeBatchesResponse: _TypeAlias = ConsumeBatchesResponse  # noqa: Y015
 
@@ -313,6 +362,7 @@ class CommitPositionRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     ACKS_FIELD_NUMBER: _builtins.int
     ACK_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    EVERY_SERVER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """1 to 128 characters"""
     epoch: _builtins.int
@@ -320,6 +370,7 @@ class CommitPositionRequest(_message.Message):
     acks: _builtins.int
     """as in ProduceBatchRequest, but more than there are servers is taken for all of them"""
     ack_timeout_ms: _builtins.int
+    every_server: _builtins.bool
     @_builtins.property
     def cursor(self) -> Global___Cursor: ...
     def __init__(
@@ -328,14 +379,22 @@ class CommitPositionRequest(_message.Message):
         name: _builtins.str = ...,
         epoch: _builtins.int = ...,
         cursor: Global___Cursor | None = ...,
-        acks: _builtins.int = ...,
-        ack_timeout_ms: _builtins.int = ...,
+        acks: _builtins.int | None = ...,
+        ack_timeout_ms: _builtins.int | None = ...,
+        every_server: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ack_timeout_ms", b"_ack_timeout_ms", "_acks", b"_acks", "ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "cursor", b"cursor", "epoch", b"epoch", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ack_timeout_ms", b"_ack_timeout_ms", "_acks", b"_acks", "ack_timeout_ms", b"ack_timeout_ms", "acks", b"acks", "cursor", b"cursor", "epoch", b"epoch", "every_server", b"every_server", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__ack_timeout_ms: _TypeAlias = _typing.Literal["ack_timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__ack_timeout_ms: _TypeAlias = _typing.Literal["_ack_timeout_ms", b"_ack_timeout_ms"]  # noqa: Y015
+    _WhichOneofReturnType__acks: _TypeAlias = _typing.Literal["acks"]  # noqa: Y015
+    _WhichOneofArgType__acks: _TypeAlias = _typing.Literal["_acks", b"_acks"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ack_timeout_ms) -> _WhichOneofReturnType__ack_timeout_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__acks) -> _WhichOneofReturnType__acks | None: ...
 
 Global___CommitPositionRequest: _TypeAlias = CommitPositionRequest  # noqa: Y015
 
@@ -367,17 +426,19 @@ class ListPositionsRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """only this one; empty: all"""
+    """only this one; absent: all"""
     def __init__(
         self,
         *,
-        name: _builtins.str = ...,
+        name: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_name", b"_name", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
+    _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
 
 Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
 

@@ -24,6 +24,32 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _FsyncPolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FsyncPolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FsyncPolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FSYNC_POLICY_UNSPECIFIED: _FsyncPolicy.ValueType  # 0
+    FSYNC_POLICY_ALWAYS: _FsyncPolicy.ValueType  # 1
+    """before they are acknowledged"""
+    FSYNC_POLICY_INTERVAL: _FsyncPolicy.ValueType  # 2
+    """after an interval: a power cut may take what was acknowledged"""
+    FSYNC_POLICY_OS: _FsyncPolicy.ValueType  # 3
+    """when the operating system does, and at each new segment"""
+
+class FsyncPolicy(_FsyncPolicy, metaclass=_FsyncPolicyEnumTypeWrapper):
+    """When appended batches are synced."""
+
+FSYNC_POLICY_UNSPECIFIED: FsyncPolicy.ValueType  # 0
+FSYNC_POLICY_ALWAYS: FsyncPolicy.ValueType  # 1
+"""before they are acknowledged"""
+FSYNC_POLICY_INTERVAL: FsyncPolicy.ValueType  # 2
+"""after an interval: a power cut may take what was acknowledged"""
+FSYNC_POLICY_OS: FsyncPolicy.ValueType  # 3
+"""when the operating system does, and at each new segment"""
+Global___FsyncPolicy: _TypeAlias = FsyncPolicy  # noqa: Y015
+
 class _LogState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -145,19 +171,21 @@ class WatchRequest(_message.Message):
     MIN_INTERVAL_MS_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
     min_interval_ms: _builtins.int
-    """0: the server's choice (200)"""
+    """absent: the server's choice, 200; 50 to 60,000 are taken"""
     segments: _builtins.bool
     def __init__(
         self,
         *,
-        min_interval_ms: _builtins.int = ...,
+        min_interval_ms: _builtins.int | None = ...,
         segments: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_interval_ms", b"_min_interval_ms", "min_interval_ms", b"min_interval_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["min_interval_ms", b"min_interval_ms", "segments", b"segments"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_interval_ms", b"_min_interval_ms", "min_interval_ms", b"min_interval_ms", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__min_interval_ms: _TypeAlias = _typing.Literal["min_interval_ms"]  # noqa: Y015
+    _WhichOneofArgType__min_interval_ms: _TypeAlias = _typing.Literal["_min_interval_ms", b"_min_interval_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_interval_ms) -> _WhichOneofReturnType__min_interval_ms | None: ...
 
 Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
@@ -356,7 +384,7 @@ class Copies(_message.Message):
     unknown: _builtins.int
     """records that may be on a member that has never been heard"""
     since_ms: _builtins.int
-    """how long some record has had too few copies; 0: none has"""
+    """how long some record has had too few copies; absent: none has"""
     @_builtins.property
     def holders(self) -> _containers.RepeatedCompositeFieldContainer[Global___CopyHolder]:
         """members that hold a log, dead or alive"""
@@ -386,13 +414,15 @@ class Copies(_message.Message):
         lost: _builtins.int = ...,
         unknown: _builtins.int = ...,
         stranded: _abc.Iterable[Global___StrandedCopies] | None = ...,
-        since_ms: _builtins.int = ...,
+        since_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "since_ms", b"since_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "holders", b"holders", "in_flight", b"in_flight", "lost", b"lost", "origin_count", b"origin_count", "origins", b"origins", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown", "whole_count", b"whole_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "counts", b"counts", "holders", b"holders", "in_flight", b"in_flight", "lost", b"lost", "origin_count", b"origin_count", "origins", b"origins", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown", "whole_count", b"whole_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__since_ms: _TypeAlias = _typing.Literal["since_ms"]  # noqa: Y015
+    _WhichOneofArgType__since_ms: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since_ms) -> _WhichOneofReturnType__since_ms | None: ...
 
 Global___Copies: _TypeAlias = Copies  # noqa: Y015
 
@@ -408,20 +438,22 @@ class CopyHolder(_message.Message):
     status: Global___MemberStatus.ValueType
     local: _builtins.bool
     word_ms: _builtins.int
-    """age of its last word; 0: it can be heard now, -1: it has never been heard"""
+    """age of its last word; 0: it can be heard now; absent: it has never been heard"""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         status: Global___MemberStatus.ValueType = ...,
         local: _builtins.bool = ...,
-        word_ms: _builtins.int = ...,
+        word_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_word_ms", b"_word_ms", "word_ms", b"word_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["local", b"local", "name", b"name", "status", b"status", "word_ms", b"word_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_word_ms", b"_word_ms", "local", b"local", "name", b"name", "status", b"status", "word_ms", b"word_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__word_ms: _TypeAlias = _typing.Literal["word_ms"]  # noqa: Y015
+    _WhichOneofArgType__word_ms: _TypeAlias = _typing.Literal["_word_ms", b"_word_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__word_ms) -> _WhichOneofReturnType__word_ms | None: ...
 
 Global___CopyHolder: _TypeAlias = CopyHolder  # noqa: Y015
 
@@ -503,7 +535,7 @@ class OriginCopies(_message.Message):
     floor_sequence: _builtins.int
     """the lowest sequence that any member keeps"""
     since_ms: _builtins.int
-    """how long some record of it has had too few copies; 0: none has"""
+    """how long some record of it has had too few copies; absent: none has"""
     @_builtins.property
     def holdings(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginHolding]:
         """of each member that does not hold all of it, from the floor on"""
@@ -522,13 +554,15 @@ class OriginCopies(_message.Message):
         unknown: _builtins.int = ...,
         holdings: _abc.Iterable[Global___OriginHolding] | None = ...,
         floor_sequence: _builtins.int = ...,
-        since_ms: _builtins.int = ...,
+        since_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "since_ms", b"since_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_sequence", b"end_sequence", "floor_sequence", b"floor_sequence", "holdings", b"holdings", "least", b"least", "lost", b"lost", "node_name", b"node_name", "origin", b"origin", "settled_sequence", b"settled_sequence", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms", "end_sequence", b"end_sequence", "floor_sequence", b"floor_sequence", "holdings", b"holdings", "least", b"least", "lost", b"lost", "node_name", b"node_name", "origin", b"origin", "settled_sequence", b"settled_sequence", "since_ms", b"since_ms", "stranded", b"stranded", "trimmed", b"trimmed", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__since_ms: _TypeAlias = _typing.Literal["since_ms"]  # noqa: Y015
+    _WhichOneofArgType__since_ms: _TypeAlias = _typing.Literal["_since_ms", b"_since_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__since_ms) -> _WhichOneofReturnType__since_ms | None: ...
 
 Global___OriginCopies: _TypeAlias = OriginCopies  # noqa: Y015
 
@@ -587,7 +621,7 @@ class FollowerStatus(_message.Message):
     lag_records: _builtins.int
     """of this node's own records that it does not report as durable"""
     lag_ms: _builtins.int
-    """how long it has been behind in them; 0: it is not"""
+    """how long it has been behind in them"""
     def __init__(
         self,
         *,
@@ -804,7 +838,7 @@ Global___GossipStatus: _TypeAlias = GossipStatus  # noqa: Y015
 
 @_typing.final
 class VersionRange(_message.Message):
-    """Versions that are understood, both included; 0 to 0: the first release, which does not say."""
+    """Versions that are understood, both included. The first release does not send any."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -872,7 +906,7 @@ class LogStatus(_message.Message):
     END_OFFSET_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     SEGMENT_COUNT_FIELD_NUMBER: _builtins.int
-    FSYNC_FIELD_NUMBER: _builtins.int
+    FSYNC_WORD_FIELD_NUMBER: _builtins.int
     STATE_WORD_FIELD_NUMBER: _builtins.int
     DISK_FREE_BYTES_FIELD_NUMBER: _builtins.int
     DISK_TOTAL_BYTES_FIELD_NUMBER: _builtins.int
@@ -886,11 +920,21 @@ class LogStatus(_message.Message):
     OPERATIONS_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    FSYNC_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     bytes: _builtins.int
     segment_count: _builtins.int
-    fsync: _builtins.str
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fsync_word(self) -> _builtins.str:
+        """of `fsync`, for readers of the first release: "always" """
+
+    @fsync_word.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def fsync_word(self, value: _builtins.str) -> None:
+        """of `fsync`, for readers of the first release: "always" """
+
     @_builtins.property
     @_deprecated("""This field has been marked as deprecated using proto field options.""")
     def state_word(self) -> _builtins.str:
@@ -913,6 +957,7 @@ class LogStatus(_message.Message):
     state_detail: _builtins.str
     """why the state is not "ok", in words"""
     state: Global___LogState.ValueType
+    fsync: Global___FsyncPolicy.ValueType
     @_builtins.property
     def damaged(self) -> _containers.RepeatedCompositeFieldContainer[Global___DamagedRange]: ...
     @_builtins.property
@@ -932,7 +977,7 @@ class LogStatus(_message.Message):
         end_offset: _builtins.int = ...,
         bytes: _builtins.int = ...,
         segment_count: _builtins.int = ...,
-        fsync: _builtins.str = ...,
+        fsync_word: _builtins.str = ...,
         state_word: _builtins.str = ...,
         disk_free_bytes: _builtins.int = ...,
         disk_total_bytes: _builtins.int = ...,
@@ -946,10 +991,11 @@ class LogStatus(_message.Message):
         operations: _abc.Iterable[Global___Operation] | None = ...,
         accepted: _abc.Iterable[Global___AcceptedLoss] | None = ...,
         state: Global___LogState.ValueType = ...,
+        fsync: Global___FsyncPolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail", "state_word", b"state_word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "bytes", b"bytes", "bytes_appended", b"bytes_appended", "damaged", b"damaged", "disk_free_bytes", b"disk_free_bytes", "disk_total_bytes", b"disk_total_bytes", "end_offset", b"end_offset", "fsync", b"fsync", "fsync_word", b"fsync_word", "operations", b"operations", "problems", b"problems", "records_appended", b"records_appended", "records_served", b"records_served", "recovery", b"recovery", "segment_count", b"segment_count", "start_offset", b"start_offset", "state", b"state", "state_detail", b"state_detail", "state_word", b"state_word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1033,20 +1079,22 @@ class DamagedRange(_message.Message):
     end_offset: _builtins.int
     detail: _builtins.str
     found_at_ms: _builtins.int
-    """when it was found, milliseconds since 1970; 0: not known"""
+    """when it was found, milliseconds since 1970; absent: not known"""
     def __init__(
         self,
         *,
         start_offset: _builtins.int = ...,
         end_offset: _builtins.int = ...,
         detail: _builtins.str = ...,
-        found_at_ms: _builtins.int = ...,
+        found_at_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "found_at_ms", b"found_at_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__found_at_ms: _TypeAlias = _typing.Literal["found_at_ms"]  # noqa: Y015
+    _WhichOneofArgType__found_at_ms: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__found_at_ms) -> _WhichOneofReturnType__found_at_ms | None: ...
 
 Global___DamagedRange: _TypeAlias = DamagedRange  # noqa: Y015
 
@@ -1067,6 +1115,7 @@ class AcceptedLoss(_message.Message):
     end_offset: _builtins.int
     detail: _builtins.str
     found_at_ms: _builtins.int
+    """as of a DamagedRange"""
     accepted_by: _builtins.str
     """the subject of a certificate"""
     accepted_at_ms: _builtins.int
@@ -1077,16 +1126,18 @@ class AcceptedLoss(_message.Message):
         start_offset: _builtins.int = ...,
         end_offset: _builtins.int = ...,
         detail: _builtins.str = ...,
-        found_at_ms: _builtins.int = ...,
+        found_at_ms: _builtins.int | None = ...,
         accepted_by: _builtins.str = ...,
         accepted_at_ms: _builtins.int = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "found_at_ms", b"found_at_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_at_ms", b"accepted_at_ms", "accepted_by", b"accepted_by", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "accepted_at_ms", b"accepted_at_ms", "accepted_by", b"accepted_by", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__found_at_ms: _TypeAlias = _typing.Literal["found_at_ms"]  # noqa: Y015
+    _WhichOneofArgType__found_at_ms: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__found_at_ms) -> _WhichOneofReturnType__found_at_ms | None: ...
 
 Global___AcceptedLoss: _TypeAlias = AcceptedLoss  # noqa: Y015
 
@@ -1248,6 +1299,7 @@ class PeerStatus(_message.Message):
     records_dropped: _builtins.int
     """already had"""
     retry_in_ms: _builtins.int
+    """until it is called again; absent: nothing waits"""
     failing: _builtins.bool
     """its stream broke, and has brought nothing since"""
     failing_ms: _builtins.int
@@ -1268,17 +1320,19 @@ class PeerStatus(_message.Message):
         records_copied: _builtins.int = ...,
         bytes_copied: _builtins.int = ...,
         records_dropped: _builtins.int = ...,
-        retry_in_ms: _builtins.int = ...,
+        retry_in_ms: _builtins.int | None = ...,
         failing: _builtins.bool = ...,
         failing_ms: _builtins.int = ...,
         failure: _builtins.str = ...,
         state: Global___PeerState.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms", "retry_in_ms", b"retry_in_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state", "state_word", b"state_word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms", "bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state", "state_word", b"state_word"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__retry_in_ms: _TypeAlias = _typing.Literal["retry_in_ms"]  # noqa: Y015
+    _WhichOneofArgType__retry_in_ms: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_in_ms) -> _WhichOneofReturnType__retry_in_ms | None: ...
 
 Global___PeerStatus: _TypeAlias = PeerStatus  # noqa: Y015
 
@@ -1316,7 +1370,7 @@ class PeerOrigin(_message.Message):
     lag_trend: _builtins.float
     """records per second, over about ten seconds; negative: catching up"""
     catch_up_ms: _builtins.int
-    """an estimate; 0: caught up; absent or negative: not known, or not catching up"""
+    """an estimate; 0: caught up; absent: not known, or not catching up"""
     def __init__(
         self,
         *,

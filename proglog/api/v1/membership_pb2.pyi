@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,31 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _KeyOperation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyOperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyOperation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_OPERATION_UNSPECIFIED: _KeyOperation.ValueType  # 0
+    KEY_OPERATION_LIST: _KeyOperation.ValueType  # 1
+    KEY_OPERATION_INSTALL: _KeyOperation.ValueType  # 2
+    """as one that opens messages"""
+    KEY_OPERATION_USE: _KeyOperation.ValueType  # 3
+    """to seal messages from now on: only where every member has it"""
+    KEY_OPERATION_REMOVE: _KeyOperation.ValueType  # 4
+
+class KeyOperation(_KeyOperation, metaclass=_KeyOperationEnumTypeWrapper): ...
+
+KEY_OPERATION_UNSPECIFIED: KeyOperation.ValueType  # 0
+KEY_OPERATION_LIST: KeyOperation.ValueType  # 1
+KEY_OPERATION_INSTALL: KeyOperation.ValueType  # 2
+"""as one that opens messages"""
+KEY_OPERATION_USE: KeyOperation.ValueType  # 3
+"""to seal messages from now on: only where every member has it"""
+KEY_OPERATION_REMOVE: KeyOperation.ValueType  # 4
+Global___KeyOperation: _TypeAlias = KeyOperation  # noqa: Y015
 
 @_typing.final
 class SendEventRequest(_message.Message):
@@ -155,7 +181,7 @@ class QueryRequest(_message.Message):
     relay_factor: _builtins.int
     """others that each answer is also sent through"""
     timeout_ms: _builtins.int
-    """0: what a cluster of this size needs"""
+    """absent: what a cluster of this size needs"""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """empty: all"""
@@ -173,13 +199,15 @@ class QueryRequest(_message.Message):
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         ack: _builtins.bool = ...,
         relay_factor: _builtins.int = ...,
-        timeout_ms: _builtins.int = ...,
+        timeout_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "name", b"name", "nodes", b"nodes", "payload", b"payload", "relay_factor", b"relay_factor", "tags", b"tags", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms", "ack", b"ack", "name", b"name", "nodes", b"nodes", "payload", b"payload", "relay_factor", b"relay_factor", "tags", b"tags", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
+    _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
 
 Global___QueryRequest: _TypeAlias = QueryRequest  # noqa: Y015
 
@@ -396,17 +424,16 @@ Global___LeaveResponse: _TypeAlias = LeaveResponse  # noqa: Y015
 class KeysRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
-    OPERATION_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
-    operation: _builtins.str
-    """"list", "install", "use", "remove" """
+    OPERATION_FIELD_NUMBER: _builtins.int
     key: _builtins.bytes
-    """16, 24 or 32 bytes"""
+    """16, 24 or 32 bytes; not for KEY_OPERATION_LIST"""
+    operation: Global___KeyOperation.ValueType
     def __init__(
         self,
         *,
-        operation: _builtins.str = ...,
         key: _builtins.bytes = ...,
+        operation: Global___KeyOperation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -482,18 +509,20 @@ class RoundTripRequest(_message.Message):
     B_FIELD_NUMBER: _builtins.int
     a: _builtins.str
     b: _builtins.str
-    """empty: this agent"""
+    """absent: this agent"""
     def __init__(
         self,
         *,
         a: _builtins.str = ...,
-        b: _builtins.str = ...,
+        b: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_b", b"_b", "b", b"b"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["a", b"a", "b", b"b"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_b", b"_b", "a", b"a", "b", b"b"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__b: _TypeAlias = _typing.Literal["b"]  # noqa: Y015
+    _WhichOneofArgType__b: _TypeAlias = _typing.Literal["_b", b"_b"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__b) -> _WhichOneofReturnType__b | None: ...
 
 Global___RoundTripRequest: _TypeAlias = RoundTripRequest  # noqa: Y015
 

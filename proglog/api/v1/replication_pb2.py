@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n proglog/api/v1/replication.proto\x12\nproglog.v1\"\xbf\x01\n\x05Hello\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\x0c\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\x12\x10\n\x08instance\x18\x04 \x01(\x0c\x12\x1f\n\x17lowest_protocol_version\x18\x05 \x01(\r\x12\x15\n\rbatch_version\x18\x06 \x01(\r\x12\x0f\n\x07release\x18\x07 \x01(\t\x12\x0f\n\x07kinship\x18\x08 \x01(\x0c\x12\r\n\x05token\x18\t \x01(\x0c\"\xbb\x01\n\x0eOriginPosition\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x11\n\tchain_crc\x18\x03 \x01(\x07\x12\x16\n\x0e\x66loor_sequence\x18\x04 \x01(\x04\x12\x16\n\x0elast_append_ms\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x11\n\tnode_name\x18\x07 \x01(\t\x12\x0c\n\x04gaps\x18\x08 \x03(\x04\x12\x0f\n\x07\x64\x61maged\x18\t \x03(\x04\"@\n\x04Want\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x11\n\tchain_crc\x18\x03 \x01(\x07\"\xa1\x01\n\x10ReplicateRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.proglog.v1.Hello\x12\x1e\n\x04want\x18\x02 \x03(\x0b\x32\x10.proglog.v1.Want\x12\x0e\n\x06unwant\x18\x03 \x03(\x0c\x12+\n\x07\x64urable\x18\x04 \x03(\x0b\x32\x1a.proglog.v1.OriginPosition\x12\x0e\n\x06tokens\x18\x05 \x03(\x0c\"\xb8\x01\n\x0bOriginEvent\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.proglog.v1.OriginEvent.Kind\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"[\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_BELOW_FLOOR\x10\x02\x12\x0f\n\x0bKIND_FORKED\x10\x03\x12\x10\n\x0cKIND_DAMAGED\x10\x04\"\x04\x08\x01\x10\x01\"\x9e\x01\n\x11ReplicateResponse\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.proglog.v1.Hello\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x0c\x12-\n\tpositions\x18\x03 \x03(\x0b\x32\x1a.proglog.v1.OriginPosition\x12\'\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x17.proglog.v1.OriginEvent\"P\n\x10ReadRangeRequest\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x16\n\x0estart_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\"$\n\x11ReadRangeResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x0c\x32\xa7\x01\n\x0bReplication\x12L\n\tReplicate\x12\x1c.proglog.v1.ReplicateRequest\x1a\x1d.proglog.v1.ReplicateResponse(\x01\x30\x01\x12J\n\tReadRange\x12\x1c.proglog.v1.ReadRangeRequest\x1a\x1d.proglog.v1.ReadRangeResponse0\x01\x42$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n proglog/api/v1/replication.proto\x12\nproglog.v1\"\x98\x02\n\x05Hello\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\x0c\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\x12\x10\n\x08instance\x18\x04 \x01(\x0c\x12$\n\x17lowest_protocol_version\x18\x05 \x01(\rH\x00\x88\x01\x01\x12\x1a\n\rbatch_version\x18\x06 \x01(\rH\x01\x88\x01\x01\x12\x0f\n\x07release\x18\x07 \x01(\t\x12\x0f\n\x07kinship\x18\x08 \x01(\x0c\x12\r\n\x05token\x18\t \x01(\x0c\x12\x10\n\x08\x66\x65\x61tures\x18\n \x03(\t\x12\r\n\x05needs\x18\x0b \x03(\tB\x1a\n\x18_lowest_protocol_versionB\x10\n\x0e_batch_version\"\xce\x01\n\x0eOriginPosition\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x16\n\tchain_crc\x18\x03 \x01(\x07H\x00\x88\x01\x01\x12\x16\n\x0e\x66loor_sequence\x18\x04 \x01(\x04\x12\x16\n\x0elast_append_ms\x18\x05 \x01(\x03\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\x12\x11\n\tnode_name\x18\x07 \x01(\t\x12\x0c\n\x04gaps\x18\x08 \x03(\x04\x12\x0f\n\x07\x64\x61maged\x18\t \x03(\x04\x42\x0c\n\n_chain_crc\"S\n\x04Want\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x12\x16\n\tchain_crc\x18\x03 \x01(\x07H\x00\x88\x01\x01\x42\x0c\n\n_chain_crc\"\xa1\x01\n\x10ReplicateRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.proglog.v1.Hello\x12\x1e\n\x04want\x18\x02 \x03(\x0b\x32\x10.proglog.v1.Want\x12\x0e\n\x06unwant\x18\x03 \x03(\x0c\x12+\n\x07\x64urable\x18\x04 \x03(\x0b\x32\x1a.proglog.v1.OriginPosition\x12\x0e\n\x06tokens\x18\x05 \x03(\x0c\"\xb8\x01\n\x0bOriginEvent\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.proglog.v1.OriginEvent.Kind\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"[\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10KIND_BELOW_FLOOR\x10\x02\x12\x0f\n\x0bKIND_FORKED\x10\x03\x12\x10\n\x0cKIND_DAMAGED\x10\x04\"\x04\x08\x01\x10\x01\"\x9e\x01\n\x11ReplicateResponse\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x11.proglog.v1.Hello\x12\x0f\n\x07\x62\x61tches\x18\x02 \x01(\x0c\x12-\n\tpositions\x18\x03 \x03(\x0b\x32\x1a.proglog.v1.OriginPosition\x12\'\n\x06\x65vents\x18\x04 \x03(\x0b\x32\x17.proglog.v1.OriginEvent\"P\n\x10ReadRangeRequest\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x16\n\x0estart_sequence\x18\x02 \x01(\x04\x12\x14\n\x0c\x65nd_sequence\x18\x03 \x01(\x04\"$\n\x11ReadRangeResponse\x12\x0f\n\x07\x62\x61tches\x18\x01 \x01(\x0c\x32\xa7\x01\n\x0bReplication\x12L\n\tReplicate\x12\x1c.proglog.v1.ReplicateRequest\x1a\x1d.proglog.v1.ReplicateResponse(\x01\x30\x01\x12J\n\tReadRange\x12\x1c.proglog.v1.ReadRangeRequest\x1a\x1d.proglog.v1.ReadRangeResponse0\x01\x42$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,23 +33,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nproglog.v1P\001Z\024proglog/v1;proglogv1'
   _globals['_HELLO']._serialized_start=49
-  _globals['_HELLO']._serialized_end=240
-  _globals['_ORIGINPOSITION']._serialized_start=243
-  _globals['_ORIGINPOSITION']._serialized_end=430
-  _globals['_WANT']._serialized_start=432
-  _globals['_WANT']._serialized_end=496
-  _globals['_REPLICATEREQUEST']._serialized_start=499
-  _globals['_REPLICATEREQUEST']._serialized_end=660
-  _globals['_ORIGINEVENT']._serialized_start=663
-  _globals['_ORIGINEVENT']._serialized_end=847
-  _globals['_ORIGINEVENT_KIND']._serialized_start=756
-  _globals['_ORIGINEVENT_KIND']._serialized_end=847
-  _globals['_REPLICATERESPONSE']._serialized_start=850
-  _globals['_REPLICATERESPONSE']._serialized_end=1008
-  _globals['_READRANGEREQUEST']._serialized_start=1010
-  _globals['_READRANGEREQUEST']._serialized_end=1090
-  _globals['_READRANGERESPONSE']._serialized_start=1092
-  _globals['_READRANGERESPONSE']._serialized_end=1128
-  _globals['_REPLICATION']._serialized_start=1131
-  _globals['_REPLICATION']._serialized_end=1298
+  _globals['_HELLO']._serialized_end=329
+  _globals['_ORIGINPOSITION']._serialized_start=332
+  _globals['_ORIGINPOSITION']._serialized_end=538
+  _globals['_WANT']._serialized_start=540
+  _globals['_WANT']._serialized_end=623
+  _globals['_REPLICATEREQUEST']._serialized_start=626
+  _globals['_REPLICATEREQUEST']._serialized_end=787
+  _globals['_ORIGINEVENT']._serialized_start=790
+  _globals['_ORIGINEVENT']._serialized_end=974
+  _globals['_ORIGINEVENT_KIND']._serialized_start=883
+  _globals['_ORIGINEVENT_KIND']._serialized_end=974
+  _globals['_REPLICATERESPONSE']._serialized_start=977
+  _globals['_REPLICATERESPONSE']._serialized_end=1135
+  _globals['_READRANGEREQUEST']._serialized_start=1137
+  _globals['_READRANGEREQUEST']._serialized_end=1217
+  _globals['_READRANGERESPONSE']._serialized_start=1219
+  _globals['_READRANGERESPONSE']._serialized_end=1255
+  _globals['_REPLICATION']._serialized_start=1258
+  _globals['_REPLICATION']._serialized_end=1425
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,8 @@ class Hello(_message.Message):
     RELEASE_FIELD_NUMBER: _builtins.int
     KINSHIP_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
     node_name: _builtins.str
     origin: _builtins.bytes
     """16 bytes"""
@@ -43,15 +45,25 @@ class Hello(_message.Message):
     instance: _builtins.bytes
     """16 random bytes of this run of the process; its own: a connection to oneself"""
     lowest_protocol_version: _builtins.int
-    """that is spoken; 0: only protocol_version"""
+    """that is spoken; absent: only protocol_version"""
     batch_version: _builtins.int
-    """the highest version of batches that is read; 0: 1, in the marks of the first release"""
+    """the highest version of batches that is read; absent: only those of the first"""
     release: _builtins.str
-    """of the program, for people: "0.2.0" """
+    """release, which have no marks
+    of the program, for people: "0.2.0"
+    """
     kinship: _builtins.bytes
     """of a source that writes under the follower's origin, too: proof that it has its key"""
     token: _builtins.bytes
     """of a follower: the source hands it back on a stream of its own"""
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what it can that the first release could not, by name; others are ignored"""
+
+    @_builtins.property
+    def needs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """features that it can't do without: a node that lacks one refuses the stream"""
+
     def __init__(
         self,
         *,
@@ -59,17 +71,26 @@ class Hello(_message.Message):
         origin: _builtins.bytes = ...,
         protocol_version: _builtins.int = ...,
         instance: _builtins.bytes = ...,
-        lowest_protocol_version: _builtins.int = ...,
-        batch_version: _builtins.int = ...,
+        lowest_protocol_version: _builtins.int | None = ...,
+        batch_version: _builtins.int | None = ...,
         release: _builtins.str = ...,
         kinship: _builtins.bytes = ...,
         token: _builtins.bytes = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        needs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_version", b"_batch_version", "_lowest_protocol_version", b"_lowest_protocol_version", "batch_version", b"batch_version", "lowest_protocol_version", b"lowest_protocol_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_version", b"batch_version", "instance", b"instance", "kinship", b"kinship", "lowest_protocol_version", b"lowest_protocol_version", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version", "release", b"release", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_version", b"_batch_version", "_lowest_protocol_version", b"_lowest_protocol_version", "batch_version", b"batch_version", "features", b"features", "instance", b"instance", "kinship", b"kinship", "lowest_protocol_version", b"lowest_protocol_version", "needs", b"needs", "node_name", b"node_name", "origin", b"origin", "protocol_version", b"protocol_version", "release", b"release", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__batch_version: _TypeAlias = _typing.Literal["batch_version"]  # noqa: Y015
+    _WhichOneofArgType__batch_version: _TypeAlias = _typing.Literal["_batch_version", b"_batch_version"]  # noqa: Y015
+    _WhichOneofReturnType__lowest_protocol_version: _TypeAlias = _typing.Literal["lowest_protocol_version"]  # noqa: Y015
+    _WhichOneofArgType__lowest_protocol_version: _TypeAlias = _typing.Literal["_lowest_protocol_version", b"_lowest_protocol_version"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_version) -> _WhichOneofReturnType__batch_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lowest_protocol_version) -> _WhichOneofReturnType__lowest_protocol_version | None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
 
@@ -92,7 +113,7 @@ class OriginPosition(_message.Message):
     next_sequence: _builtins.int
     """one past the last durable sequence"""
     chain_crc: _builtins.int
-    """the origin's chain checksum at next_sequence"""
+    """the origin's chain checksum at next_sequence; absent: not known"""
     floor_sequence: _builtins.int
     """the lowest sequence still kept here"""
     last_append_ms: _builtins.int
@@ -117,7 +138,7 @@ class OriginPosition(_message.Message):
         *,
         origin: _builtins.bytes = ...,
         next_sequence: _builtins.int = ...,
-        chain_crc: _builtins.int = ...,
+        chain_crc: _builtins.int | None = ...,
         floor_sequence: _builtins.int = ...,
         last_append_ms: _builtins.int = ...,
         bytes: _builtins.int = ...,
@@ -125,11 +146,13 @@ class OriginPosition(_message.Message):
         gaps: _abc.Iterable[_builtins.int] | None = ...,
         damaged: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chain_crc", b"_chain_crc", "chain_crc", b"chain_crc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "chain_crc", b"chain_crc", "damaged", b"damaged", "floor_sequence", b"floor_sequence", "gaps", b"gaps", "last_append_ms", b"last_append_ms", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chain_crc", b"_chain_crc", "bytes", b"bytes", "chain_crc", b"chain_crc", "damaged", b"damaged", "floor_sequence", b"floor_sequence", "gaps", b"gaps", "last_append_ms", b"last_append_ms", "next_sequence", b"next_sequence", "node_name", b"node_name", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__chain_crc: _TypeAlias = _typing.Literal["chain_crc"]  # noqa: Y015
+    _WhichOneofArgType__chain_crc: _TypeAlias = _typing.Literal["_chain_crc", b"_chain_crc"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chain_crc) -> _WhichOneofReturnType__chain_crc | None: ...
 
 Global___OriginPosition: _TypeAlias = OriginPosition  # noqa: Y015
 
@@ -143,19 +166,21 @@ class Want(_message.Message):
     origin: _builtins.bytes
     next_sequence: _builtins.int
     chain_crc: _builtins.int
-    """at next_sequence, as the follower has it; 0: not known, not compared"""
+    """at next_sequence, as the follower has it; absent: not known, not compared"""
     def __init__(
         self,
         *,
         origin: _builtins.bytes = ...,
         next_sequence: _builtins.int = ...,
-        chain_crc: _builtins.int = ...,
+        chain_crc: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_chain_crc", b"_chain_crc", "chain_crc", b"chain_crc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_crc", b"chain_crc", "next_sequence", b"next_sequence", "origin", b"origin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_chain_crc", b"_chain_crc", "chain_crc", b"chain_crc", "next_sequence", b"next_sequence", "origin", b"origin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__chain_crc: _TypeAlias = _typing.Literal["chain_crc"]  # noqa: Y015
+    _WhichOneofArgType__chain_crc: _TypeAlias = _typing.Literal["_chain_crc", b"_chain_crc"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__chain_crc) -> _WhichOneofReturnType__chain_crc | None: ...
 
 Global___Want: _TypeAlias = Want  # noqa: Y015
 

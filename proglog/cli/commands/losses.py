@@ -58,7 +58,7 @@ LOSSES: Table["DamagedRange | AcceptedLoss"] = Table(
         Column(
             title="FOUND",
             value=lambda loss: loss.found_at_ms,
-            words=lambda at_ms: age_words(at_ms, clock.now_ms()),
+            words=lambda at_ms: "unknown" if at_ms is None else age_words(at_ms, clock.now_ms()),
             right=True,
         ),
         Column(title="STATE", value=_state, limit=80),

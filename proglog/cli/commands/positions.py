@@ -51,7 +51,7 @@ POSITIONS: Table["NamedPosition"] = Table(
 
 
 def main(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show only this position")] = "",
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show only this position")] = None,
     output_: options.Output = output.Format.TABLE,
     *,
     agent: options.AgentFlags,
@@ -60,7 +60,7 @@ def main(
         return list(await client.positions(name))
 
     held = agent.with_client(positions)
-    if name and not held:
+    if name is not None and not held:
         every = sorted(each.name for each in agent.with_client(lambda client: client.positions()))
         raise NotFoundError(f"there is no position {name!r}; there are: {', '.join(every[:_SHOWN]) or 'none'}")
     output.items(held, POSITIONS, output_)

@@ -22,16 +22,17 @@ from proglog.cli import diagnostics, options
 from proglog.cli.interruption import terminable
 from proglog.cli.serve_config import choice
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError, RecordTooLargeError
-from proglog.wire.contract import ALL_ACKS
 
 if TYPE_CHECKING:
     from proglog.client import Acknowledged, Client, Producer
+    from proglog.client.copies_asked import Acks
     from proglog.record.record import Record
 
 READ_BYTES = 1024 * 1024
 END_WAIT = 1.0
 """Seconds that an interrupted run waits for what is in flight."""
 MAX_ACK_TIMEOUT = 600
+MAX_ACKS = 1024
 FORMATS = ("line", "null", "json")
 
 
@@ -87,18 +88,18 @@ def main(
     agent.with_client(_Job(sources, separator, format_ == "json", os.fsencode(key_sep), nodes, ack_timeout).run)
 
 
-def _nodes(acks: str) -> int:
-    """Return ``--acks`` as the number that requests carry."""
+def _nodes(acks: str) -> "Acks":
+    """Return ``--acks`` as the client takes it."""
     if acks == "all":
-        return ALL_ACKS
-    if not (acks.isascii() and acks.isdigit()) or not 0 <= int(acks) <= 1024:
-        raise ConfigError(f"--acks {acks}: expected a number of nodes, or all")
+        return "all"
+    if not (acks.isascii() and acks.isdigit()) or not 1 <= int(acks) <= MAX_ACKS:
+        raise ConfigError(f"--acks {acks}: expected a number of nodes, 1 to {MAX_ACKS}, or all")
     return int(acks)
 
 
 class _Job:
     def __init__(
-        self, sources: list[Path], separator: bytes, as_json: bool, key_sep: bytes, acks: int, ack_timeout: float
+        self, sources: list[Path], separator: bytes, as_json: bool, key_sep: bytes, acks: "Acks", ack_timeout: float
     ) -> None:
         self._acks = acks
         self._ack_timeout = ack_timeout

@@ -39,7 +39,7 @@ def main(
     *,
     agent: options.AgentFlags,
 ) -> None:
-    seconds = 0.0 if for_ is None else duration("--for", for_)
+    seconds = None if for_ is None else duration("--for", for_)
     tags = dict(tag_of(text) for text in tag or ())
     acks: list[str] = []
     answers: dict[str, str] = {}

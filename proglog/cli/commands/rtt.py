@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def main(
     a: Annotated[str, typer.Argument(metavar="A", help="A member")],
-    b: Annotated[str, typer.Argument(metavar="[B]", help="Another member; default: the agent itself")] = "",
+    b: Annotated[str | None, typer.Argument(metavar="[B]", help="Another member; default: the agent itself")] = None,
     output_: options.Output = Format.TABLE,
     *,
     agent: options.AgentFlags,

@@ -9,7 +9,7 @@ from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, line
 from proglog.cli.commands.check import thresholds
 from proglog.errors import ConfigError
 from proglog.observe.health import Limits, findings
-from proglog.wire.model import ClusterSnapshot, LogState, LogStatus, Member, MemberStatus, NodeStatus
+from proglog.wire.model import ClusterSnapshot, FsyncPolicy, LogState, LogStatus, Member, MemberStatus, NodeStatus
 
 NOW = 1_790_000_000_000
 HOSTILE = 'a|b"c\\d\n\x1b[31m'
@@ -21,7 +21,7 @@ def _snapshot(name: str = "a", failed: str = "") -> ClusterSnapshot:
         acl=False, gossip_encrypted=False, certificate_expires_at_ms=NOW + 30 * 86_400_000,
     )  # fmt: skip
     log = LogStatus(
-        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync="always", state=LogState.OK, disk_free_bytes=50,
+        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync=FsyncPolicy.ALWAYS, state=LogState.OK, disk_free_bytes=50,
         disk_total_bytes=100, records_appended=0, bytes_appended=0, records_served=0,
     )  # fmt: skip
     members = tuple(

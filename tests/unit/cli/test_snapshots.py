@@ -8,7 +8,7 @@ import pytest
 from proglog.cli.snapshots import frame_at
 from proglog.errors import ConfigError
 from proglog.observe.frame import Frame
-from proglog.wire.model import ClusterSnapshot, LogState, LogStatus, NodeStatus
+from proglog.wire.model import ClusterSnapshot, FsyncPolicy, LogState, LogStatus, NodeStatus
 
 START = 1_790_000_000.0
 """2026-09-21 14:13:20 UTC."""
@@ -29,7 +29,7 @@ def _frames(seconds: int, start: float = START) -> Sequence[Frame]:
         tls=False, acl=False, gossip_encrypted=False,
     )  # fmt: skip
     log = LogStatus(
-        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync="always", state=LogState.OK, disk_free_bytes=1,
+        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync=FsyncPolicy.ALWAYS, state=LogState.OK, disk_free_bytes=1,
         disk_total_bytes=1, records_appended=0, bytes_appended=0, records_served=0,
     )  # fmt: skip
     snapshot = ClusterSnapshot(

@@ -28,8 +28,10 @@ def held(following: int, floor: int = 1, gaps: Ranges = (), damaged: Ranges = ()
     )
 
 
-def word(name: str, progress: Progress | None = None, status: MemberStatus = ALIVE, word_ms: int | None = None) -> Word:
-    age = word_ms if word_ms is not None else 0 if status is ALIVE else 12_000
+def word(name: str, progress: Progress | None = None, status: MemberStatus = ALIVE, *, heard: bool = True) -> Word:
+    if not heard:
+        return Word(name=name, status=status, word_ms=None)
+    age = 0 if status is ALIVE else 12_000
     return Word(name=name, status=status, word_ms=age, origins={} if progress is None else {ORIGIN: progress})
 
 
@@ -98,7 +100,7 @@ def test_damage_in_front_of_what_retention_took_elsewhere_is_a_loss() -> None:
 
 
 def test_nothing_is_lost_while_a_member_has_never_said_what_it_holds() -> None:
-    words = [word("n1", held(102, damaged=((40, 60),))), word("n2", None, word_ms=-1)]
+    words = [word("n1", held(102, damaged=((40, 60),))), word("n2", heard=False)]
 
     assert said(*words).startswith("20 unknown: a member has never said what it holds; every other record on 1 of 2")
 
@@ -140,11 +142,10 @@ def test_every_record_is_counted_once_and_as_a_look_at_it_alone_would(seed: int)
             f"n{number}",
             None if random.random() < 0.1 else some(random),
             random.choice([ALIVE, ALIVE, FAILED, LEFT]),
-            word_ms=-1 if random.random() < 0.1 else None,
+            heard=random.random() >= 0.1,
         )
         for number in range(random.randint(1, 5))
     ]
-    words = [each if each.word_ms >= 0 else Word(name=each.name, status=each.status, word_ms=-1) for each in words]
     end = max((each.origins[ORIGIN].next_sequence for each in words if each.origins), default=1)
     settled = random.randint(1, end)
     seen = picture(words, {ORIGIN: settled})
@@ -173,7 +174,7 @@ def test_every_record_is_counted_once_and_as_a_look_at_it_alone_would(seed: int)
             trimmed += 1
         elif holding:
             stranded += 1
-        elif any(each.word_ms < 0 for each in words):
+        elif any(each.word_ms is None for each in words):
             unknown += 1
         elif not removed or hidden:
             lost += 1

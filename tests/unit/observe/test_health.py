@@ -10,6 +10,7 @@ from proglog.wire.model import (
     ClusterSnapshot,
     DamagedRange,
     FollowerStatus,
+    FsyncPolicy,
     IndexState,
     LogState,
     LogStatus,
@@ -37,7 +38,7 @@ def _node(**changes: object) -> NodeStatus:
 
 def _log(**changes: object) -> LogStatus:
     log = LogStatus(
-        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync="always", state=LogState.OK, disk_free_bytes=50,
+        start_offset=0, end_offset=0, bytes=0, segment_count=1, fsync=FsyncPolicy.ALWAYS, state=LogState.OK, disk_free_bytes=50,
         disk_total_bytes=100, records_appended=0, bytes_appended=0, records_served=0,
     )  # fmt: skip
     return replace(log, **changes)
@@ -56,7 +57,7 @@ def _peer(state: PeerState = PeerState.STREAMING, error: str = "", **origin: obj
     }  # fmt: skip
     return PeerStatus(
         name="b", rpc_addr="", state=state, error=error, origins=(PeerOrigin(**values),), records_copied=0,
-        bytes_copied=0, records_dropped=0, retry_in_ms=0,
+        bytes_copied=0, records_dropped=0, retry_in_ms=None,
     )  # fmt: skip
 
 

@@ -3,7 +3,16 @@
 from dataclasses import replace
 
 from proglog.observe.lag import IN_STEP, LagTotal, Trend, of_node, of_origin, of_peer
-from proglog.wire.model import ClusterSnapshot, LogState, LogStatus, NodeStatus, PeerOrigin, PeerState, PeerStatus
+from proglog.wire.model import (
+    ClusterSnapshot,
+    FsyncPolicy,
+    LogState,
+    LogStatus,
+    NodeStatus,
+    PeerOrigin,
+    PeerState,
+    PeerStatus,
+)
 
 
 def _origin(
@@ -19,7 +28,7 @@ def _origin(
 def _peer(name: str, *origins: PeerOrigin) -> PeerStatus:
     return PeerStatus(
         name=name, rpc_addr="", state=PeerState.STREAMING, error="", origins=origins, records_copied=0,
-        bytes_copied=0, records_dropped=0, retry_in_ms=0,
+        bytes_copied=0, records_dropped=0, retry_in_ms=None,
     )  # fmt: skip
 
 
@@ -29,7 +38,7 @@ def _snapshot(*peers: PeerStatus) -> ClusterSnapshot:
         acl=False, gossip_encrypted=False,
     )  # fmt: skip
     log = LogStatus(
-        start_offset=0, end_offset=0, bytes=0, segment_count=0, fsync="", state=LogState.OK, disk_free_bytes=0,
+        start_offset=0, end_offset=0, bytes=0, segment_count=0, fsync=FsyncPolicy.ALWAYS, state=LogState.OK, disk_free_bytes=0,
         disk_total_bytes=0, records_appended=0, bytes_appended=0, records_served=0,
     )  # fmt: skip
     return ClusterSnapshot(

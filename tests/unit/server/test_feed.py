@@ -143,7 +143,7 @@ def test_rot_is_not_sent_and_said_to_be_damage_with_the_place_to_go_on(tmp_path:
     assert log.segment_count > 1
     store = min(tmp_path.glob("*.log"))
     data = bytearray(store.read_bytes())
-    rotten = data.index(b"010")
+    rotten = data.index(b"\n\x03010")
     data[rotten] ^= 1
     store.write_bytes(data)
     feed = Feed(log)

@@ -13,7 +13,7 @@ from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LocalAppend
 from proglog.record import batch, columns, control, scan
 from proglog.record.batch import chain_start, stamp_local, verify
-from proglog.server.vector import NOWHERE, REMOVED, GoneRange, VectorPass, positions_at
+from proglog.server.vector import GoneCause, GoneRange, VectorPass, positions_at
 from proglog.types import NodeName, Offset, OriginId, SequenceNumber
 from proglog.wire import cursors
 from proglog.wire.cursors import cursor_message, positions_of
@@ -126,14 +126,14 @@ def test_what_retention_removed_is_an_error_that_says_what_and_what_to_do(shorte
         VectorPass(shortened, {shortened.origin: SequenceNumber(5)}, skip_gone=False)
 
     floor = shortened.origins()[shortened.origin].floor_sequence
-    assert (caught.value.start, caught.value.end, caught.value.reason) == (5, floor, REMOVED)
+    assert (caught.value.start, caught.value.end, caught.value.reason) == (5, floor, GoneCause.RETENTION.value)
 
 
 def test_with_leave_to_skip_the_gap_is_told_and_the_rest_read(shortened: Log) -> None:
     rest, gone = read(shortened, {shortened.origin: SequenceNumber(5)}, skip_gone=True)
 
     floor = shortened.origins()[shortened.origin].floor_sequence
-    assert gone == [GoneRange(shortened.origin, SequenceNumber(5), floor, REMOVED)]
+    assert gone == [GoneRange(shortened.origin, SequenceNumber(5), floor, GoneCause.RETENTION)]
     assert rest == [b"%d" % number for number in range(floor - 2, 200)]
 
 
@@ -152,7 +152,7 @@ def test_a_gap_batch_is_told_without_being_an_error(tmp_path: Path) -> None:
     rest, gone = read(log, {FOREIGN: SequenceNumber(4)})
 
     assert rest == [b"after"]
-    assert gone == [GoneRange(FOREIGN, SequenceNumber(4), SequenceNumber(7), NOWHERE)]
+    assert gone == [GoneRange(FOREIGN, SequenceNumber(4), SequenceNumber(7), GoneCause.GAP)]
     log.close()
 
 

@@ -49,6 +49,7 @@ SNAPSHOTS = st.builds(
         membership_problems=st.lists(
             st.builds(model.MembershipProblem, key=TEXT, detail=TEXT, critical=st.booleans()), max_size=2
         ).map(tuple),
+        replication_protocol=st.none() | st.builds(model.VersionRange, lowest=COUNT, highest=COUNT),
     ),
     log=st.builds(
         model.LogStatus,
@@ -56,7 +57,7 @@ SNAPSHOTS = st.builds(
         end_offset=UINT,
         bytes=UINT,
         segment_count=COUNT,
-        fsync=TEXT,
+        fsync=st.sampled_from(model.FsyncPolicy),
         state=st.sampled_from(model.LogState),
         disk_free_bytes=UINT,
         disk_total_bytes=UINT,
@@ -64,7 +65,10 @@ SNAPSHOTS = st.builds(
         bytes_appended=UINT,
         records_served=UINT,
         damaged=st.lists(
-            st.builds(model.DamagedRange, start_offset=UINT, end_offset=UINT, detail=TEXT), max_size=2
+            st.builds(
+                model.DamagedRange, start_offset=UINT, end_offset=UINT, detail=TEXT, found_at_ms=st.none() | UINT
+            ),
+            max_size=2,
         ).map(tuple),
         recovery=TEXT,
         state_detail=TEXT,
@@ -109,7 +113,7 @@ SNAPSHOTS = st.builds(
             records_copied=UINT,
             bytes_copied=UINT,
             records_dropped=UINT,
-            retry_in_ms=UINT,
+            retry_in_ms=st.none() | UINT,
         ),
         max_size=2,
     ).map(tuple),
@@ -141,7 +145,7 @@ SNAPSHOTS = st.builds(
                 name=TEXT,
                 status=st.sampled_from(model.MemberStatus),
                 local=st.booleans(),
-                word_ms=st.integers(-1, 2**53),
+                word_ms=st.none() | UINT,
             ),
             max_size=2,
         ).map(tuple),
@@ -169,7 +173,7 @@ SNAPSHOTS = st.builds(
                     max_size=2,
                 ).map(tuple),
                 floor_sequence=UINT,
-                since_ms=UINT,
+                since_ms=st.none() | UINT,
             ),
             max_size=2,
         ).map(tuple),

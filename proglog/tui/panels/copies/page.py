@@ -29,7 +29,8 @@ def lines(origin: bytes, state: DashState, locale: Locale, width: int) -> list[L
 
 
 def _members(row: CopiesRow, locale: Locale, width: int) -> Iterator[Line]:
-    since = f", for {duration_words(row.listed.since_ms / 1000)}" if row.listed and row.listed.since_ms else ""
+    lasted = row.listed.since_ms if row.listed else None
+    since = "" if lasted is None else f", for {duration_words(lasted / 1000)}"
     yield line(
         Span(f"{row.least} of {row.expected} copies at least", copies_role(row)),
         Span(f"{since}; records {count_words(row.start)} to {count_words(max(row.end - 1, row.start))}", Role.MUTED),
@@ -40,7 +41,7 @@ def _members(row: CopiesRow, locale: Locale, width: int) -> Iterator[Line]:
     drawn = max(min(width - longest - 40, 60), 8)
     for number, (holder, name) in enumerate(zip(row.holders, names, strict=True)):
         gone = holder.status in (MemberStatus.FAILED, MemberStatus.LEFT)
-        state = f"{holder.status.value}, {age_words(holder)}" if gone or holder.word_ms else ""
+        state = f"{holder.status.value}, {age_words(holder)}" if gone or holder.word_ms != 0 else ""
         yield line(
             Span(name.text.ljust(longest) + "  ", Role.BAD if holder.status is MemberStatus.FAILED else Role.TEXT),
             *strip(row, number, locale, drawn),

@@ -105,7 +105,7 @@ def _draw_stream(facts: PeerFacts, locale: Locale) -> Line:
 def _draw_peer_lag(facts: PeerFacts, locale: Locale) -> Cell:
     peer = facts.peer
     if peer.state is PeerState.BACKING_OFF:
-        retry = f"again in {duration_words(peer.retry_in_ms / 1000)}: " if peer.retry_in_ms else ""
+        retry = "" if peer.retry_in_ms is None else f"again in {duration_words(peer.retry_in_ms / 1000)}: "
         return line(Span(retry, Role.WARN), locale.safe(peer.error, 200, role=Role.WARN))
     return lag_cell(of_peer(peer), locale)
 
