@@ -159,7 +159,9 @@ async def _round_trips(one: Client, two: Client, stock: SerfAgent, eventually: E
     async def known() -> bool:
         try:
             pairs = [
-                await client.membership.round_trip(a, b) for client in (one, two) for a, b in (("p1", "s1"), ("p2", None))
+                await client.membership.round_trip(a, b)
+                for client in (one, two)
+                for a, b in (("p1", "s1"), ("p2", None))
             ]
         except Exception as exc:
             if "not known here" in str(exc):
