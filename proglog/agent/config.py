@@ -7,6 +7,8 @@ from pathlib import Path
 from proglog.addr import RPC_ADDR_TAG, is_loopback, is_wildcard, join_addr, split_addr
 from proglog.agent.event_handlers import parse_handlers
 from proglog.errors import ConfigError
+from proglog.gossip.admission import is_strict_name, parse_networks
+from proglog.gossip.label import parse_label
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
 from proglog.types import NodeName
@@ -71,6 +73,15 @@ class AgentConfig:
     gossip_profile: str = "lan"
     """Timing of gossip: ``lan``, ``wan`` or ``local``."""
 
+    gossip_label: str = ""
+    """Label of the cluster, on all gossip: nodes with another one, or none, stay apart. At most 255 bytes."""
+
+    gossip_allow: tuple[str, ...] = ()
+    """Networks (``10.0.0.0/8``) in which members may be; empty: anywhere. Gossip from elsewhere is dropped."""
+
+    validate_node_names: bool = False
+    """Whether node names, this one and others', are letters, digits, ``-`` and ``.`` only, as a stock agent can demand."""
+
     event_handlers: tuple[str, ...] = ()
     """Scripts to run for events: ``[KIND[:NAME],...=]SCRIPT``, as :mod:`proglog.agent.event_handlers` reads them."""
 
@@ -102,6 +113,12 @@ class AgentConfig:
             raise ConfigError(
                 f"--node-name {self.node_name!r}: expected 1 to {MAX_NODE_NAME_BYTES} bytes of text without spaces"
             )
+        if self.validate_node_names and not is_strict_name(self.node_name):
+            raise ConfigError(
+                f"--node-name {self.node_name!r}: --validate-node-names allows only letters, digits, '-' and '.'"
+            )
+        parse_label(self.gossip_label, "--gossip-label")
+        parse_networks(self.gossip_allow, "--gossip-allow")
         host, _ = split_addr(self.bind_addr, "--bind-addr")
         if not 0 <= self.rpc_port <= 65535:
             raise ConfigError(f"--rpc-port {self.rpc_port}: expected a port from 0 to 65535")

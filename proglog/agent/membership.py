@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from random import Random, SystemRandom
 from typing import Protocol, TypeVar
 
 from proglog.addr import is_wildcard, join_addr, rpc_addr_of, split_addr
 from proglog.agent.advertise import own_addresses, private_address
 from proglog.agent.config import DEFAULT_GOSSIP_PORT
+from proglog.agent.membership_config import MembershipConfig
 from proglog.agent.membership_watch import MembershipWatch
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
@@ -23,7 +24,6 @@ from proglog.agent.transport import Transport
 from proglog.agent.underway import BOUND, Work
 from proglog.errors import ConfigError, UnavailableError
 from proglog.gossip.address_book import KnownAddress
-from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
     CallFinished,
@@ -40,7 +40,6 @@ from proglog.gossip.events import (
     SuspicionRefuted,
 )
 from proglog.gossip.framing import StreamMessage
-from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import ClockTimes
 from proglog.gossip.member import Address, Member, Status
 from proglog.gossip.serf import Serf
@@ -69,32 +68,6 @@ class Handler(Protocol):
     def leave(self, name: str) -> None:
         """A server failed or left."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MembershipConfig:
-    """One member."""
-
-    node_name: str
-    """Unique in the cluster."""
-    bind_addr: str
-    """HOST:PORT of gossip."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """``rpc_addr``, and what else others should know; at most 512 bytes."""
-    advertise_addr: str = ""
-    """HOST[:PORT] of gossip as others reach it; empty: where it is bound. Port 0: the one that is bound."""
-    start_join_addrs: tuple[str, ...] = ()
-    """Members to join through; one that answers is enough."""
-    remembered: tuple[KnownAddress, ...] = ()
-    """Members' addresses before the restart."""
-    keyring: Keyring | None = None
-    """Seals all gossip; ``None``: plain text."""
-    gossip: GossipConfig = field(default_factory=GossipConfig.lan)
-    """Timing."""
-    clocks: ClockTimes = field(default_factory=ClockTimes)
-    """Of the last life."""
-    replay_events: bool = False
-    """Also receive user events from before this node joined."""
 
 
 class Membership:
@@ -161,7 +134,7 @@ class Membership:
         """Bind and begin; keep calling the others in the background.
 
         Raises:
-            ConfigError: The address cannot be bound or advertised, or the tags are too long.
+            ConfigError: The address cannot be bound or advertised, or is not allowed; or the tags are too long.
         """
         host, port = split_addr(self.config.bind_addr, "--bind-addr")
         config = self.config
@@ -169,6 +142,8 @@ class Membership:
             (await own_addresses(host, "--bind-addr", self._resolver))[0],
             port,
             keyring=config.keyring,
+            label=config.label,
+            admission=config.admission,
             timeout=config.gossip.tcp_timeout,
             on_datagram=self._received,
             answer=self._answer,
@@ -185,6 +160,8 @@ class Membership:
                 tags=config.tags,
                 config=config.gossip,
                 keyring=config.keyring,
+                label=config.label,
+                admission=config.admission,
                 random=self._random,
                 now=time.monotonic(),
                 known=self._known(),
@@ -209,9 +186,15 @@ class Membership:
     async def _advertised(self, bound: Address) -> Address:
         """Return the advertised address: an IP address, as the protocol carries no names."""
         if not self.config.advertise_addr:
-            return (private_address(bound[0]) if is_wildcard(bound[0]) else bound[0]), bound[1]
-        host, port = split_addr(self.config.advertise_addr, "--advertise-addr", default_port=0)
-        return (await own_addresses(host, "--advertise-addr", self._resolver))[0], port or bound[1]
+            address = (private_address(bound[0]) if is_wildcard(bound[0]) else bound[0]), bound[1]
+        else:
+            host, port = split_addr(self.config.advertise_addr, "--advertise-addr", default_port=0)
+            address = (await own_addresses(host, "--advertise-addr", self._resolver))[0], port or bound[1]
+        if not self.config.admission.allows(address[0]):
+            raise ConfigError(
+                f"--gossip-allow: this node's own address {address[0]} is in none of the networks; add its network"
+            )
+        return address
 
     @property
     def encrypted(self) -> bool:
@@ -379,8 +362,7 @@ class Membership:
                     raise request
                 reply[0] = serf.answer_stream(request, now)
             except MalformedMessageError as exc:
-                self._complain(str(exc), source)
-                reply[0] = serf.error_reply(str(exc))
+                reply[0] = serf.refuse_stream(str(exc), source, now)
 
         self._contained(answer)
         return reply[0]

@@ -21,7 +21,8 @@ from proglog.agent.event_handlers import EventHandlers, parse_handlers
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.keyring_file import KeyringFile
 from proglog.agent.known_members import KnownMembers
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 from proglog.agent.monitor import Monitor
 from proglog.agent.peer_check import NAME_CHECK, PEER_CHECK, release_when_met
 from proglog.agent.readiness import Readiness
@@ -37,9 +38,11 @@ from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.clock import now_ms
 from proglog.errors import NameTakenError
+from proglog.gossip.admission import Admission, parse_networks
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameStanding, NameVoted
 from proglog.gossip.keyring import SealMode
+from proglog.gossip.label import parse_label
 from proglog.gossip.member import Member
 from proglog.log.log import Log
 from proglog.observe.words import duration_words
@@ -180,6 +183,10 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
             start_join_addrs=config.start_join_addrs,
             remembered=known.remembered,
             keyring=keys.keyring,
+            label=parse_label(config.gossip_label, "--gossip-label"),
+            admission=Admission(
+                parse_networks(config.gossip_allow, "--gossip-allow"), strict_names=config.validate_node_names
+            ),
             gossip=GossipConfig.profile(config.gossip_profile),
             clocks=known.clocks,
             replay_events=config.replay_events,

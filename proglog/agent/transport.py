@@ -16,6 +16,7 @@ from typing import Self
 
 from proglog.agent.resolver import Resolver
 from proglog.errors import ConfigError, UnavailableError
+from proglog.gossip.admission import Admission
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, StreamReader
 from proglog.gossip.keyring import Keyring
@@ -44,6 +45,8 @@ DRAIN_SECONDS = 0.005
 ADDRESS_SECONDS = 3.0
 """Time limit for each address of a name that has several."""
 
+_ALL = Admission()
+
 OnDatagram = Callable[[bytes, Address], None]
 Answer = Callable[[StreamMessage | MalformedMessageError, Address], bytes | None]
 
@@ -58,6 +61,8 @@ class Transport:
         *,
         keyring: Keyring | None,
         timeout: float,
+        label: bytes = b"",
+        admission: Admission = _ALL,
         on_datagram: OnDatagram,
         answer: Answer,
         resolver: Resolver,
@@ -70,6 +75,8 @@ class Transport:
             port: For UDP and TCP; 0: any that is free for both.
             keyring: Of the streams.
             timeout: Seconds that one stream may take.
+            label: The cluster's, on every stream.
+            admission: Where streams may come from.
             on_datagram: Called with each datagram.
             answer: Called with a request on a stream, or what was wrong with it, and where it came from; returns the
                 reply.
@@ -82,6 +89,8 @@ class Transport:
         self.unsent = 0
         """Datagrams that the kernel refused: lost, as far as the protocol is concerned."""
         self._keyring = keyring
+        self._label = label
+        self._admission = admission
         self._timeout = timeout
         self._on_datagram = on_datagram
         self._answer = answer
@@ -213,7 +222,7 @@ class Transport:
         try:
             writer.write(data)
             await writer.drain()
-            message = await self._read(reader)
+            message = await self._read(reader, StreamReader(self._keyring, self._label, is_reply=True))
         except BaseException:
             writer.transport.abort()  # what the other side did not read is not kept for it
             raise
@@ -226,6 +235,10 @@ class Transport:
         task = asyncio.current_task()
         assert task is not None  # a coroutine runs in one
         host, port = (*(writer.get_extra_info("peername") or ("unknown", 0)), 0)[:2]
+        if not self._admission.allows(host):
+            self._answer(MalformedMessageError("a stream from a network that is not allowed here"), (host, port))
+            writer.transport.abort()
+            return
         self._make_room()
         self._serving[task] = host
         try:
@@ -253,7 +266,7 @@ class Transport:
         if not first:
             return  # a probe of whether the port is open
         try:
-            request = await self._read(reader, first)
+            request = await self._read(reader, StreamReader(self._keyring, self._label), first)
         except MalformedMessageError as exc:
             request = exc
         reply = self._answer(request, source)
@@ -264,8 +277,8 @@ class Transport:
             while await reader.read(READ_BYTES):  # until it has read the reply: aborting earlier would lose it
                 continue
 
-    async def _read(self, reader: asyncio.StreamReader, first: bytes = b"") -> StreamMessage:
-        stream, held = StreamReader(self._keyring), 0
+    async def _read(self, reader: asyncio.StreamReader, stream: StreamReader, first: bytes = b"") -> StreamMessage:
+        held = 0
         try:
             while data := first or await reader.read(READ_BYTES):
                 first = b""

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proglog.gossip import messages
+from proglog.gossip.admission import Admission
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.counters import Counters
@@ -57,6 +58,7 @@ class Beliefs:
         nodes: Nodes,
         outbox: Outbox,
         awareness: Awareness,
+        admission: Admission,
         config: GossipConfig,
         timers: Timers,
         delegate: Delegate,
@@ -68,6 +70,7 @@ class Beliefs:
         self._nodes = nodes
         self._outbox = outbox
         self._awareness = awareness
+        self._admission = admission
         self._config = config
         self._timers = timers
         self._delegate = delegate
@@ -116,9 +119,10 @@ class Beliefs:
         """Handle a claim that a node is alive.
 
         Raises:
-            MalformedMessageError: Its address is none, or its incarnation implausible.
+            MalformedMessageError: Its address is none or not allowed, its name invalid, or its incarnation implausible.
         """
         address = address_of(claim.ip, claim.port)
+        self._admission.check(claim.name, address[0])
         is_own = claim.name == self._nodes.own_name
         if self.leaving and is_own:
             return

@@ -2,8 +2,8 @@
 
 ::
 
-    datagram   [ encryption [ crc [ compress [ compound [ message ... ] ] ] ] ]      any of the brackets may be missing
-    stream     [ 10, length, encryption [ compress [ message ] ] ]                   without encryption there is no length
+    datagram   [ label [ encryption [ crc [ compress [ compound [ message ... ] ] ] ] ] ]      any of the brackets may be missing
+    stream     [ label [ 10, length, encryption [ compress [ message ] ] ] ]           without encryption there is no length
 
 Source: memberlist ``net.go``, ``util.go``; a stock agent's traffic.
 """
@@ -17,6 +17,7 @@ from typing import Any
 from proglog.gossip import lzw
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
+from proglog.gossip.label import labelled, unlabelled
 from proglog.gossip.wire import Fields, Type, decode, encode_map, next_map, reader
 
 MAX_PACKET_OUTPUT = 64 * 1024
@@ -31,19 +32,24 @@ _DEPTH = 4
 _FRAME = struct.Struct(">BI")
 
 
-def unpack(data: bytes, keyring: Keyring | None, spend: Callable[[int], None] = lambda _bytes: None) -> list[bytes]:
+def unpack(
+    data: bytes, keyring: Keyring | None, spend: Callable[[int], None] = lambda _bytes: None, *, label: bytes = b""
+) -> list[bytes]:
     """Return the messages of a datagram, each with its type byte.
 
     Args:
         data: The datagram.
         keyring: Opens it; ``None``: it is plain.
         spend: Called with the number of bytes about to be decompressed; raises to refuse them.
+        label: The cluster's.
 
     Raises:
-        MalformedMessageError: Not of the protocol, or not sealed with a key of ours.
+        MalformedMessageError: Not of the protocol, of another label, or not sealed with a key of ours.
     """
-    if keyring is not None:
-        data = _opened(data, keyring)
+    inner = unlabelled(data, label)
+    if inner is None:
+        raise MalformedMessageError("a label is cut short")
+    data = inner if keyring is None else _opened(inner, keyring, label)
     if len(data) >= 5 and data[0] == Type.HAS_CRC:
         if zlib.crc32(data[5:]) != int.from_bytes(data[1:5], "big"):
             raise MalformedMessageError("the datagram's CRC does not agree with it")
@@ -53,22 +59,24 @@ def unpack(data: bytes, keyring: Keyring | None, spend: Callable[[int], None] = 
     return peeled.messages
 
 
-def pack(messages: Sequence[bytes], *, crc: bool, keyring: Keyring | None, nonce: bytes) -> bytes:
+def pack(messages: Sequence[bytes], *, crc: bool, keyring: Keyring | None, nonce: bytes, label: bytes = b"") -> bytes:
     """Return the datagram of one or more messages."""
     assert messages, "a datagram holds at least one message"
     assert all(messages), "an empty part makes older agents exit"
     data = messages[0] if len(messages) == 1 else _compound(messages)
     if crc:
         data = bytes((Type.HAS_CRC,)) + zlib.crc32(data).to_bytes(4, "big") + data
-    return data if keyring is None or not keyring.seals else keyring.seal(data, nonce=nonce)
+    if keyring is not None and keyring.seals:
+        data = keyring.seal(data, nonce=nonce, header=label)
+    return labelled(data, label)
 
 
-def frame(message: bytes, keyring: Keyring | None, nonce: bytes) -> bytes:
-    """Return a stream's message as it is sent."""
+def frame(message: bytes, keyring: Keyring | None, nonce: bytes, label: bytes = b"") -> bytes:
+    """Return a stream's message as it is sent, but for the label before a request."""
     if keyring is None or not keyring.seals:
         return message
     header = _FRAME.pack(Type.ENCRYPT, len(message) + 29)
-    return header + keyring.seal(message, nonce=nonce, header=header)
+    return header + keyring.seal(message, nonce=nonce, header=header + label)
 
 
 @dataclass(slots=True)
@@ -86,8 +94,11 @@ class StreamMessage:
 class StreamReader:
     """Collects bytes until a message is whole: the end of a message isn't the end of the stream."""
 
-    def __init__(self, keyring: Keyring | None) -> None:
+    def __init__(self, keyring: Keyring | None, label: bytes = b"", *, is_reply: bool = False) -> None:
+        """Read a request, or a reply, which has no header of the cluster's ``label``."""
         self._keyring = keyring
+        self._label = label
+        self._labelled = not is_reply
         self._buffer = bytearray()
         self._plain: _PlainReader | None = None
 
@@ -95,7 +106,7 @@ class StreamReader:
         """Return the message once it is whole.
 
         Raises:
-            MalformedMessageError: Not of the protocol, too long, or not sealed with a key of ours.
+            MalformedMessageError: Not of the protocol, of another label, too long, or not sealed with a key of ours.
         """
         if self._plain is not None:
             return self._plain.feed(data)
@@ -105,6 +116,13 @@ class StreamReader:
         foreign = spoken(self._buffer)
         if foreign:
             raise MalformedMessageError(f"the other side speaks {foreign}, not gossip")
+        if self._labelled:
+            inner = unlabelled(bytes(self._buffer), self._label)
+            if inner is None:
+                return None
+            self._labelled, self._buffer = False, bytearray(inner)
+            if not self._buffer:
+                return None
         encrypted = self._buffer[0] == Type.ENCRYPT
         if encrypted and self._keyring is None:
             raise MalformedMessageError("Remote state is encrypted and encryption is not configured")
@@ -121,7 +139,7 @@ class StreamReader:
         if len(self._buffer) < _FRAME.size + length:
             return None
         header, sealed = bytes(self._buffer[: _FRAME.size]), bytes(self._buffer[_FRAME.size : _FRAME.size + length])
-        return _whole(self._keyring.open(sealed, header=header))
+        return _whole(self._keyring.open(sealed, header=header + self._label))
 
 
 class _PlainReader:
@@ -197,10 +215,10 @@ def _whole(data: bytes) -> StreamMessage:
     return message
 
 
-def _opened(data: bytes, keyring: Keyring) -> bytes:
+def _opened(data: bytes, keyring: Keyring, label: bytes) -> bytes:
     """Return the decrypted contents of a datagram; a plain datagram unchanged, if those are accepted."""
     try:
-        return keyring.open(data)
+        return keyring.open(data, header=label)
     except MalformedMessageError:
         if keyring.requires:
             raise

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from proglog.gossip import label
 from proglog.gossip.broadcasts import BroadcastQueue
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.delegate import Delegate
@@ -29,6 +30,7 @@ REFUSED = "refused: "
 _MAX_PARTS = 254
 _PART_OVERHEAD = 2
 _COMPOUND_OVERHEAD = 2
+_CRC_BYTES = 5
 _USER_OVERHEAD = _PART_OVERHEAD + 1
 
 Replied = Callable[[StreamMessage | None, str], None]
@@ -53,6 +55,7 @@ class Outbox:
         nodes: Nodes,
         config: GossipConfig,
         keyring: Keyring | None,
+        own_label: bytes,
         random: Random,
         timers: Timers,
         delegate: Delegate,
@@ -61,6 +64,10 @@ class Outbox:
         self._nodes = nodes
         self._config = config
         self._keyring = keyring
+        self._label = own_label
+        self._overhead = (
+            _COMPOUND_OVERHEAD + _CRC_BYTES + (OVERHEAD_BYTES if keyring else 0) + label.overhead(own_label)
+        )
         self.broadcasts = BroadcastQueue(self.arm_gossip, self._room([]) - _PART_OVERHEAD)
         """Broadcasts about nodes; the layer above keeps its own queues."""
         self._random = random
@@ -137,10 +144,11 @@ class Outbox:
 
     def _room(self, messages: list[bytes]) -> int:
         used = sum(len(message) + _PART_OVERHEAD for message in messages)
-        return self._config.packet_bytes - _COMPOUND_OVERHEAD - (OVERHEAD_BYTES if self._keyring else 0) - used
+        return self._config.packet_bytes - self._overhead - used
 
     def _pack(self, messages: list[bytes], address: Address, *, crc: bool) -> None:
-        self._datagrams.append((pack(messages, crc=crc, keyring=self._keyring, nonce=self._nonce()), address))
+        data = pack(messages, crc=crc, keyring=self._keyring, nonce=self._nonce(), label=self._label)
+        self._datagrams.append((data, address))
 
     def _nonce(self) -> bytes:
         return self._random.randbytes(NONCE_BYTES) if self._keyring is not None else b""
@@ -151,11 +159,12 @@ class Outbox:
         """Send ``message`` over a stream of its own; ``replied`` is called once, with the reply or the reason for none."""
         self._stream_id += 1
         self._replies[self._stream_id] = replied
-        self._streams.append(StreamToOpen(self._stream_id, address, self.framed(message), timeout))
+        data = label.labelled(self.framed(message), self._label)
+        self._streams.append(StreamToOpen(self._stream_id, address, data, timeout))
 
     def framed(self, message: bytes) -> bytes:
-        """Return a message as it goes over a stream."""
-        return frame(message, self._keyring, self._nonce())
+        """Return a message as it goes over a stream, but for the label before a request."""
+        return frame(message, self._keyring, self._nonce(), self._label)
 
     def take_streams(self) -> list[StreamToOpen]:
         """Return and forget the streams to open."""

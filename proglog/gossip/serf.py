@@ -16,6 +16,7 @@ from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
 from proglog.gossip.address_book import AddressBook, KnownAddress
+from proglog.gossip.admission import Admission
 from proglog.gossip.answering import FLAG_NO_BROADCAST, Answering
 from proglog.gossip.asking import Asking, GossipQuery, QueryAnswer
 from proglog.gossip.calls import Calls
@@ -54,6 +55,7 @@ MAX_EVENTS = 4096
 
 
 _NEVER_RAN = ClockTimes()
+_ALL = Admission()
 
 
 class Serf:
@@ -69,6 +71,8 @@ class Serf:
         keyring: Keyring | None,
         random: Random,
         now: float,
+        label: bytes = b"",
+        admission: Admission = _ALL,
         known: Sequence[KnownAddress] = (),
         clocks: ClockTimes = _NEVER_RAN,
         replay: bool = False,
@@ -83,6 +87,8 @@ class Serf:
             keyring: Keys that seal every message; ``None``: plain text.
             random: The source of all randomness; the system's in production, since nonces come from it.
             now: Monotonic seconds.
+            label: The cluster's, on every packet and stream.
+            admission: Who may be a member.
             known: Addresses where members may be, called from :meth:`start` on.
             clocks: Of an earlier run.
             replay: Whether to deliver user events from before this node joined.
@@ -102,6 +108,8 @@ class Serf:
             meta=encode_tags(tags),
             config=config,
             keyring=keyring,
+            label=label,
+            admission=admission,
             random=random,
             delegate=self,
             now=now,
@@ -216,8 +224,10 @@ class Serf:
         events, self._events = self._events, []
         return events
 
-    def error_reply(self, reason: str) -> bytes:
-        """Return the error message for a peer whose stream was malformed."""
+    def refuse_stream(self, reason: str, source: Address | None, now: float) -> bytes:
+        """Report a stream that was malformed or not allowed; return the error message for its peer."""
+        self._timers.advance(now)
+        self.malformed(reason, source)
         return self._swim.outbox.framed(encode(Type.ERROR, {"Error": reason}))
 
     # Acting

@@ -15,6 +15,7 @@ Sources: Das et al. 2002; Dadgar et al. 2018; memberlist ``state.go``.
 from random import Random
 
 from proglog.gossip import messages
+from proglog.gossip.admission import Admission
 from proglog.gossip.allowance import Allowance
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.beliefs import Beliefs
@@ -49,6 +50,8 @@ class Swim:
         meta: bytes,
         config: GossipConfig,
         keyring: Keyring | None,
+        label: bytes,
+        admission: Admission,
         random: Random,
         delegate: Delegate,
         now: float,
@@ -57,9 +60,11 @@ class Swim:
         self.awareness = Awareness(config.awareness_max)
         self.timers = Timers(now, config.probe_timeout)
         self.nodes = Nodes(name, config, random, self.timers, delegate.node_forgotten)
-        self.outbox = Outbox(self.nodes, config, keyring, random, self.timers, delegate)
+        self.outbox = Outbox(self.nodes, config, keyring, label, random, self.timers, delegate)
         self.counters = Counters()
-        self.beliefs = Beliefs(self.nodes, self.outbox, self.awareness, config, self.timers, delegate, self.counters)
+        self.beliefs = Beliefs(
+            self.nodes, self.outbox, self.awareness, admission, config, self.timers, delegate, self.counters
+        )
         self.exchange = Exchange(
             self.nodes, self.beliefs, self.outbox, config, self.timers, delegate, default_port=address[1]
         )
@@ -81,6 +86,8 @@ class Swim:
         self._meta = meta
         self._config = config
         self._keyring = keyring
+        self._label = label
+        self._admission = admission
         self._random = random
         self._delegate = delegate
 
@@ -97,9 +104,12 @@ class Swim:
 
     def receive_datagram(self, data: bytes, source: Address) -> None:
         """Handle a datagram; a malformed one is a diagnostic, never an error."""
+        if not self._admission.allows(source[0]):
+            self._delegate.malformed("a datagram from a network that is not allowed here", source)
+            return
         try:
-            known = self.nodes.member_at(source) is not None
-            parts = unpack(data, self._keyring, (self._members_work if known else self._strangers_work).spend)
+            work = self._members_work if self.nodes.member_at(source) is not None else self._strangers_work
+            parts = unpack(data, self._keyring, work.spend, label=self._label)
         except MalformedMessageError as exc:
             self._delegate.malformed(str(exc), source)
             return

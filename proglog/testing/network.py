@@ -47,6 +47,8 @@ class VirtualNode:
     """10.x.y.z, one per node."""
     keyring: Keyring | None
     """Its own copy of the keys."""
+    label: bytes = b""
+    """Its label."""
     events: list[tuple[float, Event]] = field(default_factory=list)
     """Its events with their times, in virtual seconds."""
     paused: bool = False
@@ -107,6 +109,7 @@ class VirtualNetwork:
         move: bool = False,
         known: Sequence[KnownAddress] = (),
         keyring: Keyring | None = None,
+        label: bytes = b"",
     ) -> Serf:
         """Start a node, or restart the one of that name that crashed or left.
 
@@ -116,6 +119,7 @@ class VirtualNetwork:
             move: Start it at a new address, as a container would; otherwise it keeps its old one.
             known: Its seeds, and the members that it remembers.
             keyring: Its keys, if not the network's.
+            label: Its cluster's label.
         """
         old = self.nodes.get(name)
         number = len(self._addresses) + 1
@@ -130,8 +134,9 @@ class VirtualNetwork:
             random=Random(self.random.getrandbits(64)),
             now=self.now,
             known=known,
+            label=label,
         )
-        node = VirtualNode(serf, address, keyring)
+        node = VirtualNode(serf, address, keyring, label)
         self.nodes[name] = node
         self._addresses[address] = name
         serf.start(self.now)
@@ -381,14 +386,14 @@ class VirtualNetwork:
 
     def _answer(self, target: VirtualNode, data: bytes) -> bytes | None:
         try:
-            message = StreamReader(target.keyring).feed(data)
+            message = StreamReader(target.keyring, target.label).feed(data)
             return None if message is None else target.serf.answer_stream(message, self.now)
         except MalformedMessageError as exc:
-            return target.serf.error_reply(str(exc))
+            return target.serf.refuse_stream(str(exc), None, self.now)
 
     def _reply(self, source: VirtualNode, stream_id: int, data: bytes) -> None:
         try:
-            message = StreamReader(source.keyring).feed(data)
+            message = StreamReader(source.keyring, source.label, is_reply=True).feed(data)
         except MalformedMessageError as exc:
             source.serf.stream_failed(stream_id, str(exc), self.now)
             return

@@ -19,7 +19,8 @@ from kit.patience import patience
 from proglog.agent import membership, repair, replicator, transport
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 from proglog.client import connect
 from proglog.gossip import name_vote
 from proglog.log.config import LogConfig

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 from kit.serf import SerfAgent
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 from proglog.gossip.wire import SerfType, Type, encode
 
 Eventually = Callable[..., Awaitable[None]]

@@ -15,7 +15,8 @@ import pytest
 
 from kit.patience import patience
 from kit.serf import SerfAgent
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring
 

@@ -138,7 +138,7 @@ def stream(serf: Serf, data: bytes, keyring: Keyring | None, now: float) -> None
         if message is not None:
             serf.answer_stream(message, now)
     except MalformedMessageError as exc:
-        serf.error_reply(str(exc))
+        serf.refuse_stream(str(exc), None, now)
 
 
 def apply(serf: Serf, keyring: Keyring | None, step: tuple[str, Any], now: float) -> float:

@@ -81,6 +81,16 @@ class ServeFlags:
         flag("tag", "Tag that other members see; repeatable", "NAME=VALUE"),
     ] = None
     gossip_profile: Annotated[str, flag("gossip-profile", "Gossip timing for this network", "lan|wan|local")] = "lan"
+    gossip_label: Annotated[
+        str, flag("gossip-label", "Label of the cluster; gossip with another label is refused", "TEXT")
+    ] = ""
+    gossip_allow: Annotated[
+        list[str] | None,
+        flag("gossip-allow", "Networks that members may be in; repeatable, or separated by commas", "CIDR"),
+    ] = None
+    validate_node_names: Annotated[
+        bool, flag("validate-node-names", "Refuse node names with other than letters, digits, - and .")
+    ] = False
     event_handler: Annotated[
         list[str] | None,
         flag("event-handler", "Script to run for events, as Serf does; repeatable", "[KIND[:NAME],...=]SCRIPT"),
@@ -152,9 +162,7 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
         rpc_port=flags.rpc_port,
         advertise_addr=flags.advertise_addr,
         rpc_advertise_addr=flags.rpc_advertise_addr,
-        start_join_addrs=tuple(
-            addr.strip() for given in flags.start_join_addrs or () for addr in given.split(",") if addr.strip()
-        ),
+        start_join_addrs=_listed(flags.start_join_addrs),
         acl_model_file=flags.acl_model_file,
         acl_policy_file=flags.acl_policy_file,
         server_tls=options.tls_files(
@@ -167,6 +175,9 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
         encrypt_mode=choice("--encrypt-mode", flags.encrypt_mode, ENCRYPT_MODES),
         tags=dict(tag_of(text) for text in flags.tag or ()),
         gossip_profile=choice("--gossip-profile", flags.gossip_profile, PROFILES),
+        gossip_label=flags.gossip_label,
+        gossip_allow=_listed(flags.gossip_allow),
+        validate_node_names=flags.validate_node_names,
         event_handlers=tuple(flags.event_handler or ()),
         replay_events=flags.replay_events,
         serf_rpc_addr=flags.serf_rpc_addr,
@@ -181,6 +192,11 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
             retention_age=_given(duration, "--retention-age", flags.retention_age),
         ),
     )
+
+
+def _listed(given: list[str] | None) -> tuple[str, ...]:
+    """Return the parts of a flag that is repeatable, or has several separated by commas."""
+    return tuple(part.strip() for each in given or () for part in each.split(",") if part.strip())
 
 
 def _given(parse: Callable[[str, str], Number], flag: str, text: str | None) -> Number | None:

@@ -16,7 +16,8 @@ from structlog.testing import capture_logs
 
 from kit.patience import patience
 from proglog.agent import membership_watch
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 from proglog.agent.transport import MAX_STREAMS
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig

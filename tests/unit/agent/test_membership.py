@@ -16,9 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from kit.patience import patience
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 from proglog.agent.transport import MAX_STREAMS
 from proglog.errors import ConfigError
+from proglog.gossip.admission import Admission, parse_networks
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring
@@ -57,6 +59,8 @@ async def node(
         tags={"rpc_addr": f"{name}:8400"} if tags is None else tags,
         start_join_addrs=seeds,
         keyring=options.pop("keyring", None),
+        label=options.pop("label", b""),
+        admission=Admission(options.pop("networks", ())),
         gossip=FAST,
     )
     membership = Membership(config, recorder, observer=options.pop("observer", lambda _event: None))
@@ -245,7 +249,8 @@ async def test_a_flood_of_garbage_and_of_idle_streams_does_not_hide_a_node_from_
 
 PROCESS = """
 import asyncio, sys
-from proglog.agent.membership import Membership, MembershipConfig
+from proglog.agent.membership import Membership
+from proglog.agent.membership_config import MembershipConfig
 
 class Quiet:
     def join(self, name, addr): pass
@@ -287,3 +292,30 @@ async def test_a_process_that_was_stopped_is_alive_again_and_has_accused_nobody(
         told, _ = process.communicate()
     assert "member-join a" in told
     assert "member-failed" not in told
+
+
+async def test_a_stream_from_a_network_that_is_not_allowed_is_closed_unread(eventually: Eventually) -> None:
+    networks = parse_networks(["127.0.0.1"], "--gossip-allow")
+    async with node("a", networks=networks) as a, node("b", a.addr, networks=networks) as b:
+        await eventually(lambda: statuses(a) == statuses(b) == {"a": "alive", "b": "alive"})
+        host, _, port = a.addr.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), local_addr=("127.0.0.2", 0))
+        async with asyncio.timeout(patience(1.0)):
+            assert await reader.read() == b""
+        writer.close()
+        await eventually(lambda: a.gossip_status().malformed == 1)
+
+
+async def test_a_node_outside_its_own_allowed_networks_does_not_start() -> None:
+    with pytest.raises(ConfigError, match=r"--gossip-allow: this node's own address 127\.0\.0\.1"):
+        async with node("a", networks=parse_networks(["10.0.0.0/8"], "--gossip-allow")):
+            pass
+
+
+async def test_a_seed_with_another_label_does_not_answer(eventually: Eventually) -> None:
+    with capture_logs() as logs:
+        async with node("a", label=b"blue") as a, node("b", a.addr, label=b"red"):
+            await eventually(lambda: any(log["event"] == "join_failed" for log in logs))
+            assert statuses(a) == {"a": "alive"}
+    refused = next(log["error"] for log in logs if log["event"] == "join_failed")
+    assert refused == "refused: the label 'red', but this cluster's is 'blue'"

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from proglog.gossip.address_book import KnownAddress
+from proglog.gossip.admission import Admission
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import Event, Ignored, MemberEvent
 from proglog.gossip.framing import StreamReader, push_pull, unpack
@@ -23,7 +24,12 @@ class Bench:
     """A node called ``me``; others are names from ``a`` to ``h`` that only speak when told to."""
 
     def __init__(
-        self, keyring: Keyring | None = None, config: GossipConfig | None = None, *, known: bool = False
+        self,
+        keyring: Keyring | None = None,
+        config: GossipConfig | None = None,
+        *,
+        known: bool = False,
+        admission: Admission | None = None,
     ) -> None:
         self.now = 100.0
         self.keyring = keyring
@@ -35,6 +41,7 @@ class Bench:
             keyring=keyring,
             random=Random(1),
             now=self.now,
+            admission=admission or Admission(),
             known=[KnownAddress(host="10.0.0.77", port=7946, given=True)] if known else [],
         )
         self.serf.start(self.now)
@@ -99,6 +106,9 @@ class Bench:
 
     def status(self, name: str) -> str:
         return next((str(member.status) for member in self.serf.members() if member.name == name), "")
+
+    def names(self) -> list[str]:
+        return [member.name for member in self.serf.members()]
 
     def ltime(self, name: str) -> int:
         return next(member.status_ltime for member in self.serf.members() if member.name == name)
