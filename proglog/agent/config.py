@@ -7,8 +7,8 @@ from pathlib import Path
 from proglog.addr import RPC_ADDR_TAG, is_loopback, is_wildcard, join_addr, split_addr
 from proglog.agent.event_handlers import parse_handlers
 from proglog.errors import ConfigError
-from proglog.gossip.admission import is_strict_name, parse_networks
 from proglog.gossip.label import parse_label
+from proglog.gossip.member_rules import is_strict_name, parse_networks
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
 from proglog.types import NodeName

@@ -143,7 +143,7 @@ class Membership:
             port,
             keyring=config.keyring,
             label=config.label,
-            admission=config.admission,
+            rules=config.rules,
             timeout=config.gossip.tcp_timeout,
             on_datagram=self._received,
             answer=self._answer,
@@ -161,7 +161,7 @@ class Membership:
                 config=config.gossip,
                 keyring=config.keyring,
                 label=config.label,
-                admission=config.admission,
+                rules=config.rules,
                 random=self._random,
                 now=time.monotonic(),
                 known=self._known(),
@@ -190,7 +190,7 @@ class Membership:
         else:
             host, port = split_addr(self.config.advertise_addr, "--advertise-addr", default_port=0)
             address = (await own_addresses(host, "--advertise-addr", self._resolver))[0], port or bound[1]
-        if not self.config.admission.allows(address[0]):
+        if not self.config.rules.allows(address[0]):
             raise ConfigError(
                 f"--gossip-allow: this node's own address {address[0]} is in none of the networks; add its network"
             )

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from proglog.gossip.address_book import KnownAddress
-from proglog.gossip.admission import Admission
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import ClockTimes
+from proglog.gossip.member_rules import MemberRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class MembershipConfig:
     """Seals all gossip; ``None``: plain text."""
     label: bytes = b""
     """The cluster's, on all gossip; empty: none."""
-    admission: Admission = Admission()  # noqa: RUF009 - immutable
+    rules: MemberRules = MemberRules()  # noqa: RUF009 - immutable
     """Who may be a member."""
     gossip: GossipConfig = field(default_factory=GossipConfig.lan)
     """Timing."""

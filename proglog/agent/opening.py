@@ -38,12 +38,12 @@ from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.clock import now_ms
 from proglog.errors import NameTakenError
-from proglog.gossip.admission import Admission, parse_networks
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameStanding, NameVoted
 from proglog.gossip.keyring import SealMode
 from proglog.gossip.label import parse_label
 from proglog.gossip.member import Member
+from proglog.gossip.member_rules import MemberRules, parse_networks
 from proglog.log.log import Log
 from proglog.observe.words import duration_words
 from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
@@ -184,7 +184,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
             remembered=known.remembered,
             keyring=keys.keyring,
             label=parse_label(config.gossip_label, "--gossip-label"),
-            admission=Admission(
+            rules=MemberRules(
                 parse_networks(config.gossip_allow, "--gossip-allow"), strict_names=config.validate_node_names
             ),
             gossip=GossipConfig.profile(config.gossip_profile),

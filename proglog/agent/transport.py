@@ -16,11 +16,11 @@ from typing import Self
 
 from proglog.agent.resolver import Resolver
 from proglog.errors import ConfigError, UnavailableError
-from proglog.gossip.admission import Admission
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, StreamReader
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
+from proglog.gossip.member_rules import MemberRules
 from proglog.tasks import TaskScope, cancel_and_wait
 from proglog.telemetry.emit import log_event
 from proglog.telemetry.events import GOSSIP_STEP_FAILED
@@ -45,7 +45,7 @@ DRAIN_SECONDS = 0.005
 ADDRESS_SECONDS = 3.0
 """Time limit for each address of a name that has several."""
 
-_ALL = Admission()
+_ALL = MemberRules()
 
 OnDatagram = Callable[[bytes, Address], None]
 Answer = Callable[[StreamMessage | MalformedMessageError, Address], bytes | None]
@@ -62,7 +62,7 @@ class Transport:
         keyring: Keyring | None,
         timeout: float,
         label: bytes = b"",
-        admission: Admission = _ALL,
+        rules: MemberRules = _ALL,
         on_datagram: OnDatagram,
         answer: Answer,
         resolver: Resolver,
@@ -76,7 +76,7 @@ class Transport:
             keyring: Of the streams.
             timeout: Seconds that one stream may take.
             label: The cluster's, on every stream.
-            admission: Where streams may come from.
+            rules: Where streams may come from.
             on_datagram: Called with each datagram.
             answer: Called with a request on a stream, or what was wrong with it, and where it came from; returns the
                 reply.
@@ -90,7 +90,7 @@ class Transport:
         """Datagrams that the kernel refused: lost, as far as the protocol is concerned."""
         self._keyring = keyring
         self._label = label
-        self._admission = admission
+        self._rules = rules
         self._timeout = timeout
         self._on_datagram = on_datagram
         self._answer = answer
@@ -235,7 +235,7 @@ class Transport:
         task = asyncio.current_task()
         assert task is not None  # a coroutine runs in one
         host, port = (*(writer.get_extra_info("peername") or ("unknown", 0)), 0)[:2]
-        if not self._admission.allows(host):
+        if not self._rules.allows(host):
             self._answer(MalformedMessageError("a stream from a network that is not allowed here"), (host, port))
             writer.transport.abort()
             return

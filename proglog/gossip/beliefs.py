@@ -21,13 +21,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proglog.gossip import messages
-from proglog.gossip.admission import Admission
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.counters import Counters
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.member import VERSIONS, Former, Node, State, address_of
+from proglog.gossip.member_rules import MemberRules
 from proglog.gossip.messages import AliveClaim
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
@@ -58,7 +58,7 @@ class Beliefs:
         nodes: Nodes,
         outbox: Outbox,
         awareness: Awareness,
-        admission: Admission,
+        rules: MemberRules,
         config: GossipConfig,
         timers: Timers,
         delegate: Delegate,
@@ -70,7 +70,7 @@ class Beliefs:
         self._nodes = nodes
         self._outbox = outbox
         self._awareness = awareness
-        self._admission = admission
+        self._rules = rules
         self._config = config
         self._timers = timers
         self._delegate = delegate
@@ -122,7 +122,7 @@ class Beliefs:
             MalformedMessageError: Its address is none or not allowed, its name invalid, or its incarnation implausible.
         """
         address = address_of(claim.ip, claim.port)
-        self._admission.check(claim.name, address[0])
+        self._rules.check(claim.name, address[0])
         is_own = claim.name == self._nodes.own_name
         if self.leaving and is_own:
             return

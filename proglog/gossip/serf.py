@@ -16,7 +16,6 @@ from random import Random
 
 from proglog.errors import NotFoundError, PreconditionError
 from proglog.gossip.address_book import AddressBook, KnownAddress
-from proglog.gossip.admission import Admission
 from proglog.gossip.answering import FLAG_NO_BROADCAST, Answering
 from proglog.gossip.asking import Asking, GossipQuery, QueryAnswer
 from proglog.gossip.calls import Calls
@@ -41,6 +40,7 @@ from proglog.gossip.framing import StreamMessage
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.lamport import ClockTimes, LamportClock
 from proglog.gossip.member import Address, Member, Node, Status
+from proglog.gossip.member_rules import MemberRules
 from proglog.gossip.name_vote import NameVote
 from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.recent import Recent
@@ -55,7 +55,7 @@ MAX_EVENTS = 4096
 
 
 _NEVER_RAN = ClockTimes()
-_ALL = Admission()
+_ALL = MemberRules()
 
 
 class Serf:
@@ -72,7 +72,7 @@ class Serf:
         random: Random,
         now: float,
         label: bytes = b"",
-        admission: Admission = _ALL,
+        rules: MemberRules = _ALL,
         known: Sequence[KnownAddress] = (),
         clocks: ClockTimes = _NEVER_RAN,
         replay: bool = False,
@@ -88,7 +88,7 @@ class Serf:
             random: The source of all randomness; the system's in production, since nonces come from it.
             now: Monotonic seconds.
             label: The cluster's, on every packet and stream.
-            admission: Who may be a member.
+            rules: Who may be a member.
             known: Addresses where members may be, called from :meth:`start` on.
             clocks: Of an earlier run.
             replay: Whether to deliver user events from before this node joined.
@@ -109,7 +109,7 @@ class Serf:
             config=config,
             keyring=keyring,
             label=label,
-            admission=admission,
+            rules=rules,
             random=random,
             delegate=self,
             now=now,

@@ -15,7 +15,6 @@ Sources: Das et al. 2002; Dadgar et al. 2018; memberlist ``state.go``.
 from random import Random
 
 from proglog.gossip import messages
-from proglog.gossip.admission import Admission
 from proglog.gossip.allowance import Allowance
 from proglog.gossip.awareness import Awareness
 from proglog.gossip.beliefs import Beliefs
@@ -26,6 +25,7 @@ from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, unpack
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import Address
+from proglog.gossip.member_rules import MemberRules
 from proglog.gossip.messages import AliveClaim, Sender
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
@@ -51,7 +51,7 @@ class Swim:
         config: GossipConfig,
         keyring: Keyring | None,
         label: bytes,
-        admission: Admission,
+        rules: MemberRules,
         random: Random,
         delegate: Delegate,
         now: float,
@@ -63,7 +63,7 @@ class Swim:
         self.outbox = Outbox(self.nodes, config, keyring, label, random, self.timers, delegate)
         self.counters = Counters()
         self.beliefs = Beliefs(
-            self.nodes, self.outbox, self.awareness, admission, config, self.timers, delegate, self.counters
+            self.nodes, self.outbox, self.awareness, rules, config, self.timers, delegate, self.counters
         )
         self.exchange = Exchange(
             self.nodes, self.beliefs, self.outbox, config, self.timers, delegate, default_port=address[1]
@@ -87,7 +87,7 @@ class Swim:
         self._config = config
         self._keyring = keyring
         self._label = label
-        self._admission = admission
+        self._rules = rules
         self._random = random
         self._delegate = delegate
 
@@ -104,7 +104,7 @@ class Swim:
 
     def receive_datagram(self, data: bytes, source: Address) -> None:
         """Handle a datagram; a malformed one is a diagnostic, never an error."""
-        if not self._admission.allows(source[0]):
+        if not self._rules.allows(source[0]):
             self._delegate.malformed("a datagram from a network that is not allowed here", source)
             return
         try:

@@ -20,10 +20,10 @@ from proglog.agent.membership import Membership
 from proglog.agent.membership_config import MembershipConfig
 from proglog.agent.transport import MAX_STREAMS
 from proglog.errors import ConfigError
-from proglog.gossip.admission import Admission, parse_networks
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring
+from proglog.gossip.member_rules import MemberRules, parse_networks
 
 Eventually = Callable[..., Awaitable[None]]
 FAST = GossipConfig(
@@ -60,7 +60,7 @@ async def node(
         start_join_addrs=seeds,
         keyring=options.pop("keyring", None),
         label=options.pop("label", b""),
-        admission=Admission(options.pop("networks", ())),
+        rules=MemberRules(options.pop("networks", ())),
         gossip=FAST,
     )
     membership = Membership(config, recorder, observer=options.pop("observer", lambda _event: None))

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from proglog.gossip.address_book import KnownAddress
-from proglog.gossip.admission import Admission
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import Event, Ignored, MemberEvent
 from proglog.gossip.framing import StreamReader, push_pull, unpack
 from proglog.gossip.keyring import Keyring
 from proglog.gossip.member import VERSIONS
+from proglog.gossip.member_rules import MemberRules
 from proglog.gossip.serf import Serf
 from proglog.gossip.wire import Fields, SerfType, Type, decode, encode, encode_map, encode_tags
 
@@ -29,7 +29,7 @@ class Bench:
         config: GossipConfig | None = None,
         *,
         known: bool = False,
-        admission: Admission | None = None,
+        rules: MemberRules | None = None,
     ) -> None:
         self.now = 100.0
         self.keyring = keyring
@@ -41,7 +41,7 @@ class Bench:
             keyring=keyring,
             random=Random(1),
             now=self.now,
-            admission=admission or Admission(),
+            rules=rules or MemberRules(),
             known=[KnownAddress(host="10.0.0.77", port=7946, given=True)] if known else [],
         )
         self.serf.start(self.now)

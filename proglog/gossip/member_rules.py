@@ -22,7 +22,7 @@ _REMEMBERED = 4096
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Admission:
+class MemberRules:
     """The rules of one node."""
 
     def __init__(self, networks: Sequence[Network] = (), *, strict_names: bool = False) -> None:

@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from proglog.errors import ConfigError
-from proglog.gossip.admission import Admission, is_strict_name, parse_networks
 from proglog.gossip.errors import MalformedMessageError
+from proglog.gossip.member_rules import MemberRules, is_strict_name, parse_networks
 from proglog.gossip.wire import Type, encode
 
 FLAG = "--gossip-allow"
 
 
-def rules(*networks: str, strict_names: bool = False) -> Admission:
-    return Admission(parse_networks(networks, FLAG), strict_names=strict_names)
+def rules(*networks: str, strict_names: bool = False) -> MemberRules:
+    return MemberRules(parse_networks(networks, FLAG), strict_names=strict_names)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_other_names_are_not_strict(name: str) -> None:
 
 
 def test_traffic_from_elsewhere_is_dropped_and_counted(make_bench: Callable[..., Any]) -> None:
-    bench = make_bench(admission=rules("10.0.0.0/24"))
+    bench = make_bench(rules=rules("10.0.0.0/24"))
     ping = encode(Type.PING, {"SeqNo": 7, "Node": "me", "SourceNode": "x" * 64})
     bench.datagram(ping, ("10.0.1.1", 7946))
     assert bench.serf.datagrams_to_send() == []
@@ -67,14 +67,14 @@ def test_traffic_from_elsewhere_is_dropped_and_counted(make_bench: Callable[...,
 
 
 def test_a_member_passed_on_from_elsewhere_is_not_accepted(make_bench: Callable[..., Any]) -> None:
-    bench = make_bench(admission=rules("10.0.0.0/24"))
+    bench = make_bench(rules=rules("10.0.0.0/24"))
     bench.alive("a")
     bench.alive("b", Addr=bytes((10, 0, 1, 2)))
     assert bench.names() == ["a", "me"]
 
 
 def test_a_member_does_not_move_to_an_address_that_is_not_allowed(make_bench: Callable[..., Any]) -> None:
-    bench = make_bench(admission=rules("10.0.0.0/24"))
+    bench = make_bench(rules=rules("10.0.0.0/24"))
     bench.alive("a")
     bench.dead("a", "b")
     bench.alive("a", incarnation=2, Addr=bytes((10, 0, 1, 2)))
@@ -84,7 +84,7 @@ def test_a_member_does_not_move_to_an_address_that_is_not_allowed(make_bench: Ca
 
 
 def test_a_bad_name_in_a_full_exchange_costs_only_itself(make_bench: Callable[..., Any]) -> None:
-    bench = make_bench(admission=rules(strict_names=True))
+    bench = make_bench(rules=rules(strict_names=True))
     record = {"Addr": bytes((10, 0, 0, 9)), "Port": 7946, "Meta": b"", "Incarnation": 1, "State": 0, "Vsn": b""}
     bench.exchange({"Name": "bad_name", **record}, {"Name": "good-name", **record})
     bench.run(0.1)
