@@ -11,7 +11,7 @@ sending, within a *life*: when one of them is given up, the log would refuse tho
 life, a higher epoch of the same producer. The log refuses whatever arrives late from a life before: a batch of unknown
 outcome is in the log ahead of its successors, or nowhere behind them.
 
-Source: KIP-98 (idempotent producer: id, epoch, sequence; five in flight), KIP-360 (a new epoch after a failed batch).
+Source: KIP-98 (idempotent producer: id, epoch, sequence; bounded in flight), KIP-360 (a new epoch after a failed batch).
 """
 
 from collections import deque
@@ -22,11 +22,10 @@ from proglog.errors import InvalidRequestError, ProglogError, RecordTooLargeErro
 from proglog.record import batch, columns
 from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES
 from proglog.record.record import Record
+from proglog.wire.contract import LEAST_WINDOW
 
 MAX_BATCHES = 32
 """Batches without an outcome beside the one that gathers: with more, the last would wait for many syncs."""
-MAX_REMEMBERED = 5
-"""Batches of a producer that a log remembers: more in flight could not be sent again."""
 RECORD_BYTES = 16
 """Most that a record costs in columns beside its value, without key and headers of its own."""
 VALUE_BYTES = 8
@@ -151,11 +150,17 @@ class Accumulator:
         self._sealed: deque[Batch] = deque()
         self._producer_id = producer_id
         self._idempotent = any(producer_id)
-        self._max_in_flight = min(in_flight, MAX_REMEMBERED) if self._idempotent else in_flight
+        self._most_in_flight = in_flight
+        self._max_in_flight = min(in_flight, LEAST_WINDOW) if self._idempotent else in_flight
         self._linger = linger
         self._delivery_timeout = delivery_timeout
         self._epoch = 0
         self._sequence = 0
+
+    def remember(self, window: int) -> None:
+        """Keep at most ``window`` batches in flight, if they may be sent again: the log remembers no more than that."""
+        if self._idempotent:
+            self._max_in_flight = min(self._most_in_flight, window)
 
     @property
     def has_unsent(self) -> bool:

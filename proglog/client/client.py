@@ -170,7 +170,8 @@ class Client:
 
         Args:
             batch_bytes: A batch is sent when it has about so many; 2 MiB at most.
-            in_flight: Batches sent and not yet acknowledged, 64 at most; an idempotent producer has at most five.
+            in_flight: Batches sent and not yet acknowledged, 64 at most; an idempotent producer has at most as many as
+                the agent remembers: sixteen.
             linger: Seconds that a record waits to be batched. An awaited record is sent once nothing is in flight.
             acks: Nodes on which a batch is durable before it is acknowledged; ``"all"``: every server alive.
             ack_timeout: Seconds that the other nodes have for that; left out: the agent's default, 10.

@@ -33,7 +33,7 @@ from proglog.errors import (
     UsageError,
 )
 from proglog.tasks import TaskScope
-from proglog.wire.contract import LOG_KEY
+from proglog.wire.contract import LEAST_WINDOW, LOG_KEY, MAX_WINDOW, WINDOW_KEY
 
 logger = logging.getLogger("proglog.client")
 
@@ -211,7 +211,9 @@ class Courier:
             try:
                 with failures(link.error_of):
                     tasks.start(self._send_to(call, met), name="producer-send")
-                    self._meet(await _log_of(call, min(self._timeout, CONTACT_SECONDS)), link)
+                    log, window = await _introduction(call, min(self._timeout, CONTACT_SECONDS))
+                    self._meet(log, link)
+                    self._accumulator.remember(window)
                     met.set()
                     while isinstance(response := await call.read(), batches_pb2.ProduceBatchResponse):
                         self._answered(response)
@@ -282,8 +284,8 @@ class Courier:
         self._may_send.set()
 
 
-async def _log_of(call: Stream, timeout: float) -> bytes:
-    """Return which log takes the stream.
+async def _introduction(call: Stream, timeout: float) -> tuple[bytes, int]:
+    """Return which log takes the stream, and how many batches of a producer it remembers.
 
     Raises:
         DeadlineError: The agent did not say so in time.
@@ -291,11 +293,20 @@ async def _log_of(call: Stream, timeout: float) -> bytes:
     """
     try:
         async with asyncio.timeout(timeout):
-            log = dict(await call.initial_metadata() or ()).get(LOG_KEY)
+            said = dict(await call.initial_metadata() or ())
+            log = said.get(LOG_KEY)
             if isinstance(log, bytes):
-                return log
+                return log, _window(said.get(WINDOW_KEY))
             await call.code()  # it has failed; reading says how
             await call.read()
     except TimeoutError:
         raise DeadlineError(f"the agent did not answer within {timeout:g} s; nothing was sent") from None
     raise UnavailableError("the server does not identify its log: it is no agent of this version")
+
+
+def _window(said: str | bytes | None) -> int:
+    """Return how many batches an agent remembers; what is no number was not said."""
+    text = said if isinstance(said, str) else ""
+    if not (text.isascii() and text.isdigit() and len(text) <= 4):
+        return LEAST_WINDOW
+    return max(1, min(int(text), MAX_WINDOW))

@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
+from proglog.log.producers import WINDOW
 from proglog.record.batch import VerifiedBatch, verify_produced
 from proglog.server.acks import Acks, wanted_of
 from proglog.server.commit_log import CommitLog, Fence
@@ -16,7 +17,7 @@ from proglog.server.same_log import check_same_log
 from proglog.server.vector import NO_END, GoneRange, VectorPass, offset_at, pass_from
 from proglog.tasks import TaskScope
 from proglog.types import Offset, OriginId, SequenceNumber
-from proglog.wire.contract import LOG_KEY
+from proglog.wire.contract import LOG_KEY, WINDOW_KEY
 from proglog.wire.cursors import cursor_message, positions_of
 
 MAX_IN_FLIGHT = 64
@@ -51,7 +52,7 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             TooFewServersError: A batch requests more nodes than there are; it is not appended.
             StorageError: The disk refused.
         """
-        await context.send_initial_metadata(((LOG_KEY, self._commit_log.origin),))
+        await context.send_initial_metadata(((LOG_KEY, self._commit_log.origin), (WINDOW_KEY, str(WINDOW))))
         waiting: Waiting = asyncio.Queue()
         room = asyncio.Semaphore(MAX_IN_FLIGHT)
         async with TaskScope() as tasks:  # at its end, waits are called off: the appends may still happen, unanswered

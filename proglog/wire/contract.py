@@ -6,6 +6,15 @@ EVERY_SERVER_OF_FIRST_RELEASE = 0xFFFF_FFFF
 LOG_KEY = "proglog-log-bin"
 """Initial metadata of a produce call: the log that takes the batches."""
 
+WINDOW_KEY = "proglog-window"
+"""Initial metadata of a produce call: how many of the last batches of each producer the agent remembers, in decimal."""
+
+LEAST_WINDOW = 5
+"""What an agent remembers that does not say so: releases before 0.2."""
+
+MAX_WINDOW = 64
+"""More than an agent may claim to remember is taken for as many."""
+
 PROTOCOL_VERSION = 1
 """Of replication: the highest that is spoken here."""
 LOWEST_PROTOCOL_VERSION = 1

@@ -23,7 +23,7 @@ from proglog.server.followers import Followers
 from proglog.server.replication_service import ReplicationService
 from proglog.server.server import Server
 from proglog.types import NodeName, OriginId, SequenceNumber
-from proglog.wire.contract import FEATURES
+from proglog.wire.contract import FEATURES, LOG_KEY, WINDOW_KEY
 from proglog.wire.replication import hello_of
 
 PRODUCER = bytes(range(16))
@@ -192,12 +192,12 @@ async def test_a_batch_whose_latest_record_is_not_its_last_has_the_time_of_the_l
 
 
 async def test_a_hole_a_forgotten_duplicate_and_an_old_epoch_have_reasons_of_their_own(agent: Agent) -> None:
-    sent = [batch_of(b"%d" % number, sequence=number, epoch=2, producer=PRODUCER) for number in range(9)]
-    await agent.produce(*sent[:8])
-    repeated = await agent.produce(sent[7], sent[3])
+    sent = [batch_of(b"%d" % number, sequence=number, epoch=2, producer=PRODUCER) for number in range(20)]
+    await agent.produce(*sent)
+    repeated = await agent.produce(sent[19], sent[4])
     said = []
-    for refused in (batch_of(b"x", sequence=20, epoch=2, producer=PRODUCER), sent[0],
-                    batch_of(b"x", sequence=8, epoch=1, producer=PRODUCER)):  # fmt: skip
+    for refused in (batch_of(b"x", sequence=30, epoch=2, producer=PRODUCER), sent[0],
+                    batch_of(b"x", sequence=20, epoch=1, producer=PRODUCER)):  # fmt: skip
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await agent.produce(refused)
         said.append(refusal(caught))
@@ -205,8 +205,8 @@ async def test_a_hole_a_forgotten_duplicate_and_an_old_epoch_have_reasons_of_the
     name = PRODUCER.hex()
     assert [answer.duplicate for answer in repeated] == [True, True]
     assert said == [
-        ("FAILED_PRECONDITION", "PRODUCER_HOLE", {"producer_id": name, "expected": "8", "found": "20"}),
-        ("FAILED_PRECONDITION", "PRODUCER_FORGOTTEN", {"producer_id": name, "expected": "8", "found": "0"}),
+        ("FAILED_PRECONDITION", "PRODUCER_HOLE", {"producer_id": name, "expected": "20", "found": "30"}),
+        ("FAILED_PRECONDITION", "PRODUCER_FORGOTTEN", {"producer_id": name, "expected": "20", "found": "0"}),
         ("FAILED_PRECONDITION", "PRODUCER_FENCED", {"producer_id": name, "expected": "2", "found": "1"}),
     ]
 
@@ -266,6 +266,14 @@ async def test_one_position_and_all_of_them_are_two_questions(agent: Agent) -> N
     ]
 
     assert found == [["x", "y"], ["x"], []]
+
+
+async def test_a_produce_call_says_how_many_batches_of_a_producer_are_remembered(agent: Agent) -> None:
+    call = agent.batches.Produce(iter(()))
+    said = dict(await call.initial_metadata() or ())
+
+    assert said[WINDOW_KEY] == "16"
+    assert said[LOG_KEY] == agent.writer.origin
 
 
 async def test_the_books_out_of_range_has_its_facts_by_name(agent: Agent) -> None:

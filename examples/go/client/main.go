@@ -31,7 +31,7 @@ import (
 	pb "example/gen/proglog/v1"
 )
 
-const inFlight = 5 // batches of a producer that an agent remembers
+const inFlight = 5 // batches of a producer that every agent remembers; `proglog-window` may say more
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {

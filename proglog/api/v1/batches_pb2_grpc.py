@@ -51,9 +51,9 @@ class BatchesServicer:
 
     def Produce(self, request_iterator, context):
         """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
-        appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
-        since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
-        the batches. A producer sends a batch again to that log only.
+        appended. 64 to 256 KiB a batch and sixteen in flight is fastest. Initial metadata `proglog-log-bin`: which log takes
+        the batches; a producer sends a batch again to that log only. `proglog-window`: how many of the last batches of each
+        producer the agent remembers, in decimal; five without it. No more may be in flight with a producer id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -33,9 +33,9 @@ class BatchesStub:
     def __new__(cls, channel: _aio.Channel) -> BatchesAsyncStub: ...
     Produce: _grpc.StreamStreamMultiCallable[_batches_pb2.ProduceBatchRequest, _batches_pb2.ProduceBatchResponse]
     """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
-    appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
-    since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
-    the batches. A producer sends a batch again to that log only.
+    appended. 64 to 256 KiB a batch and sixteen in flight is fastest. Initial metadata `proglog-log-bin`: which log takes
+    the batches; a producer sends a batch again to that log only. `proglog-window`: how many of the last batches of each
+    producer the agent remembers, in decimal; five without it. No more may be in flight with a producer id.
     """
     Consume: _grpc.UnaryStreamMultiCallable[_batches_pb2.ConsumeBatchesRequest, _batches_pb2.ConsumeBatchesResponse]
     """The first answer says which range was resolved and holds no batches. Batches are of records, unless the request asks
@@ -47,9 +47,9 @@ class BatchesAsyncStub(BatchesStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Produce: _aio.StreamStreamMultiCallable[_batches_pb2.ProduceBatchRequest, _batches_pb2.ProduceBatchResponse]  # type: ignore[assignment]
     """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
-    appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
-    since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
-    the batches. A producer sends a batch again to that log only.
+    appended. 64 to 256 KiB a batch and sixteen in flight is fastest. Initial metadata `proglog-log-bin`: which log takes
+    the batches; a producer sends a batch again to that log only. `proglog-window`: how many of the last batches of each
+    producer the agent remembers, in decimal; five without it. No more may be in flight with a producer id.
     """
     Consume: _aio.UnaryStreamMultiCallable[_batches_pb2.ConsumeBatchesRequest, _batches_pb2.ConsumeBatchesResponse]  # type: ignore[assignment]
     """The first answer says which range was resolved and holds no batches. Batches are of records, unless the request asks
@@ -64,9 +64,9 @@ class BatchesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_batches_pb2.ProduceBatchResponse], _abc.AsyncIterator[_batches_pb2.ProduceBatchResponse]]:
         """Answers in order, each when its batch is durable; the first error ends the stream, and nothing behind that batch is
-        appended. 64 to 256 KiB a batch and a dozen in flight is fastest; with a producer id at most five may be in flight,
-        since an agent remembers the last five batches of each producer. Initial metadata `proglog-log-bin`: which log takes
-        the batches. A producer sends a batch again to that log only.
+        appended. 64 to 256 KiB a batch and sixteen in flight is fastest. Initial metadata `proglog-log-bin`: which log takes
+        the batches; a producer sends a batch again to that log only. `proglog-window`: how many of the last batches of each
+        producer the agent remembers, in decimal; five without it. No more may be in flight with a producer id.
         """
 
     @_abc_1.abstractmethod

@@ -19,6 +19,7 @@ import typer
 
 from proglog import clock
 from proglog.cli import diagnostics, options, output
+from proglog.cli.heap import keep_freed_memory
 from proglog.cli.interruption import terminable
 from proglog.cli.ranges import CURSOR, parse_start
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
@@ -119,6 +120,7 @@ def main(
                 if print_cursor and writer.written is not None:
                     diagnostics.note(f"{CURSOR}{writer.written}")
 
+    keep_freed_memory()
     agent.with_cluster(read)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proglog.cli import diagnostics, options
+from proglog.cli.heap import keep_freed_memory
 from proglog.cli.interruption import terminable
 from proglog.cli.serve_config import choice
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError, RecordTooLargeError
@@ -85,6 +86,7 @@ def main(
         if path.is_dir():
             raise ConfigError(f"{path} is a directory: expected a file with one record per line")
     separator = b"\0" if format_ == "null" else b"\n"
+    keep_freed_memory()
     agent.with_client(_Job(sources, separator, format_ == "json", os.fsencode(key_sep), nodes, ack_timeout).run)
 
 
