@@ -1,11 +1,12 @@
-"""A proxy between a client and an agent: it delays answers, cuts connections, and switches to another target."""
+"""A proxy between a client and an agent: it delays either way, cuts connections, and switches to another target."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 
 
 class Proxy:
-    """Forwards connections to an address; on demand withholds answers, and cuts every connection."""
+    """Forwards connections to an address; on demand withholds answers or requests, and cuts every connection."""
 
     def __init__(self, target: str) -> None:
         """Forward nothing before the ``async with`` block.
@@ -15,9 +16,11 @@ class Proxy:
         """
         self.target = target
         """Target of new connections; may be changed."""
-        self._answers = asyncio.Event()
-        self._answers.set()
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._answers, self._requests = _open_gate(), _open_gate()
+        self._stranded: list[asyncio.Event] = []
+        """Gates of requests whose client is cut off: their connections to the agent stay until :meth:`cut`."""
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._agents: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -41,14 +44,30 @@ class Proxy:
         """Forward requests but no answers, until :meth:`cut`."""
         self._answers.clear()
 
+    def hold_requests(self) -> None:
+        """Forward answers but no requests, until :meth:`strand` or :meth:`cut`."""
+        self._requests.clear()
+
+    def strand(self) -> None:
+        """Break every connection for its client only: withheld requests stay on their way until :meth:`deliver`."""
+        self._stranded.append(self._requests)
+        self._requests = _open_gate()
+        _abort(self._clients)
+
+    def deliver(self) -> None:
+        """Pass on the stranded requests."""
+        for gate in self._stranded:
+            gate.set()
+
     def cut(self) -> None:
-        """Break every connection, discard withheld answers, and forward new connections."""
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-        held, self._answers = self._answers, asyncio.Event()
-        self._answers.set()
-        held.set()  # its waiter finds the connection closed
+        """Break every connection, discard what is withheld, and forward new connections."""
+        _abort(self._clients)
+        _abort(self._agents)
+        held = self._answers, self._requests  # their waiters find the connection closed
+        self._answers, self._requests = _open_gate(), _open_gate()
+        for gate in (*held, *self._stranded):
+            gate.set()
+        self._stranded.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self.target.rpartition(":")
@@ -57,13 +76,28 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
-        self._writers |= {writer, onward}
-        always = asyncio.Event()
-        always.set()
-        await asyncio.gather(_pass(reader, onward, always), _pass(back, writer, self._answers))
+        self._clients.add(writer)
+        self._agents.add(onward)
+        requests = self._requests
+        forward = _pass(reader, onward, requests, lambda: requests in self._stranded)
+        await asyncio.gather(forward, _pass(back, writer, self._answers, lambda: False))
 
 
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+def _open_gate() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+def _abort(writers: set[asyncio.StreamWriter]) -> None:
+    for writer in writers:
+        writer.transport.abort()
+    writers.clear()
+
+
+async def _pass(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event, stays_open: Callable[[], bool]
+) -> None:
     try:
         while data := await reader.read(1 << 16):
             await gate.wait()
@@ -74,4 +108,5 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate
     except OSError:
         return  # cut
     finally:
-        writer.transport.abort()
+        if not stays_open():
+            writer.transport.abort()

@@ -55,3 +55,18 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
         task.cancel()
     if tasks:
         await asyncio.wait(tasks)
+
+
+async def wait_through(task: asyncio.Task[Any]) -> None:
+    """Return when ``task`` has ended, however it did. A caller that is cancelled waits all the same, and is cancelled then.
+
+    For an end that others build on: a caller may give up, and what it had begun is not left half done.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled

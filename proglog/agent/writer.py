@@ -46,7 +46,7 @@ from proglog.log.recovery import RecoveryReport
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.progress import Progress
 from proglog.server.commit_log import Fence
-from proglog.tasks import cancel_and_wait
+from proglog.tasks import cancel_and_wait, wait_through
 from proglog.types import Offset, OriginId
 
 Result = TypeVar("Result")
@@ -120,6 +120,7 @@ class LogWriter:
         self._closing = False
         self._broken = False
         self._writing: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
         self._timers: list[asyncio.Task[None]] = []
         self._disk = started_pool(1, "log-writer")
         try:
@@ -387,12 +388,18 @@ class LogWriter:
         self._progress_listeners.append(callback)
 
     async def close(self) -> None:
-        """Refuse new appends, write those that wait, and let go of waiting readers. Idempotent."""
-        if self._closing:
-            return
-        self._closing = True
-        self._change_holds()
-        self._room.set()
+        """Refuse new appends, write those that wait, and let go of waiting readers. Idempotent.
+
+        However it ends, nothing is written any more: a caller that is cancelled is so once everything is closed.
+        """
+        if self._ending is None:
+            self._closing = True
+            self._change_holds()
+            self._room.set()
+            self._ending = self._tasks.start(self._finish(), name="log-writer-close", may_end=True)
+        await wait_through(self._ending)
+
+    async def _finish(self) -> None:
         await cancel_and_wait(*self._timers)
         if self._writing is not None:
             await asyncio.wait([self._writing])

@@ -294,10 +294,13 @@ class Accumulator:
         self._take_back()
         return []
 
-    def not_taken(self, *, ever: bool) -> None:
-        """Take back what was in flight: nothing of it was appended on this call, or ``ever``."""
+    def not_taken(self) -> None:
+        """Take back what was in flight: nothing of it was appended on this call.
+
+        A copy that was sent on a call before may still be on its way, and be appended when it arrives.
+        """
         for each in self.in_flight:
-            each.tries = 0 if ever else each.tries - 1
+            each.tries -= 1
         self._take_back()
 
     def _take_back(self) -> None:
@@ -313,7 +316,7 @@ class Accumulator:
         if tried_before:
             return self.abandon(cause)
         oldest = self.in_flight.popleft()
-        self.not_taken(ever=True)
+        self.not_taken()
         return self._give_up([oldest], Failed(cause, unknown=False))
 
     def abandon(self, cause: ProglogError) -> list[Batch]:

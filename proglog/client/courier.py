@@ -166,12 +166,8 @@ class Courier:
         if isinstance(cause, _REFUSALS) and accumulator.in_flight:
             self._host.lost(accumulator.refused(cause), cause)
             return
-        if isinstance(cause, LogFullError):
-            accumulator.not_taken(
-                ever=True
-            )  # with room or without, the log knows what it has of an idempotent producer
-        elif isinstance(cause, LogReadOnlyError | LogClosedError | TooManyCallsError):
-            accumulator.not_taken(ever=False)
+        if isinstance(cause, LogFullError | LogReadOnlyError | LogClosedError | TooManyCallsError):
+            accumulator.not_taken()
         else:
             self._host.lost(accumulator.broke(cause), cause)
         if self.failed:

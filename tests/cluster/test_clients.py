@@ -4,8 +4,6 @@ import asyncio
 import shutil
 from contextlib import AsyncExitStack
 
-import pytest
-
 from kit.load import History, Load
 from proglog.client import UnconfirmedError, connect
 
@@ -54,7 +52,6 @@ async def test_a_node_that_is_cut_off_says_unknown_and_what_it_wrote_reaches_the
             assert [seen.payload for seen in reading.seen] == [b"before", b"after"]
 
 
-@pytest.mark.xfail(strict=False, reason="it was not moved to the new client yet")
 async def test_a_consumer_of_all_nodes_misses_and_repeats_nothing_while_they_die_in_turn(open_cluster) -> None:
     history = History()
     seen: list[bytes] = []

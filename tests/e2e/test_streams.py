@@ -259,12 +259,34 @@ def test_the_largest_record_makes_the_round_trip_through_json(scratch: AgentProc
     assert run(scratch, "produce", "--format", "null", stdin=largest.replace(b"\0", b"\x01") + b"\0").returncode == 0
     line = run(scratch, "consume", "-1", "-o", "json").stdout
 
-    again = run(
-        scratch, "produce", "--format", "json", "--timeout", "25", stdin=line
-    )  # 24 MB of JSON, on a busy machine
+    again = run(scratch, "produce", "--format", "json", stdin=line)  # 24 MB of JSON, in 64 KiB at a time
 
     assert again.returncode == 0, again.stderr
     assert run(scratch, "consume", "-1").stdout == largest.replace(b"\0", b"\x01") + b"\n"
+
+
+def test_a_producer_that_is_piped_into_fails_over_without_a_double(
+    tmp_path: Path, eventually_sync: Callable[..., None]
+) -> None:
+    with AgentProcess("a", tmp_path) as a, AgentProcess("b", tmp_path) as b:
+        command = [*PROGLOG, "produce", "--addr", f"{a.rpc_addr},{b.rpc_addr}"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environ(None)) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(b"first\n")
+            process.stdin.flush()
+            eventually_sync(lambda: run(a, "consume").stdout == b"first\n", what="the first record")
+            a.kill()
+            assert b"retrying" in process.stderr.readline()
+            process.stdin.write(b"second\nthird\n")
+            process.stdin.close()
+            errors = process.stderr.read()
+
+        assert process.returncode == 0, errors
+        assert b"3 records" in errors
+        assert run(b, "consume").stdout == b"second\nthird\n"
+        a.start()
+        assert run(a, "consume").stdout == b"first\n"
 
 
 def test_fifos_and_directories_are_told_apart(scratch: AgentProcess, tmp_path: Path) -> None:

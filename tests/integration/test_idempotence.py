@@ -12,11 +12,14 @@ import pytest
 import proglog.client
 from kit.proxy import Proxy
 from proglog.agent.writer import LogWriter
-from proglog.client import Client, ProduceError
-from proglog.errors import LogFullError, OtherLogError, ProglogError, UnavailableError
+from proglog.client import Client, ProduceError, Record, UnknownOutcomeError
+from proglog.errors import LogFullError, OtherLogError, ProducerFencedError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
+from proglog.log.model import Appended
+from proglog.record.batch import VerifiedBatch
 from proglog.security.authorizer import AllowAll
+from proglog.server.commit_log import Fence
 from proglog.server.server import Server
 from proglog.testing.files import FaultyFiles
 from proglog.testing.processes import AgentProcess
@@ -26,8 +29,8 @@ Eventually = Callable[..., Awaitable[None]]
 
 
 @asynccontextmanager
-async def served(data_dir: Path) -> AsyncGenerator[tuple[str, LogWriter]]:
-    log = Log.open(data_dir, LogConfig(), node_name=NodeName("a"))
+async def served(data_dir: Path, files: FaultyFiles | None = None) -> AsyncGenerator[tuple[str, LogWriter]]:
+    log = Log.open(data_dir, LogConfig(ballast_bytes=0), files=files, node_name=NodeName("a"))
     async with LogWriter(log) as writer:
         server = Server(commit_log=writer, authorizer=AllowAll())
         port = await server.start("127.0.0.1:0")
@@ -93,6 +96,72 @@ async def test_without_idempotence_the_outcome_is_unknown_and_nothing_is_sent_ag
 
         assert (caught.value.acknowledged, caught.value.unknown, caught.value.unsent) == (10, 10, 0)
         assert await values_at(addr) == numbered(20)
+
+
+async def test_a_copy_that_is_still_on_its_way_keeps_the_outcome_unknown(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """The connection breaks for the producer; what it sent arrives after the log, full at first, refused it again."""
+    files = FaultyFiles()
+    async with (
+        served(tmp_path, files) as (addr, writer),
+        Proxy(addr) as proxy,
+        through(proxy) as client,
+        client.producer(delivery_timeout=1.0, linger=0.0) as producer,
+    ):
+        await producer.send_and_wait(Record(value=b"before"))
+        proxy.hold_requests()
+        sent = await producer.send(Record(value=b"late"))
+        await eventually(lambda: producer.unknown == 1, what="the first copy on its way")
+        files.capacity_bytes = files.used_bytes()
+        proxy.strand()
+        with pytest.raises(UnknownOutcomeError) as caught:
+            await sent
+        assert isinstance(caught.value.cause, LogFullError)
+        files.capacity_bytes = None
+        await eventually(lambda: writer.log.state == "ok", what="room on the disk")
+
+        proxy.deliver()
+
+        await eventually(lambda: writer.log.end_offset == 2, what="the append of the first copy")
+        assert await values_at(addr) == [b"before", b"late"]
+
+
+async def test_a_copy_that_arrives_behind_a_later_record_is_refused(
+    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals: list[ProducerFencedError] = []
+    append = LogWriter.append
+
+    async def watched(self: LogWriter, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
+        try:
+            return await append(self, batch, fence)
+        except ProducerFencedError as exc:
+            refusals.append(exc)
+            raise
+
+    monkeypatch.setattr(LogWriter, "append", watched)
+    async with (
+        served(tmp_path) as (addr, _),
+        Proxy(addr) as proxy,
+        through(proxy) as client,
+        client.producer(delivery_timeout=1.0, linger=0.0) as producer,
+    ):
+        await producer.send_and_wait(Record(value=b"before"))
+        proxy.hold_requests()
+        sent = await producer.send(Record(value=b"late"))
+        await eventually(lambda: producer.unknown == 1, what="the copy on its way")
+        proxy.target = "127.0.0.1:1"
+        proxy.strand()
+        with pytest.raises(UnknownOutcomeError):
+            await sent
+        proxy.target = addr
+        await producer.send_and_wait(Record(value=b"after"))
+
+        proxy.deliver()
+
+        await eventually(lambda: bool(refusals), what="the refusal of the late copy")
+        assert await values_at(addr) == [b"before", b"after"]
 
 
 async def test_an_agent_that_stays_away_leaves_only_what_was_sent_unknown(

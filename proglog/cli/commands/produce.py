@@ -1,8 +1,9 @@
 """Append records, one per line, from files or stdin.
 
 A record is acknowledged once it is durable on the agent, or with --acks on that many nodes. A broken connection is
-retried for --timeout seconds without appending anything twice. The summary on stderr counts the acknowledged records;
-if the connection stays broken, also those not sent and those of unknown outcome: these may or may not be in the log, and
+retried for --timeout seconds without appending anything twice. Of several addresses, the next one takes over when an
+agent goes away; not while records sent to it have no answer, which only it can give. The summary on stderr counts the
+acknowledged records; if the connection stays broken, also those not sent and those of unknown outcome: these may or may not be in the log, and
 sending them again may append them twice.
 """
 
@@ -87,7 +88,7 @@ def main(
             raise ConfigError(f"{path} is a directory: expected a file with one record per line")
     separator = b"\0" if format_ == "null" else b"\n"
     keep_freed_memory()
-    agent.with_client(_Job(sources, separator, format_ == "json", os.fsencode(key_sep), nodes, ack_timeout).run)
+    agent.with_cluster(_Job(sources, separator, format_ == "json", os.fsencode(key_sep), nodes, ack_timeout).run)
 
 
 def _nodes(acks: str) -> "Acks":
@@ -154,13 +155,14 @@ class _Job:
 
     async def _send(self, producer: "Producer", values: list[bytes]) -> None:
         if not self._as_json and not self._key_sep:
-            large = len(values)
-            if values and not _fits(max(values, key=len)):
-                large = next(at for at, value in enumerate(values) if not _fits(value))
-            await producer.send_values(values[:large])
-            self._number += large
-            if large < len(values):
-                raise self._refusal(f"{_too_large(values[large])}")
+            try:
+                await producer.send_values(values)
+            except RecordTooLargeError:  # none was taken: those before it are good
+                fitting, refusal = _before_too_large(values)
+                await producer.send_values(values[:fitting])
+                self._number += fitting
+                raise self._refusal(str(refusal)) from refusal
+            self._number += len(values)
             return
         for value in values:
             try:
@@ -187,19 +189,27 @@ class _Job:
         """Yield the records of a source, and how many bytes they took."""
         stdin = str(self._path) == "-"
         descriptor = sys.stdin.fileno() if stdin else os.open(self._path, os.O_RDONLY)
-        rest = b""
+        parts: list[bytes] = []
+        """Of the record that has not ended yet: joined once, however small a pipe cuts a large one."""
+        size = 0
         try:
             while read := await self._read(descriptor):
-                values = (rest + read).split(self._separator)
-                rest = values.pop()
-                yield values, len(read)
-                if len(rest) > self._max_line_bytes:
+                first, *following = read.split(self._separator)
+                parts.append(first)
+                size += len(first)
+                if following:
+                    values = [b"".join(parts), *following[:-1]]
+                    parts, size = [following[-1]], len(following[-1])
+                    yield values, len(read)
+                else:
+                    yield [], len(read)
+                if size > self._max_line_bytes:
                     raise self._refusal(f"it has more than {self._max_line_bytes:,} bytes; no record may")
         finally:
             if not stdin:
                 os.close(descriptor)
-        if rest:
-            yield [rest], 0
+        if size:
+            yield [b"".join(parts)], 0
 
     async def _read(self, descriptor: int) -> bytes:
         """Read what there is; while a pipe makes it wait, acknowledgements and signals continue."""
@@ -241,21 +251,13 @@ def _max_line_bytes(*, as_json: bool) -> int:
     return 6 * MAX_BATCH_BYTES + 1024 * 1024 if as_json else MAX_BATCH_BYTES
 
 
-def _fits(value: bytes) -> bool:
-    """Return whether a value fits into a batch of its own."""
-    from proglog.record.batch import MAX_BATCH_BYTES
+def _before_too_large(values: list[bytes]) -> tuple[int, RecordTooLargeError]:
+    """Return how many values precede the first one that does not fit into a batch, and what the client says of it."""
+    from proglog.client.accumulator import check_values
 
-    return len(value) < MAX_BATCH_BYTES // 2 or _batch_bytes(value) <= MAX_BATCH_BYTES
-
-
-def _too_large(value: bytes) -> RecordTooLargeError:
-    from proglog.record.batch import MAX_BATCH_BYTES
-
-    return RecordTooLargeError(_batch_bytes(value), MAX_BATCH_BYTES)
-
-
-def _batch_bytes(value: bytes) -> int:
-    from proglog.record import columns
-    from proglog.record.batch import HEADER_BYTES
-
-    return HEADER_BYTES + len(columns.from_values([value]))
+    for at, value in enumerate(values):
+        try:
+            check_values([value])
+        except RecordTooLargeError as exc:
+            return at, exc
+    raise AssertionError("one of them was refused")

@@ -250,3 +250,40 @@ def test_a_file_reads_what_is_in_memory_without_waiting_and_says_when_it_would_w
     assert file.pread_cached(4, 1) in (b"bcde", None)  # None: a file system that cannot tell
     assert file.pread_cached(4, 5) in (b"f", None)
     file.close()
+
+
+async def test_closing_is_finished_for_a_caller_that_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller closes the log next: nothing may be written any more by then."""
+    log, writing, go_on = open_log(tmp_path), threading.Event(), threading.Event()
+    append = log.append
+
+    def slow(appends: list[LocalAppend]) -> object:
+        writing.set()
+        assert go_on.wait(20)
+        return append(appends)
+
+    monkeypatch.setattr(log, "append", slow)
+    writer = LogWriter(log)
+    writer.start()
+    appending = asyncio.create_task(writer.append(batch_of(b"a")))
+    assert await asyncio.to_thread(writing.wait, 20)
+    closers = [asyncio.create_task(writer.close()) for _ in range(2)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        closers[0].cancel()
+        await asyncio.sleep(0.01)
+    assert not any(closer.done() for closer in closers)
+
+    go_on.set()
+
+    assert [type(each) for each in await asyncio.gather(*closers, return_exceptions=True)] == [
+        asyncio.CancelledError,
+        type(None),
+    ]
+    assert appending.done() or (await appending).base_offset == 0
+    assert log.end_offset == 1
+    with pytest.raises(LogClosedError):
+        await writer.append(batch_of(b"b"))
+    log.close()
