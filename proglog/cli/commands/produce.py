@@ -3,8 +3,8 @@
 A record is acknowledged once it is durable on the agent, or with --acks on that many nodes. A broken connection is
 retried for --timeout seconds without appending anything twice. Of several addresses, the next one takes over when an
 agent goes away; not while records sent to it have no answer, which only it can give. The summary on stderr counts the
-acknowledged records; if the connection stays broken, also those not sent and those of unknown outcome: these may or may not be in the log, and
-sending them again may append them twice.
+acknowledged records; if the connection stays broken, also those not sent and those of unknown outcome: these may or may
+not be in the log, and sending them again may append them twice.
 """
 
 import asyncio
