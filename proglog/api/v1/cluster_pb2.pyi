@@ -1019,7 +1019,7 @@ class Operation(_message.Message):
     waits_for: _builtins.str
     """the member that it waits for; empty: this node's disk"""
     bound_ms: _builtins.int
-    """how long it may take; 0: a second"""
+    """how long it may take; less than a second counts as one"""
     step: _builtins.str
     """what it is in the middle of: "sync", "snapshot"; empty: something else"""
     def __init__(
