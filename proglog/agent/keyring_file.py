@@ -12,6 +12,7 @@ import asyncio
 import base64
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from proglog.agent.supervisor import Supervisor
 from proglog.errors import ConfigError, ProglogError, StorageError
@@ -95,8 +96,7 @@ class KeyringFile:
     def _with_kept(self, given: Keyring) -> Keyring:
         try:
             content = checkpoint.load(OsFiles(), self._path) or {}
-            texts = content.get("keys", [])
-            kept = parse_keys("\n".join(map(str, texts)).encode()).keys if texts else ()
+            kept = checkpoint.parsed(self._path, _kept_keys, content)
         except (OSError, StorageError, ConfigError) as exc:
             self._emit(events.KEYRING_LOST, "", str(exc))
             return given
@@ -105,6 +105,11 @@ class KeyringFile:
         if content.get("began_with") == self._digest:
             return Keyring(kept, self._mode)
         return Keyring(tuple(dict.fromkeys((*given.keys, *kept)))[:MAX_KEYS], self._mode)
+
+
+def _kept_keys(content: dict[str, Any]) -> tuple[bytes, ...]:
+    texts = content.get("keys", [])
+    return parse_keys("\n".join(map(str, texts)).encode()).keys if texts else ()
 
 
 def read_keys(path: Path) -> bytes:

@@ -5,8 +5,9 @@ A line of JSON and its checksum: readable by an operator, and never trusted when
     {"fsync": "always", "node_name": "a", "origin": "6f...", "version": 1}
     crc32c 9a3f01bc
 
-``version`` is raised when an earlier release would misread the file; it then refuses to open the directory. A key that is
-not known is ignored. What the first release wrote has no version: 1.
+``version`` is raised when an earlier release would misread the file; it then refuses to open the directory. ``needs`` lists
+features that a reader must know, by name: with another one the file is refused likewise. A key that is not known is
+ignored. What the first release wrote has no version: 1.
 
 ===========  =========================================================================================================
 origin       the directory's origin. Lost or damaged: a new origin begins, for the old one's last sequence cannot be proved
@@ -37,6 +38,10 @@ MAX_FORMER_ORIGINS = 64
 MAX_CHECKPOINT_BYTES = 64 * 1024 * 1024
 VERSION = 1
 """Of every small file that does not say another."""
+FEATURES: frozenset[str] = frozenset()
+"""What small files may need, and this release knows."""
+_MAX_NAMED = 3
+"""Unknown features that an error names."""
 
 _T = TypeVar("_T")
 
@@ -60,7 +65,7 @@ def load(files: FileSystem, path: Path, version: int = VERSION) -> dict[str, Any
     """Return what :func:`save` wrote, up to a version of the file; ``None`` if there is no such file.
 
     Raises:
-        UnknownFormatError: A later version wrote the file.
+        UnknownFormatError: A later version wrote the file, or it needs a feature that is not known here.
         StorageError: The file is damaged.
         OSError: It could not be read.
     """
@@ -75,9 +80,18 @@ def load(files: FileSystem, path: Path, version: int = VERSION) -> dict[str, Any
     found = content.get("version", VERSION) if isinstance(content, dict) else None
     if type(found) is not int or not isinstance(content, dict):
         raise _misshapen(path)
+    needs = content.get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(each, str) for each in needs):
+        raise _misshapen(path)
     if found > version:
         raise UnknownFormatError(
             f"{path} has version {found}; this version of proglog knows {version}: a later one wrote it, use that"
+        )
+    unknown = [f"{each:.40}" for each in needs if each not in FEATURES]
+    if unknown:
+        raise UnknownFormatError(
+            f"{path} needs {', '.join(map(repr, unknown[:_MAX_NAMED]))}, which this version of proglog does not know: a later"
+            " one wrote it, use that"
         )
     return content
 

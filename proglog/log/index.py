@@ -349,7 +349,7 @@ class SegmentIndex:
         try:
             return cls._decode(data, base_offset, interval_bytes, store_bytes, key)
         except (struct.error, ValueError, IndexError) as exc:
-            raise MalformedBatchError(f"the index file is damaged: {exc}") from exc
+            raise MalformedBatchError(f"the index file is damaged: its {len(data):,} bytes make no index") from exc
 
     @classmethod
     def _decode(

@@ -202,7 +202,10 @@ class _Verification:
                 elif content is not None and name in _PARSERS:
                     parsed[name] = checkpoint.parsed(self._directory / name, _PARSERS[name], content)
             except UnknownFormatError:
-                raise
+                if name != "derived":
+                    raise
+                held[name] = None
+                self._find(REPAIRED, name, "a later version of proglog wrote it", _MADE_ANEW[name])
             except StorageError as exc:
                 held[name] = None
                 what = str(exc).partition(" is damaged: ")[2]

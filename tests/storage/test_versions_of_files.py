@@ -92,7 +92,17 @@ def held(directory: Path) -> int:
 
 
 def other_shapes(name: str) -> list[object]:
-    shapes: list[object] = [[], 7, "text", None, {}, {"version": "one"}, {"version": True}]
+    shapes: list[object] = [
+        [],
+        7,
+        "text",
+        None,
+        {},
+        {"version": "one"},
+        {"version": True},
+        {"needs": 3},
+        {"needs": [3]},
+    ]
     keys = {
         "identity": {"log": 7}, "origin": {"origin": "6f"}, "durable": {"base_offset": -1, "store_bytes": "x"},
         "retired": {"origins": []}, "lost": {"ends": [[1]]}, "lost.copy": {"losses": [3]}, "derived": {"version": 1, "producers": 3},
@@ -107,14 +117,22 @@ def write(path: Path, content: object) -> None:
 
 
 @pytest.mark.parametrize("name", TIED)
-def test_a_file_of_a_later_version_is_refused_by_name_and_nothing_is_changed(name: str, directory: Path) -> None:
-    write(directory / name, content_of(directory / name) | {"version": 2})
+@pytest.mark.parametrize(
+    ("later", "words"),
+    [
+        ({"version": 2}, "has version 2; this version of proglog knows 1"),
+        ({"needs": ["time-travel"]}, "needs 'time-travel', which this version of proglog does not know"),
+    ],
+)
+def test_a_file_of_a_later_version_is_refused_by_name_and_nothing_is_changed(
+    name: str, later: dict[str, object], words: str, directory: Path
+) -> None:
+    write(directory / name, content_of(directory / name) | later)
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
 
-    with pytest.raises(UnknownFormatError, match=f"{name} has version 2; this version of proglog knows 1"):
-        opened(directory)
-    with pytest.raises(UnknownFormatError, match=f"{name} has version 2"):
-        verify_directory(directory)
+    for look in (opened, verify_directory):
+        with pytest.raises(UnknownFormatError, match=f"{name} {words}"):
+            look(directory)
 
     before.pop("LOCK", None)
     assert {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "LOCK"} == before
