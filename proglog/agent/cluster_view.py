@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from proglog import __version__
 from proglog.addr import join_addr, rpc_addr_of
 from proglog.agent.config import AgentConfig
+from proglog.agent.consumer_watch import ConsumerWatch
 from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.membership import Membership
@@ -37,6 +38,7 @@ class AgentView:
     replicator: Replicator
     followers: FollowerWatch
     copies: CopiesWatch
+    consumers: ConsumerWatch
     rpc_addr: str
     started_at_ms: int
     now_ms: Callable[[], int]
@@ -71,6 +73,8 @@ class AgentView:
             followers=self.followers.look(self.membership.members()),
             conditions=self.timeline.conditions(),
             copies=self.copies.copies,
+            consumers=self.consumers.consumers(),
+            latencies=self._latencies(),
         )
 
     def force_leave(self, name: str, *, prune: bool) -> None:
@@ -108,6 +112,22 @@ class AgentView:
             replication_protocol=model.VersionRange(lowest=LOWEST_PROTOCOL_VERSION, highest=PROTOCOL_VERSION),
             batch_format=model.VersionRange(lowest=FIRST_VERSION, highest=VERSION),
             features=FEATURES,
+        )
+
+    def _latencies(self) -> tuple[model.LatencyStatus, ...]:
+        now = self.monotonic()
+        windows = {**self.writer.latencies, "ack": self.followers.ack_latency}
+        found = ((what, window.quantiles(now)) for what, window in windows.items())
+        return tuple(
+            model.LatencyStatus(
+                what=what,
+                count=took.taken,
+                median_us=round(took.median * 1e6),
+                p99_us=round(took.p99 * 1e6),
+                max_us=round(took.highest * 1e6),
+            )
+            for what, took in found
+            if took.taken
         )
 
     def _half_sealed(self) -> list[model.MembershipProblem]:

@@ -10,6 +10,7 @@ from proglog.replication.lag import LagMeter, records_behind
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.commit_log import LogView
 from proglog.server.followers import Followers
+from proglog.telemetry.latency import LatencyWindow
 from proglog.types import OriginId
 from proglog.wire.model import FollowerStatus
 
@@ -41,6 +42,11 @@ class FollowerWatch:
         self._monotonic = monotonic
         self._origin: OriginId | None = None
         self._watched: dict[str, _Watched] = {}
+
+    @property
+    def ack_latency(self) -> LatencyWindow:
+        """How long batches waited for their copies lately."""
+        return self._followers.ack_latency
 
     def look(self, members: Iterable[Member]) -> tuple[FollowerStatus, ...]:
         """Return how each member that should copy from this node does so: all that live and serve."""

@@ -16,6 +16,7 @@ from proglog.agent.certificate_watch import CertificateWatch
 from proglog.agent.cluster_view import AgentView
 from proglog.agent.condition_file import ConditionFile
 from proglog.agent.config import AgentConfig
+from proglog.agent.consumer_watch import ConsumerWatch
 from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.event_handlers import EventHandlers, parse_handlers
 from proglog.agent.follower_watch import FollowerWatch
@@ -208,6 +209,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         emit=emit,
     )
     copies = CopiesWatch(writer, replicator, membership.members, name=config.node_name)
+    consumers = ConsumerWatch(writer, now_ms=now_ms)
     view = AgentView(
         config=config,
         log=log,
@@ -217,6 +219,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         replicator=replicator,
         followers=FollowerWatch(writer, followers, name=config.node_name),
         copies=copies,
+        consumers=consumers,
         rpc_addr=rpc_addr,
         started_at_ms=now_ms(),
         now_ms=now_ms,
@@ -264,6 +267,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
     membership.listen(SerfEvents(feed, scripts, known, keys, emit).take)
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
+    run("consumers", tasks.start(consumers.run(), name="agent-consumers"))
     run("copies", tasks.start(copies.run(), name="agent-copies"))
     readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving, timeline.touch)
     writer.add_listener(lambda: readiness.log_changed(log.state))

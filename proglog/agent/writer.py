@@ -13,6 +13,7 @@ once on its own thread, and answers each. This group commit shares the cost of t
 import asyncio
 import itertools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -47,6 +48,7 @@ from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.progress import Progress
 from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait, wait_through
+from proglog.telemetry.latency import LatencyWindow
 from proglog.types import Offset, OriginId
 
 Result = TypeVar("Result")
@@ -79,6 +81,7 @@ class _Pending:
     append: Append
     answer: asyncio.Future[Outcome]
     fence: Fence | None
+    since: float
 
 
 class LogWriter:
@@ -103,6 +106,8 @@ class LogWriter:
         """Records sent to consumers, as far as services count them here."""
         self.underway = Underway()
         """Current operations on the disk."""
+        self.latencies: dict[str, LatencyWindow] = {"append": LatencyWindow(), "sync": LatencyWindow()}
+        """How long appends took lately, from arrival to durability, and the syncs of their groups."""
         self._tasks = tasks or Supervisor()
         self._queue: deque[_Pending] = deque()
         self._group: list[_Pending] = []
@@ -426,7 +431,8 @@ class LogWriter:
             if refusal is not None:
                 raise refusal
             create_future = asyncio.get_running_loop().create_future
-            pending = [_Pending(append, create_future(), fence) for append in appends]
+            now = time.monotonic()
+            pending = [_Pending(append, create_future(), fence, now) for append in appends]
             self._queue.extend(pending)
             self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
             self._work.set()
@@ -499,8 +505,12 @@ class LogWriter:
         return group
 
     def _answer(self, group: list[_Pending], outcomes: Sequence[Outcome]) -> None:
+        now = time.monotonic()
+        if group and self.log.config.fsync is FsyncPolicy.ALWAYS:
+            self.latencies["sync"].add(self.log.sync_seconds, now)
         for each, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Appended):
+                self.latencies["append"].add(now - each.since, now)
                 self.records_appended += outcome.end_offset - outcome.base_offset
                 self.bytes_appended += outcome.batch_bytes
             elif each.fence is not None and isinstance(outcome, ProglogError):

@@ -33,6 +33,8 @@ class Appender:
         """Append at the end of ``state``; save the snapshot of derived state at each roll."""
         self.unsynced = False
         """Whether there are unsynced writes: only under the policies that allow them."""
+        self.sync_seconds = 0.0
+        """How long the last sync of a group took."""
         self._state = state
         self._snapshot = snapshot
 
@@ -208,8 +210,10 @@ class Appender:
         try:
             write_all(file, [part for each in group.stamped for part in each.parts], segment.size)
             if self._state.config.fsync is FsyncPolicy.ALWAYS:
+                began = self._state.monotonic()
                 with self._state.in_step("sync"):
                     file.sync()
+                self.sync_seconds = self._state.monotonic() - began
             else:
                 self.unsynced = True
         except OSError as exc:

@@ -175,6 +175,11 @@ class Log:
         """Why the log is not ``ok``, in words; empty if it is."""
         return self._state.detail
 
+    @property
+    def sync_seconds(self) -> float:
+        """How long the last sync of a group took; 0 where groups are not synced."""
+        return self._appender.sync_seconds
+
     def problems(self) -> tuple[Problem, ...]:
         """Return the problems besides the state, with their start by the log's monotonic clock."""
         return self._state.problems.values()

@@ -33,6 +33,8 @@ def shared(new: ClusterSnapshot, old: ClusterSnapshot | None) -> ClusterSnapshot
         peers=_shared(new.peers, old.peers),
         segments=_shared(new.segments, old.segments),
         events=_shared(new.events, old.events),
+        consumers=_shared(new.consumers, old.consumers),
+        latencies=_shared(new.latencies, old.latencies),
     )
 
 
@@ -102,6 +104,18 @@ def served(frame: Frame) -> int:
 def written_by(member: str) -> Counter:
     """Return the counter of the records that originate from a member, as far as the agent holds them."""
     return lambda frame: frame.written.get(member, 0)
+
+
+def consumed_by(name: str) -> Counter:
+    """Return the counter of how far a named consumer has come, all origins added up."""
+    return lambda frame: next((each.consumed for each in frame.outline.consumers if each.name == name), 0)
+
+
+def backlog_of(name: str) -> Gauge:
+    """Return the gauge of how many records a named consumer has not had; ``nan`` while the agent does not know it."""
+    return lambda frame: next(
+        (float(each.records_behind) for each in frame.outline.consumers if each.name == name), nan
+    )
 
 
 def total_lag(frame: Frame) -> float:

@@ -105,6 +105,12 @@ def duration_words(seconds: float) -> str:
     return f"{whole} s"
 
 
+def micro_words(microseconds: float) -> str:
+    """Return a short time in two digits: ``80 us``, ``1.2 ms``, ``24 ms``, ``1.5 s``."""
+    value, unit = _scaled(microseconds, ("us", "ms", "s"))
+    return f"{value} {unit}"
+
+
 def short_duration(seconds: float) -> str:
     """Return a duration in only its largest unit, for a narrow column: ``0.3 s``, ``12 min``, ``4 d``."""
     whole = round(max(seconds, 0.0))

@@ -13,6 +13,7 @@ A follower that was refused the batch, since this node lost it to damage or rete
 reports as if it had it. So copies count only while this node still holds the batch.
 """
 
+import time
 from collections.abc import Callable
 
 from proglog.api.v1.batches_pb2 import CommitPositionRequest, ProduceBatchRequest
@@ -67,9 +68,12 @@ class Acks:
         if nodes <= 1:
             return 1
         origin, end = appended.origin, appended.next_sequence
+        began = time.monotonic()
         try:
             await self._followers.wait_replicated(origin, end, nodes - 1, timeout_ms / 1000)
             copies = nodes - 1
+            now = time.monotonic()
+            self._followers.ack_latency.add(now - began, now)
         except DeadlineError:
             copies = self._followers.copies(origin, end)
         return 1 + copies if self._is_here(appended) else 1

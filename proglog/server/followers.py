@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from proglog.errors import DeadlineError
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.telemetry.latency import LatencyWindow
 from proglog.types import OriginId, SequenceNumber
 
 MAX_FOLLOWERS = 1024
@@ -34,6 +35,8 @@ class Followers:
         self._waiters = 0
         self.hurried = asyncio.Event()
         """Set while a producer waits for copies."""
+        self.ack_latency = LatencyWindow()
+        """How long batches waited for their copies lately."""
 
     def begin(self, follower: str) -> "Following":
         """``follower`` opened a stream, and will report all it has: its directory may be another than before.

@@ -1,12 +1,14 @@
 """Where the dashboard's changes and records come from: an agent, or a recording."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from proglog.addr import split_addr
 from proglog.client import DEFAULT_TIMEOUT, connect
+from proglog.client.cursor import Cursor
 from proglog.client.offset_spec import OffsetSpec
 from proglog.clock import steady
 from proglog.errors import NotFoundError
@@ -14,6 +16,7 @@ from proglog.observe.recording import load
 from proglog.record.record import StoredRecord
 from proglog.tui.state import Change, Loaded
 from proglog.tui.watcher import Watcher
+from proglog.types import OriginId, SequenceNumber
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -23,6 +26,26 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES = 64 * 1024
 """Of the log in one message, when only headers are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """The records that a named consumer has not had yet, as the agent's log has them."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRange:
+    """Records of one origin: ``[start, end)`` of its sequence."""
+
+    origin: bytes
+    start: int
+    end: int
+
+
+Place = OffsetSpec | Unread | OriginRange
+"""Where reading records begins."""
 
 
 class Source(Protocol):
@@ -67,10 +90,10 @@ class Source(Protocol):
         """
         ...
 
-    def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
+    def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """Yield the records from ``start`` on, then those that are appended, in portions, each with the place after it.
 
-        That place is one of the log that was read: of another one it is refused.
+        That place is one of the log that was read: of another one it is refused. A stretch ends.
 
         Raises:
             ProglogError: They cannot be had.
@@ -153,11 +176,16 @@ class LiveSource:
         async with self._dial(speaker) as client:
             await client.force_leave(name)
 
-    async def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
+    async def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """Yield a portion for each batch, from the agent that is watched now."""
         speaker = self._watcher.speaker if self._watcher else self.target
         async with self._dial(speaker) as client:
-            stream = client.consume(start, follow=True)
+            if isinstance(start, OriginRange):
+                async with aclosing(_stretch(client, start)) as portions:
+                    async for portion in portions:
+                        yield portion
+                return
+            stream = client.consume(await _begin(client, start), follow=True)
             async for fetched in stream:
                 yield tuple(fetched.records()), OffsetSpec.offset(fetched.end_offset, stream.log)
 
@@ -177,6 +205,40 @@ class LiveSource:
         async with self._dial(speaker) as client, aclosing(client.verify(base_offset)) as progress:
             async for done in progress:
                 yield done
+
+
+async def _begin(client: "Client", start: OffsetSpec | Unread) -> "OffsetSpec | Cursor":
+    """Return where to consume from.
+
+    Raises:
+        NotFoundError: There is no consumer of that name.
+    """
+    if isinstance(start, OffsetSpec):
+        return start
+    held = await client.positions(start.name)
+    if not held:
+        raise NotFoundError(f"{start.name!r:.140} has no position at this agent any more")
+    return held[0].cursor
+
+
+async def _stretch(
+    client: "Client", stretch: OriginRange
+) -> AsyncGenerator[tuple[Sequence[StoredRecord], OffsetSpec], None]:
+    """Yield the records of a stretch: a cursor at its start, and at the end of all other origins, meets no others."""
+    status = await client.status()
+    ends = {OriginId(each.origin): SequenceNumber(each.next_sequence) for each in status.origins}
+    cursor = Cursor({**ends, OriginId(stretch.origin): SequenceNumber(stretch.start)})
+    stream = client.consume(cursor, skip_gone=True)
+    async for fetched in stream:
+        records = tuple(
+            each
+            for each in fetched.records()
+            if each.origin == stretch.origin and stretch.start <= each.sequence < stretch.end
+        )
+        if records:
+            yield records, OffsetSpec.offset(fetched.end_offset, stream.log)
+        if fetched.batch.header.origin == stretch.origin and fetched.batch.header.next_sequence >= stretch.end:
+            return
 
 
 class RecordedSource:
@@ -207,9 +269,9 @@ class RecordedSource:
         """Yield everything at once."""
         yield Loaded(self._frames)
 
-    def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
+    def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """Refuse: a recording is about the log, not of it."""
-        raise NotFoundError(f"a recording holds no records; asked for those from {start.kind.value} {start.value}")
+        raise NotFoundError(f"a recording holds no records; asked for {start}")
 
     def batches(self, start: OffsetSpec, end: OffsetSpec | None) -> AsyncIterator[tuple["BatchHeader", OffsetSpec]]:
         """Refuse: a recording is about the log, not of it."""

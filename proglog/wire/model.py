@@ -487,6 +487,34 @@ class Copies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerStatus:
+    """How far a named consumer is, as an agent's log has it."""
+
+    name: str
+    epoch: int
+    """Grows when it is started over."""
+    committed_at_ms: int
+    records_behind: int
+    """Records of that log that it has not had; far from the end, at most that many."""
+    consumed: int
+    """Its position, all origins added up: grows as it consumes."""
+    lag_ms: int | None = None
+    """How long the oldest of them has been there; ``None``: there is none, or it is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyStatus:
+    """How long something took in the last ten seconds; microseconds, at most a fifth too high."""
+
+    what: str
+    """``append``: from a batch's arrival to its durability; ``sync``: one fdatasync; ``ack``: to its copies."""
+    count: int
+    median_us: int
+    p99_us: int
+    max_us: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSnapshot:
     """Everything one agent says about itself and its cluster at one moment."""
 
@@ -501,3 +529,6 @@ class ClusterSnapshot:
     followers: tuple[FollowerStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
     copies: Copies = Copies()
+    consumers: tuple[ConsumerStatus, ...] = ()
+    """Named positions, by name."""
+    latencies: tuple[LatencyStatus, ...] = ()

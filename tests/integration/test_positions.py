@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ import pytest
 import proglog.client
 from proglog.client import Client
 from proglog.client.cursor import Cursor
-from proglog.errors import InvalidRequestError, PreconditionError, ProglogError, UnavailableError
+from proglog.errors import InvalidRequestError, NotFoundError, PreconditionError, ProglogError, UnavailableError
 from proglog.log.named_positions import MAX_NAMES
 from proglog.testing.processes import AgentProcess
+from proglog.tui.source import LiveSource, OriginRange, Place, Unread
 from proglog.types import OriginId, SequenceNumber
 
 Eventually = Callable[..., Awaitable[None]]
@@ -262,3 +264,57 @@ async def test_the_4097th_name_is_refused_and_none_of_the_others_is_forgotten(
             return "4,096 of 4,096 names of positions are in use" in " ".join(each.detail for each in problems)
 
         await eventually(shown, timeout=10, what="the problem")
+
+
+async def test_the_status_says_how_far_each_name_is_behind_and_since_when(
+    agent: AgentProcess, eventually: Eventually
+) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        stream = client.consume(limit=4)
+        async for _ in stream:
+            pass
+        await client.commit_position("slow", stream.cursor)
+        rest = client.consume(stream.cursor)
+        async for _ in rest:
+            pass
+        await client.commit_position("done", rest.cursor)
+
+        async def seen() -> bool:
+            found = {each.name: each for each in (await client.status()).consumers}
+            return set(found) == {"slow", "done"} and found["slow"].records_behind == 6
+
+        await eventually(seen, what="both names in the status")
+        status = await client.status()
+        done, slow = status.consumers
+        assert (done.name, done.records_behind, done.lag_ms) == ("done", 0, None)
+        assert slow.lag_ms is not None
+        assert 0 <= slow.lag_ms < 60_000
+        assert done.consumed > slow.consumed
+        assert {each.what for each in status.latencies} >= {"append", "sync"}
+        assert all(0 < each.median_us <= each.p99_us <= each.max_us for each in status.latencies)
+
+
+async def test_the_dashboard_reads_what_a_name_has_not_had_and_a_stretch_of_an_origin(agent: AgentProcess) -> None:
+    await produce(agent.rpc_addr, named("x", 10))
+    source = LiveSource(agent.rpc_addr)
+    async with proglog.client.connect(agent.rpc_addr) as client:
+        stream = client.consume(limit=4)
+        async for _ in stream:
+            pass
+        await client.commit_position("slow", stream.cursor)
+        origin = (await client.status()).origins[0].origin
+
+    async def read(place: Place, at_most: int) -> list[bytes]:
+        values: list[bytes] = []
+        async with aclosing(source.records(place)) as portions:
+            async for records, _ in portions:
+                values += [each.value for each in records]
+                if len(values) >= at_most:
+                    break
+        return values
+
+    assert await read(Unread("slow"), 6) == named("x", 10)[4:]
+    assert await read(OriginRange(origin, 4, 7), 100) == named("x", 10)[2:5]  # sequence 1 is the origin's opening batch
+    with pytest.raises(NotFoundError, match="no position"):
+        await read(Unread("nobody"), 1)

@@ -29,6 +29,7 @@ from proglog.tui.panels.base import TablePanel
 from proglog.tui.panels.replication.panel import ReplicationPanel
 from proglog.tui.panels.segments.verification import Verifier
 from proglog.tui.screens.main import MainScreen
+from proglog.tui.source import Place
 from proglog.tui.state import Change, ConnectionLost, DashState, MemberReported, SnapshotArrived, Tick
 from proglog.tui.table import Columns, Order, column_widths, render_cells
 from proglog.tui.themes import DEFAULT_THEME
@@ -36,9 +37,11 @@ from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import (
     ClusterEvent,
     ClusterSnapshot,
+    ConsumerStatus,
     Copies,
     FsyncPolicy,
     IndexState,
+    LatencyStatus,
     LogState,
     LogStatus,
     Member,
@@ -75,6 +78,8 @@ class World:
         self.lag = dict.fromkeys(self.names, 0)
         self.trend = dict.fromkeys(self.names, 0.0)
         self.overrides: dict[str, object] = {}
+        self.readers: tuple[str, ...] = ()
+        """Named consumers: billing, search, audit."""
         self.events: list[ClusterEvent] = [
             self.event(-600 + 60 * n, "member-join", name, f"10.0.0.{n + 1}:8401") for n, name in enumerate(self.names)
         ]
@@ -103,6 +108,12 @@ class World:
             "events": tuple(self.events),
             "taken_at_ms": now_ms,
             "copies": self.copies(),
+            "consumers": self.consumers(now_ms),
+            "latencies": (
+                LatencyStatus(what="append", count=900, median_us=1_900, p99_us=6_200, max_us=9_000),
+                LatencyStatus(what="sync", count=310, median_us=1_200, p99_us=4_800, max_us=7_100),
+                LatencyStatus(what="ack", count=880, median_us=4_100, p99_us=12_000, max_us=21_000),
+            ),
         }
         return ClusterSnapshot(**{**values, **self.overrides})  # type: ignore[arg-type]
 
@@ -151,6 +162,18 @@ class World:
             for name in self.names
         ]
         return picture(words, {OriginId(origin): end for origin, end in settled.items()})
+
+    def consumers(self, now_ms: int) -> tuple[ConsumerStatus, ...]:
+        """One that is up to date, one that catches up, one that ended: the names of ``readers`` alone."""
+        total = sum(map(self.held, self.names))
+        behind = {"billing": 0, "search": max(4_000 - 20 * self.second, 0), "audit": total - 1_000}
+        return tuple(
+            ConsumerStatus(
+                name=name, epoch=0, committed_at_ms=now_ms - (400 if name != "audit" else 7_200_000),
+                records_behind=behind[name], lag_ms=behind[name] * 6 or None, consumed=total - behind[name],
+            )
+            for name in sorted(self.readers)
+        )  # fmt: skip
 
     def _node(self) -> NodeStatus:
         return NodeStatus(
@@ -246,7 +269,7 @@ class Script:
         for event in ():
             yield event
 
-    async def records(self, start: OffsetSpec) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
+    async def records(self, start: Place) -> AsyncIterator[tuple[Sequence[StoredRecord], OffsetSpec]]:
         """What the test put there, then what it adds."""
         offset = self._offset(start)
         while True:
@@ -279,7 +302,9 @@ class Script:
             if told.finished:
                 return
 
-    def _offset(self, place: OffsetSpec) -> int:
+    def _offset(self, place: Place) -> int:
+        if not isinstance(place, OffsetSpec):
+            return 0
         match place.kind:
             case OffsetSpecKind.BEFORE_END:
                 return max(len(self.log) - place.value, 0)
@@ -341,9 +366,15 @@ class Dash:
         await self.settle()
 
     async def settle(self) -> None:
+        """Waits until nothing is left to be drawn, however busy the machine is."""
         await self.pilot.pause()
-        self.app.flush()
-        await self.pilot.pause()
+        for _ in range(20):
+            self.app.flush()
+            await self.pilot._wait_for_screen()
+            screen = self.app.screen
+            screen._on_timer_update()
+            if not (screen._callbacks or screen._layout_required or screen._dirty_widgets or self.app._dirty):
+                return
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)

@@ -124,6 +124,7 @@ CASES: dict[str, Case] = {
     "main.copies": Case((), focus, "copies"),
     "main.segments": Case((), focus, "segments"),
     "main.events": Case((), focus, "events"),
+    "main.consumers": Case((), focus, "consumers"),
     "main.zoom": Case(("5",), tells("1 Members"), False),
     "main.filter": Case((), focus, "filter"),
     "main.mode": Case((), tells("by origins"), True),

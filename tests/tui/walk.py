@@ -29,6 +29,7 @@ SCREENS: dict[str, tuple[str, ...]] = {
     "segments": ("5", "z"),
     "segment": ("5", "G", "enter"),
     "events": ("6", "z"),
+    "consumers": ("7", "z"),
     "filter": ("1", "slash", *"!node-b"),
     "member": ("1", "down", "enter"),
     "alerts": ("a",),
@@ -60,6 +61,7 @@ LIVE_VALUES = [b"hello", b'{"user": "ada", "n": [1, 2]}', b"\x00\x01\xfe\xff", "
 def _live() -> tuple[DashState, World]:
     """A minute and a half of traffic, then node-b's records arrive late and are being caught up; made once."""
     world = World()
+    world.readers = ("audit", "billing", "search")
     state = DashState(target=Script.target, now=NOW)
 
     def run(seconds: int) -> None:
@@ -89,7 +91,7 @@ async def live(dash: Any, world: Any) -> None:
     assert world.second == 0
     state, after = _live()
     world.second, world.lag, world.trend = after.second, dict(after.lag), dict(after.trend)
-    world.events = list(after.events)
+    world.events, world.readers = list(after.events), after.readers
     dash.app.source.log = stored(LIVE_VALUES * 3)
     dash.app.state = state
     dash.app.mark_dirty()

@@ -301,6 +301,8 @@ class Status(_message.Message):
     FOLLOWERS_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
     COPIES_FIELD_NUMBER: _builtins.int
+    CONSUMERS_FIELD_NUMBER: _builtins.int
+    LATENCIES_FIELD_NUMBER: _builtins.int
     taken_at_ms: _builtins.int
     """this node's clock, milliseconds since 1970"""
     @_builtins.property
@@ -331,6 +333,14 @@ class Status(_message.Message):
     def copies(self) -> Global___Copies:
         """of every record of the cluster, as far as this node has heard"""
 
+    @_builtins.property
+    def consumers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsumerStatus]:
+        """named positions, by name; the 64 with the latest commits"""
+
+    @_builtins.property
+    def latencies(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencyStatus]:
+        """of what ended in the last ten seconds"""
+
     def __init__(
         self,
         *,
@@ -345,14 +355,91 @@ class Status(_message.Message):
         followers: _abc.Iterable[Global___FollowerStatus] | None = ...,
         conditions: _abc.Iterable[Global___Condition] | None = ...,
         copies: Global___Copies | None = ...,
+        consumers: _abc.Iterable[Global___ConsumerStatus] | None = ...,
+        latencies: _abc.Iterable[Global___LatencyStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "log", b"log", "node", b"node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "copies", b"copies", "events", b"events", "followers", b"followers", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "consumers", b"consumers", "copies", b"copies", "events", b"events", "followers", b"followers", "latencies", b"latencies", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
+
+@_typing.final
+class ConsumerStatus(_message.Message):
+    """ConsumerStatus is how far a named consumer is, as this node's log has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    COMMITTED_AT_MS_FIELD_NUMBER: _builtins.int
+    RECORDS_BEHIND_FIELD_NUMBER: _builtins.int
+    LAG_MS_FIELD_NUMBER: _builtins.int
+    CONSUMED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    epoch: _builtins.int
+    """grows when it is started over"""
+    committed_at_ms: _builtins.int
+    """milliseconds since 1970, on the clock of the node that took the commit"""
+    records_behind: _builtins.int
+    """records of this log that it has not had; far from the end, at most that many"""
+    lag_ms: _builtins.int
+    """how long the oldest of them has been here; absent: there is none, or it is unknown"""
+    consumed: _builtins.int
+    """its position, all origins added up: grows as it consumes"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        committed_at_ms: _builtins.int = ...,
+        records_behind: _builtins.int = ...,
+        lag_ms: _builtins.int | None = ...,
+        consumed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lag_ms", b"_lag_ms", "lag_ms", b"lag_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lag_ms", b"_lag_ms", "committed_at_ms", b"committed_at_ms", "consumed", b"consumed", "epoch", b"epoch", "lag_ms", b"lag_ms", "name", b"name", "records_behind", b"records_behind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lag_ms: _TypeAlias = _typing.Literal["lag_ms"]  # noqa: Y015
+    _WhichOneofArgType__lag_ms: _TypeAlias = _typing.Literal["_lag_ms", b"_lag_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lag_ms) -> _WhichOneofReturnType__lag_ms | None: ...
+
+Global___ConsumerStatus: _TypeAlias = ConsumerStatus  # noqa: Y015
+
+@_typing.final
+class LatencyStatus(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    MEDIAN_US_FIELD_NUMBER: _builtins.int
+    P99_US_FIELD_NUMBER: _builtins.int
+    MAX_US_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """"append": from a batch's arrival to its durability here; "sync": one fdatasync; "ack": to its copies"""
+    count: _builtins.int
+    median_us: _builtins.int
+    p99_us: _builtins.int
+    max_us: _builtins.int
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        count: _builtins.int = ...,
+        median_us: _builtins.int = ...,
+        p99_us: _builtins.int = ...,
+        max_us: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "max_us", b"max_us", "median_us", b"median_us", "p99_us", b"p99_us", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LatencyStatus: _TypeAlias = LatencyStatus  # noqa: Y015
 
 @_typing.final
 class Copies(_message.Message):

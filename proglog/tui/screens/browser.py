@@ -26,6 +26,7 @@ from proglog.observe.columns import AnyRow, FixedRow
 from proglog.observe.safe_text import safe_text
 from proglog.observe.words import count_words
 from proglog.tui.screens.base import DashScreen
+from proglog.tui.source import Place
 from proglog.tui.state import DashState
 from proglog.tui.table import Columns
 from proglog.tui.views import header
@@ -100,11 +101,11 @@ class Browser(DashScreen[None]):
         super().on_mount()
         self._table.focus()
 
-    def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+    def portions(self, spec: Place) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
         """Yield rows from ``spec`` on, and the place after them."""
         raise NotImplementedError
 
-    def _open(self, start: OffsetSpec, *, tail: bool = False, cursor: int = -1) -> None:
+    def _open(self, start: Place, *, tail: bool = False, cursor: int = -1) -> None:
         """Drop what is shown and read from ``start``.
 
         Args:
@@ -123,7 +124,7 @@ class Browser(DashScreen[None]):
         self.render_state(self.dash.state)
 
     @work(exclusive=True, group="browser")
-    async def _read(self, start: OffsetSpec) -> None:
+    async def _read(self, start: Place) -> None:
         spec = start
         while True:
             try:

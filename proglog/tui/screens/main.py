@@ -1,4 +1,4 @@
-"""The main screen: members, replication, copies, throughput, segments and events, as many as there is room for."""
+"""The main screen: members, replication, copies, throughput, consumers, segments and events, as many as there is room for."""
 
 import json
 from typing import ClassVar
@@ -16,6 +16,7 @@ from proglog.observe.json_values import to_json_value
 from proglog.observe.safe_text import safe_text
 from proglog.tui import plots
 from proglog.tui.panels.base import DashPanel, Layout
+from proglog.tui.panels.consumers.panel import ConsumersPanel
 from proglog.tui.panels.copies import page as copies_page
 from proglog.tui.panels.copies.panel import CopiesPanel
 from proglog.tui.panels.events.panel import EventsPanel
@@ -29,13 +30,14 @@ from proglog.tui.panels.throughput.panel import ThroughputPanel
 from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
+from proglog.tui.source import Unread
 from proglog.tui.state import DashState
 from proglog.tui.views import header
 from proglog.tui.views.alerts import panel_of
 from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.wire.model import Member, PeerStatus, Segment
+from proglog.wire.model import ConsumerStatus, Member, PeerStatus, Segment
 
 PANELS: tuple[type[DashPanel], ...] = (
     MembersPanel,
@@ -44,8 +46,11 @@ PANELS: tuple[type[DashPanel], ...] = (
     ThroughputPanel,
     SegmentsPanel,
     EventsPanel,
+    ConsumersPanel,
 )
 """In the order of their numbers."""
+_PLACES = ("members", "replication", "copies", "throughput", "consumers", "segments", "events")
+"""In the order of the screen."""
 
 
 def row_heights(height: int, *, tops: int, origins: int, segments: int) -> tuple[int, ...]:
@@ -127,7 +132,7 @@ class MainScreen(DashScreen[None]):
         yield self._header
         yield self._health
         with Container(id="panels"):
-            yield from self._panels.values()
+            yield from (self._panels[name] for name in _PLACES)
         yield self._filter
         yield Footer(show_command_palette=False, compact=True)
 
@@ -144,6 +149,9 @@ class MainScreen(DashScreen[None]):
         self._header.set_lines([header.header_line(state, locale, width)])
         self._health.set_lines([header.health_line(state, locale, width)])
         layout = Layout(width=width, wide=self.has_class("-wide"), zoomed=self._zoomed, plot_seconds=self._plot_seconds)
+        consumers = bool(state.shown and state.shown.consumers)
+        self.set_class(consumers, "-consumers")
+        self._panels[ConsumersPanel.KEY].set_class(not consumers, "-unused")
         self._share_rows(state)
         worst: dict[str, Severity] = {}
         for alert in state.alerts:
@@ -159,13 +167,13 @@ class MainScreen(DashScreen[None]):
         """Make panels as tall as what is in them; what is left goes to those that can use it."""
         panels = self.query_one("#panels")
         shown = state.shown
-        if not self.has_class("-wide") or shown is None or panels.size.height < 1:
+        if not self.has_class("-wide") or panels.size.height < 1:
             return
         heights = row_heights(
             panels.size.height,
-            tops=max(len(shown.members), len(shown.peers)),
-            origins=shown.copies.origin_count,
-            segments=max(len(shown.segments), 5),
+            tops=max(len(shown.members), len(shown.peers)) if shown else 3,
+            origins=shown.copies.origin_count if shown else 1,
+            segments=max(len(shown.segments) if shown else 0, 5),
         )
         if heights != self._heights:
             self._heights = heights
@@ -245,7 +253,7 @@ class MainScreen(DashScreen[None]):
         self.render_state(self.dash.state)
 
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
-        """Open a member; a segment; the copies of an origin."""
+        """Open a member; a segment; the copies of an origin; what a consumer has not had."""
         source = event.row.source
         if isinstance(source, Member | PeerStatus):
             name = source.name
@@ -253,6 +261,9 @@ class MainScreen(DashScreen[None]):
             self.app.push_screen(Reader(title, lambda state, locale, width: page.lines(name, state, locale, width)))
         elif isinstance(source, Segment):
             self._open_segment(source)
+        elif isinstance(source, ConsumerStatus):
+            name = safe_text(source.name, 40, ascii_only=self.locale.ascii_only)
+            self.app.push_screen(RecordsScreen(Unread(source.name), ("Consumers", f"not had by {name}")))
         elif isinstance(source, CopiesRow):
             origin = source.origin
             title = copies_page.title(source, self.locale)

@@ -16,6 +16,7 @@ from proglog.observe.words import count_words
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.browser import Browser, SizedRow
 from proglog.tui.screens.record import RecordReader, copy_json
+from proglog.tui.source import Place
 from proglog.tui.state import DashState
 from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
@@ -61,7 +62,7 @@ class RecordsScreen(Browser):
         *_jump("(", ")", "Day", DAY_MS),
     ]
 
-    def __init__(self, start: OffsetSpec, trail: Sequence[str] = ("Records",), *, cursor: int = -1) -> None:
+    def __init__(self, start: Place, trail: Sequence[str] = ("Records",), *, cursor: int = -1) -> None:
         """Prepare a browser.
 
         Args:
@@ -88,7 +89,7 @@ class RecordsScreen(Browser):
         """What the help explains."""
         return "records"
 
-    def _go(self, start: OffsetSpec, *, cursor: int = -1) -> None:
+    def _go(self, start: Place, *, cursor: int = -1) -> None:
         self._end_seen = self._log_end
         self._open(start, tail=start == OffsetSpec.before_end(TAIL), cursor=cursor)
 
@@ -97,7 +98,7 @@ class RecordsScreen(Browser):
         latest = self.dash.state.latest
         return latest.log.end_offset if latest else 0
 
-    async def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+    async def portions(self, spec: Place) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
         """Yield a page at a time: a batch alone may hold more records than are kept."""
         async for portion, following in self.dash.source.records(spec):
             for start in range(0, len(portion), _PAGE):

@@ -14,6 +14,7 @@ from proglog.tui.panels.segments import batches, verification_view
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.screens.browser import Browser, SizedRow
 from proglog.tui.screens.records import RecordsScreen
+from proglog.tui.source import Place
 from proglog.tui.state import DashState
 from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.live_table import LiveTable
@@ -65,9 +66,10 @@ class SegmentScreen(Browser):
         """What the help explains."""
         return "batches"
 
-    async def portions(self, spec: OffsetSpec) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
+    async def portions(self, spec: Place) -> AsyncIterator[tuple[list[SizedRow], OffsetSpec]]:
         """Yield a portion for each batch; of a segment that grows, for those that come, too."""
         segment = await self._segment()
+        assert isinstance(spec, OffsetSpec)  # what it is opened with
         if segment is None or (spec.value >= segment.end_offset and not segment.active):
             return
         end = None if segment.active else OffsetSpec.offset(segment.end_offset)

@@ -6,11 +6,12 @@ from math import isnan
 from proglog.observe import charts
 from proglog.observe.events import mark_of
 from proglog.observe.history import appended, appended_bytes, levels, rate_now, rates, served, total_lag
-from proglog.observe.spans import Line, Locale, Role, Span, line
-from proglog.observe.words import bytes_words, duration_words, rate_words, short_count
+from proglog.observe.spans import Line, Locale, Role, Span, line, width_of
+from proglog.observe.words import bytes_words, duration_words, micro_words, rate_words, short_count
 from proglog.telemetry.emit import Weight
 from proglog.tui.plots import Series, stacked
 from proglog.tui.state import DashState
+from proglog.wire.model import ClusterSnapshot
 
 LEAST_LAG = 100.0
 """The top of the scale of a lag at least: a few records on their way look like a few."""
@@ -42,7 +43,31 @@ def strip(state: DashState, locale: Locale, width: int, height: int) -> list[Lin
     """Return the charts above one time axis, with a mark where something happened, if there is room for it."""
     if height < 6 or width < 60 or len(state.shown_frames) < 2:
         return lines(state, locale, width, height)
-    return [*lines(state, locale, width, height - 2), marks(state, locale, width), _time_axis(width, locale)]
+    took = latency_line(state.shown, width) if height >= 9 else ()
+    charts_height = height - 2 - bool(took)
+    below = [marks(state, locale, width), _time_axis(width, locale)]
+    return [*([took] if took else []), *lines(state, locale, width, charts_height), *below]
+
+
+_TOOK = {"append": "append", "sync": "fsync", "ack": "to the copies"}
+
+
+def latency_line(snapshot: ClusterSnapshot | None, width: int) -> Line:
+    """Return how long things took in the last ten seconds: the median of each, and the slowest hundredth if it fits."""
+    latencies = {each.what: each for each in snapshot.latencies} if snapshot else {}
+    shown = [(word, latencies[what]) for what, word in _TOOK.items() if what in latencies]
+    for slowest in (True, False):
+        spans = [Span("latency", Role.MUTED)]
+        for word, took in shown:
+            rest = f" (1 in 100 over {micro_words(took.p99_us)})" if slowest else ""
+            spans += [
+                Span(f"  {word} ", Role.MUTED),
+                Span(micro_words(took.median_us), Role.STRONG),
+                Span(rest, Role.MUTED),
+            ]
+        if width_of(spans) <= width:
+            return tuple(spans) if shown else ()
+    return ()
 
 
 def marks(state: DashState, locale: Locale, width: int) -> Line:

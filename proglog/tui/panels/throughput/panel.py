@@ -17,6 +17,7 @@ class ThroughputPanel(DashPanel):
     KEY = "throughput"
     ABOUT = (
         "appended: records that became durable here, a second, copies included. served: records sent to consumers.",
+        "latency: append from a batch's arrival to its durability here, fsync of that, and the wait for acknowledged copies.",
         "lag: records that peers hold and this agent does not yet.",
         "Each column is the maximum of its time: a spike is never averaged away.",
         "appended at 0 while producers write: the log is full or its disk hangs; the second line of the screen says so.",
@@ -30,7 +31,9 @@ class ThroughputPanel(DashPanel):
         """Draw the charts anew."""
         width, height = self._charts.size
         if layout.zoomed:
-            self._charts.set_lines(lines.plots(state, self.locale, width, height, layout.plot_seconds))
+            took = lines.latency_line(state.shown, width)
+            plots = lines.plots(state, self.locale, width, height - bool(took), layout.plot_seconds)
+            self._charts.set_lines([took, *plots] if took else plots)
             self.caption(f"last {duration_words(layout.plot_seconds)}, + and - change it")
         else:
             self._charts.set_lines(lines.strip(state, self.locale, width, height))

@@ -1,0 +1,1 @@
+"""Who consumes, and how far behind."""
