@@ -17,8 +17,12 @@ import pytest
 import uvloop
 
 from kit.patience import patience
+from proglog.errors import ProglogError
 from proglog.security.devcerts import DevCerts, create_dev_certs
+from proglog.server.interceptors import _Call
 from proglog.testing import ports
+from proglog.wire.refusals import CALLS, EVERY_CALL
+from proglog.wire.status import row_of
 
 pytest_plugins = ["tests.durations"]
 
@@ -129,6 +133,31 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 def _no_configuration_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Profiles and the dashboard's file would change what commands do."""
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+
+
+def _noted(fail: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    async def noting(call: Any, exc: BaseException) -> None:
+        if isinstance(exc, ProglogError) and call._method in CALLS:
+            kind = row_of(exc).kind
+            if kind not in (*EVERY_CALL, *CALLS[call._method]):
+                _UNLISTED.append(
+                    f"{call._method} was refused with {kind.__name__}, which proglog.wire.refusals does not list"
+                )
+        await fail(call, exc)
+
+    return noting
+
+
+_UNLISTED: list[str] = []
+_Call.fail = _noted(_Call.fail)  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _every_refusal_is_listed() -> Generator[None]:
+    """The contract says with which errors a call may end: that holds for every agent in this process, whatever the test."""
+    yield
+    unlisted, _UNLISTED[:] = _UNLISTED[:], []
+    assert not unlisted
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from proglog.wire.refusals import CALLS, EVERY_CALL, Kinds
 from proglog.wire.status import TABLE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,6 +28,14 @@ An error carries a status code, a sentence, and in `grpc-status-details-bin` a `
 | reason | code | facts | |
 |---|---|---|---|
 """
+REFUSALS = """
+## Errors of each call
+
+With the code before its reasons. Every call may end with the first row's.
+
+| call | |
+|---|---|
+"""
 _SERVICE = re.compile(r"^service (\w+) \{$(.*?)^\}$", re.MULTILINE | re.DOTALL)
 _MESSAGE = re.compile(r"^(?:message|enum) \w+ \{(?:\}|.*?^\})$", re.MULTILINE | re.DOTALL)
 _RPC = re.compile(r"rpc (\w+)\((stream )?(\w+)\) returns \((stream )?(\w+)\)")
@@ -38,7 +47,18 @@ def page() -> str:
         f"| `{row.reason}` | {row.code.name} | {', '.join(f'`{name}`' for name in row.facts)} | {_first_sentence(row.kind)} |\n"
         for row in TABLE
     )
-    return HEAD + ERRORS + rows + "".join(_section(ROOT / f"proto/{name}.proto") for name in PROTOS)
+    calls = "".join(
+        f"| {call[1:]} | {_refusals(kinds)} |\n" for call, kinds in {" every call": EVERY_CALL, **CALLS}.items()
+    )
+    return HEAD + ERRORS + rows + REFUSALS + calls + "".join(_section(ROOT / f"proto/{name}.proto") for name in PROTOS)
+
+
+def _refusals(kinds: Kinds) -> str:
+    by_code: dict[str, list[str]] = {}
+    for row in TABLE:
+        if row.kind in kinds:
+            by_code.setdefault(row.code.name, []).append(f"`{row.reason}`")
+    return "; ".join(f"{code}: {', '.join(reasons)}" for code, reasons in by_code.items()) or "nothing else"
 
 
 def _first_sentence(kind: type) -> str:
