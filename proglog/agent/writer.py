@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -32,7 +33,6 @@ from proglog.log.model import (
     Append,
     Appended,
     DamagedRange,
-    Duplicate,
     ImportAppend,
     LocalAppend,
     LogPosition,
@@ -41,6 +41,7 @@ from proglog.log.model import (
     Moved,
     Outcome,
     SegmentInfo,
+    appended_of,
 )
 from proglog.log.named_positions import CommittedPosition
 from proglog.log.recovery import RecoveryReport
@@ -59,6 +60,15 @@ MAX_GROUP_BYTES = 8 * 1024 * 1024
 
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 """Beyond this, appends wait for their turn before they are queued: a slow disk slows producers, not memory."""
+
+COMPANY_SECONDS = 0.002
+"""Longest that small appends wait for others, once they have come in numbers."""
+
+COMPANY_LEAST = 4
+"""Appends of the last group from which on others are waited for: fewer callers would only wait."""
+
+COMPANY_BYTES = 64 * 1024
+"""Queued bytes with which nobody waits: such a group is worth its sync."""
 
 INLINE_READ_BYTES = 1024 * 1024
 """Reads of the active segment up to this size stay on the loop while the kernel has its pages in memory."""
@@ -112,6 +122,8 @@ class LogWriter:
         self._queue: deque[_Pending] = deque()
         self._group: list[_Pending] = []
         self._queued_bytes = 0
+        self._company = 1
+        """Appends in the queue from which on the writer is woken."""
         self._turn = asyncio.Lock()
         self._producers_turn = asyncio.Lock()
         self._holds: dict[str, StorageError | None] = {}
@@ -239,18 +251,17 @@ class LogWriter:
             StorageError: The disk refused, or the log is closed. Nothing of the batch is in the log, except after
                 ``LogPoisonedError``, which leaves it unknown.
         """
+        return appended_of(await (await self.queue(batch, fence)))
+
+    async def queue(self, batch: VerifiedBatch, fence: Fence | None = None) -> asyncio.Future[Outcome]:
+        """Queue a producer's batch once there is room; its outcome comes when it is durable. Else as :meth:`append`."""
         async with self._producers_turn:  # FIFO: waiters keep their order
             while self._holds and not self._closing:
                 refusal = next((each for each in self._holds.values() if each is not None), None)
                 if refusal is not None:
                     raise refusal
                 await self._holds_changed.wait()
-        (outcome,) = await self._append([LocalAppend(batch)], fence)
-        if isinstance(outcome, ProglogError):
-            raise outcome
-        if isinstance(outcome, Duplicate):
-            return outcome.appended._replace(duplicate=True)
-        assert isinstance(outcome, Appended)  # only a copy can be held already
+        (outcome,) = await self._enqueue([LocalAppend(batch)], fence)
         return outcome
 
     def hold_producers(self, why: str, refusal: StorageError | None = None) -> None:
@@ -419,9 +430,6 @@ class LogWriter:
             return LogPoisonedError("the agent met a bug while it wrote: nothing is acknowledged until it is restarted")
         return LogClosedError() if self._closing else None
 
-    async def _append(self, appends: Sequence[Append], fence: Fence | None = None) -> list[Outcome]:
-        return [await outcome for outcome in await self._enqueue(appends, fence)]
-
     async def _enqueue(self, appends: Sequence[Append], fence: Fence | None = None) -> list[asyncio.Future[Outcome]]:
         async with self._turn:  # first come, first queued: a producer's batches keep their order
             while self._queued_bytes >= MAX_QUEUED_BYTES and self._refusal() is None:
@@ -435,12 +443,14 @@ class LogWriter:
             pending = [_Pending(append, create_future(), fence, now) for append in appends]
             self._queue.extend(pending)
             self._queued_bytes += sum(append.batch.header.batch_bytes for append in appends)
-            self._work.set()
+            if len(self._queue) >= self._company or self._queued_bytes >= COMPANY_BYTES:
+                self._work.set()
         return [each.answer for each in pending]
 
     async def _write_groups(self) -> None:
         try:
             while await self._wait_for_work():
+                await self._wait_for_company(len(self._group))
                 self._group = self._take_group()
                 self._answer(self._group, await self._write([each.append for each in self._group]))
             self._answer_held(LogClosedError())
@@ -454,6 +464,21 @@ class LogWriter:
             self._work.clear()
             await self._work.wait()
         return self._may_write()
+
+    async def _wait_for_company(self, last: int) -> None:
+        """Wait briefly until as many appends have come as were in the ``last`` group: a sync costs the same for all.
+
+        Callers that each wait for their own answer come back together. Without this, the first of them has a sync of its
+        own, and the others wait for it.
+        """
+        if last < COMPANY_LEAST or len(self._queue) >= last or self._queued_bytes >= COMPANY_BYTES or self._closing:
+            return
+        self._company = last
+        self._work.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMPANY_SECONDS):
+                await self._work.wait()
+        self._company = 1
 
     def _may_write(self) -> bool:
         return any(self._may_go(each) for each in self._queue)

@@ -125,3 +125,17 @@ class Moved(NamedTuple):
 
 Append = LocalAppend | ImportAppend
 Outcome = Appended | Duplicate | AlreadyHeld | ProglogError
+
+
+def appended_of(outcome: Outcome) -> Appended:
+    """Return where a producer's batch is, now or from the first time that it was sent.
+
+    Raises:
+        ProglogError: It was refused.
+    """
+    if isinstance(outcome, ProglogError):
+        raise outcome
+    if isinstance(outcome, Duplicate):
+        return outcome.appended._replace(duplicate=True)
+    assert isinstance(outcome, Appended), "only a copy can be held already"
+    return outcome

@@ -8,8 +8,9 @@ from typing import NamedTuple, Self
 from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
+from proglog.log.model import Appended, Outcome, appended_of
 from proglog.log.producers import WINDOW
-from proglog.record.batch import VerifiedBatch, verify_produced
+from proglog.record.batch import verify_produced
 from proglog.server.acks import Acks, wanted_of
 from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
@@ -27,7 +28,8 @@ MIN_READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 2 * 1024 * 1024
 
 Answer = batches_pb2.ProduceBatchResponse | ProglogError
-Waiting = asyncio.Queue[asyncio.Task[Answer] | None]
+Waiting = asyncio.Queue[asyncio.Future[Outcome] | asyncio.Task[Answer] | None]
+"""What becomes of each batch, in order; ``None``: there are no more."""
 
 
 class BatchService(batches_pb2_grpc.BatchesServicer):
@@ -57,11 +59,9 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         room = asyncio.Semaphore(MAX_IN_FLIGHT)
         async with TaskScope() as tasks:  # at its end, waits are called off: the appends may still happen, unanswered
             receiving = tasks.start(self._receive(request_iterator, waiting, room, tasks), name="produce-receive")
-            while (answering := await waiting.get()) is not None:
-                answer = await answering
-                if isinstance(answer, ProglogError):
-                    raise answer
-                yield answer
+            while (next_one := await waiting.get()) is not None:
+                came = await next_one
+                yield came if isinstance(came, batches_pb2.ProduceBatchResponse) else _answer(appended_of(came))
                 room.release()
             await receiving  # an error that ended it
 
@@ -79,26 +79,21 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
                 nodes = self._acks.nodes_for(acks)
                 batch = verify_produced(request.batch)
                 await room.acquire()
-                waiting.put_nowait(tasks.start(self._answer(batch, nodes, timeout_ms, fence), name="produce-answer"))
+                outcome = await self._commit_log.queue(batch, fence)
+                if nodes == 1:  # nothing else to wait for: no task
+                    waiting.put_nowait(outcome)
+                else:
+                    waiting.put_nowait(tasks.start(self._copied(outcome, nodes, timeout_ms), name="produce-copies"))
         finally:
             waiting.put_nowait(None)
 
-    async def _answer(self, batch: VerifiedBatch, nodes: int, timeout_ms: int, fence: Fence) -> Answer:
+    async def _copied(self, outcome: asyncio.Future[Outcome], nodes: int, timeout_ms: int) -> Answer:
         """Return a refusal rather than raise it: the first one ends the stream, and later ones are never awaited."""
         try:
-            appended = await self._commit_log.append(batch, fence)
-            copies = await self._acks.wait(appended, nodes, timeout_ms)
+            appended = appended_of(await outcome)
+            return _answer(appended, await self._acks.wait(appended, nodes, timeout_ms), nodes)
         except ProglogError as exc:
             return exc
-        return batches_pb2.ProduceBatchResponse(
-            base_offset=appended.base_offset,
-            end_offset=appended.end_offset,
-            origin=appended.origin,
-            base_sequence=appended.base_sequence,
-            copies=copies,
-            unconfirmed=copies < nodes,
-            duplicate=appended.duplicate,
-        )
 
     async def Consume(  # noqa: N802 - gRPC's name
         self, request: batches_pb2.ConsumeBatchesRequest, context: Context
@@ -117,6 +112,18 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         while not reading.over:
             for answer in await reading.next_answers():
                 yield answer
+
+
+def _answer(appended: Appended, copies: int = 1, nodes: int = 1) -> batches_pb2.ProduceBatchResponse:
+    return batches_pb2.ProduceBatchResponse(
+        base_offset=appended.base_offset,
+        end_offset=appended.end_offset,
+        origin=appended.origin,
+        base_sequence=appended.base_sequence,
+        copies=copies,
+        unconfirmed=copies < nodes,
+        duplicate=appended.duplicate,
+    )
 
 
 class _Start(NamedTuple):

@@ -5,6 +5,7 @@ a look-up of many steps is one function of the log that :meth:`CommitLog.query` 
 switch no matter how often it seeks.
 """
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
@@ -97,6 +98,10 @@ class CommitLog(LogView, Protocol):
 
     async def append(self, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
         """Append a producer's batch; durable on return. Raises ``StorageError``."""
+        ...
+
+    async def queue(self, batch: VerifiedBatch, fence: Fence | None = None) -> asyncio.Future[Outcome]:
+        """Queue a producer's batch; its outcome comes when it is durable. Raises ``StorageError``."""
         ...
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proglog.agent.writer import LogWriter
+from proglog.agent.writer import COMPANY_BYTES, LogWriter
 from proglog.errors import LogClosedError, LogFullError, ProducerSequenceError
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.files import FileSystem, OsFiles
@@ -139,6 +139,46 @@ async def test_everybody_learns_at_once_of_a_sync_by_timer_that_failed() -> None
         async with asyncio.timeout(5):
             await told.wait()
     assert "a sync failed" in log.state_detail
+
+
+async def groups_of(log: Log, monkeypatch: pytest.MonkeyPatch, second: list[bytes]) -> list[int]:
+    """Append five small batches at once, then the second ones, one in each turn of the loop; return the sizes of groups."""
+    sizes: list[int] = []
+    append = log.append
+
+    def counted(appends: list[LocalAppend]) -> object:
+        sizes.append(len(appends))
+        return append(appends)
+
+    monkeypatch.setattr(log, "append", counted)
+    async with LogWriter(log) as writer, asyncio.TaskGroup() as tasks:
+        await asyncio.gather(*(writer.append(batch_of(b"%d" % number)) for number in range(5)))
+        for value in second:
+            tasks.create_task(writer.append(batch_of(value)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+    log.close()
+    return sizes
+
+
+async def test_callers_that_came_together_share_the_next_sync_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proglog.agent.writer.COMPANY_SECONDS", 30)
+
+    assert await groups_of(open_log(tmp_path), monkeypatch, [b"small"] * 5) == [5, 5]
+
+
+async def test_a_group_that_is_worth_its_sync_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proglog.agent.writer.COMPANY_SECONDS", 30)
+
+    assert await groups_of(open_log(tmp_path), monkeypatch, [bytes(COMPANY_BYTES)]) == [5, 1]
+
+
+async def test_company_that_does_not_come_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proglog.agent.writer.COMPANY_SECONDS", 0.001)
+
+    assert sum(await groups_of(open_log(tmp_path), monkeypatch, [b"alone"])) == 6
 
 
 async def test_positions_that_retention_commits_again_wake_readers(tmp_path: Path) -> None:
