@@ -16,7 +16,7 @@ from proglog.client import Client, ProduceError, Record, UnknownOutcomeError
 from proglog.errors import LogFullError, OtherLogError, ProducerFencedError, ProglogError, UnavailableError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import Appended
+from proglog.log.model import Outcome
 from proglog.record.batch import VerifiedBatch
 from proglog.security.authorizer import AllowAll
 from proglog.server.commit_log import Fence
@@ -131,16 +131,18 @@ async def test_a_copy_that_arrives_behind_a_later_record_is_refused(
     tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals: list[ProducerFencedError] = []
-    append = LogWriter.append
+    queue = LogWriter.queue
 
-    async def watched(self: LogWriter, batch: VerifiedBatch, fence: Fence | None = None) -> Appended:
-        try:
-            return await append(self, batch, fence)
-        except ProducerFencedError as exc:
-            refusals.append(exc)
-            raise
+    async def watched(self: LogWriter, batch: VerifiedBatch, fence: Fence | None = None) -> asyncio.Future[Outcome]:
+        coming = await queue(self, batch, fence)
+        coming.add_done_callback(note)
+        return coming
 
-    monkeypatch.setattr(LogWriter, "append", watched)
+    def note(coming: asyncio.Future[Outcome]) -> None:
+        if not coming.cancelled() and isinstance(outcome := coming.result(), ProducerFencedError):
+            refusals.append(outcome)
+
+    monkeypatch.setattr(LogWriter, "queue", watched)
     async with (
         served(tmp_path) as (addr, _),
         Proxy(addr) as proxy,
