@@ -14,10 +14,10 @@ Source: Dabek et al. 2004, "Vivaldi"; Ledlie et al. 2007, "Network Coordinates i
 
 import math
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from operator import sub
 from random import Random
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.wire import decode, encode_map
@@ -39,8 +39,7 @@ _MAX_FILTERED = 10_000
 """Members whose last round trips are kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coordinate:
+class Coordinate(NamedTuple):
     """A place in eight dimensions, in seconds; the height is the way to the network that all others share."""
 
     vec: tuple[float, ...] = (0.0,) * DIMENSIONS
@@ -65,7 +64,7 @@ class Coordinate:
         if len(vec) != DIMENSIONS:
             raise MalformedMessageError(f"a coordinate has {DIMENSIONS} dimensions; this one has {len(vec)}")
         read = cls(
-            tuple(_number(each) for each in vec),
+            tuple([_number(each) for each in vec]),
             *(_number(fields.content.get(name, 0.0)) for name in (b"Error", b"Adjustment", b"Height")),
         )
         if not read.is_sane:
@@ -75,8 +74,14 @@ class Coordinate:
     @property
     def is_sane(self) -> bool:
         """Whether all of it is a number, and within bounds."""
-        within = all(abs(each) <= MAX_SECONDS for each in (*self.vec, self.adjustment))  # false for NaN
-        return within and 0 <= self.height <= MAX_SECONDS and 0 <= self.error <= MAX_ERROR
+        for each in self.vec:
+            if not -MAX_SECONDS <= each <= MAX_SECONDS:  # so also for NaN
+                return False
+        return (
+            -MAX_SECONDS <= self.adjustment <= MAX_SECONDS
+            and 0 <= self.height <= MAX_SECONDS
+            and 0 <= self.error <= MAX_ERROR
+        )
 
     def encode(self) -> bytes:
         """Return it as an acknowledgement carries it."""
@@ -84,7 +89,7 @@ class Coordinate:
 
     def fields(self) -> dict[str, Any]:
         """Return it by Serf's names of its parts."""
-        return {"Vec": list(self.vec), "Error": self.error, "Adjustment": self.adjustment, "Height": self.height}
+        return {"Adjustment": self.adjustment, "Error": self.error, "Height": self.height, "Vec": list(self.vec)}
 
     def distance(self, other: "Coordinate") -> float:
         """Return the estimated round trip to ``other``, in seconds."""
@@ -95,18 +100,6 @@ class Coordinate:
     def raw_distance(self, other: "Coordinate") -> float:
         """Return the distance without the adjustments, in seconds."""
         return math.dist(self.vec, other.vec) + self.height + other.height
-
-    def pushed(self, force: float, other: "Coordinate", random: Random) -> "Coordinate":
-        """Return where this one is after ``force``, in seconds, has pushed it away from ``other``."""
-        away, apart = _direction(self.vec, other.vec, random)
-        vec = tuple(place + part * force for place, part in zip(self.vec, away, strict=True))
-        height = self.height
-        if apart > _NOTHING:
-            height = max(MIN_HEIGHT, (self.height + other.height) * force / apart + self.height)
-        return Coordinate(vec, self.error, self.adjustment, height)
-
-
-_ORIGIN = Coordinate()
 
 
 class Vivaldi:
@@ -125,17 +118,22 @@ class Vivaldi:
         """Adjust to a round trip of ``seconds`` to ``name``, whose coordinate is ``other``."""
         if not 0 <= seconds <= MAX_SECONDS:
             return
-        seconds = max(self._filtered(name, seconds), _NOTHING)
-        distance = self.own.distance(other)
-        weight = self.own.error / max(self.own.error + other.error, _NOTHING)
+        own, seconds = self.own, max(self._filtered(name, seconds), _NOTHING)
+        distance, error = own.distance(other), own.error
+        weight = error / max(error + other.error, _NOTHING)
         force = _STEP_SHARE * weight * (seconds - distance)
-        if distance > _DOUBTFUL_FACTOR * seconds + _DOUBTFUL_SECONDS:
-            # A distance that the round trip disproves: limit its effect.
-            moved = self.own.pushed(max(force, -_MAX_DOUBTFUL_STEP), other, self._random)
+        disproved = distance > _DOUBTFUL_FACTOR * seconds + _DOUBTFUL_SECONDS
+        if disproved:
+            force = max(force, -_MAX_DOUBTFUL_STEP)
         else:
-            moved = self._learned(weight, abs(distance - seconds) / seconds).pushed(force, other, self._random)
-            self._samples.append(seconds - moved.raw_distance(other))
-        self._take(moved)
+            share = _ERROR_SHARE * weight
+            error = min(MAX_ERROR, share * abs(distance - seconds) / seconds + error * (1 - share))
+        away = list(map(sub, own.vec, other.vec))
+        vec, height = self._pushed(own.vec, own.height, away, force, other.height)
+        if not disproved:
+            self._samples.append(seconds - math.dist(vec, other.vec) - height - other.height)
+        adjustment = sum(self._samples) / (2 * _ADJUSTMENT_WINDOW)
+        self._settle(vec, error, adjustment, height)
 
     def forget(self, name: str) -> None:
         """Forget the round trips of a member that is gone."""
@@ -144,41 +142,50 @@ class Vivaldi:
     def _filtered(self, name: str, seconds: float) -> float:
         if name not in self._round_trips and len(self._round_trips) >= _MAX_FILTERED:
             return seconds
-        kept = self._round_trips.setdefault(name, deque(maxlen=_MEDIAN_OF))
+        kept = self._round_trips.get(name)
+        if kept is None:
+            kept = self._round_trips[name] = deque(maxlen=_MEDIAN_OF)
         kept.append(seconds)
         return sorted(kept)[len(kept) // 2]
 
-    def _learned(self, weight: float, wrongness: float) -> Coordinate:
-        own, share = self.own, _ERROR_SHARE * weight
-        error = min(MAX_ERROR, share * wrongness + own.error * (1 - share))
-        return Coordinate(own.vec, error, own.adjustment, own.height)
-
-    def _take(self, moved: Coordinate) -> None:
-        adjustment = sum(self._samples) / (2 * _ADJUSTMENT_WINDOW)
-        adjusted = Coordinate(moved.vec, moved.error, adjustment, moved.height)
-        to_origin = adjusted.distance(_ORIGIN)
-        settled = adjusted.pushed(-((to_origin / _GRAVITY_SECONDS) ** 2), _ORIGIN, self._random)
+    def _settle(self, vec: Sequence[float], error: float, adjustment: float, height: float) -> None:
+        """Take this place after gravity: a weak pull to the origin keeps all coordinates from drifting together."""
+        raw = math.hypot(*vec) + height + MIN_HEIGHT
+        to_origin = raw + adjustment if raw + adjustment > 0 else raw
+        gravity = -((to_origin / _GRAVITY_SECONDS) ** 2)
+        vec, height = self._pushed(vec, height, vec, gravity, MIN_HEIGHT)
+        settled = Coordinate(tuple(vec), error, adjustment, height)
         if settled.is_sane:
             self.own = settled
         else:
             self.own, self.resets = Coordinate(), self.resets + 1
             self._samples.extend([0.0] * _ADJUSTMENT_WINDOW)
 
+    def _pushed(
+        self, vec: Sequence[float], height: float, away: Sequence[float], force: float, other_height: float
+    ) -> tuple[list[float], float]:
+        """Return a place and height after a push of ``force`` seconds along ``away``, the way from the other place."""
+        apart = math.hypot(*away)
+        if apart > _NOTHING:
+            height = max(MIN_HEIGHT, (height + other_height) * force / apart + height)
+        else:
+            away, apart = _any_direction(self._random)
+        scale = force / apart
+        return [place + part * scale for place, part in zip(vec, away, strict=True)], height
 
-def _direction(here: Iterable[float], there: Iterable[float], random: Random) -> tuple[tuple[float, ...], float]:
-    """Return the unit vector from ``there`` to ``here``, and how far apart they are; a random one at one place."""
-    difference = tuple(a - b for a, b in zip(here, there, strict=True))
-    apart = math.hypot(*difference)
-    if apart > _NOTHING:
-        return tuple(part / apart for part in difference), apart
+
+def _any_direction(random: Random) -> tuple[list[float], float]:
+    """Return a random vector and its length."""
     while True:
-        difference = tuple(random.uniform(-0.5, 0.5) for _ in difference)
-        length = math.hypot(*difference)
+        vector = [random.uniform(-0.5, 0.5) for _ in range(DIMENSIONS)]
+        length = math.hypot(*vector)
         if length > _NOTHING:
-            return tuple(part / length for part in difference), 0.0
+            return vector, length
 
 
 def _number(value: object) -> float:
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise MalformedMessageError("a coordinate's part that is no number")
     try:

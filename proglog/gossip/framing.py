@@ -17,7 +17,7 @@ from typing import Any
 from proglog.gossip import lzw
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.label import labelled, unlabelled
+from proglog.gossip.label import HAS_LABEL, labelled, unlabelled
 from proglog.gossip.wire import Fields, Type, decode, encode_map, next_map, reader
 
 MAX_PACKET_OUTPUT = 64 * 1024
@@ -29,6 +29,8 @@ MAX_STREAM_BYTES = 20 * 1024 * 1024
 MAX_PLAIN_STREAM_BYTES = 4 * 1024 * 1024
 MAX_NODES_IN_STREAM = 100_000
 _DEPTH = 4
+_LABELLED = bytes((HAS_LABEL,))
+_WRAPPERS = (Type.COMPOUND, Type.COMPRESS)
 _FRAME = struct.Struct(">BI")
 
 
@@ -46,7 +48,7 @@ def unpack(
     Raises:
         MalformedMessageError: Not of the protocol, of another label, or not sealed with a key of ours.
     """
-    inner = unlabelled(data, label)
+    inner = unlabelled(data, label) if label or data[:1] == _LABELLED else data
     if inner is None:
         raise MalformedMessageError("a label is cut short")
     data = inner if keyring is None else _opened(inner, keyring, label)
@@ -54,6 +56,8 @@ def unpack(
         if zlib.crc32(data[5:]) != int.from_bytes(data[1:5], "big"):
             raise MalformedMessageError("the datagram's CRC does not agree with it")
         data = data[5:]
+    if data and data[0] not in _WRAPPERS:
+        return [data]
     peeled = _Peeled(spend)
     peeled.take(data, _DEPTH)
     return peeled.messages

@@ -40,6 +40,9 @@ class State(IntEnum):
     LEFT = 3
 
 
+_DEAD, _LEFT = State.DEAD, State.LEFT  # looking up a member of an enumeration takes longer than comparing it
+
+
 class Status(StrEnum):
     """A member, as operators see it. A suspect is still alive."""
 
@@ -117,7 +120,7 @@ class Node:
     @property
     def gone(self) -> bool:
         """Dead or left."""
-        return self.state in (State.DEAD, State.LEFT)
+        return self.state is _DEAD or self.state is _LEFT
 
     @property
     def status(self) -> Status:

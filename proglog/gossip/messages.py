@@ -4,7 +4,7 @@ Source: memberlist ``net.go`` (``ping``, ``indirectPingReq``, ``ackResp``, ``nac
 """
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.member import VERSIONS, Address, Node, address_of, packed_ip
@@ -63,27 +63,25 @@ class Sender:
         self.name = name
         self.ip = packed_ip(address[0])
         self.port = address[1]
+        self._source = {"SourceAddr": self.ip, "SourceNode": name, "SourcePort": self.port}
 
     def ping(self, sequence: int, target: str) -> bytes:
         """Ping ``target``."""
-        return encode(Type.PING, {"SeqNo": sequence, "Node": target} | self._source())
+        return encode(Type.PING, {"Node": target, "SeqNo": sequence, **self._source})
 
     def indirect_ping(self, sequence: int, target: Node, *, nack: bool) -> bytes:
         """Ask a helper to ping ``target`` and, with ``nack``, to report a missing answer."""
         request = {"SeqNo": sequence, "Target": target.ip, "Port": target.port, "Node": target.name, "Nack": nack}
-        return encode(Type.INDIRECT_PING, request | self._source())
+        return encode(Type.INDIRECT_PING, request | self._source)
 
     def suspect(self, node: Node) -> bytes:
         """Accuse ``node``."""
         return accusation(Type.SUSPECT, node.incarnation, node.name, self.name)
 
-    def _source(self) -> dict[str, Any]:
-        return {"SourceAddr": self.ip, "SourcePort": self.port, "SourceNode": self.name}
-
 
 def ack(sequence: int, payload: bytes | None = None) -> bytes:
     """Answer a ping."""
-    return encode(Type.ACK, {"SeqNo": sequence, "Payload": payload})
+    return encode(Type.ACK, {"Payload": payload, "SeqNo": sequence})
 
 
 def nack(sequence: int) -> bytes:
@@ -111,8 +109,8 @@ def accusation(kind: Type, incarnation: int, name: str, accuser: str) -> bytes:
     return encode(kind, {"Incarnation": incarnation, "Node": name, "From": accuser})
 
 
-def reply_address(fields: Fields, source: Address, nodes: Nodes) -> Address:
-    """Return the address for a ping's answer: the one it gives, if a member's, else its source.
+def reply_to(fields: Fields, source: Address, nodes: Nodes) -> tuple[Address, bool]:
+    """Return the address for a ping's answer, and whether a member is there: the one it gives, if so, else its source.
 
     So a stranger cannot direct answers at a third party.
 
@@ -121,7 +119,9 @@ def reply_address(fields: Fields, source: Address, nodes: Nodes) -> Address:
     """
     ip = fields.raw("SourceAddr", 16)
     given = address_of(ip, fields.uint("SourcePort", 16)) if ip else source
-    return given if nodes.member_at(given) else source
+    if nodes.member_at(given) is not None:
+        return given, True
+    return source, nodes.member_at(source) is not None
 
 
 def _understood(versions: bytes) -> bool:

@@ -68,8 +68,11 @@ class Nodes:
 
     def member_at(self, address: Address) -> Node | None:
         """Return a live node at ``address``."""
-        names = self._by_address.get(address, ())
-        return next((self._by_name[name] for name in names if not self._by_name[name].gone), None)
+        for name in self._by_address.get(address, ()):
+            node = self._by_name[name]
+            if not node.gone:
+                return node
+        return None
 
     def was_at(self, address: Address) -> bool:
         """Return whether a node is at ``address``, or was when it went."""

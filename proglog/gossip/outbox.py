@@ -100,8 +100,9 @@ class Outbox:
 
         A stranger gets no gossip: its pings would use up the transmits meant for members.
         """
-        gossip = self._take_gossip(self._room(messages)) if self._nodes.member_at(address) else []
-        self._pack(messages + gossip, address, crc=False)
+        if self._has_gossip() and self._nodes.member_at(address):
+            messages = messages + self._take_gossip(self._room(messages))
+        self._pack(messages, address, crc=False)
 
     def send_plain(self, message: bytes, address: Address) -> None:
         """Send one message to an address without a known node."""
@@ -113,6 +114,8 @@ class Outbox:
 
     def take_datagrams(self) -> list[tuple[bytes, Address]]:
         """Return and forget the datagrams to send."""
+        if not self._datagrams:
+            return []
         out, self._datagrams = self._datagrams, []
         return out
 
@@ -132,8 +135,11 @@ class Outbox:
             messages = self._take_gossip(self._room([]))
             if messages:
                 self.send(messages, node)
-        if peers and (self.broadcasts or self._delegate.has_broadcasts()):
+        if peers and self._has_gossip():
             self._gossip_timer = self._timers.after(self._config.gossip_interval, self._gossip)
+
+    def _has_gossip(self) -> bool:
+        return bool(self.broadcasts) or self._delegate.has_broadcasts()
 
     def _take_gossip(self, room: int) -> list[bytes]:
         limit = self._nodes.transmit_limit
@@ -168,6 +174,8 @@ class Outbox:
 
     def take_streams(self) -> list[StreamToOpen]:
         """Return and forget the streams to open."""
+        if not self._streams:
+            return []
         out, self._streams = self._streams, []
         return out
 

@@ -28,7 +28,7 @@ from proglog.gossip.member import Address, Node, State, address_of
 from proglog.gossip.messages import Sender
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.outbox import Outbox
-from proglog.gossip.timers import Timers
+from proglog.gossip.timers import Timer, Timers
 from proglog.gossip.wire import Fields, Type
 
 MAX_FORWARDED = 256
@@ -50,6 +50,8 @@ class _Round:
     tcp_answered: bool = False
     nacks_expected: int = 0
     nacks: dict[Address, None] = field(default_factory=dict)
+    timers: tuple[Timer, ...] = ()
+    """Of its steps; an answer cancels them, so that a healthy round wakes the process once."""
 
 
 class Prober:
@@ -92,8 +94,10 @@ class Prober:
             self._outbox.send([ping, self._sender.suspect(node)], node)
         else:
             self._outbox.send_with_gossip([ping], node.address)
-        self._timers.after(self._config.probe_timeout, lambda: self._ask_others(round_))
-        self._timers.after(budget, lambda: self._conclude(round_))
+        round_.timers = (
+            self._timers.after(self._config.probe_timeout, lambda: self._ask_others(round_)),
+            self._timers.after(budget, lambda: self._conclude(round_)),
+        )
 
     def take_ack(self, sequence: int, payload: bytes) -> None:
         """Take an ack as the answer to the round under way, if it is one."""
@@ -101,6 +105,8 @@ class Prober:
         if round_ is None or round_.sequence != sequence:
             return
         self._round = None
+        for timer in round_.timers:
+            timer.cancel()
         if round_.asked_others:
             self._counters.probes_relayed += 1
         else:
@@ -172,7 +178,7 @@ class Helper:
         Raises:
             MalformedMessageError: It is malformed, or asks to ping an address without a member.
         """
-        asked, reply_to = request.uint("SeqNo"), messages.reply_address(request, source, self._nodes)
+        asked, (reply_to, _) = request.uint("SeqNo"), messages.reply_to(request, source, self._nodes)
         target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
         if self._nodes.member_at(target) is None:
             if self._nodes.was_at(target):

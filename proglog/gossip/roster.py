@@ -118,8 +118,10 @@ class Roster:
         for name, ltime in ltimes.items():
             node = self._nodes.get(name)
             # One below: the intent of that time is still news, and older ones are not.
-            if node is not None and not node.leaving and name != self._nodes.own_name and self._clock.believes(ltime):
-                node.ltime = max(node.ltime, ltime - 1)
+            if node is None or node.ltime >= ltime - 1 or node.leaving or name == self._nodes.own_name:
+                continue
+            if self._clock.believes(ltime):
+                node.ltime = ltime - 1
         for name in left:
             node, ltime = self.get(name), ltimes.get(name, 0)
             if (
@@ -154,7 +156,7 @@ class Roster:
     def reap(self, config: GossipConfig) -> None:
         """Forget members that failed or left long ago, and intents whose node never appeared."""
         limits = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}
-        for node in self:
+        for node in [node for node in self if node.gone]:
             limit = limits.get(node.status)
             if limit is not None and self._timers.outside - node.since > limit and node.name != self._nodes.own_name:
                 self.forget(node)

@@ -221,6 +221,8 @@ class Serf:
 
     def events(self) -> list[Event]:
         """Return and forget the pending events."""
+        if not self._events:
+            return []
         events, self._events = self._events, []
         return events
 
@@ -418,7 +420,7 @@ class Serf:
 
     def has_broadcasts(self) -> bool:
         """Return whether anything waits to be sent."""
-        return any((self._intent_queue, self._query_queue, self._event_queue))
+        return bool(self._intent_queue or self._query_queue or self._event_queue)
 
     def take_broadcasts(self, limit_bytes: int, overhead_bytes: int, transmit_limit: int) -> list[bytes]:
         """Return messages for one packet: intents, then queries, then events."""

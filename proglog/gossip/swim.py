@@ -108,21 +108,25 @@ class Swim:
             self._delegate.malformed("a datagram from a network that is not allowed here", source)
             return
         try:
-            work = self._members_work if self.nodes.member_at(source) is not None else self._strangers_work
-            parts = unpack(data, self._keyring, work.spend, label=self._label)
+            parts = unpack(data, self._keyring, lambda size: self._spend(size, source), label=self._label)
         except MalformedMessageError as exc:
             self._delegate.malformed(str(exc), source)
             return
-        pings = 0
+        pinged = False
         for part in parts:
-            pings += part[0] in (Type.PING, Type.INDIRECT_PING)
-            if part[0] in (Type.PING, Type.INDIRECT_PING) and pings > 1:
-                self._delegate.malformed("more than one ping in a datagram", source)
-                continue
+            if part[0] <= Type.INDIRECT_PING:
+                if pinged:
+                    self._delegate.malformed("more than one ping in a datagram", source)
+                    continue
+                pinged = True
             try:
                 self._take_message(part, source, len(data))
             except MalformedMessageError as exc:
                 self._delegate.malformed(str(exc), source)
+
+    def _spend(self, compressed_bytes: int, source: Address) -> None:
+        is_member = self.nodes.member_at(source) is not None
+        (self._members_work if is_member else self._strangers_work).spend(compressed_bytes)
 
     def _take_message(self, message: bytes, source: Address, size: int) -> None:
         kind, body = message[0], message[1:]
@@ -155,8 +159,7 @@ class Swim:
         if self._is_for_another(ping):
             self._delegate.ignored(f"a ping for {ping.text('Node')!r}: this is {self._sender.name!r}", source)
             return
-        address = messages.reply_address(ping, source, self.nodes)
-        known = self.nodes.member_at(address) is not None
+        address, known = messages.reply_to(ping, source, self.nodes)
         ack = messages.ack(ping.uint("SeqNo"), self._delegate.ack_payload() if known else None)
         if not known and len(ack) > size:
             raise MalformedMessageError("a stranger's ping that is shorter than its answer")

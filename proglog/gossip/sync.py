@@ -128,7 +128,8 @@ class Exchange:
                     self._timers.after(0, self._go_on)
                 merge.finished()
                 return
-            self._tried(lambda record=record: self._merge_record(record))  # type: ignore[misc]
+            if not self._is_known(record):
+                self._tried(lambda record=record: self._merge_record(record))  # type: ignore[misc]
         self._timers.after(0, self._go_on)
 
     def _tried(self, merge: Callable[[], None]) -> None:
@@ -154,6 +155,25 @@ class Exchange:
                 self._beliefs.accuse(claim.name, claim.incarnation, self._nodes.own_name)
             case _:
                 raise MalformedMessageError(f"node {claim.name!r}: unknown state {state}")
+
+    def _is_known(self, record: Fields) -> bool:
+        """Return whether a record says just what this node believes of a live one: so do nearly all."""
+        name = record.content.get(b"Name")
+        node = self._nodes.get(name.decode("utf-8", "surrogateescape")) if isinstance(name, bytes) else None
+        return (
+            node is not None
+            and node.state is State.ALIVE
+            and record.content
+            == {
+                b"Name": name,
+                b"Addr": node.ip,
+                b"Port": node.port,
+                b"Meta": node.meta,
+                b"Incarnation": node.incarnation,
+                b"State": 0,
+                b"Vsn": node.versions,
+            }
+        )
 
 
 def record_of(node: Node) -> bytes:

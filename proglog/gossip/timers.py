@@ -50,15 +50,13 @@ class Timers:
         """Advance to ``now`` on the driver's clock; time never goes back."""
         self.outside = max(self.outside, now)
         due = self.next_deadline()
-        if due is None:
-            self.now = max(self.now, now - self._stood_still)
-            return
-        if now - due > self._tolerance:
+        if due is not None and now - due > self._tolerance:
             self._stood_still += now - due
         running = now - self._stood_still
-        deadline = self._heap[0][0]
-        # The driver wakes at the deadline it was given: rounding must not make that wake-up useless.
-        self.now = max(self.now, deadline if now >= due else running, running)
+        if due is not None and now >= due:
+            # The driver wakes at the deadline it was given: rounding must not make that wake-up useless.
+            running = max(running, self._heap[0][0])
+        self.now = max(self.now, running)
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:
         """Run ``callback`` in ``delay`` seconds."""
@@ -87,6 +85,8 @@ class Timers:
 
     def run_due(self) -> None:
         """Run what is due now, each timer once: what it begins with no delay waits for the next call."""
-        last = next(self._order)
-        while self.next_deadline() is not None and self._heap[0][:2] <= (self.now, last):
-            heapq.heappop(self._heap)[2].callback()
+        heap, last = self._heap, (self.now, next(self._order))
+        while heap and heap[0][:2] <= last:
+            timer = heapq.heappop(heap)[2]
+            if not timer.cancelled:
+                timer.callback()

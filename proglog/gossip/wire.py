@@ -59,16 +59,18 @@ class SerfType(IntEnum):
 class Fields:
     """The fields of one received map."""
 
+    __slots__ = ("content",)
+
     def __init__(self, content: Mapping[Any, Any]) -> None:
+        """Take the fields as received."""
         self.content = content
-        """The fields as received."""
 
     def uint(self, name: str, bits: int = 32) -> int:
         """Return an unsigned integer of at most ``bits``; 0 when missing."""
         value = self.content.get(name.encode("utf-8", "surrogateescape"))
         if value is None:
             return 0
-        if not isinstance(value, int) or not 0 <= value < 1 << bits:
+        if not isinstance(value, int) or value < 0 or value >> bits:
             raise MalformedMessageError(f"{name} is no unsigned integer of {bits} bits")
         return int(value)
 
@@ -119,7 +121,9 @@ def encode(kind: int, fields: Mapping[str, Any]) -> bytes:
 
 def encode_map(fields: Mapping[str, Any]) -> bytes:
     """Return a map, its keys sorted as Go sorts them."""
-    return _pack({key: fields[key] for key in sorted(fields)})
+    names = list(fields)
+    ordered = sorted(names)
+    return _pack(fields if names == ordered else {name: fields[name] for name in ordered})
 
 
 def encode_list(values: Iterable[str]) -> bytes:
@@ -148,9 +152,19 @@ def decode(data: bytes) -> Fields:
 
 def decode_map(data: bytes) -> dict[Any, Any]:
     """Decode one map; the untyped form of :func:`decode`."""
-    unpacker = reader(len(data))
-    unpacker.feed(data)
-    return next_map(unpacker, whole=True) or {}
+    limit = len(data)
+    try:
+        value = msgpack.unpackb(
+            data, raw=True, max_array_len=min(limit, MAX_LIST), max_map_len=min(limit, MAX_ITEMS), max_ext_len=0
+        )
+    except msgpack.ExtraData as exc:
+        value = exc.unpacked
+    except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as exc:
+        cut = str(exc).endswith("incomplete input")
+        raise MalformedMessageError("a message is cut short" if cut else f"no msgpack: {exc}") from exc
+    if not isinstance(value, dict):
+        raise MalformedMessageError("expected a map")
+    return value
 
 
 def reader(limit: int) -> "msgpack.Unpacker":

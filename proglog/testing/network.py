@@ -55,6 +55,8 @@ class VirtualNode:
     """Whether it is paused."""
     crashed: bool = False
     """Whether it crashed."""
+    armed: float | None = None
+    """Time of its entry among the network's timers."""
     inbox: list[Callable[[], None]] = field(default_factory=list)
     """Packets that arrived while it was paused."""
 
@@ -279,6 +281,7 @@ class VirtualNetwork:
         else:
             self.now = max(self.now, timer_at)
             heapq.heappop(self._timers)
+            due.armed = None
             due.serf.handle_timer(self.now)
             self._pump(due)
         return True
@@ -287,9 +290,11 @@ class VirtualNetwork:
         """Return the node whose timer is due first; drop entries of outdated deadlines on the way."""
         while self._timers:
             deadline, _, node = self._timers[0]
-            if not node.paused and not node.crashed and node.serf.next_deadline() == deadline:
+            if deadline == node.armed and not node.paused and not node.crashed:
                 return node
             heapq.heappop(self._timers)
+            if deadline == node.armed:
+                node.armed = None
         return None
 
     def _pump(self, node: VirtualNode) -> None:
@@ -297,9 +302,11 @@ class VirtualNetwork:
             self._send(node, data, address)
         for stream in node.serf.streams_to_open():
             self._open(node, stream)
-        node.events += [(self.now, event) for event in node.serf.events()]
+        for event in node.serf.events():
+            node.events.append((self.now, event))
         deadline = node.serf.next_deadline()
-        if deadline is not None:
+        if deadline is not None and deadline != node.armed:
+            node.armed = deadline
             heapq.heappush(self._timers, (deadline, next(self._order), node))
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
@@ -327,14 +334,16 @@ class VirtualNetwork:
             self._later(self._way(), lambda: self._arrive(source, target, data))
 
     def _arrive(self, source: VirtualNode, target: VirtualNode, data: bytes) -> None:
-        if target.crashed or not self._connected(source, target):
+        if target.crashed or (self._cut and not self._connected(source, target)):
             return
+        if target.paused:
+            self._deliver(target, lambda: self._receive(source, target, data))
+        else:
+            self._receive(source, target, data)
 
-        def receive() -> None:
-            target.serf.receive_datagram(data, source.address, self.now)
-            self._pump(target)
-
-        self._deliver(target, receive)
+    def _receive(self, source: VirtualNode, target: VirtualNode, data: bytes) -> None:
+        target.serf.receive_datagram(data, source.address, self.now)
+        self._pump(target)
 
     def _deliver(self, target: VirtualNode, arrival: Callable[[], None]) -> None:
         if not target.paused:

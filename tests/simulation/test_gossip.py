@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from kit.patience import patience
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, SealMode
@@ -231,6 +233,25 @@ def test_an_hour_of_peace_has_no_event_and_little_traffic() -> None:
     network.run(3600)
     assert told(network, began) == Counter()
     assert (network.datagrams - before) / 3600 == pytest.approx(10, rel=0.05)
+
+
+def test_an_hour_of_fifty_nodes_costs_ten_seconds_of_processor_time() -> None:
+    network = VirtualNetwork(seed=3)
+    for number in range(50):
+        network.add(f"n{number:02d}")
+    for name in list(network.nodes)[1:]:
+        network.join(name, "n00")
+    network.run(30)
+    assert network.all_see_all()
+    taken = []
+    for _ in range(60 if "PROGLOG_LONG" in os.environ else 4):
+        began = time.process_time()
+        network.run(60)
+        taken.append(time.process_time() - began)
+    hour = 60 * min(taken)
+    print(f"an hour of 50 nodes: {hour:.1f} s of processor time")
+    assert hour < patience(10)
+    assert told(network, since=30) == {}
 
 
 @pytest.mark.parametrize("profile", [GossipConfig.lan(), GossipConfig.wan(), GossipConfig.local()])
