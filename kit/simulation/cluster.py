@@ -124,7 +124,7 @@ class Cluster:
     def repair(self, node: Node) -> None:
         """Refetch damaged records, as the agent's repairer does."""
         log = node.log
-        if log is None or not log.damaged():
+        if log is None or not log.may_lack:
             return
         missing = [SequenceRange(lost.origin, lost.start, lost.end) for lost in log.missing()]
         reached = [key[1] for key in self.streams if key[0] == node.name]
@@ -329,7 +329,7 @@ class Cluster:
         Raises:
             Violation: They do not.
         """
-        check_level(list(self.nodes.values()), self.truth, self.check(), retention=self.retention_bytes is not None)
+        check_level(list(self.nodes.values()), self.truth, self.check())
 
     def logs(self) -> list[Log]:
         """Return the logs of the nodes that run."""

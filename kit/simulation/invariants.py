@@ -87,19 +87,16 @@ def _check_log(
     node: Node, log: Log, truth: Truth, now: dict[tuple[OriginId, int], Identity], forked: set[OriginId]
 ) -> None:
     following: dict[OriginId, tuple[int, int | None]] = {}
-    gaps = 0
     for batch in batches_in(log):
         header = batch.header
         expected, before = following.get(header.origin, (log.origins()[header.origin].floor_sequence, None))
-        if header.base_sequence != expected and not log.damaged():
+        jumps = header.base_sequence != expected and not log.damaged()
+        if jumps and log.origins()[header.origin].kept(expected, header.base_sequence):
             raise Violation(
                 f"I1/I2 {node.name}: {_name(header.origin)} continues at {header.base_sequence}, not {expected}"
             )
         contiguous = before is not None and header.base_sequence == expected
-        following[header.origin] = header.next_sequence, None if header.is_gap else batch.payload_crc
-        if header.is_gap:
-            gaps += 1
-            continue
+        following[header.origin] = header.next_sequence, batch.payload_crc
         key, identity = (header.origin, int(header.base_sequence)), (header.sequence_span, batch.payload_crc)
         known = now if header.origin in truth.tampered else truth.identities
         if known.setdefault(key, identity) != identity:
@@ -112,8 +109,9 @@ def _check_log(
         makers = tuple(maker.encode() + b":" for maker in truth.makers[header.origin])
         if any(not value.startswith(makers) for value in scan.values(batch)):
             raise Violation(f"I4 {_name(header.origin)} holds records that its nodes did not make")
-    if gaps > node.gaps:
-        raise Violation(f"I13 {node.name} has {gaps} gaps and reported {node.gaps}")
+    gaps = len(log.gaps())
+    if gaps and not node.gaps:
+        raise Violation(f"I13 {node.name} has {gaps} gaps and reported none")
 
 
 def _check_monotonic(node: Node, log: Log, seen: Seen) -> None:
@@ -131,7 +129,7 @@ def _check_monotonic(node: Node, log: Log, seen: Seen) -> None:
                 raise Violation(f"I11 {node.name} has another batch at offset {offset} than before")
 
 
-def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId], *, retention: bool) -> None:
+def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId]) -> None:
     """Check that all logs hold what any log holds, after healing.
 
     Raises:
@@ -154,7 +152,7 @@ def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId], *, reten
             (origin, sequence)
             for origin, sequence in everything - holding.records
             if all(sequence >= each.floors.get(origin, 1) for each in holdings)
-            and not ((retention or origin in truth.tampered) and holding.has_gap(origin, sequence))
+            and not (origin in truth.tampered and holding.has_gap(origin, sequence))
             and not holding.waits_for_repair(origin, sequence, everything)
         ]
         if lacking:
@@ -177,19 +175,18 @@ class _Holding:
     def __init__(self, log: Log, name: str) -> None:
         self.name = name
         self.records: set[tuple[OriginId, int]] = set()
-        self._gaps: list[tuple[OriginId, int, int]] = []
+        self._origins = log.origins()
         self._missing = log.missing()
         self.floors = {origin: state.floor_sequence for origin, state in log.origins().items()}
         for batch in batches_in(log):
             origin, start, end = batch.header.origin, batch.header.base_sequence, batch.header.next_sequence
-            if batch.header.is_gap:
-                self._gaps.append((origin, start, end))
-            elif not batch.header.is_control:
+            if not batch.header.is_control:
                 self.records |= {(origin, sequence) for sequence in range(start, end)}
 
     def has_gap(self, origin: OriginId, sequence: int) -> bool:
-        """Return whether a gap batch covers the record."""
-        return any(origin == each and start <= sequence < end for each, start, end in self._gaps)
+        """Return whether the log reaches over the record, and says that it lacks it."""
+        held = self._origins.get(origin)
+        return held is not None and sequence < held.next_sequence and not held.kept(sequence, sequence + 1)
 
     def waits_for_repair(self, origin: OriginId, sequence: int, everything: set[tuple[OriginId, int]]) -> bool:
         """Return whether its damaged range also lost a record that no node has: it heals whole or not at all."""

@@ -17,7 +17,7 @@ from proglog.log.log import Log
 from proglog.log.model import Appended, ImportAppend, LocalAppend
 from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, chain_start, stamp_local, verify
-from proglog.replication.gap import gap_before
+from proglog.replication.holes import Over
 from proglog.replication.planner import Decision, Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
@@ -49,7 +49,7 @@ class Node:
     """What peers said of a double of this node's directory, and have to prove."""
     followers: Followers = field(default_factory=Followers)
     repairs: RepairPlan = field(default_factory=RepairPlan)
-    queue: list[tuple[str, VerifiedBatch]] = field(default_factory=list)
+    queue: list[tuple[str, ImportAppend]] = field(default_factory=list)
     produced: int = 0
     told: dict[OriginId, SequenceNumber] = field(default_factory=dict)
     """The farthest positions reported to any peer: they must survive everything except a disk change."""
@@ -164,7 +164,7 @@ class Node:
         positions = self.positions()
         if self.rules.durable_reports:
             return positions
-        ahead = {each.header.origin: each.header.next_sequence for _, each in self.queue}
+        ahead = {each.batch.header.origin: each.batch.header.next_sequence for _, each in self.queue}
         self.told |= {origin: max(reach, self.told.get(origin, FIRST_SEQUENCE)) for origin, reach in ahead.items()}
         return [
             replace(position, next_sequence=max(position.next_sequence, ahead.get(position.origin, FIRST_SEQUENCE)))
@@ -177,20 +177,18 @@ class Node:
         for received in scan.batches(data):
             self.received += received.header.record_count
             if not self.rules.sequences_survive_copying:
-                self.queue.append((peer, received))
+                self.queue.append((peer, ImportAppend(received)))
                 continue
             verdict = self.planner.judge(peer, received.header, self.now())
             if verdict is Decision.HOLE and not self.rules.gaps_are_told:
-                self._queue_after_gap(peer, received)
+                self.queue.append((peer, ImportAppend(received, Over("nobody was asked"))))
             if verdict not in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
                 continue
             if received.header.origin == self.log.origin:
                 raise Violation(f"I14 {self.name} was to import into its own origin")
-            if verdict is Decision.APPEND_AFTER_GAP:
-                self._queue_after_gap(peer, received)
-                self.gaps += 1
-            else:
-                self.queue.append((peer, received))
+            over = self.planner.over(received.header) if verdict is Decision.APPEND_AFTER_GAP else None
+            self.gaps += over is not None
+            self.queue.append((peer, ImportAppend(received, over)))
             self.cursor[received.header.origin] = received.header.next_sequence
 
     def commit(self) -> None:
@@ -198,27 +196,19 @@ class Node:
         assert self.log is not None
         queue, self.queue = self.queue, []
         if not self.rules.sequences_survive_copying:
-            self.log.append([LocalAppend(each) for _, each in queue if not each.header.is_control])
+            self.log.append([LocalAppend(each.batch) for _, each in queue if not each.batch.header.is_control])
             return
-        copies = [each for _, each in queue] if self.rules.chains else self._chained_anew([each for _, each in queue])
-        outcomes = self.log.append([ImportAppend(each) for each in copies])
+        copies = [each for _, each in queue]
+        outcomes = self.log.append(copies if self.rules.chains else self._chained_anew(copies))
         self.planner.advanced(self.log.origins().values(), self.now())
         for (peer, each), outcome in zip(queue, outcomes, strict=True):
+            origin = each.batch.header.origin
             if isinstance(outcome, ForkedOriginError):
-                self.planner.forked(peer, each.header.origin, self.now(), str(outcome))
+                self.planner.forked(peer, origin, self.now(), str(outcome))
             elif isinstance(outcome, ProglogError):
-                self.planner.append_failed(each.header.origin, self.now())
+                self.planner.append_failed(origin, self.now())
             elif isinstance(outcome, Appended) and outcome.origin == self.log.origin:
                 raise Violation(f"I14 {self.name} imported into its own origin")
-
-    def _queue_after_gap(self, peer: str, received: VerifiedBatch) -> None:
-        assert self.log is not None
-        held = self.log.origins().get(received.header.origin)
-        expected = held.next_sequence if held else FIRST_SEQUENCE
-        if expected < received.header.base_sequence:
-            gap = gap_before(received, expected, now_ms=int(self.now() * 1000), reason="lost")
-            self.queue.append((peer, gap))
-        self.queue.append((peer, received))
 
     def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
         assert self.log is not None
@@ -236,22 +226,22 @@ class Node:
             if origin not in held or held[origin].next_sequence < position.next_sequence
         }
 
-    def _chained_anew(self, batches: list[VerifiedBatch]) -> list[VerifiedBatch]:
+    def _chained_anew(self, copies: list[ImportAppend]) -> list[ImportAppend]:
         """Without rule 7: make every batch continue the held history."""
         assert self.log is not None
         chains = {origin: state.chain_crc for origin, state in self.log.origins().items()}
         renewed = []
-        for each in batches:
-            origin = each.header.origin
+        for each in copies:
+            origin = each.batch.header.origin
             stamped = stamp_local(
-                each,
+                each.batch,
                 origin=origin,
-                base_sequence=each.header.base_sequence,
+                base_sequence=each.batch.header.base_sequence,
                 previous_chain=chains.get(origin, chain_start(origin)),
-                base_offset=each.header.base_offset,
-                append_time_ms=each.header.append_time_ms,
+                base_offset=each.batch.header.base_offset,
+                append_time_ms=each.batch.header.append_time_ms,
             )
-            copy = verify(stamped + bytes(each.payload))
+            copy = verify(stamped + bytes(each.batch.payload))
             chains[origin] = copy.header.chain_crc
-            renewed.append(copy)
+            renewed.append(ImportAppend(copy, each.over))
         return renewed

@@ -1,6 +1,6 @@
 """The conditions that a restart must not hide: kept in the file ``conditions`` of the data directory.
 
-A gap or a fork is there until the directory is another one. The file is text: an operator who accepts what it says
+A fork is there until the directory is another one. The file is text: an operator who accepts what it says
 stops the agent and removes it, or wipes the copy.
 """
 

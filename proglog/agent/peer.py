@@ -3,8 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from proglog.log.model import Outcome
-from proglog.record.batch import VerifiedBatch
+from proglog.log.model import ImportAppend, Outcome
 from proglog.replication.lag import records_behind
 from proglog.replication.planner import Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -25,29 +24,29 @@ class Unsettled:
     """Batches of one stream that the writer has queued, up to a number of bytes, oldest first."""
 
     def __init__(self) -> None:
-        self._copies: asyncio.Queue[tuple[list[VerifiedBatch], list[asyncio.Future[Outcome]]]] = asyncio.Queue()
+        self._copies: asyncio.Queue[tuple[list[ImportAppend], list[asyncio.Future[Outcome]]]] = asyncio.Queue()
         self._bytes = 0
         self._room = asyncio.Event()
 
-    async def put(self, batches: list[VerifiedBatch], outcomes: list[asyncio.Future[Outcome]]) -> None:
+    async def put(self, copies: list[ImportAppend], outcomes: list[asyncio.Future[Outcome]]) -> None:
         """Add what one message held; return when there is room for another."""
-        self._copies.put_nowait((batches, outcomes))
-        self._bytes += _size(batches)
+        self._copies.put_nowait((copies, outcomes))
+        self._bytes += _size(copies)
         while self._bytes >= MAX_QUEUED_BYTES:
             self._room.clear()
             await self._room.wait()
 
-    async def settled(self) -> tuple[list[VerifiedBatch], list[Outcome]]:
+    async def settled(self) -> tuple[list[ImportAppend], list[Outcome]]:
         """Return the oldest once they are durable, or refused."""
-        batches, outcomes = await self._copies.get()
+        copies, outcomes = await self._copies.get()
         settled = [await outcome for outcome in outcomes]
-        self._bytes -= _size(batches)
+        self._bytes -= _size(copies)
         self._room.set()
-        return batches, settled
+        return copies, settled
 
 
-def _size(batches: list[VerifiedBatch]) -> int:
-    return sum(batch.header.batch_bytes for batch in batches)
+def _size(copies: list[ImportAppend]) -> int:
+    return sum(copy.batch.header.batch_bytes for copy in copies)
 
 
 @dataclass(slots=True)

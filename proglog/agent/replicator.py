@@ -18,7 +18,6 @@ from random import Random
 
 import grpc.aio
 
-from proglog import clock
 from proglog.agent.peer import MAX_BACKOFF, FollowedPeer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.underway import Work
@@ -33,12 +32,11 @@ from proglog.errors import (
     StorageError,
     UnavailableError,
 )
-from proglog.log.model import Appended, Outcome
-from proglog.record.batch import VerifiedBatch, verify
-from proglog.replication.gap import gap_before
+from proglog.log.model import Appended, ImportAppend, Outcome
+from proglog.record.batch import verify
 from proglog.replication.holes import Others
 from proglog.replication.planner import Decision, Patience, Planner, Want
-from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.replication.progress import Progress
 from proglog.server.introductions import Introductions
 from proglog.server.own_origin import DoubleClaim, OwnOrigin, hear, proves_double
 from proglog.tasks import TaskScope, cancel_and_wait, ended
@@ -346,9 +344,9 @@ class Replicator:
                 await hear(self._own_origin, self._writer, peer.name, received.positions)
             if hello is not None:
                 self._opened(peer, hello.origin)
-            batches = self._take(peer, received)
-            if batches:
-                await unsettled.put(batches, await self._writer.queue_copies(batches))
+            copies = self._take(peer, received)
+            if copies:
+                await unsettled.put(copies, await self._writer.queue_copies(copies))
 
     def _opened(self, peer: FollowedPeer, origin: OriginId) -> None:
         if peer.error:
@@ -356,8 +354,8 @@ class Replicator:
         peer.state, peer.error, peer.opened_at = PeerState.STREAMING, "", time.monotonic()
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 
-    def _take(self, peer: FollowedPeer, received: Received) -> list[VerifiedBatch]:
-        """Take in a message; return the batches of it that are to be appended."""
+    def _take(self, peer: FollowedPeer, received: Received) -> list[ImportAppend]:
+        """Take in a message; return what to append of it."""
         planner, now = self._planner, time.monotonic()
         if received.positions:
             planner.positions_received(peer.name, received.positions, now)
@@ -371,37 +369,31 @@ class Replicator:
                 planner.refused_by(peer.name, event, now)
             self._carry_out()
 
-    def _wanted(self, peer: FollowedPeer, planner: Planner, data: bytes, now: float) -> list[VerifiedBatch]:
-        position, wanted = 0, list[VerifiedBatch]()
+    def _wanted(self, peer: FollowedPeer, planner: Planner, data: bytes, now: float) -> list[ImportAppend]:
+        position, wanted = 0, list[ImportAppend]()
         while position < len(data):
             batch = verify(data, position)
             position += batch.header.batch_bytes
             verdict = planner.judge(peer.name, batch.header, now)
-            if verdict is Decision.APPEND_AFTER_GAP:
-                wanted.append(self._gap_before(batch))
-            if verdict in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
-                wanted.append(batch)
+            if verdict is Decision.APPEND:
+                wanted.append(ImportAppend(batch))
+            elif verdict is Decision.APPEND_AFTER_GAP:
+                wanted.append(ImportAppend(batch, planner.over(batch.header)))
         return wanted
-
-    def _gap_before(self, batch: VerifiedBatch) -> VerifiedBatch:
-        held = self._writer.progress(batch.header.origin)
-        next_sequence = held.next_sequence if held else FIRST_SEQUENCE
-        now_ms = clock.now_ms()
-        return gap_before(batch, next_sequence, now_ms=now_ms, reason="no reachable node has these sequences")
 
     async def _settle_from(self, peer: FollowedPeer, stream: ReplicationStream, unsettled: Unsettled) -> None:
         while True:
-            batches, outcomes = await unsettled.settled()
-            moved = {batch.header.origin for batch in batches}
+            copies, outcomes = await unsettled.settled()
+            moved = {copy.batch.header.origin for copy in copies}
             stream.report(self._progress_in(moved & peer.origins.keys()))
             self._report_soon(moved)
-            self._settle(peer, batches, outcomes)
+            self._settle(peer, copies, outcomes)
 
-    def _settle(self, peer: FollowedPeer, batches: list[VerifiedBatch], outcomes: list[Outcome]) -> None:
+    def _settle(self, peer: FollowedPeer, copies: list[ImportAppend], outcomes: list[Outcome]) -> None:
         planner, now = self._planner, time.monotonic()
         failure: ProglogError | None = None
-        for batch, outcome in zip(batches, outcomes, strict=True):
-            origin = batch.header.origin
+        for copy, outcome in zip(copies, outcomes, strict=True):
+            origin = copy.batch.header.origin
             if isinstance(outcome, Appended):
                 peer.records_copied += outcome.end_offset - outcome.base_offset
                 peer.failing_since = None

@@ -301,11 +301,11 @@ class LogWriter:
 
     async def append_copies(self, batches: Sequence[VerifiedBatch]) -> list[Outcome]:
         """Append batches of other origins as they are; an outcome for each, in order, once all are durable."""
-        return [await outcome for outcome in await self.queue_copies(batches)]
+        return [await outcome for outcome in await self.queue_copies([ImportAppend(batch) for batch in batches])]
 
-    async def queue_copies(self, batches: Sequence[VerifiedBatch]) -> list[asyncio.Future[Outcome]]:
+    async def queue_copies(self, copies: Sequence[ImportAppend]) -> list[asyncio.Future[Outcome]]:
         """Queue batches of other origins as soon as there is room; the outcomes come in order, once they are durable."""
-        return await self._enqueue([ImportAppend(batch) for batch in batches])
+        return await self._enqueue(copies)
 
     async def begin_origin(self, reason: str) -> OriginId:
         """Switch the log to a new origin; waiting appends use it. As :meth:`Log.begin_origin`."""

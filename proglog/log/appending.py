@@ -15,15 +15,20 @@ from proglog.log.config import FsyncPolicy
 from proglog.log.derived_state import Anchor
 from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, error_words, write_all
 from proglog.log.group import Group
-from proglog.log.model import Append, Appended, Duplicate, Outcome
+from proglog.log.model import Append, Appended, Duplicate, ImportAppend, Outcome
 from proglog.log.recovery import create_segment, remove_files, sealed
 from proglog.log.retention import append_time
 from proglog.log.segment import Extent, Segment
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
 from proglog.log.store import store_name
-from proglog.record.batch import VerifiedBatch
-from proglog.types import FilePosition, Offset
+from proglog.record.batch import VerifiedBatch, chain_before, chain_start
+from proglog.replication.holes import Over
+from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.types import MAX_ORDINAL, FilePosition, Offset
+
+MAX_RESERVED = 1 << 40
+"""Most sequences of one gap: what a peer claims must not use up a log's offsets."""
 
 
 class Appender:
@@ -43,6 +48,15 @@ class Appender:
         outcomes: list[Outcome] = []
         group, most = self._begin_group(), self._state.max_segment_bytes
         for append in appends:
+            if isinstance(append, ImportAppend) and append.over is not None:
+                self._commit(group, outcomes)
+                try:
+                    self.reserve(append.batch, append.over)
+                except StorageError as exc:
+                    outcomes.append(exc)
+                    group = self._begin_group()
+                    continue
+                group = self._begin_group()
             if not self._has_room(group, append.batch, most):
                 self._commit(group, outcomes)
                 group = self._begin_group()
@@ -116,6 +130,41 @@ class Appender:
         if state.active.base_offset != end:
             raise state.refusal() or StorageError("a new segment cannot be begun")
         return lost
+
+    def reserve(self, batch: VerifiedBatch, over: Over) -> None:
+        """Reserve the offsets of the sequences missing before ``batch``, durably: the origin continues after a gap.
+
+        Nothing happens if none are missing.
+
+        Raises:
+            StorageError: The disk refused, or there are more than a log has offsets for; nothing has changed.
+        """
+        state, active, header = self._state, self._state.active, batch.header
+        held = state.origins.get(header.origin)
+        start = held.next_sequence if held else FIRST_SEQUENCE
+        count = header.base_sequence - start
+        if count <= 0 or header.origin == state.origin:
+            return
+        if count > MAX_RESERVED or active.end_offset + count > MAX_ORDINAL // 2:
+            raise StorageError(
+                f"{count:,} sequences are missing before a batch: a log reserves at most {MAX_RESERVED:,}"
+            )
+        chain_crc = held.chain_crc if held else chain_start(header.origin)
+        gap = losses.Gap(header.origin, start, header.base_sequence, chain_crc, chain_before(batch))
+        # A segment without records would share its name with a part that is restored: it leaves one offset more.
+        spare = int(active.end_offset == active.base_offset)
+        end = Offset(active.end_offset + count + spare)
+        lost = losses.behind(active.base_offset, active.size, active.end_offset, end)
+        detail = f"origin {header.origin.hex()[:8]}: {over.reason}"
+        lost = replace(lost, detail=detail, found_ms=state.now_ms(), gap=gap, void=over.removed)
+        self._begin_segment(lost)
+        if state.active.base_offset != end:
+            raise state.refusal() or StorageError("a new segment cannot be begun")
+        before = held or Progress(header.origin, start)
+        reached = replace(before, next_sequence=gap.end, chain_crc=gap.chain_after)
+        with state.mutex:
+            state.publish(replace(state.view, origins=state.view.origins.moved([reached])))
+            state.place_holes([header.origin])
 
     def _roll(self) -> None:
         """Seal the active segment and start the next one, named by its first offset.

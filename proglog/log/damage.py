@@ -163,7 +163,10 @@ def _walk(state: LogState, segment: Segment, stretches: Stretches) -> Iterator[R
     if position:
         yield from _stretch(state, segment, stretches, position, segment.size)
     behind = segment.loss_behind
-    if behind is not None and not behind.void and not behind.origins:
+    if behind is not None and behind.gap is not None:
+        gap = behind.gap  # restored by itself: proglog.log.gaps
+        yield Run(gap.origin, gap.start, gap.end, gap.chain_after)
+    elif behind is not None and not behind.void and not behind.origins:
         yield Damage(behind, is_open_ended=True)
 
 

@@ -255,7 +255,7 @@ class Housekeeper:
             state.retired = retired
             state.publish(replace(state.view.without_first(count), origins=self._lowered(going)))
             state.derived.producers.forget_before(state.start_offset)
-            state.forget_removed_gaps()
+            state.forget_removed_gaps(going)
         state.indexes.forget(going)
         self._removed += going
 
@@ -304,6 +304,14 @@ class Housekeeper:
                     last_append_ms=span.last_append_ms,
                     node_name=span.node_name or self._state.origins[origin].node_name,
                 )
+            for gap in (loss.gap for loss in segment.losses if loss.gap):
+                held = self._state.origins[gap.origin]
+                origins[gap.origin] = RetiredOrigin(
+                    next_sequence=gap.end,
+                    chain_crc=gap.chain_after,
+                    last_append_ms=held.last_append_ms,
+                    node_name=held.node_name,
+                )
         return origins
 
     def _lowered(self, going: Sequence[Segment]) -> Positions:
@@ -317,4 +325,7 @@ class Housekeeper:
                     floor_sequence=max(before.floor_sequence, span.next_sequence),
                     bytes=before.bytes - span.stored_bytes,
                 )
+            for gap in (loss.gap for loss in segment.losses if loss.gap):
+                before = lowered.get(gap.origin) or held[gap.origin]
+                lowered[gap.origin] = replace(before, floor_sequence=max(before.floor_sequence, gap.end))
         return held.moved(lowered.values())

@@ -19,6 +19,7 @@ Readers see one immutable value, :class:`~proglog.log.view.View`. This is the fa
           +-- appending                stamp, write, sync, publish; roll
           +-- reading                  read, and find positions
           +-- refill damage interleave find the batches lost to damage, and restore them
+          +-- gaps                     restore the batches that an origin continued without
           +-- snapshot derived_state   producers' last batches, named positions
           +-- opening                  the writes that must precede the first append
           +-- housekeeping             retention, the full disk, the durable mark
@@ -37,6 +38,7 @@ from proglog.log import reading, vector
 from proglog.log.appending import Appender
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem, Lock, OsFiles, error_words, read_all
+from proglog.log.gaps import GapFiller
 from proglog.log.housekeeping import Housekeeper
 from proglog.log.identity import identify
 from proglog.log.local_origin import LocalOrigin
@@ -81,6 +83,7 @@ class Log:
         self._snapshot = Snapshot(state)
         self._appender = Appender(state, self._snapshot)
         self._refiller = Refiller(state, self._snapshot, self._small_files)
+        self._gaps = GapFiller(state, self._snapshot)
         self._local_origin = LocalOrigin(state, self._small_files, self._appender, node_name, new_origin)
         opening = Opening(state, recovery, self._small_files, self._local_origin)
         self._housekeeper = Housekeeper(state, self._small_files, self._appender, self._snapshot, opening, lock)
@@ -238,14 +241,18 @@ class Log:
         return self._state.damaged()
 
     def missing(self) -> list[MissingRange]:
-        """Return the sequences lost in damaged ranges that are nowhere else in this log, its own origin's included.
+        """Return the sequences in damaged ranges and gaps that are nowhere else in this log, its own origin's included.
 
         Computed once for each change of the damage, by walking the headers of damaged segments.
 
         Raises:
             StorageError: The disk could not be read.
         """
-        return self._refiller.missing()
+        return [*self._refiller.missing(), *self._gaps.missing()]
+
+    def gaps(self) -> list[MissingRange]:
+        """Return the sequences of the gaps: no node that could be asked had them when their origin continued here."""
+        return self._gaps.missing()
 
     @property
     def has_losses(self) -> bool:
@@ -255,11 +262,16 @@ class Log:
     @property
     def may_lack(self) -> bool:
         """Whether :meth:`missing` may have something to say, or :meth:`hide` to take back."""
-        return bool(self._state.hidden or self._state.damaged())
+        return bool(self._state.hidden or self._state.view.damaged() or self._state.view.gaps())
 
     def hides(self, missing: Sequence[MissingRange]) -> bool:
         """Return whether :meth:`origins` says already what is ``missing``."""
-        return self._state.hidden == _by_origin(missing)
+        return self._state.hidden == self._by_damage(missing)
+
+    def _by_damage(self, missing: Sequence[MissingRange]) -> dict[OriginId, Ranges]:
+        """Return the ranges hidden by damage, by origin; those of gaps are in the origins' progress from the start."""
+        gaps = set(self._gaps.missing())
+        return _by_origin([each for each in missing if each not in gaps])
 
     def named_positions(self) -> dict[str, CommittedPosition]:
         """Return the positions of named consumers, from the commits in this log."""
@@ -425,14 +437,15 @@ class Log:
 
     def hide(self, missing: Sequence[MissingRange]) -> None:
         """Have :meth:`origins` say what is ``missing``, and nothing else."""
-        self._state.hide(_by_origin(missing))
+        self._state.hide(self._by_damage(missing))
 
     def refill(self, batches: Sequence[VerifiedBatch]) -> list[DamagedRange]:
-        """Restore batches lost to damage: keep candidates until they fill a damaged range to the byte.
+        """Restore batches lost to damage, or missing in a gap: keep candidates until they fill a range to the byte.
 
         The origin's chains before and after the damage prove every batch written. Batches outside missing ranges are
         ignored. At most 64 MiB of candidates are kept, and those of other ranges are evicted first; a range that lacks
-        batches of only one origin is written as they arrive, and stays a hole until it is complete.
+        batches of only one origin is written as they arrive, and stays a hole until it is complete. A part of a gap is
+        restored as soon as it touches what is around the gap.
 
         Args:
             batches: Batches of :meth:`missing` ranges, from any node, in any order and any number of calls.
@@ -449,7 +462,7 @@ class Log:
         if refusal is not None:
             raise refusal
         try:
-            return self._refiller.refill(batches)
+            return [*self._refiller.refill(batches), *self._gaps.fill(batches)]
         except OSError as exc:
             raise StorageError(f"data directory {self.data_dir}: {error_words(exc)}") from exc
 

@@ -9,6 +9,10 @@
 - **Behind the store** (``start_position == end_position``): the segment ends before the next one begins. ``origins``, the
   next sequences at the lost end, tell when all of its records are back, further on in the log: then the range is *void*.
   Nothing is missing there, and its offsets stay unused.
+- **A gap**: behind the store, too. Its offsets are reserved for sequences that no reachable node had. They fill it from
+  the end: sequence ``q`` has its place ``gap.end - q`` offsets before the end of the range, so that any part can be
+  restored in place at any time (:mod:`proglog.log.gaps`). A void gap is one that retention left everywhere: readers pass
+  it.
 
 A range is recorded once, with its extent, and never recomputed: a later scan of the same place keeps the recorded facts.
 It leaves the list when it is intact again, or when retention removes its segment. An operator may *accept* a range that
@@ -21,6 +25,7 @@ How other modules use it (everything on the disk thread except ``view``)::
                                              SmallFiles.save_losses at once
     appender.set_aside(count, origins, why)  close the segment and leave offsets unused after it: healed in place by a
                                              refill that lengthens the store, or void once ``origins`` reach so far
+    appender.reserve(batch, over)            the same for the sequences missing before a batch: a gap
     log.accept(start, end, by=, reason=)     accept the losses in a range of offsets
 
 There are two copies of the file, ``lost`` and ``lost.copy``, written whole, one after the other; one of them is enough.
@@ -38,6 +43,8 @@ BEHIND = "the store ends before them"
 FILES = ("lost", "lost.copy")
 Ends = tuple[tuple[OriginId, SequenceNumber], ...]
 """The next sequence of each origin."""
+Extent = tuple[FilePosition, Offset]
+"""Where a segment ends: its size, and one past its last record."""
 
 
 class Acceptance(NamedTuple):
@@ -47,6 +54,18 @@ class Acceptance(NamedTuple):
     at_ms: int
     """Milliseconds since 1970."""
     reason: str
+
+
+class Gap(NamedTuple):
+    """Sequences in ``[start, end)`` of one origin, for which a loss reserves offsets; 0 as a checksum: unknown."""
+
+    origin: OriginId
+    start: SequenceNumber
+    end: SequenceNumber
+    chain_before: int
+    """The origin's chain checksum before them."""
+    chain_after: int
+    """The origin's chain checksum after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +90,8 @@ class Loss:
     found_ms: int = 0
     """When it was found, milliseconds since 1970; 0: not saved yet."""
     accepted: Acceptance | None = None
+    gap: Gap | None = None
+    """The sequences for which the offsets are reserved."""
 
     @property
     def is_behind(self) -> bool:
@@ -100,6 +121,7 @@ class Loss:
             "void": self.void,
             "found_ms": self.found_ms,
             "accepted": list(self.accepted) if self.accepted else None,
+            "gap": [self.gap.origin.hex(), *self.gap[1:]] if self.gap else None,
         }
 
     @classmethod
@@ -119,6 +141,47 @@ class Loss:
             void=content["void"],
             found_ms=content["found_ms"],
             accepted=Acceptance(*content["accepted"]) if content["accepted"] else None,
+            gap=_gap(content.get("gap")),
+        )
+
+    def before(self, base_offset: Offset, chain_after: int = 0) -> "Loss | None":
+        """Return what is left of a gap before a segment within it; ``None``: no offsets.
+
+        Args:
+            base_offset: Of the segment: the place of its first sequence.
+            chain_after: The origin's chain checksum before the segment.
+        """
+        if base_offset == self.start_offset:
+            return None
+        gap = self.gap
+        if gap is not None:
+            end = SequenceNumber(gap.end - (self.end_offset - base_offset))
+            gap = gap._replace(end=end, chain_after=chain_after) if end > gap.start else None
+        return replace(self, end_offset=base_offset, gap=gap, void=self.void or gap is None)
+
+    def after(self, segment: Offset, end: Extent, following: tuple[SequenceNumber, int] | None) -> "Loss | None":
+        """Return what is left of a gap after a segment within it; ``None``: no offsets.
+
+        Args:
+            segment: Base offset of the segment.
+            end: Where it ends.
+            following: The origin's next sequence and chain checksum after it; ``None``: it has none of the origin.
+        """
+        size, end_offset = end
+        if end_offset == self.end_offset:
+            return None
+        gap = self.gap
+        if gap is not None:
+            start, chain = following or (SequenceNumber(gap.end - (self.end_offset - segment)), 0)
+            gap = gap._replace(start=start, chain_before=chain) if start < gap.end else None
+        return replace(
+            self,
+            segment=segment,
+            start_position=size,
+            end_position=size,
+            start_offset=end_offset,
+            gap=gap,
+            void=self.void or gap is None,
         )
 
 
@@ -162,6 +225,14 @@ def from_json(content: dict[str, Any]) -> list[Loss]:
 def numbered(content: dict[str, Any]) -> tuple[int, list[Loss]]:
     """Return what the file says, and its number first; errors as those of :func:`from_json`."""
     return number_of(content), from_json(content)
+
+
+def _gap(content: Sequence[Any] | None) -> Gap | None:
+    if content is None:
+        return None
+    origin, *numbers = content
+    start, end, chain_before, chain_after = (int(number) for number in numbers)
+    return Gap(OriginId(bytes.fromhex(origin)), SequenceNumber(start), SequenceNumber(end), chain_before, chain_after)
 
 
 def _ends(content: Sequence[Sequence[Any]]) -> Ends:

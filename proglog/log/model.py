@@ -6,6 +6,7 @@ from typing import NamedTuple
 from proglog.errors import ProglogError
 from proglog.log.losses import Acceptance
 from proglog.record.batch import VerifiedBatch
+from proglog.replication.holes import Over
 from proglog.replication.progress import Progress
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
@@ -41,6 +42,8 @@ class ImportAppend:
     """Another origin's batch, to append unchanged."""
 
     batch: VerifiedBatch
+    over: Over | None = None
+    """Why it is appended although sequences before it are missing; ``None``: it must be the next one."""
 
 
 class Appended(NamedTuple):

@@ -105,9 +105,20 @@ class Recovery:
         return listed, number
 
     def _listed_of(self, base_offset: Offset, following: Offset | None) -> list[Loss]:
-        """Return the recorded losses of a segment; past its end, only one that reaches exactly to the next segment."""
-        held = (loss for loss in self.listed if loss.segment == base_offset)
-        return [loss for loss in held if not loss.is_behind or loss.end_offset == following]
+        """Return the recorded losses of a segment; past its end, only one that reaches exactly to the next segment.
+
+        A gap may also reach past it: then that segment restored a part of the gap, unrecorded.
+        """
+        listed = []
+        for loss in self.listed:
+            if loss.segment != base_offset:
+                continue
+            if not loss.is_behind or loss.end_offset == following:
+                listed.append(loss)
+            elif loss.gap and following is not None and loss.start_offset <= following < loss.end_offset:
+                before = loss.before(following)
+                listed += [before] if before else []
+        return listed
 
     def _with_missing(self, bases: list[Offset]) -> list[Offset]:
         """Return the base offsets, including those of segments with missing files, as empty stores.
@@ -221,9 +232,23 @@ class Recovery:
     def _open_sealed(self, base_offset: Offset, following: Offset) -> Segment:
         segment = self._open_indexed(base_offset, following) or self._open_scanned(base_offset, following)
         if segment.loss_behind is None and segment.end_offset != following:
-            lost = losses.behind(base_offset, segment.size, segment.end_offset, following)
+            lost = self._left_of_gap(segment, following) or losses.behind(
+                base_offset, segment.size, segment.end_offset, following
+            )
             segment = segment.with_losses([*segment.losses, lost])
         return segment
+
+    def _left_of_gap(self, segment: Segment, following: Offset) -> Loss | None:
+        """Return what a segment that restored a part of a gap, unrecorded, left of it up to the next segment."""
+        for loss in self.listed:
+            if loss.gap and loss.segment < segment.base_offset and loss.start_offset <= segment.base_offset:
+                if following > loss.end_offset:
+                    continue
+                cut = loss if following == loss.end_offset else loss.before(following)
+                span = segment.index.origins.get(loss.gap.origin)
+                reached = (span.next_sequence, span.chain_crc) if span else None
+                return cut and cut.after(segment.base_offset, segment.extent, reached)
+        return None
 
     def _open_indexed(self, base_offset: Offset, following: Offset) -> Segment | None:
         """Return a sealed segment by its index file, if that matches the store; recheck recorded damage."""

@@ -33,7 +33,7 @@ class Snapshot:
             content = None  # a hint
         walk = derived_state.load(content, lambda: state.view, state.own_origins(), partial(reading.walk, state))
         state.derived = walk.derived
-        state.place_holes(walk.derived.gaps)
+        state.place_holes([*walk.derived.gaps, *(loss.gap.origin for loss in state.view.gaps() if loss.gap)])
         state.derived.positions.forgotten.clear()  # in a former life
         if walk.walked_bytes:
             state.derived.around = tuple(state.damaged())

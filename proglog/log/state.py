@@ -54,7 +54,7 @@ from proglog.log.store import store_name
 from proglog.log.view import View
 from proglog.replication.positions import Positions
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.replication.ranges import NO_RANGES, Ranges, coarsened, within
+from proglog.replication.ranges import NO_RANGES, Ranges, coarsened, joined, within
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId
 
 REPORT_TIMEOUT = 10.0
@@ -215,8 +215,8 @@ class LogState:
         self.hidden = hidden
         self.place_holes(changed)
 
-    def forget_removed_gaps(self) -> None:
-        """Forget the gaps that retention has passed. The disk thread."""
+    def forget_removed_gaps(self, going: Iterable[Segment]) -> None:
+        """Forget the gaps that retention has passed, with the segments that went. The disk thread."""
         gaps = self.derived.gaps
         for origin, known in list(gaps.items()):
             held = self.view.origins.get(origin)
@@ -225,18 +225,26 @@ class LogState:
                 gaps[origin] = kept
             else:
                 del gaps[origin]
-        self.place_holes({*gaps, *self.hidden})
+        reserved = {loss.gap.origin for segment in going for loss in segment.losses if loss.gap}
+        self.place_holes([*gaps, *self.hidden, *reserved])
 
     def place_holes(self, origins: Iterable[OriginId]) -> None:
         """Say in the progress of ``origins`` what this log reaches over and does not hold. The disk thread."""
         placed: dict[OriginId, Progress] = {}
+        origins = dict.fromkeys(origins)
+        passed, reserved = dict[OriginId, list[tuple[int, int]]](), dict[OriginId, list[tuple[int, int]]]()
+        for loss in self.view.gaps():
+            if loss.gap is not None and loss.gap.origin in origins:
+                ranges = passed if loss.void else reserved
+                ranges.setdefault(loss.gap.origin, []).append((loss.gap.start, loss.gap.end))
         for origin in origins:
             held = self.view.origins.get(origin)
             if held is None:
                 continue
             first, end = held.floor_sequence, held.next_sequence
-            gaps = coarsened(within(self.derived.gaps.get(origin, NO_RANGES), first, end))
-            damaged = coarsened(within(self.hidden.get(origin, NO_RANGES), first, end))
+            skipped = joined((*self.derived.gaps.get(origin, NO_RANGES), *passed.get(origin, ())))
+            hidden = joined((*self.hidden.get(origin, NO_RANGES), *reserved.get(origin, ())))
+            gaps, damaged = (coarsened(within(ranges, first, end)) for ranges in (skipped, hidden))
             if (gaps, damaged) != (held.gaps, held.damaged):
                 placed[origin] = replace(held, gaps=gaps, damaged=damaged)
         if placed:
@@ -267,6 +275,11 @@ class LogState:
                     bytes=span.stored_bytes + (before.bytes if before else 0),
                     node_name=span.node_name or (before.node_name if before else ""),
                 )
+            for gap in (loss.gap for loss in segment.losses if loss.gap):  # the origin continues after it
+                before = origins.get(gap.origin) or Progress(gap.origin, gap.start)
+                if before.next_sequence < gap.end:
+                    reached = replace(before, next_sequence=gap.end, chain_crc=gap.chain_after)
+                    origins[gap.origin] = reached
         return origins
 
     def damaged(self) -> list[DamagedRange]:

@@ -23,6 +23,7 @@ def positions_at(state: LogState, at: LogPosition) -> dict[OriginId, SequenceNum
     for segment in view.segments:
         if segment.base_offset < at.segment:
             found |= {origin: span.next_sequence for origin, span in list(segment.index.origins.items())}
+            found |= {loss.gap.origin: loss.gap.end for loss in segment.losses if loss.gap}
     if at.position >= here.size:
         return found | {origin: span.next_sequence for origin, span in list(here.index.origins.items())}
     state.indexes.use(here)

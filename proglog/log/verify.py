@@ -159,6 +159,8 @@ class _Verification:
                     FilePosition(mark.store_bytes if mark.base_offset == base_offset else 0), mark.end_offset
                 )
             ends.append(self._check_segment(base_offset, size, durable))
+            for gap in (loss.gap for loss in self._listed if loss.segment == base_offset and loss.gap):
+                self._sequences[gap.origin] = (gap.end, gap.chain_after)
             done += size
         self._on_progress(VerifyProgress(bytes_done=done, bytes_total=sum(sizes), file=""))
         for end, (base_offset, following) in zip(ends, pairwise(bases), strict=False):

@@ -81,6 +81,10 @@ class View:
         """Return the losses with missing records, accepted ones included."""
         return tuple(loss for loss in self.losses if not loss.void)
 
+    def gaps(self) -> tuple[Loss, ...]:
+        """Return the losses that reserve offsets for sequences, void ones included."""
+        return tuple(loss for loss in self.losses if loss.gap is not None)
+
     def next_sequence(self, origin: OriginId) -> int:
         """Return one past the last sequence of an origin; 0 if it has none."""
         held = self.origins.get(origin)
@@ -107,6 +111,11 @@ class View:
         """Return the view whose last segment is sealed, and followed by another."""
         view = self.with_segment(sealed)
         return replace(view, segments=(*view.segments, active), bases=(*view.bases, active.base_offset))
+
+    def inserted(self, before: Segment, between: Segment) -> "View":
+        """Return the view with a sealed segment ``between``, after a new state of the one ``before`` it."""
+        number = bisect_right(self.bases, before.base_offset) - 1
+        return View.of((*self.segments[:number], before, between, *self.segments[number + 1 :]), self.origins)
 
     def without_first(self, count: int) -> "View":
         """Return the view without its first segments."""

@@ -20,7 +20,7 @@ from proglog.wire.model import ClusterSnapshot
 
 __all__ = ["RULES", "Finding", "Limits", "Severity", "copy_words", "findings", "own_findings", "ready", "worst"]
 
-INCOMPLETE = ("no-source", "log-damaged", "replication-gap", "replication-forked")
+INCOMPLETE = ("no-source", "log-damaged", "replication-forked")
 """Rules whose findings say that records are missing, though no source may have more to give."""
 
 

@@ -1,13 +1,14 @@
-"""When a hole in an origin may be skipped for good: a gap batch is a last resort. Pure.
+"""When an origin continues after a hole: a gap is a last resort, and a want that stays. Pure.
 
 A hole opens once every reachable peer that is ahead has refused to continue::
 
-    the missing records        absent members that may hold them         skipped
-    -------------------        ---------------------------------         -------
-    removed by retention       none                                      after stall_timeout, without an alarm
-    removed by retention       some                                      after gap_timeout; they are named
+    the missing records        absent members that may hold them         the origin continues after a gap
+    -------------------        ---------------------------------         --------------------------------
+    removed by retention       none or some: these are named             after stall_timeout, without an alarm
     lost to damage             none                                      after gap_timeout, with an alarm
     lost to damage             some                                      never: the wait is a finding that names them
+
+The log reserves the offsets of a gap, and records that turn up later are restored in place: no gap is for good.
 
 A member is absent from when its stream breaks until gossip forgets it: a member that failed or left still counts, until
 it is reaped or an operator removes it. Its last known position counts as well: a member that had none of the missing
@@ -22,6 +23,15 @@ from proglog.types import OriginId, SequenceNumber
 
 Others = Callable[[], Mapping[str, str]]
 """All other members known to gossip that serve a log, in any state: name to state in words."""
+
+
+class Over(NamedTuple):
+    """Why an origin continues after missing sequences, for which the log reserves their offsets."""
+
+    reason: str
+    """In words, for operators."""
+    removed: bool = False
+    """Whether retention removed them: then readers pass them without an error."""
 
 
 class Wait(NamedTuple):
@@ -66,10 +76,10 @@ class Holes:
         """Return when the open hole of sequences ``[start, end)`` may be skipped; infinity: unknown."""
         if self._gap_timeout is None:
             return float("inf")
-        away, trimmed = self.away(origin, start, end), self._sources.is_trimmed(origin, end)
-        if away and not trimmed:
+        trimmed = self._sources.is_trimmed(origin, start, end)
+        if not trimmed and self.away(origin, start, end):
             return float("inf")
-        patience = self._stall_timeout if trimmed and not away else self._gap_timeout
+        patience = self._stall_timeout if trimmed else self._gap_timeout
         return max(self.since[origin], self._sources.opened_last_without(origin)) + patience
 
     def away(self, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> dict[str, str]:
@@ -82,9 +92,18 @@ class Holes:
             if name not in self._sources.peers and self._sources.may_hold(name, origin, start, end)
         }
 
+    def over(self, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> Over:
+        """Return why the origin continues after a gap of the sequences ``[start, end)``."""
+        away = self.away(origin, start, end)
+        others = f"; not asked: {', '.join(f'{name} ({state})' for name, state in away.items())}" if away else ""
+        span = f"sequences {start} to {end - 1}"
+        if self._sources.is_trimmed(origin, start, end):
+            return Over(f"retention removed {span} wherever this node could ask{others}", removed=True)
+        return Over(f"no node that could be asked has {span}{others}")
+
     def look(self, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> tuple[Wait | None, Wait | None]:
         """Return the wait that is over, and the wait that began, since the last look at the open hole."""
-        away = {} if self._sources.is_trimmed(origin, end) else self.away(origin, start, end)
+        away = {} if self._sources.is_trimmed(origin, start, end) else self.away(origin, start, end)
         before = self._waits.get(origin)
         if not away:
             return self._end_wait(origin), None

@@ -40,7 +40,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.record.batch import BatchHeader
-from proglog.replication.holes import Holes, Others, Wait
+from proglog.replication.holes import Holes, Others, Over, Wait
 from proglog.replication.lag import LEVEL, Lag, LagMeter, records_behind
 from proglog.replication.progress import FIRST_SEQUENCE, Progress, Refusal, RefusalKind
 from proglog.replication.sources import NOWHERE, Sources, next_of
@@ -54,7 +54,7 @@ class Decision(Enum):
     """What to do with a batch that a peer sent."""
 
     APPEND = "append"
-    APPEND_AFTER_GAP = "append after a gap batch"
+    APPEND_AFTER_GAP = "append after a gap"
     DROP = "drop"
     HOLE = "hole"
     FORK = "fork"
@@ -97,7 +97,7 @@ class Patience:
     aside_timeout: float = 10.0
     """Time until a source that stalled or refused is retried."""
     gap_timeout: float | None = 30.0
-    """Time from the last refusal until the log writes a gap batch and continues after it. ``None``: never."""
+    """Time from the last refusal until the origin continues after a gap. ``None``: never."""
 
 
 @dataclass(slots=True)
@@ -149,8 +149,6 @@ class Planner:
         self._waiting: OrderedDict[OriginId, None] = OrderedDict()
         """Origins to fetch when there is room."""
         self._forked: dict[OriginId, str] = {}
-        self._passed_over: dict[OriginId, tuple[SequenceNumber, SequenceNumber]] = {}
-        """Ranges skipped without an alarm, since retention had removed them everywhere."""
         self._meters: dict[OriginId, dict[str, LagMeter]] = {}
         """By origin and peer, where this log lags."""
         self._deadline = _NEVER
@@ -183,7 +181,6 @@ class Planner:
         for position in positions:
             self._heard(peer, position, now)
             self._compare(peer, position, now)
-            self._look_back(peer, position)
         self._plan([position.origin for position in positions], now)
 
     def refused_by(self, peer: str, event: Refusal, now: float) -> None:
@@ -236,6 +233,10 @@ class Planner:
             self.forked(peer, origin, now, f"its batch at {header.base_sequence} overlaps sequence {fetch.expected}")
             return Decision.FORK
         return self._take(peer, header, fetch, now)
+
+    def over(self, header: BatchHeader) -> Over:
+        """Return why the batch is appended after a gap, when :meth:`judge` decided so."""
+        return self._holes.over(header.origin, self._next(header.origin), header.base_sequence)
 
     def append_failed(self, origin: OriginId, now: float) -> None:
         """Request the origin again from the log's end: an append failed."""
@@ -343,26 +344,10 @@ class Planner:
         return verdict
 
     def _pass_over(self, peer: str, header: BatchHeader) -> None:
-        """Report the gap batch before ``header``: an alarm, unless retention removed those records everywhere."""
-        origin, start, end = header.origin, self._next(header.origin), header.base_sequence
-        if self._sources.is_trimmed(origin, end):
-            self._passed_over[origin] = start, end
-            detail = f"retention removed {_span(start, header)} wherever this node could ask"
-            away = self._holes.away(origin, start, end)
-            if away:
-                detail += f"; not asked: {', '.join(f'{name} ({state})' for name, state in away.items())}"
-            self._notices.append(Notice("replication_trimmed", peer, origin, detail))
-        else:
-            detail = f"no reachable node has {_span(start, header)}: a gap batch takes their place"
-            self._notices.append(Notice("replication_gap", peer, origin, detail))
-
-    def _look_back(self, peer: str, position: Progress) -> None:
-        """Report if a peer that connected later keeps records that this log skipped as removed everywhere."""
-        start, end = self._passed_over.get(position.origin, (FIRST_SEQUENCE, FIRST_SEQUENCE))
-        if position.floor_sequence < end and position.next_sequence > start:
-            del self._passed_over[position.origin]
-            detail = f"it keeps some of the sequences from {start} to {end - 1} that this node skipped"
-            self._notices.append(Notice("replication_gap", peer, position.origin, detail))
+        """Report the gap before ``header``: an alarm, unless retention removed those records everywhere."""
+        over = self.over(header)
+        kind = "replication_trimmed" if over.removed else "replication_gap"
+        self._notices.append(Notice(kind, peer, header.origin, over.reason))
 
     def _heard_of_batch(self, peer: str, header: BatchHeader, now: float) -> None:
         """Advance the sender's progress to the end of its batch."""

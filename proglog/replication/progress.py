@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from proglog.replication.ranges import NO_RANGES, Ranges, covers
+from proglog.replication.ranges import NO_RANGES, Ranges, covers, without
 from proglog.types import OriginId, SequenceNumber
 
 FIRST_SEQUENCE = SequenceNumber(1)
@@ -27,14 +27,19 @@ class Progress:
     node_name: str = ""
     """The node that wrote the origin, as its first batch says."""
     gaps: Ranges = NO_RANGES
-    """Ranges covered by gap batches: sequences within its reach that no node could supply."""
+    """Ranges within its reach that it never had: retention had removed them wherever it could ask."""
     damaged: Ranges = NO_RANGES
-    """Ranges hidden by damage."""
+    """Ranges within its reach that it lost, or that no node it could reach had."""
 
     def holds(self, sequence: int) -> bool:
         """Return whether this log can serve ``sequence``."""
         reached = self.floor_sequence <= sequence < self.next_sequence
         return reached and not covers(self.gaps, sequence) and not covers(self.damaged, sequence)
+
+    def kept(self, start: int, end: int) -> Ranges:
+        """Return the parts of ``[start, end)`` that this log can serve."""
+        start, end = max(start, self.floor_sequence), min(end, self.next_sequence)
+        return without(start, end, (*self.gaps, *self.damaged)) if start < end else NO_RANGES
 
 
 class RefusalKind(Enum):

@@ -41,6 +41,16 @@ def covers(ranges: Ranges, sequence: int) -> bool:
     return found >= 0 and sequence < ranges[found][1]
 
 
+def without(start: int, end: int, ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Return the parts of ``[start, end)`` that are in none of the ranges."""
+    left: list[tuple[int, int]] = []
+    for first, last in joined(ranges):
+        if start < min(first, end):
+            left.append((start, min(first, end)))
+        start = max(start, last)
+    return joined((*left, (start, end)))
+
+
 def size(ranges: Iterable[tuple[int, int]]) -> int:
     """Return the number of sequences in the ranges."""
     return sum(end - start for start, end in ranges)

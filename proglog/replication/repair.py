@@ -1,7 +1,7 @@
 """Choosing which peer to fetch damaged ranges from: a pure function of the missing ranges and peers' positions.
 
 A damaged range of a store is restored whole or not at all, so all of its sequences have to be fetched, each part from any
-peer that keeps it. ::
+peer that keeps it; a gap is restored in parts. ::
 
     missing range --> peers that keep any of it and are not backing off --> fewest failures, then most of it, then by name
                                                                               |
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from proglog.replication.progress import Progress
+from proglog.replication.ranges import NO_RANGES
 from proglog.types import OriginId, SequenceNumber
 
 MIN_RETRY, MAX_RETRY = 1.0, 60.0
@@ -86,8 +87,9 @@ class RepairPlan:
 
 
 def _kept(position: Progress | None, lost: SequenceRange) -> SequenceRange | None:
-    """Return the part of ``lost`` that a log at ``position`` keeps."""
-    if position is None:
+    """Return the longest part of ``lost`` that a log at ``position`` keeps."""
+    parts = position.kept(lost.start, lost.end) if position is not None else NO_RANGES
+    if not parts:
         return None
-    start, end = max(lost.start, position.floor_sequence), min(lost.end, position.next_sequence)
-    return SequenceRange(lost.origin, start, end) if start < end else None
+    start, end = max(parts, key=lambda part: part[1] - part[0])
+    return SequenceRange(lost.origin, SequenceNumber(start), SequenceNumber(end))

@@ -10,6 +10,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
+from proglog.replication.ranges import without
 from proglog.types import OriginId, SequenceNumber
 
 NOWHERE = SequenceNumber(0)
@@ -81,12 +82,12 @@ class Sources:
         if peer is None:
             return True
         position = peer.positions.get(origin)
-        return position is not None and max(start, position.floor_sequence) < min(end, position.next_sequence)
+        return position is not None and bool(position.kept(start, end))
 
-    def is_trimmed(self, origin: OriginId, end: SequenceNumber) -> bool:
-        """Return whether retention removed everything before ``end`` on all connected peers that have the origin."""
-        floors = [each.positions[origin].floor_sequence for each in self.peers.values() if origin in each.positions]
-        return bool(floors) and min(floors) >= end
+    def is_trimmed(self, origin: OriginId, start: SequenceNumber, end: SequenceNumber) -> bool:
+        """Return whether retention removed ``[start, end)`` on all connected peers that have the origin."""
+        held = [each.positions[origin] for each in self.peers.values() if origin in each.positions]
+        return bool(held) and not any(without(max(start, each.floor_sequence), end, each.gaps) for each in held)
 
     def opened_last_without(self, origin: OriginId) -> float:
         """Return when the newest stream opened that has not reported on ``origin`` yet."""

@@ -6,7 +6,7 @@ place that any origin needs. ::
     batch met    before the vector          ->  skipped
                  at it, or across it        ->  sent whole; the receiver cuts what it already has
                  after it                   ->  the sequences between are gone: an error, or reported and skipped
-                 a gap batch                ->  reported: no node could supply these
+                 a gap                      ->  reported: no node could supply these
                  another without records    ->  sent to clients that request control batches; else reported as passed
     retention    removed what is wanted     ->  gone, reported before the first batch
     damage       with records in it         ->  an error; or skipped, and its records are gone
@@ -29,6 +29,7 @@ from proglog.log.log import Log
 from proglog.log.model import LogPosition, LogRead
 from proglog.record.batch import BatchHeader, parse_header
 from proglog.replication.progress import FIRST_SEQUENCE
+from proglog.replication.ranges import NO_RANGES, within, without
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 NO_END = Offset((1 << 63) - 1)
@@ -212,7 +213,19 @@ class VectorPass:
             self._passed.append(passed)
 
     def _jump(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
-        """Record missing sequences: lost records, if the pass skipped damage with records since the origin's last batch."""
+        """Record missing sequences: lost records, if the pass skipped damage with records since the origin's last batch.
+
+        What retention had removed everywhere when its origin continued here is reported as well, and is no error.
+        """
+        held = self._log.progress(origin)
+        gaps = within(held.gaps, expected, found) if held is not None else NO_RANGES
+        self._gone += [
+            GoneRange(origin, SequenceNumber(start), SequenceNumber(end), GoneCause.GAP) for start, end in gaps
+        ]
+        for start, end in without(expected, found, gaps):
+            self._lose(origin, SequenceNumber(start), SequenceNumber(end))
+
+    def _lose(self, origin: OriginId, expected: SequenceNumber, found: SequenceNumber) -> None:
         if self._damages > self._damages_before.get(origin, 0):
             self._miss(GoneRange(origin, expected, found, GoneCause.DAMAGE))
         elif self._has_losses:

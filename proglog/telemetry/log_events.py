@@ -170,7 +170,7 @@ REPLICATION_FORKED = _event(
 REPLICATION_TRIMMED = _event(
     "replication_trimmed",
     _NEWS,
-    "Sequences that retention had removed on every reachable node were skipped.",
+    "An origin continues after sequences that retention had removed on every reachable node.",
     words="began after a gap",
     subject="peer",
     detail="detail",
@@ -198,7 +198,8 @@ REPLICATION_WAIT_OVER = _event(
 REPLICATION_GAP = _event(
     "replication_gap",
     _BAD,
-    "Sequences that no node could supply were skipped, and the gap was recorded in the log.",
+    "An origin continues after sequences that no node could supply: the log reserves their offsets, and restores them when"
+    " they turn up.",
     words="gap recorded",
     subject="peer",
     detail="detail",

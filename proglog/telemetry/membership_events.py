@@ -106,7 +106,7 @@ KNOWN_MEMBERS_LOST = _event(
 CONDITIONS_LOST = _event(
     "conditions_lost",
     _WARN,
-    "The file of forks and gaps could not be read or saved; saving is tried again.",
+    "The file of forks could not be read or saved; saving is tried again.",
     detail="error",
 )
 JOIN_FAILED = _event(

@@ -21,7 +21,7 @@ from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
 from proglog.agent.membership import Membership
 from proglog.agent.membership_config import MembershipConfig
-from proglog.client import connect
+from proglog.client import OffsetSpec, connect
 from proglog.gossip import name_vote
 from proglog.log.config import LogConfig
 from proglog.log.model import Appended
@@ -29,8 +29,6 @@ from proglog.observe import cluster_rules, health, node_rules
 from proglog.observe.health import Finding, Severity
 from proglog.record import batch, columns
 from proglog.record.batch import verify
-from proglog.replication import planner
-from proglog.replication.planner import Patience
 from proglog.server.replication_service import ReplicationService
 from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName
@@ -213,10 +211,9 @@ async def test_a_fork_is_critical_on_the_node_that_has_met_it(tmp_path: Path, ev
             assert (code, "in step" in told) == (2, False)
 
 
-async def test_what_retention_removed_is_information_until_somebody_turns_out_to_keep_it(
-    tmp_path: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+async def test_what_retention_removed_is_information_and_comes_with_the_member_that_keeps_it(
+    tmp_path: Path, eventually: Eventually
 ) -> None:
-    monkeypatch.setattr(planner, "Patience", lambda: Patience(aside_timeout=0.2, gap_timeout=0.5))
     async with an_agent(tmp_path, "a") as a, an_agent(tmp_path, "keeper", a.membership.addr) as keeper:
         for number in range(300):
             await produce(a, *(b"%06d" % (10 * number + index) for index in range(10)))
@@ -225,20 +222,26 @@ async def test_what_retention_removed_is_information_until_somebody_turns_out_to
     async with an_agent(tmp_path, "a", log=trimmed) as a:
         await eventually(lambda: a.log.start_offset > 0, what="retention")
         async with an_agent(tmp_path, "b", a.membership.addr) as b:
-            await eventually(lambda: b.log.end_offset > 0, what="the rest")
+            await eventually(lambda: copied(b, a), what="the rest")
             assert found(b)["replication-trimmed"].severity is Severity.INFO
-            assert "replication-gap" not in found(b)
+            assert "log-damaged" not in found(b)
+            (gap,) = b.log.gaps()
+            assert (gap.start, copied(b, a)) == (1, True)
+        async with an_agent(tmp_path, "b", a.membership.addr) as b:
+            assert b.log.gaps() == [gap], "a restart does not forget it"
             async with an_agent(tmp_path, "keeper", a.membership.addr) as keeper:
-                await eventually(lambda: "replication-gap" in found(b))
-                gap = found(b)["replication-gap"]
-                assert (gap.severity, gap.subject) == (Severity.WARNING, "keeper")
-                code, told = await asyncio.to_thread(check, b.view.rpc_addr)
-                assert (code, "not a whole copy" in told, "in step" in told) == (1, True, False)
-        async with an_agent(tmp_path, "b") as b:
-            assert found(b)["replication-gap"].cause == gap.cause, "a restart does not hide it"
-        (tmp_path / "b" / "conditions").unlink()
-        async with an_agent(tmp_path, "b") as b:
-            assert "replication-gap" not in found(b)
+                await eventually(lambda: not b.log.gaps() and copied(b, a), what="what only the keeper had")
+                assert await values_of(b) == await values_of(keeper)
+
+
+def copied(b: Agent, a: Agent) -> bool:
+    held, there = b.log.progress(a.log.origin), a.log.progress(a.log.origin)
+    return held is not None and there is not None and held.next_sequence == there.next_sequence
+
+
+async def values_of(agent: Agent) -> set[bytes]:
+    async with connect(agent.view.rpc_addr) as client:
+        return {value async for batch in client.consume(OffsetSpec.after_start(0)) for value in batch.values()}
 
 
 @contextmanager

@@ -62,13 +62,7 @@ def test_no_history_breaks_an_invariant_where_gossip_says_who_is_there(block: in
         run(seed, gossip=True)
 
 
-FAILS_AGAIN = pytest.param(
-    10870,
-    marks=pytest.mark.xfail(strict=True, reason="one record is missing on one node at the end: the rule for holes"),
-)
-
-
-@pytest.mark.parametrize("seed", [FAILS_AGAIN if seed == 10870 else seed for seed in FAILED_ONCE])
+@pytest.mark.parametrize("seed", FAILED_ONCE)
 def test_what_failed_once_does_not_fail_again(seed: int) -> None:
     run(seed)
 

@@ -48,14 +48,14 @@ def test_of_operations_that_are_called_the_same_the_oldest_counts() -> None:
 
 def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next() -> None:
     conditions = Conditions()
-    conditions.take(events.REPLICATION_GAP, "b", "1 to 9", 10.0)
+    conditions.take(events.REPLICATION_FORKED, "b", "1 to 9", 10.0)
     conditions.take(events.POLICY_REJECTED, "a", "", 10.0)
     (kept,) = conditions.kept(40.0)
-    assert (kept.kind, kept.since_ms) == ("replication-gap", 30_000)
+    assert (kept.kind, kept.since_ms) == ("replication-forked", 30_000)
 
     again = Conditions()
     again.restore([kept], 5.0)
-    again.take(events.REPLICATION_GAP, "b", "12 to 13", 6.0)
+    again.take(events.REPLICATION_FORKED, "b", "12 to 13", 6.0)
     (found,) = again.standing(6.0)
     assert (found.detail, found.since_ms, found.last_ms, found.count) == ("12 to 13", 31_000, 0, 2)
 
@@ -68,9 +68,9 @@ def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next()
         {},
         {"kind": "policy-rejected", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
         {"kind": "no-such", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
-        {"kind": "replication-gap", "subject": "a", "detail": "", "first_ms": "x", "count": 1},
-        {"kind": "replication-gap", "subject": "a", "detail": "", "first_ms": 1, "count": -1},
-        {"kind": "replication-gap", "subject": "a", "detail": "", "first_ms": float("inf"), "count": 1},
+        {"kind": "replication-forked", "subject": "a", "detail": "", "first_ms": "x", "count": 1},
+        {"kind": "replication-forked", "subject": "a", "detail": "", "first_ms": 1, "count": -1},
+        {"kind": "replication-forked", "subject": "a", "detail": "", "first_ms": float("inf"), "count": 1},
     ],
 )
 def test_an_entry_that_makes_no_sense_is_left_out(entry: object) -> None:
@@ -78,7 +78,7 @@ def test_an_entry_that_makes_no_sense_is_left_out(entry: object) -> None:
 
 
 def test_an_entry_is_read_with_its_texts_cut() -> None:
-    entry = {"kind": "replication-gap", "subject": "b", "detail": "x" * 9_999, "first_ms": 1 << 62, "count": 2}
+    entry = {"kind": "replication-forked", "subject": "b", "detail": "x" * 9_999, "first_ms": 1 << 62, "count": 2}
     read = _read(entry)
     assert read is not None
     assert (len(read.detail), read.since_ms, read.count) == (500, 0, 2)

@@ -13,8 +13,7 @@ from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.log.model import Duplicate, ImportAppend, LocalAppend
 from proglog.record import control
-from proglog.record.batch import verify
-from proglog.replication.gap import gap_before
+from proglog.record.batch import VerifiedBatch, chain_before, stamp_gap, verify
 from proglog.testing.files import FaultyFiles
 from proglog.types import OriginId, SequenceNumber
 from tests.unit.log.kit import DIR, append, batches_of, open_log
@@ -243,6 +242,15 @@ def test_a_snapshot_larger_than_what_is_read_is_not_written_and_that_is_a_proble
     assert answers(open_log(files=files, config=CONFIG, seed=5), 120) == before
 
 
+def gap_batch(after: VerifiedBatch, start: SequenceNumber) -> VerifiedBatch:
+    """Return the batch that the first release wrote for sequences that no node had."""
+    made = verify(control.gap(after.header.base_sequence - start, now_ms=1, reason="gone"))
+    origin, chain_crc = after.header.origin, chain_before(after)
+    return verify(
+        stamp_gap(made, origin=origin, base_sequence=start, chain_crc=chain_crc, append_time_ms=1) + made.payload
+    )
+
+
 def test_what_gap_batches_stand_for_is_known_and_survives_whatever_the_file_says() -> None:
     source, files = filled(FaultyFiles(), seed=9, batches=20), FaultyFiles()
     batches = [each for each in batches_of(source) if each.header.origin == source.origin]
@@ -250,7 +258,7 @@ def test_what_gap_batches_stand_for_is_known_and_survives_whatever_the_file_says
     copied = [verify(bytes(each.data)) for each in batches]
     log.append([ImportAppend(each) for each in copied[:4]])
     after, following = copied[9], log.origins()[source.origin].next_sequence
-    log.append([ImportAppend(gap_before(after, following, now_ms=1, reason="gone")), ImportAppend(after)])
+    log.append([ImportAppend(gap_batch(after, following)), ImportAppend(after)])
     gap = ((int(following), int(after.header.base_sequence)),)
     held = log.origins()[source.origin]
     assert held.gaps == gap

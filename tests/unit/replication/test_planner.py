@@ -1,5 +1,7 @@
 """The planner alone: peers' words and batches in, commands and verdicts out, on a clock that the test holds."""
 
+import pytest
+
 from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
 from proglog.replication.lag import LEVEL
@@ -512,8 +514,9 @@ def test_a_member_that_is_away_and_had_nothing_there_is_not_waited_for() -> None
     assert planner.judge("a", records(A, 50, 5), 41.0) is Decision.APPEND_AFTER_GAP
 
 
-def test_what_retention_removed_at_every_member_is_passed_over_at_once() -> None:
-    planner = waiting_planner({"a": "alive"}, ("a", A))
+@pytest.mark.parametrize("others", [{"a": "alive"}, {"a": "alive", "b": "left 3 min ago"}])
+def test_what_retention_removed_where_it_can_be_asked_holds_up_no_joiner(others: dict[str, str]) -> None:
+    planner = waiting_planner(others, ("a", A))
     planner.positions_received("a", [Progress(A, SequenceNumber(90), 7, floor_sequence=SequenceNumber(50))], 0.0)
     planner.refused_by("a", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(50)), 0.0)
 
@@ -522,21 +525,17 @@ def test_what_retention_removed_at_every_member_is_passed_over_at_once() -> None
     planner.handle_timer(2.0)
 
     assert planner.judge("a", records(A, 50, 5), 2.1) is Decision.APPEND_AFTER_GAP
-    assert kinds(planner) == ["replication_trimmed"]
-
-
-def test_where_a_member_is_away_what_retention_removed_elsewhere_is_passed_over_later_and_it_is_named() -> None:
-    planner = waiting_planner({"a": "alive", "b": "left 3 min ago"}, ("a", A))
-    planner.positions_received("a", [Progress(A, SequenceNumber(90), 7, floor_sequence=SequenceNumber(50))], 0.0)
-
-    refused_until(planner, "a", 50, 29.0)
-    assert not any(fetch.after_gap for fetch in planner._fetches.values())
-    refused_until(planner, "a", 50, 40.0, 30.0)
-
-    assert planner.judge("a", records(A, 50, 5), 41.0) is Decision.APPEND_AFTER_GAP
+    assert planner.over(records(A, 50, 5)).removed
     notice = planner.notices()[-1]
     assert notice.kind == "replication_trimmed"
-    assert notice.detail.endswith("not asked: b (left 3 min ago)")
+    assert notice.detail.endswith("not asked: b (left 3 min ago)") is ("b" in others)
+
+
+def test_a_gap_that_retention_left_at_a_peer_counts_as_removed_and_damage_there_does_not() -> None:
+    for hidden, removed in (({"gaps": ((1, 50),)}, True), ({"damaged": ((1, 50),)}, False)):
+        planner = waiting_planner({"a": "alive"}, ("a", A))
+        planner.positions_received("a", [Progress(A, SequenceNumber(90), 7, **hidden)], 0.0)
+        assert planner.over(records(A, 50, 5)).removed is removed
 
 
 def test_what_a_source_owes_is_due_from_when_it_is_known_until_it_comes() -> None:
