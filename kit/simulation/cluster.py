@@ -117,7 +117,7 @@ class Cluster:
         removed = before[: len(before) - len(after)]
         if after != before[len(removed) :] or any(segment.active for segment in removed):
             raise Violation(f"I15 retention of {node.name} took other segments than the oldest sealed ones")
-        limit = self.retention_bytes
+        limit = node.retention_bytes
         if removed and (limit is None or removed[-1].bytes + sum(segment.bytes for segment in after) <= limit):
             raise Violation(f"I15 retention of {node.name} took more than it had to")
 
@@ -126,7 +126,8 @@ class Cluster:
         log = node.log
         if log is None or not log.may_lack:
             return
-        missing = [SequenceRange(lost.origin, lost.start, lost.end) for lost in log.missing()]
+        gaps = () if self.rules.gaps_heal else log.gaps()
+        missing = [SequenceRange(*lost) for lost in log.missing() if lost not in gaps]
         reached = [key[1] for key in self.streams if key[0] == node.name]
         peers = {name: node.planner.positions_of(name) for name in reached}
         attempt = node.repairs.next_attempt(missing, peers, self.time)

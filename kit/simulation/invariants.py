@@ -7,7 +7,8 @@ I3      one identity is the same batch everywhere, and every log holds one histo
 I4      every record was made under its origin by a node that had that origin
 I5      a record counted as copied was on another disk, as it was produced
 I6      progress reported to a peer survives a crash
-I7      after healing all logs hold the same records, except where retention, damage or a fork permits a difference
+I7      after healing no log lacks what any log holds, except what its own retention removed, a damaged range of which
+        no log holds all, and the other side of a fork
 I8      and then stop growing
 I9      no request goes beyond the end of the follower's log
 I10     starts, ends and floors of a directory never go back
@@ -151,7 +152,7 @@ def check_level(nodes: list[Node], truth: Truth, forked: set[OriginId]) -> None:
         lacking = [
             (origin, sequence)
             for origin, sequence in everything - holding.records
-            if all(sequence >= each.floors.get(origin, 1) for each in holdings)
+            if sequence >= holding.floors.get(origin, 1)  # its own retention removed what is below
             and not (origin in truth.tampered and holding.has_gap(origin, sequence))
             and not holding.waits_for_repair(origin, sequence, everything)
         ]
@@ -176,7 +177,7 @@ class _Holding:
         self.name = name
         self.records: set[tuple[OriginId, int]] = set()
         self._origins = log.origins()
-        self._missing = log.missing()
+        self._missing = [each for each in log.missing() if each not in log.gaps()]  # these heal in parts
         self.floors = {origin: state.floor_sequence for origin, state in log.origins().items()}
         for batch in batches_in(log):
             origin, start, end = batch.header.origin, batch.header.base_sequence, batch.header.next_sequence

@@ -21,6 +21,8 @@ class Rules:
     """4. At a hole every other source is asked before a gap is recorded. Without: holes are skipped."""
     absent_are_waited_for: bool = True
     """4. A gap is recorded only when no absent member may hold the missing records."""
+    gaps_heal: bool = True
+    """4. What turns up later than a gap is restored. Without: a gap is for good."""
     derived_positions: bool = True
     """5. A node's progress is read from its log. Without: a cursor, saved when data arrives."""
     durable_floors: bool = True

@@ -8,7 +8,9 @@ from random import Random
 from kit.simulation.adversary import Adversary
 from kit.simulation.cluster import Cluster
 from kit.simulation.consumer import Consumer
+from kit.simulation.invariants import records_in
 from kit.simulation.membership import Everybody, Gossip
+from kit.simulation.node import SEGMENT_BYTES
 from kit.simulation.rules import Rules, Violation
 
 FAIR_ROUNDS = 2000
@@ -18,6 +20,8 @@ STILL_ROUNDS = 250
 """Longest quiet period: nodes that wait before recording a gap."""
 SETTLING_ROUNDS = 20
 STEP_SECONDS = 0.05
+JOINING_ROUNDS = 40
+"""Rounds in which a joiner has to get what there is: eight seconds."""
 CHECK_STEPS = 100
 """Steps between two checks of all logs."""
 
@@ -123,6 +127,50 @@ class World:
             if self._is_level():
                 break
         cluster.check_level()
+
+    def archive_away(self, rounds: int) -> None:
+        """Let nodes join while the only one that keeps everything is away: instead of :meth:`run`.
+
+        Retention runs at the second node; the others join with empty disks, and are killed and wiped now and then.
+
+        Raises:
+            Violation: A joiner had nothing for long, or lacks in the end what the archive holds.
+        """
+        cluster = self.cluster
+        self.quiet_times(60)
+        archive, trimmed, *joiners = cluster.nodes.values()
+        for node in cluster.nodes.values():
+            cluster.die(node, power_loss=True)
+        trimmed.retention_bytes = 2 * SEGMENT_BYTES
+        for node in joiners:
+            node.wipe()
+            cluster.truth.seen.pop(node.name, None)
+        for number in range(rounds):
+            for node in (trimmed, *joiners):
+                if node.log is not None and node is not trimmed and number % (rounds // 3) == 0:
+                    cluster.die(node, power_loss=self.random.random() < 0.5)
+                    if self.random.random() < 0.5:
+                        node.wipe()
+                        cluster.truth.seen.pop(node.name, None)
+                if node.log is None:
+                    cluster.start(node)
+            if number == 0:
+                cluster.retain(trimmed)
+            self._fair_round()
+            if number == JOINING_ROUNDS and any(node.log.end_offset < 10 for node in joiners if node.log is not None):
+                raise Violation("a joiner has nothing, though a node has records")
+        self._heal()
+        for _ in range(rounds):
+            self._fair_round()
+            if self._is_level():
+                break
+        cluster.check_level()
+        assert archive.log is not None
+        held = set(records_in(archive.log))
+        for node in joiners:
+            assert node.log is not None
+            if held - set(records_in(node.log)):
+                raise Violation(f"I7 {node.name} lacks what the archive holds")
 
     def _heal(self) -> None:
         """Mend and restart everything; one stream stays hung, as one may indefinitely."""

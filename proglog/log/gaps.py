@@ -7,7 +7,8 @@ segment of their own, whose name is their place; what is still missing before an
     segment 0     | 5-6 | segment 2: 7-9 | 10-14 .... | segment 10
 
 A run of batches is written once a chain checksum proves that it belongs there: it continues the batch before the gap, or
-leads to the batch after it. A run in the middle waits for more, in memory and bounded. Runs on the disk thread.
+leads to the batch after it. A run in the middle waits for its neighbours, in memory and bounded; it is written when it
+comes a second time without any, since nobody may have them. Runs on the disk thread.
 
 A crash leaves a segment that the file ``lost`` does not know of: opening the log computes what it left of the gap.
 """
@@ -90,10 +91,12 @@ class GapFiller:
             loss = self._around(run.origin, run.start)
             if loss is None:
                 continue
-            if self._is_proved(loss, run):
-                filled.append(self._put(loss, run))
-            else:
+            ready = run if self._is_proved(loss, run) else self._again(run)
+            if ready is None:
                 self._wait(run)
+                continue
+            self._waiting.pop(run.origin, None)
+            filled.append(self._put(loss, ready))
         if filled:
             self._state.recount_origins()
             self._snapshot.save()
@@ -107,7 +110,7 @@ class GapFiller:
             loss = None if header.is_gap else self._around(header.origin, header.base_sequence)
             if loss is None:
                 continue
-            last = runs[-1] if runs and runs[-1].origin == header.origin else self._waiting.pop(header.origin, None)
+            last = runs[-1] if runs and runs[-1].origin == header.origin else self._waiting.get(header.origin)
             if last is not None and last.end == header.base_sequence and chain_agrees(batch, last.chain_crc):
                 last.batches.append(batch)
                 if not runs or runs[-1] is not last:
@@ -141,7 +144,14 @@ class GapFiller:
             raise ForkedOriginError(gap.origin, run.end)
         return at_start or at_end
 
+    def _again(self, run: _Run) -> _Run | None:
+        """Return the waiting run that came again; ``None``: this one is new."""
+        before = self._waiting.get(run.origin)
+        came_again = before is not None and before is not run and before.start == run.start and run.end <= before.end
+        return before if came_again else None
+
     def _wait(self, run: _Run) -> None:
+        self._waiting.pop(run.origin, None)
         self._waiting[run.origin] = _Run(run.origin, [_alone(each) for each in run.batches])
         while sum(each.bytes for each in self._waiting.values()) > MAX_WAITING_BYTES:
             del self._waiting[next(iter(self._waiting))]

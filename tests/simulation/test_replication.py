@@ -80,7 +80,6 @@ def test_what_failed_once_with_gossip_does_not_fail_again(seed: int) -> None:
         pytest.param(Rules(honest_disks=False), "I3|I6|I7", id="2 synced data does not survive"),
         pytest.param(Rules(new_origins=False), "I3|I5|I7|I12", id="3 a rolled back directory goes on as it was"),
         pytest.param(Rules(gaps_are_told=False), "I13|I3", id="4 holes are passed over"),
-        pytest.param(Rules(patience=Patience(gap_timeout=0.0)), "I3|I5|I7|I12", id="4 gaps are written at once"),
         pytest.param(Rules(derived_positions=False), "I3|I7|I9", id="5 a cursor is saved and believed"),
         pytest.param(Rules(durable_floors=False), "I1|I6|I10", id="5 what retention removed is not recorded"),
         pytest.param(Rules(relay=False), "I7", id="6 nodes serve their own origin only"),
@@ -115,7 +114,8 @@ def test_the_histories_contain_what_they_are_about() -> None:
 
     assert {"own_origin_ahead", "origin_cloned", "replication_forked", "replication_gap"} <= notices
     assert sum(world.cluster.copies.acknowledged for world in worlds) > 100
-    assert sum(world.cluster.refilled for world in worlds) > 3
+    assert sum(node.gaps for world in worlds for node in world.cluster.nodes.values()) > 10
+    assert sum(world.cluster.refilled for world in worlds) > 0
 
     memberships = [run(seed, gossip=True).cluster.membership for seed in range(16)]
     told = [each for each in memberships if isinstance(each, Gossip)]
