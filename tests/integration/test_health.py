@@ -163,7 +163,7 @@ async def test_a_peer_that_does_not_copy_is_told_where_it_should_copy_from(
             assert (finding.subject, finding.severity) == ("b", Severity.WARNING)
             assert finding.at_risk.endswith("of a's own that it lacks.")
             monkeypatch.setattr(cluster_rules, "UNCOPIED_CRITICAL_MS", 200)
-            assert found(a)["not-copied"].severity is Severity.CRITICAL
+            await eventually(lambda: found(a)["not-copied"].severity is Severity.CRITICAL)
         finally:
             await deaf.close()
 
