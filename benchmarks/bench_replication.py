@@ -75,11 +75,11 @@ def lag(directory: Path, seconds: float, runs: int) -> Iterator[str]:
 
 def stopped_follower(directory: Path, seconds: float, runs: int) -> Iterator[str]:
     """The same load, with a follower that reads and with one under SIGSTOP."""
-    halves: dict[str, list[float]] = {"reads": [], "stands still": []}
-    worst: dict[str, list[float]] = {"reads": [], "stands still": []}
+    halves: dict[str, list[float]] = {"reads": [], "stalled": []}
+    worst: dict[str, list[float]] = {"reads": [], "stalled": []}
     with agents(directory, "a3", "b3") as (a, b):
         for number in range(2 * runs):  # in turns: a machine has moods
-            what = "stands still" if number % 2 else "reads"
+            what = "stalled" if number % 2 else "reads"
             if number % 2:
                 b.signal(signal.SIGSTOP)
             latencies = sorted(uvloop.run(latencies_of(a, seconds)))
@@ -90,7 +90,7 @@ def stopped_follower(directory: Path, seconds: float, runs: int) -> Iterator[str
     for name, figures in (("p50", halves), ("p99", worst)):
         for what, each in figures.items():
             yield f"acknowledged, {name}, while a follower {what}: {statistics.median(each):.2f} ms ({listed(each)})"
-        ratio = statistics.median(figures["stands still"]) / statistics.median(figures["reads"])
+        ratio = statistics.median(figures["stalled"]) / statistics.median(figures["reads"])
         yield f"standing still against reading, {name}: {ratio:.2f}"
 
 

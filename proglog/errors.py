@@ -31,7 +31,7 @@
     |   +-- PositionSupersededError a commit of an epoch that is over
     |   +-- TooManyPositionsError   as many named positions as are kept
     |   +-- IncompatibleReleaseError    two releases of proglog that have no version in common
-    |   +-- OriginChangedError      the node goes on under another origin: say hello again
+    |   +-- OriginChangedError      the node changed its origin: say hello again
     |   +-- SelfConnectionError     a peer's address that leads back to the node
     +-- NameTakenError              another node has this node's name: the agent shut down
     +-- AccessError                 who you are, or what you may do
@@ -322,7 +322,7 @@ class IncompatibleReleaseError(PreconditionError):
 
 
 class OriginChangedError(PreconditionError):
-    """The node goes on under another origin than the one that its hello said."""
+    """The node changed its origin since its hello."""
 
 
 class SelfConnectionError(PreconditionError):

@@ -1,7 +1,7 @@
 """Who may take part: networks that are allowed, and names that are valid. By default all are.
 
 Without a list, memberlist's rules apply: any address. With one, traffic from other networks is dropped before it costs
-anything, and so is any claim that a member is there, whoever passes it on.
+anything, and so is any relayed claim that a member is there.
 
 Source: memberlist ``config.go`` (``CIDRsAllowed``), serf ``serf.go`` (``ValidateNodeName``).
 """

@@ -1,6 +1,6 @@
 """A certificate authority small enough to read: one EC P-256 key that signs servers and clients.
 
-For development, tests and demonstrations. Its key lies unencrypted beside what it signs, so whoever reads the
+For development, tests and demonstrations. Its key lies unencrypted beside what it signs, so anyone who reads the
 directory is everybody: a cluster that others can reach takes its certificates from an authority of its operator.
 
 Source: RFC 5280 (profile), RFC 5480 (EC keys).

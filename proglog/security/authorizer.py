@@ -5,7 +5,7 @@
     authorize(subject, object, action)
         |  at most once a second: have the files changed?
         |        yes, and good     -> new rules, generation + 1, no decision remembered
-        |        yes, but not good -> the last good rules stay, on_error is told once
+        |        yes, but not good -> the last good rules stay, on_error is called once
         v
     remembered decision, or else Casbin's
 
@@ -58,7 +58,7 @@ class Authorizer(Protocol):
 
 
 class AllowAll:
-    """Of an agent without rules: whoever TLS let in, or everybody without TLS, may do everything."""
+    """Of an agent without rules: everyone may do everything, of those whom TLS let in."""
 
     generation = 0
     """Never changes."""

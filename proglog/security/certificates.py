@@ -25,7 +25,7 @@ class CertificateSummary:
     """Who signed it, in RFC 4514 notation such as ``CN=proglog development CA``."""
 
     names: tuple[str, ...]
-    """DNS names and IP addresses that it stands for, in its order."""
+    """DNS names and IP addresses that it is valid for, in its order."""
 
     not_before: datetime
     """Valid from, UTC."""

@@ -122,7 +122,7 @@ def _without_tls(host: str, port: int) -> str:
 
 
 def _shown_by(host: str, port: int) -> str:
-    """Return the certificate that a server shows, PEM, whoever has issued it."""
+    """Return the certificate that a server shows, PEM, whatever its issuer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is looked at, not trusted
     with _connected(host, port) as plain, context.wrap_socket(plain, server_hostname=host) as sealed:

@@ -13,7 +13,7 @@ SERVICES = (V1, reflection.SERVICE_NAME)
 
 
 def serve_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """Have ``server`` describe ``services`` to whoever asks."""
+    """Serve reflection of ``services``."""
     names = (*services, *SERVICES)
     reflection.enable_server_reflection(names, server)
     method = grpc.stream_stream_rpc_method_handler(

@@ -198,7 +198,7 @@ class VectorPass:
         self.positions[origin] = header.next_sequence
         self._damages_before[origin] = self._damages
         if header.is_control and not self._control:
-            if not header.is_gap:  # which is told as gone
+            if not header.is_gap:  # which is reported as gone
                 self._pass_over(
                     GoneRange(origin, max(expected, header.base_sequence), header.next_sequence, GoneCause.NO_RECORDS)
                 )

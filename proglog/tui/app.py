@@ -126,7 +126,7 @@ class DashApp(App[None]):
         return super().get_driver_class() if "TEXTUAL_DRIVER" in os.environ else TerminalDriver
 
     def _handle_exception(self, error: Exception) -> None:
-        """Remember the bug that ends the dashboard: it is told like that of any other verb."""
+        """Remember the bug that ends the dashboard: it is reported like that of any other verb."""
         self.failure = self.failure or error
         super()._handle_exception(error)
 
@@ -220,7 +220,7 @@ class DashApp(App[None]):
         self.theme = name
 
     def use_keys(self, chosen: Mapping[str, str], warnings: Sequence[str] = ()) -> None:
-        """Take checked keys of the reader's own; what may go wrong with them is told when the screen is there."""
+        """Take checked keys of the reader's own; what is wrong with them is reported when the screen is there."""
         self.set_keymap(dict(chosen))
         self._warnings = tuple(warnings)
 

@@ -23,7 +23,7 @@ def write(directory: Path, state: DashState, screen: Mapping[str, str], started:
         StorageError: It cannot be written.
     """
     shown, at = state.shown, state.shown_at
-    assert shown is not None  # checked by whoever offers the action
+    assert shown is not None  # checked where the action is offered
     stem = f"proglog-incident-{bundle.file_stem(shown.node.name)[:40]}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(at))}"
     files = bundle.contents(
         snapshot=shown,

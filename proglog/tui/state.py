@@ -34,7 +34,7 @@ FIRST_HAND_SECONDS = 30.0
 
 
 class Phase(StrEnum):
-    """How the dashboard stands to its agent."""
+    """The dashboard's connection to its agent."""
 
     CONNECTING = "connecting"
     LIVE = "live"
@@ -119,7 +119,7 @@ class DashState:
 
     @property
     def silent(self) -> bool:
-        """Whether the connection stands and nothing comes: an agent that hangs, before the connection is given up."""
+        """Whether the connection is open and nothing arrives: an agent that hangs, before the connection is given up."""
         return self.phase is Phase.LIVE and self.now - self.received_at > SILENT_SECONDS
 
     def first_hand(self, name: str) -> ClusterSnapshot | None:
@@ -181,7 +181,7 @@ class DashState:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotArrived:
-    """The agent spoke, or whoever stands in for it."""
+    """The agent answered, or its stand-in did."""
 
     snapshot: ClusterSnapshot
     at: float

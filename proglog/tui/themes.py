@@ -1,6 +1,6 @@
 """The dashboard's own themes, and what a terminal can show.
 
-States are told apart by shape and word; colour only helps. ``proglog-blue-orange`` uses the palette of Okabe and Ito
+Shape and word distinguish states; colour only helps. ``proglog-blue-orange`` uses the palette of Okabe and Ito
 ("Color Universal Design", 2008), which readers with any common colour deficiency tell apart: healthy is blue, never
 green against red. Textual's built-in themes stay available next to these.
 """

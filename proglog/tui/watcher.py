@@ -1,4 +1,4 @@
-"""Watches an agent, whoever stands in for it, and beside it every other member: streams that become changes.
+"""Watches an agent or its stand-in, and beside it every other member: streams that become changes.
 
 ::
 

@@ -26,7 +26,7 @@ NEAREST: dict[type[StrEnum], StrEnum] = {
     model.IndexState: model.IndexState.UNKNOWN,
     model.FsyncPolicy: model.FsyncPolicy.UNKNOWN,
 }
-"""What a word stands for that this version does not know."""
+"""The meaning of a word that this version does not know."""
 
 _NAMES = {model.ClusterSnapshot: "Status", model.ClusterEvent: "Event"}
 """Messages that are not called what their dataclass is."""

@@ -25,7 +25,7 @@ MAX_NEEDS = 64
 MAX_NAMED = 3
 """Of the features that are unknown, in words."""
 MAX_ORIGINS_IN_MESSAGE = 4096
-"""Of which a message may say anything: what one message costs whoever receives it. More go into several."""
+"""Of which a message may say anything: what one message costs its receiver. More go into several."""
 PORTION = 1024
 """Origins of which one message of this program says something."""
 

@@ -129,7 +129,7 @@ def to_status(error: ProglogError) -> tuple[grpc.StatusCode, str, tuple[tuple[st
 
 
 def from_status(code: grpc.StatusCode, details: str, metadata: Iterable[tuple[str, Any]] | None) -> ProglogError:
-    """Return the error that a status stands for; never fails, whatever a server sent."""
+    """Return the error that a status means; never fails, whatever a server sent."""
     for key, value in metadata or ():
         info = _error_info(value) if key == DETAILS_KEY and isinstance(value, bytes) else None
         if info is None:

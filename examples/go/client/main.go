@@ -268,7 +268,7 @@ func follow(ctx context.Context, conn *grpc.ClientConn, cursor format.Cursor, co
 				return err
 			}
 		}
-		for _, passed := range answer.Passed { // control batches: no records, but a cursor goes on behind them
+		for _, passed := range answer.Passed { // control batches hold no records; a cursor skips them
 			cursor[[16]byte(passed.Origin)] = max(cursor[[16]byte(passed.Origin)], passed.EndSequence)
 		}
 	}

@@ -183,7 +183,7 @@ class ConsumeBatchesRequest(_message.Message):
     max_bytes: _builtins.int
     """soft limit of one answer, 64 KiB to 2 MiB; absent: the server's choice"""
     skip_gone: _builtins.bool
-    """go on where records that the cursor wants are gone, and say so; else OUT_OF_RANGE"""
+    """skip records that the cursor wants and that are gone, and say so; else OUT_OF_RANGE"""
     expected_log: _builtins.bytes
     """with a start that is an offset: the log that the offset was read from; another: refused"""
     control_batches: _builtins.bool

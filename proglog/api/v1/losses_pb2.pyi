@@ -27,7 +27,7 @@ class AcceptLossRequest(_message.Message):
     end_offset: _builtins.int
     """one past the last one; damaged ranges within these two are meant"""
     reason: _builtins.str
-    """in words, for whoever looks later; at most 500 characters, not empty"""
+    """in words, for later readers; at most 500 characters, not empty"""
     def __init__(
         self,
         *,

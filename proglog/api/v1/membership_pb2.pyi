@@ -54,7 +54,7 @@ class SendEventRequest(_message.Message):
     name: _builtins.str
     payload: _builtins.bytes
     coalesce: _builtins.bool
-    """of events of one name in quick succession, only the newest is told"""
+    """of events of one name in quick succession, only the newest is sent"""
     def __init__(
         self,
         *,

@@ -248,7 +248,7 @@ class OriginEvent(_message.Message):
         KIND_FORKED: OriginEvent._Kind.ValueType  # 3
         """the chain checksums differ at sequence"""
         KIND_DAMAGED: OriginEvent._Kind.ValueType  # 4
-        """a damaged range stands in the way; sequence is the first that can be had after it"""
+        """a damaged range is in the way; sequence is the first that can be had after it"""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper): ...
     KIND_UNSPECIFIED: OriginEvent.Kind.ValueType  # 0
@@ -257,7 +257,7 @@ class OriginEvent(_message.Message):
     KIND_FORKED: OriginEvent.Kind.ValueType  # 3
     """the chain checksums differ at sequence"""
     KIND_DAMAGED: OriginEvent.Kind.ValueType  # 4
-    """a damaged range stands in the way; sequence is the first that can be had after it"""
+    """a damaged range is in the way; sequence is the first that can be had after it"""
 
     ORIGIN_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int

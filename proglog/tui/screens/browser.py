@@ -53,7 +53,7 @@ class Browser(DashScreen[None]):
 
     COLUMNS: ClassVar[Columns] = ()
     EMPTY = ""
-    """What stands there without rows."""
+    """The text shown without rows."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="browser.back", tooltip="Leave the box, the filter, this level"),
         Binding("slash", "ask('filter')", "Filter", key_display="/", id="browser.filter", tooltip="Rows that match"),
@@ -150,7 +150,7 @@ class Browser(DashScreen[None]):
                 return
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
-        """Return the row that stands for offsets that cannot be read."""
+        """Return the row for offsets that cannot be read."""
         raise NotImplementedError
 
     async def _wait_for_room(self) -> None:
@@ -191,7 +191,7 @@ class Browser(DashScreen[None]):
         self._caption()
 
     def _notes(self) -> list[str]:
-        """Return what stands beside the title."""
+        """Return the text beside the title."""
         needle = self._table.needle
         return [f"/{safe_text(needle, 20, ascii_only=self.locale.ascii_only)}"] if needle else []
 

@@ -18,7 +18,7 @@ from proglog.tui.widgets.lines import Lines
 def question(consequences: Sequence[str], name: str, error: str, locale: Locale, width: int) -> list[Line]:
     """Return what the box says above its input: what comes of it, the name to be typed, why the last try failed."""
     parts = [part for each in consequences for part in wrap(line(each), width)]
-    asked = line("Type its name, ", locale.safe(name, 80, role=Role.STRONG), ", to go on:")
+    asked = line("Type its name, ", locale.safe(name, 80, role=Role.STRONG), ", to continue:")
     return [*parts, (), *wrap(asked, width), *(wrap(line(Span(error, Role.BAD)), width) if error else [])]
 
 

@@ -1,7 +1,7 @@
 """The record browser: the tail of the log as it grows, or its records from any place on.
 
 Records arrive through the same call that consumers use. In a tail the cursor stays at the end. Moved off it, or with
-the pause, the tail is *held*: what is shown stays, what comes is counted in a bar below, and collecting goes on.
+the pause, the tail is *held*: what is shown stays, what comes is counted in a bar below, and collecting continues.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -107,7 +107,7 @@ class RecordsScreen(Browser):
                 yield [(self._row(record), len(record.value)) for record in page], after
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
-        """Return the row that stands for offsets that cannot be read."""
+        """Return the row for offsets that cannot be read."""
         return records.damaged_row(start, end, self.locale)
 
     def _row(self, record: StoredRecord) -> Row[records.ShownRecord]:

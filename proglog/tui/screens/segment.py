@@ -99,7 +99,7 @@ class SegmentScreen(Browser):
         await self._state_changed.wait()
 
     def damaged_row(self, start: int, end: int) -> FixedRow:
-        """Return the row that stands for offsets that cannot be read."""
+        """Return the row for offsets that cannot be read."""
         return batches.damaged_row(start, end, self.locale)
 
     def render_state(self, state: DashState) -> None:

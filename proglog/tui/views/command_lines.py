@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def watch(self) -> tuple[str, ...]:
-        """The flag that goes on for ever; nothing changes in a recording."""
+        """The flag that keeps reading; nothing changes in a recording."""
         return () if self.replay else ("--watch",)
 
 

@@ -33,7 +33,7 @@ class HelpTopic:
     subject: str = ""
     """The row that it is on. Foreign text."""
     value: str = ""
-    """What stands there. Foreign text, made safe before."""
+    """The text, with foreign parts already made safe."""
 
 
 def lines(

@@ -171,7 +171,7 @@ def _painted_json(text: str) -> Line:
 
 
 def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
-    """Return the row that stands for offsets that could not be read."""
+    """Return the row for offsets that could not be read."""
     words = f"{locale.pick('✖', 'x')} damaged, up to {count_words(end)}"
     between = len(COLUMNS) - 2
     return FixedRow(

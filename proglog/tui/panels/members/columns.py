@@ -161,7 +161,7 @@ COLUMNS: Sequence[Column[MemberFacts]] = (
         rank=1,
         help=Help(
             means="How many of the records that this member wrote are here, at the agent that is watched.",
-            judge="It grows while WRITES is above zero there; if it stands still, copies do not arrive.",
+            judge="It grows while WRITES is above zero there; if it does not move, copies do not arrive.",
             act="See its row under Replication.",
         ),
     ),

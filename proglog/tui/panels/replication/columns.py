@@ -313,7 +313,7 @@ PEER_LAG: Column[OriginCopy] = Column(
     help=Help(
         means="What this agent holds of this origin and the peer has not confirmed yet.",
         judge="0, or small and changing.",
-        act="If it stands still, watch from the peer.",
+        act="If it does not move, watch from the peer.",
     ),
 )
 STREAM: Column[OriginCopy] = Column(

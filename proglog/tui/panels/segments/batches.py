@@ -113,7 +113,7 @@ def row(header: BatchHeader, locale: Locale) -> Row[BatchHeader]:
 
 
 def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
-    """Return the row that stands for offsets that could not be read."""
+    """Return the row for offsets that could not be read."""
     words = f"{locale.pick('✖', 'x')} damaged {offsets(start, end, locale)}"
     rest = len(COLUMNS) - 2
     return FixedRow(
