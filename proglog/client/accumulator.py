@@ -18,20 +18,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from proglog.errors import InvalidRequestError, ProglogError, RecordTooLargeError
+from proglog.client.sizes import RECORD_BYTES, VALUE_BYTES, bytes_of
+from proglog.errors import ProglogError
 from proglog.record import batch, columns
-from proglog.record.batch import HEADER_BYTES, MAX_BATCH_BYTES
+from proglog.record.batch import HEADER_BYTES
 from proglog.record.record import Record
 from proglog.wire.contract import LEAST_WINDOW
 
 MAX_BATCHES = 32
 """Batches without an outcome beside the one that gathers: with more, the last would wait for many syncs."""
-RECORD_BYTES = 16
-"""Most that a record costs in columns beside its value, without key and headers of its own."""
-VALUE_BYTES = 8
-"""The same of a record that is nothing but a value, among its like."""
-_PART_BYTES = 12
-"""Most that a key, a header or a timestamp of its own costs beside its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +68,11 @@ class Batch:
     count: int = 0
     size: int = 0
     """Bytes that it takes at most, without its header."""
+    room: int = 0
+    """Bytes that it may take without asking again, while it gathers."""
+    counted: int = 0
+    """Of its records, those that are in the tally."""
+    counted_bytes: int = 0
     record_bytes: int = 0
     """Bytes of its values, keys and headers; counted when it is encoded."""
     records: list[Record] = field(default_factory=list)
@@ -82,8 +82,11 @@ class Batch:
     """The timestamp of each record; one for all of them if they are nothing but values."""
     plain: bool = True
     """Whether its records have neither keys nor headers."""
+    payload: bytes = b""
+    """Its columns, once they are built: the records are dropped then."""
     data: bytes = b""
-    """Empty until it is sent."""
+    """Header and payload, once it has its sequence."""
+    max_time_ms: int = 0
     tries: int = 0
     """Calls on which it was sent."""
     outcome: Outcome | None = None
@@ -129,6 +132,7 @@ class Accumulator:
         in_flight: int,
         linger: float,
         delivery_timeout: float,
+        max_bytes: int,
     ) -> None:
         """Start empty.
 
@@ -138,10 +142,11 @@ class Accumulator:
             in_flight: Batches sent and not answered, at most.
             linger: Seconds that a batch waits for company.
             delivery_timeout: Seconds until a batch is given up.
+            max_bytes: Bytes without an outcome, beyond which the batch that gathers has no room of its own.
         """
-        self.tally = Tally()
-        self.buffered_bytes = 0
-        """Of all batches without an outcome."""
+        self._tally = Tally()
+        self._buffered_bytes = 0
+        self._max_bytes = max_bytes
         self.gathering: Batch | None = None
         self.urgent = False
         """Whether a caller waits for the gathered batch: it is sent as soon as nothing is in flight."""
@@ -156,6 +161,26 @@ class Accumulator:
         self._delivery_timeout = delivery_timeout
         self._epoch = 0
         self._sequence = 0
+
+    @property
+    def tally(self) -> Tally:
+        """Counts of the records, by outcome."""
+        self._count()
+        return self._tally
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Of all batches without an outcome."""
+        self._count()
+        return self._buffered_bytes
+
+    def _count(self) -> None:
+        """Count what has joined the batch that gathers: not at each record, which would cost a tenth of taking it."""
+        gathered = self.gathering
+        if gathered is not None and gathered.counted < gathered.count:
+            self._tally.taken += gathered.count - gathered.counted
+            self._buffered_bytes += gathered.size - gathered.counted_bytes
+            gathered.counted, gathered.counted_bytes = gathered.count, gathered.size
 
     def remember(self, window: int) -> None:
         """Keep at most ``window`` batches in flight, if they may be sent again: the log remembers no more than that."""
@@ -213,7 +238,19 @@ class Accumulator:
         self.seal()
         opened = Batch(self.tally.taken, since + self._delivery_timeout, now + self._linger)
         self.gathering = opened
+        self.make_room()
         return opened
+
+    def make_room(self) -> None:
+        """Let records join the batch that gathers, up to the size of a batch and what may be buffered."""
+        if self.gathering is not None:
+            left = self._max_bytes - self.buffered_bytes + self.gathering.size
+            self.gathering.room = min(self.batch_bytes, left)
+
+    def leave_no_room(self) -> None:
+        """Let no further record join the batch that gathers before it was asked whether it may."""
+        if self.gathering is not None:
+            self.gathering.room = 0
 
     def take_values(self, values: Sequence[bytes], size: int, time_ms: int, since: float) -> Batch:
         """Take records that are nothing but values as a batch of their own; a record too large is refused before."""
@@ -222,13 +259,14 @@ class Accumulator:
             self.tally.taken, since + self._delivery_timeout, 0.0, len(values), size, values=values, times_ms=[time_ms]
         )
         self._sealed.append(taken)
-        self.tally.taken += len(values)
-        self.buffered_bytes += size
+        self._tally.taken += len(values)
+        self._buffered_bytes += size
         return taken
 
     def seal(self) -> None:
         """Let nothing more into the batch that gathers."""
         if self.gathering is not None:
+            self._count()
             self._sealed.append(self.gathering)
             self.gathering = None
             self.urgent = False
@@ -242,6 +280,7 @@ class Accumulator:
             now: The time.
             all_of_it: Nothing has to wait for company any longer.
         """
+        self._build()
         while len(self.in_flight) < self._max_in_flight:
             if not self._sealed:
                 gathered = self.gathering
@@ -250,33 +289,44 @@ class Accumulator:
                 if now < gathered.ripe_at and not all_of_it and not (self.urgent and not self.in_flight):
                     return None
                 self.seal()
+                self._build()
             chosen = self._sealed.popleft()
             if not chosen.data:
-                self._encode(chosen)
+                self._number(chosen)
             chosen.tries += 1
             self.in_flight.append(chosen)
             return chosen
         return None
 
-    def _encode(self, chosen: Batch) -> None:
-        times = chosen.times_ms
-        if chosen.values:
-            payload = columns.from_values(chosen.values)
-            chosen.record_bytes = chosen.size - VALUE_BYTES * chosen.count
-        else:
-            payload = columns.from_records(chosen.records, times, plain=chosen.plain)
-            chosen.record_bytes = (
-                chosen.size - RECORD_BYTES * chosen.count if chosen.plain else sum(map(_bytes_of, chosen.records))
-            )
+    def _build(self) -> None:
+        """Build the columns of what was sealed: thousands of records that wait cost the garbage collector's time."""
+        for sealed in reversed(self._sealed):
+            if sealed.payload or sealed.data:
+                return
+            times = sealed.times_ms
+            if sealed.values:
+                sealed.payload = columns.from_values(sealed.values)
+                sealed.record_bytes = sealed.size - VALUE_BYTES * sealed.count
+            else:
+                sealed.payload = columns.from_records(sealed.records, times, plain=sealed.plain)
+                sealed.record_bytes = (
+                    sealed.size - RECORD_BYTES * sealed.count if sealed.plain else sum(map(bytes_of, sealed.records))
+                )
+            sealed.max_time_ms = max(times)
+            sealed.records, sealed.values, sealed.times_ms = [], (), times[:1]
+
+    def _number(self, chosen: Batch) -> None:
+        """Give a batch its sequence."""
         chosen.data = batch.encode(
-            payload,
+            chosen.payload,
             count=chosen.count,
-            first_timestamp_ms=times[0],
-            max_timestamp_ms=max(times),
+            first_timestamp_ms=chosen.times_ms[0],
+            max_timestamp_ms=chosen.max_time_ms,
             producer_id=self._producer_id,
             producer_epoch=self._epoch,
             producer_sequence=self._sequence,
         )
+        chosen.payload = b""
         self._sequence += chosen.count if self._idempotent else 0
 
     # What comes of it
@@ -347,6 +397,7 @@ class Accumulator:
     def _give_up(self, given_up: list[Batch], outcome: Failed) -> list[Batch]:
         """Settle these, the oldest ones, and begin a new life with the rest if one of them had a number in this one."""
         numbered = any(each.data for each in given_up)
+        self._count()
         for each in given_up:
             self._settle(each, outcome)
         self.in_flight = deque(each for each in self.in_flight if each.outcome is None)
@@ -357,13 +408,14 @@ class Accumulator:
             self._epoch += 1
             self._sequence = 0
             for each in self._sealed:
-                each.data = b""
+                if each.data:
+                    each.payload, each.data = each.data[HEADER_BYTES:], b""
         return given_up
 
     def _settle(self, settled: Batch, outcome: Outcome) -> None:
         assert settled.outcome is None, "one outcome each"
         settled.outcome = outcome
-        tally = self.tally
+        tally = self._tally
         if isinstance(outcome, Acknowledged):
             tally.acknowledged += settled.count
             tally.acknowledged_bytes += settled.record_bytes
@@ -372,75 +424,6 @@ class Accumulator:
             tally.unconfirmed += settled.count if outcome.unconfirmed else 0
         else:
             tally.refused += settled.count
-        self.buffered_bytes -= settled.size
-        settled.records, settled.values, settled.times_ms, settled.data = [], (), [], b""
-
-
-def _bytes_of(record: Record) -> int:
-    if record.key is None and not record.headers:
-        return len(record.value)
-    headers = sum(len(name.encode()) + len(value) for name, value in record.headers)
-    return len(record.value) + len(record.key or b"") + headers
-
-
-def size_of(record: Record) -> int:
-    """Return the most that a record can take in a batch.
-
-    Raises:
-        RecordTooLargeError: It fits into none.
-        InvalidRequestError: It is no record.
-    """
-    if not isinstance(record, Record):
-        raise InvalidRequestError(f"a producer sends records, not {type(record).__name__}: Record(value=...)")
-    size = len(record.value) + RECORD_BYTES
-    if record.timestamp_ms is not None:
-        size += _PART_BYTES
-    if record.key is not None:
-        size += len(record.key) + _PART_BYTES
-    for name, value in record.headers:
-        size += len(name.encode()) + len(value) + _PART_BYTES
-    if size + HEADER_BYTES > MAX_BATCH_BYTES:
-        needed = HEADER_BYTES + len(columns.from_records([record], [0]))  # exact, where it matters
-        if needed > MAX_BATCH_BYTES:
-            raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
-    return size
-
-
-def check_values(values: Sequence[bytes]) -> Sequence[bytes]:
-    """Return these values, all of them ``bytes``.
-
-    Raises:
-        RecordTooLargeError: One does not fit into a batch.
-        InvalidRequestError: One is not bytes.
-    """
-    if isinstance(values, bytes | bytearray | memoryview | str):
-        raise InvalidRequestError(f"expected many values, not one {type(values).__name__}")
-    kinds = set(map(type, values))
-    if kinds - {bytes}:
-        values = [Record(value=value).value for value in values]  # its refusal names what is wrong
-    if sum(map(len, values)) > MAX_BATCH_BYTES // 2:
-        for value in values:
-            needed = HEADER_BYTES + len(columns.from_values([value])) if len(value) > MAX_BATCH_BYTES // 2 else 0
-            if needed > MAX_BATCH_BYTES:
-                raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
-    return values
-
-
-def parts(values: Sequence[bytes], batch_bytes: int) -> list[Sequence[bytes]]:
-    """Cut ``values`` into runs of about ``batch_bytes``, a value at least."""
-    total = sum(map(len, values)) + VALUE_BYTES * len(values)
-    if total <= batch_bytes:
-        return [values] if values else []
-    if len(values) == 1:
-        return [values]
-    if (max(map(len, values)) + VALUE_BYTES) * len(values) <= 1.5 * total:  # even enough: equal counts, none looked at
-        count = max(1, len(values) * batch_bytes // total)
-        return [values[at : at + count] for at in range(0, len(values), count)]
-    cut: list[Sequence[bytes]] = []
-    start = size = 0
-    for at, value in enumerate(values):
-        if at > start and size + len(value) + VALUE_BYTES > batch_bytes:
-            cut.append(values[start:at])
-            start, size = at, 0
-        size += len(value) + VALUE_BYTES
-    return [*cut, values[start:]]
+        self._buffered_bytes -= settled.size
+        settled.records, settled.values, settled.times_ms = [], (), []
+        settled.payload = settled.data = b""

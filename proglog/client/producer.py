@@ -19,32 +19,22 @@ Source: KIP-98 (idempotent producer), KIP-91 (one timeout over everything that a
 import asyncio
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import time_ns
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 from proglog import clock
-from proglog.client.accumulator import (
-    RECORD_BYTES,
-    VALUE_BYTES,
-    Accumulator,
-    Acknowledged,
-    Batch,
-    Failed,
-    Tally,
-    check_values,
-    parts,
-    size_of,
-)
+from proglog.client.accumulator import Accumulator, Acknowledged, Batch, Failed, Tally
 from proglog.client.arguments import seconds, whole
 from proglog.client.buffer_pool import BufferPool
 from proglog.client.copies_asked import Acks, checked_acks, nodes_words
 from proglog.client.courier import Courier
 from proglog.client.delivery import Askers, Deliveries, Delivery, Written
+from proglog.client.flushes import Flushes
 from proglog.client.link import Link
+from proglog.client.sizes import RECORD_BYTES, checked, parts, size_of
 from proglog.errors import (
     ClosedError,
     DeadlineError,
@@ -68,19 +58,8 @@ MAX_ACK_SECONDS = 600.0
 MAX_SECONDS = 86_400.0
 END_SECONDS = 1.0
 """Seconds that an agent has to end a stream on which everything was answered."""
-MAX_UNREPORTED = 1024
-"""Failed batches that are kept for the next flush to report."""
 
 State: TypeAlias = Literal["new", "open", "retrying", "failed", "closed"]
-
-
-@dataclass(slots=True, eq=False)
-class _Flush:
-    """A caller that waits for everything taken so far."""
-
-    upto: int
-    """One past the number of the last record."""
-    failed: list[Batch]
 
 
 class Producer:
@@ -124,6 +103,7 @@ class Producer:
             in_flight=whole("in_flight", in_flight, 1, 64),
             linger=self._linger,
             delivery_timeout=self._timeout,
+            max_bytes=self._max_buffered_bytes,
         )
         self._askers = Askers(self._acks, self._urge, {})
         self._pool = BufferPool(
@@ -135,9 +115,7 @@ class Producer:
         self._failure: ProglogError | None = None
         """The error that stops it from taking records."""
         self._failure_reported = False
-        self._unreported: deque[Batch] = deque(maxlen=MAX_UNREPORTED)
-        """Failed batches that no flush has reported."""
-        self._flushes: list[_Flush] = []
+        self._flushes = Flushes()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._changing = asyncio.Lock()
@@ -256,7 +234,7 @@ class Producer:
         await self._tasks.close()
         self._loop, self._process = asyncio.get_running_loop(), os.getpid()
         self._failure, self._failure_reported = None, False
-        self._unreported.clear()
+        self._flushes.forget()
         self._courier = Courier(
             self,
             self._links,
@@ -334,14 +312,8 @@ class Producer:
         """
         plain = record.__class__ is Record and record.key is None and not record.headers and record.timestamp_ms is None
         size = len(record.value) + RECORD_BYTES if plain else size_of(record)
-        accumulator = self._accumulator
-        batch = accumulator.gathering
-        if (
-            batch is None
-            or batch.size + size > accumulator.batch_bytes
-            or self._pool.turns
-            or accumulator.buffered_bytes + size > self._max_buffered_bytes
-        ):
+        batch = self._accumulator.gathering
+        if batch is None or batch.size + size > batch.room:
             batch = await self._place(size, record)
         if plain:
             batch.times_ms.append(time_ns() // 1_000_000)
@@ -353,8 +325,6 @@ class Producer:
         index = batch.count
         batch.count = index + 1
         batch.size += size
-        accumulator.tally.taken += 1
-        accumulator.buffered_bytes += size
         return Delivery(self._askers, batch, index)
 
     async def send_and_wait(self, record: Record) -> Written:
@@ -367,10 +337,9 @@ class Producer:
         All of them are checked before the first is taken. Cancelled while it waits for room, those before are taken.
         Errors as those of :meth:`send`.
         """
-        values = check_values(values)
+        values, sizes = checked(values)
         batches = []
-        for part in parts(values, self._accumulator.batch_bytes):
-            size = sum(map(len, part)) + VALUE_BYTES * len(part)
+        for part, size in parts(values, sizes, self._accumulator.batch_bytes):
             since = await self._make_room(size)
             batches.append(self._accumulator.take_values(part, size, clock.now_ms(), since))
             self._wake()
@@ -390,6 +359,8 @@ class Producer:
             self._wake()
             self._set_linger(batch)
             self._watch_deadline()
+        else:
+            accumulator.make_room()
         return batch
 
     async def _make_room(self, size: int) -> float:
@@ -401,6 +372,7 @@ class Producer:
             await asyncio.sleep(0)  # a caller that never waits would keep the loop from sending
             self._check_open()
         if self._pool.turns or not self._pool.fits(size):
+            self._accumulator.leave_no_room()  # who comes later waits behind
             try:
                 await self._pool.wait(size, self._timeout)
             except DeadlineError:
@@ -445,24 +417,18 @@ class Producer:
             self._check_open()
         if self._loop is not asyncio.get_running_loop():
             raise UsageError("this producer belongs to another event loop: make one in each")
-        untold = [each for each in self._unreported if len(each.told) < each.count]
-        flush = _Flush(self._accumulator.tally.taken, untold)
         last = self._accumulator.last
-        self._flushes.append(flush)
-        try:
-            if last is not None:
-                async with asyncio.timeout(timeout):
-                    await self._askers.settled(last)
-        except TimeoutError:
-            raise DeadlineError(f"records are still on their way after {timeout:g} s") from None
-        finally:
-            self._flushes.remove(flush)
+        with self._flushes.waiting(self._accumulator.tally.taken) as flush:
+            try:
+                if last is not None:
+                    async with asyncio.timeout(timeout):
+                        await self._askers.settled(last)
+            except TimeoutError:
+                raise DeadlineError(f"records are still on their way after {timeout:g} s") from None
         if self._state == "failed":
             self._check_open()
         if flush.failed:
-            later = [each for each in self._unreported if each.number >= flush.upto]
-            self._unreported.clear()
-            self._unreported.extend(later)
+            self._flushes.reported(flush)
             raise self._failed_batches(flush.failed)
 
     def _failed_batches(self, batches: list[Batch]) -> ProduceError:
@@ -490,10 +456,7 @@ class Producer:
         """Pass outcomes on to their waiters, and grant the room they free."""
         for batch in batches:
             if isinstance(batch.outcome, Failed):
-                self._unreported.append(batch)
-                for flush in self._flushes:
-                    if batch.number < flush.upto:
-                        flush.failed.append(batch)
+                self._flushes.failed(batch)
             self._askers.settle(batch)
         self._pool.give()
         self._watch_deadline()

@@ -253,11 +253,11 @@ def _max_line_bytes(*, as_json: bool) -> int:
 
 def _before_too_large(values: list[bytes]) -> tuple[int, RecordTooLargeError]:
     """Return how many values precede the first one that does not fit into a batch, and what the client says of it."""
-    from proglog.client.accumulator import check_values
+    from proglog.client.sizes import checked
 
     for at, value in enumerate(values):
         try:
-            check_values([value])
+            checked([value])
         except RecordTooLargeError as exc:
             return at, exc
     raise AssertionError("one of them was refused")

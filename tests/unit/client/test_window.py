@@ -8,7 +8,9 @@ from proglog.wire.contract import LEAST_WINDOW, MAX_WINDOW
 
 
 def sent(window: int | None, *, producer: bytes = b"p" * 16, in_flight: int = 20) -> int:
-    accumulator = Accumulator(producer, batch_bytes=1, in_flight=in_flight, linger=0, delivery_timeout=60)
+    accumulator = Accumulator(
+        producer, batch_bytes=1, in_flight=in_flight, linger=0, delivery_timeout=60, max_bytes=1 << 20
+    )
     if window is not None:
         accumulator.remember(window)
     for _ in range(30):
