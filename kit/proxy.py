@@ -21,6 +21,9 @@ class Proxy:
         """Gates of requests whose client is cut off: their connections to the agent stay until :meth:`cut`."""
         self._clients: set[asyncio.StreamWriter] = set()
         self._agents: set[asyncio.StreamWriter] = set()
+        self.forwarded = 0
+        """Connections that reached their target."""
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @property
@@ -39,6 +42,8 @@ class Proxy:
         assert self._server is not None
         self._server.close()
         self.cut()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=5)
 
     def hold_answers(self) -> None:
         """Forward requests but no answers, until :meth:`cut`."""
@@ -70,12 +75,22 @@ class Proxy:
         self._stranded.clear()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving = asyncio.current_task()
+        assert serving is not None
+        self._serving.add(serving)
+        try:
+            await self._forward(reader, writer)
+        finally:
+            self._serving.discard(serving)
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         host, _, port = self.target.rpartition(":")
         try:
             back, onward = await asyncio.open_connection(host, int(port))
         except OSError:
             writer.transport.abort()
             return
+        self.forwarded += 1
         self._clients.add(writer)
         self._agents.add(onward)
         requests = self._requests
