@@ -121,7 +121,7 @@ func calls(ctx context.Context, addr string) error {
 	if err := said("Positions.Commit", err, "from go"); err != nil {
 		return err
 	}
-	listed, err := positions.List(ctx, &pb.ListPositionsRequest{Name: "from go"})
+	listed, err := positions.List(ctx, &pb.ListPositionsRequest{Name: proto.String("from go")})
 	if err := said("Positions.List", err, listed.GetPositions()[0].GetCursor().GetPositions()[0].GetNextSequence()); err != nil {
 		return err
 	}
