@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from proglog.replication.gap import gap_before
 
 from proglog.client import Record
 from proglog.log.config import LogConfig
@@ -19,7 +20,6 @@ from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LocalAppend
 from proglog.record import batch, columns, control, scan
 from proglog.record.batch import VerifiedBatch, verify
-from proglog.replication.gap import gap_before
 from proglog.testing.cluster import LocalCluster
 from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName, SequenceNumber
