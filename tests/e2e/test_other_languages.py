@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from proglog.replication.gap import gap_before
 
 from proglog.client import Record
 from proglog.log.config import LogConfig
@@ -20,6 +19,7 @@ from proglog.log.log import Log
 from proglog.log.model import ImportAppend, LocalAppend
 from proglog.record import batch, columns, control, scan
 from proglog.record.batch import VerifiedBatch, verify
+from proglog.replication.holes import Over
 from proglog.testing.cluster import LocalCluster
 from proglog.testing.processes import AgentProcess
 from proglog.types import NodeName, SequenceNumber
@@ -239,18 +239,14 @@ def fill(directory: Path, total: int) -> int:
     source.append([LocalAppend(_batch("b", number)) for number in range(each + len(missing))])
     theirs = scan.batches(source.read(source.seek_sequence(source.origin, SequenceNumber(1)), 1 << 26).data)
     log.append([ImportAppend(next(theirs))])  # the start of its origin
-    following = SequenceNumber(2)
     for number, copied in enumerate(theirs):
         if number in missing:
             continue
-        if number == missing.stop:
-            gap = gap_before(copied, following, now_ms=7, reason="no node has it")
-            log.append([ImportAppend(gap)])
-        following = copied.header.next_sequence
         own = min(number, number - len(missing)) if number >= missing.stop else number
-        log.append([ImportAppend(copied), LocalAppend(_batch("a", own))])
+        over = Over("retention removed them", removed=True) if number == missing.stop else None
+        log.append([ImportAppend(copied, over), LocalAppend(_batch("a", own))])
         if number % 100 == 0:
-            commit = control.position_commit(f"of {number}", 0, {source.origin: following}, now_ms=7)
+            commit = control.position_commit(f"of {number}", 0, {source.origin: copied.header.next_sequence}, now_ms=7)
             log.append([LocalAppend(verify(commit))])
     source.close()
     log.close()
