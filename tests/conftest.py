@@ -24,7 +24,7 @@ from proglog.testing import ports
 from proglog.wire.refusals import CALLS, EVERY_CALL
 from proglog.wire.status import row_of
 
-pytest_plugins = ["tests.durations"]
+pytest_plugins = ["tests.durations", "tests.reruns"]
 
 TESTS = Path(__file__).parent
 FULL = (
