@@ -38,6 +38,7 @@ FULL = (
     "integration/test_cursors.py",
     "integration/test_live_verify.py",
     "integration/test_losses.py",
+    "integration/test_memory.py",
     "integration/test_positions.py",
     "integration/test_replication_recovery.py",
     "integration/test_soak.py",

@@ -47,6 +47,7 @@ from proglog.log.named_positions import CommittedPosition
 from proglog.log.recovery import RecoveryReport
 from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.replication.progress import Progress
+from proglog.server.answers import read_with_room
 from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait, wait_through
 from proglog.telemetry.latency import LatencyWindow
@@ -357,6 +358,9 @@ class LogWriter:
 
     async def read(self, at: LogPosition, max_bytes: int) -> LogRead:
         """Return whole batches from ``at`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
+        return await read_with_room(partial(self._read, at, max_bytes), max_bytes)
+
+    async def _read(self, at: LogPosition, max_bytes: int) -> LogRead:
         if max_bytes <= INLINE_READ_BYTES:
             cached = self.log.read_cached(at, max_bytes)
             if cached is not None:

@@ -56,6 +56,8 @@ FIRST_VERSION = 1
 HEADER_BYTES = 128
 MAX_BATCH_BYTES = 4_000_000
 """Most bytes of a new batch, header included: it and what is around it fit into the 4 MiB that gRPC clients receive."""
+MAX_BATCH_RECORDS = MAX_BATCH_BYTES // 8
+"""Most records of a new batch: an empty one costs two bytes, and a reader far more."""
 MAX_STORED_BATCH_BYTES = 4 * 1024 * 1024
 """Most bytes of any batch: the first release made larger ones."""
 
@@ -285,6 +287,10 @@ def verify_produced(data: bytes | bytearray | memoryview) -> VerifiedBatch:
         raise InvalidRequestError(f"one batch a message: it has {header.batch_bytes} bytes, the message {len(data)}")
     if header.batch_bytes > MAX_BATCH_BYTES:
         raise RecordTooLargeError(header.batch_bytes, MAX_BATCH_BYTES)
+    if header.record_count > MAX_BATCH_RECORDS:
+        raise InvalidRequestError(
+            f"the batch has {header.record_count:,} records; the limit is {MAX_BATCH_RECORDS:,}: send several batches"
+        )
     if header.is_control:
         raise InvalidRequestError("a producer's batch has records; control batches are the server's")
     unstamped = header.origin == NO_ORIGIN and header.version == FIRST_VERSION

@@ -1,4 +1,4 @@
-"""How much the server takes on at once: calls, and bytes of requests; on each connection, and in all.
+"""How much the server takes on at once: calls, bytes of requests, and bytes of answers; of each client, and in all.
 
 The transport has no limit of its own: HTTP/2's limit of streams refuses calls that a client opened in good faith, and
 that looks like a broken connection. Here a call beyond a bound waits for its turn, and after :data:`MAX_WAIT` it is
@@ -10,7 +10,7 @@ refused with an explanation (``TooManyCallsError``, RESOURCE_EXHAUSTED); proglog
                                   waits up to MAX_WAIT       produce calls only
 
 A request is received only once there is room for it. Each kind of call has its own count, so that producers held up by a
-slow disk never block an operator's status call; only produce requests count in bytes.
+slow disk never block an operator's status call. Produce requests count in bytes, and so do answers read from the log.
 """
 
 import asyncio
@@ -24,11 +24,18 @@ MAX_CALLS = 8192
 """Calls of one kind under way; each costs about 25 KiB."""
 MAX_CALLS_OF_CONNECTION = 4096
 """Calls of one kind under way on one connection."""
-MAX_REQUEST_BYTES = 64 * 1024 * 1024
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
 """Bytes of received, unanswered requests."""
-MAX_REQUEST_BYTES_OF_CONNECTION = 32 * 1024 * 1024
+MAX_REQUEST_BYTES_OF_CONNECTION = 16 * 1024 * 1024
 EXPECTED_REQUEST_BYTES = 1024 * 1024
-"""Bytes reserved for a produce call until its request has arrived and its size is known."""
+"""Bytes reserved for the first request of a produce call until it has arrived and its size is known."""
+MIN_REQUEST_BYTES = 4096
+"""Bytes reserved at least for a later one, which is expected to be like the one before."""
+ARRIVAL_SECONDS = 0.25
+"""How long bytes stay reserved for a request that does not arrive: an idle stream holds nothing."""
+MAX_ANSWER_BYTES = 24 * 1024 * 1024
+"""Bytes read from the log, and not yet taken by the transport: a client that does not read holds its answer there."""
+MAX_ANSWER_BYTES_OF_SUBJECT = 16 * 1024 * 1024
 MAX_WAITING = 4096
 """Calls waiting for one bound; more are refused at once."""
 MAX_WAIT = 5.0
@@ -65,7 +72,7 @@ class Bound:
         Raises:
             TooManyCallsError: There was no room within ``max_wait`` seconds, or too many wait already.
         """
-        if self._has_room(connection):
+        if self.has_room(connection):
             self.hold(connection, amount)
             return
         if self._waiting_in_all >= MAX_WAITING:
@@ -96,25 +103,28 @@ class Bound:
         self._held_in_all += amount
 
     def release(self, connection: str, amount: int) -> None:
-        """Give ``amount`` back and admit waiters, FIFO on each connection."""
+        """Give ``amount`` back and admit waiters: FIFO on each connection, and the connections in turn."""
         self._held[connection] -= amount
         self._held_in_all -= amount
         if not self._held[connection]:
             del self._held[connection]
-        for waiting in list(self._waiting) if self._waiting else ():
-            self._admit(waiting)
+        while any(self._admit_one(waiting) for waiting in list(self._waiting)):
+            pass
 
-    def _admit(self, connection: str) -> None:
-        queue = self._waiting[connection]
-        while queue and self._has_room(connection):
-            amount, turn = queue.popleft()
-            self._waiting_in_all -= 1
-            self.hold(connection, amount)
-            turn.set_result(None)
-        if not queue:
-            del self._waiting[connection]
+    def _admit_one(self, connection: str) -> bool:
+        if not self.has_room(connection):
+            return False
+        queue = self._waiting.pop(connection)
+        amount, turn = queue.popleft()
+        self._waiting_in_all -= 1
+        self.hold(connection, amount)
+        turn.set_result(None)
+        if queue:
+            self._waiting[connection] = queue  # behind the others
+        return True
 
-    def _has_room(self, connection: str) -> bool:
+    def has_room(self, connection: str) -> bool:
+        """Return whether ``connection`` may take more."""
         return self._held_in_all < self._most and self._held[connection] < self._most_of_connection
 
     def _refusal(self, connection: str) -> TooManyCallsError:
@@ -136,11 +146,15 @@ class Admission:
         max_calls_of_connection: int = MAX_CALLS_OF_CONNECTION,
         max_request_bytes: int = MAX_REQUEST_BYTES,
         max_request_bytes_of_connection: int = MAX_REQUEST_BYTES_OF_CONNECTION,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_answer_bytes_of_subject: int = MAX_ANSWER_BYTES_OF_SUBJECT,
     ) -> None:
         self._most = max_calls, max_calls_of_connection
         self._calls: dict[str, Bound] = {}
         self.requests = Bound("bytes of requests", max_request_bytes, max_request_bytes_of_connection)
         """Bytes of requests that produce."""
+        self.answers = Bound("bytes of answers", max_answer_bytes, max_answer_bytes_of_subject)
+        """Bytes read from the log for a call: see :mod:`proglog.server.answers`."""
 
     def calls(self, kind: str) -> Bound:
         """Return the bound of the calls of one kind."""

@@ -1,6 +1,7 @@
 """The fast path, ``proglog.v1.Batches``: whole batches in, slices of the store out."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Self
@@ -23,6 +24,8 @@ from proglog.wire.cursors import cursor_message, positions_of
 
 MAX_IN_FLIGHT = 64
 """Batches of one stream that wait for their sync."""
+INLINE_BYTES = 256 * 1024
+"""Largest batch that is checked on the event loop."""
 DEFAULT_READ_BYTES = 256 * 1024
 MIN_READ_BYTES = 64 * 1024
 MAX_READ_BYTES = 2 * 1024 * 1024
@@ -77,15 +80,22 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
             async for request in requests:
                 acks, timeout_ms = wanted_of(request)
                 nodes = self._acks.nodes_for(acks)
-                batch = verify_produced(request.batch)
+                data = request.batch
+                del request  # it has the batch, too
+                batch = verify_produced(data) if len(data) <= INLINE_BYTES else await self._verified(data)
                 await room.acquire()
                 outcome = await self._commit_log.queue(batch, fence)
+                del data, batch  # the next request may be long in coming
                 if nodes == 1:  # nothing else to wait for: no task
                     waiting.put_nowait(outcome)
                 else:
                     waiting.put_nowait(tasks.start(self._copied(outcome, nodes, timeout_ms), name="produce-copies"))
         finally:
             waiting.put_nowait(None)
+
+    async def _verified(self, data: bytes) -> VerifiedBatch:
+        """Return :func:`verify_produced` of ``data``, off the loop: a large batch may have many records."""
+        return await self._commit_log.query(lambda _: verify_produced(data))
 
     async def _copied(self, outcome: asyncio.Future[Outcome], nodes: int, timeout_ms: int) -> Answer:
         """Return a refusal rather than raise it: the first one ends the stream, and later ones are never awaited."""
@@ -110,8 +120,9 @@ class BatchService(batches_pb2_grpc.BatchesServicer):
         reading = await _Reading.begin(self._commit_log, request)
         yield reading.first_answer()
         while not reading.over:
-            for answer in await reading.next_answers():
-                yield answer
+            answers = deque(await reading.next_answers())
+            while answers:
+                yield answers.popleft()  # kept by nothing here while its client does not read
 
 
 def _answer(appended: Appended, copies: int = 1, nodes: int = 1) -> batches_pb2.ProduceBatchResponse:

@@ -30,7 +30,16 @@ from proglog.security.actions import CONSUME, DESCRIBE, OBSERVE, OPERATE, PRODUC
 from proglog.security.authorizer import Authorizer
 from proglog.security.subject import subject_of
 from proglog.server import reflection
-from proglog.server.admission import EXPECTED_REQUEST_BYTES, Admission, Bound
+from proglog.server.admission import (
+    ARRIVAL_SECONDS,
+    EXPECTED_REQUEST_BYTES,
+    MAX_WAIT,
+    MIN_REQUEST_BYTES,
+    Admission,
+    Bound,
+)
+from proglog.server.answers import AnswerRoom, answer_room
+from proglog.server.connections import close_connection
 from proglog.server.context import Context
 from proglog.tasks import TaskScope
 from proglog.telemetry import events
@@ -72,10 +81,19 @@ OPEN_SERVICES = ("/grpc.health.v1.Health/", *(f"/{service}/" for service in refl
 """Open to any client that passed the handshake. Any other call without an action is denied: an omission must not open one."""
 
 RECHECK_INTERVAL = 2.0
-"""Seconds between two checks of the policy's generation on an open stream."""
+"""Seconds between two looks at an open call: its rights, its certificate, and whether its client reads."""
+UNREAD_SECONDS = 18.0
+"""Seconds after which a call ends whose client has not taken an answer; large answers get more."""
+LEAST_BYTES_PER_SECOND = 256 * 1024
+PRESSED_SECONDS = 2.0
+LEAST_BYTES_PER_SECOND_PRESSED = 1024 * 1024
+"""The same while other calls wait for room for their answers."""
+CUT_SECONDS = 2.0
+"""Seconds from a call's end, while its client reads nothing, to the end of the connection."""
 
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
+Status: TypeAlias = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
 Parse: TypeAlias = Callable[[bytes], Any]
 Serialize: TypeAlias = Callable[[Any], bytes]
 
@@ -115,12 +133,17 @@ class Gate(grpc.aio.ServerInterceptor):
         serialize = handler.response_serializer or bytes
         if handler.unary_unary or handler.stream_unary:
             behavior: Any = _on_stream(handler.unary_unary) if handler.unary_unary else handler.stream_unary
-            return grpc.stream_unary_rpc_method_handler(
-                self._answering(method, behavior, parse, serialize), response_serializer=_unless_bytes(serialize)
-            )
-        behavior = _streaming_on_stream(handler.unary_stream) if handler.unary_stream else handler.stream_stream
+            if ACTIONS.get(method) == PRODUCE:  # small answers: one step of the transport instead of three
+                return grpc.stream_unary_rpc_method_handler(
+                    self._answering(method, behavior, parse, serialize), response_serializer=_unless_bytes(serialize)
+                )
+            behavior, streams = _one_answer(behavior), False
+        else:
+            behavior = _streaming_on_stream(handler.unary_stream) if handler.unary_stream else handler.stream_stream
+            streams = True
         return grpc.stream_stream_rpc_method_handler(
-            self._streaming(method, behavior, parse, serialize), response_serializer=_unless_bytes(serialize)
+            self._streaming(method, behavior, parse, serialize, streams=streams),
+            response_serializer=_unless_bytes(serialize),
         )
 
     def _answering(
@@ -145,27 +168,31 @@ class Gate(grpc.aio.ServerInterceptor):
         return answer
 
     def _streaming(
-        self, method: str, behavior: Callable[..., Any], parse: Parse, serialize: Serialize
+        self, method: str, behavior: Callable[..., Any], parse: Parse, serialize: Serialize, *, streams: bool
     ) -> Callable[..., Any]:
         async def stream(_: object, context: Context) -> AsyncIterator[Any]:
-            call = _Call(self, method, context, streams=True)
+            call = _Call(self, method, context, streams=streams)
             requests = _Requests(context, call, parse, call.request_bytes(self._admission), streams=True)
+            room = AnswerRoom(self._admission.answers, call.owner)
+            answer_room.set(room)  # each call has a task of its own
             tasks = TaskScope()
             try:
                 call.authorize()
                 async with self._admission.call(call.peer, call.kind):
-                    call.watch_policy(tasks)
+                    call.watch(tasks, self._admission.answers)
                     async for response in behavior(requests, context):
-                        data = serialize(response)
-                        with call.writing():
-                            yield data
-                        call.sent_bytes += len(data)
+                        data = [serialize(response)]
+                        del response  # only the transport's copy waits for the client
+                        with call.writing(len(data[0])):
+                            yield data.pop()
+                        room.release()
                         requests.answered()
             except BaseException as exc:  # noqa: BLE001 - every end of a call is reported, and ends it
                 await call.fail(exc)
             else:
                 call.finish()
             finally:
+                room.release()
                 requests.close()
                 await tasks.close()
 
@@ -182,6 +209,14 @@ def _on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
         return await behavior(await requests.only(), context)
 
     return answer
+
+
+def _one_answer(behavior: Callable[..., Any]) -> Callable[..., Any]:
+    async def stream(requests: "_Requests", context: Context) -> AsyncIterator[Any]:
+        answers = [await behavior(requests, context)]
+        yield answers.pop()
+
+    return stream
 
 
 def _streaming_on_stream(behavior: Callable[..., Any]) -> Callable[..., Any]:
@@ -211,6 +246,9 @@ class _Requests:
         self._connection = call.peer
         self._streams = streams
         self._sizes: deque[int] = deque()
+        self._expected = EXPECTED_REQUEST_BYTES
+        self._reserved = 0
+        self._giving_back: asyncio.TimerHandle | None = None
 
     async def only(self) -> Any:
         """Return the one request of a call that has one.
@@ -235,8 +273,9 @@ class _Requests:
         Raises:
             InvalidRequestError: A request is malformed.
         """
-        while (request := await self._next()) is not grpc.aio.EOF:
-            yield request
+        arrived: list[Any] = []
+        while (arrived := [await self._next()])[0] is not grpc.aio.EOF:
+            yield arrived.pop()  # and keep none: the next one may be long in coming
 
     async def _next(self) -> Any:
         await self._wait_for_room()
@@ -244,6 +283,8 @@ class _Requests:
             received = await self._read()
         except cygrpc._ServerStoppedError:
             raise asyncio.CancelledError from None
+        finally:
+            self._give_back()
         if received is grpc.aio.EOF:
             return received
         self._call.received_bytes += len(received)
@@ -261,24 +302,32 @@ class _Requests:
 
     def close(self) -> None:
         """Release everything held."""
+        self._give_back()
         while self._sizes:
             self.answered()
 
     async def _wait_for_room(self) -> None:
         if self._bound is None:
             return
-        if self._streams:  # slows its sender, for as long as it takes; an idle stream holds nothing
-            await self._bound.acquire(self._connection, 0, max_wait=None)
-        else:
-            await self._bound.acquire(self._connection, EXPECTED_REQUEST_BYTES)
-            self._sizes.append(EXPECTED_REQUEST_BYTES)
+        # On a stream this slows the sender, for as long as it takes.
+        await self._bound.acquire(self._connection, self._expected, max_wait=None if self._streams else MAX_WAIT)
+        self._reserved = self._expected
+        patience = ARRIVAL_SECONDS if self._streams else MAX_WAIT
+        self._giving_back = asyncio.get_running_loop().call_later(patience, self._give_back)
+
+    def _give_back(self) -> None:
+        """Reserve nothing any more: the request has arrived, or its client takes its time."""
+        reserved, self._reserved = self._reserved, 0
+        if self._giving_back is not None:
+            self._giving_back.cancel()
+        if reserved and self._bound is not None:
+            self._bound.release(self._connection, reserved)
 
     def _hold(self, size: int) -> None:
         if self._bound is not None:
             self._bound.hold(self._connection, size)
-            if not self._streams:
-                self.answered()  # the actual size replaces the estimate
             self._sizes.append(size)
+            self._expected = max(size, MIN_REQUEST_BYTES)
 
 
 class _Call:
@@ -299,8 +348,15 @@ class _Call:
         self._generation = 0
         self._denied: Exception | None = None
         self._finished = events.STREAM_FINISHED if streams else events.RPC_FINISHED
-        self._is_writing = False
+        self._writing: tuple[float, int] | None = None
+        """Since when the transport has an answer, and its size."""
+        self._is_reported = False
         self.received_bytes = self.sent_bytes = 0
+
+    @property
+    def owner(self) -> str:
+        """The one that its answers count for: the subject, on however many connections; without one, the connection."""
+        return self._subject or self.peer
 
     @property
     def kind(self) -> str:
@@ -327,22 +383,54 @@ class _Call:
         self._generation = self._authorizer.generation
         self._authorizer.authorize(self._subject, ANY_OBJECT, self._action)
 
-    def watch_policy(self, tasks: TaskScope) -> None:
-        """Cut the stream when a changed policy no longer allows it, its certificate is withdrawn, or neither can be asked."""
-        tasks.start(self._recheck(asyncio.current_task()), name="rpc-policy-watch")
+    def watch(self, tasks: TaskScope, answers: Bound) -> None:
+        """End the call when policy or certificate no longer allow it, or cannot be asked, and when its client reads nothing."""
+        tasks.start(self._recheck(asyncio.current_task(), answers), name="rpc-watch")
 
-    async def _recheck(self, caller: "asyncio.Task[Any] | None") -> None:
+    async def _recheck(self, caller: "asyncio.Task[Any] | None", answers: Bound) -> None:
         while True:
             await asyncio.sleep(RECHECK_INTERVAL)
             try:
                 self._check_certificate()
                 if self._authorizer.generation != self._generation:
                     self.authorize()
+                self._check_taken(pressed=bool(answers.waiting))
             except Exception as exc:  # noqa: BLE001 - the call fails with it
                 self._denied = exc
-                if caller is not None and not self._is_writing:
+                if self._writing is not None:
+                    await self._cut(exc)
+                elif caller is not None:
                     caller.cancel()
                 return
+
+    def _check_taken(self, *, pressed: bool) -> None:
+        """Check that the client takes what it is sent; with less patience while other calls wait for the room.
+
+        Raises:
+            UnavailableError: It does not.
+        """
+        if self._writing is None:
+            return
+        since, size = self._writing
+        waited = time.monotonic() - since
+        patience = UNREAD_SECONDS + size / LEAST_BYTES_PER_SECOND
+        if waited > (PRESSED_SECONDS + size / LEAST_BYTES_PER_SECOND_PRESSED if pressed else patience):
+            raise UnavailableError(f"an answer of {size:,} bytes was unread for {waited:.0f} s: call again to read on")
+
+    async def _cut(self, exc: Exception) -> None:
+        """End the call while the transport waits for its client to read.
+
+        The status goes behind the answer. A client that does not take it either loses its connection: nothing less
+        frees what the transport holds for it.
+        """
+        status = self._report(exc)
+        try:
+            async with asyncio.timeout(CUT_SECONDS):
+                await self._context.abort(*status)
+        except TimeoutError:
+            close_connection(self.peer)
+        except grpc.aio.AbortError:
+            pass  # the client has it
 
     def _check_certificate(self) -> None:
         """Have a client whose certificate is withdrawn call again: it may have a new one by now.
@@ -356,15 +444,16 @@ class _Call:
             raise UnavailableError(f"{exc}: connect again with one that is valid") from exc
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hand an answer to gRPC, for as long as that takes: gRPC swallows a cancellation meanwhile.
+    def writing(self, size: int) -> Iterator[None]:
+        """Hand an answer of ``size`` bytes to gRPC, for as long as that takes: gRPC swallows a cancellation meanwhile.
 
         Raises:
             PermissionDeniedError: The right was withdrawn since.
         """
-        self._is_writing = True
+        self._writing = time.monotonic(), size
         yield
-        self._is_writing = False
+        self._writing = None
+        self.sent_bytes += size
         self.check_allowed()
 
     def check_allowed(self) -> None:
@@ -381,22 +470,29 @@ class _Call:
 
     async def fail(self, exc: BaseException) -> None:
         """Report how the call ended, and end it so; one that the server's end has overtaken was cut like the others."""
+        if self._is_reported:  # it was cut
+            raise exc
         if isinstance(exc, cygrpc._ServerStoppedError):
             exc = asyncio.CancelledError()
         if isinstance(exc, asyncio.CancelledError) and self._denied is not None:
             exc = self._denied
-        if isinstance(exc, ProglogError):
-            code, details, metadata = to_status(exc)
-            self._emit(events.RPC_REFUSED, "", details, **self._end(code.name))
-            await self._context.abort(code, details, metadata)
         if isinstance(exc, grpc.aio.AbortError):
             raise exc
         if not isinstance(exc, Exception):
             self._emit(self._finished, **self._end("CANCELLED"))
             raise exc
+        await self._context.abort(*self._report(exc))
+
+    def _report(self, exc: Exception) -> Status:
+        """Report how the call ended; return the status that says so."""
+        self._is_reported = True
+        if isinstance(exc, ProglogError):
+            code, details, metadata = to_status(exc)
+            self._emit(events.RPC_REFUSED, "", details, **self._end(code.name))
+            return code, details, metadata
         number = secrets.token_hex(4)
         self._emit(events.RPC_FAILED, **self._end("INTERNAL"), number=number, exc_info=exc)
-        await self._context.abort(*to_status(InternalError(f"internal error {number}; the agent's telemetry has it")))
+        return to_status(InternalError(f"internal error {number}; the agent's telemetry has it"))
 
     def _end(self, code: str) -> dict[str, Any]:
         """Count the call; return its fields for telemetry."""

@@ -29,6 +29,8 @@ MAX_GATHERED = 1000
 """Most records of a produce stream that become one batch."""
 MAX_GATHERED_BYTES = 128 * 1024
 """Most bytes of them; a larger record is a batch of its own."""
+INLINE_RECORDS = 8192
+"""Most records of a batch that are taken apart on the event loop."""
 _END = object()
 
 
@@ -43,7 +45,9 @@ class LogService(log_pb2_grpc.LogServicer):
     async def Produce(self, request: log_pb2.ProduceRequest, context: Context) -> log_pb2.ProduceResponse:  # noqa: N802 - gRPC's name
         """Append one record; answer with its offset once it is durable."""
         del context
-        appended = await self._commit_log.append(_batch_of([_value(request)]))
+        produced = _batch_of([_value(request)])
+        del request  # it has the record, too
+        appended = await self._commit_log.append(produced)
         return log_pb2.ProduceResponse(offset=appended.base_offset)
 
     async def ProduceStream(  # noqa: N802 - gRPC's name
@@ -74,13 +78,13 @@ class LogService(log_pb2_grpc.LogServicer):
         log, offset = self._commit_log, Offset(request.offset)
         if offset >= log.end_offset:
             raise OffsetOutOfRangeError(offset, log.start_offset, log.end_offset)
-        read = await log.query(lambda found: found.read(found.seek(offset), 1))
+        read = await log.read(await log.query(lambda found: found.seek(offset)), 1)
         while read.data:
             checked = await self._checked(read)
             if checked is None:
                 read = await log.read(read.start, 1)
                 continue
-            for value, at in _values_from(checked[0], offset):
+            for value, at in await self._values(checked[0], offset):
                 self._commit_log.records_served += 1
                 return log_pb2.ConsumeResponse(record=log_pb2.Record(value=value, offset=at))
             read = await log.read(read.next, 1)  # no record has this offset: the next one is the answer
@@ -107,7 +111,7 @@ class LogService(log_pb2_grpc.LogServicer):
             checked = await self._checked(read)
             read_at = read.start if checked is None else read.next
             for stored in checked or ():
-                for value, at in _values_from(stored, offset):
+                for value, at in await self._values(stored, offset):
                     self._commit_log.records_served += 1
                     yield log_pb2.ConsumeResponse(record=log_pb2.Record(value=value, offset=at))
 
@@ -122,6 +126,12 @@ class LogService(log_pb2_grpc.LogServicer):
                 if member.status is MemberStatus.ALIVE and member.rpc_addr
             ]
         )
+
+    async def _values(self, stored: VerifiedBatch, start: Offset) -> list[tuple[bytes, Offset]]:
+        """Return :func:`_values_from`; a batch of many records is not the loop's work."""
+        if stored.header.record_count <= INLINE_RECORDS:
+            return _values_from(stored, start)
+        return await self._commit_log.query(lambda _: _values_from(stored, start))
 
     async def _checked(self, read: LogRead) -> list[VerifiedBatch] | None:
         """Return the batches of what was read; ``None``: something rotted since it was written, and the log knows it now.
