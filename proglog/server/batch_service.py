@@ -11,7 +11,7 @@ from proglog.errors import DataLossError, InvalidRequestError, OffsetOutOfRangeE
 from proglog.log.log import Log
 from proglog.log.model import Appended, Outcome, appended_of
 from proglog.log.producers import WINDOW
-from proglog.record.batch import verify_produced
+from proglog.record.batch import VerifiedBatch, verify_produced
 from proglog.server.acks import Acks, wanted_of
 from proglog.server.commit_log import CommitLog, Fence
 from proglog.server.context import Context
