@@ -15,6 +15,7 @@ Each agent is ``proglog serve`` in a network namespace (:mod:`kit.netns`). A cli
 
 import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
@@ -42,7 +43,8 @@ _CHUNK_BYTES = 1 << 16
 class Door:
     """A TCP port on loopback that forwards to one address behind a switch."""
 
-    switch: Switch
+    dialler: Callable[[], socket.socket]
+    """Makes a socket where that address can be reached."""
     target: tuple[str, int]
     _server: asyncio.Server | None = None
     _passing: set[asyncio.StreamWriter] = field(default_factory=set)
@@ -65,7 +67,7 @@ class Door:
             writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far = self.switch.socket()
+        far = self.dialler()
         far.setblocking(False)
         ends = {writer}
         try:
@@ -207,7 +209,7 @@ class Cluster:
             command=host.command,
         )
         agent.directory.mkdir(exist_ok=True)
-        door = Door(self.switch, (host.addr, RPC_PORT))
+        door = Door(self.switch.socket, (host.addr, RPC_PORT))
         await door.open()
         node = self.nodes[name] = Node(host, agent, door, self._tls, name)
         return node

@@ -52,7 +52,7 @@ def why_not() -> str:
     made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
     if made.returncode:
         return f"this kernel makes no network namespaces: {made.stderr.strip()}"
-    _run("ip", "netns", "delete", probe)
+    run("ip", "netns", "delete", probe)
     return ""
 
 
@@ -76,11 +76,11 @@ class Host:
     def lose(self, other: "Host") -> None:
         """Drop, silently, all traffic from this host to ``other``."""
         neighbour = (other.addr, "lladdr", _NOWHERE, "dev", "eth0", "nud", "permanent")
-        _run("ip", "-n", self.namespace, "neighbour", "replace", *neighbour)
+        run("ip", "-n", self.namespace, "neighbour", "replace", *neighbour)
 
     def refuse(self, other: "Host") -> None:
         """Make the kernel refuse all traffic from this host to ``other``."""
-        _run("ip", "-n", self.namespace, "route", "replace", "blackhole", f"{other.addr}/32")
+        run("ip", "-n", self.namespace, "route", "replace", "blackhole", f"{other.addr}/32")
 
     def reach(self, other: "Host") -> None:
         """Undo :meth:`lose` and :meth:`refuse`. Idempotent."""
@@ -93,11 +93,11 @@ class Host:
     def slow_down(self, bytes_per_second: int) -> None:
         """Limit the rate of all traffic *to* this host, until :meth:`speed_up`."""
         rate = ("rate", f"{bytes_per_second * 8}bit", "burst", "8kb", "latency", f"{_QUEUE_MS}ms")
-        _run("tc", "-n", self.switch, "qdisc", "replace", "dev", self.port, "root", "tbf", *rate)
+        run("tc", "-n", self.switch, "qdisc", "replace", "dev", self.port, "root", "tbf", *rate)
 
     def speed_up(self) -> None:
         """Undo :meth:`slow_down`."""
-        _run("tc", "-n", self.switch, "qdisc", "delete", "dev", self.port, "root")
+        run("tc", "-n", self.switch, "qdisc", "delete", "dev", self.port, "root")
 
 
 class Switch:
@@ -159,7 +159,7 @@ class Switch:
 
     def socket(self) -> socket.socket:
         """Return a TCP socket of the switch's namespace, which it keeps wherever it is used."""
-        with _inside(self.namespace):
+        with inside(self.namespace):
             return socket.socket(socket.AF_INET, socket.SOCK_STREAM)
 
     def _plug_in(self, name: str, number: int) -> Host:
@@ -169,21 +169,21 @@ class Switch:
         self._add_namespace(host.namespace, self._made)
         self._ip("link", "add", host.port, "type", "veth", "peer", "name", "eth0", "netns", host.namespace)
         self._ip("link", "set", host.port, "master", "br0", "up")
-        _run("ip", "-n", host.namespace, "address", "add", f"{host.addr}/24", "dev", "eth0")
+        run("ip", "-n", host.namespace, "address", "add", f"{host.addr}/24", "dev", "eth0")
         for interface in ("lo", "eth0"):
-            _run("ip", "-n", host.namespace, "link", "set", interface, "up")
+            run("ip", "-n", host.namespace, "link", "set", interface, "up")
         return host
 
     def _add_namespace(self, namespace: str, undo: ExitStack) -> None:
-        _run("ip", "netns", "add", namespace)
-        undo.callback(_run, "ip", "netns", "delete", namespace)
+        run("ip", "netns", "add", namespace)
+        undo.callback(run, "ip", "netns", "delete", namespace)
 
     def _ip(self, *arguments: str) -> None:
-        _run("ip", "-n", self.namespace, *arguments)
+        run("ip", "-n", self.namespace, *arguments)
 
 
 @contextmanager
-def _inside(namespace: str) -> Iterator[None]:
+def inside(namespace: str) -> Iterator[None]:
     """Enter a namespace for the block, in this thread only; a socket stays in the namespace where it was made."""
     with Path("/proc/thread-self/ns/net").open() as home, (_NAMESPACES / namespace).open() as there:
         _enter(there.fileno())
@@ -198,7 +198,12 @@ def _enter(namespace_fd: int) -> None:
         raise OSError(ctypes.get_errno(), "setns")
 
 
-def _run(*command: str) -> None:
+def run(*command: str) -> None:
+    """Run a command.
+
+    Raises:
+        ProglogError: It failed, with what it said.
+    """
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ProglogError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -50,16 +50,27 @@ class SerfMember:
 class SerfAgent:
     """One agent. ``async with`` starts it and waits until it answers; leaving the block ends it."""
 
-    def __init__(self, name: str, *, key: bytes | None = None, tags: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        key: bytes | None = None,
+        tags: Mapping[str, str] | None = None,
+        addr: str = "",
+        command: tuple[str, ...] = (),
+    ) -> None:
         """Prepare an agent on free ports of 127.0.0.1.
 
         Args:
             name: Unique in the cluster; a name that exists would make a stock agent shut down.
             key: Encrypts its gossip.
             tags: Its tags.
+            addr: HOST:PORT of its gossip, if not on loopback.
+            command: Prefix of its command line, such as a network namespace.
         """
         self.name = name
-        self.addr = f"127.0.0.1:{free_port()}"
+        self.addr = addr or f"127.0.0.1:{free_port()}"
+        self._prefix = command
         self._rpc_addr = f"127.0.0.1:{free_port()}"
         self._key = key
         self._tags = dict(tags or {})
@@ -73,24 +84,35 @@ class SerfAgent:
             ConfigError: The program is not installed.
             ProglogError: It did not answer in time, with what it logged.
         """
-        program = shutil.which("serf")
-        if program is None:
+        if shutil.which("serf") is None:
             raise ConfigError("the program `serf` is missing: `apt-get install serf`, or put it into PATH")
         self._folder = tempfile.TemporaryDirectory(prefix="proglog-serf-")
+        await self.start()
+        return self
+
+    async def start(self) -> None:
+        """Start it, again after :meth:`kill`; its log goes on.
+
+        Raises:
+            ProglogError: It did not answer in time, with what it logged.
+        """
         arguments = [f"-node={self.name}", f"-bind={self.addr}", f"-rpc-addr={self._rpc_addr}", "-log-level=debug"]
         arguments += [f"-tag={key}={value}" for key, value in self._tags.items()]
         if self._key is not None:
             arguments.append(f"-encrypt={base64.b64encode(self._key).decode()}")
-        with self._log_file.open("wb") as log:
+        with self._log_file.open("ab") as log:
             self._process = await asyncio.to_thread(
-                subprocess.Popen, [program, "agent", *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                subprocess.Popen,
+                [*self._prefix, "serf", "agent", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         try:
             await self._wait_until_it_answers()
         except BaseException:
             await self.kill()
             raise
-        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -140,7 +162,7 @@ class SerfAgent:
         Raises:
             ProglogError: It failed, with what it printed.
         """
-        command = ["serf", verb, f"-rpc-addr={self._rpc_addr}", *arguments]
+        command = [*self._prefix, "serf", verb, f"-rpc-addr={self._rpc_addr}", *arguments]
         try:
             done = await asyncio.to_thread(_run, command)
         except subprocess.TimeoutExpired as exc:

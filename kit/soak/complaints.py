@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 KEPT_LINES = 20
 _STOCK_LEVEL = re.compile(r"\[(DEBUG|INFO|WARN|ERR)\]")
-_STOCK_FAILED = "serf: EventMemberFailed:"
+_STOCK_FAILED = re.compile(r"serf: EventMemberFailed: (\S+)")
 _STOCK_SUSPECTS = re.compile(r"memberlist: Suspect \S+ has failed")
 _STOCK_REFUTES = "memberlist: Refuting"
 
@@ -20,8 +20,8 @@ _STOCK_REFUTES = "memberlist: Refuting"
 class Complaints:
     """Counts of one agent's log, and its first warnings and errors."""
 
-    failed: int = 0
-    """Members that it reported as failed: false deaths, as no agent ends during a soak."""
+    dead: list[str] = field(default_factory=list)
+    """Members that it reported as failed, in order: false deaths where no agent ended."""
     suspected: int = 0
     """Stock: probes without an answer. proglog: members that became suspect, by any accuser."""
     refuted: int = 0
@@ -30,6 +30,11 @@ class Complaints:
     errors: int = 0
     lines: list[str] = field(default_factory=list)
     """The first ``KEPT_LINES`` warnings and errors."""
+
+    @property
+    def failed(self) -> int:
+        """Number of members that it reported as failed."""
+        return len(self.dead)
 
     def _count(self, *, warning: bool, error: bool, line: str) -> None:
         self.warnings += warning
@@ -43,7 +48,7 @@ def of_stock(lines: Iterable[str]) -> Complaints:
     found = Complaints()
     for line in lines:
         level = _STOCK_LEVEL.search(line)
-        found.failed += _STOCK_FAILED in line
+        found.dead += _STOCK_FAILED.findall(line)
         found.suspected += _STOCK_SUSPECTS.search(line) is not None
         found.refuted += _STOCK_REFUTES in line
         found._count(
@@ -60,8 +65,9 @@ def of_proglog(lines: Iterable[str]) -> Complaints:
             event = json.loads(line)
             name, level = event["event"], event["level"]
         except (ValueError, TypeError, KeyError):
-            name, level = "", "error"
-        found.failed += name == "member_failed"
+            event, name, level = {}, "", "error"
+        if name == "member_failed":
+            found.dead.append(event["member"])
         found.suspected += name == "member_suspected"
         found.refuted += name == "suspicion_refuted"
         found._count(warning=level == "warning", error=level in ("error", "critical"), line=line)

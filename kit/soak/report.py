@@ -53,7 +53,12 @@ class Report:
             "traffic": self.done,
             "refused": self.refused,
             "nodes": {
-                node: {**asdict(found), "cpu_share": round(self.cpu_share(node), 5), "rss_kib": self.rss_kib(node)}
+                node: {
+                    **asdict(found),
+                    "failed": found.failed,
+                    "cpu_share": round(self.cpu_share(node), 5),
+                    "rss_kib": self.rss_kib(node),
+                }
                 for node, found in self.complaints.items()
             },
             "sampled_at_seconds": [round(each.seconds) for each in self.samples],

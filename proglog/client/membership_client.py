@@ -13,6 +13,10 @@ from proglog.wire.key_operations import operation_number
 Answer = TypeVar("Answer")
 
 
+KEYS_SECONDS = 20.0
+"""Time for the members to answer about their keys: all are asked, and before a key is used, asked twice."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserEventSeen:
     """A user event, as an agent received it."""
@@ -65,8 +69,10 @@ class MembershipClient:
         self._link = link
         self._unary = unary
 
-    async def _answer(self, method: Callable[[Wire], Callable[..., Awaitable[Answer]]], request: object) -> Answer:
-        return await self._unary.ask(method, request, links=[self._link])
+    async def _answer(
+        self, method: Callable[[Wire], Callable[..., Awaitable[Answer]]], request: object, more_time: float = 0.0
+    ) -> Answer:
+        return await self._unary.ask(method, request, more_time, links=[self._link])
 
     async def send_event(self, name: str, payload: bytes = b"", *, coalesce: bool = False) -> int:
         """Send a user event to every member; return its Lamport time.
@@ -165,12 +171,14 @@ class MembershipClient:
     async def keys(self, operation: str, key: bytes = b"") -> KeysReport:
         """Have all members ``list`` their gossip keys, or ``install``, ``use`` or ``remove`` one.
 
+        Takes up to ``KEYS_SECONDS`` beyond the client's timeout, if a member doesn't answer.
+
         Raises:
             InvalidRequestError: There is no such operation, or no such key.
             PreconditionError: Gossip is not encrypted.
         """
         request = pb.KeysRequest(operation=operation_number(operation), key=key)
-        response = await self._answer(lambda wire: wire.membership.Keys, request)
+        response = await self._answer(lambda wire: wire.membership.Keys, request, more_time=KEYS_SECONDS)
         answers = tuple(MemberKeys(each.node, each.error, tuple(each.keys), each.primary) for each in response.outcomes)
         return KeysReport(response.members, answers)
 
