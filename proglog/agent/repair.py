@@ -13,7 +13,14 @@ import grpc.aio
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
-from proglog.errors import ForkedOriginError, LogClosedError, ProglogError, StorageError, UnavailableError
+from proglog.errors import (
+    ForkedOriginError,
+    LogClosedError,
+    MalformedBatchError,
+    ProglogError,
+    StorageError,
+    UnavailableError,
+)
 from proglog.log.model import DamagedRange
 from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
@@ -116,6 +123,8 @@ class Repairer:
             self._tell(attempt, await self._writer.refill(group))
 
     async def _fetch(self, peer: str, addr: str, part: SequenceRange) -> AsyncIterator[VerifiedBatch]:
+        """Yield the batches of ``part`` in order: an answer is as bounded as the question."""
+        reached = part.start
         async with self._open_channel(addr) as channel:
             parts = aiter(fetch_range(channel, part.origin, part.start, part.end))
             while True:
@@ -132,6 +141,11 @@ class Repairer:
                 while position < len(data):
                     batch = verify(data, position)
                     position += batch.header.batch_bytes
+                    header = batch.header
+                    in_order = header.next_sequence > reached and header.base_sequence < part.end
+                    if header.origin != part.origin or not in_order:
+                        raise MalformedBatchError(f"{addr} sent a batch that was not asked for")
+                    reached = header.next_sequence
                     yield batch
 
     def _say_failed(self, attempt: Attempt, error: ProglogError) -> None:

@@ -24,7 +24,7 @@ from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber
 from proglog.wire.contract import MAX_CURSOR_ORIGINS
 
 VERSION = 1
-MAX_TOKEN_CHARS = 160 * 1024
+MAX_TOKEN_CHARS = 5 * 1024 * 1024
 _CHECKSUM_BYTES = 4
 
 

@@ -24,6 +24,7 @@ from proglog.log.state import LogState
 from proglog.log.store import index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
+from proglog.record.control import MAX_VECTOR_ORIGINS
 from proglog.replication.positions import Positions
 from proglog.replication.progress import Progress
 from proglog.types import Offset, OriginId
@@ -138,6 +139,16 @@ class Housekeeper:
             problems.report("positions", what)
         else:
             problems.clear("positions")
+        largest, origins = positions.largest()
+        origins = max(origins, len(self._state.origins))
+        if origins > MAX_VECTOR_ORIGINS * 0.8:
+            what = (
+                f"{origins:,} origins are known, and a cursor names at most {MAX_VECTOR_ORIGINS:,}: beyond that,"
+                f" consumers cannot read this log{f', and {largest!r} is read again in part' if largest else ''}"
+            )
+            problems.report("origins", what)
+        else:
+            problems.clear("origins")
         if positions.forgotten:
             what = f"{len(positions.forgotten):,} named positions were forgotten to make room, the last {positions.forgotten[-1]!r}"
             problems.report("positions-forgotten", what)
@@ -277,9 +288,11 @@ class Housekeeper:
         state = self._state
         resting = state.derived.positions.resting_before(start)
         commits = [
-            LocalAppend(verify(control.position_commit(name, each.epoch, each.vector, now_ms=each.at_ms)))
+            LocalAppend(verify(commit))
             for name, each in resting.items()
+            for commit in control.position_commits(name, each.epoch, each.vector, now_ms=each.at_ms)
         ]
+        segment = state.active.base_offset
         commit_bytes = sum(commit.batch.header.batch_bytes for commit in commits)
         if commit_bytes * 2 > going_bytes:
             # Otherwise each run would write them once more, for a limit that they exceed by themselves.
@@ -293,6 +306,8 @@ class Housekeeper:
                 raise outcome
         if commits:
             self._appender.sync()
+            with state.mutex:
+                state.derived.positions.rest_on(resting, segment)
 
     def _retire(self, going: Sequence[Segment]) -> dict[OriginId, RetiredOrigin]:
         origins = dict(self._state.retired.origins)

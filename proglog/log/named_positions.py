@@ -10,12 +10,13 @@ Each value also knows which part of the log it comes from: retention commits a v
 Source: Shapiro et al. 2011 ("Conflict-free Replicated Data Types") for the join.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from proglog.record.columns_pb2 import PositionCommit
-from proglog.record.control import MAX_POSITION_ORIGINS, commit_problem
+from proglog.record.control import MAX_POSITION_ORIGINS, MAX_VECTOR_ORIGINS, commit_problem
 from proglog.types import Offset, OriginId, SequenceNumber
 
 MAX_NAMES = 4096
@@ -44,6 +45,16 @@ class CommittedPosition:
         for origin, following in other.vector.items():
             vector[origin] = max(following, vector.get(origin, following))
         return CommittedPosition(self.epoch, _bounded(vector), max(self.at_ms, other.at_ms))
+
+    def to_commit(self, epoch: int, vector: Mapping[OriginId, SequenceNumber]) -> Mapping[OriginId, SequenceNumber]:
+        """Return what to commit so that this position becomes ``vector``: all of it, or of a large one what moved.
+
+        A commit of everything frees the log of the earlier ones; a large one would write megabytes each time.
+        """
+        if epoch != self.epoch or len(self.vector) <= MAX_POSITION_ORIGINS >= len(vector):
+            return vector
+        held = self.vector
+        return {origin: following for origin, following in vector.items() if following > held.get(origin, 0)}
 
 
 @dataclass(slots=True)
@@ -94,6 +105,16 @@ class NamedPositions:
         """Return what would be lost with the segments before ``start``."""
         return {name: held.value for name, held in self._held.items() if held.rests_on < start}
 
+    def rest_on(self, names: Iterable[str], segment: Offset) -> None:
+        """Take in that everything of these names was committed again, from the segment of that base offset on."""
+        for name in names:
+            self._held[name].rests_on = max(self._held[name].rests_on, segment)
+
+    def largest(self) -> tuple[str, int]:
+        """Return the name with the most origins, and their number; none: an empty name."""
+        sizes = ((name, len(held.value.vector)) for name, held in self._held.items())
+        return max(sizes, key=itemgetter(1), default=("", 0))
+
     def to_json(self) -> list[Any]:
         """Return what :meth:`from_json` takes."""
         return [_to_json(name, held) for name, held in self._held.items()]
@@ -132,8 +153,8 @@ def _to_json(name: str, held: _Held) -> list[Any]:
 
 
 def _bounded(vector: dict[OriginId, SequenceNumber]) -> dict[OriginId, SequenceNumber]:
-    """Return at most as many origins as a commit may have; what is left out is read again from its start."""
-    if len(vector) <= MAX_POSITION_ORIGINS:
+    """Return at most as many origins as a cursor may have; what is left out is read again from its start."""
+    if len(vector) <= MAX_VECTOR_ORIGINS:
         return vector
-    kept = sorted(vector, key=lambda origin: (vector[origin], origin), reverse=True)[:MAX_POSITION_ORIGINS]
+    kept = sorted(vector, key=lambda origin: (vector[origin], origin), reverse=True)[:MAX_VECTOR_ORIGINS]
     return {origin: vector[origin] for origin in kept}

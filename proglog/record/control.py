@@ -16,7 +16,9 @@ from proglog.types import NO_ORIGIN, ORIGIN_BYTES, NodeName, OriginId, SequenceN
 MAX_POSITION_NAME = 128
 """Most characters of a named position's name."""
 MAX_POSITION_ORIGINS = 4096
-"""Most origins of one named position."""
+"""Most origins of one commit; a position with more takes several, which join."""
+MAX_VECTOR_ORIGINS = 1 << 17
+"""Most origins of a cursor or a named position: what fits into one message."""
 
 MAX_NODE_NAME_BYTES = 255
 """Most bytes of a node's name that are kept, in memory and in indexes."""
@@ -103,6 +105,17 @@ def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence
         first_timestamp_ms=now_ms,
         max_timestamp_ms=now_ms,
     )
+
+
+def position_commits(
+    name: str, epoch: int, positions: Mapping[OriginId, SequenceNumber], *, now_ms: int
+) -> list[bytes]:
+    """Return the unstamped batches that together commit a named position; arguments and errors as above."""
+    origins = list(positions)
+    parts = [origins[at : at + MAX_POSITION_ORIGINS] for at in range(0, len(origins), MAX_POSITION_ORIGINS)] or [[]]
+    return [
+        position_commit(name, epoch, {origin: positions[origin] for origin in part}, now_ms=now_ms) for part in parts
+    ]
 
 
 def commit_problem(commit: PositionCommit) -> str:

@@ -71,8 +71,9 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
         acks, timeout_ms = wanted_of(request)
         nodes = self._acks.nodes_at_most(acks)
         positions = positions_of(request.cursor)
-        commit = control.position_commit(request.name, request.epoch, positions, now_ms=now_ms)
-        appended = await self._commit_log.append(verify(commit))
+        moved = held.to_commit(request.epoch, positions) if held is not None else positions
+        for commit in control.position_commits(request.name, request.epoch, moved, now_ms=now_ms):
+            appended = await self._commit_log.append(verify(commit))
         copies = await self._acks.wait(appended, nodes, timeout_ms)
         return batches_pb2.CommitPositionResponse(copies=copies, unconfirmed=copies < nodes)
 

@@ -1,5 +1,7 @@
 """Constants of the wire contract, each in one place: client and server agree on them."""
 
+from proglog.record.control import MAX_VECTOR_ORIGINS
+
 EVERY_SERVER_OF_FIRST_RELEASE = 0xFFFF_FFFF
 """As ``acks``: how the first release asks for every server. Sent beside ``every_server`` for agents of that release."""
 
@@ -26,7 +28,7 @@ with every error, ``every_server`` and ``cause`` as fields of their own, and ``p
 NEEDED_FEATURES: tuple[str, ...] = ()
 """What a peer has to know so that this release can replicate with it. A release that adds one shuts out all before it."""
 
-MAX_CURSOR_ORIGINS = 4096
+MAX_CURSOR_ORIGINS = MAX_VECTOR_ORIGINS
 """Most origins in one cursor."""
 
 MAX_REASON_CHARACTERS = 500

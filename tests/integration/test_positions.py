@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 
 import proglog.client
+from kit.origins import fill
 from proglog.client import Client
 from proglog.client.cursor import Cursor
 from proglog.errors import InvalidRequestError, NotFoundError, PreconditionError, ProglogError, UnavailableError
+from proglog.log.log import Log
 from proglog.log.named_positions import MAX_NAMES
 from proglog.testing.processes import AgentProcess
 from proglog.tui.source import LiveSource, OriginRange, Place, Unread
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import NodeName, OriginId, SequenceNumber
 
 Eventually = Callable[..., Awaitable[None]]
 ORIGIN = OriginId(b"o" * 16)
@@ -318,3 +320,29 @@ async def test_the_dashboard_reads_what_a_name_has_not_had_and_a_stretch_of_an_o
     assert await read(OriginRange(origin, 4, 7), 100) == named("x", 10)[2:5]  # sequence 1 is the origin's opening batch
     with pytest.raises(NotFoundError, match="no position"):
         await read(Unread("nobody"), 1)
+
+
+async def test_a_job_consumes_and_commits_with_more_origins_than_one_commit_names(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    prepared = Log.open(tmp_path / "a", node_name=NodeName("a"))
+    fill(prepared, 9_000)
+    prepared.close()
+    agent = AgentProcess("a", tmp_path)
+    agent.start()
+    try:
+        async with Client(agent.rpc_addr) as client:
+            seen = []
+            for _ in range(2):
+                async with client.named("job", by_hand=True) as job:
+                    found = 0
+                    async for batch in job:
+                        found += batch.count
+                        job.processed(batch.cursor)
+                    await job.commit()
+                seen.append(found)
+            position = await client.find_position("job")
+            assert position is not None
+            assert len(position.cursor.positions) >= 9_000
+            assert seen == [9_000, 0]
+    finally:
+        agent.kill()

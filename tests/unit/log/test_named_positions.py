@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from proglog.errors import InvalidRequestError, MalformedBatchError
+from proglog.log import housekeeping
 from proglog.log import named_positions as module
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
@@ -140,6 +141,49 @@ def test_retention_commits_again_what_rests_on_the_segments_that_go() -> None:
     assert sum(isinstance(each, PositionCommit) and each.name == "old" for each in said) == 1
 
 
+def test_a_position_of_any_number_of_origins_is_committed_in_portions_that_join() -> None:
+    origins = [OriginId(number.to_bytes(16, "big")) for number in range(10_000)]
+    vector = {origin: SequenceNumber(number + 1) for number, origin in enumerate(origins)}
+    files = FaultyFiles()
+    config = LogConfig(segment_bytes=1 << 20, retention_bytes=1 << 20, ballast_bytes=0)
+    log = open_log(files=files, config=config)
+    parts = control.position_commits("x", 1, vector, now_ms=1)
+    assert len(parts) == 3
+    log.append([LocalAppend(verify(each)) for each in parts])
+    held = log.named_positions()["x"]
+    assert held.vector == vector
+
+    moved = held.to_commit(1, {**vector, origins[7]: SequenceNumber(99)})
+    assert moved == {origins[7]: 99}, "a large one is not written again whole"
+    assert held.to_commit(2, vector) == vector
+    log.append([LocalAppend(verify(each)) for each in control.position_commits("x", 1, moved, now_ms=2)])
+    before = log.named_positions()
+    for _ in range(3):
+        while log.retain() == 0:
+            append(log, b"x" * 100_000)
+        assert log.named_positions() == before
+    files.kill()
+    files.unlink(DIR / "derived")
+    log = open_log(files=files, config=config, seed=5)
+    assert log.named_positions() == before
+    assert before["x"].vector[origins[7]] == 99
+
+
+def test_a_log_with_nearly_too_many_origins_for_a_cursor_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(housekeeping, "MAX_VECTOR_ORIGINS", 4)
+    log = open_log(files=FaultyFiles())
+    commit(log, "x", 1, a=5, b=7, c=1)
+    log.retain()
+    assert log.problems() == ()
+    log.append(
+        [LocalAppend(verify(control.position_commit("x", 1, {OriginId(b"d" * 16): SequenceNumber(3)}, now_ms=1)))]
+    )
+    log.retain()
+    (problem,) = log.problems()
+    assert problem.key == "origins"
+    assert "4 origins are known, and a cursor names at most 4" in problem.detail
+
+
 def test_retention_on_a_full_disk_gives_up_the_ballast_for_positions() -> None:
     files = FaultyFiles()
     log = open_log(files=files, config=RETAINING)
@@ -265,7 +309,8 @@ def test_a_name_that_was_not_committed_for_a_month_makes_room_and_that_is_a_prob
     assert problem.detail == "1 named positions were forgotten to make room, the last 'job-0'"
 
 
-def test_a_joined_vector_is_bounded() -> None:
+def test_a_joined_vector_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_VECTOR_ORIGINS", 4096)
     first = {OriginId(number.to_bytes(16, "big")): SequenceNumber(1) for number in range(4096)}
     second = {OriginId((number + 5000).to_bytes(16, "big")): SequenceNumber(9) for number in range(10)}
     joined = CommittedPosition(1, first, 0).join(CommittedPosition(1, second, 0))
