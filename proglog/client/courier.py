@@ -15,7 +15,7 @@ from proglog.api.v1 import batches_pb2
 from proglog.client.accumulator import Accumulator, Acknowledged, Batch, Failed
 from proglog.client.channel import failures, send
 from proglog.client.copies_asked import Acks, ask_copies, nodes_words
-from proglog.client.failover import Failover
+from proglog.client.failover import Failover, placed
 from proglog.client.link import Link
 from proglog.errors import (
     AccessError,
@@ -183,13 +183,14 @@ class Courier:
     def _note_trouble(self, cause: ProglogError) -> None:
         """Report the broken connection, once until the next one succeeds."""
         now = self._loop.time()
-        if self.trouble is None:
+        first = self.trouble is None
+        if first:
             self._trouble_since = now
         self.trouble = cause
-        lasted = now > self._contact_at + SHORT_SECONDS
+        lasted = first and now > self._contact_at + SHORT_SECONDS
         if self._said is None or lasted or type(cause) is not type(self._said):
             self._said = cause
-            logger.warning("%s: %s; trying again", self.addr, cause)
+            logger.warning("%s; trying again", placed(self.addr, cause))
             self._host.broken(cause)
 
     def _waits_for_its_log(self) -> bool:

@@ -63,6 +63,12 @@ def kind_of(error: ProglogError) -> Kind:
     return Kind.REFUSES
 
 
+def placed(addr: str, error: ProglogError) -> str:
+    """Return the error in words that name its agent once."""
+    text = str(error)
+    return text if addr in text else f"{addr}: {text}"
+
+
 @dataclass(slots=True)
 class AgentTrouble:
     """The state of one agent."""

@@ -15,7 +15,7 @@ from proglog.api.v1 import batches_pb2
 from proglog.client.channel import failures, understood
 from proglog.client.contiguity import Contiguity, Explanation
 from proglog.client.cursor import Cursor
-from proglog.client.failover import Failover
+from proglog.client.failover import Failover, placed
 from proglog.client.fetched import Gone, Passed
 from proglog.client.link import Link, Wire
 from proglog.client.offset_spec import OffsetSpec, OffsetSpecKind
@@ -187,7 +187,7 @@ class Fetcher:
         verdict = failover.verdict(now)
         if verdict is None:
             if not known:
-                logger.warning("%s: %s; reading on from %s", before, cause, self.addr)
+                logger.warning("%s; reading on from %s", placed(before, cause), self.addr)
                 if self._on_move is not None and self.addr != before:
                     self._on_move(self.addr, cause)
         elif self._skip_gone and self._skip(failover.lacking()):
