@@ -10,6 +10,7 @@ from proglog.agent.consumer_watch import ConsumerWatch
 from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.membership import Membership
+from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
 from proglog.agent.writer import READ, LogWriter
@@ -44,6 +45,10 @@ class AgentView:
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
     server: Server
+    policy: PolicyWatch | None
+    """``None``: there are no access rules."""
+    started_at: float
+    """On the ``monotonic`` clock."""
 
     @property
     def version(self) -> int:
@@ -75,6 +80,7 @@ class AgentView:
             copies=self.copies.copies,
             consumers=self.consumers.consumers(),
             latencies=self._latencies(),
+            uptime_ms=self._uptime_ms(),
         )
 
     def force_leave(self, name: str, *, prune: bool) -> None:
@@ -109,6 +115,7 @@ class AgentView:
             origin_reason=self.replicator.origin_reason,
             membership_problems=(*self.membership.problems(), *self._half_sealed()),
             gossip=self.membership.gossip_status(),
+            policy=self.policy.status() if self.policy else None,
             replication_protocol=model.VersionRange(lowest=LOWEST_PROTOCOL_VERSION, highest=PROTOCOL_VERSION),
             batch_format=model.VersionRange(lowest=FIRST_VERSION, highest=VERSION),
             features=FEATURES,
@@ -137,8 +144,10 @@ class AgentView:
             return []
         sends = "also sends it" if mode == "accept" else "sends only sealed gossip"
         detail = f"takes plain gossip (--encrypt-mode {mode}), and {sends}: the last step is `required`, at every agent"
-        since_ms = max(0, self.now_ms() - self.started_at_ms)
-        return [model.MembershipProblem(key="encryption", detail=detail, critical=False, since_ms=since_ms)]
+        return [model.MembershipProblem(key="encryption", detail=detail, critical=False, since_ms=self._uptime_ms())]
+
+    def _uptime_ms(self) -> int:
+        return max(1, int((self.monotonic() - self.started_at) * 1000))
 
     def _log(self) -> model.LogStatus:
         log = self.log

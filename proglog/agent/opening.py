@@ -26,6 +26,7 @@ from proglog.agent.membership import Membership
 from proglog.agent.membership_config import MembershipConfig
 from proglog.agent.monitor import Monitor
 from proglog.agent.peer_check import NAME_CHECK, PEER_CHECK, release_when_met
+from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.readiness import Readiness
 from proglog.agent.repair import Repairer
 from proglog.agent.replicator import Replicator
@@ -47,7 +48,7 @@ from proglog.gossip.member import Member
 from proglog.gossip.member_rules import MemberRules, parse_networks
 from proglog.log.log import Log
 from proglog.observe.words import duration_words
-from proglog.security.authorizer import AllowAll, Authorizer, CasbinAuthorizer
+from proglog.security.authorizer import AllowAll, Authorizer
 from proglog.server.event_feed import EventFeed
 from proglog.server.followers import Followers
 from proglog.server.introductions import Introductions
@@ -143,7 +144,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         endpoint = ExitStack()
         metrics = endpoint.enter_context(Metrics(*split_addr(config.metrics_addr, "--metrics-addr")))
         steps.add("metrics", lambda: asyncio.to_thread(endpoint.close))
-    own_origin, followers, authorizer = OwnOrigin(writer), Followers(), _authorizer(config, emit)
+    own_origin, followers, policy = OwnOrigin(writer), Followers(), _policy(config, emit)
+    authorizer: Authorizer = policy.authorizer if policy else AllowAll()
     introductions = Introductions(authorizer)
     service = ReplicationService(
         writer, followers, node_name=config.node_name, own_origin=own_origin, introductions=introductions
@@ -225,6 +227,8 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         now_ms=now_ms,
         monotonic=time.monotonic,
         server=server,
+        policy=policy,
+        started_at=time.monotonic(),
     )
     if metrics is not None:
         from proglog.agent.metrics import ClusterCollector
@@ -353,15 +357,10 @@ def _dial(config: AgentConfig, addr: str) -> grpc.aio.Channel:
     return open_channel(addr, config.peer_tls)
 
 
-def _authorizer(config: AgentConfig, emit: Emit) -> Authorizer:
+def _policy(config: AgentConfig, emit: Emit) -> PolicyWatch | None:
     if config.acl_model_file is None or config.acl_policy_file is None:
-        return AllowAll()
-    return CasbinAuthorizer(
-        config.acl_model_file,
-        config.acl_policy_file,
-        on_error=lambda message: emit(events.POLICY_REJECTED, "", message),
-        on_reload=lambda count: emit(events.POLICY_RELOADED, "", f"{count} rules"),
-    )
+        return None
+    return PolicyWatch(config.acl_model_file, config.acl_policy_file, emit)
 
 
 def _state_of(member: Member) -> str:

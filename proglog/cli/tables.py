@@ -17,7 +17,7 @@ from proglog.tui.panels.replication.columns import OriginCopy
 from proglog.tui.panels.replication.lag_cells import lag_text
 from proglog.tui.panels.segments import columns as segment
 from proglog.tui.panels.segments.columns import SegmentFacts
-from proglog.wire.model import ClusterSnapshot, IndexState, LogState, MemberStatus, PeerState
+from proglog.wire.model import ClusterSnapshot, IndexState, LogState, MemberStatus, NodeStatus, PeerState
 
 
 def printed(column: Column[Item], *, title: str = "", rank: int = 0, limit: int = 40) -> Column[Item]:
@@ -150,7 +150,7 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
     node, log = snapshot.node, snapshot.log
     alive = sum(each.status is MemberStatus.ALIVE for each in snapshot.members)
     behind, found = of_node(snapshot), findings(snapshot)
-    up = duration_words((snapshot.taken_at_ms - node.started_at_ms) / 1000)
+    up = duration_words(snapshot.up_ms / 1000)
     offsets = f"offsets {log.start_offset} to {log.end_offset}"
     return [
         Fact("node", f"{node.name}, proglog {node.version}, up {up}"),
@@ -205,10 +205,20 @@ def _security(snapshot: ClusterSnapshot) -> str:
     node = snapshot.node
     parts = (
         "TLS" if node.tls else "no TLS",
-        "access control" if node.acl else "no access control",
+        _rules(node) if node.acl else "no access control",
         "gossip encrypted" if node.gossip_encrypted else "gossip in plain text",
     )
     return ", ".join(parts)
+
+
+def _rules(node: NodeStatus) -> str:
+    """Return which access rules are in force; an agent of the first release does not say."""
+    policy = node.policy
+    if policy is None:
+        return "access control"
+    wanted = f", {policy.wanted} was refused" if policy.refused else ""
+    age = duration_words(policy.age_ms / 1000)
+    return f"access control (generation {policy.generation}{wanted}; {policy.rules:,} rules for {age})"
 
 
 def _problems(snapshot: ClusterSnapshot) -> Sequence[Fact]:
@@ -254,4 +264,5 @@ def status_data(snapshot: ClusterSnapshot) -> dict[str, object]:
         "origins": [asdict(origin) | {"origin": origin.origin.hex()} for origin in snapshot.origins],
         "replication": [dict(_copy_data(copy)) for copy in lag(snapshot)],
         "taken_at_ms": snapshot.taken_at_ms,
+        "uptime_ms": snapshot.up_ms,
     }

@@ -171,11 +171,13 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "rpc_failed": Lasting(
         severity=Severity.WARNING, cause="hit a bug in a call", advice=_BUG, effect="That call failed.", minutes=_HOUR
     ),
-    "policy_rejected": Lasting(
+    "policy_rejected": Shown("policy"),
+    "policy_failed": Lasting(
         severity=Severity.WARNING,
-        cause="refused changed access rules",
-        advice="Correct the file; the agent reloads it automatically.",
-        effect="The previous rules stay in force; a restart would fail.",
+        cause="cannot evaluate one of its access rules",
+        advice="Correct the matcher of the model, or the rule; the agent reloads the files automatically.",
+        effect="What it should decide is denied.",
+        minutes=_HOUR,
     ),
     "clock_jumped": Lasting(
         severity=Severity.WARNING,

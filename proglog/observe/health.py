@@ -97,6 +97,7 @@ RULES: dict[str, _Rule] = {
     "not-copied": cluster_rules.not_copied,
     "peer-lag": cluster_rules.peer_lag,
     "certificate": node_rules.certificate,
+    "policy": node_rules.policy,
     "index-missing": node_rules.indexes,
     "recovered": node_rules.recovery,
     "new-origin": node_rules.new_origin,
@@ -114,5 +115,6 @@ _OWN = (
     "disk-free",
     "not-copied",
     "certificate",
+    "policy",
     "conditions",
 )

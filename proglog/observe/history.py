@@ -56,13 +56,13 @@ def rates(frames: Sequence[Frame], counter: Counter) -> list[float]:
     """
     found: list[float] = []
     for before, after in pairwise(frames):
-        nothing_new = after.live and _run(before) == _run(after) and after.agent_ms == before.agent_ms
+        nothing_new = after.live and _run(before) == _run(after) and after.outline.up_ms == before.outline.up_ms
         found.append(found[-1] if nothing_new and found else _rate(before, after, counter))
     return found
 
 
 def _rate(before: Frame, after: Frame, counter: Counter) -> float:
-    seconds = (after.agent_ms - before.agent_ms) / 1000
+    seconds = (after.outline.up_ms - before.outline.up_ms) / 1000
     if _run(before) != _run(after) or not after.live or not seconds > 0:
         return nan
     return max(counter(after) - counter(before), 0) / seconds

@@ -157,6 +157,22 @@ def certificate(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def policy(facts: Facts) -> Iterator[Finding]:
+    """Yield that changed access rules were refused, and which ones stay in force."""
+    node, held = facts.snapshot.node.name, facts.snapshot.node.policy
+    if held is not None and held.refused:
+        yield Finding(
+            key=f"policy/{node}",
+            severity=Severity.WARNING,
+            subject=node,
+            cause=f"refused changed access rules: {held.refused}",
+            advice="Correct the file; the agent reloads it automatically.",
+            effect=f"Generation {held.wanted} is wanted; generation {held.generation}, {held.rules:,} rules, has been in force"
+            f" for {duration_words(facts.age(held.age_ms) / 1000)} and stays so; a restart would fail.",
+            since_ms=facts.age(held.refused_ms),
+        )
+
+
 def indexes(facts: Facts) -> Iterator[Finding]:
     """Yield the segments without an index."""
     missing = [segment for segment in facts.snapshot.segments if segment.index_state is IndexState.MISSING]

@@ -94,6 +94,14 @@ POLICY_REJECTED = _event(
     detail="error",
     ended_by=("policy_reloaded",),
 )
+POLICY_FAILED = _event(
+    "policy_failed",
+    _BAD,
+    "A rule in force cannot be evaluated; the question was denied.",
+    words="rule failed",
+    detail="error",
+    ended_by=("policy_reloaded",),
+)
 CERTIFICATE_RELOADED = _event(
     "certificate_reloaded",
     _GOOD,

@@ -119,6 +119,24 @@ class VersionRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyStatus:
+    """Which access rules are in force."""
+
+    generation: int
+    """In force; 1: the one that the agent started with."""
+    wanted: int
+    """What the files hold; another one than that in force: it was refused."""
+    rules: int
+    """In force."""
+    age_ms: int
+    """For how long it has been in force, milliseconds."""
+    refused: str
+    """Why the wanted one is not in force; empty: it is."""
+    refused_ms: int
+    """For how long it has not been, milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """The agent that answered."""
 
@@ -138,6 +156,8 @@ class NodeStatus:
     """Why the directory's history went on under a new origin, in words; empty: it did not, since the agent started."""
     membership_problems: tuple[MembershipProblem, ...] = ()
     gossip: GossipStatus = GossipStatus()
+    policy: PolicyStatus | None = None
+    """``None``: there are no access rules, or the agent does not say."""
     replication_protocol: VersionRange | None = None
     """That it speaks with its peers; ``None``: the first release, which does not say."""
     batch_format: VersionRange | None = None
@@ -532,3 +552,10 @@ class ClusterSnapshot:
     consumers: tuple[ConsumerStatus, ...] = ()
     """Named positions, by name."""
     latencies: tuple[LatencyStatus, ...] = ()
+    uptime_ms: int = 0
+    """How long the agent has run, milliseconds, by a clock that is never set; 0: it does not say."""
+
+    @property
+    def up_ms(self) -> int:
+        """How long the agent has run, milliseconds: by its wall clock if it does not say."""
+        return self.uptime_ms or max(0, self.taken_at_ms - self.node.started_at_ms)

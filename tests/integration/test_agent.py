@@ -174,15 +174,19 @@ async def test_changed_rules_and_certificates_are_events_and_those_refused_are_f
 
     def refused() -> dict[str, Severity]:
         found = findings(agents[0].view.snapshot(segments=False))
-        return {each.rule: each.severity for each in found if each.rule.endswith("-rejected")}
+        return {each.rule: each.severity for each in found if each.rule in ("policy", "certificate-rejected")}
 
     async with cluster(1, tmp_path, certs, (acl_files[0], policy)) as agents:
         served_until = agents[0].view.snapshot(segments=False).node.certificate_expires_at_ms
         policy.write_text("p, broken\n")
         await eventually(lambda: seen("policy-rejected"), what="refused rules")
-        assert refused() == {"policy-rejected": Severity.WARNING}
+        assert refused() == {"policy": Severity.WARNING}
+        held = agents[0].view.snapshot(segments=False).node.policy
+        assert (held.generation, held.wanted, "policy.csv line 1" in held.refused) == (1, 2, True)
         policy.write_text(acl_files[1].read_text())
         await eventually(lambda: seen("policy-reloaded"), what="new rules")
+        held = agents[0].view.snapshot(segments=False).node.policy
+        assert (held.generation, held.wanted, held.refused) == (3, 3, "")
         assert refused() == {}
         of_another_key = certs.add_server("short", lifetime=timedelta(days=3)).cert_file
         certs.server.cert_file.write_bytes(of_another_key.read_bytes())

@@ -300,11 +300,14 @@ class Status(_message.Message):
     EVENTS_FIELD_NUMBER: _builtins.int
     FOLLOWERS_FIELD_NUMBER: _builtins.int
     CONDITIONS_FIELD_NUMBER: _builtins.int
+    UPTIME_MS_FIELD_NUMBER: _builtins.int
     COPIES_FIELD_NUMBER: _builtins.int
     CONSUMERS_FIELD_NUMBER: _builtins.int
     LATENCIES_FIELD_NUMBER: _builtins.int
     taken_at_ms: _builtins.int
     """this node's clock, milliseconds since 1970"""
+    uptime_ms: _builtins.int
+    """how long the agent has run, by a clock that is never set; 0: not said"""
     @_builtins.property
     def node(self) -> Global___NodeStatus: ...
     @_builtins.property
@@ -354,6 +357,7 @@ class Status(_message.Message):
         events: _abc.Iterable[Global___Event] | None = ...,
         followers: _abc.Iterable[Global___FollowerStatus] | None = ...,
         conditions: _abc.Iterable[Global___Condition] | None = ...,
+        uptime_ms: _builtins.int = ...,
         copies: Global___Copies | None = ...,
         consumers: _abc.Iterable[Global___ConsumerStatus] | None = ...,
         latencies: _abc.Iterable[Global___LatencyStatus] | None = ...,
@@ -361,6 +365,7 @@ class Status(_message.Message):
     _HasFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "log", b"log", "node", b"node"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "consumers", b"consumers", "copies", b"copies", "events", b"events", "followers", b"followers", "latencies", b"latencies", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "copies", b"copies", "events", b"events", "followers", b"followers", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -786,6 +791,7 @@ class NodeStatus(_message.Message):
     GOSSIP_FIELD_NUMBER: _builtins.int
     REPLICATION_PROTOCOL_FIELD_NUMBER: _builtins.int
     BATCH_FORMAT_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
@@ -814,6 +820,10 @@ class NodeStatus(_message.Message):
         """that it reads; it writes the highest"""
 
     @_builtins.property
+    def policy(self) -> Global___PolicyStatus:
+        """absent: no access rules"""
+
+    @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """what it can that the first release could not: "control-batches", ..."""
 
@@ -836,11 +846,12 @@ class NodeStatus(_message.Message):
         gossip: Global___GossipStatus | None = ...,
         replication_protocol: Global___VersionRange | None = ...,
         batch_format: Global___VersionRange | None = ...,
+        policy: Global___PolicyStatus | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "batch_format", b"batch_format", "certificate_expires_at_ms", b"certificate_expires_at_ms", "gossip", b"gossip", "replication_protocol", b"replication_protocol"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "batch_format", b"batch_format", "certificate_expires_at_ms", b"certificate_expires_at_ms", "gossip", b"gossip", "policy", b"policy", "replication_protocol", b"replication_protocol"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "acl", b"acl", "batch_format", b"batch_format", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "features", b"features", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "replication_protocol", b"replication_protocol", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "acl", b"acl", "batch_format", b"batch_format", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "features", b"features", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "policy", b"policy", "replication_protocol", b"replication_protocol", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__certificate_expires_at_ms: _TypeAlias = _typing.Literal["certificate_expires_at_ms"]  # noqa: Y015
     _WhichOneofArgType__certificate_expires_at_ms: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms"]  # noqa: Y015
@@ -922,6 +933,48 @@ class GossipStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GossipStatus: _TypeAlias = GossipStatus  # noqa: Y015
+
+@_typing.final
+class PolicyStatus(_message.Message):
+    """PolicyStatus is which access rules are in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REFUSED_MS_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """in force; 1: the one that the agent started with"""
+    wanted: _builtins.int
+    """what the files hold; another one than that in force: it was refused"""
+    rules: _builtins.int
+    """in force"""
+    age_ms: _builtins.int
+    """for how long it has been in force"""
+    refused: _builtins.str
+    """why the wanted one is not; empty: it is"""
+    refused_ms: _builtins.int
+    """for how long it has not been"""
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+        wanted: _builtins.int = ...,
+        rules: _builtins.int = ...,
+        age_ms: _builtins.int = ...,
+        refused: _builtins.str = ...,
+        refused_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "generation", b"generation", "refused", b"refused", "refused_ms", b"refused_ms", "rules", b"rules", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyStatus: _TypeAlias = PolicyStatus  # noqa: Y015
 
 @_typing.final
 class VersionRange(_message.Message):

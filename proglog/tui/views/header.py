@@ -41,7 +41,7 @@ def _totals(state: DashState, locale: Locale) -> Line:
     records = count_words(log.end_offset - log.start_offset)
     words = [f"{alive} of {len(snapshot.members)} alive", f"{records} records", bytes_words(log.bytes)]
     if not state.stale:
-        words.append(f"up {duration_words((state.agent_now_ms - snapshot.node.started_at_ms) / 1000)}")
+        words.append(f"up {duration_words((snapshot.up_ms + state.agent_now_ms - snapshot.taken_at_ms) / 1000)}")
     return line(Span("   " + dot.join(words), Role.MUTED))
 
 

@@ -10,15 +10,15 @@ from proglog.telemetry import events
 
 def test_a_condition_lasts_from_its_first_event_to_the_one_that_ends_it() -> None:
     conditions = Conditions()
-    conditions.take(events.POLICY_REJECTED, "a", "line 1", 10.0)
-    conditions.take(events.POLICY_REJECTED, "a", "line 2", 20.0)
+    conditions.take(events.CERTIFICATE_REJECTED, "a", "line 1", 10.0)
+    conditions.take(events.CERTIFICATE_REJECTED, "a", "line 2", 20.0)
     (found,) = conditions.standing(25.0)
-    assert (found.kind, found.subject, found.detail) == ("policy-rejected", "a", "line 2")
+    assert (found.kind, found.subject, found.detail) == ("certificate-rejected", "a", "line 2")
     assert (found.since_ms, found.last_ms, found.count) == (15_000, 5_000, 2)
 
-    conditions.take(events.POLICY_RELOADED, "b", "", 26.0)
+    conditions.take(events.CERTIFICATE_RELOADED, "b", "", 26.0)
     assert len(conditions.standing(26.0)) == 1
-    conditions.take(events.POLICY_RELOADED, "a", "", 27.0)
+    conditions.take(events.CERTIFICATE_RELOADED, "a", "", 27.0)
     assert conditions.standing(27.0) == ()
 
 
@@ -49,7 +49,7 @@ def test_of_operations_that_are_called_the_same_the_oldest_counts() -> None:
 def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next() -> None:
     conditions = Conditions()
     conditions.take(events.REPLICATION_FORKED, "b", "1 to 9", 10.0)
-    conditions.take(events.POLICY_REJECTED, "a", "", 10.0)
+    conditions.take(events.CERTIFICATE_REJECTED, "a", "", 10.0)
     (kept,) = conditions.kept(40.0)
     assert (kept.kind, kept.since_ms) == ("replication-forked", 30_000)
 
@@ -66,7 +66,7 @@ def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next()
         None,
         3,
         {},
-        {"kind": "policy-rejected", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
+        {"kind": "certificate-rejected", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
         {"kind": "no-such", "subject": "a", "detail": "", "first_ms": 1, "count": 1},
         {"kind": "replication-forked", "subject": "a", "detail": "", "first_ms": "x", "count": 1},
         {"kind": "replication-forked", "subject": "a", "detail": "", "first_ms": 1, "count": -1},

@@ -21,6 +21,7 @@ from proglog.wire.model import (
     PeerOrigin,
     PeerState,
     PeerStatus,
+    PolicyStatus,
     Segment,
 )
 
@@ -227,3 +228,20 @@ def test_an_agent_that_may_not_be_in_its_cluster_says_so(critical: bool, severit
     for alerts in (findings, own_findings):
         (alert,) = alerts(_snapshot(node=_node(membership_problems=(problem,))))
         assert (alert.severity, alert.subject, alert.cause) == (severity, "a", problem.detail)
+
+
+def test_rules_that_were_refused_are_told_with_what_stays_in_force():
+    policy = PolicyStatus(
+        generation=2, wanted=3, rules=14, age_ms=7_200_000, refused="policy.csv line 3: ...", refused_ms=9_000
+    )
+    (found,) = findings(_snapshot(node=_node(policy=policy)))
+    assert (found.rule, found.severity, found.since_ms) == ("policy", Severity.WARNING, 9_000)
+    assert found.cause == "refused changed access rules: policy.csv line 3: ..."
+    assert found.effect.startswith("Generation 3 is wanted; generation 2, 14 rules, has been in force for 2 h")
+    assert findings(_snapshot(node=_node(policy=replace(policy, refused="")))) == ()
+
+
+def test_how_long_an_agent_has_run_is_no_matter_of_its_wall_clock():
+    set_back = _snapshot(uptime_ms=90_000, taken_at_ms=5, node=_node(started_at_ms=NOW))
+    assert (set_back.up_ms, replace(set_back, uptime_ms=0).up_ms) == (90_000, 0)
+    assert replace(set_back, uptime_ms=0, taken_at_ms=NOW + 7).up_ms == 7

@@ -39,7 +39,7 @@ class MemberFacts:
     @property
     def up_seconds(self) -> float | None:
         """How long its process has run; ``None``: unknown."""
-        return (self.own.taken_at_ms - self.own.node.started_at_ms) / 1000 if self.own else None
+        return self.own.up_ms / 1000 if self.own else None
 
 
 _ROLES = {

@@ -105,7 +105,7 @@ def _own_word(member: Member, snapshot: ClusterSnapshot, state: DashState, local
 
 def _runs(own: ClusterSnapshot, shown: ClusterSnapshot, locale: Locale) -> list[Line]:
     node, log = own.node, own.log
-    up = duration_words((own.taken_at_ms - node.started_at_ms) / 1000)
+    up = duration_words(own.up_ms / 1000)
     watched = shown.node
     differs = node.version != watched.version
     other = f"; {locale.safe(watched.name, 40).text} runs {locale.safe(watched.version, 20).text}" if differs else ""
