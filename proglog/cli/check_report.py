@@ -12,6 +12,7 @@ from enum import IntEnum, StrEnum
 
 from proglog.observe.health import Finding, Limits, Severity, copy_words, worst
 from proglog.observe.lag import of_node
+from proglog.observe.plausible import free_share
 from proglog.observe.safe_text import safe_text
 from proglog.observe.words import duration_words
 from proglog.wire.model import ClusterSnapshot, MemberStatus
@@ -148,8 +149,9 @@ def _values(report: CheckReport) -> dict[str, float]:
         "lag_seconds": behind.age_ms / 1000,
         "damaged_ranges": len(log.damaged),
     }
-    if log.disk_total_bytes:
-        values["disk_free_percent"] = round(100 * log.disk_free_bytes / log.disk_total_bytes, 2)
+    share = free_share(log)
+    if share is not None:
+        values["disk_free_percent"] = round(100 * share, 2)
     if ends:
         values["certificate_days"] = round((ends - snapshot.taken_at_ms) / 86_400_000, 5)
     return values

@@ -98,6 +98,7 @@ RULES: dict[str, _Rule] = {
     "peer-lag": cluster_rules.peer_lag,
     "certificate": node_rules.certificate,
     "policy": node_rules.policy,
+    "implausible": node_rules.nonsense,
     "index-missing": node_rules.indexes,
     "recovered": node_rules.recovery,
     "new-origin": node_rules.new_origin,
@@ -116,5 +117,6 @@ _OWN = (
     "not-copied",
     "certificate",
     "policy",
+    "implausible",
     "conditions",
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, Severity
 from proglog.observe.facts import Facts
 from proglog.observe.finding import Finding
+from proglog.observe.plausible import free_share, implausible
 from proglog.observe.words import bytes_words, duration_words
 from proglog.wire.model import IndexState
 
@@ -128,8 +129,8 @@ def damage(facts: Facts) -> Iterator[Finding]:
 def disk(facts: Facts) -> Iterator[Finding]:
     """Yield that the disk is nearly full."""
     log, limit = facts.snapshot.log, facts.limits.disk_free_ratio
-    free = log.disk_free_bytes / log.disk_total_bytes if log.disk_total_bytes else 1.0
-    if free < limit:
+    free = free_share(log)
+    if free is not None and free < limit:
         yield Finding(
             key=f"disk-free/{facts.snapshot.node.name}",
             severity=Severity.CRITICAL if free < facts.limits.disk_free_ratio_critical else Severity.WARNING,
@@ -154,6 +155,20 @@ def certificate(facts: Facts) -> Iterator[Finding]:
             subject=facts.snapshot.node.name,
             cause=cause,
             advice="Issue a new one and restart the agent.",
+        )
+
+
+def nonsense(facts: Facts) -> Iterator[Finding]:
+    """Yield what the node reports that cannot be."""
+    node, named = facts.snapshot.node.name, implausible(facts.snapshot)
+    if named:
+        yield Finding(
+            key=f"implausible/{node}",
+            severity=Severity.WARNING,
+            subject=node,
+            cause=f"reports what cannot be: {'; '.join(named)}",
+            advice="Is it the agent that it should be, and of this version? Compare with what the other members report.",
+            effect="These values are not judged.",
         )
 
 

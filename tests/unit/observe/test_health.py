@@ -6,6 +6,7 @@ import pytest
 
 from proglog.errors import ConfigError
 from proglog.observe.health import Limits, Severity, findings, own_findings
+from proglog.observe.plausible import free_share
 from proglog.wire.model import (
     ClusterSnapshot,
     DamagedRange,
@@ -245,3 +246,25 @@ def test_how_long_an_agent_has_run_is_no_matter_of_its_wall_clock():
     set_back = _snapshot(uptime_ms=90_000, taken_at_ms=5, node=_node(started_at_ms=NOW))
     assert (set_back.up_ms, replace(set_back, uptime_ms=0).up_ms) == (90_000, 0)
     assert replace(set_back, uptime_ms=0, taken_at_ms=NOW + 7).up_ms == 7
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "share"),
+    [(1, 4, 0.25), (0, 4, 0.0), (5, 4, None), (1, 2**63 - 1, None), (2**63 - 1, 1, None), (-1, 4, None), (0, 0, None)],
+)
+def test_no_share_is_computed_of_a_disk_that_cannot_be(free: int, total: int, share: float | None):
+    assert free_share(_log(disk_free_bytes=free, disk_total_bytes=total)) == share
+
+
+def test_what_cannot_be_is_told_and_not_judged():
+    absurd = _snapshot(
+        log=_log(disk_free_bytes=1, disk_total_bytes=2**63 - 1, bytes=2**64),
+        members=(replace(_member("b", MemberStatus.ALIVE), status_since_ms=2**63 - 1),),
+        peers=(_peer(lag_records=2**63 - 1, source=False),),
+    )
+    (found,) = [each for each in findings(absurd) if each.subject == "a"]
+    assert (found.rule, found.severity) == ("implausible", Severity.WARNING)
+    assert found.cause == (
+        "reports what cannot be: a disk with 1 B free of 9.2 EB; a log of 18.4 EB;"
+        " b to have been alive for 106,751,991,167 days"
+    )

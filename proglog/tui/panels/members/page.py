@@ -8,6 +8,7 @@ from proglog.observe.frame import records_in
 from proglog.observe.health import Limits
 from proglog.observe.history import lag_behind, levels, rate_now, rates, written_by
 from proglog.observe.lag import of_peer
+from proglog.observe.plausible import free_share
 from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.observe.words import (
     age_words,
@@ -156,8 +157,8 @@ def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
         ),
         _fact("directory", locale.safe(own.node.data_dir)),
     ]
-    if log.disk_total_bytes > 0:
-        share = log.disk_free_bytes / log.disk_total_bytes
+    share = free_share(log)
+    if share is not None:
         role = Role.WARN if share < _LIMITS.disk_free_ratio else Role.CHART
         free = f"  {share:.0%} free, {bytes_words(log.disk_free_bytes)} of {bytes_words(log.disk_total_bytes)}"
         facts.append(_fact("disk", locale.bar(1 - share, 20, role=role), free))

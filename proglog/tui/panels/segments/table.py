@@ -4,6 +4,7 @@ from functools import partial
 from itertools import pairwise
 
 from proglog.observe.columns import Row
+from proglog.observe.plausible import free_share
 from proglog.observe.spans import Line, Locale, Role, Span
 from proglog.observe.words import bytes_words
 from proglog.tui.panels.segments import verification_view
@@ -87,6 +88,7 @@ def _badness(mark: Span) -> int:
 def summary(snapshot: ClusterSnapshot) -> str:
     """Return the panel's subtitle."""
     log = snapshot.log
-    free = f", disk {log.disk_free_bytes / log.disk_total_bytes:.0%} free" if log.disk_total_bytes else ""
+    share = free_share(log)
+    free = "" if share is None else f", disk {share:.0%} free"
     count = f"{log.segment_count} segment{'' if log.segment_count == 1 else 's'}"
     return f"{count}, {bytes_words(log.bytes)}, fsync {log.fsync}{free}"
