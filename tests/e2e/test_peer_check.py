@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from kit.patience import patience
@@ -55,7 +56,9 @@ async def test_a_backup_that_is_written_to_at_once_loses_nothing_and_forks_nothi
         first.kill()
 
 
-async def test_a_node_whose_peers_are_gone_takes_records_after_two_seconds(tmp_path: Path) -> None:
+async def test_a_node_whose_peers_are_gone_takes_records_after_two_seconds(
+    tmp_path: Path, eventually_sync: Callable[..., None]
+) -> None:
     first = AgentProcess("a", tmp_path)
     first.start()
     second = AgentProcess("b", tmp_path, seeds=(first.gossip_addr,))
@@ -63,6 +66,9 @@ async def test_a_node_whose_peers_are_gone_takes_records_after_two_seconds(tmp_p
     try:
         await produce(first, b"before")
         await all_values(second, 1)
+        # One that is killed before it has saved whom it knows has nobody to wait for.
+        members = tmp_path / "a" / "members"
+        eventually_sync(lambda: members.exists() and second.gossip_addr in members.read_text())
         second.kill()
         first.kill()
 
@@ -72,7 +78,7 @@ async def test_a_node_whose_peers_are_gone_takes_records_after_two_seconds(tmp_p
 
         assert time.monotonic() - started < patience(20)
         assert await all_values(first, 2) == {b"before", b"alone"}
-        assert "peer_check_incomplete" in first.telemetry.read_text()
+        eventually_sync(lambda: "peer_check_incomplete" in first.telemetry.read_text())  # a thread writes telemetry
     finally:
         second.kill()
         first.kill()
