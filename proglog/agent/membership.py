@@ -28,6 +28,7 @@ from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
     CallFinished,
     Event,
+    HealthChanged,
     Ignored,
     KeyringChanged,
     LeaveFinished,
@@ -147,6 +148,7 @@ class Membership:
             timeout=config.gossip.tcp_timeout,
             on_datagram=self._received,
             answer=self._answer,
+            knows=lambda host: self._serf is not None and self._serf.knows(host),
             resolver=self._resolver,
             random=self._random,
         )
@@ -429,6 +431,9 @@ class Membership:
                 self._emit(events.MEMBER_SUSPECTED, name, accuser)
             case SuspicionRefuted(incarnation=incarnation):
                 self._emit(events.SUSPICION_REFUTED, incarnation=incarnation)
+            case HealthChanged(unwell=unwell, score=score):
+                self._watch.health_changed(unwell=unwell, now=time.monotonic())
+                self._emit(events.GOSSIP_UNWELL if unwell else events.GOSSIP_WELL, score=score)
             case KeyringChanged(operation=operation):
                 self._emit(events.KEYRING_CHANGED, "", operation)
             case Ignored(reason=reason, source=source, malformed=True):

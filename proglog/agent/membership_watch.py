@@ -24,6 +24,8 @@ EXCHANGES_FAILED = 2
 """Full exchanges in a row that failed from which on that is a problem; one that was refused is one at once."""
 CONFLICT_SECONDS = 60.0
 """How long a claim to a name counts: it comes again with every exchange."""
+UNWELL_SECONDS = 10.0
+"""From when on a bad health score is a problem: a short stall mends itself within some probes."""
 MAX_CLAIMS = 1000
 MAX_CALLS = 1000
 MAX_NAMED = 5
@@ -45,6 +47,7 @@ class MembershipWatch:
     """First and last time that an address claimed a name."""
     _vote: NameVoted | None = None
     _voted_at: float = 0.0
+    _unwell_since: float | None = None
     _found: dict[str, float] = field(default_factory=dict)
     """Since when each problem was there at each look."""
 
@@ -74,6 +77,10 @@ class MembershipWatch:
         """The standing of this node's name is another."""
         self._vote, self._voted_at = vote, now
 
+    def health_changed(self, *, unwell: bool, now: float) -> None:
+        """This node misses answers, or hears them again."""
+        self._unwell_since = now if unwell else None
+
     def all_failed(self, known: list[KnownAddress]) -> bool:
         """Return whether calls to all of ``known`` failed, and no member has ever answered."""
         return not self.answered and all((each.host, each.port) in self._call_errors for each in known)
@@ -84,6 +91,7 @@ class MembershipWatch:
         """Return what is wrong."""
         members = serf.members()
         found = [*self._unmet(serf, members, now), *self._contested(serf, members, now), *self._unheard(members)]
+        found += self._unwell(serf, now)
         self._found = {each.key: self._found.get(each.key, now) for each in found}
         return [replace(each, since_ms=max(each.since_ms, _ms(now - self._found[each.key]))) for each in found]
 
@@ -150,6 +158,16 @@ class MembershipWatch:
     def _votes(self) -> str:
         vote = self._vote
         return f": {vote.matching} of {vote.answers} voted for this node" if vote and vote.answers else ""
+
+    def _unwell(self, serf: Serf, now: float) -> Iterator[MembershipProblem]:
+        """Yield that this node itself is slow or badly connected, from when on that is no accident."""
+        if self._unwell_since is not None and now - self._unwell_since >= UNWELL_SECONDS:
+            yield MembershipProblem(
+                key="health",
+                detail=f"misses answers of the other members (its health score is {serf.vitals().health_score} of 7)",
+                critical=False,
+                since_ms=_ms(now - self._unwell_since),
+            )
 
     def _unheard(self, members: list[Member]) -> Iterator[MembershipProblem]:
         """Yield with whom gossip goes through in part: as the rest makes up for it, nothing else would show."""

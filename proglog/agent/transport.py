@@ -37,6 +37,8 @@ MAX_UNFINISHED_BYTES = 64 * 1024 * 1024
 """Bound on incomplete messages held over all streams."""
 SMALL_STREAM_BYTES = 1024 * 1024
 """A stream with less than this is not cut off for what others hold."""
+MAX_STRANGERS_BYTES, STRANGERS_SMALL_BYTES = 8 * 1024 * 1024, 64 * 1024
+"""The same for streams from hosts without a known member: what joins knows little, and says little."""
 READ_BYTES = 65_536
 DECODED_AT_ONCE = 16 * 1024
 """Longer messages are decoded on a thread."""
@@ -63,6 +65,7 @@ class Transport:
         timeout: float,
         label: bytes = b"",
         rules: MemberRules = _ALL,
+        knows: Callable[[str], bool] = lambda _host: False,
         on_datagram: OnDatagram,
         answer: Answer,
         resolver: Resolver,
@@ -77,6 +80,7 @@ class Transport:
             timeout: Seconds that one stream may take.
             label: The cluster's, on every stream.
             rules: Where streams may come from.
+            knows: Whether a member is known at a host.
             on_datagram: Called with each datagram.
             answer: Called with a request on a stream, or what was wrong with it, and where it came from; returns the
                 reply.
@@ -91,6 +95,7 @@ class Transport:
         self._keyring = keyring
         self._label = label
         self._rules = rules
+        self._knows = knows
         self._timeout = timeout
         self._on_datagram = on_datagram
         self._answer = answer
@@ -99,7 +104,7 @@ class Transport:
         self._udp: socket.socket | None = None
         self._server: asyncio.Server | None = None
         self._serving: dict[asyncio.Task[None], str] = {}
-        self._unfinished = 0
+        self._unfinished = self._strangers_unfinished = 0
         self._decoding = asyncio.Semaphore(1)  # more threads at once would take the loop's turns, not time of its own
         self._exchanges = TaskScope()
 
@@ -266,7 +271,7 @@ class Transport:
         if not first:
             return  # a probe of whether the port is open
         try:
-            request = await self._read(reader, StreamReader(self._keyring, self._label), first)
+            request = await self._read(reader, StreamReader(self._keyring, self._label), first, source[0])
         except MalformedMessageError as exc:
             request = exc
         reply = self._answer(request, source)
@@ -277,16 +282,23 @@ class Transport:
             while await reader.read(READ_BYTES):  # until it has read the reply: aborting earlier would lose it
                 continue
 
-    async def _read(self, reader: asyncio.StreamReader, stream: StreamReader, first: bytes = b"") -> StreamMessage:
-        held = 0
+    async def _read(
+        self, reader: asyncio.StreamReader, stream: StreamReader, first: bytes = b"", caller: str = ""
+    ) -> StreamMessage:
+        held, is_stranger = 0, bool(caller) and not self._knows(caller)
         try:
             while data := first or await reader.read(READ_BYTES):
                 first = b""
                 held += len(data)
                 self._unfinished += len(data)
+                self._strangers_unfinished += len(data) * is_stranger
                 if held > SMALL_STREAM_BYTES and self._unfinished > MAX_UNFINISHED_BYTES:
                     raise MalformedMessageError(
                         f"more than {MAX_UNFINISHED_BYTES:,} bytes of messages are not whole yet"
+                    )
+                if is_stranger and held > STRANGERS_SMALL_BYTES and self._strangers_unfinished > MAX_STRANGERS_BYTES:
+                    raise MalformedMessageError(
+                        f"more than {MAX_STRANGERS_BYTES:,} bytes of strangers' messages are not whole yet"
                     )
                 if held > DECODED_AT_ONCE:
                     async with self._decoding:
@@ -297,6 +309,7 @@ class Transport:
                     return message
         finally:
             self._unfinished -= held
+            self._strangers_unfinished -= held * is_stranger
         raise MalformedMessageError("the stream ended before its message did")
 
     def _close_udp(self) -> None:

@@ -105,6 +105,16 @@ class CallFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthChanged:
+    """This node's own health score says that it is unwell, or well again."""
+
+    unwell: bool
+    """Whether it reached ``UNWELL`` and has not been 0 since."""
+    score: int
+    """The score: 0 is well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaveFinished:
     """The departure was announced and had time to spread."""
 
@@ -172,6 +182,7 @@ Event = (
     | QueryReceived
     | JoinFinished
     | CallFinished
+    | HealthChanged
     | LeaveFinished
     | NameConflict
     | NameVoted

@@ -26,6 +26,7 @@ from proglog.gossip.departure import Departure
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
     Event,
+    HealthChanged,
     Ignored,
     KeyringChanged,
     LeaveFinished,
@@ -261,21 +262,21 @@ class Serf:
         self._departure.begin(intent)
 
     def force_leave(self, name: str, now: float, *, prune: bool) -> None:
-        """Declare that a failed member has left for good; with ``prune``, forget it at once.
+        """Declare that a failed or leaving member has left for good; with ``prune``, forget it once it is gone.
 
         A member that is in fact alive refutes, and stays.
 
         Raises:
             NotFoundError: No member of that name is known.
-            PreconditionError: It is this node, or not gone.
+            PreconditionError: It is this node, or alive.
         """
         self._timers.advance(now)
         node = next((node for node in self._roster if printable(node.name) == name), None)
         if node is None and not self._book.forget(name):
             raise NotFoundError(f"there is no member {name!r}: `members` lists those that are known")
-        if node is not None and (node.name == self.name or node.status not in (Status.FAILED, Status.LEFT)):
+        if node is not None and (node.name == self.name or node.status is Status.ALIVE):
             raise PreconditionError(
-                f"{name!r} is {node.status.value}: only a member that failed or left can be removed; stop it first"
+                f"{name!r} is {node.status.value}: only a member that failed, left or is leaving can be removed; stop it first"
             )
         self._book.forget(name)
         wire_name = name if node is None else node.name  # one that is only remembered was written as text
@@ -311,6 +312,10 @@ class Serf:
     def members(self) -> list[Member]:
         """Return the members at this moment, this node included, by name."""
         return [node.snapshot() for node in self._roster]
+
+    def knows(self, host: str) -> bool:
+        """Return whether a member is at ``host``, or was."""
+        return any(node.address[0] == host for node in self._roster)
 
     def vitals(self) -> Vitals:
         """Return the current state of this node's gossip."""
@@ -376,6 +381,10 @@ class Serf:
     def refuted(self, incarnation: int) -> None:
         """Handle this node's refutation."""
         self._tell(SuspicionRefuted(incarnation=incarnation))
+
+    def health_changed(self, unwell: bool) -> None:
+        """Handle that this node became unwell, or well again."""
+        self._tell(HealthChanged(unwell=unwell, score=self._swim.awareness.score))
 
     def node_conflict(self, name: str, address: Address) -> None:
         """Handle a claim to a known name from another address."""

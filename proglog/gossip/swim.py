@@ -57,7 +57,7 @@ class Swim:
         now: float,
     ) -> None:
         """Make a node that has not announced itself yet; the arguments are :class:`proglog.gossip.serf.Serf`'s."""
-        self.awareness = Awareness(config.awareness_max)
+        self.awareness = Awareness(config.awareness_max, delegate.health_changed)
         self.timers = Timers(now, config.probe_timeout)
         self.nodes = Nodes(name, config, random, self.timers, delegate.node_forgotten)
         self.outbox = Outbox(self.nodes, config, keyring, label, random, self.timers, delegate)

@@ -26,7 +26,10 @@ _APART = (
     "Names and addresses must be unique in a cluster, one seed must answer, and gossip needs its port open for UDP and TCP,"
     " both ways. The agent retries."
 )
-_HALF_SEALED = "Restart every agent with --encrypt-mode send, then every agent without the flag."
+_MEMBERSHIP_ADVICE = {
+    "encryption": "Restart every agent with --encrypt-mode send, then every agent without the flag.",
+    "health": "Check this machine's load and its network: until then it takes longer to find a failed member.",
+}
 
 
 def log_state(facts: Facts) -> Iterator[Finding]:
@@ -102,7 +105,7 @@ def membership(facts: Facts) -> Iterator[Finding]:
             severity=Severity.CRITICAL if problem.critical else Severity.WARNING,
             subject=node.name,
             cause=problem.detail,
-            advice=_HALF_SEALED if problem.key == "encryption" else _APART,
+            advice=_MEMBERSHIP_ADVICE.get(problem.key, _APART),
             effect="No other node may copy what is written here." if problem.critical else "",
             at_risk="Records acknowledged here in the meantime." if problem.critical else "",
             since_ms=facts.age(problem.since_ms),

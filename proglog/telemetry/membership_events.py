@@ -48,6 +48,16 @@ SUSPICION_REFUTED = _event(
     words="suspicion refuted",
     keys=("incarnation",),
 )
+GOSSIP_UNWELL = _event(
+    "gossip_unwell",
+    _NEWS,
+    "This node misses answers of other members: it is overloaded, or its network loses packets. It accuses others later.",
+    words="misses answers",
+    keys=("score",),
+)
+GOSSIP_WELL = _event(
+    "gossip_well", _GOOD, "This node hears all answers again.", words="hears all answers", keys=("score",)
+)
 MEMBER_UPDATE = _event(
     "member_update", _NEWS, "A member changed its tags.", words="tags changed", subject="member", keys=("status",)
 )

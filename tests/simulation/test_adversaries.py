@@ -33,10 +33,11 @@ def restart(network: VirtualNetwork, name: str, *, through: str, away: float) ->
     network.join(name, through)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize(("size", "loss"), [(3, 0.0), (9, 0.0), (9, 0.05)] + [(20, 0.0)] * LONG)
-def test_after_a_rolling_restart_everybody_is_alive_and_a_crash_is_a_failure(seed: int, size: int, loss: float) -> None:
-    network = cluster(seed, size, loss=loss)
+@pytest.mark.parametrize("seed", range(1000 if LONG else 9))
+def test_after_a_rolling_restart_everybody_is_alive_and_a_crash_is_a_failure(seed: int) -> None:
+    """A long run does a thousand, of 3 to 20 nodes each, one of three with packets lost."""
+    size = 3 + seed % 18
+    network = cluster(seed, size, loss=0.05 if seed % 3 == 2 else 0.0)
     chance = Random(seed)
     for number in range(size):
         through = f"n{(number + chance.randrange(1, size)) % size}"

@@ -18,10 +18,11 @@ from kit.patience import patience
 from proglog.agent import membership_watch
 from proglog.agent.membership import Membership
 from proglog.agent.membership_config import MembershipConfig
-from proglog.agent.transport import MAX_STREAMS
+from proglog.agent.transport import MAX_STRANGERS_BYTES, MAX_STREAMS, STRANGERS_SMALL_BYTES
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import NameVoted
+from proglog.gossip.keyring import Keyring
 from proglog.gossip.wire import Type, encode
 
 Eventually = Callable[..., Awaitable[None]]
@@ -238,6 +239,26 @@ async def test_streams_that_say_nothing_keep_no_honest_one_out(eventually: Event
     async with node("a") as a:
         async with connections(a.addr, 3 * MAX_STREAMS), node("b", a.addr) as b:
             await eventually(lambda: alive(a) == alive(b) == {"a", "b"}, timeout=5)
+
+
+async def test_what_strangers_claim_to_send_costs_little_and_honest_ones_get_in(eventually: Eventually) -> None:
+    keyring = Keyring((bytes(32),))
+    claim = bytes((Type.ENCRYPT,)) + (20 * 1024 * 1024).to_bytes(4, "big")
+    async with node("a", keyring=keyring) as a:
+        held = lambda: a._transport._strangers_unfinished  # type: ignore[union-attr]  # noqa: E731
+        async with connections(a.addr, MAX_STREAMS - 8, claim) as streams:
+            for each in streams:
+                each.settimeout(0.2)
+            sent = 0
+            for _ in range(4):
+                for each in streams:
+                    with contextlib.suppress(OSError):  # closed, or nobody reads it any more
+                        sent += await asyncio.to_thread(each.send, bytes(64 * 1024))
+            assert sent > 2 * MAX_STRANGERS_BYTES
+            await eventually(lambda: held() <= MAX_STRANGERS_BYTES + MAX_STREAMS * STRANGERS_SMALL_BYTES)
+            async with node("b", a.addr, keyring=keyring) as b:
+                await eventually(lambda: alive(a) == alive(b) == {"a", "b"}, timeout=5)
+        await eventually(lambda: held() == 0)
 
 
 async def test_a_probe_of_the_port_is_no_line_and_a_flood_of_nonsense_is_one(eventually: Eventually) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proglog.agent.membership_watch import CONFLICT_SECONDS, MAX_CLAIMS, UDP_ROUNDS, MembershipWatch
+from proglog.agent.membership_watch import CONFLICT_SECONDS, MAX_CLAIMS, UDP_ROUNDS, UNWELL_SECONDS, MembershipWatch
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.member import Member, Status
 from proglog.gossip.serf import Serf
@@ -74,6 +74,19 @@ def test_full_exchanges_that_fail_again_or_are_refused_are_a_problem(
     found = told(watch, serf(member("a", exchanges_failed=failed, exchange_error=error)), 10.0)
     detail = f"cannot exchange all that is known with a: {error}"
     assert found == ([("exchange/a", detail, 0)] if said else [])
+
+
+def test_a_node_that_is_unwell_for_long_says_so_until_it_is_well(watch: MembershipWatch) -> None:
+    me = serf()
+    watch.health_changed(unwell=True, now=100.0)
+    assert watch.problems(me, 100.0 + UNWELL_SECONDS - 1) == []
+
+    (problem,) = watch.problems(me, 100.0 + UNWELL_SECONDS)
+    assert (problem.key, problem.critical, problem.since_ms) == ("health", False, 1000 * UNWELL_SECONDS)
+    assert "misses answers of the other members" in problem.detail
+
+    watch.health_changed(unwell=False, now=120.0)
+    assert watch.problems(me, 200.0) == []
 
 
 def test_old_claims_make_room_for_new_ones(watch: MembershipWatch) -> None:

@@ -216,3 +216,12 @@ def test_the_profiles_are_memberlists() -> None:
     assert [each.probe_interval for each in (lan, wan, local)] == [1, 5, 1]
     assert [each.suspicion_mult for each in (lan, wan, local)] == [4, 6, 3]
     assert [each.gossip_interval for each in (lan, wan, local)] == [0.2, 0.5, 0.1]
+
+
+def test_a_node_is_unwell_from_a_score_of_four_until_it_is_zero_again() -> None:
+    told: list[bool] = []
+    awareness = Awareness(8, told.append)
+    for delta, unwell in ((3, False), (1, True), (-1, True), (3, True), (-5, True), (-1, False), (2, False), (9, True)):
+        awareness.apply(delta)
+        assert awareness.unwell is unwell
+    assert told == [True, False, True]

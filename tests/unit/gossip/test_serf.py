@@ -170,6 +170,22 @@ def test_who_is_alive_is_not_made_to_leave(bench: Any, name: str) -> None:
     assert bench.take_sent_serf() == []
 
 
+@pytest.mark.parametrize("prune", [False, True])
+def test_who_is_leaving_may_be_made_to_leave(bench: Any, prune: bool) -> None:
+    bench.alive("a")
+    bench.send_serf(SerfType.LEAVE, LTime=3, Node="a")
+    assert bench.status("a") == "leaving"
+    bench.run(30)
+    bench.take_sent_serf()
+
+    bench.force_leave("a", prune=prune)
+    bench.run(0.3)
+    sent = [(type_, fields.text("Node"), fields.flag("Prune")) for type_, fields, _ in bench.take_sent_serf()]
+    assert (SerfType.LEAVE, "a", prune) in sent
+    bench.dead("a", "b")
+    assert bench.status("a") == ("" if prune else "left")
+
+
 def test_nobody_is_made_to_leave_who_is_not_there(bench: Any) -> None:
     with pytest.raises(NotFoundError, match="no member 'x'"):
         bench.force_leave("x", prune=False)
