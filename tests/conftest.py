@@ -40,6 +40,7 @@ FULL = (
     "integration/test_losses.py",
     "integration/test_memory.py",
     "integration/test_positions.py",
+    "integration/test_refusals.py",
     "integration/test_replication_recovery.py",
     "integration/test_soak.py",
     "repo/test_benchmarks.py",

@@ -36,7 +36,8 @@ line *health* of `proglog status`, on the dashboard's line of what needs attenti
 METRICS_HEAD = """
 ## Metrics
 
-Served by `--metrics-addr` at `/metrics`, in the text format of Prometheus.
+Served by `--metrics-addr` at `/metrics`, in the text format of Prometheus, beside those of every Python process:
+`process_` (memory, processor time, open files), `python_info` and `python_gc_`. `deploy/` has rules and a dashboard.
 
 | metric | kind | labels | meaning |
 |---|---|---|---|

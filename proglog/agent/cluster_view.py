@@ -1,6 +1,6 @@
 """The agent's view of itself and its cluster: one snapshot from log, membership and replicator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from proglog import __version__
@@ -20,6 +20,7 @@ from proglog.gossip.member import Status
 from proglog.log.log import Log
 from proglog.record.batch import FIRST_VERSION, VERSION
 from proglog.server.server import Server
+from proglog.telemetry.latency import LatencyWindow
 from proglog.wire import model
 from proglog.wire.contract import FEATURES, LOWEST_PROTOCOL_VERSION, PROTOCOL_VERSION
 
@@ -121,10 +122,14 @@ class AgentView:
             features=FEATURES,
         )
 
+    @property
+    def windows(self) -> Mapping[str, LatencyWindow]:
+        """How long appends, syncs and acknowledgements took, as they are counted."""
+        return {**self.writer.latencies, "ack": self.followers.ack_latency}
+
     def _latencies(self) -> tuple[model.LatencyStatus, ...]:
         now = self.monotonic()
-        windows = {**self.writer.latencies, "ack": self.followers.ack_latency}
-        found = ((what, window.quantiles(now)) for what, window in windows.items())
+        found = ((what, window.quantiles(now)) for what, window in self.windows.items())
         return tuple(
             model.LatencyStatus(
                 what=what,

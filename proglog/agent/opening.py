@@ -231,9 +231,10 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         started_at=time.monotonic(),
     )
     if metrics is not None:
-        from proglog.agent.metrics import ClusterCollector
+        from proglog.agent.metrics import ClusterCollector, Sources
 
-        metrics.add(ClusterCollector(view, asyncio.get_running_loop()))
+        sources = Sources(view=view, latencies=view.windows, admission=server.admission, events=timeline.counts)
+        metrics.add(ClusterCollector(sources, asyncio.get_running_loop()))
     await server.serve(view)
 
     def run(name: str, task: asyncio.Task[None]) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
+from proglog.agent.service_manager import service_manager
 from proglog.agent.threads import started_pool
 from proglog.tasks import TaskScope, cancel_and_wait
 from proglog.telemetry import events
@@ -34,7 +35,7 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
         ProglogError: It could not start.
         SystemExit: The signal came before it was ready: 128 and the signal's number, as of a process without handlers.
     """
-    loop = asyncio.get_running_loop()
+    loop, manager = asyncio.get_running_loop(), service_manager()
     stop: asyncio.Queue[int] = asyncio.Queue()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.put_nowait, number)
@@ -57,9 +58,12 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
             await agent.membership.wait_answered(JOIN_PATIENCE)
             if agent.failure is None:
                 ready(agent)
+                manager.say("READY=1")
+                scope.start(manager.watch(), name="watchdog")
             ended = scope.start(agent.stopped.wait(), name="agent-end")
             await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            manager.say("STOPPING=1")
             await agent.shutdown()
     if agent.failure is not None:
         raise agent.failure

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,6 +11,7 @@ from proglog.telemetry.emit import EventKind, emitter
 from proglog.wire.model import ClusterEvent, Condition
 
 MAX_EVENTS = 256
+COUNTED_LEVELS = ("warning", "error")
 MAX_DETAIL_CHARS = 500
 """Details may quote what a peer said: cut, so that a status message stays small."""
 
@@ -31,6 +32,8 @@ class Timeline:
         self._events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
         self.on_line: Callable[[EventKind, str, str, Mapping[str, Any]], None] = lambda *_: None
         """Also receives each line of telemetry."""
+        self.counts: Counter[tuple[str, str]] = Counter()
+        """Events from level warning on since the start, by name and level."""
         self.lasting = Conditions()
         """The events that nothing has ended yet."""
         self._version = 0
@@ -62,6 +65,8 @@ class Timeline:
     ) -> None:
         """Log an event, and keep it if its kind is shown; see :class:`proglog.telemetry.emit.Emit`."""
         self._log(kind, subject, detail, exc_info=exc_info, **facts)
+        if kind.level in COUNTED_LEVELS:
+            self.counts[kind.name, kind.level] += 1
         self.on_line(kind, subject, detail, facts)
         shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
         about = subject or self._node_name

@@ -116,10 +116,21 @@ def _told(exc: BaseException) -> int:
         what = f"{os.fsdecode(exc.filename)}: " if exc.filename else ""
         diagnostics.error(f"{what}{exc.strerror}")
         return ExitCode.REFUSED
+    if isinstance(exc, ModuleNotFoundError) and _is_of_another_distribution(exc.name):
+        diagnostics.error(
+            f"this installation has no {exc.name}, which this verb needs",
+            "install proglog-cluster with its dependencies",
+        )
+        return ExitCode.USAGE
     report = diagnostics.bug_report(exc)
     where = f"; the report is in {report}" if report else ""
     diagnostics.error(f"this is a bug in proglog: {type(exc).__name__}: {exc}{where}")
     return ExitCode.BUG
+
+
+def _is_of_another_distribution(module: str | None) -> bool:
+    first = (module or "proglog").partition(".")[0]
+    return first != "proglog" and first not in sys.stdlib_module_names
 
 
 _OURS = (None, errno.EBADF, errno.EINVAL, errno.EFAULT, errno.ENOTSOCK, errno.EDOM, errno.ENOSYS)

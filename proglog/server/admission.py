@@ -15,7 +15,7 @@ slow disk never block an operator's status call. Produce requests count in bytes
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 from proglog.errors import TooManyCallsError
@@ -60,6 +60,11 @@ class Bound:
     def held(self) -> int:
         """The amount in use now, in all."""
         return self._held_in_all
+
+    @property
+    def connections(self) -> Iterable[str]:
+        """The connections that use some of it."""
+        return self._held.keys()
 
     @property
     def waiting(self) -> int:
@@ -155,6 +160,16 @@ class Admission:
         """Bytes of requests that produce."""
         self.answers = Bound("bytes of answers", max_answer_bytes, max_answer_bytes_of_subject)
         """Bytes read from the log for a call: see :mod:`proglog.server.answers`."""
+
+    @property
+    def kinds(self) -> Mapping[str, Bound]:
+        """The bounds of the kinds of calls that there have been."""
+        return self._calls
+
+    @property
+    def connections(self) -> int:
+        """Connections that have a call under way."""
+        return len({connection for bound in self._calls.values() for connection in bound.connections})
 
     def calls(self, kind: str) -> Bound:
         """Return the bound of the calls of one kind."""

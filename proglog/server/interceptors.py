@@ -105,7 +105,7 @@ class Gate(grpc.aio.ServerInterceptor):
         self,
         authorizer: Authorizer,
         emit: Emit,
-        on_end: Callable[[str, str, float], None] = lambda *_: None,
+        on_end: Callable[[str, str, float, int, int], None] = lambda *_: None,
         admission: Admission | None = None,
         trust: Callable[[Any], None] = lambda _: None,
     ) -> None:
@@ -497,7 +497,7 @@ class _Call:
     def _end(self, code: str) -> dict[str, Any]:
         """Count the call; return its fields for telemetry."""
         elapsed = time.monotonic() - self._started
-        self._on_end(self._method, code, elapsed)
+        self._on_end(self._method, code, elapsed, self.received_bytes, self.sent_bytes)
         return {
             "method": self._method,
             "subject": self._subject,

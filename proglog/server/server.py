@@ -99,7 +99,7 @@ class Server:
         authorizer: Authorizer,
         tls: TLSFiles | None = None,
         extra_services: Sequence[ExtraService] = (),
-        on_call_end: Callable[[str, str, float], None] = lambda *_: None,
+        on_call_end: Callable[[str, str, float, int, int], None] = lambda *_: None,
         connection_age: float = CONNECTION_AGE,
         followers: Followers | None = None,
         emit: Emit | None = None,
@@ -112,7 +112,7 @@ class Server:
             authorizer: Decides which subject may take which action.
             tls: The server's files; ``None``: plain text.
             extra_services: Services besides those of this package.
-            on_call_end: Gets method, code and seconds of each call.
+            on_call_end: Gets method, code, seconds, received and sent bytes of each call.
             connection_age: Seconds after which a connection over TLS takes no new calls.
             followers: The followers' progress; ``None``: there are none.
             emit: Reports its events; ``None``: to telemetry only.
@@ -146,6 +146,11 @@ class Server:
         """Return when the presented certificate expires, milliseconds since 1970; ``None`` without one."""
         material = self._material
         return None if material is None else int(material.current.summary.not_after.timestamp() * 1000)
+
+    @property
+    def admission(self) -> Admission:
+        """The calls under way and their bounds."""
+        return self._admission
 
     def reload(self) -> None:
         """Look at rules and certificates now, also at those that were refused; certificates with the next handshake."""

@@ -7,6 +7,7 @@
 
 import math
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import NamedTuple
 
 WINDOW_SECONDS = 10
@@ -22,6 +23,15 @@ class Quantiles(NamedTuple):
     highest: float
 
 
+class Histogram(NamedTuple):
+    """As Prometheus counts: how many took at most so long."""
+
+    buckets: tuple[tuple[float, int], ...]
+    """Upper bounds in seconds, ascending to infinity, and counts that include all lower ones."""
+    seconds: float
+    """All of them together."""
+
+
 @dataclass(slots=True)
 class _Slot:
     second: int
@@ -35,14 +45,25 @@ class LatencyWindow:
     def __init__(self) -> None:
         """Start without any."""
         self._slots: list[_Slot] = []
+        self._totals = [0] * _BUCKETS
+        self._seconds = 0.0
 
     def add(self, seconds: float, now: float) -> None:
         """Count what took ``seconds``, at the monotonic time ``now``."""
         if not self._slots or self._slots[-1].second != int(now):
             self._slots = [*self._recent(now), _Slot(int(now))]
-        slot = self._slots[-1]
-        slot.counts[_bucket(seconds)] += 1
+        slot, bucket = self._slots[-1], _bucket(seconds)
+        slot.counts[bucket] += 1
         slot.highest = max(slot.highest, seconds)
+        self._totals[bucket] += 1
+        self._seconds += seconds
+
+    def histogram(self) -> "Histogram":
+        """Return everything since the start, in buckets that are twice as wide each."""
+        bounds = [_LEAST * 2**octave for octave in range(_BUCKETS // _PER_OCTAVE)]
+        counts = list(accumulate(self._totals))
+        buckets = [(bound, counts[octave * _PER_OCTAVE]) for octave, bound in enumerate(bounds)]
+        return Histogram((*buckets, (math.inf, counts[-1])), self._seconds)
 
     def quantiles(self, now: float) -> Quantiles:
         """Return what is known at ``now``; 0 ``taken`` says that nothing ended."""

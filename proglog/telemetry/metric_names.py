@@ -63,6 +63,11 @@ RECORDS_APPENDED = _metric(
     _COUNTER, "proglog_records_appended_total", "Records made durable: produced here and copied."
 )
 BYTES_APPENDED = _metric(_COUNTER, "proglog_appended_bytes_total", "Bytes of batches made durable.")
+APPEND_SECONDS = _metric(
+    _HISTOGRAM, "proglog_append_seconds", "From a batch's arrival at the writer to its durability."
+)
+FSYNC_SECONDS = _metric(_HISTOGRAM, "proglog_fsync_seconds", "Time of one fdatasync of a group of appends.")
+ACK_SECONDS = _metric(_HISTOGRAM, "proglog_ack_seconds", "From an own record's durability here to its first copy.")
 RECORDS_SERVED = _metric(_COUNTER, "proglog_records_served_total", "Records sent to consumers.")
 REPLICATION_STREAMING = _metric(
     _GAUGE, "proglog_replication_streaming", "1 while the stream from a peer is open.", "peer"
@@ -73,6 +78,50 @@ REPLICATION_LAG_RECORDS = _metric(
 REPLICATION_LAG_SECONDS = _metric(
     _GAUGE, "proglog_replication_lag_seconds", "How long this node has been behind a peer, the worst origin.", "peer"
 )
+ORIGIN_LAG_RECORDS = _metric(
+    _GAUGE,
+    "proglog_replication_origin_lag_records",
+    "Records of one origin that this node is behind a peer; only where it is, the worst 200.",
+    "peer",
+    "origin",
+    "writer",
+)
+ORIGIN_LAG_SECONDS = _metric(
+    _GAUGE,
+    "proglog_replication_origin_lag_seconds",
+    "How long this node has been behind a peer in one origin; the same series.",
+    "peer",
+    "origin",
+    "writer",
+)
+FOLLOWER_LAG_RECORDS = _metric(
+    _GAUGE,
+    "proglog_follower_lag_records",
+    "This node's own records that a follower does not report as durable.",
+    "follower",
+)
+FOLLOWER_LAG_SECONDS = _metric(
+    _GAUGE, "proglog_follower_lag_seconds", "How long a follower has been behind in them.", "follower"
+)
+CONSUMER_LAG_RECORDS = _metric(
+    _GAUGE, "proglog_consumer_lag_records", "Records that a named consumer has not had, at most.", "consumer"
+)
+CONSUMER_LAG_SECONDS = _metric(
+    _GAUGE, "proglog_consumer_lag_seconds", "Age of the oldest of them, where it is known.", "consumer"
+)
+BYTES_COPIED = _metric(_COUNTER, "proglog_copied_bytes_total", "Bytes of batches copied from a peer.", "peer")
+RECORDS_BY_COPIES = _metric(
+    _GAUGE,
+    "proglog_copies_records",
+    "Records of origins that some member does not hold whole, by their copies on members that are alive.",
+    "copies",
+)
+RECORDS_LOST = _metric(_GAUGE, "proglog_copies_lost_records", "Records that no member holds.")
+RECORDS_STRANDED = _metric(_GAUGE, "proglog_copies_stranded_records", "Records that only members hold that are gone.")
+RECORDS_IN_FLIGHT = _metric(_GAUGE, "proglog_copies_in_flight_records", "Records less than two seconds old.")
+COPIES_SHORT_SECONDS = _metric(
+    _GAUGE, "proglog_copies_short_seconds", "How long some record has had too few copies; 0 while none has."
+)
 RECORDS_COPIED = _metric(_COUNTER, "proglog_records_copied_total", "Records copied from a peer.", "peer")
 MEMBERS = _metric(_GAUGE, "proglog_members", "Members of the cluster as seen here.", "status")
 FINDINGS = _metric(
@@ -82,6 +131,25 @@ FINDING = _metric(_GAUGE, "proglog_finding", "1 for each finding, by rule and su
 READY = _metric(_GAUGE, "proglog_ready", "1 while the health service says SERVING.")
 RPC_SECONDS = _metric(_HISTOGRAM, "proglog_rpc_seconds", "Time of one call, streams to their end.", "method")
 RPCS = _metric(_COUNTER, "proglog_rpcs_total", "Calls ended.", "method", "code")
+RPC_RECEIVED_BYTES = _metric(
+    _COUNTER, "proglog_rpc_received_bytes_total", "Bytes of requests of ended calls.", "method"
+)
+RPC_SENT_BYTES = _metric(_COUNTER, "proglog_rpc_sent_bytes_total", "Bytes of answers of ended calls.", "method")
+RPCS_OPEN = _metric(_GAUGE, "proglog_rpcs_open", "Calls and streams under way, by the action they need.", "action")
+RPCS_WAITING = _metric(_GAUGE, "proglog_rpcs_waiting", "Calls that wait for room under the limit.", "action")
+RPCS_OVER_LIMIT = _metric(
+    _COUNTER, "proglog_rpcs_over_limit_total", "Calls refused because a limit was reached: TOO_MANY_CALLS.", "action"
+)
+CONNECTIONS = _metric(_GAUGE, "proglog_connections", "Connections with a call or stream under way.")
+REQUEST_BYTES = _metric(_GAUGE, "proglog_request_bytes_held", "Bytes of produce requests held in memory.")
+EVENTS_EMITTED = _metric(
+    _COUNTER,
+    "proglog_events_total",
+    "Events of level warning and above, by name: reloads refused, checks failed, streams broken.",
+    "event",
+    "level",
+)
+BUILD_INFO = _metric(_GAUGE, "proglog_build_info", "1; the versions are its labels.", "version", "python", "batches")
 CERTIFICATE_EXPIRY = _metric(
     _GAUGE, "proglog_certificate_expiry_timestamp_seconds", "When the server certificate expires, seconds since 1970."
 )

@@ -1,4 +1,4 @@
-"""Metrics over HTTP, for Prometheus: outcomes of calls, and the collectors that an agent adds.
+"""Metrics over HTTP, for Prometheus: outcomes of calls, the process, and the collectors that an agent adds.
 
 A registry belongs to one agent, so that agents in one process do not mix. Names come from
 :mod:`proglog.telemetry.metric_names`. The HTTP server is prometheus_client's, on its own threads: a hanging scrape blocks
@@ -8,7 +8,15 @@ nothing else.
 from types import TracebackType
 from typing import Self
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
 from prometheus_client.registry import Collector
 
 from proglog.errors import ConfigError
@@ -54,15 +62,23 @@ class Metrics:
             registry=self.registry,
             buckets=SECONDS_BUCKETS,
         )
+        self._received, self._sent = (
+            Counter(each.name, each.meaning, each.labels, registry=self.registry)
+            for each in (metric_names.RPC_RECEIVED_BYTES, metric_names.RPC_SENT_BYTES)
+        )
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
 
     def add(self, collector: Collector) -> None:
         """Ask ``collector`` at each scrape."""
         self.registry.register(collector)
 
-    def call_ended(self, method: str, code: str, seconds: float) -> None:
+    def call_ended(self, method: str, code: str, seconds: float, received_bytes: int, sent_bytes: int) -> None:
         """Count one call. Methods are those that the server has, so there are few series."""
         self._calls.labels(method, code).inc()
         self._seconds.labels(method).observe(seconds)
+        self._received.labels(method).inc(received_bytes)
+        self._sent.labels(method).inc(sent_bytes)
 
     def __enter__(self) -> Self:
         """Listen.

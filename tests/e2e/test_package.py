@@ -3,15 +3,20 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import site
 import subprocess
 import sys
 import zipfile
 from email.parser import Parser
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+
+from proglog.testing.processes import AgentProcess
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -117,3 +122,63 @@ def test_demo_runs_from_a_zipapp_whose_packages_no_other_process_would_find(tmp_
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert "the digests agree" in result.stdout
+
+
+GUIDE = (ROOT / "docs/guides/installing.md").read_text()
+WITHOUT = """
+import importlib.abc, sys
+blocked = set(sys.argv.pop(1).split(","))
+class Blocker(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def blocked(*lines: str) -> str:
+    """The modules of all dependencies but those that these lines of the guide install."""
+    kept = {name.lower() for line in lines for name in line.split()}
+    wanted = {Requirement(each).name.lower() for each in requires("proglog-cluster") or () if "extra ==" not in each}
+    assert kept < wanted
+    gone = {
+        module
+        for module, owners in packages_distributions().items()
+        if wanted & {each.lower() for each in owners} and not kept & {each.lower() for each in owners}
+    }
+    return ",".join(sorted(gone - {"google"}))
+
+
+CLIENT, COMMAND = re.findall(r"^pip install (?!--)([\w -]+?) +#", GUIDE, re.MULTILINE)
+
+
+def test_a_program_that_only_produces_and_consumes_needs_what_the_guide_says(tmp_path: Path) -> None:
+    script = (
+        "import asyncio\nfrom proglog.client import connect\n"
+        "async def main():\n"
+        "    async with connect(sys.argv[1]) as client:\n"
+        "        async with client.producer() as producer:\n"
+        "            await producer.send_values([b'light'])\n"
+        "        async with client.consume() as consumer:\n"
+        "            print(await consumer.get(10) is not None)\n"
+        "asyncio.run(main())\n"
+    )
+    with AgentProcess("a", tmp_path) as agent:
+        ran = run(sys.executable, "-c", WITHOUT + script, blocked(CLIENT), agent.rpc_addr)
+        verb = run(
+            sys.executable, "-c", WITHOUT + "from proglog.__main__ import main\nmain()", blocked(CLIENT, COMMAND),
+            "consume", "--addr", agent.rpc_addr,
+        )  # fmt: skip
+
+    assert (ran.returncode, ran.stdout) == (0, "True\n"), ran.stderr
+    assert (verb.returncode, verb.stdout) == (0, "light\n"), verb.stderr
+
+
+def test_a_verb_says_which_distribution_a_light_installation_lacks(tmp_path: Path) -> None:
+    program = WITHOUT + "from proglog.__main__ import main\nmain()"
+
+    ran = run(sys.executable, "-c", program, blocked(CLIENT, COMMAND), "serve", "--data-dir", str(tmp_path / "data"))
+
+    assert ran.returncode == 2
+    assert re.match(r"error: this installation has no \w+, which this verb needs\n", ran.stderr), ran.stderr
+    assert "install proglog-cluster" in ran.stderr

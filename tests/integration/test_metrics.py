@@ -6,6 +6,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from proglog import __version__
 from proglog.client import connect
 from proglog.telemetry.metric_names import METRICS
 from proglog.testing.processes import AgentProcess
@@ -37,3 +38,14 @@ async def test_an_agent_exposes_every_metric_that_it_declares(tmp_path: Path) ->
     assert alive == [2]
     assert families["proglog_replication_streaming"].samples[0].labels == {"peer": "b"}
     assert families["proglog_log_writable"].samples[0].value == 1
+    calls = {sample.labels["method"]: sample.value for sample in families["proglog_rpc_sent_bytes"].samples}
+    assert calls["/proglog.v1.Cluster/GetStatus"] > 100
+    open_ = {sample.labels["action"]: sample.value for sample in families["proglog_rpcs_open"].samples}
+    assert open_["replicate"] >= 1
+    assert families["proglog_connections"].samples[0].value >= 1
+    synced = {sample.name: sample.value for sample in families["proglog_fsync_seconds"].samples if not sample.labels}
+    assert synced["proglog_fsync_seconds_count"] >= 1
+    assert synced["proglog_fsync_seconds_sum"] > 0
+    (build,) = families["proglog_build_info"].samples
+    assert (build.labels["version"], build.value) == (__version__, 1)
+    assert {"process_resident_memory_bytes", "python_info", "python_gc_collections"} <= families.keys()

@@ -56,7 +56,7 @@ async def test_a_stream_that_nobody_reads_ends_with_it_and_given_back_it_works_a
         server = Server(
             commit_log=writer,
             authorizer=rights,
-            on_call_end=lambda method, code, _: ended.append((method.rpartition("/")[2], code)),
+            on_call_end=lambda method, code, *_: ended.append((method.rpartition("/")[2], code)),
         )
         port = await server.start("127.0.0.1:0")
         options = [("grpc.max_receive_message_length", 64 << 20)]

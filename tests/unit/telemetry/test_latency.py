@@ -1,5 +1,7 @@
 """Latencies are counted in bounded memory, and a quantile is at most a fifth too high."""
 
+import math
+
 import pytest
 
 from proglog.telemetry.latency import WINDOW_SECONDS, LatencyWindow
@@ -28,3 +30,15 @@ def test_any_duration_has_a_bucket(seconds):
     window = LatencyWindow()
     window.add(seconds, now=0.0)
     assert window.quantiles(0.0).taken == 1
+
+
+def test_a_histogram_counts_everything_since_the_start_and_each_bucket_the_ones_below():
+    window = LatencyWindow()
+    for millisecond in range(1, 1_001):
+        window.add(millisecond / 1000, now=float(millisecond))
+    found = window.histogram()
+    assert found.buckets[-1] == (math.inf, 1_000)
+    assert [count for _, count in found.buckets] == sorted(count for _, count in found.buckets)
+    assert all(count <= bound * 1000 + 1 for bound, count in found.buckets[:-1])
+    assert all(count >= min(bound * 1000, 1000) * 0.99 - 1 for bound, count in found.buckets[:-1])
+    assert found.seconds == pytest.approx(500.5)

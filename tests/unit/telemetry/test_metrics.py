@@ -22,15 +22,18 @@ def scrape(metrics: Metrics) -> dict[str, float]:
 
 def test_calls_are_counted_by_method_and_code() -> None:
     with Metrics("127.0.0.1", 0) as metrics:
-        metrics.call_ended("/a/B", "OK", 0.003)
-        metrics.call_ended("/a/B", "OK", 0.2)
-        metrics.call_ended("/a/B", "UNAVAILABLE", 0.2)
+        metrics.call_ended("/a/B", "OK", 0.003, 10, 20)
+        metrics.call_ended("/a/B", "OK", 0.2, 1, 2)
+        metrics.call_ended("/a/B", "UNAVAILABLE", 0.2, 0, 0)
 
         found = scrape(metrics)
 
     assert found["proglog_rpcs_total[('code', 'OK'), ('method', '/a/B')]"] == 2
     assert found["proglog_rpcs_total[('code', 'UNAVAILABLE'), ('method', '/a/B')]"] == 1
     assert found["proglog_rpc_seconds_count[('method', '/a/B')]"] == 3
+    assert found["proglog_rpc_received_bytes_total[('method', '/a/B')]"] == 11
+    assert found["proglog_rpc_sent_bytes_total[('method', '/a/B')]"] == 22
+    assert found["process_resident_memory_bytes[]"] > 1_000_000
     assert found["proglog_rpc_seconds_bucket[('le', '0.005'), ('method', '/a/B')]"] == 1
 
 
