@@ -18,7 +18,7 @@ from proglog.record.batch import VERSION
 from proglog.server.admission import Admission
 from proglog.server.cluster import ClusterView
 from proglog.telemetry import metric_names
-from proglog.telemetry.latency import Histogram, LatencyWindow
+from proglog.telemetry.latency import LatencyHistogram, LatencyWindow
 from proglog.telemetry.metric_names import MetricKind, MetricName
 from proglog.wire.model import ClusterSnapshot, Copies, GossipStatus, LogState, MemberStatus, PeerState, PeerStatus
 
@@ -32,7 +32,7 @@ Sample = tuple[tuple[str, ...], float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
+class MetricSources:
     """What is looked at."""
 
     view: ClusterView
@@ -49,13 +49,13 @@ class _Look:
 
     snapshot: ClusterSnapshot
     others: list[tuple[MetricName, list[Sample]]]
-    histograms: list[tuple[MetricName, Histogram]]
+    histograms: list[tuple[MetricName, LatencyHistogram]]
 
 
 class ClusterCollector(Collector):
     """Asked on the scraper's thread; takes the snapshot on the agent's loop."""
 
-    def __init__(self, sources: Sources, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, sources: MetricSources, loop: asyncio.AbstractEventLoop) -> None:
         """Ask ``sources``, which live on ``loop``."""
         self._sources = sources
         self._loop = loop

@@ -231,9 +231,9 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         started_at=time.monotonic(),
     )
     if metrics is not None:
-        from proglog.agent.metrics import ClusterCollector, Sources
+        from proglog.agent.metrics import ClusterCollector, MetricSources
 
-        sources = Sources(view=view, latencies=view.windows, admission=server.admission, events=timeline.counts)
+        sources = MetricSources(view=view, latencies=view.windows, admission=server.admission, events=timeline.counts)
         metrics.add(ClusterCollector(sources, asyncio.get_running_loop()))
     await server.serve(view)
 

@@ -23,7 +23,7 @@ class Quantiles(NamedTuple):
     highest: float
 
 
-class Histogram(NamedTuple):
+class LatencyHistogram(NamedTuple):
     """As Prometheus counts: how many took at most so long."""
 
     buckets: tuple[tuple[float, int], ...]
@@ -58,12 +58,12 @@ class LatencyWindow:
         self._totals[bucket] += 1
         self._seconds += seconds
 
-    def histogram(self) -> "Histogram":
+    def histogram(self) -> "LatencyHistogram":
         """Return everything since the start, in buckets that are twice as wide each."""
         bounds = [_LEAST * 2**octave for octave in range(_BUCKETS // _PER_OCTAVE)]
         counts = list(accumulate(self._totals))
         buckets = [(bound, counts[octave * _PER_OCTAVE]) for octave, bound in enumerate(bounds)]
-        return Histogram((*buckets, (math.inf, counts[-1])), self._seconds)
+        return LatencyHistogram((*buckets, (math.inf, counts[-1])), self._seconds)
 
     def quantiles(self, now: float) -> Quantiles:
         """Return what is known at ``now``; 0 ``taken`` says that nothing ended."""
