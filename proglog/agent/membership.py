@@ -268,6 +268,7 @@ class Membership:
             unsent=self._transport.unsent,
             coordinate_resets=vitals.coordinate_resets,
             **asdict(vitals.counters),
+            **asdict(self._transport.traffic),
             **{f"queued_{kind}": count for kind, count in vitals.queues.items()},
         )
 

@@ -188,6 +188,15 @@ def _gossip(gossip: GossipStatus) -> Iterator[tuple[MetricName, list[Sample]]]:
     yield metric_names.GOSSIP_CONFLICTS, _one(gossip.conflicts)
     yield metric_names.GOSSIP_MALFORMED, _one(gossip.malformed)
     yield metric_names.GOSSIP_UNSENT, _one(gossip.unsent)
+    yield metric_names.GOSSIP_EXCHANGES, [(("ok",), gossip.exchanges), (("failed",), gossip.exchanges_failed)]
+    yield metric_names.GOSSIP_FLAPS, _one(gossip.flaps)
+    yield metric_names.GOSSIP_USER_EVENTS, _one(gossip.user_events)
+    yield metric_names.GOSSIP_QUERIES, _one(gossip.queries)
+    yield (
+        metric_names.GOSSIP_DATAGRAMS,
+        [(("sent",), gossip.datagrams_sent), (("received",), gossip.datagrams_received)],
+    )
+    yield metric_names.GOSSIP_BYTES, [(("sent",), gossip.bytes_sent), (("received",), gossip.bytes_received)]
     yield metric_names.GOSSIP_QUEUED, [((each,), getattr(gossip, f"queued_{each}")) for each in kinds]
 
 

@@ -10,6 +10,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Self
@@ -53,6 +54,16 @@ OnDatagram = Callable[[bytes, Address], None]
 Answer = Callable[[StreamMessage | MalformedMessageError, Address], bytes | None]
 
 
+@dataclass(slots=True)
+class Traffic:
+    """Datagrams and their bytes, without the headers of UDP and IP."""
+
+    datagrams_sent: int = 0
+    datagrams_received: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
 class Transport:
     """Sends and receives for one node. ``async with`` binds and closes."""
 
@@ -92,6 +103,8 @@ class Transport:
         """This node's own addresses: never called."""
         self.unsent = 0
         """Datagrams that the kernel refused: lost, as far as the protocol is concerned."""
+        self.traffic = Traffic()
+        """Datagrams since the start."""
         self._keyring = keyring
         self._label = label
         self._rules = rules
@@ -155,6 +168,9 @@ class Transport:
                 self._udp.sendto(data, address)
             except OSError:
                 self.unsent += 1
+            else:
+                self.traffic.datagrams_sent += 1
+                self.traffic.bytes_sent += len(data)
 
     def drain(self) -> bool:
         """Take in datagrams that have arrived, for ``DRAIN_SECONDS``; return whether that was all.
@@ -169,6 +185,8 @@ class Transport:
                 return True
             except OSError:
                 continue  # an earlier send was refused: the error arrives here
+            self.traffic.datagrams_received += 1
+            self.traffic.bytes_received += len(data)
             self._on_datagram(data, (source[0], source[1]))
             if time.monotonic() > until:
                 return False

@@ -1,9 +1,11 @@
-"""Counters of the failure detector since the start: probe outcomes, suspicions, refutations."""
+"""Counters of gossip since the start: probe outcomes, suspicions, refutations, exchanges, flaps, events and queries."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from proglog.gossip.lamport import ClockTimes
+
+FLAP_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -26,6 +28,16 @@ class Counters:
     """Claims to the name of a member at another address."""
     malformed: int = 0
     """Messages that are malformed or not allowed."""
+    exchanges: int = 0
+    """Full exchanges that this node began or answered."""
+    exchanges_failed: int = 0
+    """Full exchanges that this node began in vain."""
+    flaps: int = 0
+    """Members that failed and came back within ``FLAP_SECONDS``."""
+    user_events: int = 0
+    """User events that were news, its own included."""
+    queries: int = 0
+    """Queries that were news, its own included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

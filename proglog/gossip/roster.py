@@ -18,6 +18,7 @@ itself. Source: serf ``serf.go``.
 from collections.abc import Callable, Iterator, Mapping
 
 from proglog.gossip.config import GossipConfig
+from proglog.gossip.counters import FLAP_SECONDS, Counters
 from proglog.gossip.events import MemberEventKind
 from proglog.gossip.lamport import LamportClock
 from proglog.gossip.member import Node, Status
@@ -33,7 +34,12 @@ class Roster:
     """Applies intents, and reports changes of members."""
 
     def __init__(
-        self, nodes: Nodes, clock: LamportClock, timers: Timers, tell: Callable[[MemberEventKind, Node], None]
+        self,
+        nodes: Nodes,
+        clock: LamportClock,
+        timers: Timers,
+        tell: Callable[[MemberEventKind, Node], None],
+        counters: Counters,
     ) -> None:
         """Start without intents.
 
@@ -42,11 +48,13 @@ class Roster:
             clock: Of intents: it witnesses every one.
             timers: The clock.
             tell: Called with each change to report.
+            counters: Of flaps.
         """
         self._nodes = nodes
         self._clock = clock
         self._timers = timers
         self._tell = tell
+        self._counters = counters
         self._intents: dict[str, tuple[Intent, float]] = {}
 
     def __iter__(self) -> Iterator[Node]:
@@ -62,6 +70,8 @@ class Roster:
 
     def joined(self, node: Node) -> None:
         """Handle a node that came alive: intents about its earlier run no longer count."""
+        if node.listed and not node.leaving and self._timers.outside - node.since < FLAP_SECONDS:
+            self._counters.flaps += 1
         node.leaving = node.prune = False
         node.listed, node.since = True, self._timers.outside
         intent, _ = self._intents.pop(node.name, (None, 0.0))

@@ -116,10 +116,12 @@ class Serf:
             now=now,
         )
         self._timers = self._swim.timers
-        self._roster = Roster(self._swim.nodes, self._clock, self._timers, self._tell_member)
+        self._roster = Roster(self._swim.nodes, self._clock, self._timers, self._tell_member, self._swim.counters)
         self._intent_queue, self._query_queue, event_queue = (self._swim.outbox.user_queue() for _ in range(3))
         self._event_queue = event_queue
-        self._user_events = UserEvents(self._event_clock, event_queue, self._timers, self._tell, seen=clocks.events)
+        self._user_events = UserEvents(
+            self._event_clock, event_queue, self._timers, self._tell, self._swim.counters, seen=clocks.events
+        )
         nodes, beliefs, outbox = self._swim.nodes, self._swim.beliefs, self._swim.outbox
         self._asking = Asking(
             name,
@@ -537,6 +539,7 @@ class Serf:
             query.ltime, self._query_clock.time, query.number.to_bytes(4, "big")
         ):
             return
+        self._swim.counters.queries += 1
         data = query.encode()
         if not query.flags & FLAG_NO_BROADCAST and not self._query_queue.add(data):
             self.ignored(f"a query of {len(data):,} bytes fits no packet: it is not forwarded", source)

@@ -66,7 +66,14 @@ class Swim:
             self.nodes, self.outbox, self.awareness, rules, config, self.timers, delegate, self.counters
         )
         self.exchange = Exchange(
-            self.nodes, self.beliefs, self.outbox, config, self.timers, delegate, default_port=address[1]
+            self.nodes,
+            self.beliefs,
+            self.outbox,
+            config,
+            self.timers,
+            delegate,
+            self.counters,
+            default_port=address[1],
         )
         self._sender = Sender(name, address)
         self._prober = Prober(

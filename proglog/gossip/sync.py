@@ -15,6 +15,7 @@ from random import Random
 
 from proglog.gossip.beliefs import Beliefs
 from proglog.gossip.config import GossipConfig, push_pull_period
+from proglog.gossip.counters import Counters
 from proglog.gossip.delegate import Delegate
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.framing import StreamMessage, push_pull
@@ -50,6 +51,7 @@ class Exchange:
         config: GossipConfig,
         timers: Timers,
         delegate: Delegate,
+        counters: Counters,
         *,
         default_port: int,
     ) -> None:
@@ -60,6 +62,7 @@ class Exchange:
         self._config = config
         self._timers = timers
         self._delegate = delegate
+        self._counters = counters
         self._default_port = default_port
         self._waiting: deque[_Merge] = deque()
 
@@ -73,8 +76,10 @@ class Exchange:
 
         def replied(message: StreamMessage | None, error: str) -> None:
             if message is not None and message.kind == Type.PUSH_PULL:
+                self._counters.exchanges += 1
                 self._merge(message, lambda: finished(""), called=True)
             else:
+                self._counters.exchanges_failed += 1
                 finished(error or "it did not answer with its state")
 
         self._outbox.open_stream(address, self.local_state(join=True), self._config.tcp_timeout, replied)
@@ -82,6 +87,7 @@ class Exchange:
     def answer(self, request: StreamMessage) -> bytes:
         """Merge what a peer sent, and return this node's state."""
         reply = self.local_state(join=request.fields.flag("Join"))
+        self._counters.exchanges += 1
         self._merge(request, lambda: None)
         return reply
 
@@ -98,9 +104,11 @@ class Exchange:
         def replied(message: StreamMessage | None, error: str) -> None:
             node.exchanging_since = None
             if message is not None and message.kind == Type.PUSH_PULL:
+                self._counters.exchanges += 1
                 node.exchanges_failed, node.exchange_error = 0, ""
                 self._merge(message, lambda: None)
             elif error:
+                self._counters.exchanges_failed += 1
                 node.exchanges_failed, node.exchange_error = node.exchanges_failed + 1, error
                 self._delegate.ignored(f"full exchange with {node.name!r}: {error}", node.address)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from proglog.errors import InvalidRequestError
 from proglog.gossip.broadcasts import BroadcastQueue
+from proglog.gossip.counters import Counters
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import UserEventReceived
 from proglog.gossip.lamport import LamportClock
@@ -44,6 +45,7 @@ class UserEvents:
         queue: BroadcastQueue,
         timers: Timers,
         tell: Callable[[UserEventReceived], None],
+        counters: Counters,
         *,
         seen: int,
     ) -> None:
@@ -54,12 +56,14 @@ class UserEvents:
             queue: Broadcasts.
             timers: The clock of coalescing.
             tell: Called with each event, once.
+            counters: Of events.
             seen: Lamport time up to which an earlier run delivered all events; 0: there was none.
         """
         self._clock = clock
         self._queue = queue
         self._timers = timers
         self._tell = tell
+        self._counters = counters
         self._recent = Recent()
         self._first = seen + 1 if seen else 0
         self._kept: deque[UserEvent] = deque()
@@ -101,6 +105,7 @@ class UserEvents:
         content = event.name.encode("utf-8", "surrogateescape") + b"\0" + event.payload
         if event.ltime < self._first or not self._recent.is_news(event.ltime, self._clock.time, content):
             return False
+        self._counters.user_events += 1
         self._keep(event)
         if event.coalesce:
             self._hold(event)

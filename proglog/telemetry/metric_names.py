@@ -171,4 +171,14 @@ GOSSIP_CONFLICTS = _metric(
 )
 GOSSIP_MALFORMED = _metric(_COUNTER, "proglog_gossip_malformed_total", "Malformed or forbidden messages.")
 GOSSIP_UNSENT = _metric(_COUNTER, "proglog_gossip_unsent_total", "Datagrams that the kernel refused.")
+GOSSIP_EXCHANGES = _metric(
+    _COUNTER, "proglog_gossip_exchanges_total", "Full exchanges of states by their outcome: ok, failed.", "outcome"
+)
+GOSSIP_FLAPS = _metric(_COUNTER, "proglog_gossip_flaps_total", "Members that failed and came back within a minute.")
+GOSSIP_USER_EVENTS = _metric(_COUNTER, "proglog_gossip_user_events_total", "User events that were news.")
+GOSSIP_QUERIES = _metric(_COUNTER, "proglog_gossip_queries_total", "Queries that were news, Serf's own included.")
+GOSSIP_DATAGRAMS = _metric(_COUNTER, "proglog_gossip_datagrams_total", "Datagrams: sent, received.", "direction")
+GOSSIP_BYTES = _metric(
+    _COUNTER, "proglog_gossip_bytes_total", "Bytes of datagrams, without headers: sent, received.", "direction"
+)
 GOSSIP_QUEUED = _metric(_GAUGE, "proglog_gossip_queued", "Messages queued for gossip.", "kind")

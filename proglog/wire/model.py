@@ -108,6 +108,21 @@ class GossipStatus:
     queued_events: int = 0
     coordinate_resets: int = 0
     """Times that the network coordinate had to start over."""
+    exchanges: int = 0
+    """Full exchanges that the agent began or answered."""
+    exchanges_failed: int = 0
+    """Full exchanges that the agent began in vain."""
+    flaps: int = 0
+    """Members that failed and came back within a minute."""
+    user_events: int = 0
+    """User events that were news, the agent's own included."""
+    queries: int = 0
+    """Queries that were news, the agent's own included."""
+    datagrams_sent: int = 0
+    datagrams_received: int = 0
+    bytes_sent: int = 0
+    """Of those datagrams, without the headers of UDP and IP."""
+    bytes_received: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

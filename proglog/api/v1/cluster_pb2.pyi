@@ -879,6 +879,15 @@ class GossipStatus(_message.Message):
     QUEUED_QUERIES_FIELD_NUMBER: _builtins.int
     QUEUED_EVENTS_FIELD_NUMBER: _builtins.int
     COORDINATE_RESETS_FIELD_NUMBER: _builtins.int
+    EXCHANGES_FIELD_NUMBER: _builtins.int
+    EXCHANGES_FAILED_FIELD_NUMBER: _builtins.int
+    FLAPS_FIELD_NUMBER: _builtins.int
+    USER_EVENTS_FIELD_NUMBER: _builtins.int
+    QUERIES_FIELD_NUMBER: _builtins.int
+    DATAGRAMS_SENT_FIELD_NUMBER: _builtins.int
+    DATAGRAMS_RECEIVED_FIELD_NUMBER: _builtins.int
+    BYTES_SENT_FIELD_NUMBER: _builtins.int
+    BYTES_RECEIVED_FIELD_NUMBER: _builtins.int
     health_score: _builtins.int
     """0: well; each point makes it slower to accuse others, up to 7"""
     probes_direct: _builtins.int
@@ -906,6 +915,21 @@ class GossipStatus(_message.Message):
     queued_events: _builtins.int
     coordinate_resets: _builtins.int
     """times that the network coordinate had to start over"""
+    exchanges: _builtins.int
+    """full exchanges that this node began or answered"""
+    exchanges_failed: _builtins.int
+    """full exchanges that this node began in vain"""
+    flaps: _builtins.int
+    """members that failed and came back within a minute"""
+    user_events: _builtins.int
+    """user events that were news, its own included"""
+    queries: _builtins.int
+    """queries that were news, its own included"""
+    datagrams_sent: _builtins.int
+    datagrams_received: _builtins.int
+    bytes_sent: _builtins.int
+    """of those datagrams, without the headers of UDP and IP"""
+    bytes_received: _builtins.int
     def __init__(
         self,
         *,
@@ -924,10 +948,19 @@ class GossipStatus(_message.Message):
         queued_queries: _builtins.int = ...,
         queued_events: _builtins.int = ...,
         coordinate_resets: _builtins.int = ...,
+        exchanges: _builtins.int = ...,
+        exchanges_failed: _builtins.int = ...,
+        flaps: _builtins.int = ...,
+        user_events: _builtins.int = ...,
+        queries: _builtins.int = ...,
+        datagrams_sent: _builtins.int = ...,
+        datagrams_received: _builtins.int = ...,
+        bytes_sent: _builtins.int = ...,
+        bytes_received: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflicts", b"conflicts", "coordinate_resets", b"coordinate_resets", "health_score", b"health_score", "malformed", b"malformed", "probes_direct", b"probes_direct", "probes_missed", b"probes_missed", "probes_relayed", b"probes_relayed", "probes_tcp", b"probes_tcp", "queued_events", b"queued_events", "queued_intents", b"queued_intents", "queued_members", b"queued_members", "queued_queries", b"queued_queries", "refutations", b"refutations", "suspicions", b"suspicions", "unsent", b"unsent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_received", b"bytes_received", "bytes_sent", b"bytes_sent", "conflicts", b"conflicts", "coordinate_resets", b"coordinate_resets", "datagrams_received", b"datagrams_received", "datagrams_sent", b"datagrams_sent", "exchanges", b"exchanges", "exchanges_failed", b"exchanges_failed", "flaps", b"flaps", "health_score", b"health_score", "malformed", b"malformed", "probes_direct", b"probes_direct", "probes_missed", b"probes_missed", "probes_relayed", b"probes_relayed", "probes_tcp", b"probes_tcp", "queries", b"queries", "queued_events", b"queued_events", "queued_intents", b"queued_intents", "queued_members", b"queued_members", "queued_queries", b"queued_queries", "refutations", b"refutations", "suspicions", b"suspicions", "unsent", b"unsent", "user_events", b"user_events"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

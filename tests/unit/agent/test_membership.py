@@ -306,6 +306,16 @@ async def test_a_stream_from_a_network_that_is_not_allowed_is_closed_unread(even
         await eventually(lambda: a.gossip_status().malformed == 1)
 
 
+async def test_datagrams_are_counted_on_both_sides(eventually: Eventually) -> None:
+    async with node("a") as a, node("b", a.addr) as b:
+        await eventually(lambda: min(a.gossip_status().datagrams_received, b.gossip_status().probes_direct) > 3)
+        status = a.gossip_status()
+    assert status.exchanges >= 1
+    assert status.datagrams_sent > 3
+    assert 20 * status.datagrams_sent < status.bytes_sent < 1400 * status.datagrams_sent
+    assert 20 * status.datagrams_received < status.bytes_received
+
+
 async def test_a_node_outside_its_own_allowed_networks_does_not_start() -> None:
     with pytest.raises(ConfigError, match=r"--gossip-allow: this node's own address 127\.0\.0\.1"):
         async with node("a", networks=parse_networks(["10.0.0.0/8"], "--gossip-allow")):

@@ -2,10 +2,12 @@
 
 from typing import Any
 
-from proglog.gossip.counters import Counters
+import pytest
+
+from proglog.gossip.counters import FLAP_SECONDS, Counters
 from proglog.gossip.events import MemberSuspected, SuspicionRefuted
 from proglog.gossip.framing import StreamReader
-from proglog.gossip.wire import Type, encode
+from proglog.gossip.wire import SerfType, Type, encode
 
 
 def counters(bench: Any) -> Counters:
@@ -70,3 +72,41 @@ def test_conflicts_malformed_messages_and_what_waits_are_counted(bench: Any) -> 
     bench.serf.send_event("x", b"", bench.now)
     assert bench.serf.vitals().queues["events"] == 1
     assert bench.serf.vitals().queues["members"] >= 1
+
+
+def test_exchanges_are_counted_by_how_they_ended(bench: Any) -> None:
+    bench.alive("a")
+    bench.exchange()
+    bench.serf.join(("10.0.0.2", 7946), bench.now)
+    (call,) = bench.serf.streams_to_open()
+    bench.serf.stream_failed(call.id, "nobody answers", bench.now)
+
+    assert (counters(bench).exchanges, counters(bench).exchanges_failed) == (1, 1)
+
+
+@pytest.mark.parametrize(("away", "flaps"), [(FLAP_SECONDS - 1, 1), (FLAP_SECONDS + 1, 0)])
+def test_a_member_that_fails_and_soon_returns_is_a_flap(bench: Any, away: float, flaps: int) -> None:
+    bench.alive("a")
+    bench.dead("a", "b")
+    bench.now += away
+    bench.alive("a", incarnation=2)
+
+    assert counters(bench).flaps == flaps
+
+
+def test_a_new_member_and_one_that_left_are_no_flaps(bench: Any) -> None:
+    bench.alive("a")
+    bench.send_serf(SerfType.LEAVE, LTime=3, Node="a")
+    bench.dead("a", "a")
+    bench.alive("a", incarnation=2)
+
+    assert counters(bench).flaps == 0
+
+
+def test_events_and_queries_are_counted_once(bench: Any) -> None:
+    for _ in range(3):
+        bench.send_serf(SerfType.USER_EVENT, LTime=3, Name="deploy", Payload=b"", CC=False)
+        bench.send_serf(SerfType.QUERY, LTime=3, ID=7, Addr=bytes((10, 0, 0, 9)), Port=7946, Name="q", Payload=b"")
+    bench.serf.send_event("own", b"", bench.now)
+
+    assert (counters(bench).user_events, counters(bench).queries) == (2, 1)
