@@ -150,6 +150,23 @@ class Terminal:
         self._set_size(columns, lines)
         self.process.send_signal(signal.SIGWINCH)
 
+    def left_by(self, key: str, timeout: float = 10.0) -> int:
+        """Type ``key`` each second until the program ends; return its exit code.
+
+        An escape and the key behind it are one key to a program that had no time to read between them.
+
+        Raises:
+            AssertionError: It did not end in time.
+        """
+        deadline = time.monotonic() + patience(timeout)
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it still runs after {timeout} s of {key!r}: {self.text[-500:]}"
+            self.send(key)
+            again = time.monotonic() + 1.0
+            while self.process.poll() is None and time.monotonic() < again:
+                self.read(0.05)
+        return self.ended()
+
     def ended(self, timeout: float = 10.0) -> int:
         """Read until the program ends; return its exit code.
 

@@ -328,8 +328,7 @@ def _look_at_everything(addr: str) -> bytes:
             terminal.until(lambda _, before=before: len(terminal.output) > before)
             while terminal.read(0.08):
                 pass
-        terminal.send("q")
-        assert terminal.ended() == 0
+        assert terminal.left_by("q") == 0
         return bytes(terminal.output)
 
 
