@@ -152,6 +152,8 @@ class Consumer:
             ClosedError: It was closed.
             ProglogError: No agent can continue: the most telling of their errors.
         """
+        self._check_open()
+        self._fetcher.check()
         until = None
         if timeout is not None:
             until = asyncio.get_running_loop().time() + seconds("timeout", timeout, MAX_SECONDS, zero=True)

@@ -101,15 +101,16 @@ class Link:
         """
         if self._closed:
             raise ClosedError("the client was closed")
-        loop, process = asyncio.get_running_loop(), os.getpid()
-        if self._owner is None:
-            self._owner = process, loop
-        owner, its_loop = self._owner
-        if owner != process:
+        process = os.getpid()
+        if self._owner is not None and self._owner[0] != process:  # asyncio knows no running loop in a forked child
             raise UsageError(
                 "this client was connected before the process was forked: connect in the child,"
                 " or start it with multiprocessing's spawn"
             )
+        loop = asyncio.get_running_loop()
+        if self._owner is None:
+            self._owner = process, loop
+        _, its_loop = self._owner
         if its_loop is not loop:
             if not its_loop.is_closed():
                 raise UsageError(

@@ -383,7 +383,7 @@ class Producer:
 
     def _check_open(self) -> None:
         if self._state == "open":
-            if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
+            if self._process != os.getpid() or self._loop is not asyncio.get_running_loop():
                 self._links[0].check()
                 raise UsageError("this producer belongs to another event loop: make one in each")
             return
@@ -415,7 +415,8 @@ class Producer:
             seconds("timeout", timeout, MAX_SECONDS)
         if self._state == "new":
             self._check_open()
-        if self._loop is not asyncio.get_running_loop():
+        if self._process != os.getpid() or self._loop is not asyncio.get_running_loop():
+            self._links[0].check()
             raise UsageError("this producer belongs to another event loop: make one in each")
         last = self._accumulator.last
         with self._flushes.waiting(self._accumulator.tally.taken) as flush:
