@@ -6,10 +6,12 @@ is shown as it came.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 from proglog.observe.words import Mark
 from proglog.telemetry.emit import Weight
 from proglog.telemetry.events import EVENTS
+from proglog.telemetry.log_events import SEGMENT_ROLLED
 from proglog.wire.model import ClusterEvent
 
 MAX_EVENTS = 512
@@ -43,8 +45,36 @@ def mark_of(kind: str) -> tuple[Mark, Weight]:
     return Mark(shape=shape, ascii_shape=ascii_shape, word=known.words if known else kind), weight
 
 
-def shown_events(events: Sequence[ClusterEvent], now_ms: int) -> list[ShownEvent]:
-    """Return the newest events, newest first, with how long each lasted by ``now_ms``."""
+class Level(StrEnum):
+    """Which events are shown."""
+
+    ALL = "all but rolls"
+    """All but sealed segments, which a busy log has many of."""
+    WARNINGS = "warnings"
+    FAULTS = "faults"
+    EVERYTHING = "everything"
+
+    @property
+    def following(self) -> "Level":
+        """The one after it, round and round."""
+        levels = list(Level)
+        return levels[(levels.index(self) + 1) % len(levels)]
+
+    def takes(self, kind: str, weight: Weight) -> bool:
+        """Return whether it shows an event."""
+        match self:
+            case Level.ALL:
+                return kind != SEGMENT_ROLLED.status_name
+            case Level.WARNINGS:
+                return weight in (Weight.WARN, Weight.BAD)
+            case Level.FAULTS:
+                return weight is Weight.BAD
+            case Level.EVERYTHING:
+                return True
+
+
+def shown_events(events: Sequence[ClusterEvent], now_ms: int, level: Level = Level.EVERYTHING) -> list[ShownEvent]:
+    """Return the newest events of a level, newest first, with how long each lasted by ``now_ms``."""
     ended: dict[tuple[str, str], int] = {}
     shown = []
     for event in reversed(events[-MAX_EVENTS:]):
@@ -62,7 +92,7 @@ def shown_events(events: Sequence[ClusterEvent], now_ms: int) -> list[ShownEvent
             )
         )
         ended[event.kind, event.subject] = event.at_ms
-    return _coalesced(shown)
+    return _coalesced([each for each in shown if level.takes(each.event.kind, each.weight)])
 
 
 def _coalesced(shown: Sequence[ShownEvent]) -> list[ShownEvent]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from proglog.addr import split_addr
 from proglog.client import DEFAULT_TIMEOUT, connect
-from proglog.client.cursor import Cursor
 from proglog.client.offset_spec import OffsetSpec
 from proglog.clock import steady
 from proglog.errors import NotFoundError
@@ -20,6 +19,7 @@ from proglog.types import OriginId, SequenceNumber
 
 if TYPE_CHECKING:
     from proglog.client import Client
+    from proglog.client.cursor import Cursor
     from proglog.record.batch import BatchHeader
     from proglog.security.tls import TLSFiles
     from proglog.wire.model import Verified
@@ -225,6 +225,8 @@ async def _stretch(
     client: "Client", stretch: OriginRange
 ) -> AsyncGenerator[tuple[Sequence[StoredRecord], OffsetSpec], None]:
     """Yield the records of a stretch: a cursor at its start, and at the end of all other origins, meets no others."""
+    from proglog.client.cursor import Cursor  # loads protobuf, which the first frame need not wait for
+
     status = await client.status()
     ends = {OriginId(each.origin): SequenceNumber(each.next_sequence) for each in status.origins}
     cursor = Cursor({**ends, OriginId(stretch.origin): SequenceNumber(stretch.start)})

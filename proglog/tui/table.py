@@ -6,6 +6,7 @@ from typing import Any
 
 from proglog.observe.columns import AnyRow, Cell, Column, SortValue
 from proglog.observe.spans import Line, Role, Span, fit_line
+from proglog.tui.needle import accepts
 
 GAP = 2
 """Blank cells between columns."""
@@ -73,22 +74,14 @@ def arranged(rows: Sequence[AnyRow], needle: str, order: Order) -> list[AnyRow]:
 
     Args:
         rows: All rows.
-        needle: Text that a row must contain, in any case; after ``!`` it must not. Empty: all rows.
+        needle: What a row must pass, as :mod:`proglog.tui.needle` has it. Empty: all rows.
         order: Column and direction.
     """
-    found = [row for row in rows if matches(row.text, needle)] if needle else list(rows)
+    found = [row for row in rows if accepts(row, needle)] if needle else list(rows)
     column = order.column
     if column is None:
         return found
     return sorted(found, key=lambda row: _sort_key(row.sort[column]), reverse=order.descending)
-
-
-def matches(text: str, needle: str) -> bool:
-    """Return whether ``text`` (casefolded) passes the filter."""
-    wanted = needle.strip().casefold()
-    if wanted.startswith("!"):
-        return not wanted[1:] or wanted[1:] not in text
-    return wanted in text
 
 
 def _sort_key(value: SortValue | None) -> tuple[int, float, str]:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from proglog.observe.columns import AnyRow
-from proglog.tui.table import matches
+from proglog.tui.needle import accepts
 
 
 class Window:
@@ -57,7 +57,7 @@ class Window:
         for row, size in rows:
             self._rows.append((row, size))
             self._bytes += size
-            self.new += self.held and (not needle or matches(row.text, needle))
+            self.new += self.held and (not needle or accepts(row, needle))
             while len(self._rows) > self._kept or (self._bytes > self._kept_bytes and len(self._rows) > 1):
                 self._bytes -= self._rows.popleft()[1]
 

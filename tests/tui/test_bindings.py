@@ -1,5 +1,6 @@
 """Every key of every action, pressed where it works: what it is to change was otherwise before."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -124,6 +125,7 @@ CASES: dict[str, Case] = {
     "main.copies": Case((), focus, "copies"),
     "main.segments": Case((), focus, "segments"),
     "main.events": Case((), focus, "events"),
+    "main.severity": Case((), tells("6 Events · warnings"), True),
     "main.consumers": Case((), focus, "consumers"),
     "main.zoom": Case(("5",), tells("1 Members"), False),
     "main.filter": Case((), focus, "filter"),
@@ -160,6 +162,8 @@ CASES: dict[str, Case] = {
     "records.tail": Case(MIDDLE, row, str(RECORDS - 1)),
     "records.goto": Case(TAIL, lambda dash: dash.app.screen.query_one("Input").display, True),
     "records.hex": Case(MIDDLE, tells("76 61 6c 75 65"), True),
+    "records.mark": Case(MIDDLE, tells("▪"), True),
+    "records.export": Case(MIDDLE, files("*.jsonl"), True),
     "records.copy": Case(MIDDLE, copied, "value 1500"),
     "records.copy-json": Case(MIDDLE, copied, '{"value": "v'),
     "records.minute-back": Case(MIDDLE, row, "1434"),
@@ -234,4 +238,8 @@ async def test_a_key_does_what_it_says(open_dash, world, tmp_path, monkeypatch, 
         await dash.press(key)
         if name in {"app.save", "app.bundle"}:
             await dash.app.workers.wait_for_complete()
+        for _ in range(500 if name == "records.export" else 0):
+            if case.sees(dash) == case.becomes:
+                break
+            await asyncio.sleep(0.01)
         assert case.sees(dash) == case.becomes

@@ -7,6 +7,7 @@ from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import ClusterEvent
+from tests.tui.walk import live
 
 
 def _table(dash) -> LiveTable:
@@ -209,3 +210,24 @@ async def test_colon_opens_the_palette(open_dash):
         await dash.run()
         await dash.press("colon")
         assert dash.app.screen.__class__.__name__ == "Palette"
+
+
+async def test_events_show_what_is_severe_and_lead_to_what_they_are_about(open_dash, world):
+    async with open_dash((140, 40)) as dash:
+        await live(dash, world)
+        await dash.press("6")
+        assert "segment sealed" not in dash.text
+        await dash.press("exclamation_mark")
+        assert "copying failed" in dash.text
+        assert "member joined" not in dash.text
+        await dash.press("exclamation_mark")
+        assert "copying failed" not in dash.text
+        assert "range quarantined" in dash.text
+        await dash.press("enter")
+        assert dash.app.screen.topic == "segments"
+        assert dash.app.screen.table("segments").row.source.base_offset == 0
+        await dash.press("6", "exclamation_mark")
+        assert "segment sealed" in dash.text
+        await dash.press("exclamation_mark", "end", "enter")
+        assert dash.app.screen.topic == "members"
+        assert dash.app.screen.table("members").row.source.name == "node-a"

@@ -1,5 +1,6 @@
 """The record browser: its tail, held and not, its jumps, its views, one record in full."""
 
+import asyncio
 import dataclasses
 import json
 
@@ -357,3 +358,38 @@ async def test_where_another_member_stands_in_records_go_on_at_the_time_of_the_o
     await browser.settle()
     assert _table(browser).row.key == "500"
     assert _table(browser).row.source.value == b"value 1500"
+
+
+async def _written(dash, directory):
+    """Returns the file that comes into a directory."""
+    for _ in range(1_000):
+        files = [each for each in directory.iterdir() if each.suffix == ".jsonl"]
+        if files:
+            await dash.settle()
+            return files[0]
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing was written")
+
+
+async def test_marked_records_are_copied_and_exported(browser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    await _go_to(browser, "0")
+    await browser.press("g", "m", "m")
+    assert browser.text.count("▪") == 2
+    await browser.press("Y")
+    copied = [json.loads(line)["offset"] for line in browser.app.clipboard.splitlines()]
+    assert copied == [0, 1]
+    await browser.press("e")
+    written = await _written(browser, tmp_path)
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert [json.loads(line)["offset"] for line in written.read_text().splitlines()] == [0, 1]
+    assert "▪" not in browser.text
+
+
+async def test_without_marks_what_the_filter_shows_is_exported(browser, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    await _go_to(browser, "0")
+    shown = len(browser.app.screen._table.shown)
+    await browser.press("e")
+    written = await _written(browser, tmp_path)
+    assert len(written.read_text().splitlines()) == shown

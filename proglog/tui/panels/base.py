@@ -120,6 +120,7 @@ class TablePanel(DashPanel):
         table, ascii_only = self._table, self.locale.ascii_only
         if table.needle:
             notes = (*notes, f"/{safe_text(table.needle, 20, ascii_only=ascii_only)}")
+        summary = table.needle_problem or summary
         parts = [summary] if summary else []
         if table.overflows or table.needle:
             parts.append(table.position)

@@ -54,6 +54,7 @@ class Browser(DashScreen[None]):
     COLUMNS: ClassVar[Columns] = ()
     EMPTY = ""
     """The text shown without rows."""
+    FILTER_HINT = "text that rows contain, !text: not, ~pattern"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "back", "Back", id="browser.back", tooltip="Leave the box, the filter, this level"),
         Binding("slash", "ask('filter')", "Filter", key_display="/", id="browser.filter", tooltip="Rows that match"),
@@ -197,8 +198,9 @@ class Browser(DashScreen[None]):
 
     def _caption(self) -> None:
         table, locale = self._table, self.locale
-        if self._error:
-            words = safe_text(self._error, max(self.size.width - 10, 10), ascii_only=locale.ascii_only)
+        error = self._error or table.needle_problem
+        if error:
+            words = safe_text(error, max(self.size.width - 10, 10), ascii_only=locale.ascii_only)
         else:
             more = f"{locale.pick('▼', 'v')} {count_words(table.below)} below, " if table.below else ""
             words = f"{more}{table.position}"
@@ -217,7 +219,7 @@ class Browser(DashScreen[None]):
     def placeholder(self, what: str) -> str:
         """Return what the empty box says."""
         del what
-        return "text that rows contain, !text: not"
+        return self.FILTER_HINT
 
     def submitted(self, text: str) -> None:
         """Take what was typed, other than a filter."""

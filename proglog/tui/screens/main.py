@@ -10,6 +10,7 @@ from textual.events import DescendantFocus
 from textual.widgets import Footer, Input
 
 from proglog.client.offset_spec import OffsetSpec
+from proglog.observe.columns import AnyRow
 from proglog.observe.copies_view import CopiesRow
 from proglog.observe.health import Severity
 from proglog.observe.json_values import to_json_value
@@ -19,7 +20,8 @@ from proglog.tui.panels.base import DashPanel, Layout
 from proglog.tui.panels.consumers.panel import ConsumersPanel
 from proglog.tui.panels.copies import page as copies_page
 from proglog.tui.panels.copies.panel import CopiesPanel
-from proglog.tui.panels.events.panel import EventsPanel
+from proglog.tui.panels.events.panel import EventsPanel, offset_of
+from proglog.tui.panels.events.panel import panel_of as panel_of_event
 from proglog.tui.panels.members import page
 from proglog.tui.panels.members.panel import MembersPanel
 from proglog.tui.panels.replication.panel import ReplicationPanel
@@ -37,7 +39,7 @@ from proglog.tui.views.alerts import panel_of
 from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.lines import Lines
 from proglog.tui.widgets.live_table import LiveTable
-from proglog.wire.model import ConsumerStatus, Member, PeerStatus, Segment
+from proglog.wire.model import ClusterEvent, ConsumerStatus, Member, PeerStatus, Segment
 
 PANELS: tuple[type[DashPanel], ...] = (
     MembersPanel,
@@ -78,6 +80,15 @@ class MainScreen(DashScreen[None]):
         ),
         Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
         Binding("slash", "filter", "Filter", key_display="/", id="main.filter", tooltip="Rows that match; !text: not"),
+        Binding(
+            "exclamation_mark",
+            "severity",
+            "Severity",
+            show=False,
+            key_display="!",
+            id="main.severity",
+            tooltip="Events: warnings and faults, faults alone, everything, all but sealed segments",
+        ),
         Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, by origin"),
         Binding(
             "o", "watch", "Watch from", show=False, id="main.watch", tooltip="Watch from the member under the cursor"
@@ -252,6 +263,35 @@ class MainScreen(DashScreen[None]):
         self.action_panel(ReplicationPanel.KEY)
         self.render_state(self.dash.state)
 
+    def action_severity(self) -> None:
+        """Show more events, or fewer."""
+        panel = self.query_one(EventsPanel)
+        panel.next_level()
+        self.action_panel(EventsPanel.KEY)
+        self.render_state(self.dash.state)
+        self.dash.announce(f"events: {panel.level.value}")
+
+    def _go_to_cause(self, event: ClusterEvent) -> None:
+        """Go to the row that an event was about."""
+        name = panel_of_event(event.kind)
+        if not name:
+            self.dash.announce("no panel shows more of this; WHAT is all that is known", severity="warning")
+            return
+        offset = offset_of(event.detail)
+
+        def is_meant(row: AnyRow) -> bool:
+            source = row.source
+            if isinstance(source, Segment):
+                return offset is not None and (
+                    source.base_offset <= offset and (source.active or offset < source.end_offset)
+                )
+            return event.subject in (row.name, getattr(source, "name", None))
+
+        self.action_panel(name)
+        self.render_state(self.dash.state)
+        if not self.table(name).choose(is_meant):
+            self.dash.announce("what it was about is not there any more", severity="warning")
+
     def on_live_table_opened(self, event: LiveTable.Opened) -> None:
         """Open a member; a segment; the copies of an origin; what a consumer has not had."""
         source = event.row.source
@@ -261,6 +301,8 @@ class MainScreen(DashScreen[None]):
             self.app.push_screen(Reader(title, lambda state, locale, width: page.lines(name, state, locale, width)))
         elif isinstance(source, Segment):
             self._open_segment(source)
+        elif isinstance(source, ClusterEvent):
+            self._go_to_cause(source)
         elif isinstance(source, ConsumerStatus):
             name = safe_text(source.name, 40, ascii_only=self.locale.ascii_only)
             self.app.push_screen(RecordsScreen(Unread(source.name), ("Consumers", f"not had by {name}")))

@@ -4,15 +4,21 @@ Records arrive through the same call that consumers use. In a tail the cursor st
 the pause, the tail is *held*: what is shown stays, what comes is counted in a bar below, and collecting continues.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import ClassVar
 
+from textual import work
 from textual.binding import Binding, BindingType
 
+from proglog.client import jsonl
 from proglog.client.offset_spec import DAY_MS, HOUR_MS, MINUTE_MS, OffsetSpec, OffsetSpecKind, parse_offset_spec
-from proglog.errors import ConfigError
+from proglog.errors import ConfigError, ProglogError
+from proglog.observe import bundle
 from proglog.observe.columns import FixedRow, Row
-from proglog.observe.words import count_words
+from proglog.observe.recording import file_name
+from proglog.observe.words import count_words, records_words
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.browser import Browser, SizedRow
 from proglog.tui.screens.record import RecordReader, copy_json
@@ -21,12 +27,17 @@ from proglog.tui.state import DashState
 from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.window_table import WindowTable
+from proglog.types import OriginId
+from proglog.wire.model import OriginStatus
 
 TAIL = 200
 """Records before the end that a tail starts with, and that are read before the first one when somebody goes up."""
 
 _PAGE = 100
 """Records that are taken at once."""
+
+MAX_COPIED = 48 * 1024
+"""Characters that the clipboard gets at most: terminals take about 74,000 bytes of base64."""
 
 _NAMES = {
     "<": "less_than_sign", ">": "greater_than_sign", "{": "left_curly_bracket", "}": "right_curly_bracket",
@@ -48,13 +59,20 @@ class RecordsScreen(Browser):
     """Browses and follows the records of the agent's log."""
 
     COLUMNS = records.COLUMNS
-    EMPTY = "no records yet"
+    EMPTY = "no records yet: proglog produce appends some"
+    FILTER_HINT = "text, !text, ~pattern, key=a, header:name=b, origin=n1, value=~c"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "tail", "Tail", id="records.tail", tooltip="Follow the end of the log"),
         Binding(
             "o", "ask('goto')", "Go to", id="records.goto", tooltip="A place: 47, -100, start, end, @1h, @14:13:20"
         ),
         Binding("v", "mode", "View", id="records.hex", tooltip="Values as text, as bytes, as JSON"),
+        Binding(
+            "m", "mark", "Mark", id="records.mark", tooltip="Mark the record, for copying and exporting; again: not"
+        ),
+        Binding(
+            "e", "export", "Export", id="records.export", tooltip="Write the marked records, or all shown, to a file"
+        ),
         Binding("y", "copy", "Copy", id="records.copy", tooltip="Copy the value, control characters made visible"),
         Binding("Y", "copy_json", "Copy JSON", show=False, id="records.copy-json", tooltip="Copy the record as JSON"),
         *_jump("<", ">", "Minute", MINUTE_MS),
@@ -74,6 +92,9 @@ class RecordsScreen(Browser):
         self._start = start
         self._cursor = cursor
         self._mode = records.Mode.TEXT
+        self._origins: tuple[OriginStatus, ...] = ()
+        self._writers: dict[OriginId, str] = {}
+        """Who took the records of each origin."""
         self._reads = ""
         """The node whose log it is."""
         self._end_seen = 0
@@ -111,7 +132,11 @@ class RecordsScreen(Browser):
         return records.damaged_row(start, end, self.locale)
 
     def _row(self, record: StoredRecord) -> Row[records.ShownRecord]:
-        return records.row(record, self.locale, self._mode)
+        latest = self.dash.state.latest
+        if latest is not None and latest.origins is not self._origins:
+            self._origins = latest.origins
+            self._writers = {OriginId(each.origin): each.node_name for each in latest.origins}
+        return records.row(record, self.locale, self._mode, self._writers.get(record.origin, ""))
 
     @property
     def _record(self) -> StoredRecord | None:
@@ -239,10 +264,46 @@ class RecordsScreen(Browser):
             self.dash.copy(records.copied(record), f"the value at offset {record.offset}")
 
     def action_copy_json(self) -> None:
-        """Copy the record under the cursor as JSON."""
+        """Copy the record under the cursor as JSON; or the marked ones, a line for each."""
+        marked = self._marked
+        if marked:
+            text = "\n".join(jsonl.encode(each).decode() for each in marked)
+            if len(text) <= MAX_COPIED:
+                self.dash.copy(text, f"{len(marked)} records as JSON")
+            else:
+                self.dash.announce("too large for the clipboard: e writes them to a file", severity="warning")
+            return
         record = self._record
         if record is not None:
             copy_json(self.dash, record)
+
+    @property
+    def _marked(self) -> list[StoredRecord]:
+        return [row.source for row in self._table.chosen if isinstance(row.source, StoredRecord)]
+
+    def action_mark(self) -> None:
+        """Mark the record under the cursor, or take its mark away."""
+        if self._tailing and not self._window.held:
+            self._hold()
+        self._table.toggle_chosen()
+
+    @work(group="export", exclusive=True)
+    async def action_export(self) -> None:
+        """Write the marked records, or all that are shown, to a file in the working directory."""
+        shown = [row.source for row in self._table.shown if isinstance(row.source, StoredRecord)]
+        chosen = self._marked or shown
+        if not chosen:
+            self.dash.announce("there is no record here to write", severity="warning")
+            return
+        path = Path.cwd() / file_name(self._reads, self.dash.clock()).replace(".sqlite", ".jsonl")
+        data = b"".join(jsonl.encode(each) + b"\n" for each in chosen)
+        try:
+            await asyncio.to_thread(bundle.write, path, data)
+        except ProglogError as error:
+            self.dash.announce(str(error), severity="error")
+        else:
+            self._table.clear_chosen()
+            self.dash.announce(f"wrote {records_words(len(chosen))} to {path}")
 
     def action_jump(self, ms: int) -> None:
         """Go so many milliseconds forward or back from the record under the cursor."""

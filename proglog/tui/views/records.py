@@ -14,6 +14,7 @@ from proglog.observe.safe_text import safe_text
 from proglog.observe.spans import Line, Locale, Role, Span, fold, line
 from proglog.observe.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
+from proglog.tui.panels.replication.lag_cells import origin_name
 from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 _PREVIEW_CELLS = 240
@@ -43,6 +44,8 @@ class ShownRecord:
 
     record: StoredRecord
     mode: Mode
+    writer: str = ""
+    """Name of the node that took it from its producer; empty: unknown. Foreign text."""
 
     @property
     def key(self) -> str:
@@ -52,6 +55,11 @@ class ShownRecord:
 
 def _draw_time(shown: ShownRecord, locale: Locale) -> Line:
     return line(Span(locale.moment(shown.record.timestamp_ms / 1000), Role.MUTED))
+
+
+def _draw_origin(shown: ShownRecord, locale: Locale) -> Line:
+    number = origin_id(shown.record.origin)
+    return origin_name(shown.writer, shown.record.origin, locale) if shown.writer else line(Span(number, Role.MUTED))
 
 
 def _draw_key(shown: ShownRecord, locale: Locale) -> Line:
@@ -90,11 +98,13 @@ COLUMNS: Sequence[Column[ShownRecord]] = (
     ),
     Column(
         title="ORIGIN",
-        value=lambda shown: origin_id(shown.record.origin),
-        role=Role.MUTED,
+        value=lambda shown: shown.writer or origin_id(shown.record.origin),
+        draw=_draw_origin,
         width=8,
+        flex=1,
+        limit=24,
         rank=4,
-        help=Help(means="The node that took the record from its producer: the id of its directory."),
+        help=Help(means="The node that took the record from its producer: its name, and the id of its directory."),
     ),
     Column(
         title="SEQUENCE",
@@ -144,9 +154,9 @@ COLUMNS: Sequence[Column[ShownRecord]] = (
 )
 
 
-def row(record: StoredRecord, locale: Locale, mode: Mode = Mode.TEXT) -> Row[ShownRecord]:
-    """Return the row of a record."""
-    shown = ShownRecord(record=record, mode=mode)
+def row(record: StoredRecord, locale: Locale, mode: Mode = Mode.TEXT, writer: str = "") -> Row[ShownRecord]:
+    """Return the row of a record that the node ``writer`` took."""
+    shown = ShownRecord(record=record, mode=mode, writer=writer)
     return Row(key=str(record.offset), item=shown, columns=COLUMNS, locale=locale, source=record)
 
 

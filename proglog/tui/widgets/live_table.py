@@ -4,7 +4,7 @@ Built on the line API instead of a grid of cells: only the rows in view are rend
 painted again, and columns give way when the terminal is narrow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +16,8 @@ from textual.strip import Strip
 
 from proglog.observe.columns import AnyRow, Column
 from proglog.observe.spans import Line, Role, Span, plain
+from proglog.record.record import StoredRecord
+from proglog.tui.needle import marked, needle_of
 from proglog.tui.table import GAP, Columns, Order, arranged, column_widths, render_cells
 from proglog.tui.widgets.lines import SpanWidget
 
@@ -86,6 +88,7 @@ class LiveTable(SpanWidget, can_focus=True):
         self._arranged: list[AnyRow] = []
         self._order = Order()
         self._needle = ""
+        self._chosen: set[str] = set()
         self._cursor = 0
         self._cursor_key = ""
         self._at_column = 0
@@ -136,6 +139,11 @@ class LiveTable(SpanWidget, can_focus=True):
         return self._needle
 
     @property
+    def needle_problem(self) -> str:
+        """What is wrong with the filter; empty: nothing."""
+        return needle_of(self._rows[0], self._needle).problem if self._needle and self._rows else ""
+
+    @property
     def position(self) -> str:
         """Where the cursor is: ``3/12``, with filter and order when they are in use."""
         words = f"{min(self._cursor + 1, len(self._arranged))}/{len(self._arranged)}"
@@ -160,6 +168,13 @@ class LiveTable(SpanWidget, can_focus=True):
             self._order = Order()
         self._rows = list(rows)
         self._arrange()
+
+    def choose(self, wanted: Callable[[AnyRow], bool]) -> bool:
+        """Move the cursor to the first row that is wanted; return whether there is one."""
+        place = next((index for index, row in enumerate(self._arranged) if wanted(row)), None)
+        if place is not None:
+            self._move_to(place)
+        return place is not None
 
     def stick(self, edge: Edge | None) -> None:
         """Change where the cursor stays, as ``sticky`` when the table was made."""
@@ -224,14 +239,42 @@ class LiveTable(SpanWidget, can_focus=True):
             hint = f"  {self._hint()}" if y == 1 and not self._arranged else ""
             return False, (Span(hint, Role.MUTED),)
         mark = Span(self._mark(index), Role.ACCENT)
-        return index == self._cursor, (mark, *render_cells(self._arranged[index].cells, self._columns, widths))
+        row = self._arranged[index]
+        cells = render_cells(row.cells, self._columns, widths)
+        if self._needle:
+            cells = marked(cells, self._needle, of_records=isinstance(row.source, StoredRecord))
+        return index == self._cursor, (mark, *cells)
 
     def _hint(self) -> str:
         return "no row matches the filter" if self._rows else self._empty
 
     def _mark(self, index: int) -> str:
         on_cursor = index == self._cursor and self.has_focus
-        return (">" if self.ascii_only else "▎").ljust(_MARK_WIDTH) if on_cursor else " " * _MARK_WIDTH
+        cursor = (">" if self.ascii_only else "▎") if on_cursor else " "
+        chosen = self._arranged[index].key in self._chosen
+        return (cursor + (("*" if self.ascii_only else "▪") if chosen else " ")).ljust(_MARK_WIDTH)
+
+    @property
+    def chosen(self) -> list[AnyRow]:
+        """The rows that were marked, in their order; those that are gone are not among them."""
+        return [row for row in self._rows if row.key in self._chosen]
+
+    @property
+    def shown(self) -> Sequence[AnyRow]:
+        """The rows that pass the filter, in their order."""
+        return self._arranged
+
+    def toggle_chosen(self) -> None:
+        """Mark the row under the cursor, or take its mark away, and go to the next."""
+        if self.row is not None:
+            self._chosen ^= {self.row.key}
+            self._move_to(self._cursor + 1)
+            self.refresh()
+
+    def clear_chosen(self) -> None:
+        """Take all marks away."""
+        self._chosen.clear()
+        self.refresh()
 
     def _heading(self, widths: dict[int, int]) -> Line:
         arrow = ("v" if self._order.descending else "^") if self.ascii_only else "▴▾"[self._order.descending]
