@@ -23,6 +23,7 @@ import proglog.cli
 from proglog.cli import web
 from proglog.cli.app import invoke
 from proglog.cli.demo.traffic import orders
+from tests.e2e.zipapp import zipapp
 
 LIMIT = 40.0
 
@@ -169,6 +170,22 @@ async def test_the_dashboard_of_a_page_ends_with_a_server_that_is_killed(served)
         dashboards = _children(process.pid)
         process.kill()
     assert _gone(dashboards)
+
+
+async def test_a_page_of_a_zipapp_has_its_dashboard(environ: dict[str, str], tmp_path: Path) -> None:
+    """The dashboard of a page is a process of its own, which finds the packages of the file, too."""
+    clean = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+    command = [*zipapp(tmp_path), "dash", "--web", "--port", "0", "--addr", "127.0.0.1:1"]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean, cwd=tmp_path
+    )
+    try:
+        assert process.stdout is not None
+        async with _opened(process.stdout.readline().strip(), "width=100&height=30") as (socket, _, _):
+            await _shown(socket, b"Members")
+    finally:
+        process.kill()
+        process.communicate()
 
 
 async def test_two_servers_have_a_cookie_each(served) -> None:

@@ -1,11 +1,9 @@
 """What is built and installed: metadata, contents, twice the same, and what runs without being installed the usual way."""
 
 import hashlib
-import json
 import os
 import re
 import shutil
-import site
 import subprocess
 import sys
 import zipfile
@@ -17,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from proglog.testing.processes import AgentProcess
+from tests.e2e.zipapp import zipapp
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -103,21 +102,10 @@ def test_a_package_that_another_project_has_overwritten_says_so(how: str, tmp_pa
 
 
 def test_demo_runs_from_a_zipapp_whose_packages_no_other_process_would_find(tmp_path: Path) -> None:
-    """As shiv does it: the file puts its packages on the path of its own process, and calls the entry point."""
-    app = tmp_path / "proglog.pyz"
-    paths = [*site.getsitepackages(), str(ROOT)]
-    with zipfile.ZipFile(app, "w") as archive:
-        archive.writestr(
-            "__main__.py",
-            f"import sys\nsys.path[:0] = {json.dumps(paths)}\nfrom proglog.__main__ import main\nmain()\n",
-        )
     lines = tmp_path / "lines"
     lines.write_text("one\ntwo\n")
-    base = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}")
-    assert run(base, "-c", "import grpc", cwd=tmp_path).returncode, "it would be found anyway"
-
     result = run(
-        base, str(app), "demo", "--no-dash", "--input", str(lines), cwd=tmp_path, timeout=240, TMPDIR=str(tmp_path)
+        *zipapp(tmp_path), "demo", "--no-dash", "--input", str(lines), cwd=tmp_path, timeout=240, TMPDIR=str(tmp_path)
     )
 
     assert result.returncode == 0, result.stdout + result.stderr
