@@ -14,7 +14,7 @@ _proglog() {
         --keep|--node-name|--bind-addr|--rpc-port|--advertise-addr|--rpc-advertise-addr|--start-join-addrs|--encrypt-mode|--tag|--gossip-profile|--gossip-label|--gossip-allow|--event-handler|--serf-rpc-addr|--metrics-addr|--segment-bytes|--retention-bytes|--retention-age|--key-sep|--acks|--ack-timeout|--addr|--timeout|--wait|--profile|--limit|-n|--as|--commit-interval|--port|--theme|--at|--members|--for|--lag-records|--lag-seconds|--disk-free|--certificate-days|--verify|--reason|--set|--delete|--node|--relay-factor|--host|--client|--colour|--warning|--records|--value-bytes|--nodes) COMPREPLY=(); return ;;
     esac
     case $verb in
-        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status copies lag wait check positions segments losses join leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version' -- "$current")); return ;;
+        '') COMPREPLY=($(compgen -W 'demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version' -- "$current")); return ;;
         completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$current")); return ;;
         demo) flags='--input --no-dash --keep --help' ;;
         serve) flags='--config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --gossip-label --gossip-allow --validate-node-names --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --insecure-gossip --fsync --segment-bytes --retention-bytes --retention-age --log-level --help' ;;
@@ -31,6 +31,7 @@ _proglog() {
         segments) flags='--output -o --watch --verify --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         losses) flags='--reason --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         join) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
+        drain) flags='--for --stay --resume --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         leave) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         force-leave) flags='--prune --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         tags) flags='--set --delete --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;

@@ -18,6 +18,7 @@
     |   +-- LogReadOnlyError        the file system takes no writes; resumes by itself when it does
     |   +-- LogPoisonedError        a write or sync failed: nothing is acknowledged until a restart
     |   +-- LogClosedError          the log is shutting down or shut down
+    |   |   +-- DrainingError       the agent is drained: it takes no more records
     |   +-- UnknownFormatError      a file, or something in it, that a later version wrote
     +-- SequenceGapError            a copy that would leave out sequences before it
     +-- ForkedOriginError           two histories under one origin
@@ -206,6 +207,13 @@ class LogClosedError(StorageError):
 
     def __init__(self) -> None:
         super().__init__("the log is closed")
+
+
+class DrainingError(LogClosedError):
+    """The agent is being drained: it takes no more records until it is told to resume; others do."""
+
+    def __init__(self) -> None:
+        StorageError.__init__(self, "the agent is being drained and takes no records: another agent does")
 
 
 class UnknownFormatError(StorageError):

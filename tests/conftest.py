@@ -36,6 +36,7 @@ FULL = (
     "integration/test_client_machine.py",
     "integration/test_connection_age.py",
     "integration/test_cursors.py",
+    "integration/test_drain.py",
     "integration/test_live_verify.py",
     "integration/test_losses.py",
     "integration/test_memory.py",

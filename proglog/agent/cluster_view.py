@@ -14,7 +14,7 @@ from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
 from proglog.agent.writer import READ, LogWriter
-from proglog.errors import UnavailableError
+from proglog.errors import DrainingError, UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
 from proglog.log.log import Log
@@ -26,6 +26,11 @@ from proglog.wire.contract import FEATURES, LOWEST_PROTOCOL_VERSION, PROTOCOL_VE
 
 MAX_OPERATIONS = 256
 """Most operations that a snapshot names."""
+
+
+DRAIN = "draining"
+"""The hold of producers."""
+DRAINED = "takes no records: it is being drained; `proglog drain --resume` ends that"
 
 
 @dataclass(slots=True)
@@ -89,6 +94,20 @@ class AgentView:
         self._check_started()
         self.membership.force_leave(name, prune=prune)
 
+    def drain(self, *, resume: bool) -> None:
+        """Take no more records of producers; with ``resume``, take them again. Errors as :meth:`snapshot`'s."""
+        self._check_started()
+        if resume:
+            self.writer.release_producers(DRAIN)
+        else:
+            self.writer.hold_producers(DRAIN, DrainingError())
+        self.timeline.touch()
+
+    def _drained(self) -> tuple[model.MembershipProblem, ...]:
+        if not self.writer.is_held(DRAIN):
+            return ()
+        return (model.MembershipProblem(key=DRAIN, detail=DRAINED, critical=False, unready=True),)
+
     def servers_alive(self) -> int:
         """Return how many members serve gRPC now, this one included."""
         return sum(
@@ -114,7 +133,7 @@ class AgentView:
             gossip_encrypted=self.membership.sealed,
             certificate_expires_at_ms=self.server.certificate_expires_at_ms(),
             origin_reason=self.replicator.origin_reason,
-            membership_problems=(*self.membership.problems(), *self._half_sealed()),
+            membership_problems=(*self.membership.problems(), *self._half_sealed(), *self._drained()),
             gossip=self.membership.gossip_status(),
             policy=self.policy.status() if self.policy else None,
             replication_protocol=model.VersionRange(lowest=LOWEST_PROTOCOL_VERSION, highest=PROTOCOL_VERSION),

@@ -16,6 +16,7 @@ VERBS: dict[str, str] = {
     "segments": "List the segments of an agent's log",
     "losses": "List the records an agent's log lost, or accept a loss",
     "join": "Join an agent to other members",
+    "drain": "Take an agent out of service without losing a copy",
     "leave": "Have an agent leave the cluster and stop",
     "force-leave": "Remove a failed member that will not come back",
     "tags": "Show or change an agent's tags",

@@ -471,6 +471,13 @@ class Client:
         request = cluster_pb2.ForceLeaveRequest(name=name, prune=prune)
         await self._unary.ask(lambda wire: wire.cluster.ForceLeave, request)
 
+    async def drain(self, *, resume: bool = False) -> None:
+        """Have the agent take no more records, or take them again; others hear that from its refusals, and go on elsewhere.
+
+        What only the agent holds is in the status meanwhile: :func:`proglog.observe.draining.only_here` counts it.
+        """
+        await self._unary.ask(lambda wire: wire.cluster.Drain, cluster_pb2.DrainRequest(resume=resume))
+
     async def accept_losses(self, start_offset: int, end_offset: int, reason: str) -> int:
         """Accept the damaged ranges between two offsets of the agent's log as lost; return how many.
 

@@ -30,6 +30,10 @@ class ClusterView(Protocol):
         """
         ...
 
+    def drain(self, *, resume: bool) -> None:
+        """Take no more records of producers; with ``resume``, take them again."""
+        ...
+
     async def wait_changed(self, version: int) -> int:
         """Return the version once it differs from ``version``."""
         ...

@@ -83,6 +83,14 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
         self._view().force_leave(request.name, prune=request.prune)
         return cluster_pb2.ForceLeaveResponse()
 
+    async def Drain(  # noqa: N802 - gRPC's name
+        self, request: cluster_pb2.DrainRequest, context: Context
+    ) -> cluster_pb2.DrainResponse:
+        """Take no more records, or take them again."""
+        del context
+        self._view().drain(resume=request.resume)
+        return cluster_pb2.DrainResponse()
+
     def _view(self) -> ClusterView:
         if self._cluster is None:
             raise UnavailableError("this server is no member of a cluster")

@@ -65,6 +65,7 @@ ACTIONS = {
     "/proglog.v1.Cluster/Watch": OBSERVE,
     "/proglog.v1.Cluster/Verify": OBSERVE,
     "/proglog.v1.Cluster/ForceLeave": OPERATE,
+    "/proglog.v1.Cluster/Drain": OPERATE,
     "/proglog.v1.Membership/SendEvent": OPERATE,
     "/proglog.v1.Membership/FollowEvents": OBSERVE,
     "/proglog.v1.Membership/Query": OPERATE,

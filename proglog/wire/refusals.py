@@ -25,7 +25,7 @@ EVERY_CALL: Kinds = (
 
 _DISK: Kinds = (errors.StorageError, errors.UnknownFormatError)
 _READ: Kinds = (errors.DataLossError, *_DISK)
-_APPEND: Kinds = (errors.LogFullError, errors.LogReadOnlyError, errors.LogPoisonedError, *_DISK)
+_APPEND: Kinds = (errors.DrainingError, errors.LogFullError, errors.LogReadOnlyError, errors.LogPoisonedError, *_DISK)
 _BOOKS_APPEND: Kinds = (errors.RecordTooLargeError, *_APPEND)
 _BOOKS_READ: Kinds = (errors.OffsetOutOfRangeError, *_READ)
 
@@ -65,6 +65,7 @@ CALLS: Mapping[str, Kinds] = {
     "/proglog.v1.Cluster/Watch": (),
     "/proglog.v1.Cluster/Verify": (errors.NotFoundError, errors.OverloadedError, *_DISK),
     "/proglog.v1.Cluster/ForceLeave": (errors.NotFoundError, errors.PreconditionError),
+    "/proglog.v1.Cluster/Drain": (),
     "/proglog.v1.Membership/SendEvent": (),
     "/proglog.v1.Membership/FollowEvents": (),
     "/proglog.v1.Membership/Query": (errors.OverloadedError,),

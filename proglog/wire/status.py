@@ -60,6 +60,7 @@ TABLE: tuple[StatusRow, ...] = (
     StatusRow(errors.LogFullError, Code.RESOURCE_EXHAUSTED, "LOG_FULL"),
     StatusRow(errors.LogReadOnlyError, Code.FAILED_PRECONDITION, "LOG_READ_ONLY"),
     StatusRow(errors.LogPoisonedError, Code.INTERNAL, "LOG_POISONED"),
+    StatusRow(errors.DrainingError, Code.UNAVAILABLE, "DRAINING"),
     StatusRow(errors.LogClosedError, Code.UNAVAILABLE, "LOG_CLOSED"),
     StatusRow(errors.DataDirLockedError, Code.FAILED_PRECONDITION, "DATA_DIR_LOCKED", {"path": str}),
     StatusRow(errors.UnknownFormatError, Code.FAILED_PRECONDITION, "UNKNOWN_FORMAT"),
@@ -168,7 +169,7 @@ def _made(info: ErrorInfo, sentence: str) -> ProglogError | None:
     return make(sentence)
 
 
-_WITHOUT_A_SENTENCE = {row.kind for row in TABLE if row.facts} | {errors.LogClosedError}
+_WITHOUT_A_SENTENCE = {row.kind for row in TABLE if row.facts} | {errors.LogClosedError, errors.DrainingError}
 """Errors that render themselves from their facts."""
 
 

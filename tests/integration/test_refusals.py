@@ -22,7 +22,7 @@ from proglog.api.v1 import (
     replication_pb2,
     replication_pb2_grpc,
 )
-from proglog.errors import StorageError, UnknownFormatError
+from proglog.errors import DrainingError, StorageError, UnknownFormatError
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
 from proglog.record.batch import MAX_BATCH_BYTES
@@ -97,6 +97,10 @@ async def read_only(agent: Agent) -> None:
     agent.files.read_only = True
 
 
+async def draining(agent: Agent) -> None:
+    agent.writer.hold_producers("draining", DrainingError())
+
+
 async def full(agent: Agent) -> None:
     agent.files.capacity_bytes = agent.files.used_bytes()
 
@@ -149,12 +153,12 @@ def at(offset: int, **more: object) -> batches.ConsumeBatchesRequest:
 
 CASES = [
     *((call, reason, trouble, book()) for call in BOOKS for reason, trouble in (
-        ("LOG_READ_ONLY", read_only), ("LOG_FULL", full), ("LOG_POISONED", poisoned))),
+        ("DRAINING", draining), ("LOG_READ_ONLY", read_only), ("LOG_FULL", full), ("LOG_POISONED", poisoned))),
     *((call, "RECORD_TOO_LARGE", nothing, book(bytes(MAX_BATCH_BYTES))) for call in BOOKS),
     *((call, "OFFSET_OUT_OF_RANGE", nothing, log_pb2.ConsumeRequest(offset=999)) for call in BOOKS_READS),
     *((call, "DATA_LOSS", damaged, log_pb2.ConsumeRequest(offset=0)) for call in BOOKS_READS),
     *((PRODUCE, reason, trouble, batch()) for reason, trouble in (
-        ("LOG_READ_ONLY", read_only), ("LOG_FULL", full), ("LOG_POISONED", poisoned))),
+        ("DRAINING", draining), ("LOG_READ_ONLY", read_only), ("LOG_FULL", full), ("LOG_POISONED", poisoned))),
     (PRODUCE, "RECORD_TOO_LARGE", nothing, batch(with_field(batch_of(b"x") + bytes(MAX_BATCH_BYTES), 24, (MAX_BATCH_BYTES + 131).to_bytes(4, "little")))),
     (PRODUCE, "MALFORMED_BATCH", nothing, batch(batch_of(b"x")[:-1] + b"?")),
     (PRODUCE, "UNKNOWN_BATCH_FORMAT", nothing, batch(with_field(batch_of(b"x"), 36, b"\x09"))),
@@ -168,7 +172,7 @@ CASES = [
     (CONSUME, "DATA_LOSS", damaged, at(0)),
     (CONSUME, "POSITION_GONE", trimmed, batches.ConsumeBatchesRequest(cursor=batches.Cursor())),
     *((COMMIT, reason, trouble, batches.CommitPositionRequest(name="n")) for reason, trouble in (
-        ("LOG_READ_ONLY", read_only), ("LOG_FULL", full), ("LOG_POISONED", poisoned))),
+        ("DRAINING", draining), ("LOG_READ_ONLY", read_only), ("LOG_FULL", full), ("LOG_POISONED", poisoned))),
     (COMMIT, "POSITION_SUPERSEDED", committed, batches.CommitPositionRequest(name="n", epoch=2)),
     (REPLICATE, "INCOMPATIBLE_RELEASE", nothing, replication_pb2.ReplicateRequest(
         hello=replication_pb2.Hello(origin=b"o" * 16, protocol_version=1))),

@@ -143,7 +143,7 @@ func reason(err error) string {
 func again(err error) bool {
 	switch status.Code(err) {
 	case codes.Unavailable, codes.Canceled, codes.Unknown, codes.Internal:
-		return reason(err) == "" || reason(err) == "UNAVAILABLE" || reason(err) == "LOG_CLOSED"
+		return reason(err) == "" || reason(err) == "UNAVAILABLE" || reason(err) == "LOG_CLOSED" || reason(err) == "DRAINING"
 	case codes.ResourceExhausted:
 		return reason(err) == "TOO_MANY_CALLS"
 	}

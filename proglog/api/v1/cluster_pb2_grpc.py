@@ -54,6 +54,11 @@ class ClusterStub:
                 request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.SerializeToString,
                 response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveResponse.FromString,
                 _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/proglog.v1.Cluster/Drain',
+                request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.DrainRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.DrainResponse.FromString,
+                _registered_method=True)
 
 
 class ClusterServicer:
@@ -86,6 +91,14 @@ class ClusterServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Drain(self, request, context):
+        """Stops taking records, and says so in the status; answers at once. Replication and reads continue. What the other
+        members still lack is in the status, too (copies).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ClusterServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -108,6 +121,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.ForceLeave,
                     request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.FromString,
                     response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.DrainRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.DrainResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +236,33 @@ class Cluster:
             '/proglog.v1.Cluster/ForceLeave',
             proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveRequest.SerializeToString,
             proglog_dot_api_dot_v1_dot_cluster__pb2.ForceLeaveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proglog.v1.Cluster/Drain',
+            proglog_dot_api_dot_v1_dot_cluster__pb2.DrainRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_cluster__pb2.DrainResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,10 @@ class ClusterStub:
     """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
     ForceLeave: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]
     """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
+    Drain: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.DrainRequest, _cluster_pb2.DrainResponse]
+    """Stops taking records, and says so in the status; answers at once. Replication and reads continue. What the other
+    members still lack is in the status, too (copies).
+    """
 
 @_typing.type_check_only
 class ClusterAsyncStub(ClusterStub):
@@ -49,6 +53,10 @@ class ClusterAsyncStub(ClusterStub):
     """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
     ForceLeave: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]  # type: ignore[assignment]
     """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
+    Drain: _aio.UnaryUnaryMultiCallable[_cluster_pb2.DrainRequest, _cluster_pb2.DrainResponse]  # type: ignore[assignment]
+    """Stops taking records, and says so in the status; answers at once. Replication and reads continue. What the other
+    members still lack is in the status, too (copies).
+    """
 
 class ClusterServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -81,5 +89,15 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_cluster_pb2.ForceLeaveResponse, _abc.Awaitable[_cluster_pb2.ForceLeaveResponse]]:
         """Says that a member that failed has left for good. One that lives says otherwise, and stays."""
+
+    @_abc_1.abstractmethod
+    def Drain(
+        self,
+        request: _cluster_pb2.DrainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cluster_pb2.DrainResponse, _abc.Awaitable[_cluster_pb2.DrainResponse]]:
+        """Stops taking records, and says so in the status; answers at once. Replication and reads continue. What the other
+        members still lack is in the status, too (copies).
+        """
 
 def add_ClusterServicer_to_server(servicer: ClusterServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,6 +29,7 @@ SAMPLES: tuple[ProglogError, ...] = (
     errors.LogReadOnlyError("read-only"),
     errors.LogPoisonedError("poisoned"),
     errors.LogClosedError(),
+    errors.DrainingError(),
     errors.SequenceGapError(b"o" * 16, 4, 9),
     errors.ForkedOriginError(b"o" * 16, 4),
     errors.PreconditionError("not now"),
