@@ -5,7 +5,7 @@
     start  end  47        a place: the oldest record, after the newest, an offset
     +2  -3                two after the start; the last three
     @1h  @2026-01-02T03:04:05Z  @1767323045     by time: ago, or a moment
-    @14:13  @14:13:20     a time of day, UTC: the last one that there was
+    @14:13  @14:13:20     a time of day: the last one that there was; without a zone, times are in the reader's
     5:10  5:  :end  @2h:@1h                     from one place to another, half-open: [5, 10)
     cursor:AbCd...        what a consumer has not had yet, at any node: as --print-cursor printed it
 

@@ -3,8 +3,8 @@
 The past comes from a recording of the dashboard, ``--replay FILE``, at a moment of it, ``--at T``::
 
     +90  -30            seconds from its start; back from its end
-    @14:13:20           the last time that the clock showed that, where the reader is
-    2026-09-21T14:13:20Z     a moment; without a zone, where the reader is
+    @14:13:20  @1h      a time as in a RANGE, counted back from its end
+    2026-09-21T14:13:20Z     a moment; without a zone, in the reader's
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proglog.cli import diagnostics, options, output
+from proglog.client.offset_spec import parse_time_ms
 from proglog.errors import ConfigError, InvalidRequestError
 from proglog.observe.columns import Item
 from proglog.wire.model import ClusterSnapshot
@@ -46,8 +47,8 @@ At = Annotated[
 ]
 
 _SECONDS = re.compile(r"[+-]\d{1,9}(\.\d{1,3})?")
-_CLOCK = re.compile(r"@([01]\d|2[0-3]):([0-5]\d):([0-5]\d)")
-_DAY_SECONDS = 86_400
+_DATE = re.compile(r"\d{4}-", re.ASCII)
+_FRAME_MS = 1000
 _EXPECTED = "expected +90, -30, @14:13:20 or 2026-09-21T14:13:20Z"
 
 
@@ -156,20 +157,14 @@ def _moment(text: str, start: float, end: float) -> float:
     """Return seconds since 1970."""
     if _SECONDS.fullmatch(text):
         return (start if text[0] == "+" else end) + float(text)
-    clock = _CLOCK.fullmatch(text)
-    if clock:
-        return _last_time(clock[1], clock[2], clock[3], end)
     try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise ConfigError(f"--at {text!r:.60} is no time; {_EXPECTED}") from None
-
-
-def _last_time(hour: str, minute: str, second: str, end: float) -> float:
-    """Return the most recent occurrence of a local time, up to the second in which the recording ends."""
-    day = datetime.fromtimestamp(end).astimezone()
-    moment = day.replace(hour=int(hour), minute=int(minute), second=int(second), microsecond=0).timestamp()
-    return moment if moment <= end + 1 else moment - _DAY_SECONDS
+        if text.startswith("@"):
+            return parse_time_ms(text[1:], round(end * 1000) + _FRAME_MS) / 1000
+        if _DATE.match(text):
+            return parse_time_ms(text, 0) / 1000
+    except ConfigError:
+        pass  # in the words of this flag
+    raise ConfigError(f"--at {text!r:.60} is no time; {_EXPECTED}")
 
 
 def _clock(at: float) -> str:

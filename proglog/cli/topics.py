@@ -12,8 +12,8 @@ RANGE selects records. Offset ranges are half-open: 5:10 holds 5, 6, 7, 8 and 9.
   +2  -3                  two after the start; the last three
   5:10  5:  :end          between two offsets; from one on; up to the end
   @1h  @90s               by append time: an hour ago
-  @2026-01-02T03:04:05Z   an absolute time; UTC unless it has a zone
-  @14:13                  the most recent 14:13, UTC
+  @2026-01-02T03:04:05Z   an absolute time; in your time zone (TZ) unless it names one
+  @14:13                  the most recent 14:13, in your time zone
   @2h:@1h                 the hour before the last one
   cursor:TOKEN            what a consumer has not read yet, on any node: from --print-cursor
 

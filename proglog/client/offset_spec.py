@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from enum import Enum
 
 from proglog.errors import ConfigError
@@ -55,7 +55,7 @@ CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
 """A time of day."""
 
 
-def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> OffsetSpec:
+def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = None) -> OffsetSpec:
     """Return the place that ``text`` names, in the one grammar of commands and dashboard.
 
     ::
@@ -78,7 +78,7 @@ def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Offs
     if text == "end":
         return OffsetSpec.before_end(0)
     if text.startswith("@"):
-        return OffsetSpec.at_time(_time_ms(text[1:], now_ms, zone))
+        return OffsetSpec.at_time(parse_time_ms(text[1:], now_ms, zone))
     sign, digits = (text[0], text[1:]) if text[:1] in ("+", "-") else ("", text)
     if not (digits.isascii() and digits.isdigit()) or len(digits) > 19 or int(digits) > MAX_ORDINAL:
         raise ConfigError(
@@ -88,7 +88,17 @@ def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = UTC) -> Offs
     return make(int(digits))
 
 
-def _time_ms(text: str, now_ms: int, zone: tzinfo | None) -> int:
+def parse_time_ms(text: str, now_ms: int, zone: tzinfo | None = None) -> int:
+    """Return the moment that ``text`` names, milliseconds since 1970: what follows ``@`` in the grammar above.
+
+    Args:
+        text: As typed by the user.
+        now_ms: What ``1h`` and ``14:13`` count back from, milliseconds since 1970.
+        zone: Of times that name none; ``None``: that of the machine.
+
+    Raises:
+        ConfigError: It is no time.
+    """
     ago = _AGO.fullmatch(text)
     if ago:
         return max(now_ms - int(ago[1]) * _UNITS[ago[2]], 0)
@@ -96,16 +106,22 @@ def _time_ms(text: str, now_ms: int, zone: tzinfo | None) -> int:
         return int(text) * (1 if len(text) >= 12 else 1000)  # seconds reach 12 digits in the year 33658
     try:
         clock = CLOCK.fullmatch(text)
-        moment = _last(clock, now_ms, zone) if clock else datetime.fromisoformat(text)
+        if clock:
+            return max(_last_ms(clock, now_ms, zone), 0)
+        moment = datetime.fromisoformat(text)
         local = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         return max(int(local.timestamp() * 1000), 0)
     except (ValueError, OverflowError, OSError):
         raise ConfigError(f"{text!r:.60} is no time; expected 90s, 1h, 2d, 14:13:20 or 2026-01-02T03:04:05Z") from None
 
 
-def _last(clock: re.Match[str], now_ms: int, zone: tzinfo | None) -> datetime:
-    """Return the last moment with this time of day that is not after now."""
-    now = datetime.fromtimestamp(now_ms / 1000, zone).replace(tzinfo=zone)
+def _last_ms(clock: re.Match[str], now_ms: int, zone: tzinfo | None) -> int:
+    """Return the last moment with this time of day that is not after now: of one that comes twice, the later one."""
+    now = datetime.fromtimestamp(now_ms / 1000, zone)
     hour, minute, second = (int(part or 0) for part in clock.groups())
-    today = now.replace(hour=hour, minute=minute, second=second, microsecond=0)
-    return today if today <= now else today - timedelta(days=1)
+    moments = [
+        int(day.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=fold).timestamp() * 1000)
+        for day in (now, now - timedelta(days=1))
+        for fold in (0, 1)
+    ]
+    return max(moment for moment in moments if moment <= now_ms)

@@ -2,10 +2,14 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from proglog.cli.ranges import parse_range
 from proglog.cli.snapshots import frame_at
+from proglog.client.offset_spec import OffsetSpec, parse_time_ms
 from proglog.errors import ConfigError
 from proglog.observe.frame import Frame
 from proglog.wire.model import ClusterSnapshot, FsyncPolicy, LogState, LogStatus, NodeStatus
@@ -71,7 +75,30 @@ def test_a_moment_outside_is_refused_with_what_there_is(text: str) -> None:
         frame_at(_frames(10), text)
 
 
-@pytest.mark.parametrize("text", ["", "5", "now", "@25:00:00", "@14:13", "+-3", "+1e9", "+9999999999", "\uff15"])
+@pytest.mark.parametrize("text", ["", "5", "now", "1h", "@25:00:00", "@soon", "+-3", "+1e9", "+9999999999", "\uff15"])
 def test_what_is_no_moment_is_refused_with_what_was_expected(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is no time; expected \+90"):
         frame_at(_frames(10), text)
+
+
+def test_a_time_means_the_same_in_a_range_and_in_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one prints, the other takes: both are in the reader's time zone."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        frames = _frames(10)
+        for text in ("@10:13:24", "@2026-09-21T10:13:24"):
+            assert frame_at(frames, text) is frames[3]
+            start, _ = parse_range(text, START * 1000 + 9_000)
+            assert start == OffsetSpec.at_time(START * 1000 + 4_000)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_time_of_day_that_comes_twice_is_never_in_the_future() -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    second = round(datetime(2026, 10, 25, 2, 40, tzinfo=zone, fold=1).timestamp() * 1000)
+    assert parse_time_ms("02:30", second, zone) == second - 600_000
+    before = round(datetime(2026, 10, 25, 2, 10, tzinfo=zone, fold=1).timestamp() * 1000)
+    assert parse_time_ms("02:30", before, zone) == before - 2_400_000, "the first of the two, 40 minutes ago"
