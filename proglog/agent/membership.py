@@ -7,9 +7,12 @@ wake up at its next deadline.
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from errno import ECONNREFUSED
+from functools import partial
 from random import Random, SystemRandom
 from typing import Protocol, TypeVar
 
@@ -51,6 +54,9 @@ from proglog.wire.model import GossipStatus, MembershipProblem
 Result = TypeVar("Result")
 
 LEAVE_TIMEOUT = 3.0
+CLAIM_INTERVAL, CLAIM_TIMEOUT = 2.0, 0.5
+"""Seconds between two looks whether those who claim a name are there, and that one takes."""
+_PORT_CLOSED = os.strerror(ECONNREFUSED)
 EXCHANGE_SHARE = 0.5
 """Of the time after which a full exchange fails: beyond, it takes longer than it should."""
 COMPLAINT_INTERVAL = 60.0
@@ -118,6 +124,7 @@ class Membership:
         self._watch = MembershipWatch(
             node_name=config.node_name, remembered=config.remembered, started_at=time.monotonic()
         )
+        self._claims_seen_at = -CLAIM_INTERVAL
         self._closed = False
 
     @property
@@ -381,6 +388,20 @@ class Membership:
             self._arm(serf)  # at once, after whatever else waits
             return
         self._contained(lambda serf, now: serf.handle_timer(now))
+        self._look_at_claims(transport, time.monotonic())
+
+    def _look_at_claims(self, transport: Transport, now: float) -> None:
+        """See whether those who claim another member's name are still there: one that has ended does not say so."""
+        if now < self._claims_seen_at + CLAIM_INTERVAL:
+            return
+        self._claims_seen_at = now
+        for name, claimed_by in self._watch.claims(now):
+            ended = partial(self._claim_seen, name, claimed_by)
+            transport.exchange(b"", split_addr(claimed_by, "claim"), CLAIM_TIMEOUT, ended)
+
+    def _claim_seen(self, name: str, claimed_by: str, _message: StreamMessage | None, error: str) -> None:
+        if error == _PORT_CLOSED:
+            self._watch.withdrawn(name, claimed_by)
 
     def _pump(self, serf: Serf) -> None:
         transport = self._transport

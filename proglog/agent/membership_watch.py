@@ -23,7 +23,7 @@ UDP_ROUNDS = 3
 EXCHANGES_FAILED = 2
 """Full exchanges in a row that failed from which on that is a problem; one that was refused is one at once."""
 CONFLICT_SECONDS = 60.0
-"""How long a claim to a name counts: it comes again with every exchange."""
+"""How long a claim to a name counts: it comes again with every exchange. It ends sooner once its address is closed."""
 UNWELL_SECONDS = 10.0
 """From when on a bad health score is a problem: a short stall mends itself within some probes."""
 MAX_CLAIMS = 1000
@@ -72,6 +72,15 @@ class MembershipWatch:
         news = key not in self._claims or now - last > CONFLICT_SECONDS
         self._claims[key] = (now if news else first), now
         return news
+
+    def claims(self, now: float) -> list[tuple[str, str]]:
+        """Return who claims which name, of the latest, by name and address."""
+        recent = [claim for claim, (_, last) in self._claims.items() if now - last <= CONFLICT_SECONDS]
+        return recent[-MAX_NAMED:]
+
+    def withdrawn(self, name: str, claimed_by: str) -> None:
+        """Nobody is at that address any more."""
+        self._claims.pop((name, claimed_by), None)
 
     def voted(self, vote: NameVoted, now: float) -> None:
         """The standing of this node's name is another."""

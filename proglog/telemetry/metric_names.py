@@ -113,7 +113,7 @@ BYTES_COPIED = _metric(_COUNTER, "proglog_copied_bytes_total", "Bytes of batches
 RECORDS_BY_COPIES = _metric(
     _GAUGE,
     "proglog_copies_records",
-    "Records of origins that some member does not hold whole, by their copies on members that are alive.",
+    "Records older than two seconds, by their copies on members that are alive.",
     "copies",
 )
 RECORDS_LOST = _metric(_GAUGE, "proglog_copies_lost_records", "Records that no member holds.")

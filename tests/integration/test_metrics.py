@@ -20,8 +20,10 @@ async def test_an_agent_exposes_every_metric_that_it_declares(tmp_path: Path) ->
     try:
         async with connect(first.rpc_addr) as client:
             await client.status()
+            async with client.producer() as producer:
+                await producer.send_values([b"x"] * 5)
             async for snapshot in client.watch():
-                if any(peer.state == "streaming" for peer in snapshot.peers):
+                if [each.records for each in snapshot.copies.counts if each.copies == 2] == [5]:
                     break
         found = re.search(r"metrics\W+(127\.0\.0\.1:\d+)", first.telemetry.read_text())
         assert found is not None
@@ -34,6 +36,8 @@ async def test_an_agent_exposes_every_metric_that_it_declares(tmp_path: Path) ->
     # The parser leaves the suffix of counters out.
     expected = {name.removesuffix("_total") for name in METRICS} - {"proglog_certificate_expiry_timestamp_seconds"}
     assert expected <= families.keys()
+    copies = {sample.labels["copies"]: sample.value for sample in families["proglog_copies_records"].samples}
+    assert copies == {"2": 5}
     alive = [sample.value for sample in families["proglog_members"].samples if sample.labels == {"status": "alive"}]
     assert alive == [2]
     assert families["proglog_replication_streaming"].samples[0].labels == {"peer": "b"}

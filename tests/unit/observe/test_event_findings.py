@@ -92,7 +92,7 @@ def test_what_waits_for_another_member_has_its_own_bound_and_leaves_the_node_rea
         assert (each.since_ms, each.effect) == (seconds * 1000, "What a asked b for does not arrive.")
 
 
-def test_the_step_that_an_operation_is_in_is_told() -> None:
+def test_the_step_that_an_operation_is_in_is_named() -> None:
     append = Operation(what="append", since_ms=2_000, step="sync")
     (found,) = findings(_snapshot(log=_log(operations=(append,))))
     assert found.cause == "waits for its disk: append (in its sync), for 2.0 s"

@@ -231,7 +231,7 @@ def test_an_agent_that_may_not_be_in_its_cluster_says_so(critical: bool, severit
         assert (alert.severity, alert.subject, alert.cause) == (severity, "a", problem.detail)
 
 
-def test_rules_that_were_refused_are_told_with_what_stays_in_force():
+def test_rules_that_were_refused_are_a_finding_with_what_stays_in_force():
     policy = PolicyStatus(
         generation=2, wanted=3, rules=14, age_ms=7_200_000, refused="policy.csv line 3: ...", refused_ms=9_000
     )
@@ -256,7 +256,7 @@ def test_no_share_is_computed_of_a_disk_that_cannot_be(free: int, total: int, sh
     assert free_share(_log(disk_free_bytes=free, disk_total_bytes=total)) == share
 
 
-def test_what_cannot_be_is_told_and_not_judged():
+def test_what_cannot_be_is_named_and_not_judged():
     absurd = _snapshot(
         log=_log(disk_free_bytes=1, disk_total_bytes=2**63 - 1, bytes=2**64),
         members=(replace(_member("b", MemberStatus.ALIVE), status_since_ms=2**63 - 1),),
