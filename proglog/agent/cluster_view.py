@@ -191,7 +191,11 @@ class AgentView:
             records_served=self.writer.records_served,
             damaged=tuple(
                 model.DamagedRange(
-                    start_offset=lost.start, end_offset=lost.end, detail=lost.detail, found_at_ms=lost.found_ms or None
+                    start_offset=lost.start,
+                    end_offset=lost.end,
+                    detail=lost.detail,
+                    found_at_ms=lost.found_ms or None,
+                    gap=lost.gap,
                 )
                 for lost in damaged
                 if lost.accepted is None
@@ -205,6 +209,7 @@ class AgentView:
                     accepted_by=lost.accepted.by,
                     accepted_at_ms=lost.accepted.at_ms,
                     reason=lost.accepted.reason,
+                    gap=lost.gap,
                 )
                 for lost in damaged
                 if lost.accepted is not None

@@ -103,6 +103,8 @@ class DamagedRange:
     """When it was found, milliseconds since 1970."""
     accepted: Acceptance | None = None
     """The operator's acceptance that it is lost for good, if any."""
+    gap: bool = False
+    """Whether the records were never here: no node that could be asked had them."""
 
 
 class MissingRange(NamedTuple):

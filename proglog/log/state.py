@@ -442,4 +442,5 @@ class LogState:
 
 def described(loss: Loss) -> DamagedRange:
     """Return a loss in its public form."""
-    return DamagedRange(loss.start_offset, loss.end_offset, loss.detail, loss.found_ms, loss.accepted)
+    is_gap = loss.gap is not None
+    return DamagedRange(loss.start_offset, loss.end_offset, loss.detail, loss.found_ms, loss.accepted, is_gap)

@@ -94,7 +94,8 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "replication_forked": Lasting(
         severity=Severity.CRITICAL,
         cause="and this node hold two histories of one origin",
-        advice="Keep both directories. Export what only one of them has with `proglog consume`, and produce it again.",
+        advice="Keep both directories. Write what only one side has with `proglog losses export`, and append it again with"
+        " `proglog produce --format json`.",
         effect="No more of that origin is copied here.",
         at_risk="Acknowledged records that one side has and the other will never get.",
         verb="lag",

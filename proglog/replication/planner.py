@@ -267,9 +267,20 @@ class Planner:
         if origin in self._forked:
             return
         self._forked[origin] = reason
-        self._notices.append(Notice("replication_forked", peer, origin, reason))
+        detail = (
+            f"{reason}; this node has sequences up to {self._next(origin) - 1}, {peer} {self._reach_of(peer, origin)}"
+        )
+        self._notices.append(Notice("replication_forked", peer, origin, detail))
         self._drop_fetch(origin)
         self._plan([origin], now)
+
+    def _reach_of(self, peer: str, origin: OriginId) -> str:
+        known = self._sources.peers.get(peer)
+        return (
+            f"up to {known.reach(origin) - 1}"
+            if known is not None and origin in known.positions
+            else "an unknown number"
+        )
 
     def handle_timer(self, now: float) -> None:
         """Set aside stalled sources, retry those whose time is up, skip holes that are due."""

@@ -190,6 +190,8 @@ class DamagedRange:
     detail: str
     found_at_ms: int | None = None
     """Milliseconds since 1970; ``None``: not known."""
+    gap: bool = False
+    """Whether the records were never here: no node that could be asked had them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +207,7 @@ class AcceptedLoss:
     """The subject of a certificate."""
     accepted_at_ms: int
     reason: str
+    gap: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,11 +101,31 @@ async def test_an_accepted_loss_that_a_peer_has_after_all_is_healed(
         assert values == [b"%d " % number * 12 for number in range(20_000)]
 
 
+async def test_records_of_one_origin_are_exported_and_appended_again(agent: AgentProcess, tmp_path: Path) -> None:
+    await produce(agent)
+    async with connect(agent.rpc_addr) as client:
+        origin = (await client.status()).node.origin.hex()
+    done = proglog(agent, "losses", "export", f"{origin[:8]}:5001..5004")
+    assert done.returncode == 0, done.stderr
+    assert "3 records written" in done.stderr
+    assert [json.loads(line)["sequence"] for line in done.stdout.splitlines()] == [5001, 5002, 5003]
+    written = tmp_path / "one-side-only"
+    written.write_text(done.stdout)
+
+    appended = proglog(agent, "produce", "--format", "json", str(written))
+    assert appended.returncode == 0, appended.stderr
+    async with connect(agent.rpc_addr) as client:
+        values = [value async for batch in client.consume() for value in batch.values()]
+    assert values[-3:] == [b"%d " % number * 12 for number in range(4999, 5002)]  # after the origin's first batch
+
+
 async def test_bad_ranges_and_missing_reasons_are_refused_with_what_was_expected(agent: AgentProcess) -> None:
     for words, expected in (
         (("accept", "1-5", "--reason", "x"), "'1-5' is no range of offsets: expected START..END"),
         (("accept", "5..1", "--reason", "x"), "'5..1' is no range of offsets: expected START..END"),
         (("accept", "1..5"), "--reason is missing"),
+        (("export", "1..5"), "names no sequences: expected ORIGIN:START..END"),
+        (("export", "abc:1..5"), "no origin begins with 'abc'"),
         (("list", "1..5"), "takes neither a range nor --reason"),
         (("accept", "1..5", "--reason", "x"), "no damaged range that is not accepted yet lies within offsets 1 to 5"),
     ):

@@ -57,8 +57,10 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, timeout: float 
 
 
 async def values_of(agent: AgentProcess) -> list[bytes]:
+    """Everything that can be read, in the log's order."""
     async with connect(agent.rpc_addr) as client:
-        return [value async for batch in client.consume(OffsetSpec.after_start(0)) for value in batch.values()]
+        consumer = client.consume(OffsetSpec.after_start(0), skip_gone=True)
+        return [value async for batch in consumer for value in batch.values()]
 
 
 async def holds_all(agent: AgentProcess) -> bool:
@@ -78,6 +80,14 @@ def wipe(agent: AgentProcess) -> None:
     shutil.rmtree(agent.directory / agent.name)
 
 
+def rot(agent: AgentProcess) -> None:
+    """Flip a bit in the middle of the first segment of an agent that is down."""
+    store = min((agent.directory / agent.name).glob("*.log"))
+    data = bytearray(store.read_bytes())
+    data[len(data) // 2] ^= 1
+    store.write_bytes(data)
+
+
 async def begin(first: AgentProcess, second: AgentProcess) -> None:
     """Start two agents, and have both hold every value."""
     first.start()
@@ -90,6 +100,44 @@ async def begin(first: AgentProcess, second: AgentProcess) -> None:
 
 async def _alive(agent: AgentProcess, count: int) -> bool:
     return sum(member.status == "alive" for member in (await status(agent)).members) >= count
+
+
+@pytest.mark.timeout(180)
+async def test_damage_heals_with_a_holder_that_was_away_longer_than_any_timeout(tmp_path: Path) -> None:
+    with agents(tmp_path, "a", "b", "c") as (a, b, c):
+        await begin(a, b)
+        b.kill()
+        a.kill()
+        rot(a)
+        a.start()  # it has forgotten b, and no member may hold what is damaged
+        c.seeds = (a.gossip_addr,)
+        c.start()
+
+        async def has_begun() -> bool:
+            return 0 < len(await values_of(c)) < len(VALUES)
+
+        async def continued_after_a_gap() -> bool:
+            return "log-damaged" in await alarms(c) and (await status(c)).log.end_offset == len(VALUES)
+
+        await until(has_begun, "records before the damage")
+        wipe(c)
+        c.start()
+        await until(continued_after_a_gap, "a gap", timeout=GAP_TIMEOUT + 20)
+        a.kill()
+        c.kill()
+        c.start()
+        assert await continued_after_a_gap(), "a restart forgets no gap"
+        a.start()
+        assert "log-damaged" in await alarms(a)
+
+        b.start()
+        for agent in (c, a, b):
+            await until(lambda agent=agent: holds_all(agent), f"{agent.name} has every record", timeout=40)  # type: ignore[misc]
+            await until(lambda agent=agent: _quiet(agent), f"{agent.name} reports nothing")  # type: ignore[misc]
+
+
+async def _quiet(agent: AgentProcess) -> bool:
+    return await alarms(agent) == {}
 
 
 @pytest.mark.timeout(180)

@@ -1282,11 +1282,14 @@ class DamagedRange(_message.Message):
     END_OFFSET_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     FOUND_AT_MS_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     detail: _builtins.str
     found_at_ms: _builtins.int
     """when it was found, milliseconds since 1970; absent: not known"""
+    gap: _builtins.bool
+    """the records were never here: no node that could be asked had them"""
     def __init__(
         self,
         *,
@@ -1294,10 +1297,11 @@ class DamagedRange(_message.Message):
         end_offset: _builtins.int = ...,
         detail: _builtins.str = ...,
         found_at_ms: _builtins.int | None = ...,
+        gap: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "found_at_ms", b"found_at_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "gap", b"gap", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__found_at_ms: _TypeAlias = _typing.Literal["found_at_ms"]  # noqa: Y015
     _WhichOneofArgType__found_at_ms: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms"]  # noqa: Y015
@@ -1318,6 +1322,7 @@ class AcceptedLoss(_message.Message):
     ACCEPTED_BY_FIELD_NUMBER: _builtins.int
     ACCEPTED_AT_MS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     detail: _builtins.str
@@ -1327,6 +1332,8 @@ class AcceptedLoss(_message.Message):
     """the subject of a certificate"""
     accepted_at_ms: _builtins.int
     reason: _builtins.str
+    gap: _builtins.bool
+    """as of a DamagedRange"""
     def __init__(
         self,
         *,
@@ -1337,10 +1344,11 @@ class AcceptedLoss(_message.Message):
         accepted_by: _builtins.str = ...,
         accepted_at_ms: _builtins.int = ...,
         reason: _builtins.str = ...,
+        gap: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "found_at_ms", b"found_at_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "accepted_at_ms", b"accepted_at_ms", "accepted_by", b"accepted_by", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms", "accepted_at_ms", b"accepted_at_ms", "accepted_by", b"accepted_by", "detail", b"detail", "end_offset", b"end_offset", "found_at_ms", b"found_at_ms", "gap", b"gap", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__found_at_ms: _TypeAlias = _typing.Literal["found_at_ms"]  # noqa: Y015
     _WhichOneofArgType__found_at_ms: _TypeAlias = _typing.Literal["_found_at_ms", b"_found_at_ms"]  # noqa: Y015

@@ -1,11 +1,15 @@
-"""List the records that an agent's log lost and has not recovered, or accept a loss.
+"""List the records that an agent's log lost and has not recovered, accept a loss, or export records of one origin.
 
 Records that a peer still holds are restored automatically. `losses accept 120..140 --reason "..."` is for records that no
 node holds any more: it stores who accepted them, when and why in the data directory, and clears the alarm. The range
 runs from the first offset to one past the last, as `losses list` shows it; a wider range covers all damage within it.
+
+A fork is listed as well: two histories of one origin, each on one side only. `losses export ORIGIN:START..END` writes the
+sequences that this side has as JSON lines; `proglog produce --format json` appends them again, as new records.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,12 +21,14 @@ from proglog.cli.output import Format, Table
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
-from proglog.observe.words import age_words, count_words
+from proglog.observe.words import age_words, count_words, records_words
 from proglog.types import MAX_ORDINAL
 
 if TYPE_CHECKING:
     from proglog.client import Client
-    from proglog.wire.model import AcceptedLoss, DamagedRange
+    from proglog.client.cursor import Cursor
+    from proglog.types import OriginId, SequenceNumber
+    from proglog.wire.model import AcceptedLoss, ClusterSnapshot, Condition, DamagedRange
 
 
 class Step(StrEnum):
@@ -30,49 +36,116 @@ class Step(StrEnum):
 
     LIST = "list"
     ACCEPT = "accept"
+    EXPORT = "export"
 
 
-def _state(loss: "DamagedRange | AcceptedLoss") -> str:
-    by = getattr(loss, "accepted_by", None)
-    return "lost" if by is None else f"accepted by {by}: {getattr(loss, 'reason', '')}"
+FORKED = "replication-forked"
 
 
-def _data(loss: "DamagedRange | AcceptedLoss") -> Mapping[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One loss, whatever its kind."""
+
+    kind: str
+    """``damage``, ``gap`` or ``fork``."""
+    detail: str
+    found_at_ms: int | None
+    start_offset: int | None = None
+    """``None``: a fork has no offsets."""
+    end_offset: int | None = None
+    peer: str | None = None
+    """The other side of a fork."""
+    accepted: "AcceptedLoss | None" = None
+
+    @property
+    def range_(self) -> str:
+        """The range that ``losses accept`` takes; of a fork, the other side."""
+        return f"with {self.peer}" if self.peer is not None else f"{self.start_offset}..{self.end_offset}"
+
+    @property
+    def count(self) -> int | None:
+        """Number of offsets."""
+        return None if self.start_offset is None or self.end_offset is None else self.end_offset - self.start_offset
+
+    @property
+    def state(self) -> str:
+        """Whether anybody has accepted it."""
+        if self.accepted is not None:
+            return f"accepted by {self.accepted.accepted_by}: {self.accepted.reason}"
+        return "two histories" if self.kind == "fork" else "lost"
+
+
+def rows(snapshot: "ClusterSnapshot") -> list[Row]:
+    """Return every loss of a snapshot: ranges by offset, then forks."""
+    log = snapshot.log
+    both: list[DamagedRange | AcceptedLoss] = [*log.damaged, *log.accepted]
+    ranges = sorted(both, key=lambda loss: (loss.start_offset, loss.end_offset))
+    forks = [each for each in snapshot.conditions if each.kind == FORKED]
+    return [*(_range(each) for each in ranges), *(_fork(each, snapshot.taken_at_ms) for each in forks)]
+
+
+def _range(loss: "DamagedRange | AcceptedLoss") -> Row:
+    from proglog.wire.model import AcceptedLoss
+
+    return Row(
+        kind="gap" if loss.gap else "damage",
+        detail=loss.detail,
+        found_at_ms=loss.found_at_ms,
+        start_offset=loss.start_offset,
+        end_offset=loss.end_offset,
+        accepted=loss if isinstance(loss, AcceptedLoss) else None,
+    )
+
+
+def _fork(condition: "Condition", taken_at_ms: int) -> Row:
+    found_at_ms = taken_at_ms - condition.since_ms
+    return Row(kind="fork", detail=condition.detail, found_at_ms=found_at_ms, peer=condition.subject)
+
+
+def _data(row: Row) -> Mapping[str, object]:
+    accepted = row.accepted
     return {
-        "range": f"{loss.start_offset}..{loss.end_offset}",
-        "kind": "damage",
-        "start_offset": loss.start_offset,
-        "end_offset": loss.end_offset,
-        "detail": loss.detail,
-        "found_at_ms": loss.found_at_ms,
-        "accepted_by": getattr(loss, "accepted_by", None),
-        "accepted_at_ms": getattr(loss, "accepted_at_ms", None),
-        "reason": getattr(loss, "reason", None),
+        "range": row.range_,
+        "kind": row.kind,
+        "start_offset": row.start_offset,
+        "end_offset": row.end_offset,
+        "peer": row.peer,
+        "detail": row.detail,
+        "found_at_ms": row.found_at_ms,
+        "accepted_by": accepted.accepted_by if accepted else None,
+        "accepted_at_ms": accepted.accepted_at_ms if accepted else None,
+        "reason": accepted.reason if accepted else None,
     }
 
 
-LOSSES: Table["DamagedRange | AcceptedLoss"] = Table(
+LOSSES: Table[Row] = Table(
     columns=(
-        Column(title="RANGE", value=lambda loss: f"{loss.start_offset}..{loss.end_offset}"),
-        Column(title="OFFSETS", value=lambda loss: loss.end_offset - loss.start_offset, words=count_words, right=True),
+        Column(title="RANGE", value=lambda row: row.range_),
+        Column(title="KIND", value=lambda row: row.kind),
+        Column(title="OFFSETS", value=lambda row: row.count or 0, words=count_words, right=True),
         Column(
             title="FOUND",
-            value=lambda loss: loss.found_at_ms,
+            value=lambda row: row.found_at_ms,
             words=lambda at_ms: "unknown" if at_ms is None else age_words(at_ms, clock.now_ms()),
             right=True,
         ),
-        Column(title="STATE", value=_state, limit=80),
-        Column(title="DETAIL", value=lambda loss: loss.detail, rank=1, limit=100),
+        Column(title="STATE", value=lambda row: row.state, limit=80),
+        Column(title="DETAIL", value=lambda row: row.detail, rank=1, limit=100),
     ),
     data=_data,
     empty="nothing is lost",
-    role=lambda loss: Role.TEXT if hasattr(loss, "accepted_by") else Role.BAD,
+    role=lambda row: Role.TEXT if row.accepted else Role.BAD,
 )
 
 
 def main(
-    step: Annotated[Step, typer.Argument(metavar="list|accept", show_default=False)],
-    range_: Annotated[str, typer.Argument(metavar="[START..END]", help="Offsets to accept, END not included")] = "",
+    step: Annotated[Step, typer.Argument(metavar="list|accept|export", show_default=False)],
+    range_: Annotated[
+        str,
+        typer.Argument(
+            metavar="[START..END]", help="Offsets to accept, or ORIGIN:START..END to export; END not included"
+        ),
+    ] = "",
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Why the loss is accepted; kept with it")
     ] = "",
@@ -85,6 +158,9 @@ def main(
             raise ConfigError("`losses list` takes neither a range nor --reason: did you mean `losses accept`?")
         output.items(agent.with_client(_listed), LOSSES, output_)
         return
+    if step is Step.EXPORT:
+        _export(range_, agent)
+        return
     start, end = _range_of(range_)
     if not reason.strip():
         raise ConfigError("--reason is missing: state why these records cannot be recovered")
@@ -96,13 +172,64 @@ def main(
     diagnostics.note(f"{ranges} damaged range{'s' * (ranges != 1)} accepted as lost")
 
 
-async def _listed(client: "Client") -> "list[DamagedRange | AcceptedLoss]":
-    log = (await client.status()).log
-    return sorted([*log.damaged, *log.accepted], key=lambda loss: (loss.start_offset, loss.end_offset))
+async def _listed(client: "Client") -> list[Row]:
+    return rows(await client.status())
+
+
+def _export(text: str, agent: options.AgentFlags) -> None:
+    """Write the records of one origin between two sequences as JSON lines."""
+    from proglog.cli.render import renderer
+
+    prefix, colon, span = text.partition(":")
+    if not colon or not prefix:
+        raise ConfigError(f"{text!r} names no sequences: expected ORIGIN:START..END, such as 6f1c2d3e:41..56")
+    start, end = _range_of(span)
+    render = renderer("json", harmless=output.is_terminal())
+
+    async def export(client: "Client") -> int:
+        from proglog.client import Cursor
+
+        written = 0
+        cursor, origin = _beginning(await _end(client), prefix, start)
+        async with client.consume(Cursor(cursor)) as consumer:
+            async for fetched in consumer:
+                found = [record.sequence for record in fetched.records() if record.origin == origin]
+                wanted = sum(sequence < end for sequence in found)
+                if wanted:
+                    data, count = render(fetched, wanted)
+                    output.values(data, as_is=False)
+                    written += count
+                if found and found[-1] + 1 >= end:
+                    break
+        await output.flush_values()
+        return written
+
+    written = agent.with_client(export)
+    diagnostics.note(f"{records_words(written)} written; `proglog produce --format json` appends them as new ones")
+
+
+async def _end(client: "Client") -> "Cursor":
+    """Return the cursor at the end of the agent's log: it names every origin."""
+    from proglog.client import Cursor, OffsetSpec
+
+    async with client.consume(OffsetSpec.before_end(0)) as consumer:
+        await consumer.resolved()
+        return consumer.cursor or Cursor()
+
+
+def _beginning(end: "Cursor", prefix: str, start: int) -> "tuple[dict[OriginId, SequenceNumber], OriginId]":
+    """Return the positions before the wanted sequences of one origin and at the end of all others, and that origin."""
+    from proglog.types import SequenceNumber
+
+    matching = [origin for origin in end.positions if origin.hex().startswith(prefix.lower())]
+    if len(matching) != 1:
+        found = "no origin begins" if not matching else f"{len(matching)} origins begin"
+        raise ConfigError(f"{found} with {prefix!r} in this agent's log: `proglog lag` shows them")
+    return {**end.positions, matching[0]: SequenceNumber(max(1, start))}, matching[0]
 
 
 def _range_of(text: str) -> tuple[int, int]:
-    """Return the offsets of a range.
+    """Return the numbers of a range.
 
     Raises:
         ConfigError: It is none.

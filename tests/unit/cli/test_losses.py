@@ -1,0 +1,31 @@
+"""The one list of losses: damage, gaps and forks."""
+
+from dataclasses import replace
+
+from proglog.cli.commands.losses import rows
+from proglog.wire.model import AcceptedLoss, Condition, DamagedRange
+from tests.unit.cli.test_check import _snapshot
+
+
+def test_damage_gaps_and_forks_are_in_the_list_of_losses() -> None:
+    shown = _snapshot()
+    damage = DamagedRange(start_offset=12, end_offset=15, detail="bytes 7 to 9")
+    gap = AcceptedLoss(
+        start_offset=3,
+        end_offset=9,
+        detail="no node has them",
+        found_at_ms=None,
+        accepted_by="me",
+        accepted_at_ms=7,
+        reason="gone",
+        gap=True,
+    )
+    fork = Condition(kind="replication-forked", subject="b", detail="they part at 41", since_ms=5, last_ms=5, count=1)
+    log = replace(shown.log, damaged=(damage,), accepted=(gap,))
+    found = rows(replace(shown, log=log, conditions=(fork,)))
+    assert [(row.kind, row.range_, row.count, row.state) for row in found] == [
+        ("gap", "3..9", 6, "accepted by me: gone"),
+        ("damage", "12..15", 3, "lost"),
+        ("fork", "with b", None, "two histories"),
+    ]
+    assert found[2].found_at_ms == shown.taken_at_ms - 5
