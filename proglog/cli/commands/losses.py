@@ -43,7 +43,7 @@ FORKED = "replication-forked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ListedLoss:
     """One loss, whatever its kind."""
 
     kind: str
@@ -75,7 +75,7 @@ class Row:
         return "two histories" if self.kind == "fork" else "lost"
 
 
-def rows(snapshot: "ClusterSnapshot") -> list[Row]:
+def rows(snapshot: "ClusterSnapshot") -> list[ListedLoss]:
     """Return every loss of a snapshot: ranges by offset, then forks."""
     log = snapshot.log
     both: list[DamagedRange | AcceptedLoss] = [*log.damaged, *log.accepted]
@@ -84,10 +84,10 @@ def rows(snapshot: "ClusterSnapshot") -> list[Row]:
     return [*(_range(each) for each in ranges), *(_fork(each, snapshot.taken_at_ms) for each in forks)]
 
 
-def _range(loss: "DamagedRange | AcceptedLoss") -> Row:
+def _range(loss: "DamagedRange | AcceptedLoss") -> ListedLoss:
     from proglog.wire.model import AcceptedLoss
 
-    return Row(
+    return ListedLoss(
         kind="gap" if loss.gap else "damage",
         detail=loss.detail,
         found_at_ms=loss.found_at_ms,
@@ -97,12 +97,12 @@ def _range(loss: "DamagedRange | AcceptedLoss") -> Row:
     )
 
 
-def _fork(condition: "Condition", taken_at_ms: int) -> Row:
+def _fork(condition: "Condition", taken_at_ms: int) -> ListedLoss:
     found_at_ms = taken_at_ms - condition.since_ms
-    return Row(kind="fork", detail=condition.detail, found_at_ms=found_at_ms, peer=condition.subject)
+    return ListedLoss(kind="fork", detail=condition.detail, found_at_ms=found_at_ms, peer=condition.subject)
 
 
-def _data(row: Row) -> Mapping[str, object]:
+def _data(row: ListedLoss) -> Mapping[str, object]:
     accepted = row.accepted
     return {
         "range": row.range_,
@@ -118,7 +118,7 @@ def _data(row: Row) -> Mapping[str, object]:
     }
 
 
-LOSSES: Table[Row] = Table(
+LOSSES: Table[ListedLoss] = Table(
     columns=(
         Column(title="RANGE", value=lambda row: row.range_),
         Column(title="KIND", value=lambda row: row.kind),
@@ -172,7 +172,7 @@ def main(
     diagnostics.note(f"{ranges} damaged range{'s' * (ranges != 1)} accepted as lost")
 
 
-async def _listed(client: "Client") -> list[Row]:
+async def _listed(client: "Client") -> list[ListedLoss]:
     return rows(await client.status())
 
 
