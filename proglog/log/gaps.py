@@ -13,7 +13,7 @@ comes a second time without any, since nobody may have them. Runs on the disk th
 A crash leaves a segment that the file ``lost`` does not know of: opening the log computes what it left of the gap.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -86,9 +86,12 @@ class GapFiller:
             StorageError: The disk refused.
             OSError: The snapshot of derived state could not be removed; nothing was written.
         """
+        gaps = self._by_origin()
+        if not gaps:
+            return []
         filled = []
-        for run in self._runs(batches):
-            loss = self._around(run.origin, run.start)
+        for run in self._runs(batches, gaps):
+            loss = _around(self._by_origin().get(run.origin, ()), run.start)
             if loss is None:
                 continue
             ready = run if self._is_proved(loss, run) else self._again(run)
@@ -102,13 +105,20 @@ class GapFiller:
             self._snapshot.save()
         return filled
 
-    def _runs(self, batches: Sequence[VerifiedBatch]) -> list[_Run]:
+    def _by_origin(self) -> dict[OriginId, list[Loss]]:
+        found: dict[OriginId, list[Loss]] = {}
+        for loss in self._state.view.gaps():
+            if loss.gap is not None:
+                found.setdefault(loss.gap.origin, []).append(loss)
+        return found
+
+    def _runs(self, batches: Sequence[VerifiedBatch], gaps: Mapping[OriginId, Sequence[Loss]]) -> list[_Run]:
         """Return the batches of gaps as runs, with those that waited for them."""
         runs: list[_Run] = []
         for batch in batches:
             header = batch.header
-            loss = None if header.is_gap else self._around(header.origin, header.base_sequence)
-            if loss is None:
+            held = gaps.get(header.origin)
+            if held is None or header.is_gap or _around(held, header.base_sequence) is None:
                 continue
             last = runs[-1] if runs and runs[-1].origin == header.origin else self._waiting.get(header.origin)
             if last is not None and last.end == header.base_sequence and chain_agrees(batch, last.chain_crc):
@@ -118,14 +128,6 @@ class GapFiller:
             else:
                 runs.append(_Run(header.origin, [batch]))
         return runs
-
-    def _around(self, origin: OriginId, sequence: SequenceNumber) -> Loss | None:
-        """Return the gap that holds a sequence."""
-        for loss in self._state.view.gaps():
-            gap = loss.gap
-            if gap is not None and gap.origin == origin and gap.start <= sequence < gap.end:
-                return loss
-        return None
 
     def _is_proved(self, loss: Loss, run: _Run) -> bool:
         """Return whether a run touches a side of its gap.
@@ -225,3 +227,8 @@ class GapFiller:
 def _alone(batch: VerifiedBatch) -> VerifiedBatch:
     """Return the batch in memory of its own: what it came in may be much larger."""
     return batch if len(memoryview(batch.data.obj)) == len(batch.data) else verify_checksums(bytes(batch.data))
+
+
+def _around(gaps: Iterable[Loss], sequence: SequenceNumber) -> Loss | None:
+    """Return the gap that holds a sequence; the gaps are of one origin."""
+    return next((loss for loss in gaps if loss.gap and loss.gap.start <= sequence < loss.gap.end), None)
