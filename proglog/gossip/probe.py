@@ -50,8 +50,8 @@ class _Round:
     tcp_answered: bool = False
     nacks_expected: int = 0
     nacks: dict[Address, None] = field(default_factory=dict)
-    timers: tuple[Timer, ...] = ()
-    """Of its steps; an answer cancels them, so that a healthy round wakes the process once."""
+    timer: Timer | None = None
+    """Of its next step; an answer cancels it, so that a healthy round wakes the process once."""
 
 
 class Prober:
@@ -83,6 +83,8 @@ class Prober:
 
     def tick(self) -> None:
         """Begin a round, unless one is under way: a sick node's takes longer than a tick."""
+        if self._round is not None and self._round.ends <= self._timers.now:
+            self._conclude(self._round)  # its own timer is due now as well, after this one
         node = None if self._round is not None or self._beliefs.leaving else self._nodes.next_to_probe()
         if node is None:
             return
@@ -94,10 +96,7 @@ class Prober:
             self._outbox.send([ping, self._sender.suspect(node)], node)
         else:
             self._outbox.send_with_gossip([ping], node.address)
-        round_.timers = (
-            self._timers.after(self._config.probe_timeout, lambda: self._ask_others(round_)),
-            self._timers.after(budget, lambda: self._conclude(round_)),
-        )
+        round_.timer = self._timers.after(self._config.probe_timeout, lambda: self._ask_others(round_))
 
     def take_ack(self, sequence: int, payload: bytes) -> None:
         """Take an ack as the answer to the round under way, if it is one."""
@@ -105,8 +104,8 @@ class Prober:
         if round_ is None or round_.sequence != sequence:
             return
         self._round = None
-        for timer in round_.timers:
-            timer.cancel()
+        if round_.timer is not None:
+            round_.timer.cancel()
         if round_.asked_others:
             self._counters.probes_relayed += 1
         else:
@@ -126,6 +125,7 @@ class Prober:
             return
         node, checks = round_.node, self._config.indirect_checks
         round_.asked_others = True
+        round_.timer = self._timers.at(round_.ends, lambda: self._conclude(round_))
         helpers = self._nodes.pick(checks, lambda other: other.state is State.ALIVE and other is not node)
         for helper in helpers:
             nack = helper.speaks(4)

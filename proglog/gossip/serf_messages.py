@@ -296,8 +296,12 @@ class SerfState:
             return int(tried(lambda: fields.ltime(name), 0))
 
         times = Fields(tried(lambda: fields.map("StatusLTimes"), {}))
-        names = names_in(times.content)
-        status_ltimes = {name: tried(lambda name=name: times.ltime(name), None) for name in names}
+        status_ltimes: dict[str, int] = {}
+        for name in names_in(times.content):
+            try:
+                status_ltimes[name] = times.ltime(name)
+            except MalformedMessageError as exc:
+                wrong.append(str(exc))
         events: list[UserEvent] = []
         for slot in tried(lambda: fields.each("Events"), []):
             if isinstance(slot, dict):
@@ -306,7 +310,7 @@ class SerfState:
             ltime=clock("LTime"),
             event_ltime=clock("EventLTime"),
             query_ltime=clock("QueryLTime"),
-            status_ltimes={name: ltime for name, ltime in status_ltimes.items() if ltime is not None},
+            status_ltimes=status_ltimes,
             left=tuple(dict.fromkeys(names_in(tried(lambda: fields.each("LeftMembers"), [])))),
             events=tuple(events),
         ), wrong
