@@ -59,6 +59,8 @@ one from errors to exit codes.
 
 from typing import Any
 
+from proglog.types import half_open
+
 
 class ProglogError(Exception):
     """Base of every error that a caller may handle. ``str()`` of it is one line for an operator.
@@ -126,7 +128,9 @@ class OffsetOutOfRangeError(NotFoundError):
     """
 
     def __init__(self, offset: int, start: int, end: int) -> None:
-        held = f"the log holds offsets {start} to {end - 1}" if end > start else f"the log is empty and ends at {end}"
+        held = (
+            f"the log holds offsets {half_open(start, end)}" if end > start else f"the log is empty and ends at {end}"
+        )
         super().__init__(f"offset {offset} is out of range: {held}")
         self.offset = offset
         self.start = start
@@ -145,7 +149,7 @@ class PositionGoneError(NotFoundError):
 
     def __init__(self, origin: bytes, start: int, end: int, reason: str) -> None:
         super().__init__(
-            f"sequences {start} to {end - 1} of origin {origin.hex()[:8]} are gone from this log: {reason};"
+            f"sequences {half_open(start, end)} of origin {origin.hex()[:8]} are gone from this log: {reason};"
             " read from a node that has them, or skip the gap (--skip-gone)"
         )
         self.origin = origin
@@ -166,7 +170,7 @@ class DataLossError(ProglogError):
 
     def __init__(self, start: int, end: int, detail: str = "") -> None:
         suffix = f": {detail}" if detail else ""
-        super().__init__(f"offsets {start} to {end - 1} are damaged{suffix}")
+        super().__init__(f"offsets {half_open(start, end)} are damaged{suffix}")
         self.start = start
         self.end = end
 

@@ -31,3 +31,8 @@ ORIGIN_BYTES = 16
 LOG_ID_BYTES = 16
 NO_ORIGIN = OriginId(bytes(ORIGIN_BYTES))
 """The origin of a producer's batch before a node stamps it."""
+
+
+def half_open(start: int, end: int) -> str:
+    """Return how a half-open range of offsets or sequences is written in every sentence: ``[5, 10)``."""
+    return f"[{start}, {end})"

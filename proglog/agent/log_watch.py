@@ -11,6 +11,7 @@ from proglog.log.model import DamagedRange, SegmentInfo
 from proglog.log.problems import Problem
 from proglog.telemetry import events
 from proglog.telemetry.emit import EventKind
+from proglog.types import half_open
 
 _STATES = {
     "full": events.LOG_FULL,
@@ -84,9 +85,9 @@ class LogWatch:
 
 
 def _sealed(segment: SegmentInfo) -> str:
-    return f"offsets {segment.base_offset} to {segment.end_offset - 1} are sealed: {segment.bytes:,} bytes"
+    return f"offsets {half_open(segment.base_offset, segment.end_offset)} are sealed: {segment.bytes:,} bytes"
 
 
 def _lost(lost: DamagedRange) -> str:
-    what = "a control batch" if lost.start == lost.end else f"offsets {lost.start} to {lost.end - 1}"
+    what = "a control batch" if lost.start == lost.end else f"offsets {half_open(lost.start, lost.end)}"
     return f"{what} cannot be read: {lost.detail}"

@@ -26,6 +26,7 @@ from proglog.record.batch import VerifiedBatch, verify
 from proglog.replication.repair import Attempt, RepairPlan, SequenceRange
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, log_event
+from proglog.types import half_open
 from proglog.wire.replication import fetch_range
 
 LOOK_INTERVAL = 1.0
@@ -154,6 +155,6 @@ class Repairer:
 
     def _tell(self, attempt: Attempt, healed: list[DamagedRange]) -> None:
         for each in healed:
-            what = f"offsets {each.start} to {each.end - 1}" if each.end > each.start else "a control batch"
+            what = f"offsets {half_open(each.start, each.end)}" if each.end > each.start else "a control batch"
             detail = f"{what} are whole again, from {attempt.peer}"
             self._emit(events.RANGE_REFILLED, attempt.peer, detail)

@@ -17,6 +17,7 @@ from proglog.tui.panels.replication.columns import OriginCopy
 from proglog.tui.panels.replication.lag_cells import lag_text
 from proglog.tui.panels.segments import columns as segment
 from proglog.tui.panels.segments.columns import SegmentFacts
+from proglog.types import half_open
 from proglog.wire.model import ClusterSnapshot, IndexState, LogState, MemberStatus, NodeStatus, PeerState
 
 
@@ -151,7 +152,7 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
     alive = sum(each.status is MemberStatus.ALIVE for each in snapshot.members)
     behind, found = of_node(snapshot), findings(snapshot)
     up = duration_words(snapshot.up_ms / 1000)
-    offsets = f"offsets {log.start_offset} to {log.end_offset}"
+    offsets = f"offsets {half_open(log.start_offset, log.end_offset)}"
     return [
         Fact("node", f"{node.name}, proglog {node.version}, up {up}"),
         _health(found),
@@ -230,12 +231,12 @@ def _problems(snapshot: ClusterSnapshot) -> Sequence[Fact]:
 
 def _damaged(snapshot: ClusterSnapshot) -> Sequence[Fact]:
     return [
-        Fact("damaged", f"offsets {lost.start_offset} to {lost.end_offset - 1}: {lost.detail}", Role.BAD)
+        Fact("damaged", f"offsets {half_open(lost.start_offset, lost.end_offset)}: {lost.detail}", Role.BAD)
         for lost in snapshot.log.damaged
     ] + [
         Fact(
             "accepted",
-            f"loss of offsets {lost.start_offset} to {lost.end_offset - 1}, by {lost.accepted_by}: {lost.reason}",
+            f"loss of offsets {half_open(lost.start_offset, lost.end_offset)}, by {lost.accepted_by}: {lost.reason}",
         )
         for lost in snapshot.log.accepted
     ]

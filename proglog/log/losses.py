@@ -37,7 +37,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from proglog.errors import DataLossError
-from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber, half_open
 
 BEHIND = "the store ends before them"
 FILES = ("lost", "lost.copy")
@@ -102,7 +102,7 @@ class Loss:
         """Describe the damage in words."""
         if self.start_offset == self.end_offset:
             return f"a control batch is damaged ({self.detail})"
-        return f"offsets {self.start_offset} to {self.end_offset - 1} are damaged ({self.detail})"
+        return f"offsets {half_open(self.start_offset, self.end_offset)} are damaged ({self.detail})"
 
     def error(self) -> DataLossError:
         """Return the error that its readers get."""

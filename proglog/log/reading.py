@@ -21,7 +21,7 @@ from proglog.log.segment import Segment, Suspect
 from proglog.log.state import LogState
 from proglog.record import columns
 from proglog.record.batch import BatchHeader, VerifiedBatch, verify_checksums
-from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
+from proglog.types import FilePosition, Offset, OriginId, SequenceNumber, half_open
 
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
@@ -198,7 +198,7 @@ def seek_sequence(state: LogState, origin: OriginId, sequence: SequenceNumber) -
     if held is None:
         raise NotFoundError(f"origin {origin.hex()[:8]} is not known here")
     if not held.floor_sequence <= sequence < held.next_sequence:
-        kept = f"sequences {held.floor_sequence} to {held.next_sequence - 1}"
+        kept = f"sequences {half_open(held.floor_sequence, held.next_sequence)}"
         raise NotFoundError(f"origin {origin.hex()[:8]}: {kept} are here, not {sequence}")
     for segment in view.segments:
         span = segment.index.origins.get(origin)

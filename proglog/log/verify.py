@@ -25,7 +25,7 @@ from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, chain_agrees, chain_start
 from proglog.record.crc import crc
 from proglog.record.place import Places
-from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber
+from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber, half_open
 
 _NO_END = Offset((1 << 63) - 1)
 DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
@@ -144,7 +144,7 @@ class _Verification:
         start = known_start(mark, retired)
         self._retired_known = start == retired.start_offset
         if start is not None and bases and start < bases[0]:
-            what = f"offsets {start} to {bases[0] - 1} are missing: their segments are not there"
+            what = f"offsets {half_open(start, bases[0])} are missing: their segments are not there"
             self._find(DAMAGE, store_name(start), what, _REFILL, start, bases[0])
         extents = self._extents(bases)
         sizes = [extent.size for extent in extents]
@@ -277,7 +277,7 @@ class _Verification:
 
     def _check_gap(self, base_offset: Offset, end: Offset, following: Offset) -> None:
         if end != following:
-            what = f"offsets {end} to {following - 1} are missing: the store ends before them"
+            what = f"offsets {half_open(end, following)} are missing: the store ends before them"
             self._find(DAMAGE, store_name(base_offset), what, _REFILL, end, following)
 
     def _size(self, base_offset: Offset) -> int:
@@ -325,7 +325,7 @@ def diagnose(report: VerifyReport) -> Iterator[str]:
     """Yield the report in words, a line each: what is there, what is wrong, what to do."""
     held = f"{report.record_count:,} records in {report.batch_count:,} batches"
     yield f"{report.segment_count} segments, {report.stored_bytes:,} bytes: {held}"
-    yield f"offsets {report.start_offset} to {report.end_offset} (not included)"
+    yield f"offsets {half_open(report.start_offset, report.end_offset)}"
     if not report.findings:
         yield "every batch, index and mark is whole"
     for finding in report.findings:

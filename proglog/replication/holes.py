@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from proglog.replication.sources import Sources
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import OriginId, SequenceNumber, half_open
 
 Others = Callable[[], Mapping[str, str]]
 """All other members known to gossip that serve a log, in any state: name to state in words."""
@@ -96,7 +96,7 @@ class Holes:
         """Return why the origin continues after a gap of the sequences ``[start, end)``."""
         away = self.away(origin, start, end)
         others = f"; not asked: {', '.join(f'{name} ({state})' for name, state in away.items())}" if away else ""
-        span = f"sequences {start} to {end - 1}"
+        span = f"sequences {half_open(start, end)}"
         if self._sources.is_trimmed(origin, start, end):
             return Over(f"retention removed {span} wherever this node could ask{others}", removed=True)
         return Over(f"no node that could be asked has {span}{others}")
@@ -109,7 +109,7 @@ class Holes:
             return self._end_wait(origin), None
         who = ", ".join(f"{name} ({state})" for name, state in away.items())
         count = end - start
-        records = f"{count:,} record{'s' if count > 1 else ''}, sequences {start} to {end - 1}"
+        records = f"{count:,} record{'s' if count > 1 else ''}, sequences {half_open(start, end)}"
         wait = Wait(next(iter(away)), f"{records}, that only {who} may hold")
         if before is not None and before.member == wait.member:
             return None, None

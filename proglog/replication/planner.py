@@ -44,7 +44,7 @@ from proglog.replication.holes import Holes, Others, Over, Wait
 from proglog.replication.lag import LEVEL, Lag, LagMeter, records_behind
 from proglog.replication.progress import FIRST_SEQUENCE, Progress, Refusal, RefusalKind
 from proglog.replication.sources import NOWHERE, Sources, next_of
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import OriginId, SequenceNumber, half_open
 
 MAX_FETCHES = 1024
 """Origins requested at a time, besides the peers' own."""
@@ -564,4 +564,4 @@ _NEVER = float("inf")
 
 
 def _span(first: int, header: BatchHeader) -> str:
-    return f"sequences {first} to {header.base_sequence - 1}"
+    return f"sequences {half_open(first, header.base_sequence)}"

@@ -13,7 +13,7 @@ from proglog.log.log import Log
 from proglog.log.model import LogPosition
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.server.commit_log import CommitLog
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import OriginId, SequenceNumber, half_open
 
 READ_BYTES = 256 * 1024
 """Bytes read at a time, and so the largest message, unless one batch is larger."""
@@ -35,7 +35,7 @@ async def read_range(
         NotFoundError: The log has nothing of the origin.
     """
     if not 1 <= start < end:
-        raise InvalidRequestError(f"sequences {start} to {end - 1}: expected a range that begins at 1 or later")
+        raise InvalidRequestError(f"sequences {half_open(start, end)}: expected a range that begins at 1 or later")
     at = await commit_log.query(partial(_first, origin, start))
     reached = start
     while at is not None and reached < min(end, _end(commit_log, origin)):

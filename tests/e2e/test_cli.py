@@ -134,7 +134,7 @@ def test_a_range_reads_what_it_says(shared: AgentProcess, arguments: list[str], 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["consume", "1000"], 6, b"offset 1000 is out of range: the log holds offsets 0 to 99"),
+        (["consume", "1000"], 6, b"offset 1000 is out of range: the log holds offsets [0, 100)"),
         (["consume", "5-10"], 2, b"RANGE '5-10'"),
         (["consume", "--format", "{nothing}"], 2, b"{nothing} is no field"),
         (["consume", "--limit", "-1"], 2, b"--limit -1"),

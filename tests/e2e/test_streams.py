@@ -133,9 +133,9 @@ def test_what_came_before_damage_is_written_and_committed(tmp_path: Path) -> Non
     finally:
         agent.kill()
 
-    damaged = re.search(rb"offsets (\d+) to (\d+) are damaged", plain.stderr)
+    damaged = re.search(rb"offsets \[(\d+), (\d+)\) are damaged", plain.stderr)
     assert damaged is not None
-    start, end = int(damaged[1]), int(damaged[2]) + 1
+    start, end = int(damaged[1]), int(damaged[2])
     assert start > 0
     assert (plain.returncode, plain.stdout.count(b"\n")) == (1, start)
     assert named.stdout == plain.stdout

@@ -98,7 +98,7 @@ async def test_past_the_end_is_out_of_range_with_a_sentence(tmp_path: Path) -> N
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await call
             assert caught.value.code() is grpc.StatusCode.OUT_OF_RANGE
-            assert "out of range: the log holds offsets 0 to 0" in (caught.value.details() or "")
+            assert "out of range: the log holds offsets [0, 1)" in (caught.value.details() or "")
 
 
 async def test_a_request_without_a_record_is_an_invalid_argument_and_the_server_lives(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from proglog.cli.heap import keep_freed_memory
 from proglog.cli.interruption import terminable
 from proglog.cli.ranges import CURSOR, parse_start
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
+from proglog.types import half_open
 
 if TYPE_CHECKING:
     from proglog.cli.render import Renderer
@@ -178,7 +179,7 @@ def _say_gone(gone: "Gone") -> None:
     records = "sequence" if gone.end - gone.start == 1 else "sequences"
     diagnostics.note(
         f"gone: {gone.end - gone.start:,} {records} of origin {gone.origin.hex()[:8]},"
-        f" from {gone.start} to {gone.end - 1}: {gone.reason}"
+        f" {half_open(gone.start, gone.end)}: {gone.reason}"
     )
 
 

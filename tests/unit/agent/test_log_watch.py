@@ -43,7 +43,7 @@ def test_every_segment_that_was_sealed_since_the_last_look_is_told(tmp_path: Pat
 
     changes = watch.look()
     assert [change.event.name for change in changes] == ["segment_rolled"] * (log.segment_count - 1)
-    assert changes[0].detail.startswith("offsets 0 to ")
+    assert changes[0].detail.startswith("offsets [0, ")
     assert watch.look() == []
     log.close()
 
@@ -91,6 +91,6 @@ def test_damage_is_told_once(tmp_path: Path) -> None:
     except DataLossError:
         (change,) = watch.look_for_damage()
     assert change.event.name == "log_damaged"
-    assert "offsets 0 to 0 cannot be read" in change.detail
+    assert "offsets [0, 1) cannot be read" in change.detail
     assert watch.look_for_damage() == []
     log.close()

@@ -107,7 +107,7 @@ def test_damage_before_a_later_group_is_kept_and_named_and_the_rest_is_served() 
     assert len(files.content(STORE)) == length
     (lost,) = log.damaged()
     assert (lost.start, lost.end) == (1, 2)
-    assert "offsets 1 to 1 are damaged" in log.recovery.describe()
+    assert "offsets [1, 2) are damaged" in log.recovery.describe()
     with pytest.raises(DataLossError) as refused:
         log.seek(Offset(1))
     assert (refused.value.start, refused.value.end) == (1, 2)

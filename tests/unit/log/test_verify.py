@@ -71,7 +71,7 @@ def test_damage_is_named_with_its_records_and_what_to_do() -> None:
     assert finding.severity == "damage"
     assert finding.end_offset == finding.start_offset + 1
     words = "\n".join(diagnose(verify_directory(DIR, files=files)))
-    assert f"offsets {finding.start_offset} to {finding.start_offset} are damaged" in words
+    assert f"offsets [{finding.start_offset}, {finding.start_offset + 1}) are damaged" in words
     assert "to do: " in words
 
 

@@ -479,7 +479,7 @@ def test_what_a_member_that_is_away_may_hold_is_waited_for_longer_than_any_timeo
 
     (notice,) = [each for each in planner.notices() if each.kind == "replication_waits"]
     assert (notice.peer, notice.origin) == ("b", A)
-    assert notice.detail == "49 records, sequences 1 to 49, that only b (failed 12 min ago) may hold"
+    assert notice.detail == "49 records, sequences [1, 50), that only b (failed 12 min ago) may hold"
     assert not any(isinstance(each, Want) and each.next_sequence > 1 for each in planner.commands())
 
     planner.stream_opened("b", B, 3601.0)
