@@ -6,7 +6,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proglog.errors import DeadlineError
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
@@ -23,6 +23,8 @@ class Following:
     """One stream of a follower."""
 
     name: str
+    positions: dict[OriginId, Progress] = field(default_factory=dict)
+    """What it reported on this stream."""
 
 
 class Followers:
@@ -30,7 +32,8 @@ class Followers:
 
     def __init__(self) -> None:
         self._positions: dict[str, dict[OriginId, Progress]] = {}
-        self._streams: dict[str, Following] = {}
+        self._streams: dict[str, list[Following]] = {}
+        """Those that are open, in the order in which they were opened."""
         self._waiting: dict[OriginId, asyncio.Event] = {}
         self._waiters = 0
         self.hurried = asyncio.Event()
@@ -41,12 +44,14 @@ class Followers:
     def begin(self, follower: str) -> "Following":
         """``follower`` opened a stream, and will report all it has: its directory may be another than before.
 
-        Of two streams the later one counts.
+        Of two streams the later one counts; when it ends, the earlier one does, if it is still open: two nodes may have
+        one name for a while.
         """
         if follower not in self._positions and len(self._positions) >= MAX_FOLLOWERS:
             self._positions.pop(next(iter(self._positions)))
-        self._positions[follower] = {}
-        following = self._streams[follower] = Following(follower)
+        following = Following(follower)
+        self._streams.setdefault(follower, []).append(following)
+        self._positions[follower] = following.positions
         return following
 
     @contextlib.contextmanager
@@ -56,18 +61,31 @@ class Followers:
         try:
             yield following
         finally:
-            if self._streams.get(follower) is following:
-                del self._streams[follower]
+            self._end(following)
+
+    def _end(self, following: "Following") -> None:
+        streams = self._streams[following.name]
+        counted = streams[-1] is following
+        streams.remove(following)
+        if not streams:
+            del self._streams[following.name]
+        elif counted:
+            self._positions[following.name] = streams[-1].positions
+            for origin in streams[-1].positions:
+                self._wake(origin)
 
     def connected(self, follower: str) -> bool:
         """Return whether ``follower`` has a stream open."""
         return follower in self._streams
 
     def report(self, following: "Following", positions: Iterable[Progress]) -> None:
-        """Remember what a follower says is durable there, and wake who waits for it; not on a stream it has replaced."""
-        if self._streams.get(following.name) is not following:
+        """Remember what a follower says is durable there, and wake who waits for it; not on a stream that has ended."""
+        streams = self._streams.get(following.name, [])
+        if following not in streams:
             return
-        held = self._positions.setdefault(following.name, {})
+        held = following.positions
+        if streams[-1] is following:
+            self._positions[following.name] = held
         for position in positions:
             if position.origin not in held and len(held) >= MAX_ORIGINS:
                 del held[next(iter(held))]

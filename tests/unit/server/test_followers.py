@@ -88,3 +88,20 @@ def test_late_words_of_a_stream_that_was_replaced_do_not_count() -> None:
     assert followers.copies(ORIGIN, SequenceNumber(5)) == 0
     followers.report(new, up_to(9))
     assert followers.copies(ORIGIN, SequenceNumber(5)) == 1
+
+
+def test_of_two_streams_of_one_name_the_earlier_counts_again_when_the_later_ends() -> None:
+    """Two nodes had one name until one of them lost the vote: the other's copies still count."""
+    followers = Followers()
+    with followers.following("c") as first:
+        followers.report(first, up_to(5))
+        with followers.following("c") as second:
+            followers.report(second, up_to(2))
+            followers.report(first, up_to(9))
+            assert followers.position_of("c", ORIGIN) == up_to(2)[0], "the later one counts"
+        assert (followers.connected("c"), followers.position_of("c", ORIGIN)) == (True, up_to(9)[0])
+        followers.report(first, up_to(12))
+        assert followers.copies(ORIGIN, SequenceNumber(12)) == 1
+    assert not followers.connected("c")
+    followers.report(first, up_to(20))
+    assert followers.position_of("c", ORIGIN) == up_to(12)[0], "it has ended"
