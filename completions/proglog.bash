@@ -27,7 +27,7 @@ _proglog() {
         lag) flags='--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         wait) flags='--members --healthy --for --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         check) flags='--output -o --explain --each --lag-records --lag-seconds --disk-free --certificate-days --members --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
-        positions) flags='--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
+        positions) flags='--reset --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         segments) flags='--output -o --watch --verify --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         losses) flags='--reason --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;
         join) flags='--addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --profile --help' ;;

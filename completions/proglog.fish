@@ -185,6 +185,7 @@ complete -c proglog -n '__fish_seen_subcommand_from check' -l tls-key-file -r -F
 complete -c proglog -n '__fish_seen_subcommand_from check' -l timeout -x -d 'How long to wait for an answer'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l wait -x -d 'Wait at most this long for the agent to answer first'
 complete -c proglog -n '__fish_seen_subcommand_from check' -l profile -x -d 'Named set of these flags; see `proglog profile`'
+complete -c proglog -n '__fish_seen_subcommand_from positions' -l reset -d 'Start NAME over, without an owner'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l output -s o -x -a 'table json jsonl plain' -d 'How to write the answer'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l addr -x -d 'Agent address; list several to fail over'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l tls-ca-file -r -F -d 'Authority that signs the agents certificate'

@@ -34,6 +34,8 @@ class NamedPosition:
     """Milliseconds since 1970."""
     records_behind: int
     """Records in the agent's log that it has not had; far from the end, at most that many."""
+    owner: str = ""
+    """The subject that may commit it; empty: any."""
 
     def join(self, other: "NamedPosition") -> "NamedPosition":
         """Return what two agents know together: the higher epoch; of equal ones, the later position of each origin."""
@@ -48,6 +50,7 @@ class NamedPosition:
             Cursor(positions),
             max(self.committed_at_ms, other.committed_at_ms),
             min(self.records_behind, other.records_behind),
+            min(filter(None, (self.owner, other.owner)), default=""),
         )
 
 
@@ -63,4 +66,5 @@ def named_position_of(message: batches_pb2.NamedPosition) -> NamedPosition:
         Cursor(positions_of(message.cursor)),
         message.committed_at_ms,
         message.records_behind,
+        message.owner,
     )
