@@ -51,6 +51,10 @@ MAX_PEM_BYTES = 4 << 20
 """Most that a file may have: the bundle of all public authorities has 220 KB."""
 
 
+SETTLING_SECONDS = 0.2
+"""How long after a change a certificate without its key is read again: the other file of the pair is on its way."""
+
+
 def utc_now() -> datetime:
     """Return this machine's clock."""
     return datetime.now(UTC)
@@ -97,11 +101,19 @@ class TLSFiles:
             ConfigError: A file cannot be read or parsed, the key is of another certificate, or a certificate is
                 not valid now; names the file, what is wrong, and what to do.
         """
-        chain, key, authorities = (
-            read_bounded(path, MAX_PEM_BYTES) for path in (self.cert_file, self.key_file, self.ca_file)
-        )
-        leaf = parse_certificates(chain, self.cert_file)[0]
-        check_pair(leaf, parse_private_key(key, self.key_file), self.cert_file, self.key_file)
+        while True:
+            version, settled = self.version(), time.time() - SETTLING_SECONDS
+            chain, key, authorities = (
+                read_bounded(path, MAX_PEM_BYTES) for path in (self.cert_file, self.key_file, self.ca_file)
+            )
+            leaf = parse_certificates(chain, self.cert_file)[0]
+            try:
+                check_pair(leaf, parse_private_key(key, self.key_file), self.cert_file, self.key_file)
+                break
+            except ConfigError:
+                if max(each.changed_ns for each in version) / 1e9 < settled:
+                    raise
+            time.sleep(SETTLING_SECONDS / 10)  # one of the two is being replaced
         check_secret(self.key_file)
         moment = now()
         check_period(leaf, self.cert_file, moment)
