@@ -249,6 +249,6 @@ async def test_invented_members_cost_little(guarded: Guarded) -> None:
         await client.produce_value(b"still here")
     lines = guarded.agent.telemetry.read_text().count("\n")
     assert members > MEMBERS / 2
-    assert used < 0.1
+    assert used < 0.1 * min(3, patience(1) / 2)  # beside others, the same work takes more processor time
     assert grown < 20
     assert lines < 1.1 * MEMBERS
