@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from proglog.errors import ConfigError
 from proglog.security.certificates import (
@@ -138,6 +138,20 @@ class TLSFiles:
         return file_version(self.cert_file), file_version(self.key_file), file_version(self.ca_file)
 
 
+class Generations(NamedTuple):
+    """Which set of files is in use, and which one is wanted."""
+
+    in_use: int
+    """1: the first."""
+    wanted: int
+    """What the files hold; another one than that in use: it was refused."""
+    since: float
+    """When the one in use was taken, on the clock."""
+    refused: str
+    """Why the wanted one is not in use; empty: it is."""
+    refused_since: float
+
+
 class RotatingMaterial:
     """The newest good set of one side's files. Any thread may ask.
 
@@ -164,7 +178,10 @@ class RotatingMaterial:
         self._on_error = on_error
         self._now = now
         self._lock = threading.Lock()
-        self._watched = Watched(files.version(), clock)  # before reading: a change while reading is seen the next time
+        self._clock = clock
+        self._seen = files.version()
+        self.generations = Generations(1, 1, clock(), "", 0.0)
+        self._watched = Watched(self._seen, clock)  # before reading: a change while reading is seen the next time
         self.current = files.load(now=now)
 
     def retry(self) -> None:
@@ -177,13 +194,18 @@ class RotatingMaterial:
             version = self._files.version()
             if not self._watched.is_due(version):
                 return None
+            before, now = self.generations, self._clock()
+            wanted, self._seen = before.wanted + (version != self._seen), version
             try:
                 material = self._files.load(now=self._now)
             except ConfigError as exc:
+                since = before.refused_since if before.refused else now
+                self.generations = before._replace(wanted=wanted, refused=str(exc), refused_since=since)
                 if self._watched.refuse(version, str(exc)):
                     self._on_error(f"{exc}; the certificate loaded before stays in use")
                 return None
             self._watched.take(version)
+            self.generations = Generations(wanted, wanted, now, "", 0.0)
             self.current = material
             self._on_reload(material.summary)
             return material
