@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from proglog.security.devcerts import DevCerts, create_dev_certs
-from proglog.security.devrules import create_rules
+from proglog.security.devrules import create_gossip_key, create_rules
 from proglog.security.tls import TLSFiles
 from proglog.testing.processes import AgentProcess
 
@@ -66,13 +66,15 @@ class Guarded:
 
 
 @contextmanager
-def guarded_agent(directory: Path) -> Iterator[Guarded]:
-    """Run one in ``directory``. ``RIGHTS`` says who may do what; "stranger" has a certificate and no right."""
+def guarded_agent(directory: Path, *, gossip_key: bool = False) -> Iterator[Guarded]:
+    """Run one in ``directory``, with or without a gossip key. ``RIGHTS`` says who may do what; "stranger" has a certificate and no right."""
     certs = create_dev_certs(directory / "certs", clients=(*RIGHTS, "stranger"))
     model, policy, _ = create_rules(directory / "rules", RIGHTS)
     flags = {"acl-model-file": str(model), "acl-policy-file": str(policy), "fsync": "os"}
     for side, files in (("server", certs.server), ("peer", certs.peer)):
         for part, path in (("cert", files.cert_file), ("key", files.key_file), ("ca", files.ca_file)):
             flags[f"{side}-tls-{part}-file"] = str(path)
+    if gossip_key:
+        flags["encrypt-file"] = str(create_gossip_key(directory))
     with AgentProcess("a", directory, flags=flags) as agent:
         yield Guarded(agent, certs)
