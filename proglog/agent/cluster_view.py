@@ -1,7 +1,8 @@
 """The agent's view of itself and its cluster: one snapshot from log, membership and replicator."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
 from proglog import __version__
 from proglog.addr import join_addr, rpc_addr_of
@@ -9,6 +10,7 @@ from proglog.agent.config import AgentConfig
 from proglog.agent.consumer_watch import ConsumerWatch
 from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
+from proglog.agent.history import Block, HistoryKeeper
 from proglog.agent.membership import Membership
 from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.replicator import Replicator
@@ -51,10 +53,15 @@ class AgentView:
     now_ms: Callable[[], int]
     monotonic: Callable[[], float]
     server: Server
+    kept: HistoryKeeper = field(init=False)
     policy: PolicyWatch | None
     """``None``: there are no access rules."""
     started_at: float
     """On the ``monotonic`` clock."""
+
+    def __post_init__(self) -> None:
+        """Keep its own history, once :meth:`HistoryKeeper.run` runs."""
+        self.kept = HistoryKeeper(partial(self.snapshot, segments=False))
 
     @property
     def version(self) -> int:
@@ -88,6 +95,10 @@ class AgentView:
             latencies=self._latencies(),
             uptime_ms=self._uptime_ms(),
         )
+
+    def history(self) -> Iterable[Block]:
+        """Return the last hour, the newest block first."""
+        return self.kept.blocks()
 
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Declare that a failed member has left for good; errors as the membership's and :meth:`snapshot`'s."""

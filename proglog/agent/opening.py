@@ -272,6 +272,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
     membership.listen(SerfEvents(feed, scripts, known, keys, emit).take)
     steps.add("membership", partial(_leave, membership, emit))
     await membership.start()
+    run("history", tasks.start(view.kept.run(), name="agent-history"))
     run("consumers", tasks.start(consumers.run(), name="agent-consumers"))
     run("copies", tasks.start(copies.run(), name="agent-copies"))
     readiness = Readiness(partial(view.snapshot, segments=False), server.set_serving, timeline.touch)

@@ -16,6 +16,7 @@ from proglog.client.consumer import Consumer
 from proglog.client.copies_asked import Acks, ask_copies, checked_acks
 from proglog.client.cursor import Cursor
 from proglog.client.fetched import Gone
+from proglog.client.history import unpacked
 from proglog.client.link import Link
 from proglog.client.membership_client import MembershipClient
 from proglog.client.named import DEFAULT_INTERVAL, NamedConsumer
@@ -433,6 +434,25 @@ class Client:
                             status.ClearField("peers")
                             status.ClearField("events")
                         yield reader.read(status)
+            finally:
+                call.cancel()
+
+    async def history(self) -> AsyncGenerator[list[ClusterSnapshot], None]:
+        """Yield the agent's last hour, a snapshot a second without segments, in parts: the newest part first.
+
+        Each part is in order, its oldest snapshot first.
+
+        Raises:
+            UnavailableError: A part of it is none.
+        """
+        link = self._links[0]
+        async with link.lease() as wire:
+            call = wire.cluster.History(cluster_pb2.HistoryRequest())
+            try:
+                with failures(link.error_of):
+                    async for message in call:
+                        async for part in unpacked(understood(message, link.addr).packed, link.addr):
+                            yield part
             finally:
                 call.cancel()
 

@@ -1,7 +1,7 @@
 """The last minutes, one frame a second: what sparklines are drawn from, what a pause walks back in, what is recorded.
 
 A frame represents a whole snapshot. Consecutive frames share every value that did not change, and pack what does all
-the time, so ten minutes weigh little. Series are read off the numbers of the frames. Pure.
+the time, so an hour weighs little. Series are read off the numbers of the frames. Pure.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,8 +15,8 @@ from proglog.observe.lag import IN_STEP
 from proglog.wire.model import ClusterSnapshot
 
 FRAME_SECONDS = 1.0
-CAPACITY = 600
-"""Frames kept: ten minutes."""
+CAPACITY = 3_600
+"""Frames kept: an hour, as long as an agent keeps itself."""
 
 _T = TypeVar("_T")
 

@@ -1,5 +1,6 @@
 """The interface that the cluster service needs of the agent."""
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from proglog.wire.model import ClusterSnapshot
@@ -15,6 +16,10 @@ class ClusterView(Protocol):
 
     def snapshot(self, *, segments: bool) -> ClusterSnapshot:
         """Return the whole state; include the list of segments only with ``segments``."""
+        ...
+
+    def history(self) -> Iterable[tuple[int, int, bytes]]:
+        """Return the last hour in packed blocks, the newest first: first and last millisecond, and statuses."""
         ...
 
     def servers_alive(self) -> int:

@@ -51,6 +51,15 @@ class ClusterService(cluster_pb2_grpc.ClusterServicer):
             except TimeoutError:
                 continue
 
+    async def History(  # noqa: N802 - gRPC's name
+        self, request: cluster_pb2.HistoryRequest, context: Context
+    ) -> AsyncIterator[cluster_pb2.HistoryResponse]:
+        """Yield the last hour."""
+        del request, context
+        for first_ms, last_ms, packed in self._view().history():
+            yield cluster_pb2.HistoryResponse(first_ms=first_ms, last_ms=last_ms, packed=packed)
+            await asyncio.sleep(0)
+
     async def Verify(  # noqa: N802 - gRPC's name
         self, request: cluster_pb2.VerifyRequest, context: Context
     ) -> AsyncIterator[cluster_pb2.VerifyResponse]:

@@ -64,6 +64,7 @@ ACTIONS = {
     "/proglog.v1.Replication/ReadRange": REPLICATE,
     "/proglog.v1.Cluster/GetStatus": OBSERVE,
     "/proglog.v1.Cluster/Watch": OBSERVE,
+    "/proglog.v1.Cluster/History": OBSERVE,
     "/proglog.v1.Cluster/Verify": OBSERVE,
     "/proglog.v1.Cluster/ForceLeave": OPERATE,
     "/proglog.v1.Cluster/Drain": OPERATE,

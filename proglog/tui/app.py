@@ -68,7 +68,7 @@ class DashApp(App[None]):
             id="app.commands",
             tooltip="Every action, by name",
         ),
-        Binding("w", "save", "Save", show=False, id="app.save", tooltip="Write the last ten minutes to a file"),
+        Binding("w", "save", "Save", show=False, id="app.save", tooltip="Write the last hour to a file"),
         Binding(
             "b",
             "bundle",

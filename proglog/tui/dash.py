@@ -9,7 +9,7 @@ from textual.notifications import SeverityLevel
 from proglog.observe.spans import Locale
 from proglog.tui.panels.segments.verification import Verifier
 from proglog.tui.source import Source
-from proglog.tui.state import DashState
+from proglog.tui.state import Change, DashState
 from proglog.wire.model import Member
 
 
@@ -39,6 +39,10 @@ class Dash(Protocol):
     @property
     def verifier(self) -> Verifier:
         """Verifications of segments; they outlive the screens that start them."""
+        ...
+
+    def dispatch(self, change: Change) -> None:
+        """Take a change into the state."""
         ...
 
     def mark_dirty(self) -> None:

@@ -9,6 +9,9 @@ from pathlib import Path
 from proglog.observe import bundle
 from proglog.tui.state import DashState
 
+_BUNDLED = 600
+"""Frames of a bundle: the last ten minutes."""
+
 
 def write(directory: Path, state: DashState, screen: Mapping[str, str], started: Mapping[str, object]) -> Path:
     """Write a bundle and return its path. Takes a moment: not for the event loop.
@@ -30,7 +33,7 @@ def write(directory: Path, state: DashState, screen: Mapping[str, str], started:
         others=[other for name in state.others if (other := state.first_hand(name)) is not None],
         alerts=state.alerts,
         screen=dict(screen),
-        recording=bundle.recording_of(state.target, state.shown_frames),
+        recording=bundle.recording_of(state.target, state.shown_frames[-_BUNDLED:]),
         at=datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds"),
         started=dict(started),
         environ=os.environ,

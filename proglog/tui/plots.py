@@ -19,7 +19,7 @@ from proglog.observe import charts
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import duration_words
 
-WINDOWS = (60, 120, 300, 600)
+WINDOWS = (60, 120, 300, 600, 1_800, 3_600)
 """Seconds that a plot can cover."""
 LEAST_ROWS = 5
 """Of a plot: title, two of the area, axis, times."""

@@ -33,6 +33,9 @@ FIRST_HAND_SECONDS = 30.0
 """How long a member's word counts as its present: above the longest interval at which the others are asked."""
 
 
+SPEEDS = (1, 4, 16)
+
+
 class Phase(StrEnum):
     """The dashboard's connection to its agent."""
 
@@ -64,6 +67,8 @@ class DashState:
     frames: tuple[Frame, ...] = ()
     frame_index: int | None = None
     """Frame that is shown; ``None``: the latest snapshot."""
+    speed: int = 1
+    """Frames that one tick plays."""
     playing: bool = False
     """Whether each tick shows the next frame of a recording."""
     raised: frozenset[str] = frozenset()
@@ -212,6 +217,25 @@ class MemberReported:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """The agent's own memory of what was before it was watched: snapshots in order, all older than the first frame."""
+
+    snapshots: tuple[ClusterSnapshot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Show a frame."""
+
+    frame_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sped:
+    """Play a recording faster: 4 and 16 seconds in one, and again 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class MemberLost:
     """A member beside the watched one does not answer, or is none any more."""
 
@@ -265,6 +289,9 @@ Change = (
     | Tick
     | Loaded
     | Retargeted
+    | Recalled
+    | Sought
+    | Sped
     | Paused
     | Resumed
     | Stepped
@@ -293,6 +320,13 @@ def reduce(state: DashState, change: Change) -> DashState:
             return replace(state, playing=False) if state.recorded else _held(state)
         case Resumed():
             return _played(state) if state.recorded else replace(state, frame_index=None)
+        case Recalled():
+            return _recalled(state, change.snapshots)
+        case Sought():
+            newest = len(state.frames) - 1
+            return replace(state, frame_index=min(max(change.frame_index, 0), newest)) if state.frames else state
+        case Sped():
+            return replace(state, speed=SPEEDS[(SPEEDS.index(state.speed) + 1) % len(SPEEDS)])
         case Stepped():
             return _stepped(state, change.frames)
         case _:
@@ -355,7 +389,7 @@ def _ticked(state: DashState) -> DashState:
     """Add a frame, or play one."""
     if not state.recorded:
         return _sampled(state)
-    return _stepped(state, 1) if state.playing else state
+    return _stepped(state, state.speed) if state.playing else state
 
 
 def _sampled(state: DashState) -> DashState:
@@ -369,6 +403,23 @@ def _sampled(state: DashState) -> DashState:
     dropped = len(state.frames) + 1 - len(frames)
     frame_index = None if state.frame_index is None else max(state.frame_index - dropped, 0)
     return replace(state, frames=frames, frame_index=frame_index)
+
+
+def _recalled(state: DashState, snapshots: tuple[ClusterSnapshot, ...]) -> DashState:
+    """Put the agent's own frames before those that were seen, as far as they are older and there is room."""
+    if not state.frames or state.recorded or state.stand_in:
+        return state
+    first = state.frames[0]
+    room = CAPACITY - len(state.frames)
+    older = [each for each in snapshots if each.taken_at_ms < first.agent_ms - FRAME_SECONDS * 500]
+    older = [each for each in older if each.node.name == first.outline.node.name][-room:] if room else []
+    made: list[Frame] = []
+    before: ClusterSnapshot | None = None
+    for each in older:
+        before = shared(each, before)
+        made.append(Frame.of(before, at=first.at - (first.agent_ms - each.taken_at_ms) / 1000, live=True))
+    moved = None if state.frame_index is None else state.frame_index + len(made)
+    return replace(state, frames=(*made, *state.frames), frame_index=moved)
 
 
 def _loaded(state: DashState, frames: tuple[Frame, ...]) -> DashState:

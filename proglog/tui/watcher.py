@@ -12,13 +12,14 @@ address; a word under another name is not taken.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from proglog.errors import ProglogError, UnavailableError, is_out_of_reach
 from proglog.tasks import TaskScope
 from proglog.tui import failover
 from proglog.tui.failover import Candidate, after
-from proglog.tui.state import Change, ConnectionLost, MemberLost, MemberReported, SnapshotArrived
+from proglog.tui.state import Change, ConnectionLost, MemberLost, MemberReported, Recalled, SnapshotArrived
 from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _WAITING = 16
 """Changes that wait for their reader: a slow one slows the streams."""
+_RECALL_PAUSE = 0.05
+"""Seconds between two parts of the past: making frames of them takes the loop's time."""
 _STAGGER = 0.1
 """Seconds between the first calls to two members."""
 
@@ -47,6 +50,7 @@ class Watcher:
         self._dial = dial
         self._clock = clock
         self._name = ""
+        self._recalling = False
         self._known: ClusterSnapshot | None = None
         self._heard: set[str] = set()
         self._queue: asyncio.Queue[Change | BaseException] = asyncio.Queue(_WAITING)
@@ -115,6 +119,19 @@ class Watcher:
         await self._remember(snapshot)
         stand_in = addr if addr != self._home else ""
         await self._queue.put(SnapshotArrived(snapshot, self._clock(), stand_in))
+        if not stand_in and not self._recalling:
+            self._recalling = True
+            self._start(self._recall())
+
+    async def _recall(self) -> None:
+        """Hand over what the agent remembers of its last hour, a part at a time; one of an earlier release has none."""
+        try:
+            async with self._dial(self._home) as client, aclosing(client.history()) as parts:
+                async for part in parts:
+                    await self._queue.put(Recalled(tuple(part)))
+                    await asyncio.sleep(_RECALL_PAUSE)
+        except ProglogError:
+            pass  # what was before is unknown then, and the screen shows no more than it saw
 
     async def _replace_home(self) -> None:
         """Watch from one member after the other, until it is cancelled: home is back."""

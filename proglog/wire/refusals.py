@@ -64,6 +64,7 @@ CALLS: Mapping[str, Kinds] = {
     "/proglog.v1.Replication/ReadRange": (errors.NotFoundError, *_READ),
     "/proglog.v1.Cluster/GetStatus": (),
     "/proglog.v1.Cluster/Watch": (),
+    "/proglog.v1.Cluster/History": (),
     "/proglog.v1.Cluster/Verify": (errors.NotFoundError, errors.OverloadedError, *_DISK),
     "/proglog.v1.Cluster/ForceLeave": (errors.NotFoundError, errors.PreconditionError),
     "/proglog.v1.Cluster/Drain": (),

@@ -61,6 +61,7 @@ TRIGGERS: dict[str, Callable[[Agent], object]] = {
     "agent-readiness": lambda _: None,
     "agent-peer-check": lambda _: None,
     "agent-consumers": lambda _: None,
+    "agent-history": lambda _: None,
     "repair": lambda _: None,
     "replicate-*": lambda agent: agent.replicator.join("b", SEED),
     "settle-from-*": lambda agent: agent.replicator.join("b", SEED),

@@ -85,3 +85,17 @@ async def test_help_says_how_to_sort_to_filter_and_to_copy(open_dash, size):
         text = "\n".join("".join(span.text for span in line) for line in dash.app.screen._lines)
         for words in ("Sort by the next column", "Reverse the order", "Rows that match", "Copy the name"):
             assert words in " ".join(text.split())
+
+
+async def test_keys_are_grouped_by_task_and_are_the_dashboards_own(open_dash):
+    async with open_dash((140, 40)) as dash:
+        await dash.run()
+        await dash.press("question_mark")
+        text = ["".join(span.text for span in line) for line in dash.app.screen._lines]
+        tasks = [line for line in text if line.startswith("Keys: ")]
+        assert tasks == [
+            "Keys: what is under the cursor", "Keys: moving", "Keys: panels", "Keys: time", "Keys: files, help, leaving",
+        ]  # fmt: skip
+        assert not any("Copy selected text" in line or "Focus Next" in line for line in text)
+        panels = text[text.index("Keys: panels") : text.index("Keys: time")]
+        assert any(line.startswith("7 ") and "Consumers" in line for line in panels)

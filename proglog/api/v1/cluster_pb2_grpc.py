@@ -44,6 +44,11 @@ class ClusterStub:
                 request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.SerializeToString,
                 response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.Status.FromString,
                 _registered_method=True)
+        self.History = channel.unary_stream(
+                '/proglog.v1.Cluster/History',
+                request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.HistoryRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.HistoryResponse.FromString,
+                _registered_method=True)
         self.Verify = channel.unary_stream(
                 '/proglog.v1.Cluster/Verify',
                 request_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.VerifyRequest.SerializeToString,
@@ -72,6 +77,13 @@ class ClusterServicer:
 
     def Watch(self, request, context):
         """A whole snapshot at once, then one whenever something changed, never more often than asked for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def History(self, request, context):
+        """The last hour of this node, a status a second without segments, in packed blocks: the newest block first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +123,11 @@ def add_ClusterServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.FromString,
                     response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.Status.SerializeToString,
+            ),
+            'History': grpc.unary_stream_rpc_method_handler(
+                    servicer.History,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_cluster__pb2.HistoryRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_cluster__pb2.HistoryResponse.SerializeToString,
             ),
             'Verify': grpc.unary_stream_rpc_method_handler(
                     servicer.Verify,
@@ -182,6 +199,33 @@ class Cluster:
             '/proglog.v1.Cluster/Watch',
             proglog_dot_api_dot_v1_dot_cluster__pb2.WatchRequest.SerializeToString,
             proglog_dot_api_dot_v1_dot_cluster__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def History(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/proglog.v1.Cluster/History',
+            proglog_dot_api_dot_v1_dot_cluster__pb2.HistoryRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_cluster__pb2.HistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

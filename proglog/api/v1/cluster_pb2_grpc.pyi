@@ -34,6 +34,8 @@ class ClusterStub:
     GetStatus: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.GetStatusRequest, _cluster_pb2.Status]
     Watch: _grpc.UnaryStreamMultiCallable[_cluster_pb2.WatchRequest, _cluster_pb2.Status]
     """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+    History: _grpc.UnaryStreamMultiCallable[_cluster_pb2.HistoryRequest, _cluster_pb2.HistoryResponse]
+    """The last hour of this node, a status a second without segments, in packed blocks: the newest block first."""
     Verify: _grpc.UnaryStreamMultiCallable[_cluster_pb2.VerifyRequest, _cluster_pb2.VerifyResponse]
     """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
     ForceLeave: _grpc.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]
@@ -49,6 +51,8 @@ class ClusterAsyncStub(ClusterStub):
     GetStatus: _aio.UnaryUnaryMultiCallable[_cluster_pb2.GetStatusRequest, _cluster_pb2.Status]  # type: ignore[assignment]
     Watch: _aio.UnaryStreamMultiCallable[_cluster_pb2.WatchRequest, _cluster_pb2.Status]  # type: ignore[assignment]
     """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+    History: _aio.UnaryStreamMultiCallable[_cluster_pb2.HistoryRequest, _cluster_pb2.HistoryResponse]  # type: ignore[assignment]
+    """The last hour of this node, a status a second without segments, in packed blocks: the newest block first."""
     Verify: _aio.UnaryStreamMultiCallable[_cluster_pb2.VerifyRequest, _cluster_pb2.VerifyResponse]  # type: ignore[assignment]
     """Reads a segment of this node's log, or all of it, and checks every batch and the index; one at a time. Changes nothing."""
     ForceLeave: _aio.UnaryUnaryMultiCallable[_cluster_pb2.ForceLeaveRequest, _cluster_pb2.ForceLeaveResponse]  # type: ignore[assignment]
@@ -73,6 +77,14 @@ class ClusterServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_cluster_pb2.Status], _abc.AsyncIterator[_cluster_pb2.Status]]:
         """A whole snapshot at once, then one whenever something changed, never more often than asked for."""
+
+    @_abc_1.abstractmethod
+    def History(
+        self,
+        request: _cluster_pb2.HistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_cluster_pb2.HistoryResponse], _abc.AsyncIterator[_cluster_pb2.HistoryResponse]]:
+        """The last hour of this node, a status a second without segments, in packed blocks: the newest block first."""
 
     @_abc_1.abstractmethod
     def Verify(

@@ -1,15 +1,17 @@
 """The main screen: members, replication, copies, throughput, consumers, segments and events, as many as there is room for."""
 
 import json
+from bisect import bisect_right
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import DescendantFocus
+from textual.events import Click, DescendantFocus
 from textual.widgets import Footer, Input
 
-from proglog.client.offset_spec import OffsetSpec
+from proglog.client.offset_spec import OffsetSpec, parse_offset_spec
+from proglog.errors import ConfigError
 from proglog.observe.columns import AnyRow
 from proglog.observe.copies_view import CopiesRow
 from proglog.observe.health import Severity
@@ -33,8 +35,8 @@ from proglog.tui.screens.base import DashScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.source import Unread
-from proglog.tui.state import DashState
-from proglog.tui.views import header
+from proglog.tui.state import DashState, Sought, Sped
+from proglog.tui.views import header, scrubber
 from proglog.tui.views.alerts import panel_of
 from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.lines import Lines
@@ -89,6 +91,18 @@ class MainScreen(DashScreen[None]):
             id="main.severity",
             tooltip="Events: warnings and faults, faults alone, everything, all but sealed segments",
         ),
+        Binding(
+            "n", "event(1)", "Next event", show=False, id="main.next-event", tooltip="In the past: to the next event"
+        ),
+        Binding(
+            "p", "event(-1)", "Event before", show=False, id="main.event-before", tooltip="Back in time to an event"
+        ),
+        Binding(
+            "at", "seek", "Time", show=False, key_display="@", id="main.seek", tooltip="Back in time to 14:13, 14:13:20"
+        ),
+        Binding(
+            "f", "speed", "Faster", show=False, id="main.speed", tooltip="Play a recording at 1, 4, 16 times its speed"
+        ),
         Binding("m", "mode", "By origin", show=False, id="main.mode", tooltip="Replication by peer, by origin"),
         Binding(
             "o", "watch", "Watch from", show=False, id="main.watch", tooltip="Watch from the member under the cursor"
@@ -100,7 +114,7 @@ class MainScreen(DashScreen[None]):
             show=False,
             key_display="+",
             id="main.window-more",
-            tooltip="Plots of a zoomed panel cover more time, up to 10 min",
+            tooltip="Plots of a zoomed panel cover more time, up to an hour",
         ),
         Binding(
             "minus",
@@ -135,6 +149,8 @@ class MainScreen(DashScreen[None]):
         self._active = next(iter(self._panels.values()))
         self._plot_seconds = plots.WINDOWS[1]
         self._header, self._health = Lines(id="header"), Lines(id="health")
+        self._scrubber = Lines(id="scrubber")
+        self._asked = "filter"
         self._heights: tuple[int, ...] = ()
         self._filter = FilterBox("text that rows contain, !text that they do not")
 
@@ -142,6 +158,7 @@ class MainScreen(DashScreen[None]):
         """Build the screen."""
         yield self._header
         yield self._health
+        yield self._scrubber
         with Container(id="panels"):
             yield from (self._panels[name] for name in _PLACES)
         yield self._filter
@@ -159,6 +176,10 @@ class MainScreen(DashScreen[None]):
         self.set_class(state.paused, "-paused")
         self._header.set_lines([header.header_line(state, locale, width)])
         self._health.set_lines([header.health_line(state, locale, width)])
+        speed = f", f: x{state.speed}" if state.recorded else ""
+        hint = f"n p: the next event, the one before, @: a time{speed}"
+        self._scrubber.display = state.frame_index is not None
+        self._scrubber.set_lines([scrubber.line_of_time(state, locale, width, hint)])
         layout = Layout(width=width, wide=self.has_class("-wide"), zoomed=self._zoomed, plot_seconds=self._plot_seconds)
         consumers = bool(state.shown and state.shown.consumers)
         self.set_class(consumers, "-consumers")
@@ -262,6 +283,48 @@ class MainScreen(DashScreen[None]):
         self.query_one(ReplicationPanel).next_mode()
         self.action_panel(ReplicationPanel.KEY)
         self.render_state(self.dash.state)
+
+    def action_event(self, way: int) -> None:
+        """Show the moment of the next event, or of the one before."""
+        place = scrubber.neighbour(self.dash.state, way)
+        if place is None:
+            self.dash.announce(f"there is no event {'after' if way > 0 else 'before'} this moment")
+        else:
+            self._show_frame(place)
+
+    def _show_frame(self, place: int) -> None:
+        self.dash.dispatch(Sought(place))
+        self.dash.flush()
+
+    def action_seek(self) -> None:
+        """Ask for a time."""
+        self._asked = "time"
+        self._filter.ask("", "a time of what is remembered: 14:13, 14:13:20")
+
+    def _seek(self, text: str) -> None:
+        state = self.dash.state
+        try:
+            spec = parse_offset_spec(
+                "@" + text.strip().removeprefix("@"), round(state.now * 1000), self.locale.timezone
+            )
+        except ConfigError as error:
+            self.dash.announce(str(error), severity="warning")
+            return
+        times = [frame.at for frame in state.frames]
+        if times:
+            self._show_frame(max(bisect_right(times, spec.value / 1000) - 1, 0))
+
+    def action_speed(self) -> None:
+        """Play a recording faster."""
+        self.dash.dispatch(Sped())
+        self.dash.flush()
+
+    def on_click(self, event: Click) -> None:
+        """Show the moment that was clicked on the line of time."""
+        if event.widget is self._scrubber:
+            place = scrubber.frame_at_cell(self.dash.state, event.x, self.size.width)
+            if place is not None:
+                self._show_frame(place)
 
     def action_severity(self) -> None:
         """Show more events, or fewer."""
@@ -369,16 +432,19 @@ class MainScreen(DashScreen[None]):
     def action_filter(self) -> None:
         """Ask for the text that rows of the active panel must contain."""
         if self._active.table is not None:
-            self._filter.ask(self._active.table.needle)
+            self._asked = "filter"
+            self._filter.ask(self._active.table.needle, "text that rows contain, !text that they do not, ~pattern")
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while the text is typed."""
-        if event.input.display and self._active.table is not None:
+        if event.input.display and self._asked == "filter" and self._active.table is not None:
             self._active.table.filter(event.value)
 
-    def on_input_submitted(self) -> None:
-        """Keep the filter and go back to its table."""
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Keep the filter and go back to its table; or go to the time that was typed."""
         self._close_filter()
+        if self._asked == "time":
+            self._seek(event.value)
 
     def _close_filter(self) -> None:
         self._filter.display = False

@@ -49,7 +49,7 @@ def lines(
         width: In cells.
     """
     shown = [*_under_the_cursor(topic, state, locale, width), *_panel(topic, locale, width)]
-    return [*shown, line(Span("Keys", Role.ACCENT)), *_keys(bindings, width)]
+    return [*shown, *_keys(bindings, width)]
 
 
 def _under_the_cursor(topic: HelpTopic, state: DashState, locale: Locale, width: int) -> list[Line]:
@@ -91,15 +91,37 @@ def _plain(text: str, locale: Locale) -> Span:
 
 
 def _keys(bindings: Mapping[str, ActiveBinding], width: int) -> list[Line]:
-    """Return a line for each action, its keys first: those that the footer shows, then the others."""
-    keys: dict[tuple[str, str], list[str]] = {}
+    """Return a line for each action of the dashboard, its keys first, by task; what the footer shows leads its task."""
+    tasks: dict[str, dict[tuple[str, str], list[str]]] = {task: {} for task, _ in _TASKS}
     footer_first = sorted(bindings.items(), key=lambda item: not item[1].binding.show)
     for key, active in footer_first:
+        name = active.binding.id or ""  # one without an id is Textual's own
         words = active.tooltip or active.binding.tooltip or active.binding.description
-        if words and active.enabled and not active.binding.system:
+        if name and words and active.enabled and not active.binding.system:
+            keys = tasks[_task(name)]
             keys.setdefault((active.binding.action, words), []).append(active.binding.key_display or key_label(key))
-    shown = []
-    for (_, words), names in keys.items():
-        label = " ".join(dict.fromkeys(names))
-        shown += wrap(line(Span(label.ljust(_KEY_CELLS), Role.STRONG), words), width, indent=_KEY_CELLS)
+    shown: list[Line] = []
+    for task, actions in tasks.items():
+        if actions:
+            shown += [*([()] if shown else []), line(Span(task, Role.ACCENT))]
+        for (_, words), names in actions.items():
+            label = " ".join(dict.fromkeys(names))
+            shown += wrap(line(Span(label.ljust(_KEY_CELLS), Role.STRONG), words), width, indent=_KEY_CELLS)
     return shown
+
+
+_TASKS = (
+    ("Keys: what is under the cursor", ()),
+    ("Keys: moving", ("table.up", "table.down", "table.left", "table.right", "table.half", "table.page", "table.first",
+                      "table.last", "screen.")),
+    ("Keys: panels", ("main.members", "main.replication", "main.copies", "main.throughput", "main.segments", "main.events",
+                      "main.consumers", "main.zoom", "main.mode", "main.severity", "main.window")),
+    ("Keys: time", ("app.pause", "app.back", "app.forward", "main.next-event", "main.event-before", "main.seek",
+                    "main.speed", "records.minute", "records.hour", "records.day")),
+    ("Keys: files, help, leaving", ("app.", "main.quit", "main.back", "browser.back")),
+)  # fmt: skip
+"""Tasks, and how the ids of their actions begin; what is in none of them is about the row."""
+
+
+def _task(name: str) -> str:
+    return next((task for task, starts in _TASKS if name.startswith(starts)), _TASKS[0][0])

@@ -137,9 +137,9 @@ def _rows(charted: Sequence[_Chart], height: int) -> list[int]:
     return rows
 
 
-def axis(state: DashState) -> str:
-    """Return the panel's subtitle: how much time the charts cover."""
-    frames = state.shown_frames
+def axis(state: DashState, width: int) -> str:
+    """Return the panel's subtitle: how much time charts of ``width`` cells cover."""
+    frames = state.shown_frames[-width - 1 :] if width < 300 else state.shown_frames
     return f"last {duration_words(frames[-1].at - frames[0].at)}" if len(frames) > 1 else ""
 
 

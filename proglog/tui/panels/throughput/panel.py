@@ -37,4 +37,4 @@ class ThroughputPanel(DashPanel):
             self.caption(f"last {duration_words(layout.plot_seconds)}, + and - change it")
         else:
             self._charts.set_lines(lines.strip(state, self.locale, width, height))
-            self.caption(lines.axis(state))
+            self.caption(lines.axis(state, width))
