@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rest test-all test-long chaos soak matrix lowest lock check lint types imports fmt proto completions docs screenshots bench bench-full clean tools
+.PHONY: help setup demo test test-rest test-all test-long chaos soak matrix lowest lock check lint types imports fmt proto completions docs site screenshots bench bench-full clean tools
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -91,7 +91,12 @@ docs: $(STAMP)  ## Regenerate the reference pages
 	$(BIN)/python tools/gen_cli_docs.py
 	$(BIN)/python tools/gen_event_docs.py
 	$(BIN)/python tools/gen_man.py
+	$(BIN)/python tools/gen_schemas.py
 	$(BIN)/python tools/gen_vectors.py
+
+site: $(STAMP)  ## The documentation as a web site, in build/site/html; a warning ends it
+	$(BIN)/python -m pip install --quiet 'mkdocs>=1.6,<2'
+	$(BIN)/python tools/build_site.py
 
 screenshots: $(STAMP)  ## Draw the pictures of the dashboard anew
 	$(BIN)/python tools/gen_screenshots.py

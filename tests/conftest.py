@@ -33,17 +33,13 @@ FULL = (
     "simulation",
     "storage",
     "integration/test_acks.py",
-    "integration/test_attacks.py",
     "integration/test_client_machine.py",
     "integration/test_connection_age.py",
     "integration/test_cursors.py",
     "integration/test_drain.py",
-    "integration/test_graceful_stops.py",
-    "integration/test_identities.py",
     "integration/test_live_verify.py",
     "integration/test_losses.py",
     "integration/test_memory.py",
-    "integration/test_position_owner.py",
     "integration/test_positions.py",
     "integration/test_refusals.py",
     "integration/test_replication_recovery.py",
@@ -140,6 +136,7 @@ def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> M
 def _no_configuration_of_this_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Profiles and the dashboard's file would change what commands do."""
     os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 def _noted(fail: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:

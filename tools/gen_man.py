@@ -7,7 +7,7 @@ import typer
 
 from proglog.cli.app import Verbs, app
 from proglog.cli.exit_codes import MEANINGS
-from proglog.cli.front import HELP
+from proglog.cli.front import HELP, examples, is_example
 from proglog.cli.verbs import VERBS
 
 TARGET = Path(__file__).resolve().parents[1] / "man"
@@ -53,8 +53,13 @@ def _head(name: str, what: str) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    parts = [part.strip() for part in re.split(r"\n\s*\n", text.replace("\b", "")) if part.strip()]
-    return "".join(f".PP\n{_text(' '.join(part.split()))}\n" for part in parts)
+    parts = [part for part in re.split(r"\n\s*\n", text.replace("\b\n", "").strip("\n")) if part.strip()]
+    return "".join(
+        f".PP\n.nf\n{_text(chr(10).join(examples(part)))}\n.fi\n"
+        if is_example(part)
+        else f".PP\n{_text(' '.join(part.split()))}\n"
+        for part in parts
+    )
 
 
 def _text(text: str) -> str:

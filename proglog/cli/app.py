@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from proglog.cli import diagnostics, environment, front, output, variables
+from proglog.cli import diagnostics, environment, everywhere, front, output, variables
 from proglog.cli.exit_codes import ExitCode, exit_code_of
 from proglog.cli.stdout import ReaderGoneError
 from proglog.cli.verbs import VERBS
@@ -45,12 +45,20 @@ def verb(name: str) -> Any:
     module = importlib.import_module(f"proglog.cli.commands.{name.replace('-', '_')}")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     # A range such as -3 is an argument, though it looks like a flag; and config hands flags on.
-    settings = CONTEXT | {"ignore_unknown_options": name in ("consume", "config")}
+    settings = CONTEXT | {
+        "ignore_unknown_options": name in ("consume", "config", "segments", "copies", "verify", "positions")
+    }
     own_class = getattr(module, "Command", None)
-    app.command(name, cls=own_class, help=module.__doc__, context_settings=settings)(expanded(module.main))
+    app.command(name, cls=own_class, help=_kept(module.__doc__ or ""), context_settings=settings)(expanded(module.main))
     command = typer.main.get_command(app)
+    command.params[-1:] = [*everywhere.options(), *command.params[-1:]]
     variables.give(command)
     return command
+
+
+def _kept(text: str) -> str:
+    """Have the help print examples line by line."""
+    return "\n\n".join(f"\b\n{front.indented(each)}" if front.is_example(each) else each for each in text.split("\n\n"))
 
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -109,8 +117,14 @@ def _told(exc: BaseException) -> int:
     """Report what ended a verb, and return its exit code."""
     if isinstance(exc, ReaderGoneError | BrokenPipeError):
         return ExitCode.BROKEN_PIPE  # quietly: the reader has read enough
+    if diagnostics.level() is diagnostics.Verbosity.DEBUG:
+        import traceback
+
+        for line in "".join(traceback.format_exception(exc)).splitlines():
+            diagnostics.detail(line)
     if isinstance(exc, ProglogError):
-        diagnostics.error(str(exc), diagnostics.hint_for(exc))
+        cause = getattr(exc, "cause", None)
+        diagnostics.error(str(exc), diagnostics.hint_for(cause if isinstance(cause, ProglogError) else exc))
         return exit_code_of(exc)
     if isinstance(exc, OSError) and exc.errno not in _OURS:
         what = f"{os.fsdecode(exc.filename)}: " if exc.filename else ""

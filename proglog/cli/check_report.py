@@ -1,15 +1,16 @@
-"""What a check found, written for people, for Nagios and its kin, for Prometheus' textfile collector, and as JSON.
+"""What a check found, written for people, for Nagios and its kin, for Prometheus' textfile collector, and for programs.
 
 The exit codes are those of monitoring plugins: 0 ok, 1 warning, 2 critical, 3 unknown. Foreign text is made harmless;
 in Nagios' line, where a bar begins the figures, there is none; in labels it is quoted as Prometheus has it.
 """
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Literal, cast
 
+from proglog.cli.shapes import Shape
 from proglog.observe.health import Finding, Limits, Severity, copy_words, worst
 from proglog.observe.lag import of_node
 from proglog.observe.plausible import free_share
@@ -30,8 +31,10 @@ class CheckStatus(IntEnum):
 class CheckFormat(StrEnum):
     """The output format."""
 
-    TEXT = "text"
+    TABLE = "table"
     JSON = "json"
+    JSONL = "jsonl"
+    PLAIN = "plain"
     NAGIOS = "nagios"
     PROMETHEUS = "prometheus"
 
@@ -85,14 +88,14 @@ class CheckReport:
 def lines(report: CheckReport, format_: CheckFormat, *, explain: bool) -> Iterator[str]:
     """Yield the lines of a verdict; with ``explain`` what follows from each finding and what to do, and the command that shows more."""
     match format_:
-        case CheckFormat.TEXT:
+        case CheckFormat.TABLE:
             yield from _text(report, explain=explain)
         case CheckFormat.NAGIOS:
             yield from _nagios(report, explain=explain)
         case CheckFormat.PROMETHEUS:
             yield from _prometheus(report)
-        case CheckFormat.JSON:
-            yield json.dumps(_plain(report), indent=2)
+        case _:
+            raise AssertionError("the other formats are documents")
 
 
 def _text(report: CheckReport, *, explain: bool) -> Iterator[str]:
@@ -158,44 +161,90 @@ def _values(report: CheckReport) -> dict[str, float]:
 
 
 def _prometheus(report: CheckReport) -> Iterator[str]:
-    node = _label(report.node)
+    addr = _label(report.addr)  # the same series whether the agent answers or not
     yield "# HELP proglog_check_status Outcome of proglog check: 0 ok, 1 warning, 2 critical, 3 unknown."
     yield "# TYPE proglog_check_status gauge"
-    yield f'proglog_check_status{{node="{node}"}} {report.status.value}'
+    yield f'proglog_check_status{{addr="{addr}"}} {report.status.value}'
     yield "# HELP proglog_check_finding 1 for each thing that needs attention."
     yield "# TYPE proglog_check_finding gauge"
     found = {(finding.rule, finding.subject, finding.severity.name.lower()) for finding in report.findings}
     for rule, subject, severity in sorted(found):
-        yield f'proglog_check_finding{{node="{node}",rule="{rule}",subject="{_label(subject)}",severity="{severity}"}} 1'
+        yield f'proglog_check_finding{{addr="{addr}",rule="{rule}",subject="{_label(subject)}",severity="{severity}"}} 1'
     for name, value in _values(report).items():
         yield f"# TYPE proglog_check_{name} gauge"
-        yield f'proglog_check_{name}{{node="{node}"}} {value:g}'
+        yield f'proglog_check_{name}{{addr="{addr}"}} {value:g}'
 
 
-def _plain(report: CheckReport) -> dict[str, object]:
-    return {
-        "status": report.status.name.lower(),
-        "code": report.status.value,
-        "node": report.node,
-        "addr": report.addr,
-        "error": report.error,
-        "values": _values(report),
-        "findings": [
-            {
-                "rule": finding.rule,
-                "key": finding.key,
-                "severity": finding.severity.name.lower(),
-                "subject": finding.subject,
-                "cause": finding.cause,
-                "effect": finding.effect,
-                "since_ms": finding.since_ms,
-                "at_risk": finding.at_risk,
-                "advice": finding.advice,
-                "command": report.command(finding),
-            }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingShape:
+    """Something that needs attention."""
+
+    rule: str
+    """Which rule found it."""
+    key: str
+    """Rule and subject: the same finding has the same key in every report."""
+    severity: Literal["ok", "info", "warning", "critical"]
+    subject: str
+    """Member, origin or directory that it is about."""
+    cause: str
+    """What is wrong, to be read after the subject."""
+    effect: str
+    since_ms: int
+    """How long it has lasted."""
+    at_risk: str
+    """What may be lost."""
+    advice: str
+    """What to do."""
+    command: str
+    """The command line that shows more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckShape:
+    """What a check found."""
+
+    status: Literal["ok", "warning", "critical", "unknown"]
+    code: int
+    """The exit code."""
+    node: str | None
+    """The agent that answered; null: none did."""
+    addr: str
+    error: str
+    """Why there is no answer."""
+    values: dict[str, float]
+    """The figures that the rules judge."""
+    findings: tuple[FindingShape, ...]
+    """The worst first."""
+
+
+CHECK = Shape("check", CheckShape, many=False)
+
+
+def document(report: CheckReport) -> CheckShape:
+    """Return a report for programs."""
+    return CheckShape(
+        status=cast("Literal['ok', 'warning', 'critical', 'unknown']", report.status.name.lower()),
+        code=report.status.value,
+        node=report.snapshot.node.name if report.snapshot else None,
+        addr=report.addr,
+        error=report.error,
+        values=_values(report),
+        findings=tuple(
+            FindingShape(
+                rule=finding.rule,
+                key=finding.key,
+                severity=cast("Literal['ok', 'info', 'warning', 'critical']", finding.severity.name.lower()),
+                subject=finding.subject,
+                cause=finding.cause,
+                effect=finding.effect,
+                since_ms=finding.since_ms,
+                at_risk=finding.at_risk,
+                advice=finding.advice,
+                command=report.command(finding),
+            )
             for finding in report.findings
-        ],
-    }
+        ),
+    )
 
 
 def _summary(report: CheckReport) -> str:

@@ -7,8 +7,6 @@ One file may hold everything::
     theme = "proglog-contrast"   flags of dash
     [dash.keys]
     "main.zoom" = ["f2", "z"]    keys of the dashboard
-
-A relative path of a ``-file`` flag is relative to this file: a directory with both can be carried to another machine.
 """
 
 import os
@@ -20,6 +18,7 @@ from typing import Any
 import typer
 from typer.core import TyperOption
 
+from proglog.cli.front import nearest
 from proglog.errors import ConfigError
 
 DASH = "dash"
@@ -71,7 +70,9 @@ def with_file(
     for key, value in flat.items():
         parameter = flags.get(key.replace("_", "-"))
         if parameter is None or parameter.name is None:
-            raise ConfigError(f"{path}: {key!r} is no flag of this verb; known: {', '.join(flags)}")
+            meant = nearest(key, flags)
+            hint = f"did you mean {meant}?" if meant else f"known: {', '.join(flags)}"
+            raise ConfigError(f"{path}: {key!r} is no flag of this verb; {hint}")
         source = context.get_parameter_source(parameter.name)
         if source is not None and source.name in _FROM_DEFAULT:
             values[parameter.name] = _of_type(path, key, value, parameter, context)
@@ -108,6 +109,4 @@ def _of_type(path: Path, key: str, given: Any, parameter: TyperOption, context: 
         value = parameter.type_cast_value(context, given if parameter.is_flag else raw)
     except typer.BadParameter as exc:
         raise ConfigError(f"{path}: {key} = {given!r}: {exc.message}") from exc
-    if parameter.type.name not in ("path", "file"):
-        return value
-    return path.parent / value if parameter.opts[0].endswith("-file") else Path(value)  # its files are beside it
+    return Path(value) if parameter.type.name in ("path", "file") else value

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +15,43 @@ from proglog.errors import ProglogError
 from proglog.observe.safe_text import safe_text
 
 _REDRAW_SECONDS = 0.1
+_SHORTEST_SECRET = 6
+"""Characters: shorter values are in any text by chance, such as the verb itself."""
+
+
+class Verbosity(IntEnum):
+    """How much is printed."""
+
+    QUIET = 0
+    """Errors, and warnings."""
+    NORMAL = 1
+    VERBOSE = 2
+    DEBUG = 3
+
+
+_level = [Verbosity.NORMAL]
+
+
+def be(level: Verbosity) -> None:
+    """Print so much from now on; the client's log from VERBOSE on."""
+    _level[:] = [level]
+    if level >= Verbosity.VERBOSE:
+        import logging
+
+        class Safe(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                detail(f"{self.format(record)}")
+
+        handler = Safe()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
+        logger = logging.getLogger("proglog")
+        logger.handlers[:] = [handler]
+        logger.setLevel(logging.DEBUG)
+
+
+def level() -> Verbosity:
+    """Return how much is printed."""
+    return _level[0]
 
 
 def error(message: str, hint: str = "") -> None:
@@ -22,8 +60,20 @@ def error(message: str, hint: str = "") -> None:
 
 
 def note(message: str) -> None:
-    """Print a message that is neither data nor an error."""
-    _write(safe_text(message) + "\n")
+    """Print a message that is neither data nor an error, unless quiet."""
+    if level() > Verbosity.QUIET:
+        _write(safe_text(message) + "\n")
+
+
+def say(message: str, end: str = "\n") -> None:
+    """Print what the user must read before an answer, even when quiet."""
+    _write(safe_text(message) + end)
+
+
+def detail(message: str) -> None:
+    """Print what only --verbose shows."""
+    if level() >= Verbosity.VERBOSE:
+        _write(safe_text(message) + "\n")
 
 
 def warn(message: str, colour: int = 0) -> None:
@@ -46,13 +96,37 @@ def bug_report(exc: BaseException) -> Path | None:
             directory.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(prefix="crash-", suffix=".txt", dir=directory)
             with os.fdopen(descriptor, "w", encoding="utf-8") as report:
-                # No argument values: they may be secrets.
-                report.write(f"proglog {sys.argv[1:2]}, Python {sys.version}\n\n")
-                report.write("".join(traceback.format_exception(exc)))
+                report.write(_facts() + "\n" + _without_values("".join(traceback.format_exception(exc))))
         except OSError:
             continue  # the next directory, or none
         return Path(name)
     return None
+
+
+def _facts() -> str:
+    """Return what a report needs: versions and the verb. No values of arguments and variables: they may be secrets."""
+    import platform
+
+    from proglog.cli.front import version_text
+    from proglog.cli.verbs import VERBS
+
+    words = [word for word in sys.argv[1:] if word in VERBS][:1]
+    flags = [word.partition("=")[0] for word in sys.argv[1:] if word.startswith("--") and len(word) > 2]
+    variables = sorted(name for name in os.environ if name.startswith("PROGLOG_"))
+    return (
+        f"{version_text()}{platform.platform()}\ncommand: proglog {' '.join(words + flags)}\n"
+        f"variables: {', '.join(variables) or 'none'} (values left out)\n"
+        "Please report this: the text holds no values of flags, variables or records, but read it before you send it.\n"
+    )
+
+
+def _without_values(text: str) -> str:
+    """Return a traceback in which the values of arguments and variables are left out: a message may repeat them."""
+    given = {word.partition("=")[2] if word.startswith("--") else word for word in sys.argv[1:]}
+    given |= {value for name, value in os.environ.items() if name.startswith("PROGLOG_")}
+    for value in sorted((each for each in given if len(each) >= _SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(value, "<value>")
+    return text
 
 
 class Meter(Protocol):
@@ -100,9 +174,9 @@ class _Bar:
 
 
 @contextmanager
-def progress(label: str, total: int | None, *, unit: str = "records") -> Iterator[Meter]:
-    """Show a bar while a terminal watches; ``total`` in ``unit``, which is ``bytes`` or ``records``."""
-    if not is_terminal():
+def progress(label: str, total: int | None, *, unit: str = "records", shown: bool = True) -> Iterator[Meter]:
+    """Show a bar while a terminal watches, if ``shown``; ``total`` in ``unit``, which is ``bytes`` or ``records``."""
+    if not (shown and is_terminal()) or level() is Verbosity.QUIET:
         yield _Silent()
         return
     bar = _Bar(label, total, unit)

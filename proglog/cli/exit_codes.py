@@ -4,9 +4,10 @@
 """
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from proglog import errors
-from proglog.errors import ProglogError
+if TYPE_CHECKING:
+    from proglog.errors import ProglogError
 
 
 class ExitCode(IntEnum):
@@ -57,21 +58,22 @@ SHORT: dict[ExitCode, str] = {
 }
 """The same in two words each, for the help."""
 
-# The most specific class first.
-_CODES: tuple[tuple[type[ProglogError], ExitCode], ...] = (
-    (errors.ConfigError, ExitCode.USAGE),
-    (errors.AccessError, ExitCode.DENIED),
-    (errors.NotFoundError, ExitCode.NOT_FOUND),
-    (errors.DeadlineError, ExitCode.TIMED_OUT),
-    (errors.UnavailableError, ExitCode.CANNOT_CONNECT),
-    (errors.NameTakenError, ExitCode.NAME_TAKEN),
-    (errors.TaskFailedError, ExitCode.BUG),
-)
 
-
-def exit_code_of(error: ProglogError) -> ExitCode:
+def exit_code_of(error: "ProglogError") -> ExitCode:
     """Return the exit code that ``error`` ends a verb with."""
+    from proglog import errors
+
+    # The most specific class first.
+    codes = (
+        (errors.ConfigError, ExitCode.USAGE),
+        (errors.AccessError, ExitCode.DENIED),
+        (errors.NotFoundError, ExitCode.NOT_FOUND),
+        (errors.DeadlineError, ExitCode.TIMED_OUT),
+        (errors.UnavailableError, ExitCode.CANNOT_CONNECT),
+        (errors.NameTakenError, ExitCode.NAME_TAKEN),
+        (errors.TaskFailedError, ExitCode.BUG),
+    )
     cause = getattr(error, "cause", None)
-    if isinstance(cause, ProglogError):
+    if isinstance(cause, errors.ProglogError):
         return exit_code_of(cause)
-    return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.REFUSED)
+    return next((code for kind, code in codes if isinstance(error, kind)), ExitCode.REFUSED)

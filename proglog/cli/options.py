@@ -38,15 +38,34 @@ def flag(name: str, help_: str, metavar: str | None = None, **more: Any) -> Any:
 Addrs = Annotated[
     str, flag("addr", "Agent address; list several to fail over", "HOST:PORT[,...]", rich_help_panel=AGENT)
 ]
+
+
+def seconds_of(flag: str) -> Callable[[Any], float]:
+    """Return what reads a duration of a flag: ``5``, ``5s``, ``500ms``, ``2m``."""
+
+    def parse(value: Any) -> float:
+        from proglog.cli.quantities import duration
+
+        return duration(f"--{flag}", value, bare="s") if isinstance(value, str) else float(value)
+
+    parse.__name__ = "duration"
+    return parse
+
+
+def seconds_flag(name: str, help_: str, **more: Any) -> Any:
+    """Return a flag that takes a duration; a bare number is seconds."""
+    return flag(name, help_, "D", parser=seconds_of(name), **more)
+
+
 Wait = Annotated[
-    float, flag("wait", "Wait at most this long for the agent to answer first", "SECONDS", rich_help_panel=AGENT)
+    float, seconds_flag("wait", "Wait at most this long for the agent to answer first", rich_help_panel=AGENT)
 ]
 TLSCa = Annotated[Path | None, flag("tls-ca-file", "Authority that signs the agent's certificate", "FILE")]
 TLSCert = Annotated[
     Path | None, flag("tls-cert-file", "Certificate to present; its common name is your identity", "FILE")
 ]
 TLSKey = Annotated[Path | None, flag("tls-key-file", "Key of the certificate", "FILE")]
-Timeout = Annotated[float, flag("timeout", "How long to wait for an answer", "SECONDS")]
+Timeout = Annotated[float, seconds_flag("timeout", "How long to wait for an answer: 5s, 500ms")]
 
 
 def _take_profile(context: typer.Context, name: str | None) -> str | None:
@@ -76,9 +95,11 @@ Profile = Annotated[
 ]
 Output = Annotated[
     Format,
-    typer.Option("--output", "-o", envvar="PROGLOG_OUTPUT", help="How to write the answer", case_sensitive=False),
+    typer.Option("--output", "-o", envvar="PROGLOG_OUTPUT", help="Format of stdout", case_sensitive=False),
 ]
-Watch = Annotated[bool, typer.Option("--watch", help="Write the answer again at every change")]
+Watch = Annotated[
+    bool, typer.Option("--watch", help="Write the answer again at every change; with -o jsonl, a line per change")
+]
 
 
 def tls_files(ca: Path | None, cert: Path | None, key: Path | None, prefix: str = "--tls") -> "TLSFiles | None":

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from proglog.cli import names
 from proglog.cli.front import nearest, places
 from proglog.errors import ConfigError, NotFoundError
 
@@ -98,6 +99,7 @@ class Profiles:
             beside.replace(self.path)
         except OSError as exc:
             raise ConfigError(f"{self.path}: {exc.strerror}") from exc
+        names.remember("profiles", self.profiles)
 
     def get(self, name: str) -> dict[str, str | float]:
         """Return a profile's values.

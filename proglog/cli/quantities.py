@@ -2,7 +2,7 @@
 
 ::
 
-    90s  15m  12h  7d  2w          a duration: always with a unit, for 7 could be seconds or days
+    500ms  90s  1.5s  15m  12h  7d  2w      a duration; where seconds are meant, a bare number is seconds
     1048576  512KiB  64MiB  2GB    a size: a bare number is bytes, as the names of the flags say
 """
 
@@ -10,27 +10,34 @@ import re
 
 from proglog.errors import ConfigError
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BYTES = {"": 1, "B": 1} | {
     prefix + suffix: base**power
     for base, suffix in ((1000, "B"), (1024, "iB"))
     for power, prefix in enumerate("kMGT" if base == 1000 else "KMGT", 1)
 }
-_QUANTITY = re.compile(r"([0-9]{1,15}) ?([A-Za-z]*)")
+_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 
 
-def duration(flag: str, text: str) -> float:
-    """Return the seconds of ``90s``, ``15m``, ``12h``, ``7d`` or ``2w``.
+def duration(flag: str, text: str, *, bare: str = "") -> float:
+    """Return the seconds of ``500ms``, ``90s``, ``15m``, ``12h``, ``7d`` or ``2w``.
+
+    Args:
+        flag: For messages.
+        text: As typed.
+        bare: The unit of a bare number; empty: it is refused.
 
     Raises:
         ConfigError: It is none of those; a number without a unit is not guessed at.
     """
     number, unit = _parts(text)
-    if number is not None and not unit:
-        raise ConfigError(f"{flag} {text!r}: a duration needs a unit: {number}s is seconds, {number}d is days")
-    if number is None or unit not in _SECONDS:
-        raise ConfigError(f"{flag} {text!r}: expected a duration such as 90s, 15m, 12h, 7d or 2w")
-    return float(number * _SECONDS[unit])
+    if number is not None and not unit and not bare:
+        raise ConfigError(
+            f"{flag} {text!r}: a duration needs a unit: {text.strip()}s is seconds, {text.strip()}d is days"
+        )
+    if number is None or (unit or bare) not in _SECONDS:
+        raise ConfigError(f"{flag} {text!r:.60}: expected a duration such as 500ms, 90s, 15m, 12h, 7d or 2w")
+    return float(number * _SECONDS[unit or bare])
 
 
 def size(flag: str, text: str) -> int:
@@ -40,11 +47,26 @@ def size(flag: str, text: str) -> int:
         ConfigError: It is none of those.
     """
     number, unit = _parts(text)
-    if number is None or unit not in _BYTES:
-        raise ConfigError(f"{flag} {text!r}: expected bytes, or a size such as 512KiB, 64MiB or 2GB")
+    if number is None or unit not in _BYTES or (not unit and number != int(number)):
+        raise ConfigError(f"{flag} {text!r:.60}: expected bytes, or a size such as 512KiB, 64MiB or 2GB")
     return int(number * _BYTES[unit])
 
 
-def _parts(text: str) -> tuple[int | None, str]:
+def count(flag: str, text: str) -> int:
+    """Return the number of ``1000000``, ``1,000,000``, ``500k`` or ``2M``.
+
+    Raises:
+        ConfigError: It is none of those.
+    """
+    number, unit = _parts(text.replace(",", "").replace("_", ""))
+    scale = {"": 1, "k": 1_000, "M": 1_000_000, "G": 1_000_000_000}.get(unit)
+    if number is None or scale is None or number * scale != int(number * scale):
+        raise ConfigError(f"{flag} {text!r:.60}: expected a number such as 1000000, 500k or 2M")
+    return int(number * scale)
+
+
+def _parts(text: str) -> tuple[float | None, str]:
     found = _QUANTITY.fullmatch(text.strip())
-    return (int(found[1]), found[2]) if found else (None, "")
+    if not found:
+        return None, ""
+    return float(found[1]) if "." in found[1] else int(found[1]), found[2]

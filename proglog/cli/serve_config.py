@@ -4,6 +4,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
+from proglog.cli.front import nearest
 from proglog.errors import ConfigError
 
 
@@ -20,7 +21,9 @@ def choice(flag: str, value: str, choices: Collection[str]) -> str:
     """
     if value not in choices:
         *others, last = choices
-        raise ConfigError(f"{flag} {value!r}: expected {', '.join(others)} or {last}")
+        meant = nearest(value, choices)
+        hint = f"; did you mean {meant}?" if meant else ""
+        raise ConfigError(f"{flag} {value!r:.80}: expected {', '.join(others)} or {last}{hint}")
     return value
 
 

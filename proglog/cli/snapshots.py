@@ -3,21 +3,20 @@
 The past comes from a recording of the dashboard, ``--replay FILE``, at a moment of it, ``--at T``::
 
     +90  -30            seconds from its start; back from its end
-    @14:13:20  @1h      a time as in a RANGE, counted back from its end
-    2026-09-21T14:13:20Z     a moment; without a zone, in the reader's
+    @14:13  @14:13:20  @1h   a time as in a RANGE, counted back from its end
+    2026-09-21T14:13:20Z     a moment; local without a zone, or UTC with --utc; a blank may stand for the T
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proglog.cli import diagnostics, options, output
+from proglog.cli import diagnostics, names, options, output, zone
+from proglog.cli.shapes import Shape
 from proglog.client.offset_spec import parse_time_ms
 from proglog.errors import ConfigError, InvalidRequestError
 from proglog.observe.columns import Item
@@ -65,20 +64,16 @@ def verb(
     table: output.Table[Item],
     *,
     whole: Callable[[ClusterSnapshot], object] | None = None,
+    shape: Shape | None = None,
 ) -> Callable[..., None]:
     """Return a verb that prints a table of a snapshot.
 
     Args:
         items: What the lines of the table are.
         table: How they are printed.
-        whole: Makes the one JSON object of a verb whose JSON is not a list of the lines.
+        whole: Makes the document of a verb that is not a list of the lines, of ``shape``.
+        shape: Of ``whole``.
     """
-
-    def write(snapshot: ClusterSnapshot, format_: output.Format) -> None:
-        if whole is not None and format_ in (output.Format.JSON, output.Format.JSONL):
-            output.line(json.dumps(whole(snapshot), indent=2 if format_ is output.Format.JSON else None))
-        else:
-            output.items(items(snapshot), table, format_)
 
     def main(
         output_: options.Output = output.Format.TABLE,
@@ -87,9 +82,35 @@ def verb(
         past: PastFlags,
         agent: options.AgentFlags,
     ) -> None:
-        run(lambda snapshot: write(snapshot, output_), agent, past, watch=watch)
+        show = listed(items, table, output_, watch=watch)
+        if whole is not None and shape is not None and output_ is not output.Format.TABLE:
+            show = document(whole, shape, output_, watch=watch)
+        run(show, agent, past, watch=watch)
 
     return main
+
+
+def listed(
+    items: Callable[[ClusterSnapshot], Sequence[Item]],
+    table: output.Table[Item],
+    format_: output.Format,
+    *,
+    watch: bool,
+) -> Callable[[ClusterSnapshot], None]:
+    """Return what writes the items of one snapshot, or with ``watch`` of one after the other."""
+    if not watch:
+        return lambda snapshot: output.items(items(snapshot), table, format_)
+    changes = output.Changes(table, format_)
+    return lambda snapshot: changes.show(items(snapshot), snapshot.taken_at_ms)
+
+
+def document(
+    whole: Callable[[ClusterSnapshot], object], shape: Shape, format_: output.Format, *, watch: bool
+) -> Callable[[ClusterSnapshot], None]:
+    """As :func:`listed`, for a verb that writes one document of a snapshot."""
+    if watch and format_ is not output.Format.JSONL:
+        raise ConfigError(f"--watch has no end and -o {format_} is one document: use -o jsonl, a line per change")
+    return lambda snapshot: output.one(whole(snapshot), shape, format_)
 
 
 def run(
@@ -116,10 +137,11 @@ def run(
 
     async def ask(client: "Client") -> None:
         if not watch:
-            write(await client.status(segments=segments))
+            snapshot = await client.status(segments=segments)
+            names.remember("members", (member.name for member in snapshot.members))
+            write(snapshot)
             return
         async for snapshot in client.watch(min_interval=WATCH_INTERVAL, segments=segments):
-            output.clear_screen()
             write(snapshot)
             output.flush()
 
@@ -159,13 +181,13 @@ def _moment(text: str, start: float, end: float) -> float:
         return (start if text[0] == "+" else end) + float(text)
     try:
         if text.startswith("@"):
-            return parse_time_ms(text[1:], round(end * 1000) + _FRAME_MS) / 1000
+            return parse_time_ms(text[1:], round(end * 1000) + _FRAME_MS, zone.current()) / 1000
         if _DATE.match(text):
-            return parse_time_ms(text, 0) / 1000
+            return parse_time_ms(text, 0, zone.current()) / 1000
     except ConfigError:
         pass  # in the words of this flag
     raise ConfigError(f"--at {text!r:.60} is no time; {_EXPECTED}")
 
 
 def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
+    return zone.clock(round(at * 1000))

@@ -1,9 +1,12 @@
 """What members, status, lag and segments print of a snapshot, with the columns of the dashboard's panels."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, cast
 
+from proglog.cli import zone
 from proglog.cli.output import Table
+from proglog.cli.shapes import Shape
 from proglog.observe.columns import Column, Item
 from proglog.observe.copies_view import held_here, verdict
 from proglog.observe.health import Finding, Severity, copy_words, findings, worst
@@ -18,7 +21,17 @@ from proglog.tui.panels.replication.lag_cells import lag_text
 from proglog.tui.panels.segments import columns as segment
 from proglog.tui.panels.segments.columns import SegmentFacts
 from proglog.types import half_open
-from proglog.wire.model import ClusterSnapshot, IndexState, LogState, MemberStatus, NodeStatus, PeerState
+from proglog.wire.model import (
+    ClusterSnapshot,
+    IndexState,
+    LogState,
+    LogStatus,
+    MemberStatus,
+    NodeStatus,
+    OriginStatus,
+    PeerState,
+    Segment,
+)
 
 
 def printed(column: Column[Item], *, title: str = "", rank: int = 0, limit: int = 40) -> Column[Item]:
@@ -35,19 +48,43 @@ def members(snapshot: ClusterSnapshot) -> list[MemberFacts]:
     ]
 
 
-def _member_data(facts: MemberFacts) -> Mapping[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberShape:
+    """A member, for programs."""
+
+    name: str
+    status: MemberStatus
+    addr: str
+    """Gossip address, HOST:PORT."""
+    rpc_addr: str
+    """Its gRPC server, HOST:PORT; null: it is no proglog agent."""
+    rtt_ms: float | None
+    """Of the last probe; null: not measured."""
+    status_since_ms: int
+    """How long it has had this status."""
+    incarnation: int
+    local: bool
+    """Whether it is the agent that answered."""
+    tags: dict[str, str]
+
+
+MEMBERS_SHAPE = Shape("members", MemberShape, restless=frozenset({"rtt_ms", "status_since_ms", "incarnation"}))
+
+
+def member_shape(facts: MemberFacts) -> MemberShape:
+    """Return a member for programs."""
     each = facts.member
-    return {
-        "name": each.name,
-        "status": each.status.value,
-        "addr": each.addr,
-        "rpc_addr": each.rpc_addr,
-        "rtt_ms": each.rtt_ms,
-        "status_since_ms": each.status_since_ms,
-        "incarnation": each.incarnation,
-        "local": each.local,
-        "tags": each.tags,
-    }
+    return MemberShape(
+        name=each.name,
+        status=each.status,
+        addr=each.addr,
+        rpc_addr=each.rpc_addr,
+        rtt_ms=each.rtt_ms,
+        status_since_ms=each.status_since_ms,
+        incarnation=each.incarnation,
+        local=each.local,
+        tags=each.tags,
+    )
 
 
 MEMBERS = Table(
@@ -60,7 +97,8 @@ MEMBERS = Table(
         printed(replace(member.FOR, words=duration_words), title="SINCE", rank=4),
         printed(member.TAGS, rank=5, limit=60),
     ),
-    data=_member_data,
+    shape=MEMBERS_SHAPE,
+    data=member_shape,
     role=lambda facts: status_role(facts.member.status),
     empty="no members",
 )
@@ -71,18 +109,22 @@ def segments(snapshot: ClusterSnapshot) -> list[SegmentFacts]:
     return [SegmentFacts(segment=each, now_ms=snapshot.taken_at_ms) for each in snapshot.segments]
 
 
+SEGMENTS_SHAPE = Shape("segments", Segment, identity=("base_offset",))
 SEGMENTS = Table(
     columns=(
-        printed(segment.OFFSETS),
+        printed(
+            replace(segment.OFFSETS, text=lambda facts: half_open(facts.segment.base_offset, facts.segment.end_offset))
+        ),
         printed(segment.RECORDS),
         printed(segment.SIZE),
         printed(segment.BATCHES, rank=3),
-        printed(segment.FIRST_RECORD, rank=2),
-        printed(segment.LAST_RECORD, rank=1),
+        printed(replace(segment.FIRST_RECORD, words=zone.second), rank=2),
+        printed(replace(segment.LAST_RECORD, words=zone.second), rank=1),
         printed(segment.INDEX, rank=4),
         printed(segment.STATE),
     ),
-    data=lambda facts: asdict(facts.segment),
+    shape=SEGMENTS_SHAPE,
+    data=lambda facts: facts.segment,
     role=lambda facts: Role.WARN if facts.segment.index_state is IndexState.MISSING else Role.TEXT,
     empty="no segments",
 )
@@ -97,12 +139,66 @@ def lag(snapshot: ClusterSnapshot) -> list[OriginCopy]:
     ]
 
 
-def _copy_data(copy: OriginCopy) -> Mapping[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LagShape:
+    """An origin of a peer, for programs."""
+
+    peer: str
+    state: PeerState
+    """Of the replication stream from the peer."""
+    error: str
+    """Why it is not streaming."""
+    origin: bytes | None
+    """null: nothing is known of the peer's origins."""
+    node_name: str = ""
+    """The node that the origin belongs to."""
+    next_sequence: int | None = None
+    """Durable at the agent: one past the last."""
+    peer_next_sequence: int | None = None
+    """Durable at the peer: one past the last."""
+    lag_records: int | None = None
+    """The agent behind the peer."""
+    lag_bytes: int | None = None
+    lag_ms: int | None = None
+    peer_lag_records: int | None = None
+    """The peer behind the agent."""
+    is_source: bool | None = None
+    """Whether the agent pulls this origin from this peer."""
+    lag_trend_records_per_s: float | None = None
+    """By which the lag grows; negative: catching up."""
+    catch_up_ms: int | None = None
+    """Until the agent has caught up; 0: it has, null: unknown, or not catching up."""
+
+
+LAG_SHAPE = Shape(
+    "lag",
+    LagShape,
+    identity=("peer", "origin"),
+    restless=frozenset({"lag_trend_records_per_s", "catch_up_ms"}),
+)
+
+
+def lag_shape(copy: OriginCopy) -> LagShape:
+    """Return an origin of a peer for programs."""
     peer, origin = copy.peer, copy.origin
-    data: dict[str, object] = {"peer": peer.name, "state": peer.state.value, "error": peer.error}
-    if origin is not None:
-        data |= asdict(origin) | {"origin": origin.origin.hex(), "lag_trend": round(origin.lag_trend, 3)}
-    return data
+    if origin is None:
+        return LagShape(peer=peer.name, state=peer.state, error=peer.error, origin=None)
+    return LagShape(
+        peer=peer.name,
+        state=peer.state,
+        error=peer.error,
+        origin=origin.origin,
+        node_name=origin.node_name,
+        next_sequence=origin.next_sequence,
+        peer_next_sequence=origin.peer_next_sequence,
+        lag_records=origin.lag_records,
+        lag_bytes=origin.lag_bytes,
+        lag_ms=origin.lag_ms,
+        peer_lag_records=origin.peer_lag_records,
+        is_source=origin.source,
+        lag_trend_records_per_s=round(origin.lag_trend, 3),
+        catch_up_ms=origin.catch_up_ms,
+    )
 
 
 def _copy_role(copy: OriginCopy) -> Role:
@@ -121,7 +217,8 @@ LAG = Table(
         printed(replace(replication.LAG, right=False), title="THIS NODE", limit=100),
         printed(replace(replication.PEER_LAG, right=False), title="THE PEER", rank=2, limit=60),
     ),
-    data=_copy_data,
+    shape=LAG_SHAPE,
+    data=lag_shape,
     role=_copy_role,
     empty="no peers: nothing is copied",
 )
@@ -141,7 +238,7 @@ STATUS: Table[Fact] = Table(
         Column(title="WHAT", value=lambda fact: fact.name, limit=40),
         Column(title="", value=lambda fact: fact.words, limit=100),
     ),
-    data=lambda _: {},
+    shape=Shape("facts", Fact),
     role=lambda fact: fact.role,
 )
 
@@ -205,20 +302,11 @@ def _health(found: Sequence[Finding]) -> Fact:
 def _security(snapshot: ClusterSnapshot) -> str:
     node = snapshot.node
     parts = (
-        _tls(node) if node.tls else "no TLS",
+        "TLS" if node.tls else "no TLS",
         _rules(node) if node.acl else "no access control",
         "gossip encrypted" if node.gossip_encrypted else "gossip in plain text",
     )
     return ", ".join(parts)
-
-
-def _tls(node: NodeStatus) -> str:
-    """Return which certificate is in use, once it is not the first: a renewed one, or one that another should replace."""
-    held = node.certificate
-    if held is None or held.wanted == 1:
-        return "TLS"
-    wanted = f", {held.wanted} was refused" if held.refused else ""
-    return f"TLS (generation {held.generation}{wanted}, for {duration_words(held.age_ms / 1000)})"
 
 
 def _rules(node: NodeStatus) -> str:
@@ -263,16 +351,36 @@ def _origins(snapshot: ClusterSnapshot) -> Sequence[Fact]:
     ]
 
 
-def status_data(snapshot: ClusterSnapshot) -> dict[str, object]:
-    """Return an agent's status as one JSON object, segments and events left out."""
-    node = asdict(snapshot.node) | {"origin": snapshot.node.origin.hex()}
-    return {
-        "node": node,
-        "health": worst(findings(snapshot)).name.lower(),
-        "log": asdict(snapshot.log),
-        "members": [dict(_member_data(facts)) for facts in members(snapshot)],
-        "origins": [asdict(origin) | {"origin": origin.origin.hex()} for origin in snapshot.origins],
-        "replication": [dict(_copy_data(copy)) for copy in lag(snapshot)],
-        "taken_at_ms": snapshot.taken_at_ms,
-        "uptime_ms": snapshot.up_ms,
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusShape:
+    """An agent's status, for programs."""
+
+    node: NodeStatus
+    health: Literal["ok", "info", "warning", "critical"]
+    """The worst finding; `proglog check -o json` lists them."""
+    log: LogStatus
+    members: tuple[MemberShape, ...]
+    origins: tuple[OriginStatus, ...]
+    replication: tuple[LagShape, ...]
+    taken_at_ms: int
+    """By the agent's clock."""
+    uptime_ms: int
+    """How long the agent has run, by its steady clock."""
+
+
+STATUS_SHAPE = Shape("status", StatusShape, many=False)
+
+
+def status_shape(snapshot: ClusterSnapshot) -> StatusShape:
+    """Return an agent's status for programs; segments and events are left out."""
+    health = worst(findings(snapshot)).name.lower()
+    return StatusShape(
+        node=snapshot.node,
+        health=cast("Literal['ok', 'info', 'warning', 'critical']", health),
+        log=snapshot.log,
+        members=tuple(map(member_shape, members(snapshot))),
+        origins=snapshot.origins,
+        replication=tuple(map(lag_shape, lag(snapshot))),
+        taken_at_ms=snapshot.taken_at_ms,
+        uptime_ms=snapshot.up_ms,
+    )

@@ -12,10 +12,14 @@ RANGE selects records. Offset ranges are half-open: 5:10 holds 5, 6, 7, 8 and 9.
   +2  -3                  two after the start; the last three
   5:10  5:  :end          between two offsets; from one on; up to the end
   @1h  @90s               by append time: an hour ago
-  @2026-01-02T03:04:05Z   an absolute time; in your time zone (TZ) unless it names one
-  @14:13                  the most recent 14:13, in your time zone
+  @2026-01-02T03:04:05Z   an absolute time; a blank may stand for the T
+  @14:13                  the most recent 14:13
   @2h:@1h                 the hour before the last one
+  unread:NAME             what the consumer NAME has not read yet; looking does not move it
   cursor:TOKEN            what a consumer has not read yet, on any node: from --print-cursor
+
+Times are local unless a Z or an offset is written, and UTC with --utc. consume, segments, verify, copies and positions
+take a RANGE; --dry-run prints what it resolves to.
 
 An offset is valid only on the node that assigned it. To move between nodes, use a cursor or a name (--as NAME).
 
@@ -27,20 +31,37 @@ An offset is valid only on the node that assigned it. To move between nodes, use
     "formats": (
         "what stdout looks like",
         """\
-Verbs that list something (members, status, lag, segments, positions, ...) take -o:
+Every verb takes -o:
 
   table   for people: columns, words, colours on a terminal (NO_COLOR turns them off)
   json    one document
-  jsonl   one JSON object per line; with --watch, again at each change
-  plain   the table's cells separated by tabs, without headings
+  jsonl   a line of JSON per item; with --watch, per change
+  plain   bare values between tabs: no headings, units, glyphs or grouping; nothing for null
 
-consume writes values byte for byte, each followed by a line feed. --format null ends each with a NUL, json writes one
-object per line (produce --format json reads it back), and anything else is a template:
+Keys are stable, and null is unknown. Names that end in _at are instants in UTC, _ms are durations. Each document says
+its schema: docs/reference/json.md and docs/reference/schemas/ have them all.
 
-  proglog consume --format '{offset} {origin} {sequence} {key} {value}'
-  proglog consume --format '{timestamp} {value}\\n'
+consume without -o writes values byte for byte, each followed by a line feed; --format null ends each with a NUL.
+consume -o jsonl writes whole records, and produce --format jsonl reads them back. On a terminal, control characters are
+escaped; --raw sends them as they are.
+""",
+    ),
+    "templates": (
+        "how consume --format writes a record",
+        """\
+A template has fields in braces, each with how to write it. A line feed follows each record.
 
-On a terminal, control characters are escaped; --raw sends them as they are.
+  {value} {key} {offset} {sequence} {origin} {headers} {header.NAME}
+  {value_bytes} {timestamp} {timestamp_ms}
+  {value:hex}  {key:base64}  {value:json}     bytes, encoded
+  {key:<12}  {offset:>8}  {value:hex,<40}     at so many cells, padded and cut
+  {timestamp:utc}  {timestamp:ms}  {timestamp:s}  {timestamp:%H:%M:%S}
+  \\n  \\t  \\0  \\\\                              a line feed, a tab, a NUL, a backslash
+
+Times are local, and UTC with --utc.
+
+  proglog consume --format '{offset:>8}  {timestamp:%H:%M:%S}  {key:<12} {value}'
+  proglog consume --format '{value:hex}' 5:10
 """,
     ),
     "environment": (

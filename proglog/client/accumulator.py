@@ -153,7 +153,7 @@ class Accumulator:
         self.in_flight: deque[Batch] = deque()
         self.batch_bytes = batch_bytes
         self._sealed: deque[Batch] = deque()
-        self._producer_id = producer_id
+        self.identity = producer_id
         self._idempotent = any(producer_id)
         self._most_in_flight = in_flight
         self._max_in_flight = min(in_flight, LEAST_WINDOW) if self._idempotent else in_flight
@@ -322,7 +322,7 @@ class Accumulator:
             count=chosen.count,
             first_timestamp_ms=chosen.times_ms[0],
             max_timestamp_ms=chosen.max_time_ms,
-            producer_id=self._producer_id,
+            producer_id=self.identity,
             producer_epoch=self._epoch,
             producer_sequence=self._sequence,
         )

@@ -103,7 +103,7 @@ class NamedConsumer:
         cursor = None
         if found is not None:
             self._epoch = found.epoch + self._reset
-            cursor = None if self._reset else found.cursor
+            cursor = None if self._reset or found.deleted else found.cursor
         self._committed = cursor, True
         self._consumer = self._consume(cursor)
         self._tasks.start(self._tick(), name="named-consumer")

@@ -2,9 +2,10 @@
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import tzinfo
 from enum import Enum
 
+from proglog.client.times import CLOCK, MOMENT, last_time_ms, moment_ms
 from proglog.errors import ConfigError
 from proglog.types import MAX_ORDINAL
 
@@ -51,8 +52,7 @@ class OffsetSpec:
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 _UNITS = {"ms": 1, "s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
 _AGO = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
-CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?", re.ASCII)
-"""A time of day."""
+_DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
 def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = None) -> OffsetSpec:
@@ -62,7 +62,7 @@ def parse_offset_spec(text: str, now_ms: int, zone: tzinfo | None = None) -> Off
 
         start  end  47  +2  -3    the oldest record, after the newest, an offset, from the start, from the end
         @1h  @1767323045          by time: so long ago; seconds or milliseconds since 1970
-        @2026-01-02T03:04:05Z     a moment
+        @2026-01-02T03:04:05Z     a moment; a blank may stand for the T
         @14:13:20  @14:13         a time of day: the last one that there was
 
     Args:
@@ -103,25 +103,14 @@ def parse_time_ms(text: str, now_ms: int, zone: tzinfo | None = None) -> int:
     if ago:
         return max(now_ms - int(ago[1]) * _UNITS[ago[2]], 0)
     if text.isascii() and text.isdigit() and len(text) <= 16:
+        if _DATE.fullmatch(text):
+            day = f"{text[:4]}-{text[4:6]}-{text[6:]}"
+            raise ConfigError(f"{text!r} is no time: write @{day} for the date; seconds since 1970 have ten digits")
         return int(text) * (1 if len(text) >= 12 else 1000)  # seconds reach 12 digits in the year 33658
+    clock = CLOCK.fullmatch(text)
     try:
-        clock = CLOCK.fullmatch(text)
-        if clock:
-            return max(_last_ms(clock, now_ms, zone), 0)
-        moment = datetime.fromisoformat(text)
-        local = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        return max(int(local.timestamp() * 1000), 0)
-    except (ValueError, OverflowError, OSError):
-        raise ConfigError(f"{text!r:.60} is no time; expected 90s, 1h, 2d, 14:13:20 or 2026-01-02T03:04:05Z") from None
-
-
-def _last_ms(clock: re.Match[str], now_ms: int, zone: tzinfo | None) -> int:
-    """Return the last moment with this time of day that is not after now: of one that comes twice, the later one."""
-    now = datetime.fromtimestamp(now_ms / 1000, zone)
-    hour, minute, second = (int(part or 0) for part in clock.groups())
-    moments = [
-        int(day.replace(hour=hour, minute=minute, second=second, microsecond=0, fold=fold).timestamp() * 1000)
-        for day in (now, now - timedelta(days=1))
-        for fold in (0, 1)
-    ]
-    return max(moment for moment in moments if moment <= now_ms)
+        return max(last_time_ms(clock, now_ms, zone) if clock else moment_ms(text, zone), 0)
+    except ConfigError as exc:
+        if MOMENT.fullmatch(text):
+            raise
+        raise ConfigError(f"{text!r:.60} is no time; expected 90s, 1h, 2d, 14:13:20 or 2026-01-02T03:04:05Z") from exc

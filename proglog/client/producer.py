@@ -129,6 +129,11 @@ class Producer:
     # What it is
 
     @property
+    def identity(self) -> bytes:
+        """What every batch that it sends has as ``producer_id``: in the log, its records are known by it."""
+        return self._accumulator.identity
+
+    @property
     def state(self) -> State:
         """``new``, ``open``, ``retrying``, ``failed`` or ``closed``: the module's docstring draws them."""
         return "retrying" if self._state == "open" and self._trouble is not None else self._state

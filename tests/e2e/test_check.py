@@ -47,7 +47,7 @@ def test_too_few_members_are_two_and_the_reason_is_explained(agent: AgentProcess
 
 
 def test_nobody_there_is_three_in_every_format() -> None:
-    for format_ in ("text", "json", "nagios", "prometheus"):
+    for format_ in ("table", "json", "jsonl", "plain", "nagios", "prometheus"):
         done = check("--addr", "127.0.0.1:1", "--timeout", "2", "-o", format_)
         assert done.returncode == 3, done.stderr
         assert done.stdout

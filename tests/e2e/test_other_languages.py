@@ -215,7 +215,7 @@ def test_a_reader_in_go_prints_a_directory_as_consume_does(go: Path, tmp_path: P
     lost = fill(tmp_path / "a", TOTAL)
 
     with agent:
-        printed = run(sys.executable, "-m", "proglog", "consume", "--addr", agent.rpc_addr, "-o", "json", cwd=ROOT)
+        printed = run(sys.executable, "-m", "proglog", "consume", "--addr", agent.rpc_addr, "-o", "jsonl", cwd=ROOT)
         agent.stop()
     read = run(str(go / "bin/reader"), str(tmp_path / "a"), cwd=go)
 

@@ -88,7 +88,8 @@ def test_an_upgrade_node_by_node_keeps_every_record_and_every_sentence_is_clear(
 
             # Each release's command reads the other's agents.
             for cli, addr in ((old, b), (new, a)):
-                listed = json.loads(cli.run("members", "--addr", addr, "-o", "json").stdout)
+                shown = json.loads(cli.run("members", "--addr", addr, "-o", "json").stdout)
+                listed = shown["items"] if isinstance(shown, dict) else shown  # a list in the earlier release
                 assert {each["name"]: each["status"] for each in listed} == {"a": "alive", "b": "alive"}
             eventually(lambda: "upgrade that node" in new.run("check", "--addr", a).stdout)
             assert values(a) == set("123")

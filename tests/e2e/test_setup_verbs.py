@@ -68,7 +68,7 @@ def test_certs_again_keeps_what_is_good_and_adds_the_new_client_to_the_rules(tmp
     assert "reader has rules" in again.stderr
 
     assert {name: (tmp_path / "certs" / name).read_bytes() for name in kept} == kept
-    assert [row["subject"] for row in json.loads(again.stdout)][-1] == "bob"
+    assert [row["subject"] for row in json.loads(again.stdout)["items"]][-1] == "bob"
     assert (tmp_path / "certs/gossip.key").stat().st_mode & 0o777 == 0o600
 
 
@@ -120,7 +120,7 @@ def test_config_says_where_each_value_comes_from_and_is_its_own_input(tmp_path: 
     assert shown.returncode == 0, shown.stderr
     assert 'node-name = "a"  # a.toml' in shown.stdout
     assert 'fsync = "os"  # flag' in shown.stdout
-    assert "rpc-port = 9000  # environment" in shown.stdout
+    assert "rpc-port = 9000  # PROGLOG_RPC_PORT" in shown.stdout
     assert tomllib.loads(again.stdout) == tomllib.loads(shown.stdout)
 
 
@@ -132,12 +132,21 @@ def test_config_refuses_what_serve_would_refuse(tmp_path: Path) -> None:
 
 
 def test_bench_measures_agents_of_its_own_and_leaves_none(tmp_path: Path) -> None:
-    measured = proglog(tmp_path, "bench", "--records", "2000", "--nodes", "2", "-o", "json", TMPDIR=str(tmp_path))
+    measured = proglog(
+        tmp_path, "bench", "all", "--records", "2000", "--nodes", "2", "-o", "json", TMPDIR=str(tmp_path)
+    )
 
     assert measured.returncode == 0, measured.stderr
-    figures = {row["what"]: row["value"] for row in json.loads(measured.stdout)}
-    assert figures.keys() == {"acknowledged", "produce", "copied", "consume"}
-    assert all(value > 0 for value in figures.values())
+    result = json.loads(measured.stdout)
+    figures = {(row["name"].partition(" ")[0], row["loop"]): row for row in result["figures"]}
+    assert figures.keys() == {
+        ("single", "closed"), ("produce", "closed"), ("replicate", "closed"), ("consume", "closed"),
+        ("produce", "open"), ("e2e", "open"),
+    }  # fmt: skip
+    assert all(row["records_per_s"] > 0 for row in figures.values())
+    late = figures["e2e", "open"]["latency"]
+    assert 0 <= late["p50_ms"] <= late["p99_ms"] <= late["p999_ms"] <= late["max_ms"]
+    assert result["machine"]["cpus"] >= 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -217,7 +217,7 @@ def test_stdout_may_lack_the_characters_that_are_written(full: AgentProcess, enc
 
 def test_bytes_that_are_no_utf_8_are_separators(scratch: AgentProcess) -> None:
     produced = run(scratch, "produce", "--key-sep", b"\xff", stdin=b"key\xffvalue\n")
-    consumed = run(scratch, "consume", "-1", "-o", b"{key}\xfe{value}")
+    consumed = run(scratch, "consume", "-1", "--format", b"{key}\xfe{value}")
     refused = run(scratch, "force-leave", b"\xff")
 
     assert produced.returncode == 0, produced.stderr
@@ -228,9 +228,11 @@ def test_bytes_that_are_no_utf_8_are_separators(scratch: AgentProcess) -> None:
 
 def test_no_format_lets_a_record_write_to_the_terminal(scratch: AgentProcess) -> None:
     run(scratch, "produce", "--format", "null", stdin=b"\x1b[31m\x07\x9b\xe2\x80\xae\n\x1b]52;c;x\x07\0")
-    for format_ in ("line", "null", "json", "{value}", "{value}{headers}\\n"):
+    formats = ("line", "null", "{value}", "{value}{headers}\\n", "\\0\x1b{value:>9}")
+    choices = [("--format", each) for each in formats] + [("-o", each) for each in ("table", "json", "jsonl", "plain")]
+    for flag, format_ in choices:
         master, slave = pty.openpty()
-        result = run(scratch, "consume", "-1", "-o", format_, stdout=slave)
+        result = run(scratch, "consume", "-1", flag, format_, stdout=slave)
         os.close(slave)
         shown = os.read(master, 1 << 16)
         os.close(master)
@@ -257,9 +259,9 @@ def test_a_record_over_the_limit_is_named_by_its_line_and_those_before_it_count(
 def test_the_largest_record_makes_the_round_trip_through_json(scratch: AgentProcess) -> None:
     largest = bytes(4_000_000 - 128 - 16)
     assert run(scratch, "produce", "--format", "null", stdin=largest.replace(b"\0", b"\x01") + b"\0").returncode == 0
-    line = run(scratch, "consume", "-1", "-o", "json").stdout
+    line = run(scratch, "consume", "-1", "-o", "jsonl").stdout
 
-    again = run(scratch, "produce", "--format", "json", stdin=line)  # 24 MB of JSON, in 64 KiB at a time
+    again = run(scratch, "produce", "--format", "jsonl", stdin=line)  # 24 MB of JSON, in 64 KiB at a time
 
     assert again.returncode == 0, again.stderr
     assert run(scratch, "consume", "-1").stdout == largest.replace(b"\0", b"\x01") + b"\n"

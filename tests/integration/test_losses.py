@@ -60,8 +60,8 @@ async def test_a_loss_that_is_accepted_alarms_nobody_and_is_shown_after_a_restar
     await produce(agent)
     start, end = await damage(agent)
     assert await alarms(agent) == ["log-damaged/a"]
-    listed = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)
-    assert [(each["range"], each["accepted_by"]) for each in listed] == [(f"{start}..{end}", None)]
+    listed = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)["items"]
+    assert [(each["start_offset"], each["end_offset"], each["accepted_by"]) for each in listed] == [(start, end, None)]
 
     done = proglog(agent, "losses", "accept", f"{start}..{end}", "--reason", "no copy was made")
     assert (done.returncode, done.stderr) == (0, "1 damaged range accepted as lost\n")
@@ -71,13 +71,14 @@ async def test_a_loss_that_is_accepted_alarms_nobody_and_is_shown_after_a_restar
         getattr(agent, how)()
         agent.start()
         assert await alarms(agent) == []
-        (again,) = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)
-        assert (again["range"], again["accepted_by"], again["reason"]) == (
-            f"{start}..{end}",
+        (again,) = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)["items"]
+        assert (again["start_offset"], again["end_offset"], again["accepted_by"], again["reason"]) == (
+            start,
+            end,
             "a client without a certificate",
             "no copy was made",
         )
-        assert again["found_at_ms"] == listed[0]["found_at_ms"]
+        assert again["found_at"] == listed[0]["found_at"] is not None
     assert "no copy was made" in proglog(agent, "status").stdout
 
 
@@ -112,7 +113,7 @@ async def test_records_of_one_origin_are_exported_and_appended_again(agent: Agen
     written = tmp_path / "one-side-only"
     written.write_text(done.stdout)
 
-    appended = proglog(agent, "produce", "--format", "json", str(written))
+    appended = proglog(agent, "produce", "--format", "jsonl", str(written))
     assert appended.returncode == 0, appended.stderr
     async with connect(agent.rpc_addr) as client:
         values = [value async for batch in client.consume() for value in batch.values()]

@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+from proglog.cli.flag_names import CHOICES, FLAGS
 from proglog.cli.variable_names import NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +20,13 @@ def generator():
 
 def test_the_command_line_reference_is_current() -> None:
     assert (ROOT / "docs/reference/cli.md").read_text() == generator().page(), "run `make docs`"
+
+
+def test_the_list_of_flags_is_current() -> None:
+    namespace: dict[str, object] = {}
+    exec(generator().flags(), namespace)  # formatted differently
+
+    assert (namespace["FLAGS"], namespace["CHOICES"]) == (FLAGS, CHOICES), "run `make docs`"
 
 
 def test_the_list_of_variables_is_current() -> None:

@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
@@ -99,12 +100,15 @@ func print(out *bufio.Writer, h format.Header, payload []byte) error {
 	}
 	for number, value := range columns.Values {
 		line := map[string]any{
-			"value": text(value), "offset": h.BaseOffset + uint64(number), "origin": hex.EncodeToString(h.Origin[:]),
-			"sequence": h.BaseSequence + uint64(number), "timestamp_ms": h.FirstTimestampMs,
+			"schema": "proglog/record/1", "value": text(value), "key": nil, "headers": [][2]any{},
+			"offset": h.BaseOffset + uint64(number), "origin": hex.EncodeToString(h.Origin[:]),
+			"sequence": h.BaseSequence + uint64(number),
 		}
+		at := h.FirstTimestampMs
 		if len(columns.TimestampDeltasMs) > 0 {
-			line["timestamp_ms"] = h.FirstTimestampMs + columns.TimestampDeltasMs[number]
+			at += columns.TimestampDeltasMs[number]
 		}
+		line["timestamp_at"] = time.UnixMilli(at).UTC().Format("2006-01-02T15:04:05.000Z")
 		if len(columns.Keys) > 0 && !keyless[uint32(number)] {
 			line["key"] = text(columns.Keys[number])
 		}

@@ -1,16 +1,21 @@
 """Check without an agent whether SUBJECT may do ACTION. Without SUBJECT or ACTION, list all of them.
 
 Exits 1 when it may not. Rules that an agent would refuse are refused here, with their line number.
+
+    proglog acl --acl-model-file certs/model.conf --acl-policy-file certs/policy.csv
+    proglog acl root produce --acl-model-file certs/model.conf --acl-policy-file certs/policy.csv
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from proglog.cli import output
+from proglog.cli import options, output
 from proglog.cli.exit_codes import ExitCode
 from proglog.cli.output import Format, Table
+from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError, PermissionDeniedError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
@@ -19,7 +24,8 @@ if TYPE_CHECKING:
     from proglog.security.authorizer import Authorizer
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """Whether a subject may do an action."""
 
     subject: str
@@ -27,13 +33,15 @@ class Answer(NamedTuple):
     allowed: bool
 
 
+ANSWERS_SHAPE = Shape("acl", Answer, identity=("subject", "action"))
+SHAPES = (ANSWERS_SHAPE,)
 ANSWERS: Table[Answer] = Table(
     columns=(
         Column(title="SUBJECT", value=lambda answer: answer.subject, limit=40),
         Column(title="ACTION", value=lambda answer: answer.action, limit=40),
         Column(title="ALLOWED", value=lambda answer: "yes" if answer.allowed else "no"),
     ),
-    data=Answer._asdict,
+    shape=ANSWERS_SHAPE,
     empty="no subject has a rule",
     role=lambda answer: Role.TEXT if answer.allowed else Role.WARN,
 )
@@ -57,7 +65,7 @@ def main(
         Path | None,
         typer.Option("--acl-policy-file", envvar="PROGLOG_ACL_POLICY_FILE", metavar="FILE", help="Casbin policy"),
     ] = None,
-    output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the answer")] = Format.TABLE,
+    output_: options.Output = Format.TABLE,
 ) -> None:
     from proglog.cli import diagnostics
     from proglog.cli.serve_config import choice

@@ -1,45 +1,51 @@
 """Create an authority, certificates, rules and a gossip key for development, and show how to use them.
 
-``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them; DIR without ``ca-key.pem`` can
-be carried to other agents' machines. An existing authority, rules,
+``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them. An existing authority, rules,
 key and valid certificates are kept; `--renew` reissues the certificates. New clients are added to the rules; clients
 that have rules keep them. The authority's key is stored beside the certificates it signs: for a cluster that others can
 reach, use your own authority.
+
+    proglog certs certs
+    proglog certs certs --host log.example.com --client alice
 """
 
 import json
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 
-from proglog.cli import output
+from proglog.cli import options, output
 from proglog.cli.output import Format, Table
+from proglog.cli.shapes import Shape, instant
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 
 
-class MadeCertificate(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MadeCertificate:
     """A certificate that was made."""
 
     file: str
     subject: str
     names: Sequence[str]
     """DNS names and addresses that it is good for."""
-    expires: str
-    """ISO 8601."""
+    expires_at_ms: int
 
 
+CERTIFICATES_SHAPE = Shape("certs", MadeCertificate, identity=("file",))
+SHAPES = (CERTIFICATES_SHAPE,)
 CERTIFICATES: Table[MadeCertificate] = Table(
     columns=(
         Column(title="FILE", value=lambda made: made.file, limit=40),
         Column(title="SUBJECT", value=lambda made: made.subject, limit=40),
         Column(title="GOOD FOR", value=lambda made: ", ".join(made.names), limit=60),
-        Column(title="EXPIRES", value=lambda made: made.expires[:10]),
+        Column(title="EXPIRES", value=lambda made: (instant(made.expires_at_ms) or "-")[:10]),
     ),
-    data=MadeCertificate._asdict,
+    shape=CERTIFICATES_SHAPE,
 )
 
 
@@ -61,7 +67,7 @@ def main(
         ),
     ] = None,
     renew: Annotated[bool, typer.Option("--renew", help="Reissue certificates that are still valid")] = False,
-    output_: Annotated[Format, typer.Option("--output", "-o", help="How to write the list")] = Format.TABLE,
+    output_: options.Output = Format.TABLE,
 ) -> None:
     from proglog.cli import diagnostics
     from proglog.security.actions import ACTIONS
@@ -85,7 +91,7 @@ def main(
         serve |= {f"{side}-tls-cert-file": files.cert_file, f"{side}-tls-key-file": files.key_file}
         serve |= {f"{side}-tls-ca-file": files.ca_file}
     config = directory / "serve.toml"
-    _write(config, (f"{flag} = {json.dumps(path.name)}" for flag, path in serve.items()))
+    _write(config, (f"{flag} = {json.dumps(str(path.absolute()))}" for flag, path in serve.items()))
     diagnostics.note(f"agents:  proglog serve --config {shlex.quote(str(config))}")
     for name, files in certs.clients.items():
         paths = {"CA": files.ca_file, "CERT": files.cert_file, "KEY": files.key_file}
@@ -115,4 +121,4 @@ def _certificate(path: Path) -> MadeCertificate:
     from proglog.security.tls import certificate_summary
 
     summary = certificate_summary(path.read_bytes())
-    return MadeCertificate(str(path), summary.subject, list(summary.names), summary.not_after.isoformat())
+    return MadeCertificate(str(path), summary.subject, list(summary.names), round(summary.not_after.timestamp() * 1000))

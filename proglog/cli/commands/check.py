@@ -3,6 +3,9 @@
 Reports the dashboard's findings: members, streams, copies, lag, log, disk, rules, certificate. One run is enough,
 because the agent measures trends. Thresholds are WARNING:CRITICAL; a single number sets only the warning. With --each,
 also queries every living member about its own log, disk and certificate, with the same credentials.
+
+    proglog check --explain
+    proglog check --each --lag-seconds 5:60 -o nagios
 """
 
 import asyncio
@@ -14,7 +17,7 @@ from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
-from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, lines
+from proglog.cli.check_report import CHECK, CheckFormat, CheckReport, CheckStatus, document, lines
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.health import Finding, Limits, Severity, findings, own_findings
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 THRESHOLDS = "Thresholds"
 _MAX_MEMBERS = 64
+_DOCUMENTS = (CheckFormat.JSON, CheckFormat.JSONL, CheckFormat.PLAIN)
+SHAPES = (CHECK,)
 _METAVAR = "WARN[:CRIT]"
 _DEFAULT = Limits()
 
@@ -65,8 +70,8 @@ class Command(TyperCommand):
 
 def main(
     output_: Annotated[
-        CheckFormat, typer.Option("--output", "-o", envvar="PROGLOG_CHECK_OUTPUT", help="How to write the outcome")
-    ] = CheckFormat.TEXT,
+        CheckFormat, typer.Option("--output", "-o", envvar="PROGLOG_OUTPUT", help="Format of the outcome")
+    ] = CheckFormat.TABLE,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Add each finding's effect, the remedy, and the command that shows more"),
@@ -98,9 +103,12 @@ def main(
         raise typer.Exit(CheckStatus.UNKNOWN) from exc
     except ProglogError as exc:
         report = replace(report, error=str(exc))
-    for line in lines(report, output_, explain=explain):
-        output.line(line)
-    output.flush()
+    if output_ in _DOCUMENTS:
+        output.one(document(report), CHECK, output.Format(output_.value))
+    else:
+        for line in lines(report, output_, explain=explain):
+            output.line(line)
+        output.flush()
     raise typer.Exit(report.status)
 
 

@@ -1,49 +1,85 @@
-"""Show the settings serve would use, as TOML for its --config, and where each comes from. Starts nothing.
+"""Show the settings a verb would use, and where each comes from: flag, variable, file, profile or default.
 
-Takes the flags of serve: proglog config --config FILE --fsync os
+Without VERB, those of serve, as TOML for its --config; `proglog config dash` does the same for the dashboard, including its
+keys: save it as ~/.config/proglog/config.toml. With another verb, its flags, the profile included. Starts nothing.
 
-`proglog config dash` does the same for the dashboard, including its keys; save it as ~/.config/proglog/config.toml.
+    proglog config --fsync os
+    proglog config members --addr 10.0.0.1:8400
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from proglog.cli import options, output
+from proglog.cli.output import Format
+from proglog.cli.shapes import Shape
+from proglog.cli.verbs import VERBS
 from proglog.errors import ConfigError
 
-_SOURCES = {"COMMANDLINE": "flag", "ENVIRONMENT": "environment", "DEFAULT": "default", "DEFAULT_MAP": "default"}
+Origin = Literal["flag", "variable", "file", "profile", "default"]
+_SOURCES: dict[str, Origin] = {
+    "COMMANDLINE": "flag",
+    "ENVIRONMENT": "variable",
+    "DEFAULT": "default",
+    "DEFAULT_MAP": "profile",
+}
+_NOT_IN_FILES = ("output_", "utc")
+_NOT_SETTINGS = ("config", "help", "quiet", "verbose", "debug")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingShape:
+    """A setting of a verb."""
+
+    name: str
+    """The flag without its dashes."""
+    value: object
+    """null: not set."""
+    origin: Origin
+    """Where the value comes from."""
+    where: str | None
+    """The variable, the file or the profile; null: a flag or the default."""
+
+
+SETTINGS = Shape("config", SettingShape)
+SHAPES = (SETTINGS,)
 
 
 def main(
     context: typer.Context,
     flags: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[dash] [FLAGS]", help="Flags of serve, or of dash", show_default=False),
+        typer.Argument(metavar="[VERB] [FLAGS]", help="A verb and its flags; default: serve", show_default=False),
     ] = None,
+    output_: options.Output = Format.TABLE,
 ) -> None:
-    from proglog.cli.commands.serve import ServeFlags, agent_config
     from proglog.cli.config_file import DASH, reader_file
 
     arguments = [*(flags or []), *context.args]
-    if arguments[:1] == [DASH]:
-        given, parsed = _parsed(DASH, arguments[1:])
-        path = reader_file(given["config"])
-        output.line("[dash]")
-        _show(parsed, given, path, table=DASH)
-        _show_keys(path)
+    verb, rest = (arguments[0], arguments[1:]) if arguments and arguments[0] in VERBS else ("serve", arguments)
+    if rest and not rest[0].startswith("-") and verb == "serve":
+        raise ConfigError(f"{rest[0]!r:.60} is neither a verb nor a flag of serve")
+    given, parsed = _parsed(verb, rest)
+    path = reader_file(given["config"]) if verb == DASH else given.get("config")
+    settings = list(_settings(verb, parsed, given, path))
+    if output_ is not Format.TABLE:
+        with output.Listing(SETTINGS, output_) as listing:
+            for each in settings:
+                listing.add(each)
+        output.flush()
         return
-    given, parsed = _parsed("serve", arguments)
-    # The agent's configuration says what cannot be, as serve would.
-    _show(
-        parsed,
-        given,
-        given["config"],
-        more=lambda values: {"data_dir": agent_config(options.from_values(ServeFlags, values)).data_dir},
-    )
+    if verb == DASH:
+        output.line("[dash]")
+    for each in settings:
+        output.line(_line(each))
+    if verb == DASH:
+        _show_keys(path)
 
 
 def _parsed(name: str, arguments: list[str]) -> tuple[dict[str, Any], Any]:
@@ -51,29 +87,46 @@ def _parsed(name: str, arguments: list[str]) -> tuple[dict[str, Any], Any]:
     from proglog.cli.app import verb
 
     command = verb(name)
-    parsed = command.make_context("proglog config", arguments)
+    for each in command.params:
+        each.required = False  # arguments are no settings
+    parsed = command.make_context(f"proglog config {name}", arguments)
     return {str(each.name): _typed(each, parsed.params.get(str(each.name))) for each in command.params}, parsed
 
 
-def _show(
-    parsed: Any,
-    given: dict[str, Any],
-    path: Path | None,
-    *,
-    table: str | None = None,
-    more: Callable[[dict[str, Any]], dict[str, Any]] = lambda _: {},
-) -> None:
-    from proglog.cli.config_file import with_file
+def _settings(verb: str, parsed: Any, given: dict[str, Any], path: Path | None) -> Iterator[SettingShape]:
+    from proglog.cli.config_file import DASH, with_file
 
-    values = with_file(parsed, path, given, table=table)
-    effective = values | more(values)
+    values = with_file(parsed, path, given, table=verb if verb == DASH else None) if "config" in given else given
+    effective = dict(values)
+    if verb == "serve":  # refuses what serve would
+        from proglog.cli.commands.serve import ServeFlags, agent_config
+
+        effective["data_dir"] = agent_config(options.from_values(ServeFlags, values)).data_dir
     for parameter in parsed.command.params:
         name = str(parameter.name)
-        if name in ("config", "help"):
+        if (
+            name in _NOT_SETTINGS
+            or (verb in ("serve", DASH) and name in _NOT_IN_FILES)
+            or parameter.param_type_name != "option"
+            or name not in effective
+        ):
             continue
         source = parsed.get_parameter_source(name)
-        where = _SOURCES[source.name if source else "DEFAULT"] if values[name] == given[name] else path
-        output.line(_line(name.replace("_", "-"), effective[name], str(where)))
+        origin = _SOURCES[source.name if source else "DEFAULT"] if values[name] == given[name] else "file"
+        where = {"variable": parameter.envvar, "file": str(path), "profile": _profile(given)}.get(origin)
+        value = effective[name]
+        yield SettingShape(
+            name=parameter.opts[0].lstrip("-"),
+            value=value if value not in ([], (), "") else None,
+            origin=origin,
+            where=where,
+        )
+
+
+def _profile(given: dict[str, Any]) -> str:
+    from proglog.cli import profiles
+
+    return profiles.choose(given.get("profile") or "").where
 
 
 def _show_keys(path: Path | None) -> None:
@@ -92,19 +145,21 @@ def _show_keys(path: Path | None) -> None:
         diagnostics.note(warning)
 
 
+def _line(setting: SettingShape) -> str:
+    if setting.value is None:
+        return f"# {setting.name} is not set"
+    return f"{setting.name} = {_toml(setting.value)}  # {setting.where or setting.origin}"
+
+
 def _typed(parameter: Any, value: Any) -> Any:
     """Return what Typer would pass to the verb: plain click leaves paths as text."""
     return Path(value) if value is not None and parameter.type.name in ("path", "file") else value
 
 
-def _line(flag: str, value: Any, where: str) -> str:
-    if value in (None, [], ()):
-        return f"# {flag} is not set"
-    return f"{flag} = {_toml(value)}  # {where}"
-
-
 def _toml(value: Any) -> str:
     match value:
+        case Enum():
+            return json.dumps(value.value)
         case bool():
             return "true" if value else "false"
         case int() | float():

@@ -4,6 +4,9 @@
 dashboard to a browser on this machine, at the address it prints.
 
 Flags and keys can be set in ~/.config/proglog/config.toml or --config FILE; `proglog config dash` lists them all.
+
+    proglog dash
+    proglog dash --record today.db --theme proglog-contrast
 """
 
 import os

@@ -3,10 +3,14 @@
 Each agent runs in its own process, with TLS and access control on. The file - every line of Python's standard library,
 or --input - goes to the first agent, one record per line, and is read back from the third. Without a terminal, or with
 --no-dash, it prints the result and stops. Removes everything at the end unless --keep DIR is given.
+
+    proglog demo --no-dash
+    proglog demo --input server.log --keep kept
 """
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +18,33 @@ import typer
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.exit_codes import ExitCode
+from proglog.cli.output import Format
+from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
     from proglog.cli.demo.run import Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoShape:
+    """What the demonstration did."""
+
+    agrees: bool
+    """Whether what came back is what was sent, byte for byte."""
+    produced: int
+    """Records."""
+    read_back: int
+    """Records."""
+    bytes: int
+    produce_ms: int
+    read_ms: int
+    sent_sha256: str
+    read_sha256: str
+
+
+DEMO = Shape("demo", DemoShape, many=False)
+SHAPES = (DEMO,)
 
 
 def main(
@@ -28,6 +55,7 @@ def main(
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help="Keep data, certificates and telemetry")
     ] = None,
+    output_: options.Output = Format.TABLE,
 ) -> None:
     from proglog.cli.demo.cluster import DemoCluster
     from proglog.cli.demo.corpus import write_standard_library
@@ -48,7 +76,10 @@ def main(
         diagnostics.note("starting three agents, with TLS and access control")
         cluster = undo.enter_context(DemoCluster(keep=keep))
         outcome = options.run(run(cluster, source))
-        _report(outcome)
+        if output_ is Format.TABLE:
+            _report(outcome)
+        else:
+            output.one(_shaped(outcome), DEMO, output_)
         if not no_dash and output.is_interactive():
             from proglog.tui.run import run_dash
 
@@ -56,6 +87,19 @@ def main(
     if not outcome.agrees:
         diagnostics.error("what came back is not what was sent", "please report this, with the data: --keep DIR")
         raise typer.Exit(ExitCode.REFUSED)
+
+
+def _shaped(outcome: "Outcome") -> DemoShape:
+    return DemoShape(
+        agrees=outcome.agrees,
+        produced=outcome.produced,
+        read_back=outcome.read_back,
+        bytes=outcome.sent_bytes,
+        produce_ms=round(outcome.produce_seconds * 1000),
+        read_ms=round(outcome.read_seconds * 1000),
+        sent_sha256=outcome.sent_digest,
+        read_sha256=outcome.read_digest,
+    )
 
 
 def _report(outcome: "Outcome") -> None:

@@ -4,20 +4,41 @@ proglog help
 proglog help ranges
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
-from proglog.cli import output
+from proglog.cli import front, options, output
 from proglog.cli.front import nearest
+from proglog.cli.output import Format
+from proglog.cli.shapes import Shape
 from proglog.cli.topics import TOPICS
 from proglog.cli.verbs import VERBS
 from proglog.errors import ConfigError
 
 
-def main(topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="A listed topic, or a verb")] = "") -> None:
+@dataclass(frozen=True, slots=True)
+class TopicShape:
+    """A topic."""
+
+    name: str
+    summary: str
+    text: str
+
+
+LISTED = Shape("help", TopicShape)
+TOPIC = Shape("help-topic", TopicShape, many=False)
+SHAPES = (LISTED, TOPIC)
+
+
+def main(
+    topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="A listed topic, or a verb")] = "",
+    output_: options.Output = Format.TABLE,
+) -> None:
     if topic in TOPICS:
-        output.line(TOPICS[topic][1].rstrip("\n"))
+        text = TOPICS[topic][1].rstrip("\n")
+        output.one(TopicShape(topic, TOPICS[topic][0], text), TOPIC, output_, [front.filled(text)])
     elif topic in VERBS:
         from proglog.cli.app import invoke
 
@@ -27,6 +48,10 @@ def main(topic: Annotated[str, typer.Argument(metavar="[TOPIC]", help="A listed 
         raise ConfigError(
             f"{topic!r:.60} is no topic" + (f"; did you mean {meant}?" if meant else f": {', '.join(TOPICS)}")
         )
+    elif output_ is not Format.TABLE:
+        with output.Listing(LISTED, output_) as listing:
+            for name, (line, text) in TOPICS.items():
+                listing.add(TopicShape(name, line, text))
     else:
         for name, (line, _) in TOPICS.items():
             output.line(f"  proglog help {name:<12} {line}")

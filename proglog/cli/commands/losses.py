@@ -5,19 +5,23 @@ node holds any more: it stores who accepted them, when and why in the data direc
 runs from the first offset to one past the last, as `losses list` shows it; a wider range covers all damage within it.
 
 A fork is listed as well: two histories of one origin, each on one side only. `losses export ORIGIN:START..END` writes the
-sequences that this side has as JSON lines; `proglog produce --format json` appends them again, as new records.
+sequences that this side has as JSON lines; `proglog produce --format jsonl` appends them again, as new records.
+
+    proglog losses list
+    proglog losses list -o json
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
 from proglog import clock
 from proglog.cli import diagnostics, options, output
 from proglog.cli.output import Format, Table
+from proglog.cli.record_shapes import RECORD
+from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
@@ -102,22 +106,54 @@ def _fork(condition: "Condition", taken_at_ms: int) -> ListedLoss:
     return ListedLoss(kind="fork", detail=condition.detail, found_at_ms=found_at_ms, peer=condition.subject)
 
 
-def _data(row: ListedLoss) -> Mapping[str, object]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossShape:
+    """Records that a log lost, or a fork."""
+
+    kind: Literal["damage", "gap", "fork"]
+    start_offset: int | None
+    """null: a fork has no offsets."""
+    end_offset: int | None
+    """One past the last."""
+    peer: str | None
+    """The other side of a fork."""
+    detail: str
+    """What is wrong, in words."""
+    found_at_ms: int | None
+    accepted_by: str | None
+    """The subject of a certificate; null: nobody has accepted it."""
+    accepted_at_ms: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedShape:
+    """What `losses accept` did."""
+
+    start_offset: int
+    end_offset: int
+    ranges: int
+    """Damaged ranges that were accepted."""
+
+
+def _shaped(row: ListedLoss) -> LossShape:
     accepted = row.accepted
-    return {
-        "range": row.range_,
-        "kind": row.kind,
-        "start_offset": row.start_offset,
-        "end_offset": row.end_offset,
-        "peer": row.peer,
-        "detail": row.detail,
-        "found_at_ms": row.found_at_ms,
-        "accepted_by": accepted.accepted_by if accepted else None,
-        "accepted_at_ms": accepted.accepted_at_ms if accepted else None,
-        "reason": accepted.reason if accepted else None,
-    }
+    return LossShape(
+        kind=cast("Literal['damage', 'gap', 'fork']", row.kind),
+        start_offset=row.start_offset,
+        end_offset=row.end_offset,
+        peer=row.peer,
+        detail=row.detail,
+        found_at_ms=row.found_at_ms,
+        accepted_by=accepted.accepted_by if accepted else None,
+        accepted_at_ms=accepted.accepted_at_ms if accepted else None,
+        reason=accepted.reason if accepted else None,
+    )
 
 
+LISTED = Shape("losses", LossShape, identity=("kind", "start_offset", "end_offset", "peer"))
+ACCEPTED = Shape("losses-accepted", AcceptedShape, many=False)
+SHAPES = (LISTED, ACCEPTED, RECORD)
 LOSSES: Table[ListedLoss] = Table(
     columns=(
         Column(title="RANGE", value=lambda row: row.range_),
@@ -132,7 +168,8 @@ LOSSES: Table[ListedLoss] = Table(
         Column(title="STATE", value=lambda row: row.state, limit=80),
         Column(title="DETAIL", value=lambda row: row.detail, rank=1, limit=100),
     ),
-    data=_data,
+    shape=LISTED,
+    data=_shaped,
     empty="nothing is lost",
     role=lambda row: Role.TEXT if row.accepted else Role.BAD,
 )
@@ -159,7 +196,7 @@ def main(
         output.items(agent.with_client(_listed), LOSSES, output_)
         return
     if step is Step.EXPORT:
-        _export(range_, agent)
+        _export(range_, output_, agent)
         return
     start, end = _range_of(range_)
     if not reason.strip():
@@ -169,22 +206,24 @@ def main(
         return await client.accept_losses(start, end, reason)
 
     ranges = agent.with_client(accept)
-    diagnostics.note(f"{ranges} damaged range{'s' * (ranges != 1)} accepted as lost")
+    words = f"{ranges} damaged range{'s' * (ranges != 1)} accepted as lost"
+    output.done(AcceptedShape(start, end, ranges), ACCEPTED, output_, words)
 
 
 async def _listed(client: "Client") -> list[ListedLoss]:
     return rows(await client.status())
 
 
-def _export(text: str, agent: options.AgentFlags) -> None:
-    """Write the records of one origin between two sequences as JSON lines."""
-    from proglog.cli.render import renderer
+def _export(text: str, format_: Format, agent: options.AgentFlags) -> None:
+    """Write the records of one origin between two sequences; as JSON lines, unless in another format."""
+    from proglog.cli.render import machine_renderer
 
     prefix, colon, span = text.partition(":")
     if not colon or not prefix:
         raise ConfigError(f"{text!r} names no sequences: expected ORIGIN:START..END, such as 6f1c2d3e:41..56")
     start, end = _range_of(span)
-    render = renderer("json", harmless=output.is_terminal())
+    render = machine_renderer(Format.JSONL if format_ is Format.TABLE else format_)
+    output.values(render.head, as_is=True)
 
     async def export(client: "Client") -> int:
         from proglog.client import Cursor
@@ -196,16 +235,17 @@ def _export(text: str, agent: options.AgentFlags) -> None:
                 found = [record.sequence for record in fetched.records() if record.origin == origin]
                 wanted = sum(sequence < end for sequence in found)
                 if wanted:
-                    data, count = render(fetched, wanted)
-                    output.values(data, as_is=False)
+                    data, count = render.batch(fetched, wanted)
+                    output.values(data, as_is=True)
                     written += count
                 if found and found[-1] + 1 >= end:
                     break
+        output.values(render.tail(), as_is=True)
         await output.flush_values()
         return written
 
     written = agent.with_client(export)
-    diagnostics.note(f"{records_words(written)} written; `proglog produce --format json` appends them as new ones")
+    diagnostics.note(f"{records_words(written)} written; `proglog produce --format jsonl` appends them as new ones")
 
 
 async def _end(client: "Client") -> "Cursor":

@@ -4,11 +4,12 @@ create NAME saves the flags given with it, use NAME selects it, edit NAME change
 `proglog VERB --profile NAME` and PROGLOG_PROFILE select another for one command. A profile with --warning prints that on
 stderr before each verb, in its --colour. A .proglog.toml in this directory or a parent overrides the current profile.
 
-    proglog profile create staging --addr 10.0.0.1:8400,10.0.0.2:8400 --tls-ca-file ca.pem
+    proglog profile create staging --addr 10.0.0.1:8400,10.0.0.2:8400 --timeout 5s
     proglog profile use staging
-    proglog profile edit production --warning "this is production" --colour red
+    proglog profile edit staging --warning "careful" --colour red
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +17,10 @@ from typing import Annotated
 import typer
 
 from proglog.addr import split_addr
-from proglog.cli import diagnostics, options, output, profiles
+from proglog.cli import options, output, profiles
 from proglog.cli.output import Format, Table
 from proglog.cli.profiles import Profiles, Values
+from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 
@@ -34,6 +36,34 @@ class ProfileStep(StrEnum):
     REMOVE = "remove"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileShape:
+    """A profile. Values that it does not set are null."""
+
+    name: str
+    current: bool
+    addr: str
+    tls_ca_file: str | None
+    tls_cert_file: str | None
+    tls_key_file: str | None
+    timeout_ms: int | None
+    colour: str
+    warning: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedShape:
+    """What was done with a profile."""
+
+    step: str
+    """create, use, edit or remove."""
+    name: str
+    file: str
+
+
+PROFILES_SHAPE = Shape("profiles", ProfileShape)
+CHANGED = Shape("profile-step", ChangedShape, many=False)
+SHAPES = (PROFILES_SHAPE, CHANGED)
 Row = tuple[str, Values, bool]
 PROFILES: Table[Row] = Table(
     columns=(
@@ -42,7 +72,8 @@ PROFILES: Table[Row] = Table(
         Column(title="TLS", value=lambda row: "yes" if "tls-ca-file" in row[1] else "no", rank=1),
         Column(title="WARNING", value=lambda row: str(row[1].get("warning", "")), limit=60, rank=2),
     ),
-    data=lambda row: {"name": row[0], "current": row[2], **row[1]},
+    shape=PROFILES_SHAPE,
+    data=lambda row: _shaped(*row),
     empty="no profiles: `proglog profile create NAME --addr HOST:PORT` makes one",
 )
 
@@ -55,7 +86,7 @@ def main(
     tls_cert_file: options.TLSCert = None,
     tls_key_file: options.TLSKey = None,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for an answer")
+        float | None, options.seconds_flag("timeout", "How long to wait for an answer: 5s, 500ms")
     ] = None,
     colour: Annotated[
         str, typer.Option("--colour", metavar="|".join(profiles.COLOURS), help="Colour of the warning")
@@ -83,7 +114,8 @@ def main(
     }
     _change(known, action, profiles.check_name(name), {key: value for key, value in given.items() if value})
     known.save()
-    diagnostics.note(f"{action.value}: {name}, in {known.path}")
+    shaped = ChangedShape(action.value, name, str(known.path))
+    output.done(shaped, CHANGED, output_, f"{action.value}: {name}, in {known.path}")
 
 
 def _change(known: Profiles, action: ProfileStep, name: str, given: Values) -> None:
@@ -111,6 +143,23 @@ def _usable(values: Values) -> dict[str, str | float]:
     ca, cert, key = (Path(str(values[name])) if name in values else None for name in profiles.FLAGS[1:4])
     options.tls_files(ca, cert, key)
     return profiles.checked(values)
+
+
+def _shaped(name: str, values: Values, current: bool) -> ProfileShape:
+    def text(key: str) -> str | None:
+        return str(values[key]) if key in values else None
+
+    return ProfileShape(
+        name=name,
+        current=current,
+        addr=text("addr") or "",
+        tls_ca_file=text("tls-ca-file"),
+        tls_cert_file=text("tls-cert-file"),
+        tls_key_file=text("tls-key-file"),
+        timeout_ms=round(float(values["timeout"]) * 1000) if "timeout" in values else None,
+        colour=text("colour") or "",
+        warning=text("warning") or "",
+    )
 
 
 def _rows(known: Profiles, names: list[str]) -> list[Row]:

@@ -1,10 +1,14 @@
 """Send a query to the members of the cluster, as `serf query` does, and print their answers.
 
 Scripts answer for each member (serve --event-handler query:NAME=SCRIPT). Stock Serf agents also receive the query.
+
+    proglog query uptime --for 1s
+    proglog query uptime --for 1s -o jsonl
 """
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,10 +16,25 @@ from proglog.cli import diagnostics, options, output
 from proglog.cli.output import Format
 from proglog.cli.quantities import duration
 from proglog.cli.serve_config import tag_of
+from proglog.cli.shapes import Shape
 from proglog.observe.safe_text import safe_text
 
 if TYPE_CHECKING:
     from proglog.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyShape:
+    """A member's reply."""
+
+    node: str
+    kind: Literal["ack", "answer"]
+    payload: str | None
+    """Of an answer; what is not UTF-8 in it is escaped."""
+
+
+REPLIES = Shape("query", ReplyShape, identity=("node", "kind"))
+SHAPES = (REPLIES,)
 
 
 def main(
@@ -41,26 +60,29 @@ def main(
 ) -> None:
     seconds = None if for_ is None else duration("--for", for_)
     tags = dict(tag_of(text) for text in tag or ())
-    acks: list[str] = []
-    answers: dict[str, str] = {}
+    counts = {"ack": 0, "answer": 0}
 
-    async def ask(client: "Client") -> None:
+    async def ask(client: "Client", show: Callable[[ReplyShape], None]) -> None:
         data = payload.encode("utf-8", "surrogateescape")
         asked = client.membership.query(
             name, data, nodes=node or (), tags=tags, ack=not no_ack, relay_factor=relay_factor, seconds=seconds
         )
         async for reply in asked:
-            if reply.payload is None:
-                acks.append(reply.node)
-            else:
-                answers[reply.node] = reply.payload.decode("utf-8", "backslashreplace")
-            if output_ in (Format.TABLE, Format.PLAIN):
-                said = "acknowledged" if reply.payload is None else f"answered\t{answers[reply.node].rstrip()}"
-                output.line("\t".join(safe_text(each) for each in (reply.node, *said.split("\t", 1))))
-                output.flush()
+            answer = None if reply.payload is None else reply.payload.decode("utf-8", "backslashreplace")
+            shaped = ReplyShape(reply.node, "ack" if answer is None else "answer", answer)
+            counts[shaped.kind] += 1
+            show(shaped)
+            output.flush()
 
-    agent.with_client(ask)
-    if output_ in (Format.JSON, Format.JSONL):
-        output.line(json.dumps({"acks": sorted(acks), "answers": dict(sorted(answers.items()))}))
-        output.flush()
-    diagnostics.note(f"acknowledgements: {len(acks)}, answers: {len(answers)}")
+    if output_ is Format.TABLE:
+        agent.with_client(lambda client: ask(client, _print))
+    else:
+        with output.Listing(REPLIES, output_) as listing:
+            agent.with_client(lambda client: ask(client, listing.add))
+    output.flush()
+    diagnostics.note(f"acknowledgements: {counts['ack']}, answers: {counts['answer']}")
+
+
+def _print(reply: ReplyShape) -> None:
+    words = "acknowledged" if reply.payload is None else f"answered  {safe_text(reply.payload.rstrip())}"
+    output.line(f"{safe_text(reply.node)}  {words}")

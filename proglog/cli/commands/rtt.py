@@ -1,15 +1,34 @@
-"""Estimate the round trip between two members from their network coordinates, as `serf rtt` does."""
+"""Estimate the round trip between two members from their network coordinates, as `serf rtt` does.
 
-import json
+proglog rtt one
+proglog rtt one -o json
+"""
+
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from proglog.cli import options, output
 from proglog.cli.output import Format
+from proglog.cli.shapes import Shape
 
 if TYPE_CHECKING:
     from proglog.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class RttShape:
+    """An estimated round trip."""
+
+    a: str
+    b: str | None
+    """null: the agent itself."""
+    rtt_ms: float
+
+
+RTT = Shape("rtt", RttShape, many=False)
+SHAPES = (RTT,)
 
 
 def main(
@@ -23,8 +42,4 @@ def main(
         return await client.membership.round_trip(a, b)
 
     milliseconds = agent.with_client(ask) * 1000
-    if output_ in (Format.JSON, Format.JSONL):
-        output.line(json.dumps({"a": a, "b": b, "rtt_ms": round(milliseconds, 3)}))
-    else:
-        output.line(f"{milliseconds:.3f} ms")
-    output.flush()
+    output.one(RttShape(a, b or None, round(milliseconds, 3)), RTT, output_, [f"{milliseconds:.3f} ms"])

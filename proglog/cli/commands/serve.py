@@ -2,8 +2,12 @@
 
 Prints one line when it is ready, ending in health=... if anything is wrong; telemetry goes to stderr. Precedence: flag,
 PROGLOG_ variable, --config FILE (TOML; flag names without the leading dashes), default.
+
+    proglog serve --node-name one --data-dir data
+    proglog serve --node-name two --data-dir data2 --bind-addr 127.0.0.1:8411 --rpc-port 8410 --start-join-addrs 127.0.0.1:8401
 """
 
+import json
 import socket
 import sys
 from collections.abc import Callable
@@ -13,11 +17,13 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from proglog.cli import options
+from proglog.cli import options, output
 from proglog.cli.config_file import with_file
 from proglog.cli.options import flag
+from proglog.cli.output import Format
 from proglog.cli.quantities import duration, size
 from proglog.cli.serve_config import choice, tag_of, user_data_dir
+from proglog.cli.shapes import Shape, value_of
 
 if TYPE_CHECKING:
     from proglog.agent.agent import Agent
@@ -120,7 +126,23 @@ class ServeFlags:
     )
 
 
-def main(context: typer.Context, *, given: ServeFlags) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeShape:
+    """An agent that is ready. The other formats than table are one line each."""
+
+    node: str
+    rpc_addr: str
+    gossip_addr: str
+    data_dir: str
+    health: str | None
+    """The worst finding, in words; null: nothing needs attention."""
+
+
+READY = Shape("serve", ServeShape, many=False)
+SHAPES = (READY,)
+
+
+def main(context: typer.Context, output_: options.Output = Format.TABLE, *, given: ServeFlags) -> None:
     flags = options.from_values(ServeFlags, with_file(context, given.config, options.values(given)))
 
     from proglog.telemetry.configure import configure, descriptor_of
@@ -134,15 +156,35 @@ def main(context: typer.Context, *, given: ServeFlags) -> None:
 
     def ready(agent: "Agent") -> None:
         view, data = agent.view, agent.config.data_dir
-        line = f"ready node={view.config.node_name} rpc={view.rpc_addr} gossip={agent.membership.addr} data={data}"
         serious = [each for each in own_findings(view.snapshot(segments=False)) if each.severity > Severity.INFO]
+        health = None
         if serious:
-            line += f" health={serious[0].severity.name}: " + "; ".join(safe_text(each.cause) for each in serious)
+            health = f"{serious[0].severity.name}: " + "; ".join(safe_text(each.cause) for each in serious)
+        shaped = ServeShape(
+            node=view.config.node_name,
+            rpc_addr=view.rpc_addr,
+            gossip_addr=agent.membership.addr,
+            data_dir=str(data),
+            health=health,
+        )
+        line = _ready_line(shaped, output_)
         descriptor = descriptor_of(sys.stdout)
         if descriptor is not None:
             LineWriter(descriptor).put(f"{line}\n".encode())  # on a thread: stdout may have no reader
 
     run(agent_config(flags), ready=ready)
+
+
+def _ready_line(ready: ServeShape, format_: Format) -> str:
+    match format_:
+        case Format.TABLE:
+            health = f" health={ready.health}" if ready.health else ""
+            return (
+                f"ready node={ready.node} rpc={ready.rpc_addr} gossip={ready.gossip_addr} data={ready.data_dir}{health}"
+            )
+        case Format.PLAIN:
+            return "\t".join(map(output.bare, value_of(ready).values()))
+    return json.dumps(READY.document(ready))
 
 
 def agent_config(flags: ServeFlags) -> "AgentConfig":

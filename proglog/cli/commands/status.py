@@ -1,5 +1,10 @@
-"""Show an agent's log, the origins it holds, and the state of replication."""
+"""Show an agent's log, the origins it holds, and the state of replication.
+
+proglog status
+proglog status -o json
+"""
 
 from proglog.cli import snapshots, tables
 
-main = snapshots.verb(tables.status, tables.STATUS, whole=tables.status_data)
+SHAPES = (tables.STATUS_SHAPE,)
+main = snapshots.verb(tables.status, tables.STATUS, whole=tables.status_shape, shape=tables.STATUS_SHAPE)

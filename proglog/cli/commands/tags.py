@@ -1,5 +1,10 @@
-"""Show an agent's tags, or change them until its next start (serve --tag sets them at the start)."""
+"""Show an agent's tags, or change them until its next start (serve --tag sets them at the start).
 
+proglog tags
+proglog tags --set rack=7 --delete old
+"""
+
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -7,17 +12,29 @@ import typer
 from proglog.cli import options, output
 from proglog.cli.output import Format, Table
 from proglog.cli.serve_config import tag_of
+from proglog.cli.shapes import Shape
 from proglog.observe.columns import Column
 
 if TYPE_CHECKING:
     from proglog.client import Client
 
-TAGS: Table[tuple[str, str]] = Table(
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag."""
+
+    name: str
+    value: str
+
+
+TAGS_SHAPE = Shape("tags", Tag)
+SHAPES = (TAGS_SHAPE,)
+TAGS: Table[Tag] = Table(
     columns=(
-        Column(title="TAG", value=lambda tag: tag[0], limit=100),
-        Column(title="VALUE", value=lambda tag: tag[1], limit=512),
+        Column(title="TAG", value=lambda tag: tag.name, limit=100),
+        Column(title="VALUE", value=lambda tag: tag.value, limit=512),
     ),
-    data=lambda tag: {"name": tag[0], "value": tag[1]},
+    shape=TAGS_SHAPE,
     empty="no tags",
 )
 
@@ -33,7 +50,8 @@ def main(
 ) -> None:
     changed = dict(tag_of(text) for text in set_ or ())
 
-    async def change(client: "Client") -> list[tuple[str, str]]:
-        return sorted((await client.membership.set_tags(changed, delete=delete or ())).items())
+    async def change(client: "Client") -> list[Tag]:
+        found = await client.membership.set_tags(changed, delete=delete or ())
+        return [Tag(*each) for each in sorted(found.items())]
 
     output.items(agent.with_client(change), TAGS, output_)

@@ -83,7 +83,7 @@ def copy_json(dash: Dash, record: StoredRecord) -> None:
     text = records.as_json(record)
     if text is None:
         dash.announce(
-            f"too large for the clipboard: proglog consume {record.offset} --limit 1 --format json", severity="warning"
+            f"too large for the clipboard: proglog consume {record.offset} --limit 1 -o jsonl", severity="warning"
         )
     else:
         dash.copy(text, f"record {record.offset} as JSON")

@@ -192,7 +192,7 @@ def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
 
 
 def as_json(record: StoredRecord) -> str | None:
-    """Return a record as a line of JSON, as ``consume --format json`` writes it; ``None``: too large to be copied."""
+    """Return a record as a line of JSON, as ``consume -o jsonl`` writes it; ``None``: too large to be copied."""
     return jsonl.encode(record).decode("ascii") if len(record.value) <= _SHOWN_BYTES else None
 
 

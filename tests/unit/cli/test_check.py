@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from proglog.cli.check_report import CheckFormat, CheckReport, CheckStatus, lines
+from proglog.cli.check_report import CHECK, CheckFormat, CheckReport, CheckStatus, document, lines
 from proglog.cli.commands.check import thresholds
 from proglog.errors import ConfigError
 from proglog.observe.health import Limits, findings
@@ -42,13 +42,15 @@ def _verdict(snapshot: ClusterSnapshot) -> CheckReport:
 
 
 def _written(report: CheckReport, format_: CheckFormat, *, explain: bool = False) -> list[str]:
+    if format_ in (CheckFormat.JSON, CheckFormat.JSONL, CheckFormat.PLAIN):
+        return json.dumps(CHECK.document(document(report)), indent=2).splitlines()
     return list(lines(report, format_, explain=explain))
 
 
 def test_a_cluster_that_is_well():
     report = _verdict(_snapshot())
     assert report.status is CheckStatus.OK
-    assert _written(report, CheckFormat.TEXT) == [
+    assert _written(report, CheckFormat.TABLE) == [
         "OK a: nothing needs attention; 1 of 1 members alive, in step, disk 50% free, certificate ends in 30 d"
     ]
 
@@ -56,7 +58,7 @@ def test_a_cluster_that_is_well():
 def test_an_explanation_says_what_to_do_and_the_next_command():
     report = replace(_verdict(_snapshot(failed="b")), flags=("--tls-ca-file", "my ca.pem"))
     assert report.status is CheckStatus.CRITICAL
-    told = _written(report, CheckFormat.TEXT, explain=True)
+    told = _written(report, CheckFormat.TABLE, explain=True)
     assert told[1] == "  critical: b failed 12 s ago"
     assert told[2].startswith("      do:   Restart it")
     assert told[3] == "      next: proglog members --addr 127.0.0.1:8400 --tls-ca-file 'my ca.pem'"
@@ -72,9 +74,9 @@ def test_the_line_of_nagios_carries_the_figures_with_their_limits():
 
 def test_prometheus_gets_a_status_and_each_alert_once():
     told = _written(_verdict(_snapshot(failed="b")), CheckFormat.PROMETHEUS)
-    assert 'proglog_check_status{node="a"} 2' in told
-    assert 'proglog_check_finding{node="a",rule="member-failed",subject="b",severity="critical"} 1' in told
-    assert 'proglog_check_members_alive{node="a"} 1' in told
+    assert 'proglog_check_status{addr="127.0.0.1:8400"} 2' in told
+    assert 'proglog_check_finding{addr="127.0.0.1:8400",rule="member-failed",subject="b",severity="critical"} 1' in told
+    assert 'proglog_check_members_alive{addr="127.0.0.1:8400"} 1' in told
 
 
 def test_json_says_everything():
@@ -86,7 +88,7 @@ def test_json_says_everything():
 @pytest.mark.parametrize("format_", CheckFormat)
 def test_foreign_text_breaks_no_format(format_: CheckFormat):
     written = _written(_verdict(_snapshot(HOSTILE, HOSTILE + "2")), format_, explain=True)
-    if format_ is CheckFormat.JSON:
+    if written[0] == "{":
         assert json.loads("\n".join(written))["node"] == HOSTILE
         return
     assert not any(set("\x1b\n") & set(line) for line in written)
@@ -122,4 +124,4 @@ def test_an_end_of_a_certificate_is_said_to_the_minute_and_when_it_has_come():
     snapshot = _snapshot()
     for ends, words in ((276_000, "certificate ends in 4 min 36 s"), (-60_000, "certificate has ended")):
         node = replace(snapshot.node, certificate_expires_at_ms=NOW + ends)
-        assert _written(_verdict(replace(snapshot, node=node)), CheckFormat.TEXT)[0].endswith(words)
+        assert _written(_verdict(replace(snapshot, node=node)), CheckFormat.TABLE)[0].endswith(words)

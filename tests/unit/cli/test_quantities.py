@@ -12,7 +12,16 @@ from proglog.record.batch import HEADER_BYTES
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600), ("7 d", 604_800)],
+    [
+        ("90s", 90),
+        ("15m", 900),
+        ("12h", 43_200),
+        ("7d", 604_800),
+        ("2w", 1_209_600),
+        ("7 d", 604_800),
+        ("500ms", 0.5),
+        ("1.5h", 5_400),
+    ],
 )
 def test_a_duration_has_a_unit(text: str, seconds: float) -> None:
     assert duration("--retention-age", text) == seconds
@@ -26,7 +35,7 @@ def test_a_bare_number_is_no_duration_and_the_error_says_what_to_write(text: str
         duration("--retention-age", text)
 
 
-@pytest.mark.parametrize("text", ["", "d", "-7d", "7.5d", "7y", "7D", "1e3s", "\u0667d", "7d\n7d", "9" * 16 + "s"])
+@pytest.mark.parametrize("text", ["", "d", "-7d", "7.d", "7y", "7D", "1e3s", "\u0667d", "7d\n7d", "9" * 16 + "s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--retention-age"):
         duration("--retention-age", text)
@@ -40,7 +49,7 @@ def test_a_size_is_bytes_or_has_a_unit(text: str, expected: int) -> None:
     assert size("--segment-bytes", text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "MiB", "-1", "1.5GiB", "64M", "64mib", "7d", "9" * 16])
+@pytest.mark.parametrize("text", ["", "MiB", "-1", "1.5", "64M", "64mib", "7d", "9" * 16])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="--segment-bytes"):
         size("--segment-bytes", text)

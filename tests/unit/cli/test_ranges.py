@@ -41,6 +41,15 @@ START, END = OffsetSpec.after_start(0), OffsetSpec.before_end(0)
             OffsetSpec.at_time(1_767_326_400_000),
         ),
         ("@1h:end", OffsetSpec.at_time(NOW - HOUR), None),
+        ("@2026-01-02 03:04:05Z", OffsetSpec.at_time(1_767_323_045_000), None),
+        ("@2026-01-02t03:04:05z", OffsetSpec.at_time(1_767_323_045_000), None),
+        ("@2026-01-02 03:04", OffsetSpec.at_time(1_767_323_040_000), None),
+        ("@2026-01-02 03:04:end", OffsetSpec.at_time(1_767_323_040_000), None),
+        (
+            "@2026-01-02:@2026-01-02T03:04:05+00:00",
+            OffsetSpec.at_time(1_767_312_000_000),
+            OffsetSpec.at_time(1_767_323_045_000),
+        ),
         ("@07:59:58", OffsetSpec.at_time(NOW - 2_000), None),
         ("@07:59:58:end", OffsetSpec.at_time(NOW - 2_000), None),
         ("@07:58:@07:59:58", OffsetSpec.at_time(NOW - 120_000), OffsetSpec.at_time(NOW - 2_000)),
@@ -51,7 +60,25 @@ def test_a_range_means_what_the_help_says(text: str, start: OffsetSpec, end: Off
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "5:x", "--1", "1.5", "@", "@soon", "@1y", "10:5", "-2:-5", "٣", "9" * 30, "5-10"]
+    "text",
+    [
+        "",
+        "x",
+        "5:x",
+        "--1",
+        "1.5",
+        "@",
+        "@soon",
+        "@1y",
+        "10:5",
+        "-2:-5",
+        "٣",
+        "9" * 30,
+        "5-10",
+        "--folow",
+        "@20260102",
+        "@2026-13-01",
+    ],
 )
 def test_what_is_no_range_is_said_with_the_value(text: str) -> None:
     with pytest.raises(ConfigError, match="RANGE"):

@@ -1,4 +1,4 @@
-"""consume --format json | produce --format json is an identity."""
+"""consume -o jsonl | produce --format jsonl is an identity."""
 
 import pytest
 from hypothesis import given
@@ -46,8 +46,13 @@ def test_a_record_comes_back_whole(record: StoredRecord) -> None:
         b"{}",
         b'{"value": 1}',
         b'{"value": {"base64": "*"}}',
-        b'{"value": "x", "timestamp_ms": "1"}',
-        b'{"value": "x", "timestamp_ms": true}',
+        b'{"value": "x", "timestamp_at": "1"}',
+        b'{"value": "x", "timestamp_at": "2026-01-02T03:04:05"}',
+        b'{"value": "x", "timestamp_at": "2026-13-02T03:04:05Z"}',
+        b'{"value": "x", "timestamp_at": true}',
+        b'{"value": "x", "timestamp_ms": 1}',
+        b'{"value": "x", "keey": "k"}',
+        b'{"value": "x", "schema": "proglog/record/2"}',
         b'{"value": "x", "headers": {"a": "b"}}',
         b'{"value": "x", "headers": [["a"]]}',
         b'{"value": "\\ud800"}',
