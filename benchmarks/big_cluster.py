@@ -150,6 +150,10 @@ class MemberView:
         """What it says."""
         return self._cluster.told_by(self._index, segments=segments)
 
+    def history(self) -> tuple[tuple[int, int, bytes], ...]:
+        """Return nothing: it keeps none."""
+        return ()
+
     def servers_alive(self) -> int:
         """Return how many there are."""
         return len(self._cluster.rpc_addrs)

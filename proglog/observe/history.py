@@ -16,9 +16,22 @@ from proglog.wire.model import ClusterSnapshot
 
 FRAME_SECONDS = 1.0
 CAPACITY = 3_600
-"""Frames kept: an hour, as long as an agent keeps itself."""
+"""Frames kept at most: an hour, as long as an agent keeps itself."""
+
+LEAST_CAPACITY = 600
+"""Frames kept of any cluster: ten minutes."""
+_HOUR_WEIGHT = 18
+"""Members, origins and peers of a cluster of six: an hour of it takes some ten megabytes."""
 
 _T = TypeVar("_T")
+
+
+def capacity(snapshot: ClusterSnapshot | None) -> int:
+    """Return how many frames of a cluster are kept: an hour of a small one, fewer of a large one, whose frames are large."""
+    if snapshot is None:
+        return CAPACITY
+    weight = len(snapshot.members) + len(snapshot.origins) + len(snapshot.peers)
+    return min(CAPACITY, max(LEAST_CAPACITY, CAPACITY * _HOUR_WEIGHT // max(weight, 1)))
 
 
 def shared(new: ClusterSnapshot, old: ClusterSnapshot | None) -> ClusterSnapshot:

@@ -22,7 +22,7 @@ from typing import assert_never
 
 from proglog.observe.frame import Frame
 from proglog.observe.health import Finding, Severity, findings, own_findings
-from proglog.observe.history import CAPACITY, FRAME_SECONDS, shared
+from proglog.observe.history import FRAME_SECONDS, capacity, shared
 from proglog.wire.model import ClusterSnapshot
 
 MAX_OTHERS = 64
@@ -399,7 +399,7 @@ def _sampled(state: DashState) -> DashState:
     if state.frames and state.now - state.frames[-1].at < FRAME_SECONDS * 0.95:
         return state
     frame = Frame.of(state.latest, at=state.now, live=state.phase is Phase.LIVE and not state.silent)
-    frames = (*state.frames, frame)[-CAPACITY:]
+    frames = (*state.frames, frame)[-capacity(state.latest) :]
     dropped = len(state.frames) + 1 - len(frames)
     frame_index = None if state.frame_index is None else max(state.frame_index - dropped, 0)
     return replace(state, frames=frames, frame_index=frame_index)
@@ -410,9 +410,9 @@ def _recalled(state: DashState, snapshots: tuple[ClusterSnapshot, ...]) -> DashS
     if not state.frames or state.recorded or state.stand_in:
         return state
     first = state.frames[0]
-    room = CAPACITY - len(state.frames)
+    room = capacity(state.latest) - len(state.frames)
     older = [each for each in snapshots if each.taken_at_ms < first.agent_ms - FRAME_SECONDS * 500]
-    older = [each for each in older if each.node.name == first.outline.node.name][-room:] if room else []
+    older = [each for each in older if each.node.name == first.outline.node.name][-room:] if room > 0 else []
     made: list[Frame] = []
     before: ClusterSnapshot | None = None
     for each in older:

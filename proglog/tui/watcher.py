@@ -16,6 +16,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from proglog.errors import ProglogError, UnavailableError, is_out_of_reach
+from proglog.observe.history import capacity
 from proglog.tasks import TaskScope
 from proglog.tui import failover
 from proglog.tui.failover import Candidate, after
@@ -127,8 +128,12 @@ class Watcher:
         """Hand over what the agent remembers of its last hour, a part at a time; one of an earlier release has none."""
         try:
             async with self._dial(self._home) as client, aclosing(client.history()) as parts:
+                recalled = 0
                 async for part in parts:
                     await self._queue.put(Recalled(tuple(part)))
+                    recalled += len(part)
+                    if recalled >= capacity(self._known):
+                        return
                     await asyncio.sleep(_RECALL_PAUSE)
         except ProglogError:
             pass  # what was before is unknown then, and the screen shows no more than it saw

@@ -283,6 +283,10 @@ class _View:
     def snapshot(self, *, segments: bool) -> ClusterSnapshot:
         return self._snapshot if segments else dataclasses.replace(self._snapshot, segments=())
 
+    def history(self) -> tuple[tuple[int, int, bytes], ...]:
+        """Return nothing: it keeps none."""
+        return ()
+
     def servers_alive(self) -> int:
         return 1
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from proglog.observe.history import CAPACITY
+from proglog.observe.history import CAPACITY, LEAST_CAPACITY, capacity
 from proglog.observe.spans import Locale, plain
 from proglog.tui.state import DashState, Loaded, Paused, Recalled, SnapshotArrived, Sped, Tick, reduce
 from proglog.tui.views import scrubber
@@ -54,6 +54,13 @@ def test_a_recording_plays_at_the_speed_that_is_chosen(world):
         played = reduce(played, Tick(NOW + 1))
     assert played.frame_index == 60
     assert not played.playing
+
+
+def test_of_a_large_cluster_fewer_seconds_are_kept_since_each_is_large(world):
+    shown = world.snapshot()
+    assert capacity(shown) == CAPACITY
+    assert capacity(replace(shown, members=shown.members * 20)) == CAPACITY * 18 // 65
+    assert capacity(replace(shown, members=shown.members * 200)) == LEAST_CAPACITY
 
 
 async def test_the_line_of_time_marks_events_and_keys_go_to_them(open_dash, world):
