@@ -119,7 +119,7 @@ _proglog() {
         lag) _proglog_words '--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         wait) _proglog_words '--members --healthy --for --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         check) _proglog_words '--output -o --explain --each --lag-records --lag-seconds --disk-free --certificate-days --members --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
-        positions) _proglog_words '--dry-run --yes -y --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
+        positions) _proglog_words '--dry-run --yes -y --reset --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         segments) _proglog_words '--dry-run --output -o --watch --verify --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         losses) _proglog_words '--reason --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         join) _proglog_words '--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;

@@ -268,6 +268,7 @@ complete -c proglog -n '__fish_seen_subcommand_from check' -l utc -d 'Take times
 complete -c proglog -n '__fish_seen_subcommand_from check' -l profile -x -a '(__proglog_names profiles)' -d 'Named set of these flags; see `proglog profile`'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l dry-run -d 'Print what would change, and change nothing'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l yes -s y -d 'Do not ask'
+complete -c proglog -n '__fish_seen_subcommand_from positions' -l reset -d 'Start NAME over, without an owner'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l output -s o -x -a 'table json jsonl plain' -d 'Format of stdout'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l addr -x -d 'Agent address; list several to fail over'
 complete -c proglog -n '__fish_seen_subcommand_from positions' -l tls-ca-file -r -F -d 'Authority that signs the agents certificate'

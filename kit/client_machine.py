@@ -443,6 +443,9 @@ async def _all(seeds: range, *, virtual: bool, together: int) -> tuple[list[str]
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(str(context.get("exception") or context)))
     before = len(asyncio.all_tasks())
+    client_log = logging.getLogger("proglog.client")
+    level = client_log.level
+    client_log.setLevel(logging.CRITICAL)  # it says a lot, which costs more than the schedules
     try:
         for start in range(seeds.start, seeds.stop, together):
             group = [Schedule(seed, virtual=virtual) for seed in range(start, min(start + together, seeds.stop))]
@@ -455,6 +458,7 @@ async def _all(seeds: range, *, virtual: bool, together: int) -> tuple[list[str]
                 break
     finally:
         loop.set_exception_handler(None)
+        client_log.setLevel(level)
     return problems + [f"the loop: {each}" for each in complaints if "handler is closed" not in each], done
 
 
@@ -476,7 +480,6 @@ def main() -> None:
     parser.add_argument("--grpc", action="store_true", help="with real connections, in real time")
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.schedules)
-    logging.getLogger("proglog.client").setLevel(logging.CRITICAL)  # it says a lot
     started = time.process_time()
     problems, done = asyncio.run(over_grpc(seeds)) if given.grpc else in_virtual_time(seeds)
     for problem in problems:

@@ -147,6 +147,7 @@ class AgentView:
             membership_problems=(*self.membership.problems(), *self._half_sealed(), *self._drained()),
             gossip=self.membership.gossip_status(),
             policy=self.policy.status() if self.policy else None,
+            certificate=self.server.certificate(),
             replication_protocol=model.VersionRange(lowest=LOWEST_PROTOCOL_VERSION, highest=PROTOCOL_VERSION),
             batch_format=model.VersionRange(lowest=FIRST_VERSION, highest=VERSION),
             features=FEATURES,

@@ -149,7 +149,6 @@ class Replicator:
         self._introductions.joined(name)
         peer = self._peers[name] = FollowedPeer(name, addr)
         peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
-        self._emit(events.REPLICATION_STARTED, name, addr)
 
     def leave(self, name: str) -> None:
         """Follow the server ``name`` no more. Nothing happens if it is not followed."""
@@ -349,8 +348,8 @@ class Replicator:
                 await unsettled.put(copies, await self._writer.queue_copies(copies))
 
     def _opened(self, peer: FollowedPeer, origin: OriginId) -> None:
-        if peer.error:
-            self._emit(events.REPLICATION_RESUMED, peer.name, peer.addr)
+        # A line once it answers, not for each claim that there is such a server.
+        self._emit(events.REPLICATION_RESUMED if peer.error else events.REPLICATION_STARTED, peer.name, peer.addr)
         peer.state, peer.error, peer.opened_at = PeerState.STREAMING, "", time.monotonic()
         self._plan_with(lambda planner, now: planner.stream_opened(peer.name, origin, now))
 

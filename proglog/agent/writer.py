@@ -209,9 +209,9 @@ class LogWriter:
         """As :meth:`Log.named_positions`."""
         return self.log.named_positions()
 
-    def takes_position(self, name: str, now_ms: int) -> bool:
+    def takes_position(self, name: str, origins: int, now_ms: int) -> bool:
         """As :meth:`Log.takes_position`."""
-        return self.log.takes_position(name, now_ms)
+        return self.log.takes_position(name, origins, now_ms)
 
     def holds(self, appended: Appended) -> bool:
         """As :meth:`Log.holds`."""

@@ -7,6 +7,8 @@ One file may hold everything::
     theme = "proglog-contrast"   flags of dash
     [dash.keys]
     "main.zoom" = ["f2", "z"]    keys of the dashboard
+
+A relative path of a ``-file`` flag is relative to this file: a directory with both can be carried to another machine.
 """
 
 import os
@@ -109,4 +111,6 @@ def _of_type(path: Path, key: str, given: Any, parameter: TyperOption, context: 
         value = parameter.type_cast_value(context, given if parameter.is_flag else raw)
     except typer.BadParameter as exc:
         raise ConfigError(f"{path}: {key} = {given!r}: {exc.message}") from exc
-    return Path(value) if parameter.type.name in ("path", "file") else value
+    if parameter.type.name not in ("path", "file"):
+        return value
+    return path.parent / value if parameter.opts[0].endswith("-file") else Path(value)  # its files are beside it

@@ -12,7 +12,7 @@ FLAGS = {
     "lag": "--output= -o= --watch --replay= --at= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
     "wait": "--members= --healthy --for= --output= -o= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
     "check": "--output= -o= --explain --each --lag-records= --lag-seconds= --disk-free= --certificate-days= --members= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
-    "positions": "--dry-run --yes -y --output= -o= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
+    "positions": "--dry-run --yes -y --reset --output= -o= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
     "segments": "--dry-run --output= -o= --watch --verify= --replay= --at= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
     "losses": "--reason= --output= -o= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",
     "join": "--output= -o= --addr= --tls-ca-file= --tls-cert-file= --tls-key-file= --timeout= --wait= --quiet -q --verbose -v --debug --utc --profile=",

@@ -302,11 +302,20 @@ def _health(found: Sequence[Finding]) -> Fact:
 def _security(snapshot: ClusterSnapshot) -> str:
     node = snapshot.node
     parts = (
-        "TLS" if node.tls else "no TLS",
+        _tls(node) if node.tls else "no TLS",
         _rules(node) if node.acl else "no access control",
         "gossip encrypted" if node.gossip_encrypted else "gossip in plain text",
     )
     return ", ".join(parts)
+
+
+def _tls(node: NodeStatus) -> str:
+    """Return which certificate is in use, once it is not the first: a renewed one, or one that another should replace."""
+    held = node.certificate
+    if held is None or held.wanted == 1:
+        return "TLS"
+    wanted = f", {held.wanted} was refused" if held.refused else ""
+    return f"TLS (generation {held.generation}{wanted}, for {duration_words(held.age_ms / 1000)})"
 
 
 def _rules(node: NodeStatus) -> str:

@@ -370,6 +370,16 @@ class Client:
         found = await self._positions_at(self._links, None if name is None else check_name(name))
         return [each for each in found if not each.deleted]
 
+    async def reset_position(self, name: str) -> int:
+        """Start ``name`` over, at no place and without an owner; return its new epoch. An operator's repair.
+
+        Raises:
+            InvalidRequestError: No position can have that name.
+            NotFoundError: The agent has no such position.
+        """
+        request = batches_pb2.ResetPositionRequest(name=check_name(name))
+        return (await self._unary.ask(lambda wire: wire.positions.Reset, request)).epoch
+
     async def find_position(self, name: str) -> NamedPosition | None:
         """Return what all agents that can be reached know together of one name; ``None``: it was never committed.
 

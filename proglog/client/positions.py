@@ -34,6 +34,8 @@ class NamedPosition:
     """Milliseconds since 1970."""
     records_behind: int
     """Records in the agent's log that it has not had; far from the end, at most that many."""
+    owner: str = ""
+    """The subject that may commit it; empty: any."""
 
     @property
     def deleted(self) -> bool:
@@ -53,6 +55,7 @@ class NamedPosition:
             Cursor(positions),
             max(self.committed_at_ms, other.committed_at_ms),
             min(self.records_behind, other.records_behind),
+            min(filter(None, (self.owner, other.owner)), default=""),
         )
 
 
@@ -68,4 +71,5 @@ def named_position_of(message: batches_pb2.NamedPosition) -> NamedPosition:
         Cursor(positions_of(message.cursor)),
         message.committed_at_ms,
         message.records_behind,
+        message.owner,
     )

@@ -300,6 +300,10 @@ class Client:
         """As :meth:`proglog.client.Client.positions`."""
         return _LOOP.call(lambda: self._client.positions(name))
 
+    def reset_position(self, name: str) -> int:
+        """As :meth:`proglog.client.Client.reset_position`."""
+        return _LOOP.call(lambda: self._client.reset_position(name))
+
     def status(self) -> ClusterSnapshot:
         """As :meth:`proglog.client.Client.status`."""
         return _LOOP.call(self._client.status)

@@ -290,7 +290,7 @@ class Housekeeper:
         commits = [
             LocalAppend(verify(commit))
             for name, each in resting.items()
-            for commit in control.position_commits(name, each.epoch, each.vector, now_ms=each.at_ms)
+            for commit in control.position_commits(name, each.epoch, each.vector, now_ms=each.at_ms, owner=each.owner)
         ]
         segment = state.active.base_offset
         commit_bytes = sum(commit.batch.header.batch_bytes for commit in commits)

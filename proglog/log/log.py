@@ -278,10 +278,10 @@ class Log:
         with self._state.mutex:
             return self._state.derived.positions.values()
 
-    def takes_position(self, name: str, at_ms: int) -> bool:
-        """Return whether there is room for a commit of ``name`` at that time, milliseconds since 1970."""
+    def takes_position(self, name: str, origins: int, at_ms: int) -> bool:
+        """Return whether a commit of ``name`` with so many origins has room at that time, milliseconds since 1970."""
         with self._state.mutex:
-            return self._state.derived.positions.takes(name, at_ms)
+            return self._state.derived.positions.takes(name, origins, at_ms)
 
     def disk_usage(self) -> tuple[int, int]:
         """Return (free, total) bytes of the disk; zeros if unknown."""

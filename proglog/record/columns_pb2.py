@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/record/columns.proto\x12\x11proglog.record.v1\"\x88\x01\n\rRecordColumns\x12\x0e\n\x06values\x18\x01 \x03(\x0c\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\x12\x0f\n\x07keyless\x18\x03 \x03(\r\x12\x1b\n\x13timestamp_deltas_ms\x18\x04 \x03(\x12\x12+\n\x07headers\x18\x05 \x03(\x0b\x32\x1a.proglog.record.v1.Headers\"(\n\x07Headers\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x0c\"\xae\x01\n\x07\x43ontrol\x12\x36\n\x0corigin_start\x18\x01 \x01(\x0b\x32\x1e.proglog.record.v1.OriginStartH\x00\x12%\n\x03gap\x18\x02 \x01(\x0b\x32\x16.proglog.record.v1.GapH\x00\x12<\n\x0fposition_commit\x18\x03 \x01(\x0b\x32!.proglog.record.v1.PositionCommitH\x00\x42\x06\n\x04kind\"i\n\x0bOriginStart\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12\x17\n\x0fprevious_origin\x18\x02 \x01(\x0c\x12\x1e\n\x16previous_next_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x15\n\x03Gap\x12\x0e\n\x06reason\x18\x01 \x01(\t\"r\n\x0ePositionCommit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x34\n\tpositions\x18\x03 \x03(\x0b\x32!.proglog.record.v1.OriginPosition\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03\"7\n\x0eOriginPosition\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x42\x31\n\x11proglog.record.v1P\x01Z\x1aproglog/record/v1;recordv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cproglog/record/columns.proto\x12\x11proglog.record.v1\"\x88\x01\n\rRecordColumns\x12\x0e\n\x06values\x18\x01 \x03(\x0c\x12\x0c\n\x04keys\x18\x02 \x03(\x0c\x12\x0f\n\x07keyless\x18\x03 \x03(\r\x12\x1b\n\x13timestamp_deltas_ms\x18\x04 \x03(\x12\x12+\n\x07headers\x18\x05 \x03(\x0b\x32\x1a.proglog.record.v1.Headers\"(\n\x07Headers\x12\r\n\x05names\x18\x01 \x03(\t\x12\x0e\n\x06values\x18\x02 \x03(\x0c\"\xae\x01\n\x07\x43ontrol\x12\x36\n\x0corigin_start\x18\x01 \x01(\x0b\x32\x1e.proglog.record.v1.OriginStartH\x00\x12%\n\x03gap\x18\x02 \x01(\x0b\x32\x16.proglog.record.v1.GapH\x00\x12<\n\x0fposition_commit\x18\x03 \x01(\x0b\x32!.proglog.record.v1.PositionCommitH\x00\x42\x06\n\x04kind\"i\n\x0bOriginStart\x12\x11\n\tnode_name\x18\x01 \x01(\t\x12\x17\n\x0fprevious_origin\x18\x02 \x01(\x0c\x12\x1e\n\x16previous_next_sequence\x18\x03 \x01(\x04\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x15\n\x03Gap\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x81\x01\n\x0ePositionCommit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x34\n\tpositions\x18\x03 \x03(\x0b\x32!.proglog.record.v1.OriginPosition\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03\x12\r\n\x05owner\x18\x05 \x01(\t\"7\n\x0eOriginPosition\x12\x0e\n\x06origin\x18\x01 \x01(\x0c\x12\x15\n\rnext_sequence\x18\x02 \x01(\x04\x42\x31\n\x11proglog.record.v1P\x01Z\x1aproglog/record/v1;recordv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,8 +42,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORIGINSTART']._serialized_end=514
   _globals['_GAP']._serialized_start=516
   _globals['_GAP']._serialized_end=537
-  _globals['_POSITIONCOMMIT']._serialized_start=539
-  _globals['_POSITIONCOMMIT']._serialized_end=653
-  _globals['_ORIGINPOSITION']._serialized_start=655
-  _globals['_ORIGINPOSITION']._serialized_end=710
+  _globals['_POSITIONCOMMIT']._serialized_start=540
+  _globals['_POSITIONCOMMIT']._serialized_end=669
+  _globals['_ORIGINPOSITION']._serialized_start=671
+  _globals['_ORIGINPOSITION']._serialized_end=726
 # @@protoc_insertion_point(module_scope)

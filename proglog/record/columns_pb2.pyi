@@ -185,11 +185,14 @@ class PositionCommit(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
     AT_MS_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     epoch: _builtins.int
     """a higher one starts over, be it backwards"""
     at_ms: _builtins.int
     """milliseconds since 1970"""
+    owner: _builtins.str
+    """the subject that may commit it; empty: any"""
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginPosition]: ...
     def __init__(
@@ -199,10 +202,11 @@ class PositionCommit(_message.Message):
         epoch: _builtins.int = ...,
         positions: _abc.Iterable[Global___OriginPosition] | None = ...,
         at_ms: _builtins.int = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "epoch", b"epoch", "name", b"name", "positions", b"positions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "epoch", b"epoch", "name", b"name", "owner", b"owner", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

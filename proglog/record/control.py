@@ -19,6 +19,8 @@ MAX_POSITION_ORIGINS = 4096
 """Most origins of one commit; a position with more takes several, which join."""
 MAX_VECTOR_ORIGINS = 1 << 17
 """Most origins of a cursor or a named position: what fits into one message."""
+MAX_OWNER = 64
+"""Most characters of the subject that owns one."""
 
 MAX_NODE_NAME_BYTES = 255
 """Most bytes of a node's name that are kept, in memory and in indexes."""
@@ -75,7 +77,9 @@ def gap(sequence_span: int, *, now_ms: int, reason: str) -> bytes:
     )
 
 
-def position_commit(name: str, epoch: int, positions: Mapping[OriginId, SequenceNumber], *, now_ms: int) -> bytes:
+def position_commit(
+    name: str, epoch: int, positions: Mapping[OriginId, SequenceNumber], *, now_ms: int, owner: str = ""
+) -> bytes:
     """Return the unstamped batch that commits a named position.
 
     Args:
@@ -83,6 +87,7 @@ def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence
         epoch: Generation of the name: a higher one replaces the position, an equal one only moves it forwards.
         positions: The next sequence of each origin; at most 4,096.
         now_ms: Milliseconds since 1970.
+        owner: The subject that may commit it, up to 64 printable characters; empty: any.
 
     Raises:
         InvalidRequestError: An argument is out of bounds.
@@ -92,6 +97,7 @@ def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence
         epoch=epoch,
         positions=[OriginPosition(origin=origin, next_sequence=following) for origin, following in positions.items()],
         at_ms=now_ms,
+        owner=owner,
     )
     problem = commit_problem(commit)
     if problem:
@@ -108,13 +114,14 @@ def position_commit(name: str, epoch: int, positions: Mapping[OriginId, Sequence
 
 
 def position_commits(
-    name: str, epoch: int, positions: Mapping[OriginId, SequenceNumber], *, now_ms: int
+    name: str, epoch: int, positions: Mapping[OriginId, SequenceNumber], *, now_ms: int, owner: str = ""
 ) -> list[bytes]:
     """Return the unstamped batches that together commit a named position; arguments and errors as above."""
     origins = list(positions)
     parts = [origins[at : at + MAX_POSITION_ORIGINS] for at in range(0, len(origins), MAX_POSITION_ORIGINS)] or [[]]
     return [
-        position_commit(name, epoch, {origin: positions[origin] for origin in part}, now_ms=now_ms) for part in parts
+        position_commit(name, epoch, {origin: positions[origin] for origin in part}, now_ms=now_ms, owner=owner)
+        for part in parts
     ]
 
 
@@ -122,6 +129,8 @@ def commit_problem(commit: PositionCommit) -> str:
     """Return the problem with a position commit, in words; empty if it is valid."""
     if not 1 <= len(commit.name) <= MAX_POSITION_NAME or not commit.name.isprintable():
         return f"position name {commit.name!r}: expected 1 to {MAX_POSITION_NAME} printable characters"
+    if len(commit.owner) > MAX_OWNER or not commit.owner.isprintable():
+        return f"position {commit.name!r}: an owner has at most {MAX_OWNER} printable characters"
     if len(commit.positions) > MAX_POSITION_ORIGINS:
         return f"position {commit.name!r} has {len(commit.positions)} origins; at most {MAX_POSITION_ORIGINS}"
     if any(len(each.origin) != ORIGIN_BYTES for each in commit.positions):

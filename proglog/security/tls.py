@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from proglog.errors import ConfigError
 from proglog.security.certificates import (
@@ -49,6 +49,10 @@ __all__ = [
 
 MAX_PEM_BYTES = 4 << 20
 """Most that a file may have: the bundle of all public authorities has 220 KB."""
+
+
+SETTLING_SECONDS = 0.2
+"""How long after a change a certificate without its key is read again: the other file of the pair is on its way."""
 
 
 def utc_now() -> datetime:
@@ -97,11 +101,19 @@ class TLSFiles:
             ConfigError: A file cannot be read or parsed, the key is of another certificate, or a certificate is
                 not valid now; names the file, what is wrong, and what to do.
         """
-        chain, key, authorities = (
-            read_bounded(path, MAX_PEM_BYTES) for path in (self.cert_file, self.key_file, self.ca_file)
-        )
-        leaf = parse_certificates(chain, self.cert_file)[0]
-        check_pair(leaf, parse_private_key(key, self.key_file), self.cert_file, self.key_file)
+        while True:
+            version, settled = self.version(), time.time() - SETTLING_SECONDS
+            chain, key, authorities = (
+                read_bounded(path, MAX_PEM_BYTES) for path in (self.cert_file, self.key_file, self.ca_file)
+            )
+            leaf = parse_certificates(chain, self.cert_file)[0]
+            try:
+                check_pair(leaf, parse_private_key(key, self.key_file), self.cert_file, self.key_file)
+                break
+            except ConfigError:
+                if max(each.changed_ns for each in version) / 1e9 < settled:
+                    raise
+            time.sleep(SETTLING_SECONDS / 10)  # one of the two is being replaced
         check_secret(self.key_file)
         moment = now()
         check_period(leaf, self.cert_file, moment)
@@ -124,6 +136,20 @@ class TLSFiles:
     def version(self) -> tuple[FileVersion, FileVersion, FileVersion]:
         """Return what the files are now; equal while none was written or replaced."""
         return file_version(self.cert_file), file_version(self.key_file), file_version(self.ca_file)
+
+
+class Generations(NamedTuple):
+    """Which set of files is in use, and which one is wanted."""
+
+    in_use: int
+    """1: the first."""
+    wanted: int
+    """What the files hold; another one than that in use: it was refused."""
+    since: float
+    """When the one in use was taken, on the clock."""
+    refused: str
+    """Why the wanted one is not in use; empty: it is."""
+    refused_since: float
 
 
 class RotatingMaterial:
@@ -152,7 +178,10 @@ class RotatingMaterial:
         self._on_error = on_error
         self._now = now
         self._lock = threading.Lock()
-        self._watched = Watched(files.version(), clock)  # before reading: a change while reading is seen the next time
+        self._clock = clock
+        self._seen = files.version()
+        self.generations = Generations(1, 1, clock(), "", 0.0)
+        self._watched = Watched(self._seen, clock)  # before reading: a change while reading is seen the next time
         self.current = files.load(now=now)
 
     def retry(self) -> None:
@@ -165,13 +194,18 @@ class RotatingMaterial:
             version = self._files.version()
             if not self._watched.is_due(version):
                 return None
+            before, now = self.generations, self._clock()
+            wanted, self._seen = before.wanted + (version != self._seen), version
             try:
                 material = self._files.load(now=self._now)
             except ConfigError as exc:
+                since = before.refused_since if before.refused else now
+                self.generations = before._replace(wanted=wanted, refused=str(exc), refused_since=since)
                 if self._watched.refuse(version, str(exc)):
                     self._on_error(f"{exc}; the certificate loaded before stays in use")
                 return None
             self._watched.take(version)
+            self.generations = Generations(wanted, wanted, now, "", 0.0)
             self.current = material
             self._on_reload(material.summary)
             return material

@@ -77,8 +77,8 @@ class LogView(Protocol):
         """Return the committed positions of named consumers."""
         ...
 
-    def takes_position(self, name: str, now_ms: int) -> bool:
-        """Return whether a commit under ``name`` would be kept."""
+    def takes_position(self, name: str, origins: int, now_ms: int) -> bool:
+        """Return whether a commit under ``name``, with so many origins, would be kept."""
         ...
 
     def holds(self, appended: Appended) -> bool:

@@ -59,6 +59,7 @@ ACTIONS = {
     "/proglog.v1.Batches/Consume": CONSUME,
     "/proglog.v1.Positions/Commit": CONSUME,
     "/proglog.v1.Positions/List": CONSUME,
+    "/proglog.v1.Positions/Reset": OPERATE,
     "/proglog.v1.Replication/Replicate": REPLICATE,
     "/proglog.v1.Replication/ReadRange": REPLICATE,
     "/proglog.v1.Cluster/GetStatus": OBSERVE,

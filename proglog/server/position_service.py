@@ -12,16 +12,19 @@ from proglog.api.v1 import batches_pb2, batches_pb2_grpc
 from proglog.errors import (
     DataLossError,
     InvalidRequestError,
+    NotFoundError,
     OffsetOutOfRangeError,
+    PermissionDeniedError,
     PositionSupersededError,
     TooManyPositionsError,
 )
 from proglog.log.log import Log
-from proglog.log.named_positions import EXPIRY_MS, MAX_NAMES, CommittedPosition
+from proglog.log.named_positions import EXPIRY_MS, MAX_NAMES, MAX_ORIGINS_IN_ALL, CommittedPosition
 from proglog.record import control
 from proglog.record.batch import BatchHeader, verify
 from proglog.record.scan import headers
 from proglog.replication.progress import FIRST_SEQUENCE
+from proglog.security.subject import subject_of
 from proglog.server.acks import Acks, wanted_of
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
@@ -49,33 +52,53 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
 
         Raises:
             InvalidRequestError: The name, the epoch or the cursor is out of bounds.
+            PermissionDeniedError: It is another subject's.
             PositionSupersededError: The name has a higher epoch, so another consumer reset it.
             TooManyPositionsError: It is new, and the log already keeps the maximum number of names.
             StorageError: The disk refused.
         """
-        del context
-        if request.epoch > MAX_EPOCH:
-            raise InvalidRequestError(f"epoch {request.epoch}: expected at most {MAX_EPOCH}")
+        subject = subject_of(context.auth_context())
         held = self._commit_log.named_positions().get(request.name)
+        if held is not None and held.owner not in ("", subject):
+            raise PermissionDeniedError(subject, "commit", f"position {request.name!r}, whose owner is {held.owner}")
+        if request.epoch > MAX_EPOCH and (held is None or request.epoch != held.epoch):
+            raise InvalidRequestError(f"epoch {request.epoch}: expected at most {MAX_EPOCH}")
         if held is not None and request.epoch < held.epoch:
             raise PositionSupersededError(
                 f"position {request.name!r} was started over (epoch {held.epoch}); a commit of epoch {request.epoch}"
                 " is too late: read the position anew"
             )
-        now_ms = clock.now_ms()
-        if not self._commit_log.takes_position(request.name, now_ms):
+        now_ms, positions = clock.now_ms(), positions_of(request.cursor)
+        if not self._commit_log.takes_position(request.name, len(positions), now_ms):
             raise TooManyPositionsError(
-                f"position {request.name!r} is new, and {MAX_NAMES:,} names are in use, the most that are kept: use one"
-                f" of those; a name that was not committed for {EXPIRY_MS // 86_400_000} days makes room"
+                f"there is no room for position {request.name!r} with {len(positions):,} origins: at most"
+                f" {MAX_NAMES:,} names and {MAX_ORIGINS_IN_ALL:,} origins in all are kept; a name that was not committed"
+                f" for {EXPIRY_MS // 86_400_000} days makes room"
             )
         acks, timeout_ms = wanted_of(request)
         nodes = self._acks.nodes_at_most(acks)
-        positions = positions_of(request.cursor)
         moved = held.to_commit(request.epoch, positions) if held is not None else positions
-        for commit in control.position_commits(request.name, request.epoch, moved, now_ms=now_ms):
+        for commit in control.position_commits(request.name, request.epoch, moved, now_ms=now_ms, owner=subject):
             appended = await self._commit_log.append(verify(commit))
         copies = await self._acks.wait(appended, nodes, timeout_ms)
         return batches_pb2.CommitPositionResponse(copies=copies, unconfirmed=copies < nodes)
+
+    async def Reset(  # noqa: N802 - gRPC's name
+        self, request: batches_pb2.ResetPositionRequest, context: Context
+    ) -> batches_pb2.ResetPositionResponse:
+        """Start a position over, at no place, without an owner, and with an epoch above any that was committed.
+
+        Raises:
+            NotFoundError: There is no such position here.
+            StorageError: The disk refused.
+        """
+        del context
+        held = self._commit_log.named_positions().get(request.name)
+        if held is None:
+            raise NotFoundError(f"there is no position {request.name!r}")
+        epoch = held.epoch + 1
+        await self._commit_log.append(verify(control.position_commit(request.name, epoch, {}, now_ms=clock.now_ms())))
+        return batches_pb2.ResetPositionResponse(epoch=epoch)
 
     async def List(  # noqa: N802 - gRPC's name
         self, request: batches_pb2.ListPositionsRequest, context: Context
@@ -94,6 +117,7 @@ def _listed(name: str | None, log: Log) -> batches_pb2.ListPositionsResponse:
                 cursor=cursor_message(held.vector),
                 committed_at_ms=held.at_ms,
                 records_behind=records_behind(log, held),
+                owner=held.owner,
             )
             for each, held in sorted(log.named_positions().items())
             if name in (None, each)

@@ -1,6 +1,7 @@
 """The gRPC server: options, services, health, reflection; started on an address, stopped with grace."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -28,6 +29,7 @@ from proglog.server.position_service import PositionService
 from proglog.server.reflection import serve_reflection
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, emitter
+from proglog.wire.model import CertificateStatus
 
 MAX_MESSAGE_BYTES = MAX_STORED_BATCH_BYTES + 64 * 1024
 """A batch, and what is around it."""
@@ -151,6 +153,21 @@ class Server:
     def admission(self) -> Admission:
         """The calls under way and their bounds."""
         return self._admission
+
+    def certificate(self) -> CertificateStatus | None:
+        """Return which set of files is in use, after a look at them; ``None`` without TLS."""
+        material = self._material
+        if material is None:
+            return None
+        material.poll()
+        held, now = material.generations, time.monotonic()
+        return CertificateStatus(
+            generation=held.in_use,
+            wanted=held.wanted,
+            age_ms=int((now - held.since) * 1000),
+            refused=held.refused,
+            refused_ms=int((now - held.refused_since) * 1000) if held.refused else 0,
+        )
 
     def reload(self) -> None:
         """Look at rules and certificates now, also at those that were refused; certificates with the next handshake."""

@@ -152,6 +152,22 @@ class PolicyStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateStatus:
+    """Which set of the server's certificate, key and authorities is in use."""
+
+    generation: int
+    """In use; 1: the one that the agent started with."""
+    wanted: int
+    """What the files hold; another one than that in use: it was refused."""
+    age_ms: int
+    """For how long it has been in use, milliseconds."""
+    refused: str
+    """Why the wanted one is not in use; empty: it is."""
+    refused_ms: int
+    """For how long it has not been, milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """The agent that answered."""
 
@@ -173,6 +189,8 @@ class NodeStatus:
     gossip: GossipStatus = GossipStatus()
     policy: PolicyStatus | None = None
     """``None``: there are no access rules, or the agent does not say."""
+    certificate: CertificateStatus | None = None
+    """``None``: there is no TLS, or the agent does not say."""
     replication_protocol: VersionRange | None = None
     """That it speaks with its peers; ``None``: the first release, which does not say."""
     batch_format: VersionRange | None = None

@@ -54,6 +54,7 @@ CALLS: Mapping[str, Kinds] = {
     ),
     "/proglog.v1.Positions/Commit": (errors.PositionSupersededError, errors.TooManyPositionsError, *_APPEND),
     "/proglog.v1.Positions/List": _DISK,
+    "/proglog.v1.Positions/Reset": (errors.NotFoundError, *_DISK),
     "/proglog.v1.Replication/Replicate": (
         errors.IncompatibleReleaseError,
         errors.SelfConnectionError,

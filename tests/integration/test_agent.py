@@ -192,7 +192,10 @@ async def test_changed_rules_and_certificates_are_events_and_those_refused_are_f
         certs.server.cert_file.write_bytes(of_another_key.read_bytes())
         await eventually(lambda: seen("certificate-rejected"), what="a refused certificate")
         assert refused() == {"certificate-rejected": Severity.WARNING}
-        assert agents[0].view.snapshot(segments=False).node.certificate_expires_at_ms == served_until
+        node = agents[0].view.snapshot(segments=False).node
+        assert node.certificate_expires_at_ms == served_until
+        assert (node.certificate.generation, node.certificate.wanted) == (1, 2)
+        assert "is not the key of" in node.certificate.refused
 
 
 async def test_named_positions_and_removing_members_are_rights_of_their_own(

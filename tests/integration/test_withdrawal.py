@@ -107,3 +107,34 @@ async def test_what_is_sent_after_it_is_not_taken(
             assert log.end_offset == 1
         await server.stop(0.2)
     log.close()
+
+
+async def test_a_call_that_its_caller_ends_or_that_expires_is_reported_once_with_its_bytes(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    ended = list[tuple[str, str, int]]()
+    log = Log.open(tmp_path, LogConfig(), node_name=NodeName("a"))
+    async with LogWriter(log) as writer:
+        payload = columns.from_values([bytes(100_000)])
+        await writer.append(verify(batch.encode(payload, count=1, first_timestamp_ms=1, max_timestamp_ms=1)))
+        server = Server(
+            commit_log=writer,
+            authorizer=Rights(),
+            on_call_end=lambda method, code, _, __, sent: ended.append((method.rpartition("/")[2], code, sent)),
+        )
+        port = await server.start("127.0.0.1:0")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub = batches_pb2_grpc.BatchesStub(channel)
+            cancelled = stub.Consume(batches_pb2.ConsumeBatchesRequest(follow=True))
+            expired = stub.Consume(batches_pb2.ConsumeBatchesRequest(follow=True), timeout=0.5)
+            for call in (cancelled, expired):
+                assert not (await call.read()).batches
+                assert (await call.read()).batches
+            cancelled.cancel()
+            with pytest.raises(grpc.aio.AioRpcError):
+                await expired.read()
+            await eventually(lambda: len(ended) == 2, what="the end of both")
+        assert {(method, code) for method, code, _ in ended} == {("Consume", "CANCELLED")}
+        assert all(100_000 < sent < 101_000 for *_, sent in ended)
+        await server.stop(0.2)
+    log.close()

@@ -421,6 +421,45 @@ class CommitPositionResponse(_message.Message):
 Global___CommitPositionResponse: _TypeAlias = CommitPositionResponse  # noqa: Y015
 
 @_typing.final
+class ResetPositionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetPositionRequest: _TypeAlias = ResetPositionRequest  # noqa: Y015
+
+@_typing.final
+class ResetPositionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    """the position's from now on; commits of earlier epochs are refused"""
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetPositionResponse: _TypeAlias = ResetPositionResponse  # noqa: Y015
+
+@_typing.final
 class ListPositionsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,11 +510,14 @@ class NamedPosition(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     COMMITTED_AT_MS_FIELD_NUMBER: _builtins.int
     RECORDS_BEHIND_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     epoch: _builtins.int
     committed_at_ms: _builtins.int
     records_behind: _builtins.int
     """at most: sequences of this log that are not before the cursor"""
+    owner: _builtins.str
+    """the subject that may commit it; empty: any"""
     @_builtins.property
     def cursor(self) -> Global___Cursor: ...
     def __init__(
@@ -486,10 +528,11 @@ class NamedPosition(_message.Message):
         cursor: Global___Cursor | None = ...,
         committed_at_ms: _builtins.int = ...,
         records_behind: _builtins.int = ...,
+        owner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_at_ms", b"committed_at_ms", "cursor", b"cursor", "epoch", b"epoch", "name", b"name", "records_behind", b"records_behind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["committed_at_ms", b"committed_at_ms", "cursor", b"cursor", "epoch", b"epoch", "name", b"name", "owner", b"owner", "records_behind", b"records_behind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -166,6 +166,11 @@ class PositionsStub:
                 request_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsRequest.SerializeToString,
                 response_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsResponse.FromString,
                 _registered_method=True)
+        self.Reset = channel.unary_unary(
+                '/proglog.v1.Positions/Reset',
+                request_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.ResetPositionRequest.SerializeToString,
+                response_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.ResetPositionResponse.FromString,
+                _registered_method=True)
 
 
 class PositionsServicer:
@@ -185,6 +190,13 @@ class PositionsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reset(self, request, context):
+        """Starts a position over, at no place and without an owner, whatever epoch it has come to: an operator's repair.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PositionsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -197,6 +209,11 @@ def add_PositionsServicer_to_server(servicer, server):
                     servicer.List,
                     request_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsRequest.FromString,
                     response_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsResponse.SerializeToString,
+            ),
+            'Reset': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reset,
+                    request_deserializer=proglog_dot_api_dot_v1_dot_batches__pb2.ResetPositionRequest.FromString,
+                    response_serializer=proglog_dot_api_dot_v1_dot_batches__pb2.ResetPositionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -254,6 +271,33 @@ class Positions:
             '/proglog.v1.Positions/List',
             proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsRequest.SerializeToString,
             proglog_dot_api_dot_v1_dot_batches__pb2.ListPositionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/proglog.v1.Positions/Reset',
+            proglog_dot_api_dot_v1_dot_batches__pb2.ResetPositionRequest.SerializeToString,
+            proglog_dot_api_dot_v1_dot_batches__pb2.ResetPositionResponse.FromString,
             options,
             channel_credentials,
             insecure,

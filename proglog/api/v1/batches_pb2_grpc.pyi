@@ -91,6 +91,8 @@ class PositionsStub:
     Commit: _grpc.UnaryUnaryMultiCallable[_batches_pb2.CommitPositionRequest, _batches_pb2.CommitPositionResponse]
     """Answers when the position is durable here, and on as many nodes as asked for or `unconfirmed`."""
     List: _grpc.UnaryUnaryMultiCallable[_batches_pb2.ListPositionsRequest, _batches_pb2.ListPositionsResponse]
+    Reset: _grpc.UnaryUnaryMultiCallable[_batches_pb2.ResetPositionRequest, _batches_pb2.ResetPositionResponse]
+    """Starts a position over, at no place and without an owner, whatever epoch it has come to: an operator's repair."""
 
 @_typing.type_check_only
 class PositionsAsyncStub(PositionsStub):
@@ -100,6 +102,8 @@ class PositionsAsyncStub(PositionsStub):
     Commit: _aio.UnaryUnaryMultiCallable[_batches_pb2.CommitPositionRequest, _batches_pb2.CommitPositionResponse]  # type: ignore[assignment]
     """Answers when the position is durable here, and on as many nodes as asked for or `unconfirmed`."""
     List: _aio.UnaryUnaryMultiCallable[_batches_pb2.ListPositionsRequest, _batches_pb2.ListPositionsResponse]  # type: ignore[assignment]
+    Reset: _aio.UnaryUnaryMultiCallable[_batches_pb2.ResetPositionRequest, _batches_pb2.ResetPositionResponse]  # type: ignore[assignment]
+    """Starts a position over, at no place and without an owner, whatever epoch it has come to: an operator's repair."""
 
 class PositionsServicer(metaclass=_abc_1.ABCMeta):
     """Positions that have a name and live in the cluster: they replicate like records, and survive a lost node."""
@@ -118,5 +122,13 @@ class PositionsServicer(metaclass=_abc_1.ABCMeta):
         request: _batches_pb2.ListPositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_batches_pb2.ListPositionsResponse, _abc.Awaitable[_batches_pb2.ListPositionsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Reset(
+        self,
+        request: _batches_pb2.ResetPositionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_batches_pb2.ResetPositionResponse, _abc.Awaitable[_batches_pb2.ResetPositionResponse]]:
+        """Starts a position over, at no place and without an owner, whatever epoch it has come to: an operator's repair."""
 
 def add_PositionsServicer_to_server(servicer: PositionsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

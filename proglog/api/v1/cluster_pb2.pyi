@@ -868,6 +868,7 @@ class NodeStatus(_message.Message):
     REPLICATION_PROTOCOL_FIELD_NUMBER: _builtins.int
     BATCH_FORMAT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.str
@@ -900,6 +901,10 @@ class NodeStatus(_message.Message):
         """absent: no access rules"""
 
     @_builtins.property
+    def certificate(self) -> Global___CertificateStatus:
+        """absent: no TLS"""
+
+    @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """what it can that the first release could not: "control-batches", ..."""
 
@@ -923,11 +928,12 @@ class NodeStatus(_message.Message):
         replication_protocol: Global___VersionRange | None = ...,
         batch_format: Global___VersionRange | None = ...,
         policy: Global___PolicyStatus | None = ...,
+        certificate: Global___CertificateStatus | None = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "batch_format", b"batch_format", "certificate_expires_at_ms", b"certificate_expires_at_ms", "gossip", b"gossip", "policy", b"policy", "replication_protocol", b"replication_protocol"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "batch_format", b"batch_format", "certificate", b"certificate", "certificate_expires_at_ms", b"certificate_expires_at_ms", "gossip", b"gossip", "policy", b"policy", "replication_protocol", b"replication_protocol"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "acl", b"acl", "batch_format", b"batch_format", "bind_addr", b"bind_addr", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "features", b"features", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "policy", b"policy", "replication_protocol", b"replication_protocol", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms", "acl", b"acl", "batch_format", b"batch_format", "bind_addr", b"bind_addr", "certificate", b"certificate", "certificate_expires_at_ms", b"certificate_expires_at_ms", "data_dir", b"data_dir", "features", b"features", "gossip", b"gossip", "gossip_encrypted", b"gossip_encrypted", "membership_problems", b"membership_problems", "name", b"name", "origin", b"origin", "origin_reason", b"origin_reason", "policy", b"policy", "replication_protocol", b"replication_protocol", "rpc_addr", b"rpc_addr", "started_at_ms", b"started_at_ms", "tls", b"tls", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__certificate_expires_at_ms: _TypeAlias = _typing.Literal["certificate_expires_at_ms"]  # noqa: Y015
     _WhichOneofArgType__certificate_expires_at_ms: _TypeAlias = _typing.Literal["_certificate_expires_at_ms", b"_certificate_expires_at_ms"]  # noqa: Y015
@@ -1084,6 +1090,44 @@ class PolicyStatus(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PolicyStatus: _TypeAlias = PolicyStatus  # noqa: Y015
+
+@_typing.final
+class CertificateStatus(_message.Message):
+    """CertificateStatus is which set of the server's certificate, key and authorities is in use."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    AGE_MS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    REFUSED_MS_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """in use; 1: the one that the agent started with"""
+    wanted: _builtins.int
+    """what the files hold; another one than that in use: it was refused"""
+    age_ms: _builtins.int
+    """for how long it has been in use"""
+    refused: _builtins.str
+    """why the wanted one is not; empty: it is"""
+    refused_ms: _builtins.int
+    """for how long it has not been"""
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+        wanted: _builtins.int = ...,
+        age_ms: _builtins.int = ...,
+        refused: _builtins.str = ...,
+        refused_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_ms", b"age_ms", "generation", b"generation", "refused", b"refused", "refused_ms", b"refused_ms", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateStatus: _TypeAlias = CertificateStatus  # noqa: Y015
 
 @_typing.final
 class VersionRange(_message.Message):

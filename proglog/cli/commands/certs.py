@@ -1,6 +1,7 @@
 """Create an authority, certificates, rules and a gossip key for development, and show how to use them.
 
-``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them. An existing authority, rules,
+``serve.toml`` (for agents) and ``client-NAME.env`` (for clients) in DIR refer to all of them; DIR without ``ca-key.pem`` can
+be carried to other agents' machines. An existing authority, rules,
 key and valid certificates are kept; `--renew` reissues the certificates. New clients are added to the rules; clients
 that have rules keep them. The authority's key is stored beside the certificates it signs: for a cluster that others can
 reach, use your own authority.
@@ -91,7 +92,7 @@ def main(
         serve |= {f"{side}-tls-cert-file": files.cert_file, f"{side}-tls-key-file": files.key_file}
         serve |= {f"{side}-tls-ca-file": files.ca_file}
     config = directory / "serve.toml"
-    _write(config, (f"{flag} = {json.dumps(str(path.absolute()))}" for flag, path in serve.items()))
+    _write(config, (f"{flag} = {json.dumps(path.name)}" for flag, path in serve.items()))
     diagnostics.note(f"agents:  proglog serve --config {shlex.quote(str(config))}")
     for name, files in certs.clients.items():
         paths = {"CA": files.ca_file, "CERT": files.cert_file, "KEY": files.key_file}

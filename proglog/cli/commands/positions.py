@@ -3,6 +3,8 @@
 `positions` lists them: how many records each is behind, and its last commit. `positions set NAME RANGE` moves NAME to where
 RANGE starts, after printing what its consumer would get again or miss; it asks on a terminal, elsewhere it needs --yes.
 Stop the consumer first: one that runs refuses to commit afterwards. `positions delete NAME` forgets it.
+`positions NAME --reset` starts NAME over, at no place and without an owner: for a position whose epoch or owner shuts its
+consumer out.
 
     proglog positions
     proglog positions set nightly @1h --dry-run
@@ -40,6 +42,8 @@ class PositionShape:
     committed_at_ms: int
     epoch: int
     """Grows when it is moved by hand or started over."""
+    owner: str | None
+    """Who may commit it; null: anybody."""
     cursor: str
     """For `consume cursor:...`."""
     origins: dict[str, int]
@@ -51,7 +55,7 @@ class MoveShape:
     """A position that was moved or deleted, or would be, with --dry-run."""
 
     name: str
-    step: Literal["set", "delete"]
+    step: Literal["set", "delete", "reset"]
     done: bool
     """false: a dry run, or not confirmed."""
     replayed: int
@@ -68,6 +72,7 @@ def _shaped(position: "NamedPosition") -> PositionShape:
         records_behind=position.records_behind,
         committed_at_ms=position.committed_at_ms,
         epoch=position.epoch,
+        owner=position.owner or None,
         cursor=position.cursor.token(),
         origins={origin.hex(): sequence for origin, sequence in position.cursor.positions.items()},
     )
@@ -87,6 +92,7 @@ POSITIONS: Table["NamedPosition"] = Table(
             right=True,
         ),
         Column(title="EPOCH", value=lambda position: position.epoch, right=True, rank=2),
+        Column(title="OWNER", value=lambda position: position.owner, rank=2, limit=40),
         Column(title="CURSOR", value=lambda position: position.cursor.token(), rank=1, limit=60),
     ),
     shape=LISTED,
@@ -103,6 +109,7 @@ def main(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and change nothing")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Start NAME over, without an owner")] = False,
     output_: options.Output = output.Format.TABLE,
     *,
     agent: options.AgentFlags,
@@ -115,7 +122,10 @@ def main(
     if step == "list":
         if dry_run or yes:
             raise ConfigError("--dry-run and --yes are for set and delete")
-        _list(rest[0] if rest else None, output_, agent)
+        if reset:
+            _reset(rest[0] if rest else "", output_, agent)
+        else:
+            _list(rest[0] if rest else None, output_, agent)
         return
     if step == "set":
         selection.check(rest[1])
@@ -127,6 +137,14 @@ def main(
     output.done(moved, MOVED, output_, _outcome(moved))
     if not moved.done and not dry_run:
         raise typer.Exit(1)
+
+
+def _reset(name: str, format_: Format, agent: options.AgentFlags) -> None:
+    if not name:
+        raise ConfigError("--reset needs the NAME of the position: `proglog positions` lists them")
+    epoch = agent.with_client(lambda client: client.reset_position(name))
+    done = MoveShape(name=name, step="reset", done=True, replayed=0, skipped=0, cursor="")
+    output.done(done, MOVED, format_, f"position {name} starts over: its epoch is {epoch}")
 
 
 def _list(name: str | None, format_: Format, agent: options.AgentFlags) -> None:

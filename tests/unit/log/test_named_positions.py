@@ -278,10 +278,10 @@ def test_a_new_name_beyond_those_in_use_is_refused_and_what_others_committed_is_
     monkeypatch.setattr(module, "MAX_HELD_NAMES", 5)
     positions = NamedPositions()
     for name, at_ms in [("a", 4), ("b", 2), ("c", 3)]:
-        assert positions.takes(name, at_ms)
+        assert positions.takes(name, 1, at_ms)
         positions.observe(message(name, 1, {A: 1}, at_ms), Offset(0))
-    assert not positions.takes("d", 5)
-    assert positions.takes("b", 5)
+    assert not positions.takes("d", 1, 5)
+    assert positions.takes("b", 1, 5)
     for name, at_ms in [("d", 5), ("e", 6)]:  # at a node that had room
         positions.observe(message(name, 1, {A: 1}, at_ms), Offset(0))
     assert sorted(positions.values()) == ["a", "b", "c", "d", "e"]
@@ -300,8 +300,8 @@ def test_a_name_that_was_not_committed_for_a_month_makes_room_and_that_is_a_prob
         commit(log, f"job-{number}", 1, at_ms=number, a=5)
     log.retain()
     assert log.problems() == ()
-    assert not log.takes_position("new", EXPIRY_MS)
-    assert log.takes_position("new", EXPIRY_MS + 1)
+    assert not log.takes_position("new", 1, EXPIRY_MS)
+    assert log.takes_position("new", 1, EXPIRY_MS + 1)
     commit(log, "new", 1, at_ms=EXPIRY_MS + 1, a=5)
     assert sorted(log.named_positions()) == ["job-1", "job-2", "new"]
     log.retain()

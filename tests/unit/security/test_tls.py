@@ -190,8 +190,11 @@ def test_material_that_was_half_replaced_is_taken_once_it_is_whole(certs: DevCer
     shutil.copy(other.key_file, certs.server.key_file)
     assert material.poll() is None
     assert "is not the key of" in errors[0]
+    assert material.generations[:2] == (1, 2)
+    assert "is not the key of" in material.generations.refused
     shutil.copy(other.cert_file, certs.server.cert_file)
     taken = material.poll()
+    assert (*material.generations[:2], material.generations.refused) == (3, 3, "")
 
     assert taken is not None
     assert (taken.summary.subject, reloaded, len(errors)) == ("newer", ["newer"], 1)

@@ -1,0 +1,107 @@
+"""docs/guides/secure.md, executed as it is written: three hosts of their own, and a machine of the operator's."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from kit.netns import Host, Switch
+from kit.patience import patience
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs/guides/secure.md"
+HOSTS = ("first host", "second host", "third host")
+
+
+class Machine:
+    """A host, its directory, and what its shell has exported."""
+
+    def __init__(self, host: Host, directory: Path, addr: str) -> None:
+        self.host, self.directory = host, directory
+        directory.mkdir()
+        subprocess.run(
+            ["ip", "-n", host.namespace, "address", "add", f"{addr}/24", "dev", "eth0"], check=True, timeout=10
+        )
+
+    def run(self, block: str) -> tuple[int, str]:
+        """Return the exit code of a block, and what it wrote to stdout."""
+        out, errors, state = (self.directory / name for name in ("out", "errors", "state"))
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("PROGLOG_")}
+        path = f"{Path(sys.executable).parent}:{clean['PATH']}"
+        script = f"set -e; test ! -e {state} || . {state}; trap 'export -p > {state}' EXIT\n{block}"
+        with out.open("w") as stdout, errors.open("a") as stderr:
+            done = subprocess.run(
+                [*self.host.command, "bash", "-c", script],
+                cwd=self.directory,
+                env=clean | {"PATH": path, "HOME": str(self.directory)},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                timeout=patience(60),
+                check=False,
+            )
+        return done.returncode, out.read_text()
+
+    def end(self) -> None:
+        """Stop what still runs there."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            end = time.monotonic() + 6
+            while (pids := self._pids()) and time.monotonic() < end:
+                for pid in pids:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
+                time.sleep(0.2)
+
+    def _pids(self) -> list[int]:
+        found = subprocess.run(
+            ["ip", "netns", "pids", self.host.namespace], capture_output=True, text=True, check=True, timeout=10
+        )
+        return [int(line) for line in found.stdout.split()]
+
+
+@contextmanager
+def machines(directory: Path) -> Iterator[dict[str, Machine]]:
+    with Switch() as switch:
+        made = {
+            name: Machine(switch.host(f"h{n}"), directory / f"h{n}", f"192.0.2.{n}") for n, name in enumerate(HOSTS, 1)
+        }
+        made["admin"] = Machine(switch.host("admin"), directory / "admin", "192.0.2.10")
+        try:
+            yield made
+        finally:
+            for machine in made.values():
+                machine.end()
+
+
+@pytest.mark.timeout(240)
+def test_three_hosts_are_secured_and_their_secrets_rotated_as_the_guide_says(tmp_path: Path) -> None:
+    blocks = re.findall(r"```sh\n# ([a-z, ]+)\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    assert len(blocks) == GUIDE.read_text().count("```sh")
+    printed: list[str] = []
+    with machines(tmp_path) as all_of_them:
+        admin = all_of_them["admin"]
+        for where, block in blocks:
+            name, _, refused = where.partition(", ")
+            if name == "each host":
+                for host in HOSTS:
+                    shutil.copy(admin.directory / "agents.tar", all_of_them[host].directory)
+                    assert all_of_them[host].run(block)[0] == 0
+                continue
+            code, output = all_of_them[name].run(block)
+            errors = (all_of_them[name].directory / "errors").read_text()[-3000:]
+            assert code == (5 if refused else 0), f"{block}\n{output}\n{errors}"
+            printed += [output] * (name == "admin")
+        telemetry = [(all_of_them[name].directory / "errors").read_text() for name in HOSTS]
+
+    consumed = [output.splitlines()[-2:] for output in printed if "hello" in output]
+    assert [lines[-1] for lines in consumed] == ["hello", "again"]
+    assert any("certificate_reloaded" in text for text in telemetry)
+    assert all("keyring_changed" in text for text in telemetry)
+    assert not any("ca-key.pem" in path.name for host in ("h1", "h2", "h3") for path in (tmp_path / host).rglob("*"))
