@@ -59,7 +59,8 @@ async def run_agent(config: AgentConfig, *, ready: Callable[[Agent], None]) -> N
             if agent.failure is None:
                 ready(agent)
                 manager.say("READY=1")
-                scope.start(manager.watch(), name="watchdog")
+                if manager.watches:
+                    scope.start(manager.watch(), name="watchdog")
             ended = scope.start(agent.stopped.wait(), name="agent-end")
             await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:

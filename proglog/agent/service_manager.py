@@ -23,6 +23,11 @@ class ServiceManager:
         interval = variables.get("WATCHDOG_USEC", "")
         self._interval = int(interval) / 1e6 if meant and interval.isdecimal() else 0.0
 
+    @property
+    def watches(self) -> bool:
+        """Whether it restarts an agent whose loop hangs."""
+        return bool(self._address and self._interval)
+
     def say(self, word: str) -> None:
         """Send a word such as ``READY=1``. One that does not arrive is no reason to end: systemd then acts by its own bounds."""
         if not self._address:
@@ -35,7 +40,7 @@ class ServiceManager:
 
     async def watch(self) -> None:
         """Say that the loop is alive until cancelled; return at once where nobody asks."""
-        while self._address and self._interval:
+        while self.watches:
             self.say("WATCHDOG=1")
             await asyncio.sleep(self._interval / 2)
 
