@@ -107,7 +107,8 @@ def name_of(node: ast.Constant | ast.JoinedStr) -> str:
 
 
 def test_every_task_of_an_agent_is_in_the_list() -> None:
-    of_the_process = {"agent", "agent-start", "agent-end", "stop-signal", "watchdog"}  # around the supervisor: they end with it
+    # Around the supervisor: they end with it.
+    of_the_process = {"agent", "agent-start", "agent-end", "stop-signal", "watchdog"}
     of_the_end = {"log-writer-close"}  # awaited by the shutdown, which reports its failure
     of_an_exchange = {"gossip-exchange", "serf-rpc-command", "serf-rpc-query"}  # its failure is that exchange's
 
