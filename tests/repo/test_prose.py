@@ -114,3 +114,27 @@ def _exists(name: str) -> bool:
             found = getattr(found, part)
         return True
     return False
+
+
+BANNED = re.compile(r"\b(is told|are told|was told|goes on|whoever|of whom|stands for|stands there)\b", re.IGNORECASE)
+"""What a native engineer would not write: CONTRIBUTING has what to say instead."""
+READ = [
+    *(page for page in PAGES if page.name != "CONTRIBUTING.md"),
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "proto").rglob("*.proto")),
+    *sorted(path for path in (ROOT / "examples").rglob("*") if path.suffix in {".py", ".go", ".js", ".mjs", ".java"}),
+    *(path for path in SOURCES if path != Path(__file__)),
+]
+
+
+def test_no_page_no_comment_and_no_name_has_a_phrase_that_nobody_says() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {match[0]}"
+        for path in READ
+        if path.exists()
+        for number, line in enumerate(path.read_text().replace("_", " ").splitlines(), 1)
+        for match in BANNED.finditer(line)
+    ]
+
+    assert found == []
