@@ -91,7 +91,7 @@ class SerfAgent:
         return self
 
     async def start(self) -> None:
-        """Start it, again after :meth:`kill`; its log goes on.
+        """Start it, again after :meth:`kill`; its log continues.
 
         Raises:
             ProglogError: It did not answer in time, with what it logged.

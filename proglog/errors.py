@@ -214,7 +214,7 @@ class LogClosedError(StorageError):
 
 
 class DrainingError(LogClosedError):
-    """The agent is being drained: it takes no more records until it is told to resume; others do."""
+    """The agent is being drained: it takes no more records until it is asked to resume; others do."""
 
     def __init__(self) -> None:
         StorageError.__init__(self, "the agent is being drained and takes no records: another agent does")

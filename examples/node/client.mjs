@@ -109,7 +109,7 @@ async function consume(addrs, count) {
           data = data.subarray(header.batchBytes);
         }
         for (const each of answer.passed) {
-          const origin = each.origin.toString("hex"); // control batches: no records, but a cursor goes on behind them
+          const origin = each.origin.toString("hex"); // control batches hold no records; a cursor skips them
           if (BigInt(each.end_sequence) > (cursor.get(origin) ?? 1n)) cursor.set(origin, BigInt(each.end_sequence));
         }
         if (left === 0) break;

@@ -180,7 +180,7 @@ class Node:
                 self.queue.append((peer, ImportAppend(received)))
                 continue
             verdict = self.planner.judge(peer, received.header, self.now())
-            if verdict is Decision.HOLE and not self.rules.gaps_are_told:
+            if verdict is Decision.HOLE and not self.rules.gaps_are_reported:
                 self.queue.append((peer, ImportAppend(received, Over("nobody was asked"))))
             if verdict not in (Decision.APPEND, Decision.APPEND_AFTER_GAP):
                 continue

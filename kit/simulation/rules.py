@@ -17,7 +17,7 @@ class Rules:
     """2 depends on it: synced data survives."""
     new_origins: bool = True
     """3. A rolled back or cloned directory switches to a new origin."""
-    gaps_are_told: bool = True
+    gaps_are_reported: bool = True
     """4. At a hole every other source is asked before a gap is recorded. Without: holes are skipped."""
     absent_are_waited_for: bool = True
     """4. A gap is recorded only when no absent member may hold the missing records."""

@@ -17,7 +17,7 @@ async def test_agents_that_listen_on_every_address_find_each_other_and_copy(open
 
 
 async def test_agents_behind_other_addresses_than_their_own_are_reached_at_those(open_cluster) -> None:
-    """Each host has a second address, as behind a translating router: only that one is told to the others."""
+    """Each host has a second address, as behind a translating router: only that one is given to the others."""
     async with open_cluster("ab", start="") as cluster:
         for number, node in enumerate(cluster, 1):
             public = f"10.78.0.{number}"

@@ -44,7 +44,7 @@ async def test_a_wiped_disk_comes_back_under_its_name_with_everything_and_a_new_
         assert origins_of(after)[before.node.origin] == origins_of(before)[before.node.origin]
 
 
-async def test_a_directory_put_back_goes_on_under_a_new_origin_and_gets_its_own_records_back(
+async def test_a_directory_put_back_continues_under_a_new_origin_and_gets_its_own_records_back(
     open_cluster, record_property
 ) -> None:
     """The copy was made while the agent was down; what came after it is known to the others only.
@@ -104,10 +104,10 @@ async def differ(left: Node, right: Node) -> bool:
     return (await left.status()).node.origin != (await right.status()).node.origin
 
 
-async def test_histories_that_parted_while_cut_off_are_told_and_never_mixed(open_cluster) -> None:
+async def test_histories_that_parted_while_cut_off_are_reported_and_never_mixed(open_cluster) -> None:
     """``a`` is put back and written to before anybody can contradict it: its old origin has two histories from then on.
 
-    Nobody can say which is the true one: each side keeps its own, says so, and everything later goes on.
+    Nobody can say which is the true one: each side keeps its own, says so, and everything later continues.
     """
     before, after = History(), History()
     async with open_cluster("abc") as cluster:

@@ -44,7 +44,7 @@ def test_a_cut_is_silent_and_mends() -> None:
         assert [dial(a, b), dial(b, a)] == ["arrived", "arrived"]
 
 
-def test_a_refusal_is_told_to_the_sender_at_once() -> None:
+def test_a_refusal_is_reported_to_the_sender_at_once() -> None:
     with Switch() as switch:
         a, b = switch.host("a"), switch.host("b")
         a.refuse(b)

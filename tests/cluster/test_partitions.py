@@ -13,7 +13,7 @@ HEALED_WITHIN = 10.0
 JOINED_WITHIN = 12.0
 """A node that starts waits for all its seeds so long; those in the other half do not answer."""
 CALLED_WITHIN = 15.0
-"""A seed of whom nobody has heard is called on every eight seconds."""
+"""A seed that has not answered is called on every eight seconds."""
 FLAP_SECONDS = 0.5
 LONG = pytest.mark.skipif("os.environ.get('PROGLOG_LONG') != '1'", reason="a long variant: PROGLOG_LONG=1")
 

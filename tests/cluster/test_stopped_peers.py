@@ -17,7 +17,7 @@ def resident_bytes(pid: int) -> int:
     return pages * 4096
 
 
-async def test_a_stopped_follower_costs_bounded_memory_and_catches_up_when_it_goes_on(
+async def test_a_stopped_follower_costs_bounded_memory_and_catches_up_when_it_continues(
     open_cluster, long, record_property
 ) -> None:
     """128 MiB are written past it: more than its source may hold for it."""

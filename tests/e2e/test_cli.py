@@ -273,7 +273,7 @@ def test_serve_says_in_one_line_why_it_cannot_start(shared: AgentProcess, tmp_pa
         assert b"Traceback" not in result.stderr
 
 
-def test_a_flag_stands_above_its_variable_and_that_above_the_file(tmp_path: Path) -> None:
+def test_a_flag_wins_over_its_variable_and_that_over_the_file(tmp_path: Path) -> None:
     config = tmp_path / "agent.toml"
     config.write_text('node-name = "file"\nrpc-port = 70000\n')
     both = run(None, "serve", "--config", str(config), "--data-dir", str(tmp_path / "data"))

@@ -1,4 +1,4 @@
-"""Programs end when they are told to: before they have begun, as process 1, and on a terminal that nobody reads."""
+"""Programs end when they are asked to: before they have begun, as process 1, and on a terminal that nobody reads."""
 
 import os
 import signal

@@ -145,7 +145,7 @@ def test_what_came_before_damage_is_written_and_committed(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_named_consumer_that_is_told_to_end_commits_what_was_taken(
+def test_a_named_consumer_that_is_asked_to_end_commits_what_was_taken(
     full: AgentProcess, number: signal.Signals
 ) -> None:
     name = f"ended-by-{number.name}"
@@ -291,7 +291,7 @@ def test_a_producer_that_is_piped_into_fails_over_without_a_double(
         assert run(a, "consume").stdout == b"first\n"
 
 
-def test_fifos_and_directories_are_told_apart(scratch: AgentProcess, tmp_path: Path) -> None:
+def test_fifos_and_directories_are_distinct(scratch: AgentProcess, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     writing = threading.Thread(target=lambda: fifo.write_bytes(b"through a fifo\n"))

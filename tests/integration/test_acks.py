@@ -1,4 +1,4 @@
-"""``acks``: three agents as processes, one of them stopped, and what a producer is told."""
+"""``acks``: three agents as processes, one of them stopped, and what a producer learns."""
 
 import asyncio
 import os

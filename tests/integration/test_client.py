@@ -344,7 +344,7 @@ async def test_whatever_is_under_way_when_a_client_is_closed_says_so(tmp_path: P
             await client.produce_value(b"x")
 
 
-async def test_a_consumer_that_is_closed_says_so_to_whoever_iterates_over_it(tmp_path: Path) -> None:
+async def test_a_consumer_that_is_closed_says_so_to_its_reader(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, _):
         stream = client.consume(follow=True)
         await stream.resolved()

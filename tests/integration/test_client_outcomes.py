@@ -156,7 +156,7 @@ async def test_a_record_that_is_sent_again_is_as_it_was(shared: AgentProcess) ->
         assert record.timestamp_ms is None
 
 
-async def test_flush_covers_what_was_taken_before_it_while_others_go_on_sending(shared: AgentProcess) -> None:
+async def test_flush_covers_what_was_taken_before_it_while_others_keep_sending(shared: AgentProcess) -> None:
     async with producing(shared.rpc_addr) as producer:
 
         async def send_on() -> None:
@@ -201,7 +201,7 @@ async def test_every_flush_that_covers_a_failure_raises() -> None:
         assert await asyncio.gather(*(send_and_flush() for _ in range(4))) == ["UnavailableError"] * 4
 
 
-async def test_sends_and_leaving_go_on_after_a_failure() -> None:
+async def test_sends_and_leaving_continue_after_a_failure() -> None:
     raised = 0
     async with producing(NOBODY, timeout=0.3) as producer:
         for _ in range(2):
@@ -428,7 +428,7 @@ async def test_leaving_by_an_error_gives_the_counts(
     assert producer.counts.refused == 1000
 
 
-async def test_closing_drains_for_as_long_as_it_is_told(shared: AgentProcess) -> None:
+async def test_closing_drains_for_as_long_as_it_is_asked_to(shared: AgentProcess) -> None:
     async with connect(shared.rpc_addr) as client:
         for drain, written in ((None, 10), (5.0, 10), (0.0, 0)):
             producer = client.producer(linger=60.0)

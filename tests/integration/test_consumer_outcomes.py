@@ -152,7 +152,7 @@ async def test_a_timeout_a_cancellation_and_a_break_leave_a_consumer_where_it_wa
 
 
 @pytest.mark.parametrize("close", ["client", "consumer"])
-async def test_closing_is_no_cancellation_of_whoever_iterates(tmp_path: Path, close: str) -> None:
+async def test_closing_is_no_cancellation_of_its_reader(tmp_path: Path, close: str) -> None:
     async with serving(tmp_path) as agent, connect(agent.addr) as client:
         consumer = client.consume(follow=True)
 
@@ -395,7 +395,7 @@ asyncio.run(main())
 """
 
 
-async def test_a_forked_child_is_told_to_connect_itself(tmp_path: Path) -> None:
+async def test_a_forked_child_is_asked_to_connect_itself(tmp_path: Path) -> None:
     async with serving(tmp_path) as agent:
         command = [sys.executable, "-c", FORKS, agent.addr]
         ended = await asyncio.to_thread(

@@ -294,7 +294,7 @@ async def replicate(agent: Agent, **hello: object) -> replication_pb2.ReplicateR
     raise AssertionError("the stream ended without a word")
 
 
-async def test_a_follower_that_could_not_read_the_batches_is_told_so_at_the_hello(agent: Agent) -> None:
+async def test_a_follower_that_could_not_read_the_batches_is_refused_at_the_hello(agent: Agent) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await replicate(agent, protocol_version=1)
 

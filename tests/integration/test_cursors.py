@@ -1,4 +1,4 @@
-"""Cursors: a consumer goes on at another node, in another log, after a crash, and misses and repeats nothing."""
+"""Cursors: a consumer continues at another node, in another log, after a crash, and misses and repeats nothing."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -71,7 +71,7 @@ async def test_a_log_read_in_steps_by_cursor_is_read_once(tmp_path: Path, step: 
         assert found == numbered(100)
 
 
-async def test_every_range_ends_in_a_cursor_that_goes_on_there(tmp_path: Path) -> None:
+async def test_every_range_ends_in_a_cursor_that_continues_there(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, _):
         await produce(client, numbered(100))
         ranges = [
@@ -107,7 +107,7 @@ async def test_following_by_cursor_waits_and_then_gets_what_comes(tmp_path: Path
         assert list((await asyncio.wait_for(waiting, 5)).values()) == [b"news"]
 
 
-async def test_a_position_that_retention_has_outrun_is_told_or_skipped_and_told(tmp_path: Path) -> None:
+async def test_a_position_that_retention_has_outrun_is_reported_or_skipped_and_told(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, writer):
         await produce(client, numbered(10))
         _, cursor = await take(client, None, 5)
@@ -174,7 +174,7 @@ async def test_an_offset_is_refused_by_another_log_at_the_same_address(
             assert (await take(client, cursor, None))[0] == numbered(10, 500)  # of an origin that it did not know
 
 
-async def test_an_offset_stays_good_when_the_log_goes_on_under_a_new_origin(tmp_path: Path) -> None:
+async def test_an_offset_stays_good_when_the_log_continues_under_a_new_origin(tmp_path: Path) -> None:
     async with served(tmp_path) as (client, writer):
         await produce(client, numbered(10))
         await take(client, None, None)

@@ -27,7 +27,7 @@ async def test_a_drained_agent_leaves_its_records_on_the_others_and_takes_no_mor
             assert stayed.returncode == 0, stayed.stderr
             assert (await client.status()).node.membership_problems[0].key == "draining"
             refused = await asyncio.to_thread(proglog, "produce", "--addr", a.rpc_addr, "--timeout", "1", data=b"no")
-            await producer.send_values([b"%d" % COUNT])  # goes on at the other one
+            await producer.send_values([b"%d" % COUNT])  # continues at the other one
             await producer.flush()
         left = proglog("drain", "--addr", a.rpc_addr)
         assert left.returncode == 0, left.stderr

@@ -278,7 +278,7 @@ async def test_a_killed_agent_remembers_after_its_restart_what_it_had_appended(
             async def appended() -> bool:
                 return len(await values_at(agent.rpc_addr)) > 10
 
-            await eventually(appended, what="appends that nobody was told of")
+            await eventually(appended, what="appends without an answer")
             await asyncio.to_thread(agent.kill)
             proxy.cut()
             await asyncio.to_thread(agent.start)

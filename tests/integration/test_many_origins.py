@@ -41,7 +41,7 @@ async def test_very_many_origins_are_copied_and_acknowledged(tmp_path: Path, eve
         await acknowledged(b, 2, 10)
 
 
-async def test_a_stream_that_breaks_among_very_many_origins_goes_on_where_it_was(
+async def test_a_stream_that_breaks_among_very_many_origins_continues_where_it_was(
     tmp_path: Path, eventually: Eventually
 ) -> None:
     async with node("a", tmp_path) as a, node("b", tmp_path) as b:

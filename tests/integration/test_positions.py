@@ -99,7 +99,7 @@ async def test_the_nightly_job_continues_exactly_at_the_node_that_is_left(
     assert third == []
 
 
-async def test_a_run_with_a_limit_stops_there_and_the_next_goes_on_there(agent: AgentProcess) -> None:
+async def test_a_run_with_a_limit_stops_there_and_the_next_continues_there(agent: AgentProcess) -> None:
     await produce(agent.rpc_addr, named("x", 20))
 
     found = [await asyncio.to_thread(lines_of, agent.rpc_addr, "--as", "steps", "--limit", "7") for _ in range(4)]

@@ -154,7 +154,7 @@ async def test_a_source_that_restarts_is_followed_again_from_where_it_was(
             assert b.values() == [b"before", b"after"]
 
 
-async def test_a_follower_that_restarts_goes_on_where_it_was(tmp_path: Path, eventually: Eventually) -> None:
+async def test_a_follower_that_restarts_continues_where_it_was(tmp_path: Path, eventually: Eventually) -> None:
     async with node("a", tmp_path) as a:
         async with node("b", tmp_path) as b:
             b.replicator.join("a", a.addr)
@@ -305,7 +305,9 @@ async def test_idle_streams_exchange_nothing_and_cost_nothing(tmp_path: Path, ev
         assert time.process_time() - before < 0.1
 
 
-async def test_whoever_waits_for_copies_is_told_when_they_are_durable(tmp_path: Path, eventually: Eventually) -> None:
+async def test_a_producer_that_waits_for_copies_learns_when_they_are_durable(
+    tmp_path: Path, eventually: Eventually
+) -> None:
     async with node("a", tmp_path) as a, node("b", tmp_path) as b, node("c", tmp_path) as c:
         introduce(a, b, c)
         await eventually(lambda: all(peer.state is PeerState.STREAMING for peer in b.replicator.peers()))
@@ -445,7 +447,7 @@ async def stands_still(value: Callable[[], int], *, while_: Callable[[], Awaitab
             await while_()
         if value() == before:
             return
-    raise AssertionError("it goes on and on")
+    raise AssertionError("it never ends")
 
 
 async def test_what_is_damaged_at_the_origin_comes_from_a_third(tmp_path: Path, eventually: Eventually) -> None:
@@ -591,7 +593,7 @@ def forge(origin: OriginId, sequence: int) -> bytes:
 
 
 class TcpGate:
-    """Passes bytes on in both directions, until it is closed: then it swallows them. Nobody is told."""
+    """Passes bytes on in both directions, until it is closed: then it swallows them in silence."""
 
     def __init__(self, target: str) -> None:
         self.closed = False

@@ -103,7 +103,7 @@ def streaming(agent: Agent) -> bool:
     return any(peer.state is PeerState.STREAMING for peer in agent.replicator.peers())
 
 
-async def test_a_rolled_back_directory_goes_on_under_a_new_origin_and_gets_back_what_others_have(
+async def test_a_rolled_back_directory_continues_under_a_new_origin_and_gets_back_what_others_have(
     tmp_path: Path, eventually: Eventually
 ) -> None:
     async with an_agent(tmp_path, "b") as b:
@@ -130,7 +130,7 @@ async def test_a_rolled_back_directory_goes_on_under_a_new_origin_and_gets_back_
             assert len(set(values(a))) == len(values(a)) == 5
 
 
-async def test_one_of_two_clones_at_least_goes_on_under_a_new_origin(tmp_path: Path, eventually: Eventually) -> None:
+async def test_one_of_two_clones_at_least_continues_under_a_new_origin(tmp_path: Path, eventually: Eventually) -> None:
     async with an_agent(tmp_path, "c") as c:
         async with an_agent(tmp_path, "a", c) as a:
             await produce(a, b"shared")
@@ -149,7 +149,7 @@ async def test_one_of_two_clones_at_least_goes_on_under_a_new_origin(tmp_path: P
             assert all("origin-cloned" in events(each) and "origin-started" in events(each) for each in renewed)
 
 
-async def test_two_histories_under_one_origin_stay_two_and_are_told(tmp_path: Path, eventually: Eventually) -> None:
+async def test_two_histories_under_one_origin_stay_two_and_are_reported(tmp_path: Path, eventually: Eventually) -> None:
     """The backup wrote on before it met anybody: what it wrote then keeps its name, which is another record elsewhere."""
     async with an_agent(tmp_path, "b") as b:
         async with an_agent(tmp_path, "a") as a:

@@ -28,7 +28,7 @@ DETECTION_SECONDS = 40.0
 
 
 class Recorder:
-    """A handler and observer that writes down what it is told."""
+    """A handler and observer that writes down what it hears."""
 
     def __init__(self) -> None:
         self.servers: dict[str, str] = {}
@@ -141,7 +141,7 @@ async def test_an_encrypted_cluster_of_stock_agents_and_proglog_nodes_lives_thro
         assert old not in listed
         await eventually(everybody_is_alive, timeout=10, what="everybody alive after the keys were exchanged")
 
-        # A stock agent that is killed fails; one that leaves has left; both are told to the handlers' side.
+        # A stock agent that is killed fails; one that leaves has left; the handlers hear of both.
         await s3.kill()
         after_kill = everybody | {"s3": "failed"}
         began = time.monotonic()

@@ -228,7 +228,7 @@ async def test_a_bug_on_the_disk_thread_answers_everybody_and_ends_the_agent(
 
 
 def serve(patch: str) -> tuple[str, ...]:
-    """The command that stands for ``python -m proglog``, with ``patch`` run first."""
+    """The command in place of ``python -m proglog``, with ``patch`` run first."""
     main = "import sys; sys.argv = ['proglog', *sys.argv[4:]]\nfrom proglog.__main__ import main; main()"
     return (sys.executable, "-c", f"{patch}\n{main}")
 

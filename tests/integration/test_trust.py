@@ -183,7 +183,7 @@ async def test_a_member_whose_subject_may_not_replicate_is_not_copied_from(
     assert intruder.log.origin not in a.log.origins()
 
 
-async def test_a_right_that_is_withdrawn_ends_copying_from_there_and_given_back_it_goes_on(
+async def test_a_right_that_is_withdrawn_ends_copying_from_there_and_given_back_it_continues(
     site: Site, eventually: Eventually
 ) -> None:
     site.policy.write_text(POLICY + "p, none, *, replicate\n")

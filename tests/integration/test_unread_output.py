@@ -1,4 +1,4 @@
-"""An agent whose output nobody reads: a log collector that hangs, Ctrl-S in its terminal. The agent goes on."""
+"""An agent whose output nobody reads: a log collector that hangs, Ctrl-S in its terminal. The agent keeps running."""
 
 import fcntl
 import os

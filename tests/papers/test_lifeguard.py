@@ -98,7 +98,7 @@ def test_one_accuser_counts_once_and_only_k_independent_ones_count() -> None:
 
 
 def test_a_suspect_hears_of_the_suspicion_with_the_next_ping(bench: Any) -> None:
-    """Section 4.3, the buddy system: whoever probes a suspect tells it first of all, so that it can refute at once."""
+    """Section 4.3, the buddy system: a probe of a suspect says so first of all, so that it can refute at once."""
     bench.alive("a")
     bench.suspect("a", "b")
     bench.run(0.05)

@@ -67,7 +67,7 @@ def test_the_bytes_of_the_first_release_mean_what_they_meant() -> None:
     buf("breaking", "--config", BYTES, "--against", "tests/data/first-release.binpb")
 
 
-def test_no_number_stands_for_something_else_than_a_number() -> None:
+def test_no_number_means_anything_else_than_a_number() -> None:
     """``optional`` says that a field is absent; 0 and -1 are numbers."""
     sentinel = re.compile(r"\b(?:0|-1|2\^\d+ - 1)(?: and \d+)?: (?!it|caught up|well)[a-z]", re.IGNORECASE)
 

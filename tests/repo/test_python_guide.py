@@ -1,4 +1,4 @@
-"""Every program of docs/guides/python.md, as it stands there, against a real agent."""
+"""Every program of docs/guides/python.md, as it is written, against a real agent."""
 
 import os
 import re

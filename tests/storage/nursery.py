@@ -1,6 +1,6 @@
 """A process that starts writers, each to be killed: imports are paid for once, a writer costs some milliseconds.
 
-It is told ``DIR LIFE`` on a line of its standard input and forks a writer, which appends for four producers until it is
+It gets ``DIR LIFE`` on a line of its standard input and forks a writer, which appends for four producers until it is
 killed: each has one batch in the air, as group commit puts them together. The lines on its standard output::
 
     pid 123            the writer

@@ -80,7 +80,7 @@ async def test_an_io_error_stops_all_acknowledgements_health_says_so_and_a_resta
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
-async def test_a_full_disk_refuses_at_once_reads_go_on_and_it_resumes_by_itself(
+async def test_a_full_disk_refuses_at_once_reads_continue_and_it_resumes_by_itself(
     tmp_path: Path, kind: str, eventually: Eventually
 ) -> None:
     with small_file_system(tmp_path, kind, 16) as disk:

@@ -1,4 +1,4 @@
-"""A disk that answers EIO, once, to any one call: the log stops at once, or goes on where nothing is at stake."""
+"""A disk that answers EIO, once, to any one call: the log stops at once, or continues where nothing is at stake."""
 
 from errno import EDQUOT, EIO
 from random import Random

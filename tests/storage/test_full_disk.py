@@ -30,7 +30,7 @@ def fill(witness: Witness, log: Log, size: int = 30) -> int:
     return number
 
 
-def test_a_full_disk_refuses_without_a_trace_keeps_reading_and_goes_on_by_itself() -> None:
+def test_a_full_disk_refuses_without_a_trace_keeps_reading_and_continues_by_itself() -> None:
     files, witness = FaultyFiles(capacity_bytes=20_000), Witness()
     log = open_log(files=files, config=SMALL)
     fill(witness, log)

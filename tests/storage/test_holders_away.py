@@ -24,7 +24,7 @@ GAP_TIMEOUT = Patience().gap_timeout or 0.0
 
 @contextmanager
 def agents(tmp_path: Path, *names: str) -> Iterator[list[AgentProcess]]:
-    """Agents that are not started yet; whoever runs at the end is killed."""
+    """Agents that are not started yet; those that run at the end are killed."""
     made = [AgentProcess(name, tmp_path, flags=dict(FLAGS)) for name in names]
     try:
         yield made

@@ -51,7 +51,7 @@ def written(*, close: bool, count: int = 60) -> tuple[Image, Witness]:
 
 
 @pytest.mark.parametrize("size", [1, 11, 12, 13, 4096, 1 << 20])
-def test_an_index_padded_to_any_size_is_made_again_and_produce_goes_on(size: int) -> None:
+def test_an_index_padded_to_any_size_is_made_again_and_produce_continues(size: int) -> None:
     image, witness = written(close=False)
     for path in image.files.paths():
         if path.suffix == ".index":

@@ -238,7 +238,7 @@ async def test_without_its_directory_or_segment_an_agent_acknowledges_nothing_af
             assert (await watcher.alerts())["log-state"].severity is Severity.CRITICAL
 
 
-async def test_without_descriptors_appends_and_reads_go_on_and_nothing_is_poisoned(tmp_path: Path) -> None:
+async def test_without_descriptors_appends_and_reads_continue_and_nothing_is_poisoned(tmp_path: Path) -> None:
     if shutil.which("prlimit") is None:
         pytest.skip("prlimit is not installed: it is in util-linux")
     with AgentProcess("a", tmp_path, flags={"segment-bytes": "4KiB"}) as agent:

@@ -159,7 +159,7 @@ def test_a_clock_that_jumps_removes_nothing(jump_s: int) -> None:
     assert log.start_offset > 0  # and age does remove, in its time
 
 
-def test_a_clock_that_strobes_or_stands_still_removes_nothing_and_appends_go_on() -> None:
+def test_a_clock_that_strobes_or_does_not_move_removes_nothing_and_appends_continue() -> None:
     files, clock, random, witness = FaultyFiles(), Clock(), Random(3), Witness()
     log = open_log(files=files, config=AGED, clock=clock)
     for number in range(400):

@@ -84,7 +84,7 @@ def test_while_it_is_written_to_nobody_else_gets_in_and_after_a_kill_exactly_one
 
 
 def test_a_stopped_process_keeps_its_directory(nursery: Nursery, tmp_path: Path) -> None:
-    """SIGSTOP is no death: whoever continues must not find that another wrote meanwhile."""
+    """SIGSTOP is no death: a process that continues must not find that another wrote meanwhile."""
     pid = nursery.start(tmp_path, 0)
     nursery.line()
     os.kill(pid, signal.SIGSTOP)

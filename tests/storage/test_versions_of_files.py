@@ -272,7 +272,7 @@ def test_a_directory_that_does_not_say_what_it_holds_says_so_from_the_next_start
     assert content_of(directory / "identity")["batches"] == {"version": 2, "codec": 0, "flags": 3}
 
 
-def test_a_later_batch_in_the_middle_is_told_to_its_reader_and_to_the_operator(directory: Path) -> None:
+def test_a_later_batch_in_the_middle_is_reported_to_its_reader_and_to_the_operator(directory: Path) -> None:
     log_id = LogId(bytes.fromhex(str(content_of(directory / "identity")["log"])))
     path = stores(directory)[-2]
     position = [position for position, _ in scan.headers(path.read_bytes())][5]

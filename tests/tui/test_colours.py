@@ -1,4 +1,4 @@
-"""No state is a colour alone: with colours stripped every one is told by a shape and a word; and themes can be told apart."""
+"""No state is a colour alone: with colours stripped each has a shape and a word; and themes differ."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""Any keys, in any order, faster than anybody types, in a real terminal: it goes on, and ends only when it is told to."""
+"""Any keys, in any order, faster than anybody types, in a real terminal: it keeps running, and ends only when asked to."""
 
 import asyncio
 import os

@@ -36,7 +36,7 @@ async def test_a_screen_looks_as_it_did(open_dash, world, golden, name):
 
 
 @pytest.mark.parametrize(("name", "keys"), [("copies-heard", ["3", "z"]), ("members-heard", ["1", "z"])])
-async def test_what_a_member_says_itself_is_told_apart_from_hearsay(open_dash, world, golden, name, keys):
+async def test_what_a_member_says_itself_is_distinct_from_hearsay(open_dash, world, golden, name, keys):
     async with open_dash((140, 16)) as dash:
         await live(dash, world)
         await dash.hear("node-b")

@@ -47,7 +47,7 @@ async def test_help_begins_with_the_number_under_the_cursor(open_dash, world):
         assert "do     Look at the processor and disk" in told
 
 
-async def test_what_needs_attention_about_the_row_is_told_with_its_advice(open_dash, world):
+async def test_what_needs_attention_about_the_row_is_reported_with_its_advice(open_dash, world):
     async with open_dash((140, 40)) as dash:
         world.status["node-c"] = MemberStatus.FAILED
         await dash.run(2)

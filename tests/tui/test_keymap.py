@@ -104,7 +104,7 @@ async def test_a_new_key_works_the_old_one_does_not_and_footer_help_and_palette_
         assert "f2" in str(zoom.help)
 
 
-async def test_a_warning_is_told_when_the_screen_is_there(tmp_path):
+async def test_a_warning_is_reported_when_the_screen_is_there(tmp_path):
     recording.save(tmp_path / "empty.sqlite", "nobody", ())
     app = DashApp(RecordedSource(tmp_path / "empty.sqlite"), live=False)
     app.use_keys(*KEYMAP.checked({"main.zoom": "ctrl+b"}))

@@ -140,7 +140,7 @@ async def test_w_saves_what_was_seen(open_dash, tmp_path, monkeypatch):
     assert len(saved.frames) == 10
 
 
-async def test_a_save_that_fails_is_told(open_dash, tmp_path, monkeypatch):
+async def test_a_save_that_fails_is_reported(open_dash, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     async with open_dash((100, 30)) as dash:
         await dash.run(1)

@@ -50,7 +50,7 @@ async def test_it_watches_an_agent_through_its_death_and_return(tmp_path):
     recorder = Recorder(tmp_path / "watched.sqlite", addr)
     app = DashApp(LiveSource(addr), recorder=recorder)
     async with app.run_test(size=(160, 34)) as pilot:
-        await _until(lambda: "reconnecting" in _text(app), "an agent that is not there yet is told")
+        await _until(lambda: "reconnecting" in _text(app), "an agent that is not there yet is reported")
         agent = await _agent(tmp_path / "data", port)
         try:
             await _until(lambda: "● live" in _text(app), "the agent is found")
@@ -64,13 +64,13 @@ async def test_it_watches_an_agent_through_its_death_and_return(tmp_path):
         finally:
             await agent.shutdown()
         await _until(lambda: app.state.phase is Phase.RECONNECTING, "the loss is seen")
-        await _until(lambda: "reconnecting" in _text(app), "the loss is told")
+        await _until(lambda: "reconnecting" in _text(app), "the loss is reported")
         assert "10 records" in _text(app)
         agent = await _agent(tmp_path / "data", port)
         try:
             back = await _until(lambda: app.state.phase is Phase.LIVE, "the return is seen")
             assert back < patience(5.0)
-            await _until(lambda: "● live" in _text(app), "the return is told")
+            await _until(lambda: "● live" in _text(app), "the return is reported")
             assert "10 records" in _text(app)
         finally:
             await agent.shutdown()

@@ -32,7 +32,7 @@ async def test_three_panels_show_the_live_cluster(open_dash):
 
 
 @pytest.mark.parametrize(("width", "words"), [(140, "→ 1,204 records, 308 kB, 3.6 s"), (53, "→ 1,204 records, 3.6 s ")])
-def test_a_lag_is_told_in_as_many_words_as_fit(world, width, words):
+def test_a_lag_is_reported_in_as_many_words_as_fit(world, width, words):
     world.lag["node-b"] = 1_204
     state = reduce(DashState(target="a", now=NOW), SnapshotArrived(world.snapshot(), NOW))
     shown = drawn(PEER_COLUMNS, peer_rows(state, Locale()), width)
@@ -49,7 +49,7 @@ async def test_an_agent_that_is_gone_leaves_its_last_word_on_the_screen(open_das
         assert dash.app.screen.has_class("-stale")
 
 
-async def test_an_agent_that_hangs_is_told_with_the_age_of_its_word(open_dash):
+async def test_an_agent_that_hangs_is_reported_with_the_age_of_its_word(open_dash):
     async with open_dash((100, 24)) as dash:
         await dash.run(5)
         await dash.wait(5)

@@ -25,7 +25,7 @@ def test_a_member_that_is_silent_is_known_by_hearsay(world):
     assert "it does not speak for itself now: what follows is what node-a knows of it" in _told(_state(world))
 
 
-def test_any_member_tells_its_log_disk_and_what_it_has_of_whom(world):
+def test_any_member_tells_its_log_disk_and_what_it_has_of_each_origin(world):
     told = _told(_state(world, world.told_by("node-b")))
     assert "by its own word" in told
     assert "64% free, 64 GB of 100 GB" in told

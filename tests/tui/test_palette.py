@@ -116,7 +116,7 @@ async def test_the_palette_offers_every_action_with_its_keys_and_its_command(ope
         assert "Theme" in found
 
 
-async def test_titles_are_told_apart_on_every_panel(open_dash):
+async def test_titles_are_distinct_on_every_panel(open_dash):
     async with open_dash((140, 40)) as dash:
         await dash.run()
         for key in "12345t":

@@ -200,7 +200,7 @@ def test_every_state_is_readable_in_every_theme(theme):
         assert _contrast(colour, theme.background) >= 4.5, colour
 
 
-def test_states_are_told_apart_without_colour():
+def test_states_are_distinct_without_colour():
     for ascii_only in (False, True):
         locale = Locale(ascii_only=ascii_only)
         assert len({locale.shape(member_mark(status)) for status in MemberStatus}) == len(MemberStatus)

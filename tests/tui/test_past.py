@@ -47,7 +47,7 @@ def test_a_moment_of_the_recording_is_shown_as_it_was(incident: Path) -> None:
     assert {row["lag_records"] for row in _json("lag", "--replay", incident, "--at", "-4")} == {0}
 
 
-def test_the_last_word_of_an_agent_out_of_reach_is_told_as_that(incident: Path) -> None:
+def test_the_last_word_of_an_agent_out_of_reach_is_reported_as_that(incident: Path) -> None:
     answer = _run("members", "--replay", incident)
     assert answer.returncode == 0
     assert "node-a was unreachable at 2026-09-2" in answer.stderr

@@ -133,7 +133,7 @@ async def test_space_holds_the_tail_while_records_are_collected_and_lets_go(brow
 
 
 @pytest.mark.parametrize("key", ["t", "G", "j", "pagedown"])
-async def test_a_held_tail_goes_on_by_the_keys_that_lead_down(browser, key):
+async def test_a_held_tail_continues_by_the_keys_that_lead_down(browser, key):
     await browser.press("t")
     await browser.press("space")
     await _append(browser, 3)
@@ -169,7 +169,7 @@ async def test_only_what_passes_the_filter_counts_as_new(browser):
     assert "▼ 10 new (t)" in browser.text
 
 
-async def test_what_comes_at_the_end_is_told_to_who_browses_elsewhere(browser):
+async def test_what_comes_at_the_end_is_reported_to_who_browses_elsewhere(browser):
     await _go_to(browser, "100")
     assert "new (t)" not in browser.text
     await browser.run(1)
@@ -293,7 +293,7 @@ async def test_y_copies_the_value_and_shift_y_the_record(browser, opened):
     assert (copied["value"], copied["offset"], copied["sequence"]) == ("value 100", 100, 101)
 
 
-async def test_a_record_too_large_for_the_clipboard_is_told_with_the_command(browser):
+async def test_a_record_too_large_for_the_clipboard_is_reported_with_the_command(browser):
     browser.app.source.log = [
         StoredRecord(value=bytes(70_000), offset=Offset(0), origin=OriginId(bytes(16)), sequence=SequenceNumber(1))
     ]
@@ -335,7 +335,7 @@ def stand_in(world):
     return speaks
 
 
-async def test_where_another_member_stands_in_the_tail_is_that_of_its_log(browser, stand_in):
+async def test_where_another_member_answers_the_tail_is_that_of_its_log(browser, stand_in):
     await browser.press("t")
     stand_in("node-b")
     browser.app.source.log = _records(500)  # offsets are its own
@@ -347,7 +347,7 @@ async def test_where_another_member_stands_in_the_tail_is_that_of_its_log(browse
     ]
 
 
-async def test_where_another_member_stands_in_records_go_on_at_the_time_of_the_one_under_the_cursor(browser, stand_in):
+async def test_where_another_member_answers_records_continue_at_the_time_of_the_one_under_the_cursor(browser, stand_in):
     await _go_to(browser, "1500")
     assert _table(browser).row.key == "1500"
     stand_in("node-b")

@@ -100,7 +100,7 @@ async def test_one_goes_down_to_a_record_and_up_again_a_level_at_a_time(open_das
             assert isinstance(dash.app.screen, screen)
 
 
-async def test_a_filter_finds_batches_by_what_stands_in_their_row(open_dash):
+async def test_a_filter_finds_batches_by_the_text_of_their_row(open_dash):
     async with open_dash((120, 30)) as dash:
         await _open(dash)
         await dash.press("slash", *"121", "enter")
@@ -176,7 +176,7 @@ async def test_shift_v_verifies_the_segment_under_the_cursor_and_tells_how_far_i
         assert "✓ verified 14:13:23: 401 batches" in dash.text
 
 
-async def test_a_verification_goes_on_when_its_screen_is_left(open_dash):
+async def test_a_verification_continues_when_its_screen_is_left(open_dash):
     async with open_dash((120, 30)) as dash:
         await _open(dash)
         await dash.press("V")
@@ -197,7 +197,7 @@ async def test_one_verification_runs_at_a_time(open_dash):
         assert "one at a time" in next(iter(dash.app._notifications)).message
 
 
-async def test_why_a_verification_stopped_is_told_and_it_may_begin_again(open_dash):
+async def test_why_a_verification_stopped_is_reported_and_it_may_begin_again(open_dash):
     async with open_dash((120, 30)) as dash:
         await _open(dash)
         await dash.press("V")

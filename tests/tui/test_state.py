@@ -78,7 +78,7 @@ def test_a_quiet_agent_still_gets_frames(live):
     assert all(frame.live for frame in state.frames)
 
 
-def test_an_agent_that_says_nothing_any_more_is_stale_though_its_connection_stands(live, world):
+def test_an_agent_that_says_nothing_any_more_is_stale_though_its_connection_is_open(live, world):
     state = reduce(live(3), Tick(START + 3 + SILENT_SECONDS))
     assert not state.stale
     state = reduce(state, Tick(START + 3.1 + SILENT_SECONDS))

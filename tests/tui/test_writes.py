@@ -9,7 +9,7 @@ from proglog.wire.model import MemberStatus
 
 
 class Cluster:
-    """Remembers who was removed; refuses whom it is told to."""
+    """Remembers who was removed; refuses those on its list."""
 
     def __init__(self) -> None:
         self.removed: list[str] = []
@@ -73,7 +73,7 @@ async def test_an_empty_name_removes_nobody(dash):
     assert dash.cluster.removed == []
 
 
-async def test_a_refusal_is_told(dash):
+async def test_a_refusal_is_reported(dash):
     dash.cluster.refuses = "node-c"
     await dash.press("x", *"node-c", "enter")
     await dash.app.workers.wait_for_complete()

@@ -87,7 +87,7 @@ def _live() -> tuple[DashState, World]:
 
 
 async def live(dash: Any, world: Any) -> None:
-    """Shows a cluster after that minute and a half; the test's own world goes on from there."""
+    """Shows a cluster after that minute and a half; the test's own world continues from there."""
     assert world.second == 0
     state, after = _live()
     world.second, world.lag, world.trend = after.second, dict(after.lag), dict(after.trend)

@@ -126,7 +126,7 @@ class UserEvent(_message.Message):
     payload: _builtins.bytes
     ltime: _builtins.int
     at_ms: _builtins.int
-    """when this agent was told, milliseconds since 1970"""
+    """when this agent received it, milliseconds since 1970"""
     def __init__(
         self,
         *,

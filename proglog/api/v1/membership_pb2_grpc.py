@@ -87,7 +87,7 @@ class MembershipServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FollowEvents(self, request, context):
-        """The user events that this agent was told of, the oldest first: those that it still has, then each as it comes.
+        """The user events that this agent received, the oldest first: those that it still has, then each as it comes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,7 +34,7 @@ class MembershipStub:
     SendEvent: _grpc.UnaryUnaryMultiCallable[_membership_pb2.SendEventRequest, _membership_pb2.SendEventResponse]
     """Tells every member something, once; at most 512 bytes with its name."""
     FollowEvents: _grpc.UnaryStreamMultiCallable[_membership_pb2.FollowEventsRequest, _membership_pb2.UserEvent]
-    """The user events that this agent was told of, the oldest first: those that it still has, then each as it comes."""
+    """The user events that this agent received, the oldest first: those that it still has, then each as it comes."""
     Query: _grpc.UnaryStreamMultiCallable[_membership_pb2.QueryRequest, _membership_pb2.QueryReply]
     """Asks the members something; what they answer, until the timeout."""
     SetTags: _grpc.UnaryUnaryMultiCallable[_membership_pb2.SetTagsRequest, _membership_pb2.SetTagsResponse]
@@ -54,7 +54,7 @@ class MembershipAsyncStub(MembershipStub):
     SendEvent: _aio.UnaryUnaryMultiCallable[_membership_pb2.SendEventRequest, _membership_pb2.SendEventResponse]  # type: ignore[assignment]
     """Tells every member something, once; at most 512 bytes with its name."""
     FollowEvents: _aio.UnaryStreamMultiCallable[_membership_pb2.FollowEventsRequest, _membership_pb2.UserEvent]  # type: ignore[assignment]
-    """The user events that this agent was told of, the oldest first: those that it still has, then each as it comes."""
+    """The user events that this agent received, the oldest first: those that it still has, then each as it comes."""
     Query: _aio.UnaryStreamMultiCallable[_membership_pb2.QueryRequest, _membership_pb2.QueryReply]  # type: ignore[assignment]
     """Asks the members something; what they answer, until the timeout."""
     SetTags: _aio.UnaryUnaryMultiCallable[_membership_pb2.SetTagsRequest, _membership_pb2.SetTagsResponse]  # type: ignore[assignment]
@@ -83,7 +83,7 @@ class MembershipServicer(metaclass=_abc_1.ABCMeta):
         request: _membership_pb2.FollowEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_membership_pb2.UserEvent], _abc.AsyncIterator[_membership_pb2.UserEvent]]:
-        """The user events that this agent was told of, the oldest first: those that it still has, then each as it comes."""
+        """The user events that this agent received, the oldest first: those that it still has, then each as it comes."""
 
     @_abc_1.abstractmethod
     def Query(

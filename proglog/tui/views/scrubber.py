@@ -34,7 +34,7 @@ def line_of_time(state: DashState, locale: Locale, width: int, hint: str = "") -
 
 
 def frame_at_cell(state: DashState, cell: int, width: int) -> int | None:
-    """Return the frame that a cell of the line stands for; ``None``: it is not on the track."""
+    """Return the frame of a cell of the line; ``None``: it is not on the track."""
     start, room = 11, width - 22
     if not state.frames or room < 10 or not start <= cell < width - 10:
         return None

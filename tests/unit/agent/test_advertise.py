@@ -44,7 +44,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ({"bind_addr": "0.0.0.0:7", "rpc_advertise_addr": "[2001:db8::1]:9"}, "10.0.0.5:0", "[2001:db8::1]:9"),
     ],
 )
-async def test_others_are_told_what_they_can_dial(
+async def test_others_learn_what_they_can_dial(
     machine: list[str], flags: dict[str, str], gossip: str, rpc: str
 ) -> None:
     machine += ["127.0.0.1", "169.254.1.1", "8.8.8.8", "10.0.0.5"]
@@ -79,6 +79,6 @@ async def test_a_server_on_loopback_is_not_advertised_to_other_machines(machine:
         await addresses(config(bind_addr="0.0.0.0:7", rpc_advertise_addr="127.0.0.1"), 8400, Resolver())
 
 
-async def test_a_name_that_is_advertised_and_stands_for_nothing_is_refused() -> None:
+async def test_a_name_that_is_advertised_and_means_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"--advertise-addr: no\.such\.host\.invalid cannot be resolved"):
         await addresses(config(advertise_addr="no.such.host.invalid"), 8400, Resolver())

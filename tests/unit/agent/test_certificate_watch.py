@@ -30,7 +30,7 @@ def certs(tmp_path: Path) -> DevCerts:
     return create_dev_certs(tmp_path)
 
 
-def test_what_peers_are_shown_and_authorities_are_told_before_they_end_and_when_they_have(certs: DevCerts) -> None:
+def test_what_peers_are_shown_and_authorities_are_reported_before_they_end_and_when_they_have(certs: DevCerts) -> None:
     told, days = Told(), 0.0
     watch = CertificateWatch(certs.server, certs.peer, told, now=lambda: utc_now() + timedelta(days=days))  # type: ignore[arg-type]
     watch.tell(watch.look())
@@ -49,7 +49,7 @@ def test_what_peers_are_shown_and_authorities_are_told_before_they_end_and_when_
     assert [line.split(":")[0] for line in told.take()] == ["certificate_fresh certificate for peers"]
 
 
-def test_a_file_that_cannot_be_read_is_told_once(certs: DevCerts) -> None:
+def test_a_file_that_cannot_be_read_is_reported_once(certs: DevCerts) -> None:
     told = Told()
     watch = CertificateWatch(None, certs.peer, told)  # type: ignore[arg-type]
     certs.ca_file.unlink()

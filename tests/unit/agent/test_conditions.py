@@ -46,7 +46,7 @@ def test_of_operations_that_are_called_the_same_the_oldest_counts() -> None:
     assert (works, underway.operations()) == ([("read", "", 1.0), ("repair", "b", 5.0)], [])
 
 
-def test_what_the_last_life_left_goes_on_and_what_matters_is_kept_for_the_next() -> None:
+def test_what_the_last_life_left_continues_and_what_matters_is_kept_for_the_next() -> None:
     conditions = Conditions()
     conditions.take(events.REPLICATION_FORKED, "b", "1 to 9", 10.0)
     conditions.take(events.CERTIFICATE_REJECTED, "a", "", 10.0)

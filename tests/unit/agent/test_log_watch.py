@@ -1,4 +1,4 @@
-"""What an operator is told about the log, and when."""
+"""What an operator learns about the log, and when."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_an_unchanged_log_is_no_news(tmp_path: Path) -> None:
     assert watch.look() == []
 
 
-def test_every_segment_that_was_sealed_since_the_last_look_is_told(tmp_path: Path) -> None:
+def test_every_segment_that_was_sealed_since_the_last_look_is_reported(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     watch = LogWatch(log)
 
@@ -48,7 +48,7 @@ def test_every_segment_that_was_sealed_since_the_last_look_is_told(tmp_path: Pat
     log.close()
 
 
-def test_what_retention_removed_is_told(tmp_path: Path) -> None:
+def test_what_retention_removed_is_reported(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     for _ in range(6):
         append(log, bytes(3900))
@@ -62,7 +62,7 @@ def test_what_retention_removed_is_told(tmp_path: Path) -> None:
     log.close()
 
 
-def test_an_origin_begun_for_a_reason_is_told(tmp_path: Path) -> None:
+def test_an_origin_begun_for_a_reason_is_reported(tmp_path: Path) -> None:
     open_log(tmp_path).close()
     (tmp_path / "origin").unlink()
 
@@ -72,7 +72,7 @@ def test_an_origin_begun_for_a_reason_is_told(tmp_path: Path) -> None:
     log.close()
 
 
-def test_damage_is_told_once(tmp_path: Path) -> None:
+def test_damage_is_reported_once(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     assert LogWatch(log).opened() == []  # a new directory is no surprise
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The membership over real sockets: what its handler is told, and what becomes of trouble."""
+"""The membership over real sockets: what its handler hears, and what becomes of trouble."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ FAST = GossipConfig(
 
 
 class Recorder:
-    """A handler that writes down what it is told."""
+    """A handler that writes down what it hears."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, ...]] = []
@@ -75,7 +75,7 @@ def statuses(membership: Membership) -> dict[str, str]:
     return {member.name: str(member.status) for member in membership.members()}
 
 
-async def test_the_handler_is_told_of_other_servers_and_never_of_its_own(eventually: Eventually) -> None:
+async def test_the_handler_hears_of_other_servers_and_never_of_its_own(eventually: Eventually) -> None:
     first, second = Recorder(), Recorder()
     async with node("a", handler=first, observer=first.observe) as a, node("b", a.addr, handler=second) as b:
         await eventually(lambda: statuses(a) == statuses(b) == {"a": "alive", "b": "alive"})

@@ -38,7 +38,7 @@ async def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *moments: tuple[
     return [event.detail for event in timeline.events if event.kind == "clock-jumped"]
 
 
-async def test_a_wall_clock_that_is_set_is_told_and_one_that_is_kept_right_is_not(
+async def test_a_wall_clock_that_is_set_is_reported_and_one_that_is_kept_right_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day = 86_400_000

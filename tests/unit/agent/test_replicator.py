@@ -1,4 +1,4 @@
-"""The replicator as the membership's handler: what join, leave and close do, and that errors are told.
+"""The replicator as the membership's handler: what join, leave and close do, and that errors are reported.
 
 Copying itself is tests/integration/test_replication.py.
 """
@@ -146,7 +146,7 @@ async def test_after_close_nobody_is_followed_and_a_join_does_nothing(
         assert followed.replicator.peers() == ()
 
 
-async def test_an_error_does_not_end_the_following_and_is_told(
+async def test_an_error_does_not_end_the_following_and_is_reported(
     tmp_path: Path, free_port: Callable[[], int], eventually: Eventually
 ) -> None:
     """The original's receive error stopped a peer for ever, without a word."""

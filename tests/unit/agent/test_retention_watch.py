@@ -1,4 +1,4 @@
-"""Whom retention is about to overtake is told before it does, and not where it cannot."""
+"""A follower that retention is about to overtake is reported before it does, and not where it cannot."""
 
 from typing import Any
 
@@ -61,7 +61,7 @@ class World:
         return list(self.told)
 
 
-def test_a_follower_that_lacks_most_of_what_is_kept_is_told_once_and_when_it_is_out_of_reach() -> None:
+def test_a_follower_that_lacks_most_of_what_is_kept_is_reported_once_and_when_it_is_out_of_reach() -> None:
     world = World(retention_bytes=200_000)
     assert world.has(900) == []
     assert world.has(100) == [("retention_near", "b", "900 records, 90 kB; 200 kB are kept")]
@@ -74,7 +74,7 @@ def test_a_log_that_is_far_from_its_limit_or_has_none_removes_nothing() -> None:
     assert World().has(0) == []
 
 
-def test_a_member_that_is_away_for_nearly_the_age_that_is_kept_is_told() -> None:
+def test_a_member_that_is_away_for_nearly_the_age_that_is_kept_is_reported() -> None:
     world = World(retention_age=1000.0)
     assert world.has(100) == []
     world.status, world.since = Status.FAILED, 150.0

@@ -64,7 +64,7 @@ async def test_tasks_that_end_as_they_may_are_no_failure() -> None:
     assert (supervisor.failure, events) == (None, [])
 
 
-async def test_only_the_first_failure_counts_and_all_are_told(eventually: Eventually) -> None:
+async def test_only_the_first_failure_counts_and_all_are_reported(eventually: Eventually) -> None:
     failures: list[TaskFailedError] = []
     supervisor = Supervisor(on_failure=failures.append)
     with capture_logs() as events:

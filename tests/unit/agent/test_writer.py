@@ -47,7 +47,7 @@ async def test_a_producers_retry_gets_the_first_answer_marked_as_a_duplicate(tmp
     log.close()
 
 
-async def test_a_new_origin_takes_the_appends_that_come_after_it_and_listeners_are_told(tmp_path: Path) -> None:
+async def test_a_new_origin_takes_the_appends_that_come_after_it_and_listeners_hear(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     async with LogWriter(log) as writer:
         before = await writer.append(batch_of(b"old"))
@@ -64,7 +64,7 @@ async def test_a_new_origin_takes_the_appends_that_come_after_it_and_listeners_a
     log.close()
 
 
-async def test_a_refill_heals_and_listeners_are_told(tmp_path: Path) -> None:
+async def test_a_refill_heals_and_listeners_hear(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     at = 0
     async with LogWriter(log) as writer:
@@ -195,7 +195,7 @@ async def test_positions_that_retention_commits_again_wake_readers(tmp_path: Pat
     log.close()
 
 
-async def test_held_producers_wait_in_the_queue_too_while_copies_go_on(tmp_path: Path) -> None:
+async def test_held_producers_wait_in_the_queue_too_while_copies_continue(tmp_path: Path) -> None:
     log, other = open_log(tmp_path / "a"), open_log(tmp_path / "b")
     other.append([LocalAppend(batch_of(b"copied"))])
     copied = [verify(bytes(each.data)) for each in scan.batches(other.read(other.seek(Offset(0)), 1 << 20).data)]

@@ -1,4 +1,4 @@
-"""Profiles: what is kept, which one applies, and what a wrong file is told."""
+"""Profiles: what is kept, which one applies, and what is said of a wrong file."""
 
 import json
 import stat

@@ -68,7 +68,7 @@ async def test_a_name_that_nobody_has_is_no_such_host() -> None:
         ("Stream removed (RST_STREAM frame with error code 7)", "the connection to a:1 broke"),
     ],
 )
-def test_what_grpc_says_is_told_without_its_own_words_around_it(details: str, told: str) -> None:
+def test_what_grpc_says_is_reported_without_its_own_words_around_it(details: str, told: str) -> None:
     failed = grpc.aio.AioRpcError(
         grpc.StatusCode.UNAVAILABLE, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details
     )

@@ -52,7 +52,7 @@ def test_a_probe_is_counted_by_how_it_was_answered(bench: Any) -> None:
     assert bench.serf.vitals().health_score >= 1
 
 
-def test_a_suspicion_and_a_refutation_are_told_and_counted(bench: Any) -> None:
+def test_a_suspicion_and_a_refutation_are_reported_and_counted(bench: Any) -> None:
     bench.alive("a")
     bench.suspect("a", "b")
     bench.suspect("a", "c")

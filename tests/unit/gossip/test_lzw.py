@@ -77,7 +77,7 @@ def test_a_stream_without_its_end_is_refused(cut: int) -> None:
         decompress(compress(bytes(range(60)))[:cut], LIMIT)
 
 
-def test_a_code_that_stands_for_nothing_is_refused() -> None:
+def test_a_code_that_means_nothing_is_refused() -> None:
     with pytest.raises(MalformedMessageError, match="is undefined"):
         decompress(bytes((0, 0xFF, 0xFF, 0xFF)), LIMIT)
 

@@ -147,7 +147,7 @@ def test_pruning_erases_a_member_that_is_gone(bench: Any) -> None:
 @pytest.mark.parametrize(
     ("prune", "status", "told"), [(False, "left", ["member-leave a"]), (True, "", ["member-leave a", "member-reap a"])]
 )
-def test_a_failed_member_is_made_to_leave_and_everybody_is_told(
+def test_a_failed_member_is_made_to_leave_and_everybody_hears(
     bench: Any, prune: bool, status: str, told: list[str]
 ) -> None:
     bench.alive("a")
@@ -310,7 +310,7 @@ def test_nil_slots_among_the_events_are_none(bench: Any) -> None:
     assert events == [UserEventReceived(name="deploy", payload=b"42", ltime=3)]
 
 
-def test_a_user_event_is_told_once(bench: Any) -> None:
+def test_a_user_event_is_reported_once(bench: Any) -> None:
     for ltime in (3, 3, 4):
         bench.send_serf(SerfType.USER_EVENT, LTime=ltime, Name="deploy", Payload=b"42", CC=False)
     events = [event for event in bench.serf.events() if isinstance(event, UserEventReceived)]
@@ -416,7 +416,7 @@ def test_a_time_that_nobody_counted_to_is_neither_believed_nor_passed_on(bench: 
     assert bench.exchange() is not None
 
 
-def test_a_user_event_that_fits_no_packet_is_told_here_and_counted(bench: Any) -> None:
+def test_a_user_event_that_fits_no_packet_is_reported_here_and_counted(bench: Any) -> None:
     bench.alive("a")
     bench.send_serf(SerfType.USER_EVENT, LTime=3, Name="deploy", Payload=b"x" * 1400, CC=False)
     events = bench.serf.events()

@@ -31,7 +31,7 @@ def state_of(bench: Any) -> SerfState:
     return SerfState.read(bench.serf.local_state())[0]
 
 
-def test_an_event_from_here_is_told_here_and_gossiped(bench: Any) -> None:
+def test_an_event_from_here_is_reported_here_and_gossiped(bench: Any) -> None:
     bench.alive("a")
     bench.take_sent_serf()
     assert bench.serf.send_event("deploy", b"v1", bench.now) == 1
@@ -53,7 +53,7 @@ def test_an_event_over_the_limit_is_refused_and_its_time_not_used(bench: Any, na
     assert bench.serf.send_event("small", b"", bench.now) == 1
 
 
-def test_of_events_to_be_coalesced_only_the_newest_is_told_after_a_second_of_quiet(bench: Any) -> None:
+def test_of_events_to_be_coalesced_only_the_newest_is_reported_after_a_second_of_quiet(bench: Any) -> None:
     for ltime in (3, 5, 4):
         receive(bench, "deploy", ltime, b"%d" % ltime, coalesce=True)
         bench.run(0.5)
@@ -135,14 +135,14 @@ def test_who_joins_is_not_told_of_what_happened_before() -> None:
     assert cluster_with_an_event() == ["after"]
 
 
-def test_who_joins_and_asks_for_it_is_told_of_what_happened_before() -> None:
+def test_who_joins_and_asks_for_it_hears_what_happened_before() -> None:
     assert cluster_with_an_event(replay=True) == ["before", "after"]
 
 
-def test_who_comes_back_is_told_of_what_happened_meanwhile_and_not_again() -> None:
+def test_who_comes_back_hears_what_happened_meanwhile_and_not_again() -> None:
     assert cluster_with_an_event(clocks=ClockTimes(intents=1, events=1, queries=1)) == ["after"]
 
 
-def test_clocks_of_an_earlier_life_are_what_it_was_told(bench: Any) -> None:
+def test_clocks_of_an_earlier_life_are_what_it_was_given(bench: Any) -> None:
     receive(bench, "x", 41)
     assert bench.serf.clocks().events == 41

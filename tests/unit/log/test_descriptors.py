@@ -27,7 +27,7 @@ class NoDescriptors(OsFiles):
         return super().open(path, write=write, create=create)
 
 
-def test_without_a_descriptor_for_the_next_segment_appends_go_on_in_this_one(tmp_path: Path) -> None:
+def test_without_a_descriptor_for_the_next_segment_appends_continue_in_this_one(tmp_path: Path) -> None:
     files = NoDescriptors()
     log = Log.open(tmp_path, LogConfig(segment_bytes=4096), node_name="a", files=files)
     log.append([local(bytes(3000))])

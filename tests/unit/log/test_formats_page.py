@@ -18,7 +18,7 @@ def test_every_file_of_a_data_directory_is_in_the_table() -> None:
         assert f"| `{path.name}` |" in PAGE, path.name
 
 
-def test_every_kind_of_control_batch_is_told_of() -> None:
+def test_every_kind_of_control_batch_is_reported() -> None:
     words = {"origin_start": "first batch of every origin", "gap": "**gap**", "position_commit": "**position commit**"}
     assert set(words) == {each.name for each in Control.DESCRIPTOR.fields}
     for word in words.values():

@@ -168,7 +168,7 @@ def test_what_retention_left_nowhere_is_passed_and_said_and_comes_all_the_same()
 def values_by_vector(
     log: Log, positions: dict[OriginId, SequenceNumber], *, skip_gone: bool
 ) -> list[tuple[object, ...]]:
-    """Read to the end as a consumer; return what it is told is gone."""
+    """Read to the end as a consumer; return what the log says is gone."""
     reader = VectorPass(log, positions, skip_gone=skip_gone)
     gone: list[tuple[object, ...]] = []
     while reader.finish() is None:
@@ -227,7 +227,7 @@ def test_a_gap_that_would_use_up_the_offsets_is_refused() -> None:
     assert isinstance(outcome, StorageError)
     assert "at most" in str(outcome)
     assert (log.end_offset, log.damaged(), log.state) == (end, losses, "ok")
-    append(log, b"it goes on")
+    append(log, b"later")
 
 
 def test_a_gap_goes_with_the_segment_before_it_and_what_is_kept_begins_after_it() -> None:

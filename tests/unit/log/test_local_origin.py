@@ -89,7 +89,7 @@ def test_a_crash_at_any_moment_leaves_one_origin_whose_history_is_whole(policy: 
         assert outcomes == {True, False}
 
 
-def test_without_room_for_it_the_old_origin_goes_on() -> None:
+def test_without_room_for_it_the_old_origin_continues() -> None:
     files = FaultyFiles()
     log = open_log(files=files)
     append(log, b"old")
@@ -99,10 +99,10 @@ def test_without_room_for_it_the_old_origin_goes_on() -> None:
         log.begin_origin("because")
     assert log.origin == old
     files.faults = {}
-    assert append(log, b"goes on").origin == old
+    assert append(log, b"later").origin == old
     files.kill()
     reopened = open_log(files=files, seed=5)
-    assert values_of(reopened) == [b"old", b"goes on"]
+    assert values_of(reopened) == [b"old", b"later"]
     assert starts_of(reopened)[reopened.origin].previous_origin == old
 
 

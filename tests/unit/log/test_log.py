@@ -137,7 +137,7 @@ def test_a_read_at_the_end_returns_nothing_and_the_same_place(tmp_path: Path) ->
     log.close()
 
 
-def test_a_cursor_at_the_end_of_a_segment_goes_on_in_the_next(tmp_path: Path) -> None:
+def test_a_cursor_at_the_end_of_a_segment_continues_in_the_next(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     append(log, b"x" * 3000)
     before = log.end_position
@@ -313,7 +313,7 @@ def test_reopening_after_an_orderly_end_scans_nothing(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_second_process_is_told_who_has_the_directory(tmp_path: Path) -> None:
+def test_a_second_process_learns_who_has_the_directory(tmp_path: Path) -> None:
     import os
 
     log = open_log(tmp_path)

@@ -171,7 +171,7 @@ def test_a_snapshot_that_cannot_be_written_hinders_nothing(errno: int) -> None:
         files.faults[step - ahead + 2] = errno
         while log.segment_count < 2:
             append(log, b"x" * 100)
-        append(log, b"goes on")
+        append(log, b"later")
         before = answers(log, 5)
         files.kill()
         assert answers(open_log(files=files, config=CONFIG, seed=5), 5) == before

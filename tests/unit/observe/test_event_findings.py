@@ -69,7 +69,7 @@ def test_the_rules_of_incomplete_copies_exist() -> None:
     ("seconds", "severity", "serves"),
     [(0.9, Severity.OK, True), (2, Severity.WARNING, True), (11, Severity.CRITICAL, False)],
 )
-def test_an_operation_that_does_not_end_is_told_and_then_makes_unready(
+def test_an_operation_that_does_not_end_is_reported_and_then_makes_unready(
     seconds: float, severity: Severity, serves: bool
 ) -> None:
     operations = (Operation(what="append", since_ms=int(seconds * 1000)),)
@@ -102,7 +102,7 @@ def test_the_step_that_an_operation_is_in_is_named() -> None:
     ("seconds", "lacks", "severity"),
     [(14, 9, Severity.OK), (16, 9, Severity.WARNING), (61, 0, Severity.WARNING), (61, 9, Severity.CRITICAL)],
 )
-def test_a_live_peer_that_does_not_copy_is_told(seconds: int, lacks: int, severity: Severity) -> None:
+def test_a_live_peer_that_does_not_copy_is_reported(seconds: int, lacks: int, severity: Severity) -> None:
     follower = FollowerStatus(name="b", connected=False, since_ms=seconds * 1000, lag_records=lacks, lag_ms=0)
     found = findings(_snapshot(followers=(follower,)))
     assert worst(found) is severity
@@ -111,13 +111,13 @@ def test_a_live_peer_that_does_not_copy_is_told(seconds: int, lacks: int, severi
     assert findings(_snapshot(followers=(replace(follower, connected=True),))) == ()
 
 
-def test_a_follower_that_stopped_to_advance_is_told_by_its_age() -> None:
+def test_a_follower_that_stopped_to_advance_is_reported_by_its_age() -> None:
     follower = FollowerStatus(name="b", connected=True, since_ms=90_000, lag_records=3, lag_ms=12_000)
     (found,) = findings(_snapshot(peers=(_peer(peer_lag_records=3),), followers=(follower,)))
     assert (found.rule, found.subject, found.severity) == ("peer-lag", "b", Severity.WARNING)
 
 
-def test_a_stream_that_breaks_again_and_again_is_told_while_it_is_open() -> None:
+def test_a_stream_that_breaks_again_and_again_is_reported_while_it_is_open() -> None:
     failing = replace(_peer(), failing=True, failing_ms=66_000, failure="version 2 is not known")
     (found,) = findings(_snapshot(peers=(failing,)))
     assert (found.rule, found.severity, found.since_ms) == ("stream-down", Severity.WARNING, 66_000)
@@ -126,7 +126,7 @@ def test_a_stream_that_breaks_again_and_again_is_told_while_it_is_open() -> None
     assert found.severity is Severity.CRITICAL
 
 
-def test_what_stands_for_missing_records_is_not_in_step() -> None:
+def test_what_replaces_missing_records_is_not_in_step() -> None:
     from proglog.observe.health import copy_words
 
     snapshot = _condition("replication_forked")

@@ -23,7 +23,7 @@ def test_an_unknown_kind_is_news_under_its_own_name():
     assert (mark.word, weight) == ("disk-on-fire", Weight.NEWS)
 
 
-def test_what_ended_has_its_length_and_what_has_not_goes_on():
+def test_what_ended_has_its_length_and_what_has_not_continues():
     told = shown_events(
         [
             _event(1_000, "member-failed"),

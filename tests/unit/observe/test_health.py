@@ -89,7 +89,7 @@ def test_a_log_that_takes_nothing_is_critical(state: str):
     assert _said(_snapshot(log=_log(state=state))) == [(Severity.CRITICAL, "a", f"log is {state}")]
 
 
-def test_damage_is_told_with_its_offsets():
+def test_damage_is_reported_with_its_offsets():
     damaged = (DamagedRange(start_offset=1_000, end_offset=1_010, detail="checksum"),)
     assert _said(_snapshot(log=_log(damaged=damaged))) == [
         (Severity.CRITICAL, "a", "cannot read 10 offsets from 1,000 on: checksum")
@@ -97,11 +97,11 @@ def test_damage_is_told_with_its_offsets():
 
 
 @pytest.mark.parametrize(("free", "severity"), [(9, Severity.WARNING), (4, Severity.CRITICAL)])
-def test_a_disk_that_fills_up_is_told_in_time(free: int, severity: Severity):
+def test_a_disk_that_fills_up_is_reported_in_time(free: int, severity: Severity):
     assert [alert.severity for alert in findings(_snapshot(log=_log(disk_free_bytes=free)))] == [severity]
 
 
-def test_a_stream_that_is_down_is_told_once_when_its_member_failed():
+def test_a_stream_that_is_down_is_reported_once_when_its_member_failed():
     down = _peer(PeerState.BACKING_OFF, "connection refused")
     assert _said(_snapshot(peers=(down,))) == [(Severity.WARNING, "b", "cannot be copied from: connection refused")]
     failed = _snapshot(peers=(down,), members=(_member("b", MemberStatus.FAILED),))
@@ -117,7 +117,7 @@ def test_a_lag_counts_only_where_the_agent_copies_from():
     assert findings(_snapshot(peers=elsewhere)) == ()
 
 
-def test_an_origin_whose_every_source_was_set_aside_is_told():
+def test_an_origin_whose_every_source_was_set_aside_is_reported():
     far = {"lag_records": 4, "lag_ms": 11_000, "source": False}
     (found,) = findings(_snapshot(peers=(_peer(**far),)))
     assert (found.rule, found.severity, found.since_ms) == ("no-source", Severity.WARNING, 11_000)
@@ -154,7 +154,7 @@ def test_a_raised_lag_stays_until_it_is_well_below_its_limit():
     assert keys(8_000, raised) == frozenset()
 
 
-def test_a_peer_that_lags_behind_us_is_told():
+def test_a_peer_that_lags_behind_us_is_reported():
     follower = FollowerStatus(name="b", connected=True, since_ms=9_000, lag_records=10_001, lag_ms=2_500)
     behind = _snapshot(peers=(_peer(),), followers=(follower,))
     assert _said(behind) == [(Severity.WARNING, "b", "trails a by 10,001 records, 2.5 s")]
@@ -175,11 +175,11 @@ def test_what_is_on_its_way_is_no_lag_however_many_records_it_is():
         (-1, Severity.CRITICAL, "certificate has ended"),
     ],
 )
-def test_a_certificate_is_told_before_it_ends(days: int, severity: Severity, what: str):
+def test_a_certificate_is_reported_before_it_ends(days: int, severity: Severity, what: str):
     assert _said(_snapshot(node=_node(certificate_expires_at_ms=NOW + days * DAY))) == [(severity, "a", what)]
 
 
-def test_a_missing_index_is_told():
+def test_a_missing_index_is_reported():
     segment = Segment(
         base_offset=4, end_offset=5, bytes=1, record_count=1, batch_count=1, first_timestamp_ms=0, max_timestamp_ms=0,
         active=False, index_state=IndexState.MISSING, index_bytes=0,

@@ -184,7 +184,7 @@ def test_an_origins_first_batch_takes_a_sequence_and_no_offset() -> None:
     assert (said.node_name, said.reason, said.previous_origin, said.previous_next_sequence) == ("a", "why", ORIGIN, 8)
 
 
-def test_a_gap_takes_as_many_sequences_as_it_stands_for() -> None:
+def test_a_gap_takes_as_many_sequences_as_it_covers() -> None:
     header = verify(control.gap(500, now_ms=3, reason="nobody had them")).header
     assert (header.is_gap, header.sequence_span, header.record_count) == (True, 500, 0)
 

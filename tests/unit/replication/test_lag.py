@@ -111,7 +111,7 @@ def test_a_lag_that_grows_without_a_jump_is_falling_behind() -> None:
     assert trend.until_level(19.9) is None
 
 
-def test_a_lag_that_stands_still_comes_to_have_no_trend_and_no_end() -> None:
+def test_a_lag_that_does_not_move_comes_to_have_no_trend_and_no_end() -> None:
     trend = TrendMeter()
     for step in range(100):
         trend.observe(10_000 - 10 * step, 0.1 * step)

@@ -38,7 +38,7 @@ def test_what_is_removed_has_not_moved() -> None:
         positions[A.origin]
 
 
-def test_it_is_what_a_dict_would_be_however_many_there_are_and_however_long_it_goes_on() -> None:
+def test_it_is_what_a_dict_would_be_however_many_there_are_and_however_long_it_continues() -> None:
     random = Random(1)
     origins = [OriginId(number.to_bytes(16, "big")) for number in range(700)]
     value, known = Positions(), dict[OriginId, Progress]()

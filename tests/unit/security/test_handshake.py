@@ -90,7 +90,7 @@ async def test_a_certificate_that_has_ended(certs: DevCerts) -> None:
 
 @contextmanager
 def saying(data: bytes) -> Generator[int]:
-    """A server that says this to whoever connects, and closes."""
+    """A server that says this to every caller, and closes."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:

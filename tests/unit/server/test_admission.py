@@ -22,7 +22,7 @@ async def test_what_fits_does_not_wait() -> None:
     assert bound.waiting == 0
 
 
-async def test_a_full_connection_waits_while_another_goes_on() -> None:
+async def test_a_full_connection_waits_while_another_continues() -> None:
     bound = Bound("calls", 3, 2)
     await bound.acquire("a", 1)
     await bound.acquire("a", 1)

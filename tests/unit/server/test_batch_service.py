@@ -69,7 +69,7 @@ async def test_a_pass_that_retention_overtakes_ends_with_what_is_gone(writer: Lo
     assert caught.value.end == writer.log.origins()[writer.log.origin].floor_sequence
 
 
-async def test_a_pass_that_retention_overtakes_goes_on_with_the_gap_told_where_it_may(writer: LogWriter) -> None:
+async def test_a_pass_that_retention_overtakes_continues_with_the_gap_told_where_it_may(writer: LogWriter) -> None:
     stream = consume(writer, skip_gone=True)
     await overtake(writer, stream)
     gone: list[batches_pb2.Gone] = []
@@ -87,7 +87,7 @@ async def test_a_pass_that_retention_overtakes_goes_on_with_the_gap_told_where_i
     assert all(not missing.start_sequence < each <= missing.end_sequence for each in sequences)
 
 
-async def test_what_a_pass_found_before_retention_ended_it_is_told_with_what_it_read(
+async def test_what_a_pass_found_before_retention_ended_it_is_reported_with_what_it_read(
     writer: LogWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def removed(self: VectorPass, log: Log) -> None:

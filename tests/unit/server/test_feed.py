@@ -125,7 +125,7 @@ def test_an_origin_that_comes_later_is_sent_when_it_comes(tmp_path: Path) -> Non
     assert values(read_all(feed)) == [b"x"]
 
 
-def test_a_follower_with_another_chain_at_the_same_place_is_told_of_the_fork(tmp_path: Path) -> None:
+def test_a_follower_with_another_chain_at_the_same_place_learns_of_the_fork(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     feed = Feed(log)
 
@@ -136,7 +136,7 @@ def test_a_follower_with_another_chain_at_the_same_place_is_told_of_the_fork(tmp
     assert feed.pass_over_everything()
 
 
-def test_rot_is_not_sent_and_said_to_be_damage_with_the_place_to_go_on(tmp_path: Path) -> None:
+def test_rot_is_not_sent_and_said_to_be_damage_with_the_place_to_continue(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     for number in range(100):
         produce(log, b"%03d" % number)
@@ -159,7 +159,7 @@ def test_rot_is_not_sent_and_said_to_be_damage_with_the_place_to_go_on(tmp_path:
     assert values(read_all(feed)) == [b"%03d" % number for number in range(11, 100)]
 
 
-def test_positions_are_told_once_and_again_when_they_change(tmp_path: Path) -> None:
+def test_positions_are_reported_once_and_again_when_they_change(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     feed = Feed(log)
 
@@ -213,7 +213,7 @@ def all_events(log: Log, origin: OriginId, first: SequenceNumber) -> tuple[list[
     return values(found), [(event.kind, event.sequence) for event in feed.events()]
 
 
-def test_two_damaged_ranges_side_by_side_are_told_of_like_one(tmp_path: Path) -> None:
+def test_two_damaged_ranges_side_by_side_are_reported_like_one(tmp_path: Path) -> None:
     """The pass went to the end at the second, and a follower of a quiet origin waited for ever."""
     log = sealed_log(tmp_path, 60)
     log.close()
@@ -226,7 +226,7 @@ def test_two_damaged_ranges_side_by_side_are_told_of_like_one(tmp_path: Path) ->
     assert events == [(RefusalKind.DAMAGED, 7)]
 
 
-def test_a_damaged_end_is_told_of_though_nothing_follows_it(tmp_path: Path) -> None:
+def test_a_damaged_end_is_reported_though_nothing_follows_it(tmp_path: Path) -> None:
     source = sealed_log(tmp_path / "source", 5)
     feed = Feed(source)
     feed.want(source.origin, FIRST, 0)
@@ -274,7 +274,7 @@ def test_for_what_is_damaged_the_pass_goes_back_to_its_segment_and_no_farther(tm
     assert events == [(RefusalKind.DAMAGED, 143)]
 
 
-def test_positions_are_told_in_portions_and_again_only_when_they_move(tmp_path: Path) -> None:
+def test_positions_are_reported_in_portions_and_again_only_when_they_move(tmp_path: Path) -> None:
     log = open_log(tmp_path / "a")
     fill(log, feed_module.MAX_TOLD + 5)
     feed = Feed(log)

@@ -167,7 +167,7 @@ async def test_a_damaged_control_batch_costs_no_reader_anything(start: Start, tm
         log.close()
 
 
-async def test_a_place_is_a_vector_at_once_so_that_retention_is_told_of_as_positions(tmp_path: Path) -> None:
+async def test_a_place_is_a_vector_at_once_so_that_retention_is_reported_as_positions(tmp_path: Path) -> None:
     clock = Clock()
     config = LogConfig(segment_bytes=4096, retention_bytes=6000, ballast_bytes=0)
     log = open_log(tmp_path, config=config, clock=clock)

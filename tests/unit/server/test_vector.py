@@ -129,7 +129,7 @@ def test_what_retention_removed_is_an_error_that_says_what_and_what_to_do(shorte
     assert (caught.value.start, caught.value.end, caught.value.reason) == (5, floor, GoneCause.RETENTION.value)
 
 
-def test_with_leave_to_skip_the_gap_is_told_and_the_rest_read(shortened: Log) -> None:
+def test_with_leave_to_skip_the_gap_is_reported_and_the_rest_read(shortened: Log) -> None:
     rest, gone = read(shortened, {shortened.origin: SequenceNumber(5)}, skip_gone=True)
 
     floor = shortened.origins()[shortened.origin].floor_sequence
@@ -143,7 +143,7 @@ def test_a_start_after_retention_is_no_gap(shortened: Log) -> None:
     assert gone == []
 
 
-def test_a_gap_batch_is_told_without_being_an_error(tmp_path: Path) -> None:
+def test_a_gap_batch_is_reported_without_being_an_error(tmp_path: Path) -> None:
     log, other = open_log(tmp_path), Origin()
     log.append([other.stamp(producers(b"before"))])
     log.append([other.stamp(control.gap(5, now_ms=1, reason="nobody has it"))])

@@ -176,7 +176,7 @@ def test_a_process_without_stderr_costs_lines_and_nothing_else(monkeypatch: pyte
     assert handler.dropped_lines == 1
 
 
-def test_a_process_whose_stderr_nobody_reads_goes_on_and_ends_well() -> None:
+def test_a_process_whose_stderr_nobody_reads_continues_and_ends_well() -> None:
     code = (
         "import sys, structlog\n"
         "from proglog.telemetry.configure import configure\n"

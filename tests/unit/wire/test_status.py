@@ -91,7 +91,7 @@ def test_the_code_is_the_one_that_any_client_expects(error: ProglogError, code: 
     assert row_of(error).code is code
 
 
-def test_a_subclass_stands_before_its_base_in_the_table() -> None:
+def test_a_subclass_precedes_its_base_in_the_table() -> None:
     kinds = [row.kind for row in TABLE]
     for number, kind in enumerate(kinds):
         assert not any(issubclass(later, kind) and later is not kind for later in kinds[number + 1 :])
