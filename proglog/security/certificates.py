@@ -3,6 +3,7 @@
 Failures are :class:`~proglog.errors.ConfigError` of one line: which file, what is wrong, what to do.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -77,6 +78,20 @@ def parse_certificates(pem: bytes, source: object) -> list["Certificate"]:
         detail = " ".join(str(exc).split())
         raise ConfigError(f"{source} holds a damaged certificate ({detail}): issue a new certificate") from exc
     return certificates
+
+
+def pem_of(certificates: "Iterable[Certificate]") -> bytes:
+    """Return certificates as PEM, in order."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
+
+
+def pem_of_key(key: "PrivateKeyTypes") -> bytes:
+    """Return a private key as PEM, PKCS#8, not encrypted."""
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def parse_private_key(pem: bytes, source: object) -> "PrivateKeyTypes":

@@ -30,6 +30,8 @@ from proglog.security.certificates import (
     check_period,
     parse_certificates,
     parse_private_key,
+    pem_of,
+    pem_of_key,
     summary_of,
 )
 from proglog.security.files import FileVersion, Watched, check_secret, file_version, read_bounded
@@ -106,9 +108,10 @@ class TLSFiles:
             chain, key, authorities = (
                 read_bounded(path, MAX_PEM_BYTES) for path in (self.cert_file, self.key_file, self.ca_file)
             )
-            leaf = parse_certificates(chain, self.cert_file)[0]
             try:
-                check_pair(leaf, parse_private_key(key, self.key_file), self.cert_file, self.key_file)
+                shown, secret = parse_certificates(chain, self.cert_file), parse_private_key(key, self.key_file)
+                leaf = shown[0]
+                check_pair(leaf, secret, self.cert_file, self.key_file)
                 break
             except ConfigError:
                 if max(each.changed_ns for each in version) / 1e9 < settled:
@@ -118,7 +121,14 @@ class TLSFiles:
         moment = now()
         check_period(leaf, self.cert_file, moment)
         _check_authorities(authorities, self.ca_file, moment)
-        return TLSMaterial(certificate_chain=chain, private_key=key, authorities=authorities, summary=summary_of(leaf))
+        trusted = parse_certificates(authorities, self.ca_file)
+        # Written anew: gRPC parses with another library, which refuses some of what this one has read, such as a BOM.
+        return TLSMaterial(
+            certificate_chain=pem_of(shown),
+            private_key=pem_of_key(secret),
+            authorities=pem_of(trusted),
+            summary=summary_of(leaf),
+        )
 
     def certificate_ends(self) -> datetime:
         """Return when the own certificate ends; errors as :meth:`authorities_end`."""

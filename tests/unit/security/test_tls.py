@@ -146,6 +146,15 @@ async def test_a_server_takes_a_new_certificate_and_authority_without_a_restart(
     assert reloaded == ["CN=proglog development CA"]
 
 
+async def test_what_was_checked_is_what_is_served_whatever_stands_around_it(certs: DevCerts) -> None:
+    """Files as some editors leave them: gRPC's own parser takes neither a byte order mark nor the text before it."""
+    for path in files_of(certs.server) + files_of(certs.clients["root"]):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+
+    async with answering(server_credentials(certs.server)) as addr:
+        assert await who_am_i(addr, channel_credentials(certs.clients["root"])) == "root"
+
+
 async def test_an_open_connection_lives_through_a_rotation(certs: DevCerts) -> None:
     async with (
         answering(server_credentials(certs.server)) as addr,
