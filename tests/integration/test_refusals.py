@@ -179,6 +179,7 @@ CASES = [
     (READ_RANGE, "NOT_FOUND", nothing, replication_pb2.ReadRangeRequest(
         origin=b"?" * 16, start_sequence=1, end_sequence=2)),
     ("/proglog.v1.Cluster/Verify", "NOT_FOUND", nothing, cluster_pb2.VerifyRequest(base_offset=7)),
+    ("/proglog.v1.Positions/Reset", "NOT_FOUND", nothing, batches.ResetPositionRequest(name="none")),
     ("/proglog.v1.Losses/Accept", "NOT_FOUND", nothing, losses_pb2.AcceptLossRequest(
         start_offset=1, end_offset=2, reason="gone")),
 ]  # fmt: skip
