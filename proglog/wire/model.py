@@ -588,10 +588,11 @@ class ClusterSnapshot:
     consumers: tuple[ConsumerStatus, ...] = ()
     """Named positions, by name."""
     latencies: tuple[LatencyStatus, ...] = ()
-    uptime_ms: int = 0
-    """How long the agent has run, milliseconds, by a clock that is never set; 0: it does not say."""
+    uptime_ms: int | None = None
+    """How long the agent has run, milliseconds, by a clock that is never set; ``None``: it does not say."""
 
     @property
     def up_ms(self) -> int:
         """How long the agent has run, milliseconds: by its wall clock if it does not say."""
-        return self.uptime_ms or max(0, self.taken_at_ms - self.node.started_at_ms)
+        by_wall_clock = max(0, self.taken_at_ms - self.node.started_at_ms)
+        return by_wall_clock if self.uptime_ms is None else self.uptime_ms

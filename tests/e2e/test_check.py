@@ -57,8 +57,8 @@ def test_nobody_there_is_three_in_every_format() -> None:
     ("line", "told"),
     [
         (("--lag-records", "many"), "--lag-records 'many'"),
-        (("--bogus",), "No such option: --bogus"),
-        (("-o", "xml"), "'xml' is not one of"),
+        (("--bogus",), "check has no such option as --bogus"),
+        (("-o", "xml"), "-o xml: expected table, json"),
         (("127.0.0.1:1",), "unexpected extra argument"),
     ],
 )

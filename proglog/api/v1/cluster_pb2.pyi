@@ -384,7 +384,7 @@ class Status(_message.Message):
     taken_at_ms: _builtins.int
     """this node's clock, milliseconds since 1970"""
     uptime_ms: _builtins.int
-    """how long the agent has run, by a clock that is never set; 0: not said"""
+    """how long the agent has run, by a clock that is never set"""
     @_builtins.property
     def node(self) -> Global___NodeStatus: ...
     @_builtins.property
@@ -434,16 +434,18 @@ class Status(_message.Message):
         events: _abc.Iterable[Global___Event] | None = ...,
         followers: _abc.Iterable[Global___FollowerStatus] | None = ...,
         conditions: _abc.Iterable[Global___Condition] | None = ...,
-        uptime_ms: _builtins.int = ...,
+        uptime_ms: _builtins.int | None = ...,
         copies: Global___Copies | None = ...,
         consumers: _abc.Iterable[Global___ConsumerStatus] | None = ...,
         latencies: _abc.Iterable[Global___LatencyStatus] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["copies", b"copies", "log", b"log", "node", b"node"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms", "copies", b"copies", "log", b"log", "node", b"node", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "consumers", b"consumers", "copies", b"copies", "events", b"events", "followers", b"followers", "latencies", b"latencies", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms", "conditions", b"conditions", "consumers", b"consumers", "copies", b"copies", "events", b"events", "followers", b"followers", "latencies", b"latencies", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__uptime_ms: _TypeAlias = _typing.Literal["uptime_ms"]  # noqa: Y015
+    _WhichOneofArgType__uptime_ms: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uptime_ms) -> _WhichOneofReturnType__uptime_ms | None: ...
 
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
