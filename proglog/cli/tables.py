@@ -263,7 +263,10 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
             f"{log.state}: {count_words(log.end_offset - log.start_offset)} records, {offsets}",
             Role.TEXT if log.state is LogState.OK else Role.BAD,
         ),
-        Fact("size", f"{bytes_words(log.bytes)} in {log.segment_count} segments, fsync {log.fsync}"),
+        Fact(
+            "size",
+            f"{bytes_words(log.bytes)} in {log.segment_count:,} segment{'s' if log.segment_count != 1 else ''}, fsync {log.fsync}",
+        ),
         Fact("disk", f"{bytes_words(log.disk_free_bytes)} free of {bytes_words(log.disk_total_bytes)}"),
         Fact(
             "members",
