@@ -21,6 +21,7 @@ TEMPLATE = r"{origin} {sequence} {value}"
 _RUN_SECONDS = (4.0, 12.0)
 _AGAIN = 0.2
 _POLL = 0.2
+_USAGE = 2
 
 
 class Line(NamedTuple):
@@ -122,7 +123,8 @@ class Reader:
             with path.open("wb") as out, path.with_suffix(".err").open("wb") as err:
                 self._process = await asyncio.create_subprocess_exec(*self._command(), stdout=out, stderr=err)
             try:
-                await asyncio.wait_for(self._process.wait(), self.random.uniform(*_RUN_SECONDS))
+                code = await asyncio.wait_for(self._process.wait(), self.random.uniform(*_RUN_SECONDS))
+                assert code != _USAGE, path.with_suffix(".err").read_text()
                 await asyncio.sleep(_AGAIN)
             except TimeoutError:
                 await self._end()
@@ -146,7 +148,7 @@ class Reader:
                 "--commit-interval",
                 "1",
             ),
-            *("--addr", ",".join(addrs), "-o", TEMPLATE),
+            *("--addr", ",".join(addrs), "--format", TEMPLATE),
         ]
 
     async def _end(self) -> None:

@@ -72,6 +72,7 @@ def test_the_examples_of_a_verb_run(place: Path, name: str) -> None:
             assert words[:2] == ["proglog", name], line
             verb(name).make_context(name, words[2:])
         else:
-            done = _run(place, line)
+            # without an address it starts an agent of its own; with one it asks before it fills that log
+            done = _run(place, f"unset PROGLOG_ADDR; {line}" if name == "bench" else line)
             assert done.returncode in OTHER_CODES.get(name, (0,)), (line, done.stderr)
             assert "Traceback" not in done.stderr

@@ -339,4 +339,4 @@ def test_one_signal_ends_a_producer_with_its_summary(
     process.stdin.close()
     process.stderr.close()
 
-    assert re.match(rb"2 records, 6 B in [\d.]+ s \([\d,]+ records/s\)\n", errors), errors
+    assert re.match(rb"2 records, 6 B in [\d.]+ s \([\d,.]+ records/s\)\n", errors), errors
