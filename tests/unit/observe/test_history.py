@@ -30,5 +30,5 @@ def test_a_clock_that_is_set_makes_no_spike_and_no_hole() -> None:
 
 
 def test_an_agent_that_does_not_say_how_long_it_has_run_is_timed_by_its_clock() -> None:
-    frames = [replace(each, outline=replace(each.outline, uptime_ms=0)) for each in _frames(0, 1_000, 2_000)]
+    frames = [replace(each, outline=replace(each.outline, uptime_ms=None)) for each in _frames(0, 1_000, 2_000)]
     assert rates(frames, appended) == [1_000.0] * 2
