@@ -53,7 +53,8 @@ async def produce_batch(channel: grpc.aio.Channel, outcomes: Counter[str]) -> No
 
 @pytest.mark.parametrize("call", [produce, produce_batch])
 @pytest.mark.parametrize(
-    ("client", "most_mib", "expected"), [("stranger", 50, "PERMISSION_DENIED"), ("root", 300, "OK")]
+    ("client", "most_mib", "expected"),
+    [("stranger", 100, "PERMISSION_DENIED"), ("root", 450, "OK")],  # 20 and 190 alone
 )
 async def test_large_calls_at_once(
     guarded: Guarded, client: str, most_mib: int, expected: str, call: Callable[..., Awaitable[None]]
