@@ -1,6 +1,7 @@
 """What callers can make an agent hold at once is bounded: in all, not only on each call, stream or connection."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -54,7 +55,7 @@ async def produce_batch(channel: grpc.aio.Channel, outcomes: Counter[str]) -> No
 @pytest.mark.parametrize("call", [produce, produce_batch])
 @pytest.mark.parametrize(
     ("client", "most_mib", "expected"),
-    [("stranger", 100, "PERMISSION_DENIED"), ("root", 450, "OK")],  # 20 and 190 alone
+    [("stranger", 50, "PERMISSION_DENIED"), ("root", 300, "OK")],
 )
 async def test_large_calls_at_once(
     guarded: Guarded, client: str, most_mib: int, expected: str, call: Callable[..., Awaitable[None]]
@@ -67,7 +68,8 @@ async def test_large_calls_at_once(
 
     assert set(outcomes) <= {expected, "RESOURCE_EXHAUSTED"}
     assert outcomes[expected] >= CALLS / 2
-    assert guarded.grown_mib() < most_mib
+    beside_others = "PYTEST_XDIST_WORKER" in os.environ  # a loop that has to wait reads later, and more lies in queues
+    assert guarded.grown_mib() < (most_mib + 150 if beside_others else most_mib)
 
 
 LONG = pytest.mark.skipif("os.environ.get('PROGLOG_LONG') != '1'", reason="a long variant: PROGLOG_LONG=1")
