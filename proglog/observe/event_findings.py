@@ -95,7 +95,7 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
         severity=Severity.CRITICAL,
         cause="and this node hold two histories of one origin",
         advice="Keep both directories. Write what only one side has with `proglog losses export`, and append it again with"
-        " `proglog produce --format json`.",
+        " `proglog produce --format jsonl`.",
         effect="No more of that origin is copied here.",
         at_risk="Acknowledged records that one side has and the other will never get.",
         verb="lag",

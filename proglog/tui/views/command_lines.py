@@ -95,7 +95,7 @@ def _opened(scene: Scene) -> Command | None:
     if isinstance(row, Segment) and scene.addr:
         return ("consume", *scene.source, f"{row.base_offset}:{row.end_offset}")
     if isinstance(row, StoredRecord) and scene.addr:
-        return ("consume", *scene.source, "--format", "json", f"{row.offset}:{row.offset + 1}")
+        return ("consume", *scene.source, "-o", "jsonl", f"{row.offset}:{row.offset + 1}")
     return ("status", *scene.agent(_member(scene))) if _member(scene) else None
 
 
