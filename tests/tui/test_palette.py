@@ -11,6 +11,7 @@ import typer
 
 from proglog.cli.app import app as command_line
 from proglog.cli.ranges import parse_start
+from proglog.cli.render import renderer
 from proglog.cli.snapshots import frame_at
 from proglog.observe import recording
 from proglog.record.record import StoredRecord
@@ -51,6 +52,7 @@ def _parse(line: str) -> None:
     context = verb.make_context(words[1], words[2:])
     if words[1] == "consume":
         assert parse_start(context.params["range_"], time.time_ns() // 1_000_000)
+        assert renderer(context.params["format_"], harmless=False)
     if context.params.get("at"):
         frames = [SimpleNamespace(at=float(second)) for second in range(100)]
         assert frame_at(frames, context.params["at"])
