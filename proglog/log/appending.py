@@ -242,7 +242,9 @@ class Appender:
             self._derive(group, segment, position)
             extent = Extent(position, group.stamped[-1].header.end_offset)
             state.publish(state.view.appended(extent, group.origins().values()))
-            state.place_holes({each.header.origin for each in group.informative if each.header.is_gap})
+            gaps = {each.header.origin for each in group.informative if each.header.is_gap}
+            if gaps:
+                state.place_holes(gaps)
         state.last_append_ms = group.append_time_ms
 
     def _derive(self, group: Group, segment: Segment, end: FilePosition) -> None:

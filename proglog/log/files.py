@@ -427,19 +427,24 @@ def write_all(file: File, parts: Sequence[Buffer], position: int) -> int:
     Raises:
         OSError: A call failed; how much was written is unknown.
     """
-    views = [memoryview(part) for part in parts]
-    first = 0
-    while first < len(views):
-        written = file.pwritev(views[first : first + IOV_MAX], position)
-        if not written and any(views[first : first + IOV_MAX]):
-            raise OSError(EIO, "the disk took nothing of a write and gave no reason")
-        position += written
-        while first < len(views) and written >= len(views[first]):
-            written -= len(views[first])
-            first += 1
-        if written:
-            views[first] = views[first][written:]
+    for first in range(0, len(parts), IOV_MAX):
+        some = list(parts[first : first + IOV_MAX])
+        while some:
+            written, size = file.pwritev(some, position), sum(map(len, some))
+            if not written and size:
+                raise OSError(EIO, "the disk took nothing of a write and gave no reason")
+            position += written
+            some = _left_over(some, written) if written < size else []
     return position
+
+
+def _left_over(parts: Sequence[Buffer], written: int) -> list[Buffer]:
+    """Return what a short write left over."""
+    first = 0
+    while written >= len(parts[first]):
+        written -= len(parts[first])
+        first += 1
+    return [memoryview(parts[first])[written:], *parts[first + 1 :]]
 
 
 def replace(files: FileSystem, path: Path, data: bytes) -> None:

@@ -165,8 +165,9 @@ class LogState:
     @property
     def max_segment_bytes(self) -> int:
         """The size at which a segment is rolled: as configured, or the file system's smaller limit."""
-        limits = (self.config.segment_bytes, self.files.max_file_bytes(), self.file_limit)
-        return min(limit for limit in limits if limit is not None)
+        most, allowed = self.config.segment_bytes, self.files.max_file_bytes()
+        most = most if allowed is None else min(most, allowed)
+        return most if self.file_limit is None else min(most, self.file_limit)
 
     def collect_origins(self, *, is_complete: bool) -> None:
         """Compute the progress in each origin from retention's records and the segments.
@@ -289,10 +290,11 @@ class LogState:
     def hidden_until(self) -> Offset:
         """Return the offset before which damage may hide producers' batches unknown to the log; 0: none."""
         around = self.derived.around
-        if around:
-            damaged = self.damaged()
-            around = tuple(each for each in around if any(each.start < d.end and d.start < each.end for d in damaged))
-            self.derived.around = around
+        if not around:
+            return Offset(0)
+        damaged = self.damaged()
+        around = tuple(each for each in around if any(each.start < d.end and d.start < each.end for d in damaged))
+        self.derived.around = around
         return max((each.end for each in around), default=Offset(0))
 
     def own_origins(self) -> frozenset[OriginId]:

@@ -361,10 +361,13 @@ def stamp_local(
         ``HEADER_BYTES`` bytes, to be followed by the unchanged payload.
     """
     tail = _stamped_tail(batch, origin, base_sequence)
-    tail = _with_seal(tail, seal(tail, batch.payload_crc, previous_chain))
-    chain_crc = crc(tail + _U32.pack(batch.payload_crc), previous_chain)
+    sealed = _U32.pack(seal(tail, batch.payload_crc, previous_chain))
+    at = _SEAL_AT - 36
+    before, after = tail[:at], tail[at + 4 :]
+    chain_crc = crc(b"".join((before, sealed, after, _U32.pack(batch.payload_crc))), previous_chain)
+    tail = b"".join((before[:-4], _U32.pack(chain_crc), sealed, after))
     local = _LOCAL_TAIL.pack(base_offset, append_time_ms, batch.header.batch_bytes, group_at)
-    return _checked(mark, local, _with_chain(tail, chain_crc), batch.payload_crc)
+    return _checked(mark, local, tail, batch.payload_crc)
 
 
 def stamp_gap(
