@@ -15,12 +15,11 @@ Source: Dabek et al. 2004, "Vivaldi"; Ledlie et al. 2007, "Network Coordinates i
 import math
 from collections import deque
 from collections.abc import Sequence
-from operator import sub
 from random import Random
 from typing import Any, NamedTuple, Self
 
 from proglog.gossip.errors import MalformedMessageError
-from proglog.gossip.wire import decode, encode_map
+from proglog.gossip.wire import decode, encode_ordered
 
 DIMENSIONS = 8
 MAX_SECONDS = 10.0
@@ -60,12 +59,14 @@ class Coordinate(NamedTuple):
         if payload[0] != _VERSION:
             raise MalformedMessageError(f"a coordinate of version {payload[0]}")
         fields = decode(payload[1:])
-        vec = fields.each("Vec")
+        vec, part = fields.each("Vec"), fields.content.get
         if len(vec) != DIMENSIONS:
             raise MalformedMessageError(f"a coordinate has {DIMENSIONS} dimensions; this one has {len(vec)}")
         read = cls(
-            tuple([_number(each) for each in vec]),
-            *(_number(fields.content.get(name, 0.0)) for name in (b"Error", b"Adjustment", b"Height")),
+            tuple([each if type(each) is float else _number(each) for each in vec]),
+            _number(part(b"Error", 0.0)),
+            _number(part(b"Adjustment", 0.0)),
+            _number(part(b"Height", 0.0)),
         )
         if not read.is_sane:
             raise MalformedMessageError("a coordinate that is out of bounds")
@@ -74,18 +75,16 @@ class Coordinate(NamedTuple):
     @property
     def is_sane(self) -> bool:
         """Whether all of it is a number, and within bounds."""
-        for each in self.vec:
-            if not -MAX_SECONDS <= each <= MAX_SECONDS:  # so also for NaN
-                return False
         return (
-            -MAX_SECONDS <= self.adjustment <= MAX_SECONDS
+            (math.hypot(*self.vec) <= MAX_SECONDS or all(-MAX_SECONDS <= each <= MAX_SECONDS for each in self.vec))
+            and -MAX_SECONDS <= self.adjustment <= MAX_SECONDS
             and 0 <= self.height <= MAX_SECONDS
             and 0 <= self.error <= MAX_ERROR
         )
 
     def encode(self) -> bytes:
         """Return it as an acknowledgement carries it."""
-        return bytes((_VERSION,)) + encode_map(self.fields())
+        return encode_ordered(_VERSION, self.fields())
 
     def fields(self) -> dict[str, Any]:
         """Return it by Serf's names of its parts."""
@@ -128,12 +127,10 @@ class Vivaldi:
         else:
             share = _ERROR_SHARE * weight
             error = min(MAX_ERROR, share * abs(distance - seconds) / seconds + error * (1 - share))
-        away = list(map(sub, own.vec, other.vec))
-        vec, height = self._pushed(own.vec, own.height, away, force, other.height)
+        vec, height = self._pushed(own, other, force)
         if not disproved:
             self._samples.append(seconds - math.dist(vec, other.vec) - height - other.height)
-        adjustment = sum(self._samples) / (2 * _ADJUSTMENT_WINDOW)
-        self._settle(vec, error, adjustment, height)
+        self._settle(vec, error, sum(self._samples) / (2 * _ADJUSTMENT_WINDOW), height)
 
     def forget(self, name: str) -> None:
         """Forget the round trips of a member that is gone."""
@@ -150,10 +147,13 @@ class Vivaldi:
 
     def _settle(self, vec: Sequence[float], error: float, adjustment: float, height: float) -> None:
         """Take this place after gravity: a weak pull to the origin keeps all coordinates from drifting together."""
-        raw = math.hypot(*vec) + height + MIN_HEIGHT
+        away = math.hypot(*vec)
+        raw = away + height + MIN_HEIGHT
         to_origin = raw + adjustment if raw + adjustment > 0 else raw
-        gravity = -((to_origin / _GRAVITY_SECONDS) ** 2)
-        vec, height = self._pushed(vec, height, vec, gravity, MIN_HEIGHT)
+        if away > _NOTHING:
+            pull = (to_origin / _GRAVITY_SECONDS) ** 2 / away
+            height = max(MIN_HEIGHT, height - (height + MIN_HEIGHT) * pull)
+            vec = [part * (1 - pull) for part in vec]
         settled = Coordinate(tuple(vec), error, adjustment, height)
         if settled.is_sane:
             self.own = settled
@@ -161,17 +161,15 @@ class Vivaldi:
             self.own, self.resets = Coordinate(), self.resets + 1
             self._samples.extend([0.0] * _ADJUSTMENT_WINDOW)
 
-    def _pushed(
-        self, vec: Sequence[float], height: float, away: Sequence[float], force: float, other_height: float
-    ) -> tuple[list[float], float]:
-        """Return a place and height after a push of ``force`` seconds along ``away``, the way from the other place."""
-        apart = math.hypot(*away)
-        if apart > _NOTHING:
-            height = max(MIN_HEIGHT, (height + other_height) * force / apart + height)
-        else:
-            away, apart = _any_direction(self._random)
+    def _pushed(self, own: Coordinate, other: Coordinate, force: float) -> tuple[list[float], float]:
+        """Return a place and height after a push of ``force`` seconds away from ``other``."""
+        apart = math.dist(own.vec, other.vec)
+        if apart <= _NOTHING:
+            away, length = _any_direction(self._random)
+            return [here + part * force / length for here, part in zip(own.vec, away, strict=True)], own.height
         scale = force / apart
-        return [place + part * scale for place, part in zip(vec, away, strict=True)], height
+        vec = [here + (here - there) * scale for here, there in zip(own.vec, other.vec, strict=True)]
+        return vec, max(MIN_HEIGHT, own.height + (own.height + other.height) * scale)
 
 
 def _any_direction(random: Random) -> tuple[list[float], float]:

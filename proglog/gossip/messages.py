@@ -9,7 +9,7 @@ from typing import Self
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.member import VERSIONS, Address, Node, address_of, packed_ip
 from proglog.gossip.nodes import Nodes
-from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, encode
+from proglog.gossip.wire import MAX_META_BYTES, Fields, Type, encode, encode_ordered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Sender:
 
     def ping(self, sequence: int, target: str) -> bytes:
         """Ping ``target``."""
-        return encode(Type.PING, {"Node": target, "SeqNo": sequence, **self._source})
+        return encode_ordered(Type.PING, {"Node": target, "SeqNo": sequence, **self._source})
 
     def indirect_ping(self, sequence: int, target: Node, *, nack: bool) -> bytes:
         """Ask a helper to ping ``target`` and, with ``nack``, to report a missing answer."""
@@ -81,7 +81,7 @@ class Sender:
 
 def ack(sequence: int, payload: bytes | None = None) -> bytes:
     """Answer a ping."""
-    return encode(Type.ACK, {"Payload": payload, "SeqNo": sequence})
+    return encode_ordered(Type.ACK, {"Payload": payload, "SeqNo": sequence})
 
 
 def nack(sequence: int) -> bytes:

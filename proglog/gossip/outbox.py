@@ -75,6 +75,7 @@ class Outbox:
         self._delegate = delegate
         self._sequence = 0
         self._gossip_timer: Timer | None = None
+        self._may_have_gossip = False
         self._datagrams: list[tuple[bytes, Address]] = []
         self._streams: list[StreamToOpen] = []
         self._stream_id = 0
@@ -123,6 +124,7 @@ class Outbox:
 
     def arm_gossip(self) -> None:
         """Schedule a gossip round: a broadcast waits."""
+        self._may_have_gossip = True
         if self._gossip_timer is None:
             self._gossip_timer = self._timers.after(self._random.uniform(0, self._config.gossip_interval), self._gossip)
 
@@ -139,7 +141,9 @@ class Outbox:
             self._gossip_timer = self._timers.after(self._config.gossip_interval, self._gossip)
 
     def _has_gossip(self) -> bool:
-        return bool(self.broadcasts) or self._delegate.has_broadcasts()
+        if self._may_have_gossip:
+            self._may_have_gossip = bool(self.broadcasts) or self._delegate.has_broadcasts()
+        return self._may_have_gossip
 
     def _take_gossip(self, room: int) -> list[bytes]:
         limit = self._nodes.transmit_limit

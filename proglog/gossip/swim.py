@@ -12,6 +12,7 @@ assembles its parts and dispatches messages to them::
 Sources: Das et al. 2002; Dadgar et al. 2018; memberlist ``state.go``.
 """
 
+from collections.abc import Callable
 from random import Random
 
 from proglog.gossip import messages
@@ -97,6 +98,16 @@ class Swim:
         self._rules = rules
         self._random = random
         self._delegate = delegate
+        self._handlers: dict[int, Callable[[Fields, Address, int], None]] = {
+            Type.PING: self._take_ping,
+            Type.INDIRECT_PING: lambda fields, source, _size: self._helper.take_request(fields, source),
+            Type.ACK: self._take_ack,
+            Type.NACK: lambda fields, source, _size: self._prober.take_nack(fields.uint("SeqNo"), source),
+            Type.ALIVE: self._take_alive,
+            Type.SUSPECT: self._take_suspect,
+            Type.DEAD: self._take_dead,
+        }
+        """Of each kind of message in a datagram: its fields, its sender's address, the datagram's bytes."""
 
     # Driving
 
@@ -137,29 +148,27 @@ class Swim:
 
     def _take_message(self, message: bytes, source: Address, size: int) -> None:
         kind, body = message[0], message[1:]
-        if kind == Type.USER:
+        handler = self._handlers.get(kind)
+        if handler is not None:
+            handler(decode(body), source, size)
+        elif kind == Type.USER:
             self._delegate.user_message(body, source)
-            return
-        fields = decode(body)
-        match kind:
-            case Type.PING:
-                self._take_ping(fields, source, size)
-            case Type.INDIRECT_PING:
-                self._helper.take_request(fields, source)
-            case Type.ACK:
-                sequence = fields.uint("SeqNo")
-                if not self._helper.take_ack(sequence):
-                    self._prober.take_ack(sequence, fields.raw("Payload", MAX_COORDINATE_BYTES))
-            case Type.NACK:
-                self._prober.take_nack(fields.uint("SeqNo"), source)
-            case Type.ALIVE:
-                self.beliefs.take_alive(AliveClaim.read(fields, name="Node", default_port=self._sender.port))
-            case Type.SUSPECT:
-                self.beliefs.accuse(fields.text("Node"), fields.uint("Incarnation"), fields.text("From"))
-            case Type.DEAD:
-                self.beliefs.take_dead(fields.text("Node"), fields.uint("Incarnation"), fields.text("From"))
-            case _:
-                raise MalformedMessageError(f"unknown message type {kind} in a datagram")
+        else:
+            raise MalformedMessageError(f"unknown message type {kind} in a datagram")
+
+    def _take_ack(self, ack: Fields, _source: Address, _size: int) -> None:
+        sequence = ack.uint("SeqNo")
+        if not self._helper.take_ack(sequence):
+            self._prober.take_ack(sequence, ack.raw("Payload", MAX_COORDINATE_BYTES))
+
+    def _take_alive(self, claim: Fields, _source: Address, _size: int) -> None:
+        self.beliefs.take_alive(AliveClaim.read(claim, name="Node", default_port=self._sender.port))
+
+    def _take_suspect(self, claim: Fields, _source: Address, _size: int) -> None:
+        self.beliefs.accuse(claim.text("Node"), claim.uint("Incarnation"), claim.text("From"))
+
+    def _take_dead(self, claim: Fields, _source: Address, _size: int) -> None:
+        self.beliefs.take_dead(claim.text("Node"), claim.uint("Incarnation"), claim.text("From"))
 
     def _take_ping(self, ping: Fields, source: Address, size: int) -> None:
         """Answer; a stranger gets no coordinate, and no answer longer than the ``size`` of its ping."""

@@ -50,12 +50,12 @@ class Timers:
         """Advance to ``now`` on the driver's clock; time never goes back."""
         self.outside = max(self.outside, now)
         due = self.next_deadline()
-        if due is not None and now - due > self._tolerance:
-            self._stood_still += now - due
         running = now - self._stood_still
         if due is not None and now >= due:
+            if now - due > self._tolerance:
+                self._stood_still += now - due
             # The driver wakes at the deadline it was given: rounding must not make that wake-up useless.
-            running = max(running, self._heap[0][0])
+            running = max(now - self._stood_still, self._heap[0][0])
         self.now = max(self.now, running)
 
     def after(self, delay: float, callback: Callable[[], None]) -> Timer:

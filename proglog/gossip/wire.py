@@ -67,24 +67,19 @@ class Fields:
 
     def uint(self, name: str, bits: int = 32) -> int:
         """Return an unsigned integer of at most ``bits``; 0 when missing."""
-        value = self.content.get(name.encode("utf-8", "surrogateescape"))
-        if value is None:
-            return 0
-        if not isinstance(value, int) or value < 0 or value >> bits:
-            raise MalformedMessageError(f"{name} is no unsigned integer of {bits} bits")
-        return int(value)
+        return _uint(name, self.content.get(name.encode()), bits)
 
     def ltime(self, name: str) -> int:
-        """Return a Lamport time; 0 when missing."""
-        return self.uint(name, 63)
+        """Return a Lamport time; 0 when missing. The name may be a member's."""
+        return _uint(name, self.content.get(name.encode("utf-8", "surrogateescape")), 63)
 
     def flag(self, name: str) -> bool:
         """Return a boolean; a number is true unless it is 0."""
-        return bool(self.content.get(name.encode("utf-8", "surrogateescape")))
+        return bool(self.content.get(name.encode()))
 
     def raw(self, name: str, limit: int = 1 << 20) -> bytes:
         """Return bytes; empty when missing or nil."""
-        value = self.content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode())
         if value is None:
             return b""
         if not isinstance(value, bytes) or len(value) > limit:
@@ -97,7 +92,7 @@ class Fields:
 
     def each(self, name: str) -> list[Any]:
         """Return a list; empty when missing or nil."""
-        value = self.content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode())
         if value is None:
             return []
         if not isinstance(value, list):
@@ -106,7 +101,7 @@ class Fields:
 
     def map(self, name: str) -> dict[Any, Any]:
         """Return a map; empty when missing or nil."""
-        value = self.content.get(name.encode("utf-8", "surrogateescape"))
+        value = self.content.get(name.encode())
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -114,16 +109,27 @@ class Fields:
         return value
 
 
+def _uint(name: str, value: object, bits: int) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int) or value < 0 or value >> bits:
+        raise MalformedMessageError(f"{name} is no unsigned integer of {bits} bits")
+    return int(value)
+
+
 def encode(kind: int, fields: Mapping[str, Any]) -> bytes:
     """Return a type byte and a map, its keys sorted as Go sorts them."""
     return bytes((kind,)) + encode_map(fields)
 
 
+def encode_ordered(kind: int, fields: Mapping[str, Any]) -> bytes:
+    """As :func:`encode`, for names that are in order: for what is sent all the time."""
+    return bytes((kind,)) + _pack(fields)
+
+
 def encode_map(fields: Mapping[str, Any]) -> bytes:
     """Return a map, its keys sorted as Go sorts them."""
-    names = list(fields)
-    ordered = sorted(names)
-    return _pack(fields if names == ordered else {name: fields[name] for name in ordered})
+    return _pack({name: fields[name] for name in sorted(fields)})
 
 
 def encode_list(values: Iterable[str]) -> bytes:
@@ -152,11 +158,12 @@ def decode(data: bytes) -> Fields:
 
 def decode_map(data: bytes) -> dict[Any, Any]:
     """Decode one map; the untyped form of :func:`decode`."""
-    limit = len(data)
     try:
-        value = msgpack.unpackb(
-            data, raw=True, max_array_len=min(limit, MAX_LIST), max_map_len=min(limit, MAX_ITEMS), max_ext_len=0
-        )
+        if len(data) <= MAX_LIST:  # the decoder's own bounds are lower
+            value = msgpack.unpackb(data, raw=True, max_ext_len=0)
+        else:
+            limit = min(len(data), MAX_ITEMS)
+            value = msgpack.unpackb(data, raw=True, max_array_len=MAX_LIST, max_map_len=limit, max_ext_len=0)
     except msgpack.ExtraData as exc:
         value = exc.unpacked
     except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as exc:

