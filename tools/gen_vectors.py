@@ -4,23 +4,32 @@
 """
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from proglog.client.cursor import Cursor
+from proglog.log import checkpoint
+from proglog.log.config import LogConfig
 from proglog.log.index import SegmentIndex
+from proglog.log.log import Log
+from proglog.log.losses import Loss
+from proglog.log.model import LocalAppend
 from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, parse_header, verify
 from proglog.record.crc import crc
 from proglog.record.place import Places
 from proglog.record.record import Record
-from proglog.types import LogId, NodeName, Offset, OriginId, SequenceNumber
+from proglog.testing.files import FaultyFiles
+from proglog.types import FilePosition, LogId, NodeName, Offset, OriginId, SequenceNumber
 
 TARGET = Path(__file__).resolve().parents[1] / "testdata" / "vectors.json"
 LOG_ID = LogId(bytes(range(16)))
 ORIGIN = OriginId(bytes(range(0x60, 0x70)))
 OTHER = OriginId(b"\xff" * 16)
 SEGMENT = Offset(40)
+INTERVAL = 300
+"""Bytes between two entries of the index: few, for a store of few batches."""
 RECORDS = (
     Record(value=b"hello"),
     Record(value=b"", key=b""),
@@ -52,7 +61,7 @@ def vectors() -> dict[str, Any]:
         "crc32c": [{"data": data.hex(), "crc": crc(data)} for data in (b"", b"123456789", bytes(32))],
         "unstamped": [{"name": name, "bytes": data.hex(), **_meaning(data)} for name, data in unstamped.items()],
         "stored": {"log": LOG_ID.hex(), "segment": SEGMENT, "batches": stored},
-        "index": index.hex(),
+        "index": {"bytes": index.hex(), **_index(index)},
         "cursors": [
             {
                 "token": Cursor(positions).token(),
@@ -65,14 +74,15 @@ def vectors() -> dict[str, Any]:
             )
         ],
         "bad_cursors": _bad_cursors(),
-        "small_file": _small_file({"log": LOG_ID.hex(), "bound": True, "version": 1}),
+        "small_files": [{"name": name, "text": text} for name, text in _small_files().items()],
+        "bad_small_files": _bad_small_files(),
     }
 
 
 def _stored(unstamped: dict[str, bytes]) -> tuple[list[dict[str, Any]], bytes]:
     """Return the batches as one segment holds them, in order, and the segment's index."""
     chain, sequence, offset, position = batch.chain_start(ORIGIN), SequenceNumber(1), SEGMENT, 0
-    places, found, index = Places(LOG_ID, SEGMENT), [], SegmentIndex(SEGMENT, 4096)
+    places, found, index = Places(LOG_ID, SEGMENT), [], SegmentIndex(SEGMENT, INTERVAL)
     for name in ("origin start", "values", "columns", "gap", "position commit"):
         made = verify(unstamped[name])
         if made.header.is_gap:
@@ -98,6 +108,23 @@ def _stored(unstamped: dict[str, bytes]) -> tuple[list[dict[str, Any]], bytes]:
         chain, sequence = stamped.header.chain_crc, stamped.header.next_sequence
         offset, position = stamped.header.end_offset, position + len(data)
     return found, index.encode(crc(LOG_ID))
+
+
+def _index(data: bytes) -> dict[str, Any]:
+    """Return what an index says: its summary and, by entry, offset, position, latest time, sequence, number of the origin."""
+    index = SegmentIndex.decode(data, SEGMENT, INTERVAL, None, crc(LOG_ID))
+    entries = index.attach(data[index.entries_at :])
+    return {
+        **index.summary._asdict(),
+        "origins": [origin.hex() for origin in index.origins],
+        "entries": [
+            list(entry)
+            for entry in zip(
+                entries.offsets, entries.positions, entries.timestamps, entries.sequences, entries.origin_numbers,
+                strict=True,
+            )
+        ],
+    }  # fmt: skip
 
 
 def _meaning(data: bytes) -> dict[str, Any]:
@@ -137,9 +164,44 @@ def _bad_cursors() -> list[dict[str, str]]:
     ]
 
 
-def _small_file(content: dict[str, Any]) -> dict[str, Any]:
-    line = json.dumps(content, sort_keys=True).encode() + b"\n"
-    return {"text": (line + b"crc32c %08x\n" % crc(line)).decode(), "content": content}
+def _small_files() -> dict[str, str]:
+    """Return the small files of a log that retention and a loss have shortened, as the code writes them."""
+    files, directory, ids = FaultyFiles(), Path("/data"), count(0x60)
+    config = LogConfig(segment_bytes=4096, retention_bytes=4096, ballast_bytes=0)
+    log = Log.open(
+        directory, config, node_name=NodeName("a"), files=files, now_ms=lambda: TIMES[0], monotonic=lambda: 0.0,
+        new_origin=lambda: bytes([next(ids)] * 16), new_log_id=lambda: LOG_ID,
+    )  # fmt: skip
+    payload = columns.from_values([bytes(1000)])
+    for sequence in range(12):
+        made = batch.encode(
+            payload, count=1, first_timestamp_ms=TIMES[0], max_timestamp_ms=TIMES[0],
+            producer_id=ORIGIN, producer_epoch=1, producer_sequence=sequence,
+        )  # fmt: skip
+        log.append([LocalAppend(verify(made))])
+    log.append([LocalAppend(verify(control.position_commit("nightly", 2, {ORIGIN: SequenceNumber(9)}, now_ms=7)))])
+    log.retain()
+    log.close()
+    loss = Loss(Offset(11), FilePosition(0), FilePosition(134), Offset(11), Offset(12), "a checksum does not agree")
+    checkpoint.save_losses(files, directory, LOG_ID, [loss], 1)
+    checkpoint.save(
+        files, directory / "members", {"addresses": [{"addr": "10.0.0.2:8401", "name": "b", "unseen_seconds": 3}]}
+    )
+    checkpoint.save(files, directory / "conditions", {"conditions": []})
+    found = {name: files.content(directory / name) for name in files.names(directory)}
+    return {name: data.decode() for name, data in sorted(found.items()) if data.startswith(b"{")}
+
+
+def _bad_small_files() -> list[dict[str, str]]:
+    good = _small_files()["durable"]
+    later = good.partition("\n")[0].replace('"version": 1', '"version": 2') + "\n"
+    return [
+        {"text": "", "why": "nothing"},
+        {"text": good[: len(good) // 2], "why": "cut short"},
+        {"text": good.partition("crc32c")[0], "why": "no checksum"},
+        {"text": good.replace("true", "null", 1), "why": "checksum"},
+        {"text": later + f"crc32c {crc(later.encode()):08x}\n", "why": "a later version"},
+    ]
 
 
 def text() -> str:

@@ -1,4 +1,4 @@
-// Batches and cursors of proglog, from docs/concepts/formats.md and docs/concepts/wire.md. No dependencies.
+// Batches, cursors and small files of proglog, from docs/concepts/formats.md and docs/concepts/wire.md. No dependencies.
 
 const SEED = 0x50524f47; // "PROG": the checksum of nothing is not 0
 const HEADER_BYTES = 128;
@@ -120,4 +120,13 @@ export function parseToken(text) {
     at = next;
   }
   return cursor;
+}
+
+/** The content of a small file: a line of JSON, and a line with its checksum. */
+export function smallFile(text) {
+  const line = Buffer.from(text.slice(0, text.indexOf("\n") + 1));
+  if (!line.length || text.slice(line.toString().length) !== `crc32c ${crc(line).toString(16).padStart(8, "0")}\n`) throw new Error("the file is damaged");
+  const content = JSON.parse(line);
+  if ((content.version ?? 1) !== 1 || content.needs?.length) throw new Error("a later release wrote this");
+  return content;
 }

@@ -63,6 +63,8 @@ class FollowedPeer:
     calling_since: float = 0.0
     """When the last attempt to open the stream began."""
     opened_at: float | None = None
+    spared_until: float = float("-inf")
+    """Until when it is asked for less, or nothing: it sent bytes that cannot be read."""
     records_copied: int = 0
     bytes_copied: int = 0
     stream: ReplicationStream | None = None
@@ -98,8 +100,8 @@ class FollowedPeer:
             self.hand_back(token)
 
     def holds(self, now: float) -> bool:
-        """Whether the stream has been open for so long that it does not fail as the one before it did."""
-        return self.opened_at is not None and now - self.opened_at > MAX_BACKOFF
+        """Whether the stream has been open, and used, for so long that it does not fail as the one before it did."""
+        return self.opened_at is not None and now - max(self.opened_at, self.spared_until) > MAX_BACKOFF
 
 
 def status_of(peer: FollowedPeer, planner: Planner, now: float) -> PeerStatus:

@@ -361,7 +361,7 @@ class Replicator:
         try:
             return self._wanted(peer, planner, received.batches, now)
         except MalformedBatchError as exc:
-            planner.malformed(peer.name, now, str(exc))
+            peer.spared_until = planner.malformed(peer.name, now, str(exc))
             raise
         finally:
             for event in received.events:

@@ -255,12 +255,13 @@ class Planner:
         self._deadline = min(self._deadline, now + self._patience.aside_timeout)
         self._plan([origin], now)
 
-    def malformed(self, peer: str, now: float, reason: str) -> None:
-        """Fetch from other peers whatever ``peer`` was asked for: it sent malformed bytes."""
+    def malformed(self, peer: str, now: float, reason: str) -> float:
+        """Fetch from other peers whatever ``peer`` was asked for: it sent malformed bytes. Return until when."""
         for origin, fetch in list(self._fetches.items()):
             if fetch.source == peer:
                 self._sources.refuse(peer, origin, NOWHERE)
                 self.set_aside(peer, origin, now, reason)
+        return now + self._patience.aside_timeout
 
     def forked(self, peer: str, origin: OriginId, now: float, reason: str) -> None:
         """Keep what the log holds of ``origin``, take no more, and report it: there are two histories."""

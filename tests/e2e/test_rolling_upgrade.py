@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from proglog.testing.processes import AgentProcess
+
 ROOT = Path(__file__).resolve().parents[2]
 BEFORE = "438b071"
 """The last commit whose agents wrote format 1."""
@@ -115,3 +117,34 @@ def test_an_upgrade_node_by_node_keeps_every_record_and_every_sentence_is_clear(
     )
     assert back.returncode != 0
     assert {path: path.read_bytes() for path in (tmp_path / "a").glob("*.log")} == stores
+
+
+LATER = "from proglog.record import batch; batch.VERSION += 1"
+"""A release whose batches this one cannot read."""
+
+
+def test_a_source_that_cannot_be_read_is_a_finding_whose_age_outlives_reconnects(tmp_path: Path) -> None:
+    """Each attempt looks like a beginning: the stream opens, and a moment later it is refused."""
+    new, started = Release(ROOT), time.monotonic()
+    run = "import sys; sys.argv = ['proglog', *sys.argv[4:]]; from proglog.__main__ import main; main()"
+
+    def attempts() -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in here.telemetry.read_text().splitlines()]
+        return [line for line in lines if line["event"] == "replication_error"]
+
+    with AgentProcess("later", tmp_path, command=(sys.executable, "-c", f"{LATER}\n{run}")) as source:
+        assert new.run("produce", "--addr", source.rpc_addr, stdin="1\n2\n").returncode == 0
+        with AgentProcess("here", tmp_path, seeds=(source.gossip_addr,)) as here:
+            eventually(lambda: bool(attempts()))
+            since = time.monotonic()
+            eventually(lambda: len(attempts()) >= 6)
+            lasted = time.monotonic() - since
+
+            checked = new.run("check", "--addr", here.rpc_addr, "-o", "json")
+
+            (found,) = (each for each in json.loads(checked.stdout)["findings"] if each["rule"] == "stream-down")
+            assert checked.returncode == 1
+            assert lasted * 1000 <= found["since_ms"] <= (time.monotonic() - started) * 1000
+            assert found["subject"] == "later"
+            assert "upgrade" in found["cause"]
+            assert ", for " in found["cause"]  # so many seconds, after five of them

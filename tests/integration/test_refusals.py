@@ -1,10 +1,12 @@
 """Each call on a log in each trouble, over gRPC: the reasons are those that :mod:`proglog.wire.refusals` lists.
 
-What needs a cluster or a fault of its own is named in :data:`ELSEWHERE`, and tested there.
+What needs a cluster, or a stream of its own, is named in :data:`ELSEWHERE`, and tested there.
 """
 
+import ast
 from collections.abc import AsyncGenerator, Callable
 from itertools import chain
+from pathlib import Path
 
 import grpc
 import pytest
@@ -184,20 +186,28 @@ CASES = [
         start_offset=1, end_offset=2, reason="gone")),
 ]  # fmt: skip
 
+COMMANDS, ASKING = "tests/integration/test_serf_commands.py", "tests/unit/gossip/test_asking.py"
+FORCE_LEAVE = "tests/e2e/test_force_leave.py::test_a_member_that_failed_is_removed_everywhere_and_one_that_lives_is_not"
 ELSEWHERE = {
-    (REPLICATE, "SELF_CONNECTION"): "tests/unit/server/test_own_origin.py",
-    (REPLICATE, "ORIGIN_CHANGED"): "tests/integration/test_replication_recovery.py",
-    (REPLICATE, "DATA_LOSS"): "tests/unit/server/test_reading.py",
-    (READ_RANGE, "DATA_LOSS"): "tests/unit/server/test_range_reader.py",
-    (COMMIT, "TOO_MANY_POSITIONS"): "tests/integration/test_positions.py",
-    ("/proglog.v1.Cluster/Verify", "OVERLOADED"): "tests/integration/test_live_verify.py",
-    ("/proglog.v1.Cluster/ForceLeave", "NOT_FOUND"): "tests/e2e/test_force_leave.py",
-    ("/proglog.v1.Cluster/ForceLeave", "PRECONDITION"): "tests/unit/gossip/test_serf.py",
-    ("/proglog.v1.Membership/Query", "OVERLOADED"): "tests/unit/gossip/test_asking.py",
-    ("/proglog.v1.Membership/SetTags", "CONFIG"): "tests/integration/test_serf_commands.py",
-    ("/proglog.v1.Membership/Keys", "PRECONDITION"): "tests/integration/test_serf_commands.py",
-    ("/proglog.v1.Membership/RoundTrip", "NOT_FOUND"): "tests/integration/test_serf_commands.py",
-}
+    (REPLICATE, "SELF_CONNECTION"): (
+        "tests/integration/test_refusals.py::test_a_stream_that_leads_back_to_the_node_itself_is_refused", "SELF_CONNECTION"),
+    (REPLICATE, "ORIGIN_CHANGED"): (
+        "tests/integration/test_refusals.py::test_a_stream_ends_when_the_node_begins_a_new_origin", "ORIGIN_CHANGED"),
+    (COMMIT, "TOO_MANY_POSITIONS"): (
+        "tests/integration/test_position_owner.py::test_all_positions_together_are_bounded_and_can_be_listed",
+        "TooManyPositionsError"),
+    ("/proglog.v1.Cluster/Verify", "OVERLOADED"): (
+        "tests/integration/test_live_verify.py::test_one_at_a_time_and_of_segments_that_there_are", "OverloadedError"),
+    ("/proglog.v1.Cluster/ForceLeave", "NOT_FOUND"): (FORCE_LEAVE, "no member 'c'"),
+    ("/proglog.v1.Cluster/ForceLeave", "PRECONDITION"): (FORCE_LEAVE, "is alive"),
+    ("/proglog.v1.Membership/Query", "OVERLOADED"): (
+        f"{ASKING}::test_the_queries_under_way_are_bounded", "OverloadedError"),
+    ("/proglog.v1.Membership/SetTags", "CONFIG"): (f"{COMMANDS}::_tags", "ConfigError"),
+    ("/proglog.v1.Membership/Keys", "PRECONDITION"): (
+        f"{COMMANDS}::test_keys_of_plain_gossip_are_refused_with_the_flag_that_it_takes", "PreconditionError"),
+    ("/proglog.v1.Membership/RoundTrip", "NOT_FOUND"): (f"{COMMANDS}::_round_trips", "NotFoundError"),
+}  # fmt: skip
+"""The function that sees it, and the words by which it does."""
 ANY_DISK = {REASONS[kind] for kind in (StorageError, UnknownFormatError)}
 """Of every call that reads or writes the disk: tests/storage has the faults."""
 
@@ -216,6 +226,34 @@ async def test_a_call_is_refused_with_the_reason_that_is_listed_for_it(
     assert refusal(caught)[:2] == (CODES[reason], reason)
 
 
+async def test_a_stream_that_leads_back_to_the_node_itself_is_refused(agent: Agent) -> None:
+    stub = replication_pb2_grpc.ReplicationStub(agent.channel)
+    hello = (await stub.Replicate(iter([hello_as(b"o" * 16)]), timeout=20).read()).hello
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await asked(agent, REPLICATE, hello_as(hello.origin, hello.instance))
+
+    assert refusal(caught)[:2] == (CODES["SELF_CONNECTION"], "SELF_CONNECTION")
+
+
+async def test_a_stream_ends_when_the_node_begins_a_new_origin(agent: Agent) -> None:
+    stream = replication_pb2_grpc.ReplicationStub(agent.channel).Replicate(timeout=20)
+    await stream.write(hello_as(b"o" * 16))
+    await stream.read()
+    await agent.writer.begin_origin("a test")
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+
+    assert refusal(caught)[:2] == (CODES["ORIGIN_CHANGED"], "ORIGIN_CHANGED")
+
+
+def hello_as(origin: bytes, instance: bytes = b"") -> replication_pb2.ReplicateRequest:
+    hello = replication_pb2.Hello(origin=origin, instance=instance, node_name="b", protocol_version=1, batch_version=9)
+    return replication_pb2.ReplicateRequest(hello=hello)
+
+
 @pytest.mark.parametrize("call", [call for call in CALLS if call.split("/")[1] in STUBS and call not in SENDS_A_STREAM])
 async def test_bytes_that_are_no_message_are_an_invalid_request_of_every_call(agent: Agent, call: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -230,6 +268,23 @@ def test_every_reason_of_every_call_is_exercised_and_none_is_that_is_not_listed(
 
     assert exercised | ELSEWHERE.keys() == {each for each in listed if each[1] not in ANY_DISK}
     assert exercised.isdisjoint(ELSEWHERE)
+
+
+@pytest.mark.parametrize("place", ELSEWHERE.values(), ids=[f"{call[1:]}-{reason}" for call, reason in ELSEWHERE])
+def test_what_is_tested_elsewhere_is_tested_there(place: tuple[str, str]) -> None:
+    path, _, name = place[0].partition("::")
+    source = (Path(__file__).parents[2] / path).read_text()
+    (function,) = (
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+    )
+
+    body = ast.get_source_segment(source, function)
+
+    assert body is not None
+    assert place[1] in body
+    assert name.startswith("test_") or source.count(f"{name}(") > 1, f"nothing calls {name}"
 
 
 def test_every_reason_is_of_some_call_or_of_no_call_at_all() -> None:

@@ -11,7 +11,15 @@ import pytest
 from kit.serf import SerfAgent
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
-from proglog.client import Client, InvalidRequestError, NotFoundError, PreconditionError, UserEventSeen, connect
+from proglog.client import (
+    Client,
+    ConfigError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionError,
+    UserEventSeen,
+    connect,
+)
 from proglog.observe.health import own_findings
 from proglog.types import NodeName
 
@@ -148,6 +156,8 @@ async def _tags(one: Client, stock: SerfAgent, eventually: Eventually) -> None:
     assert set(tags) == {"zone", "rpc_addr"}
     with pytest.raises(InvalidRequestError, match="rpc_addr"):
         await one.membership.set_tags({}, delete=["rpc_addr"])
+    with pytest.raises(ConfigError, match="there is room for 512"):
+        await one.membership.set_tags({"zone": "north" * 200})
 
     async def shown() -> bool:
         return (await stock.members())["p1"].tags == tags

@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 VECTORS = json.loads((ROOT / "testdata/vectors.json").read_text())
 WIRE = (DOCS / "concepts/wire.md").read_text()
+FORMATS = (DOCS / "concepts/formats.md").read_text()
 
 
 def test_the_vectors_are_current() -> None:
@@ -50,12 +51,29 @@ def test_a_reader_that_was_written_from_the_page_agrees_with_checksums_marks_and
 
 
 def test_the_index_is_of_that_segment_and_as_long_as_the_page_says() -> None:
-    data, stored = bytes.fromhex(VECTORS["index"]), VECTORS["stored"]
+    said, stored = VECTORS["index"], VECTORS["stored"]
+    data = bytes.fromhex(said["bytes"])
     index = SegmentIndex.decode(data, Offset(stored["segment"]), 4096, None, crc(bytes.fromhex(stored["log"])))
 
-    assert index.end_offset == 44
-    assert len(data) == 88 + 53 + len("a") + 36
-    assert "a head of 88 bytes" in (DOCS / "concepts/formats.md").read_text()
+    assert index.summary._asdict() == {name: said[name] for name in index.summary._fields}
+    assert len(said["entries"]) > 1
+    assert len(data) == 88 + 53 + len("a") + 36 * len(said["entries"])
+    assert "a head of 88 bytes" in FORMATS
+
+
+def test_small_files_are_read_by_the_page_and_bad_ones_are_not_and_the_page_shows_their_keys() -> None:
+    files = {each["name"]: reader.small_file(each["text"].encode()) for each in VECTORS["small_files"]}
+    assert {*files} == {
+        "identity", "origin", "durable", "retired", "lost", "lost.copy", "derived", "members", "conditions"
+    }  # fmt: skip
+    for each in VECTORS["bad_small_files"]:
+        if each["why"] != "a later version":
+            with pytest.raises((AssertionError, ValueError)):
+                reader.small_file(each["text"].encode())
+    shown = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", FORMATS, re.DOTALL)]
+    assert [{*each} for each in shown] == [{*files["derived"]}, {*files["lost"]}]
+    assert [len(each) for each in shown[0]["positions"]] == [len(each) for each in files["derived"]["positions"]]  # type: ignore[attr-defined]
+    assert shown[0]["version"] == files["derived"]["version"]
 
 
 def test_tokens_are_read_and_bad_ones_refused() -> None:

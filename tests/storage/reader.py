@@ -56,8 +56,8 @@ def mark(log_id: bytes, base_offset: int, position: int) -> bytes:
     return blake2b(struct.pack("<QQ", base_offset, position), key=log_id, digest_size=4).digest()
 
 
-def small_file(path: Path) -> dict[str, object]:
-    line, check, rest = path.read_bytes().split(b"\n")
+def small_file(data: bytes) -> dict[str, object]:
+    line, check, rest = data.split(b"\n")
     assert rest == b""
     assert check == b"crc32c %08x" % crc32c(line + b"\n")
     content = json.loads(line)
@@ -66,7 +66,7 @@ def small_file(path: Path) -> dict[str, object]:
 
 
 def log_id_of(directory: Path) -> bytes:
-    return bytes.fromhex(str(small_file(directory / "identity")["log"]))
+    return bytes.fromhex(str(small_file((directory / "identity").read_bytes())["log"]))
 
 
 def batches(directory: Path) -> Iterator[Batch]:

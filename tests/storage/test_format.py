@@ -74,7 +74,7 @@ def test_small_files_are_as_the_page_says_and_name_the_log(tmp_path: Path) -> No
     log.close()
     log_id = reader.log_id_of(tmp_path)
     for name in ("identity", "origin", "durable", "retired"):
-        assert reader.small_file(tmp_path / name)["log"] == log_id.hex()
+        assert reader.small_file((tmp_path / name).read_bytes())["log"] == log_id.hex()
 
 
 def test_a_history_made_again_with_other_times_is_another_history(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// Package format reads and writes proglog's batches and cursors, from docs/concepts/formats.md and docs/concepts/wire.md.
+// Package format reads proglog's files and reads and writes its batches and cursors, from docs/concepts/formats.md and docs/concepts/wire.md.
 package format
 
 import (
@@ -41,7 +41,7 @@ type Header struct {
 	Origin                      [16]byte
 	BaseSequence, SequenceSpan  uint64
 	RecordCount, ChainCrc       uint32
-	LeaderEpoch, ProducerEpoch  uint32
+	Seal, ProducerEpoch         uint32
 	FirstTimestampMs, MaxTimeMs int64
 	ProducerID                  [16]byte
 	ProducerSequence            uint64

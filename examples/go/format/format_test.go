@@ -26,8 +26,10 @@ type vector struct {
 	}
 }
 
+type file struct{ Name, Text, Why string }
+
 func load(t *testing.T) (v struct {
-	Crc32c    []struct {
+	Crc32c []struct {
 		Data string
 		Crc  uint32
 	}
@@ -41,7 +43,22 @@ func load(t *testing.T) (v struct {
 		Token     string
 		Positions [][2]any
 	}
-	Bad []struct{ Token string } `json:"bad_cursors"`
+	Bad      []struct{ Token string } `json:"bad_cursors"`
+	Files    []file                   `json:"small_files"`
+	BadFiles []file                   `json:"bad_small_files"`
+	Index    struct {
+		Bytes   string
+		Base    uint64 `json:"base_offset"`
+		End     uint64 `json:"end_offset"`
+		Store   uint64 `json:"store_bytes"`
+		Batches uint64 `json:"batch_count"`
+		Records uint64 `json:"record_count"`
+		First   int64  `json:"first_timestamp_ms"`
+		Max     int64  `json:"max_timestamp_ms"`
+		Last    uint64 `json:"last_append_ms"`
+		Origins []string
+		Entries [][5]int64
+	}
 }) {
 	data, err := os.ReadFile("../../../testdata/vectors.json")
 	if err != nil {
@@ -124,5 +141,63 @@ func TestCursors(t *testing.T) {
 		if cursor, err := ParseCursor(each.Token); err == nil {
 			t.Errorf("%q: %v", each.Token, cursor)
 		}
+	}
+}
+
+func TestSmallFiles(t *testing.T) {
+	v := load(t)
+	logs := 0
+	for _, each := range v.Files {
+		var content struct{ Log string }
+		err := ParseSmallFile([]byte(each.Text), &content)
+		if each.Name == "derived" { // a hint, whose version moves by itself
+			if err == nil {
+				t.Errorf("%s: its version was not seen", each.Name)
+			}
+			continue
+		}
+		if err != nil || (content.Log != "" && content.Log != v.Stored.Log) {
+			t.Errorf("%s: %v, %v", each.Name, content, err)
+		}
+		if content.Log != "" {
+			logs++
+		}
+	}
+	if logs != 6 {
+		t.Errorf("%d files name the log", logs)
+	}
+	for _, each := range v.BadFiles {
+		if err := ParseSmallFile([]byte(each.Text), &struct{}{}); err == nil {
+			t.Errorf("%s: was not found", each.Why)
+		}
+	}
+}
+
+func TestIndex(t *testing.T) {
+	v := load(t)
+	data, logID, said := unhex(t, v.Index.Bytes), unhex(t, v.Stored.Log), v.Index
+	index, err := ParseIndex(data, logID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected := Summary{said.Base, said.End, said.Store, said.Batches, said.Records, said.First, said.Max, said.Last}
+	if index.Summary != expected || len(index.Origins) != len(said.Origins) || len(index.Entries) != len(said.Entries) {
+		t.Fatalf("%+v, expected %+v", index, said)
+	}
+	for number, each := range index.Entries {
+		got := [5]int64{int64(each.Offset), int64(each.Position), each.MaxMs, int64(each.Sequence), int64(each.Origin)}
+		if got != said.Entries[number] {
+			t.Errorf("entry %d: %v, expected %v", number, got, said.Entries[number])
+		}
+	}
+	for at := range data {
+		data[at] ^= 1
+		if _, err := ParseIndex(data, logID); err == nil {
+			t.Errorf("damage at byte %d was not found", at)
+		}
+		data[at] ^= 1
+	}
+	if _, err := ParseIndex(data, make([]byte, 16)); err == nil {
+		t.Error("an index of another log was taken")
 	}
 }

@@ -66,25 +66,15 @@ func read(directory string) error {
 	return nil
 }
 
-// identity returns the log's id, from a line of JSON and the line with its checksum.
+// identity returns the log's id.
 func identity(directory string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(directory, "identity"))
 	if err != nil {
 		return nil, err
 	}
-	line, check, _ := strings.Cut(string(data), "\n")
-	if check != fmt.Sprintf("crc32c %08x\n", format.Crc(format.Seed(), []byte(line+"\n"))) {
-		return nil, fmt.Errorf("identity is damaged")
-	}
-	var content struct {
-		Log     string
-		Version int
-	}
-	if err := json.Unmarshal([]byte(line), &content); err != nil {
-		return nil, err
-	}
-	if content.Version > 1 {
-		return nil, fmt.Errorf("identity has version %d: a later release wrote it", content.Version)
+	var content struct{ Log string }
+	if err := format.ParseSmallFile(data, &content); err != nil {
+		return nil, fmt.Errorf("identity: %w", err)
 	}
 	return hex.DecodeString(content.Log)
 }

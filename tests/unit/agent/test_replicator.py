@@ -14,7 +14,7 @@ import grpc.aio
 import pytest
 
 from proglog.agent import replicator as replicator_module
-from proglog.agent.peer import MAX_BACKOFF
+from proglog.agent.peer import MAX_BACKOFF, FollowedPeer
 from proglog.agent.replicator import Replicator
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
@@ -203,6 +203,15 @@ async def test_a_status_read_leaves_the_planner_alone(tmp_path: Path, monkeypatc
         assert [peer.name for peer in followed.replicator.peers()] == ["b"]
         assert followed.replicator.reachable() == {}
         assert followed.replicator.sources() == {}
+
+
+def test_a_stream_that_is_open_and_asked_for_nothing_has_not_shown_that_it_works() -> None:
+    """After bytes that cannot be read: it will be asked again, and fail again."""
+    peer = FollowedPeer("b", "b:1", opened_at=100.0, spared_until=110.0)
+
+    assert not peer.holds(100.0 + MAX_BACKOFF + 1)
+    assert not peer.holds(110.0 + MAX_BACKOFF)
+    assert peer.holds(110.0 + MAX_BACKOFF + 0.1)
 
 
 async def test_many_servers_that_are_never_reached_are_dialled_a_few_at_a_time(
