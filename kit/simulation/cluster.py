@@ -18,7 +18,7 @@ from proglog.errors import DataLossError, ForkedOriginError, OffsetOutOfRangeErr
 from proglog.log.log import Log
 from proglog.log.model import LogPosition, LogRead
 from proglog.record import scan
-from proglog.replication.planner import Unwant, Want
+from proglog.replication.plan import Reopen, Unwant, Want
 from proglog.replication.progress import Progress
 from proglog.replication.repair import SequenceRange
 from proglog.server.commit_log import CommitLog
@@ -290,6 +290,9 @@ class Cluster:
         assert node.log is not None
         held = node.log.origins()
         for command in node.planner.commands():
+            if isinstance(command, Reopen):
+                self.break_stream((node.name, command.peer))
+                continue
             stream = self.streams.get((node.name, command.peer))
             if isinstance(command, Want) and command.chain_crc:
                 state = held.get(command.origin)

@@ -33,7 +33,8 @@ from proglog.log.log import Log
 from proglog.log.model import LogPosition
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch, verify_checksums
-from proglog.server.own_origin import chain_agrees_at
+from proglog.replication.progress import FIRST_SEQUENCE
+from proglog.server.own_origin import proves_double
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
 
 Identity = tuple[int, int]
@@ -166,8 +167,10 @@ def _could_show(log: Log, other: Log) -> bool:
     if other.origin == log.origin:
         return True
     told = other.origins().get(log.origin)
-    ahead = told is not None and told.next_sequence > log.origins()[log.origin].next_sequence
-    return ahead or (told is not None and not chain_agrees_at(log, told))
+    if told is None or told.next_sequence == FIRST_SEQUENCE:
+        return False
+    shown = batch_with(other, log.origin, told.next_sequence - 1)  # none, if that was damaged
+    return shown is not None and proves_double(shown, log)
 
 
 class _Holding:

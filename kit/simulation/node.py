@@ -18,7 +18,8 @@ from proglog.log.model import Appended, ImportAppend, LocalAppend
 from proglog.record import batch, columns, scan
 from proglog.record.batch import VerifiedBatch, chain_start, stamp_local, verify
 from proglog.replication.holes import Over
-from proglog.replication.planner import Decision, Planner
+from proglog.replication.plan import Decision
+from proglog.replication.planner import Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.repair import RepairPlan
 from proglog.server.followers import Followers

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from proglog.replication.planner import Patience
+from proglog.replication.plan import Patience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

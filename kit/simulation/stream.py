@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from proglog.replication.planner import Unwant, Want
+from proglog.replication.plan import Unwant, Want
 from proglog.replication.progress import Progress, Refusal
 from proglog.server.feed import Feed
 from proglog.server.followers import Following

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from proglog.errors import UnavailableError
 from proglog.log.model import ImportAppend, Outcome
 from proglog.replication.lag import records_behind
 from proglog.replication.planner import Planner
@@ -76,8 +77,24 @@ class FollowedPeer:
     origins: dict[OriginId, None] = field(default_factory=dict)
     """Under which it has written since it is followed, the latest last: how far these reach here is all that it counts."""
 
+    hung: "asyncio.Future[str] | None" = None
+    """Why the open stream is to be closed, once it is."""
     tokens: list[bytes] = field(default_factory=list)
     """To be handed back once the stream is open."""
+
+    def hang_up(self, reason: str) -> None:
+        """Close the open stream; another one is opened after a pause."""
+        if self.hung is not None and not self.hung.done():
+            self.hung.set_result(reason)
+
+    async def hung_up(self) -> None:
+        """Wait for :meth:`hang_up`.
+
+        Raises:
+            UnavailableError: It was called.
+        """
+        if self.hung is not None:
+            raise UnavailableError(await self.hung)
 
     def write_under(self, origin: OriginId) -> None:
         """It said hello under ``origin``."""

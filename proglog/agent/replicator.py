@@ -35,7 +35,8 @@ from proglog.errors import (
 from proglog.log.model import Appended, ImportAppend, Outcome
 from proglog.record.batch import verify
 from proglog.replication.holes import Others
-from proglog.replication.planner import Decision, Patience, Planner, Want
+from proglog.replication.plan import Decision, Patience, Reopen, Unwant, Want
+from proglog.replication.planner import Planner
 from proglog.replication.progress import Progress
 from proglog.server.introductions import Introductions
 from proglog.server.own_origin import DoubleClaim, OwnOrigin, hear, proves_double
@@ -293,7 +294,7 @@ class Replicator:
     async def _stream_from(self, peer: FollowedPeer) -> None:
         """Follow one stream to its end."""
         unsettled = Unsettled()
-        peer.calling_since = time.monotonic()
+        peer.calling_since, peer.hung = time.monotonic(), asyncio.Future()
         async with self._open_channel(peer.addr) as channel:
             with self._introductions.dialling(peer.name, peer.hand_back) as token:
                 hello = Hello(self._node_name, self._writer.origin, self._own_origin.instance, token=token)
@@ -306,6 +307,7 @@ class Replicator:
                         tasks = (
                             scope.start(settling, name=f"settle-from-{peer.name}"),
                             scope.start(reading, name=f"read-from-{peer.name}"),
+                            scope.start(peer.hung_up(), name=f"hang-up-{peer.name}"),
                         )
                         try:
                             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -505,13 +507,15 @@ class Replicator:
             peer = self._peers.get(command.peer)
             if peer is None or peer.stream is None:
                 continue
-            if isinstance(command, Want):
-                peer.stream.want(command.origin, command.next_sequence, command.chain_crc)
-            else:
-                peer.stream.unwant(command.origin)
+            match command:
+                case Want(_, origin, next_sequence, chain_crc):
+                    peer.stream.want(origin, next_sequence, chain_crc)
+                case Unwant(_, origin):
+                    peer.stream.unwant(origin)
+                case Reopen(_, seconds):
+                    peer.hang_up(f"{peer.addr} has records that this node lacks and sent nothing for {seconds:.0f} s")
         for notice in planner.notices():
-            origin = notice.origin.hex()[:8]
-            self._emit(events.EVENTS[notice.kind], notice.peer, notice.detail, origin=origin)
+            self._emit(events.EVENTS[notice.kind], notice.peer, notice.detail, origin=notice.origin.hex()[:8])
         deadline = planner.next_deadline()
         if deadline == self._wakes_at:
             return

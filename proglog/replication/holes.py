@@ -52,7 +52,7 @@ class Holes:
         Args:
             sources: The peers with open streams, and those remembered from closed ones.
             others: The other members.
-            stall_timeout: See :class:`proglog.replication.planner.Patience`.
+            stall_timeout: See :class:`proglog.replication.plan.Patience`.
             gap_timeout: As above; ``None``: never skip a hole.
         """
         self._sources = sources

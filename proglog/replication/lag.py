@@ -14,10 +14,12 @@ how many reports came in a moment. ::
 """
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
 
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.types import SequenceNumber
+from proglog.replication.ranges import Ranges, size, without
+from proglog.types import OriginId, SequenceNumber
 
 MEMORY = 10.0 / 3.0
 """Seconds after which a sample weighs a third: after ten its weight is a twentieth."""
@@ -48,8 +50,20 @@ class Lag:
 LEVEL = Lag()
 
 
+def missing(held: Progress | None, there: Progress) -> Ranges:
+    """Return the sequences that the log at ``there`` keeps and the one at ``held`` lacks, and did not remove itself."""
+    if held is None:
+        return there.kept(FIRST_SEQUENCE, there.next_sequence)
+    lacks = without(
+        held.floor_sequence, max(held.next_sequence, there.next_sequence), held.kept(FIRST_SEQUENCE, held.next_sequence)
+    )
+    return tuple(part for start, end in lacks for part in there.kept(start, end))
+
+
 def records_behind(held: Progress | None, there: Progress) -> int:
-    """Return how many records the log at ``there`` keeps and the one at ``held`` lacks."""
+    """Return how many records the log at ``there`` keeps and the one at ``held`` lacks: no sequence that it lacks too."""
+    if there.gaps or there.damaged or (held is not None and (held.gaps or held.damaged)):
+        return size(missing(held, there))
     return max(0, there.next_sequence - max(held.next_sequence if held else FIRST_SEQUENCE, there.floor_sequence))
 
 
@@ -86,6 +100,8 @@ class LagMeter:
         records = records_behind(held, self._there) if self._there else 0
         if not records and self._there:
             self._clock.here(self._there.next_sequence)  # what it lacks, the other does not keep either
+        elif held is not None and self._there is not None and held.next_sequence >= self._there.next_sequence:
+            self._clock.here(SequenceNumber(missing(held, self._there)[0][0]))  # in a gap, or damaged
         else:
             self._clock.here(held.next_sequence if held else FIRST_SEQUENCE)
         self._trend.observe(records, now)
@@ -107,6 +123,50 @@ class LagMeter:
             trend=self._trend.slope(now),
             catch_up=self._trend.until_level(now),
         )
+
+
+class Lags:
+    """How far this log trails each peer in each origin: a meter only where it does."""
+
+    def __init__(self) -> None:
+        """Start level with all."""
+        self._meters: dict[OriginId, dict[str, LagMeter]] = {}
+
+    def heard(self, peer: str, position: Progress, held: Progress | None, now: float) -> None:
+        """Take in that ``peer`` is at ``position``, and this log at ``held``."""
+        if not records_behind(held, position):
+            self._drop(peer, position.origin)
+            return
+        meter = self._meters.setdefault(position.origin, {}).setdefault(peer, LagMeter())
+        meter.there(position, held, now)
+
+    def advanced(self, held: Progress, now: float) -> None:
+        """Take in that this log is at ``held``."""
+        for peer, meter in list(self._meters.get(held.origin, {}).items()):
+            meter.here(held, now)
+            if meter.behind_since is None:
+                self._drop(peer, held.origin)
+
+    def forget(self, peer: str) -> None:
+        """Forget the lag behind ``peer``."""
+        for origin in list(self._meters):
+            self._drop(peer, origin)
+
+    def behind_since(self, origin: OriginId, peers: Container[str], default: float) -> float:
+        """Return since when this log has trailed any of ``peers`` in ``origin``; ``default`` if it does not."""
+        meters = self._meters.get(origin, {}).items()
+        since = [meter.behind_since for name, meter in meters if name in peers and meter.behind_since is not None]
+        return min(since, default=default)
+
+    def read(self, peer: str, origin: OriginId, now: float) -> Lag:
+        """Return the lag behind ``peer`` in ``origin``."""
+        meter = self._meters.get(origin, {}).get(peer)
+        return meter.read(now) if meter else LEVEL
+
+    def _drop(self, peer: str, origin: OriginId) -> None:
+        meters = self._meters.get(origin)
+        if meters is not None and meters.pop(peer, None) is not None and not meters:
+            del self._meters[origin]
 
 
 class LagClock:

@@ -37,67 +37,17 @@ This module implements rules 1, 4, 6 and 7 of docs/concepts/replication.md; the 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 
 from proglog.record.batch import BatchHeader
 from proglog.replication.holes import Holes, Others, Over, Wait
-from proglog.replication.lag import LEVEL, Lag, LagMeter, records_behind
+from proglog.replication.lag import Lag, Lags
+from proglog.replication.plan import Command, Decision, Notice, Patience, Reopen, Unwant, Want
 from proglog.replication.progress import FIRST_SEQUENCE, Progress, Refusal, RefusalKind
-from proglog.replication.sources import NOWHERE, Sources, next_of
+from proglog.replication.sources import NEVER, NOWHERE, Sources, next_of
 from proglog.types import OriginId, SequenceNumber, half_open
 
 MAX_FETCHES = 1024
 """Origins requested at a time, besides the peers' own."""
-
-
-class Decision(Enum):
-    """What to do with a batch that a peer sent."""
-
-    APPEND = "append"
-    APPEND_AFTER_GAP = "append after a gap"
-    DROP = "drop"
-    HOLE = "hole"
-    FORK = "fork"
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """Ask ``peer`` for ``origin`` from ``next_sequence`` on."""
-
-    peer: str
-    origin: OriginId
-    next_sequence: SequenceNumber
-    chain_crc: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unwant:
-    """Tell ``peer`` to stop sending ``origin``."""
-
-    peer: str
-    origin: OriginId
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something to report to the operator; kinds are telemetry's."""
-
-    kind: str
-    peer: str
-    origin: OriginId
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long the planner waits for what. Seconds."""
-
-    stall_timeout: float = 2.0
-    """Time without a batch, while another peer has one, after which a source is set aside."""
-    aside_timeout: float = 10.0
-    """Time until a source that stalled or refused is retried."""
-    gap_timeout: float | None = 30.0
-    """Time from the last refusal until the origin continues after a gap. ``None``: never."""
 
 
 @dataclass(slots=True)
@@ -149,11 +99,10 @@ class Planner:
         self._waiting: OrderedDict[OriginId, None] = OrderedDict()
         """Origins to fetch when there is room."""
         self._forked: dict[OriginId, str] = {}
-        self._meters: dict[OriginId, dict[str, LagMeter]] = {}
-        """By origin and peer, where this log lags."""
-        self._deadline = _NEVER
+        self._lags = Lags()
+        self._deadline = NEVER
         """A lower bound on when :meth:`handle_timer` next has something to do."""
-        self._commands: list[Want | Unwant] = []
+        self._commands: list[Command] = []
         self._notices: list[Notice] = []
 
     # What happened
@@ -170,8 +119,7 @@ class Planner:
 
     def peer_left(self, peer: str) -> None:
         """Forget the lag behind ``peer``, which is no longer followed."""
-        for origin in list(self._meters):
-            self._drop_meter(peer, origin)
+        self._lags.forget(peer)
 
     def positions_received(self, peer: str, positions: Iterable[Progress], now: float) -> None:
         """Take in ``peer``'s progress in some origins."""
@@ -190,7 +138,7 @@ class Planner:
         if event.kind is RefusalKind.FORKED:
             self.forked(peer, event.origin, now, f"the histories part at or before sequence {event.sequence}")
             return
-        self._sources.peers[peer].sent_at = now
+        self._sources.peers[peer].sends(now)
         self._sources.refuse(peer, event.origin, event.sequence)
         self.set_aside(peer, event.origin, now, event.kind.value)
 
@@ -199,10 +147,7 @@ class Planner:
         moved = {each.origin: each for each in positions if self._held.get(each.origin) != each}
         self._held |= moved
         for origin, position in moved.items():
-            for peer, meter in list(self._meters.get(origin, {}).items()):
-                meter.here(position, now)
-                if meter.behind_since is None:
-                    self._drop_meter(peer, origin)
+            self._lags.advanced(position, now)
             self._rest(origin)
             self._mind(origin, now)
         self._fill(now)
@@ -220,7 +165,7 @@ class Planner:
         """Decide what to do with a batch from ``peer``; both kinds of ``APPEND`` expect the caller to append it."""
         origin = header.origin
         if peer in self._sources.peers:
-            self._sources.peers[peer].sent_at = now
+            self._sources.peers[peer].sends(now)
         fetch = self._fetches.get(origin)
         if fetch is None or fetch.source != peer or header.next_sequence <= fetch.expected:
             return self._drop(peer, header)  # held, or its source was asked before its place was taken
@@ -284,14 +229,17 @@ class Planner:
         )
 
     def handle_timer(self, now: float) -> None:
-        """Set aside stalled sources, retry those whose time is up, skip holes that are due."""
+        """Reopen silent streams, set aside stalled sources, retry those whose time is up, skip holes that are due."""
         for origin, fetch in self._moving():
+            if self._reopens_at(origin, fetch) <= now:
+                self._commands.append(Reopen(fetch.source, self._sources.reopens(fetch.source, now)))
             if self._stalls_at(origin, fetch, now) <= now:
-                self._sources.hangs(fetch.source, origin, self._next(origin), after_hole=fetch.after_gap)
+                quiet = self._quiet_since(origin, fetch)
+                self._sources.hangs(fetch.source, origin, self._next(origin), quiet, after_hole=fetch.after_gap)
                 self.set_aside(fetch.source, origin, now, f"nothing came for {self._patience.stall_timeout:g} s")
         self._plan(self._sources.expire(now) | set(self._holes.since), now)
         expiry = self._sources.next_expiry()
-        self._deadline = _NEVER if expiry is None else expiry
+        self._deadline = NEVER if expiry is None else expiry
         for origin, _ in self._moving():
             self._mind(origin, now)
         for origin in self._holes.since:
@@ -299,11 +247,11 @@ class Planner:
 
     def next_deadline(self) -> float | None:
         """Return the latest time to call :meth:`handle_timer`; ``None``: not before the next input."""
-        return None if self._deadline == _NEVER else self._deadline
+        return None if self._deadline == NEVER else self._deadline
 
     # What to do, and what to say
 
-    def commands(self) -> list[Want | Unwant]:
+    def commands(self) -> list[Command]:
         """Return and clear the requests to send to peers, in order."""
         commands, self._commands = self._commands, []
         return commands
@@ -326,11 +274,9 @@ class Planner:
         """Return since when each source owes something that this log lacks and has sent nothing; by peer, the longest."""
         since: dict[str, float] = {}
         for origin, fetch in self._moving():
-            held = self._next(origin)
-            source = self._sources.peers.get(fetch.source)
-            waits = fetch.after_gap or fetch.expected == held  # otherwise this log is the slow one
-            if source is not None and waits and source.reach(origin) > held:
-                since[fetch.source] = min(self._quiet_since(origin, fetch), since.get(fetch.source, _NEVER))
+            owed = self._owed_since(origin, fetch)
+            if owed < since.get(fetch.source, NEVER):
+                since[fetch.source] = owed
         return since
 
     def positions_of(self, peer: str) -> dict[OriginId, Progress]:
@@ -340,8 +286,7 @@ class Planner:
 
     def lag_behind(self, peer: str, origin: OriginId, now: float) -> Lag:
         """Return how far this log trails ``peer`` in ``origin``."""
-        meter = self._meters.get(origin, {}).get(peer)
-        return meter.read(now) if meter else LEVEL
+        return self._lags.read(peer, origin, now)
 
     # Batches
 
@@ -377,17 +322,7 @@ class Planner:
 
     def _heard(self, peer: str, position: Progress, now: float) -> None:
         self._sources.peers[peer].positions[position.origin] = position
-        origin, held = position.origin, self._held.get(position.origin)
-        if not records_behind(held, position):
-            self._drop_meter(peer, origin)
-            return
-        meter = self._meters.setdefault(origin, {}).setdefault(peer, LagMeter())
-        meter.there(position, held, now)
-
-    def _drop_meter(self, peer: str, origin: OriginId) -> None:
-        meters = self._meters.get(origin)
-        if meters is not None and meters.pop(peer, None) is not None and not meters:
-            del self._meters[origin]
+        self._lags.heard(peer, position, self._held.get(position.origin), now)
 
     def _hole(self, peer: str, header: BatchHeader, resume: SequenceNumber, now: float, reason: str) -> Decision:
         self._sources.refuse(peer, header.origin, resume)
@@ -454,7 +389,7 @@ class Planner:
         """Bring the deadline forward to when ``origin`` needs the timer."""
         fetch = self._fetches.get(origin)
         if fetch is not None and origin not in self._resting:
-            self._deadline = min(self._deadline, self._stalls_at(origin, fetch, now))
+            self._deadline = min(self._deadline, self._stalls_at(origin, fetch, now), self._reopens_at(origin, fetch))
         if origin in self._holes.since:
             self._deadline = min(self._deadline, self._gap_at(origin))
 
@@ -507,27 +442,39 @@ class Planner:
         """Return when the source counts as stalled; never, while nothing is due from it or no other peer can help."""
         held = self._next(origin)
         if fetch.expected > held and not fetch.after_gap:
-            return _NEVER  # this log is the slow one
+            return NEVER  # this log is the slow one
         anyone = self._sources.another_may_continue(origin, held, fetch.source, now)
         if not anyone and (fetch.after_gap or not self._sources.is_last_resort(origin, held, fetch.source)):
-            return _NEVER
+            return NEVER
         return self._quiet_since(origin, fetch) + self._patience.stall_timeout
+
+    def _reopens_at(self, origin: OriginId, fetch: _Fetch) -> float:
+        """Return when the stream from the source, which owes records of ``origin``, has been silent for too long."""
+        owed, patience = self._owed_since(origin, fetch), self._patience
+        if owed == NEVER:
+            return NEVER
+        due = self._sources.reopens_at(fetch.source, owed, patience.reopen_timeout)
+        return max(due, owed + patience.stall_timeout)  # an answer to the latest request has its time, too
+
+    def _owed_since(self, origin: OriginId, fetch: _Fetch) -> float:
+        """Return since when the source owes something of ``origin`` and has sent nothing; ``NEVER``: it owes nothing."""
+        held = self._next(origin)
+        source = self._sources.peers.get(fetch.source)
+        waits = fetch.after_gap or fetch.expected == held  # otherwise this log is the slow one
+        if source is None or not waits or source.reach(origin) <= held:
+            return NEVER
+        return self._quiet_since(origin, fetch)
 
     def _quiet_since(self, origin: OriginId, fetch: _Fetch) -> float:
         """Return since when something of ``origin`` is due from its source, and nothing has come from it."""
-        known_since = [
-            meter.behind_since
-            for name, meter in self._meters.get(origin, {}).items()
-            if name in self._sources.peers and meter.behind_since is not None
-        ]
         moved_at = max(fetch.moved_at, self._sources.peers[fetch.source].sent_at)
-        return max(moved_at, min(known_since, default=moved_at))
+        return max(moved_at, self._lags.behind_since(origin, self._sources.peers, moved_at))
 
     def _gap_at(self, origin: OriginId) -> float:
         fetch = self._fetches.get(origin)
         busy = fetch is not None and (fetch.after_gap or fetch.expected > self._next(origin))
         nearest = None if busy else self._sources.nearest_after_hole(origin, self._next(origin))
-        return _NEVER if nearest is None else self._holes.may_pass_at(origin, self._next(origin), nearest[0])
+        return NEVER if nearest is None else self._holes.may_pass_at(origin, self._next(origin), nearest[0])
 
     def _close_hole(self, origin: OriginId) -> None:
         self._say_waits(origin, self._holes.close(origin), None)
@@ -559,9 +506,6 @@ class Planner:
             del self._fetches[origin]
             self._resting.pop(origin, None)
         return {*lost, *self._fetches, *self._holes.since, *([gone.origin] if gone else [])}
-
-
-_NEVER = float("inf")
 
 
 def _span(first: int, header: BatchHeader) -> str:

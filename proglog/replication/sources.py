@@ -2,7 +2,8 @@
 
 The order of preference: the origin's own node, then the most advanced peer, then by name, so that equals do not
 alternate. A peer *set aside* for an origin is skipped until its time is up, even across a reconnect; one that *refused*
-said, or showed, that it lacks the next sequence, and from where it could continue.
+said, or showed, that it lacks the next sequence, and from where it could continue. A stream on which records are due and
+nothing comes is reopened: its source may be the only one that has them.
 """
 
 from collections import OrderedDict
@@ -13,8 +14,11 @@ from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.replication.ranges import without
 from proglog.types import OriginId, SequenceNumber
 
+NEVER = float("inf")
 NOWHERE = SequenceNumber(0)
 """Resume point of a source that hangs or sends garbage: none."""
+MAX_DOUBLINGS = 6
+"""Of the time after which a silent stream is reopened."""
 
 
 @dataclass(slots=True)
@@ -28,6 +32,14 @@ class Peer:
     """Origins that it could not continue, and from where it could resume."""
     sent_at: float = float("-inf")
     """When it last sent a batch or a refusal of any origin: one pass over its log serves all requested origins."""
+    silent_since: float = NEVER
+    """Since when it has owed records and sent nothing, across all requests; ``NEVER``: it has not hung."""
+    reopened: int = 0
+    """How often its stream was reopened since it last sent anything."""
+
+    def sends(self, now: float) -> None:
+        """Record that it sent a batch or a refusal."""
+        self.sent_at, self.silent_since, self.reopened = now, NEVER, 0
 
     def reach(self, origin: OriginId) -> SequenceNumber:
         """Return one past the peer's last sequence of ``origin``."""
@@ -61,8 +73,8 @@ class Sources:
 
     def open(self, name: str, origin: OriginId, now: float) -> None:
         """Add ``name``: its stream opened."""
-        self._away.pop(name, None)
-        self.peers[name] = Peer(origin, now)
+        before = self._away.pop(name, None)
+        self.peers[name] = Peer(origin, now, reopened=before.reopened if before else 0)
 
     def close(self, name: str) -> Peer | None:
         """Remove ``name``: its stream closed. Return its last state, which is remembered; ``None`` if it was not open."""
@@ -144,11 +156,32 @@ class Sources:
         """Remember that ``name`` cannot continue ``origin`` here, but could from ``resume`` on, or ``NOWHERE``."""
         self.peers[name].refused[origin] = resume
 
-    def hangs(self, name: str, origin: OriginId, sequence: SequenceNumber, *, after_hole: bool) -> None:
-        """Record that ``name`` sent nothing. Keep the resume point that it once gave, unless that is what it was asked for."""
-        refused = self.peers[name].refused
-        if after_hole or refused.get(origin, NOWHERE) <= sequence:
-            refused[origin] = NOWHERE
+    def hangs(self, name: str, origin: OriginId, sequence: SequenceNumber, since: float, *, after_hole: bool) -> None:
+        """Record that ``name`` has sent nothing ``since`` then.
+
+        Keep the resume point that it once gave, unless that is what it was asked for.
+        """
+        peer = self.peers[name]
+        if peer.silent_since == NEVER:
+            peer.silent_since = since
+        if after_hole or peer.refused.get(origin, NOWHERE) <= sequence:
+            peer.refused[origin] = NOWHERE
+
+    def reopens_at(self, name: str, owed: float, timeout: float) -> float:
+        """Return when to reopen the stream from ``name``, which has owed records since ``owed``.
+
+        Each attempt without a batch doubles the timeout, or a batch that takes longer than that would never arrive.
+        """
+        peer = self.peers[name]
+        since = owed if peer.silent_since == NEVER else peer.silent_since
+        return since + timeout * float(1 << min(peer.reopened, MAX_DOUBLINGS))
+
+    def reopens(self, name: str, now: float) -> float:
+        """Record that the stream from ``name`` is about to be reopened; return for how long it was silent."""
+        peer = self.peers[name]
+        silent = now - max(peer.sent_at, peer.opened_at)
+        peer.silent_since, peer.reopened = now, peer.reopened + 1
+        return silent
 
     def forget_refusals(self, origin: OriginId) -> None:
         """Forget refusals of ``origin``: it continues, so they no longer concern the next sequence."""

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from proglog.replication.planner import Patience
+from proglog.replication.plan import Patience
 from tests.integration.test_replication import damage, node, produce_segments
 
 Eventually = Callable[..., Awaitable[None]]

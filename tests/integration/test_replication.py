@@ -23,7 +23,7 @@ from proglog.log.log import Log
 from proglog.log.model import Appended, LogPosition, LogRead
 from proglog.record import batch, columns, scan
 from proglog.record.batch import stamp_local, verify
-from proglog.replication.planner import Patience
+from proglog.replication.plan import Patience
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.security.authorizer import AllowAll
 from proglog.server import replication_service

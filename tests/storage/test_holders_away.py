@@ -13,7 +13,7 @@ from kit.patience import patience
 from proglog.client import OffsetSpec, connect
 from proglog.errors import ProglogError
 from proglog.observe.health import Finding, findings
-from proglog.replication.planner import Patience
+from proglog.replication.plan import Patience
 from proglog.testing.processes import AgentProcess
 from proglog.wire.model import ClusterSnapshot
 

@@ -1,5 +1,6 @@
 """Lag between two logs: how much, since when, whether it grows, and until when, on a clock that the test holds."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -39,6 +40,21 @@ def test_what_the_other_log_no_longer_keeps_is_not_lag() -> None:
     assert meter.behind_since is None
     assert records_behind(at(5), at(90, floor=80)) == 10
     assert records_behind(None, at(90, floor=80)) == 10
+
+
+def test_lag_counts_records_that_are_kept_there_and_missing_here_and_no_sequences_that_both_lack() -> None:
+    here = replace(at(50, floor=5), gaps=((10, 20),), damaged=((30, 35),))
+    assert records_behind(here, at(50)) == 15
+    assert records_behind(here, at(60)) == 25
+    assert records_behind(here, at(12)) == 2
+    assert records_behind(here, replace(at(60), gaps=((10, 18), (55, 58)))) == 2 + 5 + 7
+    assert records_behind(None, replace(at(60), damaged=((1, 41),))) == 19
+
+    meter = LagMeter()
+    meter.there(at(50), here, 1.0)
+    assert (meter.read(4.0).records, meter.read(4.0).seconds) == (15, 3.0)
+    meter.here(at(50, floor=5), 5.0)
+    assert meter.read(6.0) == LEVEL
 
 
 def test_a_log_that_is_ahead_does_not_trail() -> None:

@@ -5,7 +5,8 @@ import pytest
 from proglog.record import batch, columns, control
 from proglog.record.batch import BatchHeader, chain_start, parse_header, stamp_local, verify
 from proglog.replication.lag import LEVEL
-from proglog.replication.planner import MAX_FETCHES, Decision, Patience, Planner, Unwant, Want
+from proglog.replication.plan import Decision, Patience, Reopen, Unwant, Want
+from proglog.replication.planner import MAX_FETCHES, Planner
 from proglog.replication.progress import Progress, Refusal, RefusalKind
 from proglog.types import Offset, OriginId, SequenceNumber
 
@@ -229,7 +230,48 @@ def test_a_source_without_another_behind_it_is_not_set_aside() -> None:
     planner = planner_with(("a", A))
     planner.positions_received("a", [reaching(A, 9)], 0.0)
 
-    assert planner.next_deadline() is None
+    assert planner.next_deadline() == PATIENCE.reopen_timeout
+
+
+def test_a_stream_on_which_records_are_owed_and_nothing_comes_is_reopened_each_time_later() -> None:
+    planner = planner_with(("b", B))
+    reopened, opened_at = [], 0.0
+    for _ in range(4):
+        planner.positions_received("b", [reaching(A, 5)], opened_at)
+        planner.commands()
+        while not (commands := planner.commands()):
+            now = planner.next_deadline()
+            assert now is not None
+            planner.handle_timer(now)
+        assert [each.peer for each in commands] == ["b"]
+        assert isinstance(commands[0], Reopen)
+        reopened.append(now - opened_at)
+        planner.stream_closed("b", now)
+        opened_at = now + 1.0
+        planner.stream_opened("b", B, opened_at)
+    assert reopened == [30.0, 60.0, 120.0, 240.0]
+
+    planner.positions_received("b", [reaching(A, 5)], opened_at)
+    planner.judge("b", records(A, 1, 2), opened_at)  # the next silence is a new one
+    planner.advanced([reaching(A, 3)], opened_at)
+    planner.handle_timer(opened_at)
+    assert planner.next_deadline() == opened_at + 30.0
+
+
+def test_a_source_that_hangs_is_reopened_though_others_were_tried_meanwhile() -> None:
+    planner = planner_with(("b", B), ("c", C))
+    planner.positions_received("b", [reaching(A, 5)], 0.0)
+    planner.positions_received("c", [Progress(A, SequenceNumber(9), 7, SequenceNumber(9))], 0.0)
+    commands, now = planner.commands(), 0.0
+    while not any(isinstance(each, Reopen) for each in commands) and now < 60.0:
+        for command in commands:
+            if isinstance(command, Want) and (command.peer, command.next_sequence) == ("c", 1):
+                planner.refused_by("c", Refusal(A, RefusalKind.BELOW_FLOOR, SequenceNumber(9)), now)
+        now = planner.next_deadline() or 60.0
+        planner.handle_timer(now)
+        commands = planner.commands()
+    assert [each.peer for each in commands if isinstance(each, Reopen)] == ["b"]
+    assert now == 38.0  # half a minute, when it is asked next
 
 
 def test_who_was_set_aside_is_asked_again_later_even_if_its_stream_was_opened_anew() -> None:
@@ -498,7 +540,8 @@ def test_after_a_member_that_was_waited_for_is_removed_the_gap_is_decided() -> N
     del others["b"]
     refused_until(planner, "a", 50, 140.0, 101.0)
 
-    assert planner.commands()[-1] == Want("a", A, SequenceNumber(50), 0)
+    wants = [each for each in planner.commands() if isinstance(each, Want)]
+    assert wants[-1] == Want("a", A, SequenceNumber(50), 0)
     assert planner.judge("a", records(A, 50, 5), 141.0) is Decision.APPEND_AFTER_GAP
     assert kinds(planner) == ["replication_waits", "replication_wait_over", "replication_gap"]
 
