@@ -5,6 +5,7 @@ once; nothing else may be. :mod:`kit.checker` compares each log with the offsets
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -12,9 +13,11 @@ from typing import Self
 
 from kit.checker import Attempt, Outcome, Reading, check
 from kit.cluster import Node
+from kit.oddities import Oddities
 from proglog.client.accumulator import Acknowledged
 from proglog.errors import ProglogError
 
+ODD_EVERY = 50
 _PAUSE = 0.1
 _POLL = 0.02
 _ACKNOWLEDGED_WITHIN = 60.0
@@ -36,10 +39,10 @@ class History:
         """The acknowledged payloads."""
         return {attempt.payload for attempt in self.attempts if attempt.outcome is Outcome.OK}
 
-    def send(self, producer: str, log: str, count: int, padding: int = 0) -> list[bytes]:
+    def send(self, producer: str, log: str, count: int, padding: bytes = b"") -> list[bytes]:
         """Return ``count`` new payloads, padded by ``padding``, and record them as sent to ``log``."""
-        start, name = len(self.attempts), f"{producer} {'.' * padding}" if padding else producer
-        payloads = [f"{name} {number:08d}".encode() for number in range(start, start + count)]
+        start, name = len(self.attempts), b" ".join(filter(None, (producer.encode(), padding)))
+        payloads = [b"%s %08d" % (name, number) for number in range(start, start + count)]
         self.attempts += [Attempt(producer, payload, Outcome.UNKNOWN, log=log) for payload in payloads]
         return payloads
 
@@ -76,11 +79,13 @@ class Load:
         group: int = 20,
         interval: float = 0.05,
         acks: int = 1,
-        padding: int = 0,
+        padding: bytes = b"",
+        oddities: Oddities | None = None,
     ) -> None:
         """Write groups of ``group`` records to each node, one after the other's answer, ``interval`` seconds apart.
 
-        With ``acks`` above 1, groups not confirmed by that many nodes in time count as unknown.
+        With ``acks`` above 1, groups not confirmed by that many nodes in time count as unknown. Every fiftieth group is a
+        single record of the ``oddities``, if there are any.
         """
         self._nodes = tuple(nodes)
         self._history = history
@@ -88,6 +93,7 @@ class Load:
         self._interval = interval
         self._acks = acks
         self._padding = padding
+        self._oddities = oddities
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._acknowledged = dict.fromkeys((id(node) for node in self._nodes), 0)
@@ -136,10 +142,18 @@ class Load:
     async def _live(self, node: Node, producer_name: str) -> None:
         acks: list[Acknowledged] = []
         async with node.client() as client, client.producer(acks=self._acks, on_ack=acks.append) as producer:
-            while not self._stopping.is_set():
-                payloads = self._history.send(producer_name, node.log, self._group, self._padding)
-                started = time.monotonic()
-                await producer.send_values(payloads)
+            for turn in itertools.count(1):
+                if self._stopping.is_set():
+                    return
+                odd = self._oddities if turn % ODD_EVERY == 0 else None
+                if odd is None:
+                    payloads = self._history.send(producer_name, node.log, self._group, self._padding)
+                    started = time.monotonic()
+                    await producer.send_values(payloads)
+                else:
+                    payloads = self._history.send(producer_name, node.log, 1, odd.padding())
+                    started = time.monotonic()
+                    await producer.send(odd.record(payloads[0]))
                 await producer.flush()
                 self._history.latencies.append(time.monotonic() - started)
                 self._history.acknowledge(payloads, acks.pop().base_offset)

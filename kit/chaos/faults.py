@@ -9,17 +9,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from random import Random
 
 from kit.chaos.schedule import Fault, Step
+from kit.child import ended, launch
 from kit.cluster import Cluster, Node
 from kit.patience import patience
 from proglog.log.store import STORE_SUFFIX
 
 SLOW_LINK_BYTES = 64 * 1024
 SYNC_SECONDS = 0.3
+READ_SECONDS = 0.05
+WRITES = "pwritev,pwritev2,pwrite64,ftruncate,fsync,fdatasync"
+READS = "preadv2,preadv,pread64"
 FEW_DESCRIPTORS = 8
 """File descriptors left to a process: none beyond those that it has open."""
 _CRASH_WITHIN = 8.0
@@ -66,7 +70,7 @@ class Faults:
 
     async def _storm(self, node: Node, step: Step, random: Random) -> None:
         others = [other for other in self._running() if other is not node]
-        struck = [node, *random.sample(others, min(2, len(others)))]
+        struck = [node, *random.sample(others, min(random.choice((2, len(others))), len(others)))]
         for each in struck:
             each.agent.kill()
         await asyncio.sleep(min(step.seconds, 2))
@@ -110,6 +114,11 @@ class Faults:
         async with _traced(node, f"inject=fdatasync,fsync:delay_enter={microseconds}"):
             await asyncio.sleep(step.seconds)
 
+    async def _slow_reads(self, node: Node, step: Step, _random: Random) -> None:
+        microseconds = int(READ_SECONDS * 1e6)
+        async with _traced(node, f"inject={READS}:delay_enter={microseconds}"):
+            await asyncio.sleep(step.seconds)
+
     async def _failed_sync(self, node: Node, step: Step, _random: Random) -> None:
         """The log of an agent whose disk failed a sync stays poisoned until a restart."""
         async with _traced(node, "inject=fdatasync:error=EIO:when=1"):
@@ -119,7 +128,7 @@ class Faults:
 
     async def _unreadable(self, node: Node, step: Step, random: Random) -> None:
         which = f"when={random.randint(1, 4)}+{random.randint(2, 5)}"
-        async with _traced(node, f"inject=preadv2,preadv,pread64:error=EIO:{which}"):
+        async with _traced(node, f"inject={READS}:error=EIO:{which}"):
             await asyncio.sleep(min(step.seconds, 3))
 
     async def _full(self, node: Node, step: Step, _random: Random) -> None:
@@ -144,12 +153,39 @@ class Faults:
         process = node.agent.process
         assert process is not None, "schedules strike agents that run"
         async with _traced(node, f"inject={calls}:signal=KILL:when={random.randint(1, 3)}"):
-            for _ in range(int(_CRASH_WITHIN / 0.1)):
-                if process.poll() is not None:
-                    break
-                await asyncio.sleep(0.1)
+            with suppress(TimeoutError):
+                await ended(process, _CRASH_WITHIN)
         node.agent.kill()
         await node.start()
+
+    async def _start_to_die_at(self, node: Node, calls: str, path: Path, random: Random) -> None:
+        """Start an agent that is killed at one of its first ``calls`` on ``path``, and start it again."""
+        command, inject = node.agent.command, f"inject={calls}:signal=KILL:when={random.randint(1, 4)}"
+        trace = ("strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", str(path), "-e", f"trace={calls}", "-e", inject)
+        node.agent.command = (*command, *trace)
+        try:
+            with suppress(AssertionError):  # it may be killed before it is ready
+                await node.start()
+            if node.agent.process is not None:
+                with suppress(TimeoutError):
+                    await ended(node.agent.process, _CRASH_WITHIN)
+        finally:
+            node.agent.command = command
+            node.agent.kill()
+            await node.start()
+
+    async def _kill_at_refill(self, node: Node, _step: Step, random: Random) -> None:
+        node.agent.kill()
+        if not (sealed := _sealed(node.data_dir)):
+            await node.start()
+            return
+        lost = random.choice(sealed)
+        lost.unlink()
+        await self._start_to_die_at(node, WRITES, lost, random)
+
+    async def _kill_at_new_origin(self, node: Node, step: Step, random: Random) -> None:
+        await self._put_back(node, step)
+        await self._start_to_die_at(node, "rename,renameat,renameat2", node.data_dir / "origin", random)
 
     async def _second_agent(self, node: Node, _step: Step, _random: Random) -> None:
         """The second agent must be refused with an error, without harm to the first."""
@@ -189,17 +225,21 @@ class Faults:
             self._another_log(node)
 
     async def _roll_back(self, node: Node, step: Step, _random: Random) -> None:
-        """Roll back to a copy from an earlier stop, if there is one, or to one a few seconds old."""
+        await self._put_back(node, step)
+        await node.start()
+
+    async def _put_back(self, node: Node, step: Step) -> None:
+        """Stop the agent; put back a copy from an earlier stop, if there is one, or one a few seconds old."""
         backup = self._backups / node.host.addr
         if not backup.exists():
             async with _down(node):
                 await self.back_up(node)
             await asyncio.sleep(step.seconds)
-        async with _down(node):
-            for path in node.data_dir.iterdir():
-                path.unlink()
-            shutil.copytree(backup, node.data_dir, dirs_exist_ok=True)
-            self._another_log(node)
+        node.agent.kill()
+        for path in node.data_dir.iterdir():
+            path.unlink()
+        await asyncio.to_thread(shutil.copytree, backup, node.data_dir, dirs_exist_ok=True)
+        self._another_log(node)
 
     async def _clone(self, node: Node, step: Step, _random: Random) -> None:
         """Run a clone for a while; it takes no records of its own."""
@@ -244,6 +284,7 @@ _CAUSES: "dict[Fault, Callable[[Faults, Node, Step, Random], Awaitable[None]]]" 
     Fault.REFUSE: Faults._refuse,
     Fault.SLOW_LINK: Faults._slow_link,
     Fault.SLOW_DISK: Faults._slow_disk,
+    Fault.SLOW_READS: Faults._slow_reads,
     Fault.FAILED_SYNC: Faults._failed_sync,
     Fault.FULL: Faults._full,
     Fault.FULL_AND_KILLED: Faults._full_and_killed,
@@ -260,6 +301,8 @@ _CAUSES: "dict[Fault, Callable[[Faults, Node, Step, Random], Awaitable[None]]]" 
     Fault.REMOVE: Faults._remove,
     Fault.WIPE: Faults._wipe,
     Fault.ROLL_BACK: Faults._roll_back,
+    Fault.KILL_AT_REFILL: Faults._kill_at_refill,
+    Fault.KILL_AT_NEW_ORIGIN: Faults._kill_at_new_origin,
     Fault.CLONE: Faults._clone,
 }
 
@@ -302,17 +345,16 @@ async def _traced(node: Node, inject: str) -> AsyncGenerator[None]:
         "-p",
         str(node.agent.pid),
     ]
-    tracer = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
+    tracer = launch(command, out=subprocess.DEVNULL, err=subprocess.DEVNULL)
     try:
         yield
     finally:
-        if tracer.returncode is None:
-            tracer.send_signal(signal.SIGINT)  # it detaches from the agent first
+        tracer.send_signal(signal.SIGINT)  # it detaches from the agent first
         try:
-            await asyncio.wait_for(tracer.wait(), patience(5))
+            await ended(tracer, patience(5))
         except TimeoutError:
             tracer.kill()
-            await tracer.wait()
+            tracer.wait()
 
 
 def _fill(path: Path) -> None:

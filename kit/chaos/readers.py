@@ -1,11 +1,13 @@
 """Consumers of a named position that end and restart, and the check of their output.
 
 A run that ends gracefully repeats nothing; a killed one repeats only what came after its last commit. Neither skips a
-record. Output is one line per record: origin, sequence, value.
+record. Output is one line per record: origin, sequence, value in base64.
 """
 
 import asyncio
+import base64
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -15,9 +17,10 @@ from random import Random
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from kit.child import ended, launch
 from kit.patience import patience
 
-TEMPLATE = r"{origin} {sequence} {value}"
+TEMPLATE = r"{origin} {sequence} {value:base64}"
 _RUN_SECONDS = (4.0, 12.0)
 _AGAIN = 0.2
 _POLL = 0.2
@@ -38,7 +41,7 @@ def parse(output: bytes) -> list[Line]:
     for raw in output.splitlines(keepends=True):
         if raw.endswith(b"\n"):
             origin, sequence, value = raw[:-1].split(b" ", 2)
-            lines.append(Line(origin.decode(), int(sequence), value))
+            lines.append(Line(origin.decode(), int(sequence), base64.b64decode(value)))
     return lines
 
 
@@ -84,7 +87,7 @@ class Reader:
     random: Random
     runs: list[Path] = field(default_factory=list)
     _task: "asyncio.Task[None] | None" = None
-    _process: asyncio.subprocess.Process | None = None
+    _process: "subprocess.Popen[bytes] | None" = None
 
     async def __aenter__(self) -> Self:
         """Start reading."""
@@ -121,9 +124,9 @@ class Reader:
             path = self.directory / f"{self.name}-{len(self.runs)}.out"
             self.runs.append(path)
             with path.open("wb") as out, path.with_suffix(".err").open("wb") as err:
-                self._process = await asyncio.create_subprocess_exec(*self._command(), stdout=out, stderr=err)
+                self._process = launch(self._command(), out=out, err=err)
             try:
-                code = await asyncio.wait_for(self._process.wait(), self.random.uniform(*_RUN_SECONDS))
+                code = await ended(self._process, self.random.uniform(*_RUN_SECONDS))
                 assert code != _USAGE, path.with_suffix(".err").read_text()
                 await asyncio.sleep(_AGAIN)
             except TimeoutError:
@@ -154,10 +157,9 @@ class Reader:
     async def _end(self) -> None:
         process = self._process
         assert process is not None, "a run is under way"
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL if self.kills else signal.SIGINT)
+        process.send_signal(signal.SIGKILL if self.kills else signal.SIGINT)
         try:
-            await asyncio.wait_for(process.wait(), patience(15))
+            await ended(process, patience(15))
         except TimeoutError:
             process.kill()
-            await process.wait()
+            process.wait()

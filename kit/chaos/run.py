@@ -1,7 +1,8 @@
 """The cluster, the clients, the faults, and the verdict.
 
-Five agents, each on its own host (network namespace) and small disk, with segments of 1 MiB and encrypted gossip. The
-last one has a small retention limit: retention runs constantly, and its log is compared with what it should still hold.
+Five agents, each on its own host (network namespace) and small disk, with segments of 1 MiB and encrypted gossip. One has
+tiny segments, more than 20,000 in an hour. The last one has a small retention limit: retention runs constantly, and its
+log is compared with what it should still hold. Some records are mostly key or headers, and some hold the bytes of a log.
 A client writes to each of the others; consumers of named positions end by Ctrl-C or ``kill -9`` and restart. When all
 faults have ended, the agents must heal by themselves and hold every acknowledged record once, in order.
 """
@@ -23,20 +24,24 @@ from kit.chaos.schedule import Fault, Step, schedule
 from kit.checker import Reading, check
 from kit.cluster import Cluster, Node
 from kit.load import History, Load
+from kit.oddities import Oddities
 from proglog.errors import DataLossError
+from proglog.log.store import STORE_SUFFIX
 from proglog.wire.model import ClusterSnapshot
 
 NODES = "abcde"
 VICTIMS = "cd"
 KEEPS_LITTLE = "e"
 RETENTION = "4MiB"
+MANY_SEGMENTS = "b"
+TINY = "24KiB"
 DISK_BYTES = 192 * 2**20
 DISK_BYTES_A_SECOND = 256 * 2**10
 """Bytes per second of a long run, on top of that."""
 BRISK, CALM = 0.05, 0.25
 """Seconds between two groups of one client: short runs write fast, long ones must not fill the machine's memory."""
 _SHORT = 180.0
-PADDING = 400
+PADDING = b"." * 400
 _STEPS_A_SECOND = 1
 _WHOLE_WITHIN = 90.0
 _READ_WITHIN = 60.0
@@ -55,6 +60,8 @@ class Report:
     acknowledged: int = 0
     read: dict[str, int] = field(default_factory=dict)
     """Records that each reader read."""
+    segments: int = 0
+    """Of the log that has the most."""
     whole_after: float = 0.0
     """Seconds from the end of the faults until every agent was whole."""
     problems: list[str] = field(default_factory=list)
@@ -67,6 +74,7 @@ class Report:
             *(f"  {count:4d}  {fault}" for fault, count in sorted(self.faults.items())),
             f"{self.sent:,} records sent, {self.acknowledged:,} acknowledged, {unknown:,} refused or of unknown outcome",
             *(f"{name} read {count:,}" for name, count in self.read.items()),
+            f"{self.segments:,} segments in one log",
             f"whole {self.whole_after:.1f} s after the last fault",
             *(f"WRONG: {problem}" for problem in self.problems[:_SHOWN]),
             f"{len(self.problems)} problems" if self.problems else "nothing lost, nothing twice, everything in order",
@@ -97,7 +105,6 @@ class Chaos:
         key_file = self._directory / "gossip.keys"
         key_file.write_bytes(base64.b64encode(Random(self._seed).randbytes(32)) + b"\n")
         key_file.chmod(0o600)
-        key_file.chmod(0o600)
         flags = {"encrypt-file": str(key_file), "segment-bytes": "1MiB"}
         async with AsyncExitStack() as stack:
             stack.enter_context(
@@ -106,6 +113,8 @@ class Chaos:
             cluster = await stack.enter_async_context(Cluster(self._directory, NODES, flags=flags))
             last = cluster[KEEPS_LITTLE].agent
             last.flags = {**last.flags, "retention-bytes": RETENTION}
+            many = cluster[MANY_SEGMENTS].agent
+            many.flags = {**many.flags, "segment-bytes": TINY}
             backups = self._directory / "backups"
             backups.mkdir()
             faults = Faults(cluster, backups=backups)
@@ -156,7 +165,8 @@ class Chaos:
     def _load(self, node: Node) -> Load:
         interval = BRISK if self._seconds <= _SHORT else CALM
         acks = 2 if node.agent.name in VICTIMS else 1
-        return Load([node], self._history, acks=acks, padding=PADDING, interval=interval)
+        odd = Oddities(Random(f"{self._seed} {node.log}"))
+        return Load([node], self._history, acks=acks, padding=PADDING, interval=interval, oddities=odd)
 
     async def _destroy(self, cluster: Cluster, faults: Faults, step: Step) -> None:
         await faults.strike(step)
@@ -195,6 +205,7 @@ class Chaos:
         report, history = self.report, self._history
         cluster.switch.heal()
         report.whole_after = await cluster.until(lambda: _whole(cluster), within=_WHOLE_WITHIN, what="five equal logs")
+        report.segments = max(len(list(node.data_dir.glob(f"*{STORE_SUFFIX}"))) for node in cluster)
         report.sent, report.acknowledged = len(history.attempts), len(history.acknowledged)
         for reader in readers:
             await reader.has_read(history.acknowledged, within=_READ_WITHIN)

@@ -20,13 +20,14 @@ class Fault(StrEnum):
 
     KILL = "kill -9"
     TERM = "SIGTERM"
-    STORM = "kill -9 of three at once"
+    STORM = "kill -9 of three or five at once"
     PAUSE = "SIGSTOP"
     DEAF = "one-way cut"
     CUT = "cut off from all"
     REFUSE = "refused by the kernel"
     SLOW_LINK = "64 KiB/s towards it"
     SLOW_DISK = "0.3 s a sync"
+    SLOW_READS = "50 ms a read"
     FAILED_SYNC = "one sync fails"
     FULL = "disk full"
     FULL_AND_KILLED = "disk full, kill -9, restart"
@@ -43,6 +44,8 @@ class Fault(StrEnum):
     REMOVE = "a sealed segment removed while it is down"
     WIPE = "directory removed while it is down"
     ROLL_BACK = "an older copy of its directory put back"
+    KILL_AT_REFILL = "killed while a lost segment is restored"
+    KILL_AT_NEW_ORIGIN = "an older copy put back, killed when it begins an origin"
     CLONE = "a copy of its directory started on another host"
 
 
@@ -55,6 +58,8 @@ DESTROYING = frozenset(
         Fault.REMOVE,
         Fault.WIPE,
         Fault.ROLL_BACK,
+        Fault.KILL_AT_REFILL,
+        Fault.KILL_AT_NEW_ORIGIN,
         Fault.CLONE,
     }
 )

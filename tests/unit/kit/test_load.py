@@ -1,11 +1,16 @@
 """The history of clients finds what it is for: records lost, differing or invented between the logs of a cluster."""
 
+from random import Random
+
 import pytest
 
 from kit.checker import Reading, Seen
 from kit.load import History
+from kit.oddities import Oddities
+from proglog.record.record import StoredRecord
+from proglog.types import Offset, OriginId, SequenceNumber
 
-ORIGIN = bytes(16)
+ORIGIN = OriginId(bytes(16))
 
 
 def history_of(acknowledged: int, unknown: int) -> tuple[History, list[Seen]]:
@@ -45,3 +50,19 @@ def test_what_is_wrong_in_one_log_is_found(found, change) -> None:
     problems = history.problems([reading("a", seen), reading("b", change(seen))])
 
     assert any(found in problem for problem in problems), problems
+
+
+def test_a_key_or_header_that_is_not_the_one_that_was_sent_is_found() -> None:
+    oddities = Oddities(Random(7))
+    for _ in range(50):
+        sent = oddities.record(b"one " + oddities.padding() + b" 00000001")
+        for value, fits in ((sent.value, True), (b"another", sent.key == b"")):
+            stored = StoredRecord(
+                value=value,
+                key=sent.key,
+                headers=sent.headers,
+                offset=Offset(0),
+                origin=ORIGIN,
+                sequence=SequenceNumber(1),
+            )
+            assert Oddities.fits(stored) is fits

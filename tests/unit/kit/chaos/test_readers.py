@@ -53,4 +53,7 @@ def test_a_planted_error_is_found(kind: str) -> None:
 
 
 def test_part_of_a_line_at_the_end_of_a_killed_run_is_not_a_record() -> None:
-    assert parse(b"aa 1 one\naa 2 two words\naa 3 thr") == [Line("aa", 1, b"one"), Line("aa", 2, b"two words")]
+    assert parse(b"aa 1 b25l\naa 2 dHdvCndvcmRz\naa 3 dGhy") == [
+        Line("aa", 1, b"one"),
+        Line("aa", 2, b"two\nwords"),
+    ]
