@@ -33,6 +33,12 @@ NO_ORIGIN = OriginId(bytes(ORIGIN_BYTES))
 """The origin of a producer's batch before a node stamps it."""
 
 
-def half_open(start: int, end: int) -> str:
-    """Return how a half-open range of offsets or sequences is written in every sentence: ``[5, 10)``."""
-    return f"[{start}, {end})"
+def half_open(start: int, end: int, *, to: str = "") -> str:
+    """Return how a half-open range of offsets, sequences or bytes is written everywhere: ``[5, 10)``.
+
+    Args:
+        start: The first.
+        end: One past the last.
+        to: Stands between numbers whose digits are grouped, for people: ``[32,000 … 34,850)``.
+    """
+    return f"[{start:,} {to} {end:,})" if to else f"[{start}, {end})"

@@ -44,7 +44,7 @@ def seconds_of(flag: str) -> Callable[[Any], float]:
     """Return what reads a duration of a flag: ``5``, ``5s``, ``500ms``, ``2m``."""
 
     def parse(value: Any) -> float:
-        from proglog.cli.quantities import duration
+        from proglog.quantities import duration
 
         return duration(f"--{flag}", value, bare="s") if isinstance(value, str) else float(value)
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from proglog.cli import names
 from proglog.cli.front import nearest, places
 from proglog.errors import ConfigError, NotFoundError
+from proglog.quantities import duration
 
 CURRENT = "current"
 FILE_NAME = "profiles.toml"
@@ -153,17 +154,22 @@ def checked(values: Values) -> dict[str, str | float]:
 def _checked(values: object, where: str) -> dict[str, str | float]:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where}: expected a table of flags")
+    made = dict(values)
     for key, value in values.items():
         if key not in (*FLAGS, *LOOKS):
             meant = nearest(str(key), (*FLAGS, *LOOKS))
             raise ConfigError(
                 f"{where}: {key!r:.60} is no key of a profile" + (f"; did you mean {meant}?" if meant else "")
             )
-        if not isinstance(value, int | float if key == "timeout" else str) or isinstance(value, bool):
-            raise ConfigError(f"{where}: {key} = {value!r:.60}: expected {'a number' if key == 'timeout' else 'text'}")
+        if key == "timeout" and isinstance(value, int | float | str) and not isinstance(value, bool):
+            made[key] = duration(f"{where}: timeout", str(value), bare="s")
+        elif not isinstance(value, str):
+            raise ConfigError(
+                f"{where}: {key} = {value!r:.60}: expected {'a duration' if key == 'timeout' else 'text'}"
+            )
         if key == "colour" and value not in COLOURS:
             raise ConfigError(f"{where}: colour = {value!r:.60}: expected {', '.join(COLOURS)}")
-    return dict(values)
+    return made
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -20,6 +20,7 @@ from proglog.cli.shapes import Shape
 from proglog.client.offset_spec import parse_time_ms
 from proglog.errors import ConfigError, InvalidRequestError
 from proglog.observe.columns import Item
+from proglog.quantities import seconds
 from proglog.wire.model import ClusterSnapshot
 
 if TYPE_CHECKING:
@@ -40,15 +41,14 @@ At = Annotated[
     typer.Option(
         "--at",
         metavar="T",
-        help="Time in the recording: +SECONDS from its start, -SECONDS from its end, @HH:MM:SS, ISO 8601; default: its end",
+        help="Time in the recording: +90s from its start, -30s from its end, @HH:MM:SS, ISO 8601; default: its end",
         rich_help_panel=PAST,
     ),
 ]
 
-_SECONDS = re.compile(r"[+-]\d{1,9}(\.\d{1,3})?")
 _DATE = re.compile(r"\d{4}-", re.ASCII)
 _FRAME_MS = 1000
-_EXPECTED = "expected +90, -30, @14:13:20 or 2026-09-21T14:13:20Z"
+_EXPECTED = "expected +90s, -30s, @14:13:20 or 2026-09-21T14:13:20Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +177,9 @@ def frame_at(frames: "Sequence[Frame]", text: str) -> "Frame":
 
 def _moment(text: str, start: float, end: float) -> float:
     """Return seconds since 1970."""
-    if _SECONDS.fullmatch(text):
-        return (start if text[0] == "+" else end) + float(text)
+    span = seconds(text[1:], bare="s") if text[:1] in ("+", "-") else None
+    if span is not None:
+        return start + span if text[0] == "+" else end - span
     try:
         if text.startswith("@"):
             return parse_time_ms(text[1:], round(end * 1000) + _FRAME_MS, zone.current()) / 1000

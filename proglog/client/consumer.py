@@ -31,7 +31,7 @@ from proglog.record.batch import VerifiedBatch
 from proglog.record.columns_pb2 import OriginStart
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.tasks import TaskScope
-from proglog.types import MAX_ORDINAL, OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, OriginId, SequenceNumber, half_open
 
 logger = logging.getLogger("proglog.client")
 
@@ -263,8 +263,8 @@ class Consumer:
             raise PositionGoneError(gone.origin, gone.start, gone.end, gone.reason)
         self._pass_over(gone)
         logger.warning(
-            "%s: gone: sequences %d to %d of origin %s: %s",
-            self.addr, gone.start, gone.end - 1, gone.origin.hex()[:8], gone.reason,
+            "%s: gone: sequences %s of origin %s: %s",
+            self.addr, half_open(gone.start, gone.end), gone.origin.hex()[:8], gone.reason,
         )  # fmt: skip
         if self._on_gone is not None:
             self._on_gone(gone)

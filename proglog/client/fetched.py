@@ -9,7 +9,7 @@ from proglog.errors import InvalidRequestError
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch
 from proglog.record.record import StoredRecord
-from proglog.types import OriginId, SequenceNumber
+from proglog.types import OriginId, SequenceNumber, half_open
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ class FetchedBatch:
             or (not self.start_offset <= record.offset < self.end_offset)
         ):
             raise InvalidRequestError(
-                f"the record at offset {record.offset} is not of this batch, which has {self.start_offset} to"
-                f" {self.end_offset - 1}"
+                f"the record at offset {record.offset} is not of this batch, which has"
+                f" {half_open(self.start_offset, self.end_offset)}"
             )
         return self._cursor_at(record.offset + 1)
 

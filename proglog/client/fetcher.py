@@ -31,7 +31,7 @@ from proglog.errors import (
 from proglog.record import scan
 from proglog.record.batch import VerifiedBatch
 from proglog.replication.progress import FIRST_SEQUENCE
-from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber
+from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber, half_open
 from proglog.wire.cursors import cursor_message, positions_of
 
 logger = logging.getLogger("proglog.client")
@@ -278,7 +278,7 @@ def explanations(response: batches_pb2.ConsumeBatchesResponse) -> list[Explanati
     for each in (*response.gone, *response.passed):
         if len(each.origin) != ORIGIN_BYTES or not 1 <= each.start_sequence < each.end_sequence <= MAX_ORDINAL:
             raise MalformedBatchError(
-                f"sequences {each.start_sequence} to {each.end_sequence} of origin {each.origin.hex()[:40]!r}: no range"
+                f"sequences {half_open(each.start_sequence, each.end_sequence)} of origin {each.origin.hex()[:40]!r}: no range"
             )
     gone = [Gone(each.origin, each.start_sequence, each.end_sequence, each.reason) for each in response.gone]
     return [*gone, *(Passed(each.origin, each.start_sequence, each.end_sequence) for each in response.passed)]

@@ -7,6 +7,7 @@ from enum import Enum
 
 from proglog.client.times import CLOCK, MOMENT, last_time_ms, moment_ms
 from proglog.errors import ConfigError
+from proglog.quantities import seconds
 from proglog.types import MAX_ORDINAL
 
 
@@ -50,8 +51,6 @@ class OffsetSpec:
 
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
-_UNITS = {"ms": 1, "s": 1000, "m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS, "w": 7 * DAY_MS}
-_AGO = re.compile(r"(\d{1,12})(ms|s|m|h|d|w)", re.ASCII)
 _DATE = re.compile(r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])", re.ASCII)
 
 
@@ -99,9 +98,9 @@ def parse_time_ms(text: str, now_ms: int, zone: tzinfo | None = None) -> int:
     Raises:
         ConfigError: It is no time.
     """
-    ago = _AGO.fullmatch(text)
-    if ago:
-        return max(now_ms - int(ago[1]) * _UNITS[ago[2]], 0)
+    ago = seconds(text)
+    if ago is not None:
+        return max(now_ms - round(ago * 1000), 0)
     if text.isascii() and text.isdigit() and len(text) <= 16:
         if _DATE.fullmatch(text):
             day = f"{text[:4]}-{text[4:6]}-{text[6:]}"

@@ -67,7 +67,7 @@ from proglog.record.seal import is_sealed, kinship
 from proglog.replication.positions import Positions
 from proglog.replication.progress import Progress
 from proglog.replication.ranges import NO_RANGES, Ranges, joined
-from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber
+from proglog.types import LOG_ID_BYTES, ORIGIN_BYTES, NodeName, Offset, OriginId, SequenceNumber, half_open
 
 
 class Log:
@@ -486,7 +486,9 @@ class Log:
         """
         accepted = self._state.accept(start, end, Acceptance(by, self._state.now_ms(), reason))
         if not accepted:
-            raise NotFoundError(f"no damaged range that is not accepted yet lies within offsets {start} to {end}")
+            raise NotFoundError(
+                f"no damaged range that is not accepted yet lies within offsets {half_open(start, end)}"
+            )
         try:
             self._small_files.save_losses()
         except OSError as exc:

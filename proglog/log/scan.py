@@ -39,7 +39,7 @@ from proglog.record.batch import (
     verify_checksums,
 )
 from proglog.record.place import MARK_BYTES, Places
-from proglog.types import FilePosition, Offset
+from proglog.types import FilePosition, Offset, half_open
 
 _SCAN_BYTES = 8 * 1024 * 1024
 assert _SCAN_BYTES >= 2 * MAX_STORED_BATCH_BYTES  # a window holds a whole batch wherever that starts
@@ -149,7 +149,7 @@ def walk_store(
         else:
             end, after = following.position, following.batch.header.base_offset
         unreadable = window.lacks(position, end)
-        detail = f"{store_name(places.base_offset)}, bytes {position} to {end - 1}"
+        detail = f"{store_name(places.base_offset)}, bytes {half_open(position, end)}"
         detail += ": the disk cannot read them" if unreadable else ""
         yield Loss(places.base_offset, position, end, offset, after, detail, unreadable)
         position, offset = end, after

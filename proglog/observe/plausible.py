@@ -6,7 +6,7 @@ A number beyond these bounds is named in a finding, and no share or verdict is c
 from collections.abc import Iterator
 
 from proglog.observe.words import bytes_words, count_words
-from proglog.types import MAX_ORDINAL
+from proglog.types import MAX_ORDINAL, half_open
 from proglog.wire.model import ClusterSnapshot, LogStatus
 
 MAX_BYTES = 1 << 60
@@ -38,7 +38,7 @@ def _numbers(snapshot: ClusterSnapshot) -> Iterator[str]:
     if not 0 <= log.bytes <= MAX_BYTES:
         yield f"a log of {bytes_words(log.bytes)}"
     if not 0 <= log.start_offset <= log.end_offset <= MAX_ORDINAL:
-        yield f"a log from offset {log.start_offset} to {log.end_offset}"
+        yield f"a log of offsets {half_open(log.start_offset, log.end_offset)}"
     if not 0 <= snapshot.up_ms <= MAX_AGE_MS:
         yield "to have run for longer than computers exist"
     for member in snapshot.members:

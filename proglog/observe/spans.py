@@ -15,6 +15,7 @@ from typing import NamedTuple
 from proglog.observe import charts
 from proglog.observe.safe_text import cells, fit, safe_text
 from proglog.observe.words import Mark
+from proglog.types import half_open
 
 
 class Role(StrEnum):
@@ -182,6 +183,10 @@ class Locale:
     def pick(self, unicode_text: str, ascii_text: str) -> str:
         """Return the text that this terminal can show."""
         return ascii_text if self.ascii_only else unicode_text
+
+    def range_words(self, start: int, end: int) -> str:
+        """Return a half-open range of offsets or sequences, for people: ``[32,000 … 34,850)``."""
+        return half_open(start, end, to=self.pick("…", ".."))
 
     def spark(self, values: Sequence[float], width: int) -> Span:
         """Return ``values`` as a sparkline of ``width`` cells, the newest at the right."""

@@ -5,7 +5,7 @@ from proglog.errors import InvalidRequestError
 from proglog.security.subject import subject_of
 from proglog.server.commit_log import CommitLog
 from proglog.server.context import Context
-from proglog.types import MAX_ORDINAL, Offset
+from proglog.types import MAX_ORDINAL, Offset, half_open
 from proglog.wire.contract import MAX_REASON_CHARACTERS
 
 NOBODY = "a client without a certificate"
@@ -32,7 +32,7 @@ class LossService(losses_pb2_grpc.LossesServicer):
         if not 0 < len(reason) <= MAX_REASON_CHARACTERS:
             raise InvalidRequestError(f"the reason has {len(reason)} characters: expected 1 to {MAX_REASON_CHARACTERS}")
         if not request.start_offset <= request.end_offset <= MAX_ORDINAL:
-            raise InvalidRequestError(f"offsets {request.start_offset} to {request.end_offset} are no range")
+            raise InvalidRequestError(f"offsets {half_open(request.start_offset, request.end_offset)} are no range")
         accepted = await self._commit_log.accept_losses(
             Offset(request.start_offset),
             Offset(request.end_offset),

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from proglog.addr import split_addr
 from proglog.testing.ports import free_port
 
 READY_TIMEOUT = 30.0
@@ -61,7 +62,7 @@ class AgentProcess:
             "node-name": self.name,
             "data-dir": str(self.directory / self.name),
             "bind-addr": self.gossip_addr,
-            "rpc-port": self.rpc_addr.rpartition(":")[2],
+            "rpc-port": str(split_addr(self.rpc_addr, "rpc_addr")[1]),
             **({"start-join-addrs": ",".join(self.seeds)} if self.seeds else {}),
             **self.flags,
         }

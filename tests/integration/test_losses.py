@@ -63,7 +63,7 @@ async def test_a_loss_that_is_accepted_alarms_nobody_and_is_shown_after_a_restar
     listed = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)["items"]
     assert [(each["start_offset"], each["end_offset"], each["accepted_by"]) for each in listed] == [(start, end, None)]
 
-    done = proglog(agent, "losses", "accept", f"{start}..{end}", "--reason", "no copy was made")
+    done = proglog(agent, "losses", "accept", f"{start}:{end}", "--reason", "no copy was made")
     assert (done.returncode, done.stderr) == (0, "1 damaged range accepted as lost\n")
     assert await alarms(agent) == []
 
@@ -89,7 +89,7 @@ async def test_an_accepted_loss_that_a_peer_has_after_all_is_healed(
         await produce(agent, acks=2)
         peer.stop()
         start, end = await damage(agent)
-        assert proglog(agent, "losses", "accept", f"{start}..{end}", "--reason", "the copy is gone").returncode == 0
+        assert proglog(agent, "losses", "accept", f"{start}:{end}", "--reason", "the copy is gone").returncode == 0
         peer.start()
         async with connect(agent.rpc_addr) as client:
 
@@ -106,7 +106,7 @@ async def test_records_of_one_origin_are_exported_and_appended_again(agent: Agen
     await produce(agent)
     async with connect(agent.rpc_addr) as client:
         origin = (await client.status()).node.origin.hex()
-    done = proglog(agent, "losses", "export", f"{origin[:8]}:5001..5004")
+    done = proglog(agent, "losses", "export", f"{origin[:8]}:5001:5004")
     assert done.returncode == 0, done.stderr
     assert "3 records written" in done.stderr
     assert [json.loads(line)["sequence"] for line in done.stdout.splitlines()] == [5001, 5002, 5003]
@@ -122,13 +122,13 @@ async def test_records_of_one_origin_are_exported_and_appended_again(agent: Agen
 
 async def test_bad_ranges_and_missing_reasons_are_refused_with_what_was_expected(agent: AgentProcess) -> None:
     for words, expected in (
-        (("accept", "1-5", "--reason", "x"), "'1-5' is no range of offsets: expected START..END"),
-        (("accept", "5..1", "--reason", "x"), "'5..1' is no range of offsets: expected START..END"),
-        (("accept", "1..5"), "--reason is missing"),
-        (("export", "1..5"), "names no sequences: expected ORIGIN:START..END"),
-        (("export", "abc:1..5"), "no origin begins with 'abc'"),
-        (("list", "1..5"), "takes neither a range nor --reason"),
-        (("accept", "1..5", "--reason", "x"), "no damaged range that is not accepted yet lies within offsets 1 to 5"),
+        (("accept", "1-5", "--reason", "x"), "'1-5' is no range: expected START:END"),
+        (("accept", "5:1", "--reason", "x"), "'5:1' is no range: expected START:END"),
+        (("accept", "1:5"), "--reason is missing"),
+        (("export", "15"), "names no sequences: expected ORIGIN:START:END"),
+        (("export", "abc:1:5"), "no origin begins with 'abc'"),
+        (("list", "1:5"), "takes neither a range nor --reason"),
+        (("accept", "1:5", "--reason", "x"), "no damaged range that is not accepted yet lies within offsets [1, 5)"),
     ):
         refused = proglog(agent, "losses", *words)
         assert refused.returncode != 0

@@ -72,11 +72,11 @@ def _live() -> tuple[DashState, World]:
 
     run(70)
     world.events += [
-        world.event(61, "segment-rolled", "node-a", "offsets 24000 to 27999 are sealed: 1,024,000 bytes"),
+        world.event(61, "segment-rolled", "node-a", "offsets [24000, 28000) are sealed: 1,024,000 bytes"),
         world.event(63, "replication-error", "node-b", "connection reset by peer"),
         world.event(67, "replication-resumed", "node-b", "10.0.0.2:8400"),
-        world.event(68, "log-damaged", "node-a", "offsets 812 to 819 cannot be read: checksum"),
-        world.event(69, "range-refilled", "node-b", "offsets 812 to 819 are whole again"),
+        world.event(68, "log-damaged", "node-a", "offsets [812, 820) cannot be read: checksum"),
+        world.event(69, "range-refilled", "node-b", "offsets [812, 820) are whole again"),
     ]
     run(20)
     for step in range(10):

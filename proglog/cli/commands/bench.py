@@ -23,13 +23,13 @@ import typer
 from proglog.cli import diagnostics, options, output
 from proglog.cli.measure import FigureShape, MachineShape
 from proglog.cli.output import Format, Table
-from proglog.cli.quantities import count, size
 from proglog.cli.serve_config import choice
 from proglog.cli.shapes import Shape
 from proglog.client import DEFAULT_TIMEOUT
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.words import bytes_words, count_words
+from proglog.quantities import count, size
 
 if TYPE_CHECKING:
     from proglog.client import Client

@@ -9,6 +9,7 @@ also queries every living member about its own log, disk and certificate, with t
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,7 @@ from proglog.cli import diagnostics, options, output
 from proglog.cli.check_report import CHECK, CheckFormat, CheckReport, CheckStatus, document, lines
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.health import Finding, Limits, Severity, findings, own_findings
+from proglog.quantities import count, duration, number
 from proglog.wire.model import ClusterSnapshot, Member, MemberStatus
 
 if TYPE_CHECKING:
@@ -165,8 +167,12 @@ def thresholds(lag_records: str, lag_seconds: str, disk_free: str, certificate_d
     Raises:
         ConfigError: One is no threshold, or its critical side is the milder one.
     """
-    records, records_critical = _pair("--lag-records", lag_records, _DEFAULT.lag_records_critical, rising=True)
-    seconds, seconds_critical = _pair("--lag-seconds", lag_seconds, _DEFAULT.lag_ms_critical / 1000, rising=True)
+    records, records_critical = _pair(
+        "--lag-records", lag_records, _DEFAULT.lag_records_critical, rising=True, parse=count
+    )
+    seconds, seconds_critical = _pair(
+        "--lag-seconds", lag_seconds, _DEFAULT.lag_ms_critical / 1000, rising=True, parse=_seconds
+    )
     free, free_critical = _pair("--disk-free", disk_free, 100 * _DEFAULT.disk_free_ratio_critical, rising=False)
     days, days_critical = _pair(
         "--certificate-days", certificate_days, _DEFAULT.certificate_days_critical, rising=False
@@ -183,15 +189,18 @@ def thresholds(lag_records: str, lag_seconds: str, disk_free: str, certificate_d
     )
 
 
-def _pair(flag: str, text: str, critical: float, *, rising: bool) -> tuple[float, float]:
+def _seconds(flag: str, text: str) -> float:
+    return duration(flag, text, bare="s")
+
+
+def _pair(
+    flag: str, text: str, critical: float, *, rising: bool, parse: Callable[[str, str], float] = number
+) -> tuple[float, float]:
     """Return warning and critical; a critical side that is not given never is the milder one."""
     warn, colon, crit = text.partition(":")
-    try:
-        first = float(warn)
-        second = float(crit) if colon else max(first, critical) if rising else min(first, critical)
-    except ValueError:
-        raise ConfigError(f"{flag} {text!r:.60}: expected {_METAVAR}, such as 100:1000") from None
-    if not (0 <= first < 1e15 and 0 <= second < 1e15) or (second < first if rising else second > first):
+    first = parse(flag, warn)
+    second = parse(flag, crit) if colon else max(first, critical) if rising else min(first, critical)
+    if second < first if rising else second > first:
         side = "at least" if rising else "at most"
-        raise ConfigError(f"{flag} {text!r:.60}: expected numbers from 0 on, the critical one {side} the warning")
+        raise ConfigError(f"{flag} {text!r:.60}: expected {_METAVAR}, the critical side {side} the warning")
     return first, second

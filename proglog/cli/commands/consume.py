@@ -26,10 +26,10 @@ from proglog.cli import diagnostics, options, output, selection
 from proglog.cli.heap import keep_freed_memory
 from proglog.cli.interruption import terminable
 from proglog.cli.output import Format
-from proglog.cli.quantities import duration
 from proglog.cli.ranges import CURSOR
 from proglog.cli.record_shapes import GROUPS, RECORD
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError
+from proglog.quantities import duration
 from proglog.types import half_open
 
 if TYPE_CHECKING:

@@ -1,10 +1,10 @@
 """List the records that an agent's log lost and has not recovered, accept a loss, or export records of one origin.
 
-Records that a peer still holds are restored automatically. `losses accept 120..140 --reason "..."` is for records that no
+Records that a peer still holds are restored automatically. `losses accept 120:140 --reason "..."` is for records that no
 node holds any more: it stores who accepted them, when and why in the data directory, and clears the alarm. The range
 runs from the first offset to one past the last, as `losses list` shows it; a wider range covers all damage within it.
 
-A fork is listed as well: two histories of one origin, each on one side only. `losses export ORIGIN:START..END` writes the
+A fork is listed as well: two histories of one origin, each on one side only. `losses export ORIGIN:START:END` writes the
 sequences that this side has as JSON lines; `proglog produce --format jsonl` appends them again, as new records.
 
     proglog losses list
@@ -20,13 +20,14 @@ import typer
 from proglog import clock
 from proglog.cli import diagnostics, options, output
 from proglog.cli.output import Format, Table
+from proglog.cli.ranges import parse_range
 from proglog.cli.record_shapes import RECORD
 from proglog.cli.shapes import Shape
+from proglog.client.offset_spec import OffsetSpecKind
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
 from proglog.observe.words import age_words, count_words, records_words
-from proglog.types import MAX_ORDINAL
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -64,7 +65,7 @@ class ListedLoss:
     @property
     def range_(self) -> str:
         """The range that ``losses accept`` takes; of a fork, the other side."""
-        return f"with {self.peer}" if self.peer is not None else f"{self.start_offset}..{self.end_offset}"
+        return f"with {self.peer}" if self.peer is not None else f"{self.start_offset}:{self.end_offset}"
 
     @property
     def count(self) -> int | None:
@@ -180,7 +181,7 @@ def main(
     range_: Annotated[
         str,
         typer.Argument(
-            metavar="[START..END]", help="Offsets to accept, or ORIGIN:START..END to export; END not included"
+            metavar="[START:END]", help="Offsets to accept, or ORIGIN:START:END to export; END not included"
         ),
     ] = "",
     reason: Annotated[
@@ -220,7 +221,7 @@ def _export(text: str, format_: Format, agent: options.AgentFlags) -> None:
 
     prefix, colon, span = text.partition(":")
     if not colon or not prefix:
-        raise ConfigError(f"{text!r} names no sequences: expected ORIGIN:START..END, such as 6f1c2d3e:41..56")
+        raise ConfigError(f"{text!r} names no sequences: expected ORIGIN:START:END, such as 6f1c2d3e:41:56")
     start, end = _range_of(span)
     render = machine_renderer(Format.JSONL if format_ is Format.TABLE else format_)
     output.values(render.head, as_is=True)
@@ -274,8 +275,11 @@ def _range_of(text: str) -> tuple[int, int]:
     Raises:
         ConfigError: It is none.
     """
-    start, dots, end = text.partition("..")
-    digits = all(part.isascii() and part.isdigit() and len(part) <= 19 for part in (start, end))
-    if not dots or not digits or not int(start) <= int(end) <= MAX_ORDINAL:
-        raise ConfigError(f"{text!r} is no range of offsets: expected START..END, as `proglog losses list` shows it")
-    return int(start), int(end)
+    refused = ConfigError(f"{text!r:.80} is no range: expected START:END, as `proglog losses list` shows it")
+    try:
+        start, end = parse_range(text, 0)
+    except ConfigError:
+        raise refused from None
+    if end is None or not start.kind is end.kind is OffsetSpecKind.OFFSET:
+        raise refused
+    return start.value, end.value

@@ -34,10 +34,10 @@ from proglog.cli.exit_codes import ExitCode
 from proglog.cli.heap import keep_freed_memory
 from proglog.cli.interruption import terminable
 from proglog.cli.output import Format
-from proglog.cli.quantities import count, duration
 from proglog.cli.serve_config import choice
 from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError, RecordTooLargeError
+from proglog.quantities import count, duration
 
 if TYPE_CHECKING:
     from proglog.client import Acknowledged, Client, Producer

@@ -14,10 +14,10 @@ import typer
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.output import Format
-from proglog.cli.quantities import duration
 from proglog.cli.serve_config import tag_of
 from proglog.cli.shapes import Shape
 from proglog.observe.safe_text import safe_text
+from proglog.quantities import duration
 
 if TYPE_CHECKING:
     from proglog.client import Client

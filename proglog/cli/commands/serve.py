@@ -21,9 +21,9 @@ from proglog.cli import options, output
 from proglog.cli.config_file import with_file
 from proglog.cli.options import flag
 from proglog.cli.output import Format
-from proglog.cli.quantities import duration, size
 from proglog.cli.serve_config import choice, tag_of, user_data_dir
 from proglog.cli.shapes import Shape, value_of
+from proglog.quantities import duration, size
 
 if TYPE_CHECKING:
     from proglog.agent.agent import Agent

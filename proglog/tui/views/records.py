@@ -182,7 +182,7 @@ def _painted_json(text: str) -> Line:
 
 def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
     """Return the row for offsets that could not be read."""
-    words = f"{locale.pick('✖', 'x')} damaged, up to {count_words(end)}"
+    words = f"{locale.pick('✖', 'x')} damaged {locale.range_words(start, end)}"
     between = len(COLUMNS) - 2
     return FixedRow(
         key=f"damaged-{start}",

@@ -24,8 +24,8 @@ def test_damage_gaps_and_forks_are_in_the_list_of_losses() -> None:
     log = replace(shown.log, damaged=(damage,), accepted=(gap,))
     found = rows(replace(shown, log=log, conditions=(fork,)))
     assert [(row.kind, row.range_, row.count, row.state) for row in found] == [
-        ("gap", "3..9", 6, "accepted by me: gone"),
-        ("damage", "12..15", 3, "lost"),
+        ("gap", "3:9", 6, "accepted by me: gone"),
+        ("damage", "12:15", 3, "lost"),
         ("fork", "with b", None, "two histories"),
     ]
     assert found[2].found_at_ms == shown.taken_at_ms - 5

@@ -97,7 +97,8 @@ def test_a_flag_and_a_variable_go_before_the_profile(
     [
         ('[dev]\nadr = "a:1"\n', "did you mean addr"),
         ("[dev]\naddr = 7\n", "addr = 7: expected text"),
-        ("[dev]\ntimeout = true\n", "timeout = True: expected a number"),
+        ("[dev]\ntimeout = true\n", "timeout = True: expected a duration"),
+        ("[dev]\ntimeout = 'soon'\n", "expected a duration such as"),
         ("dev = 3\n", "expected a table of flags"),
         ("current = 3\n", "expected a profile's name"),
         ("[dev\n", "is not TOML"),

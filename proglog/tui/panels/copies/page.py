@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from proglog.observe.copies import Claim
 from proglog.observe.copies_view import CopiesRow, HeldStretch, age_words, rows
 from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
-from proglog.observe.words import count_words, duration_words, origin_id, records_words
+from proglog.observe.words import duration_words, origin_id, records_words
 from proglog.tui.panels.copies.columns import MARKS, claim_words, copies_role, lacks_words, strip
 from proglog.tui.state import DashState
 from proglog.wire.model import MemberStatus
@@ -33,7 +33,7 @@ def _members(row: CopiesRow, locale: Locale, width: int) -> Iterator[Line]:
     since = "" if lasted is None else f", for {duration_words(lasted / 1000)}"
     yield line(
         Span(f"{row.least} of {row.expected} copies at least", copies_role(row)),
-        Span(f"{since}; records {count_words(row.start)} to {count_words(max(row.end - 1, row.start))}", Role.MUTED),
+        Span(f"{since}; records {locale.range_words(row.start, row.end)}", Role.MUTED),
     )
     yield ()
     names = [locale.safe(each.name, 20) for each in row.holders]
@@ -72,7 +72,7 @@ def _stretch(row: CopiesRow, stretch: HeldStretch, locale: Locale, width: int) -
     for holder, claim in zip(row.holders, stretch.claims, strict=True):
         by_claim[claim].append(locale.safe(holder.name, 24).text)
     yield line(
-        Span(f"{count_words(stretch.start)} to {count_words(stretch.end - 1)}", Role.STRONG),
+        Span(locale.range_words(stretch.start, stretch.end), Role.STRONG),
         Span(f"  {records_words(stretch.records)}", Role.MUTED),
     )
     for claim, names in sorted(by_claim.items(), key=lambda each: list(MARKS).index(each[0])):

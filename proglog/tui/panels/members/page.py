@@ -168,12 +168,14 @@ def _log(own: ClusterSnapshot, locale: Locale) -> list[Line]:
         words = f"{problem.detail}, for {duration_words(problem.since_ms / 1000)}"
         facts.append(_fact("problem", locale.safe(words, 300, role=Role.WARN)))
     for lost in log.damaged[:_DAMAGED]:
-        where = f"{locale.pick('✖', 'x')} offsets {lost.start_offset:,} to {lost.end_offset - 1:,} cannot be read: "
+        where = (
+            f"{locale.pick('✖', 'x')} offsets {locale.range_words(lost.start_offset, lost.end_offset)} cannot be read: "
+        )
         facts.append(_fact("damaged", Span(where, Role.BAD), locale.safe(lost.detail)))
     if len(log.damaged) > _DAMAGED:
         facts.append(_fact("", f"and {len(log.damaged) - _DAMAGED:,} more ranges"))
     for accepted in log.accepted[:_DAMAGED]:
-        where = f"offsets {accepted.start_offset:,} to {accepted.end_offset - 1:,}, by "
+        where = f"offsets {locale.range_words(accepted.start_offset, accepted.end_offset)}, by "
         facts.append(
             _fact(
                 "accepted loss", where, locale.safe(accepted.accepted_by, 40), ": ", locale.safe(accepted.reason, 300)

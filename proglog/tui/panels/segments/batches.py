@@ -6,14 +6,13 @@ from proglog.observe.columns import Column, FixedRow, Help, Row, unknown
 from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
 from proglog.observe.words import bytes_words, count_words, origin_id, short_duration
 from proglog.record.batch import CODEC_NONE, BatchHeader
-from proglog.tui.panels.segments.columns import offsets
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.state import DashState
 from proglog.wire.model import IndexState, Segment
 
 
 def _draw_offsets(header: BatchHeader, locale: Locale) -> Line:
-    return line(Span(offsets(header.base_offset, header.end_offset, locale), Role.ACCENT))
+    return line(Span(locale.range_words(header.base_offset, header.end_offset), Role.ACCENT))
 
 
 def _clock(at_ms: int, locale: Locale) -> Line:
@@ -114,7 +113,7 @@ def row(header: BatchHeader, locale: Locale) -> Row[BatchHeader]:
 
 def damaged_row(start: int, end: int, locale: Locale) -> FixedRow:
     """Return the row for offsets that could not be read."""
-    words = f"{locale.pick('✖', 'x')} damaged {offsets(start, end, locale)}"
+    words = f"{locale.pick('✖', 'x')} damaged {locale.range_words(start, end)}"
     rest = len(COLUMNS) - 2
     return FixedRow(
         key=f"damaged-{start}",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from proglog.observe.columns import Cell, Column, Help, unknown
 from proglog.observe.spans import Line, Locale, Role, Span, line
 from proglog.observe.words import bytes_words, count_words, short_count, short_duration
+from proglog.types import half_open
 from proglog.wire.model import IndexState, Segment
 
 
@@ -45,12 +46,7 @@ def title(segment: Segment, locale: Locale) -> str:
     """Return the name of a segment: its offsets; of one that grows, where they begin."""
     if segment.active:
         return f"from {segment.base_offset:,}"
-    return offsets(segment.base_offset, segment.end_offset, locale)
-
-
-def offsets(start: int, end: int, locale: Locale) -> str:
-    """Return a half-open range in words."""
-    return f"{start:,} {locale.pick('…', '..')} {end:,}"
+    return locale.range_words(segment.base_offset, segment.end_offset)
 
 
 def _draw_offsets(facts: SegmentFacts, locale: Locale) -> Cell:
@@ -63,9 +59,9 @@ def _offsets_within(start: int, end: int, locale: Locale, width: int) -> str:
     """Return a range that fits: exact, or its start and how many there are, or abbreviated; never cut."""
     dots = locale.pick("…", "..")
     forms = (
-        offsets(start, end, locale),
+        locale.range_words(start, end),
         f"{start:,} +{short_count(end - start)}",
-        f"{short_count(start)} {dots} {short_count(end)}",
+        f"[{short_count(start)} {dots} {short_count(end)})",
     )
     return next((each for each in forms if len(each) <= width), forms[-1])
 
@@ -103,7 +99,7 @@ OFFSETS: Column[SegmentFacts] = Column(
     title="OFFSETS",
     value=lambda facts: facts.segment.base_offset,
     draw=_draw_offsets,
-    text=lambda facts: f"{facts.segment.base_offset} to {facts.segment.end_offset}",
+    text=lambda facts: half_open(facts.segment.base_offset, facts.segment.end_offset),
     width=19,
     flex=1,
     limit=30,

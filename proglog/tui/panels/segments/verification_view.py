@@ -46,7 +46,7 @@ def lines(verification: Verification, locale: Locale) -> list[Line]:
     problems = _problems(verification)
     shown = [summary(verification, locale)]
     for each in problems[:_LISTED]:
-        where = f"offsets {each.start_offset:,} {locale.pick('…', '..')} {each.end_offset:,}"
+        where = f"offsets {locale.range_words(each.start_offset, each.end_offset)}"
         shown.append(line(Span(f"  {locale.pick('✖', 'x')} ", Role.BAD), locale.safe(each.detail or where, 200)))
     if len(problems) > _LISTED:
         shown.append(line(Span(f"  and {count_words(len(problems) - _LISTED)} more", Role.BAD)))

@@ -2,11 +2,11 @@
 
 import pytest
 
-from proglog.cli.quantities import duration, size
 from proglog.errors import ConfigError
 from proglog.log.config import MAX_SEGMENT_BYTES
 from proglog.log.index import ENTRY_BYTES
 from proglog.log.segment import MAX_INDEX_BYTES
+from proglog.quantities import duration, size
 from proglog.record.batch import HEADER_BYTES
 
 

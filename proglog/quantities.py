@@ -1,9 +1,10 @@
-"""Durations and sizes as people write them: one grammar for flags, environment and TOML.
+"""Numbers with units as people write them: one grammar for flags, environment, TOML, ranges and the dashboard.
 
 ::
 
     500ms  90s  1.5s  15m  12h  7d  2w      a duration; where seconds are meant, a bare number is seconds
     1048576  512KiB  64MiB  2GB    a size: a bare number is bytes, as the names of the flags say
+    1000000  1,000,000  500k  2M   a number of things
 """
 
 import re
@@ -19,6 +20,13 @@ _BYTES = {"": 1, "B": 1} | {
 _QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 
 
+def seconds(text: str, *, bare: str = "") -> float | None:
+    """Return the seconds of a duration; ``None``: it is none. Arguments as :func:`duration`."""
+    number, unit = _parts(text)
+    scale = _SECONDS.get(unit or bare)
+    return None if number is None or scale is None else float(number * scale)
+
+
 def duration(flag: str, text: str, *, bare: str = "") -> float:
     """Return the seconds of ``500ms``, ``90s``, ``15m``, ``12h``, ``7d`` or ``2w``.
 
@@ -30,14 +38,14 @@ def duration(flag: str, text: str, *, bare: str = "") -> float:
     Raises:
         ConfigError: It is none of those; a number without a unit is not guessed at.
     """
-    number, unit = _parts(text)
-    if number is not None and not unit and not bare:
+    found = seconds(text, bare=bare)
+    if found is not None:
+        return found
+    if _parts(text)[0] is not None and not _parts(text)[1]:
         raise ConfigError(
             f"{flag} {text!r}: a duration needs a unit: {text.strip()}s is seconds, {text.strip()}d is days"
         )
-    if number is None or (unit or bare) not in _SECONDS:
-        raise ConfigError(f"{flag} {text!r:.60}: expected a duration such as 500ms, 90s, 15m, 12h, 7d or 2w")
-    return float(number * _SECONDS[unit or bare])
+    raise ConfigError(f"{flag} {text!r:.60}: expected a duration such as 500ms, 90s, 15m, 12h, 7d or 2w")
 
 
 def size(flag: str, text: str) -> int:
@@ -63,6 +71,18 @@ def count(flag: str, text: str) -> int:
     if number is None or scale is None or number * scale != int(number * scale):
         raise ConfigError(f"{flag} {text!r:.60}: expected a number such as 1000000, 500k or 2M")
     return int(number * scale)
+
+
+def number(flag: str, text: str) -> float:
+    """Return the number of ``14`` or ``2.5``, which the name of the flag gives its unit.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    found, unit = _parts(text)
+    if found is None or unit:
+        raise ConfigError(f"{flag} {text!r:.60}: expected a number such as 14 or 2.5")
+    return float(found)
 
 
 def _parts(text: str) -> tuple[float | None, str]:
