@@ -56,17 +56,19 @@ _proglog() {
         tags:--tls-cert-file|tags:--tls-key-file|rtt:--tls-ca-file|rtt:--tls-cert-file|rtt:--tls-key-file|\
         event:--tls-ca-file|event:--tls-cert-file|event:--tls-key-file|events:--tls-ca-file|events:--tls-cert-file|\
         events:--tls-key-file|query:--tls-ca-file|query:--tls-cert-file|query:--tls-key-file|keys:--tls-ca-file|\
-        keys:--tls-cert-file|keys:--tls-key-file|acl:--acl-model-file|acl:--acl-policy-file|profile:--tls-ca-file|\
-        profile:--tls-cert-file|profile:--tls-key-file|bench:--tls-ca-file|bench:--tls-cert-file|bench:--tls-key-file) _proglog_files file; return ;;
+        keys:--tls-cert-file|keys:--tls-key-file|backup:--tls-ca-file|backup:--tls-cert-file|backup:--tls-key-file|\
+        acl:--acl-model-file|acl:--acl-policy-file|profile:--tls-ca-file|profile:--tls-cert-file|\
+        profile:--tls-key-file|bench:--tls-ca-file|bench:--tls-cert-file|bench:--tls-key-file) _proglog_files file; return ;;
         demo:--keep|serve:--data-dir) _proglog_files directory; return ;;
         demo:--output|demo:-o|serve:--output|serve:-o|produce:--output|produce:-o|consume:--output|consume:-o|\
         members:--output|members:-o|status:--output|status:-o|copies:--output|copies:-o|lag:--output|lag:-o|\
         wait:--output|wait:-o|positions:--output|positions:-o|segments:--output|segments:-o|losses:--output|losses:-o|\
         join:--output|join:-o|drain:--output|drain:-o|leave:--output|leave:-o|force-leave:--output|force-leave:-o|\
         tags:--output|tags:-o|rtt:--output|rtt:-o|event:--output|event:-o|events:--output|events:-o|query:--output|\
-        query:-o|keys:--output|keys:-o|verify:--output|verify:-o|doctor:--output|doctor:-o|certs:--output|certs:-o|\
-        acl:--output|acl:-o|profile:--output|profile:-o|config:--output|config:-o|bench:--output|bench:-o|\
-        completion:--output|completion:-o|spec:--output|spec:-o|help:--output|help:-o) _proglog_words 'table json jsonl plain'; return ;;
+        query:-o|keys:--output|keys:-o|backup:--output|backup:-o|restore:--output|restore:-o|verify:--output|verify:-o|\
+        doctor:--output|doctor:-o|certs:--output|certs:-o|acl:--output|acl:-o|profile:--output|profile:-o|\
+        config:--output|config:-o|bench:--output|bench:-o|completion:--output|completion:-o|spec:--output|spec:-o|\
+        help:--output|help:-o) _proglog_words 'table json jsonl plain'; return ;;
         serve:--node-name|serve:--bind-addr|serve:--rpc-port|serve:--advertise-addr|serve:--rpc-advertise-addr|\
         serve:--start-join-addrs|serve:--tag|serve:--gossip-label|serve:--gossip-allow|serve:--event-handler|\
         serve:--serf-rpc-addr|serve:--metrics-addr|serve:--segment-bytes|serve:--retention-bytes|serve:--retention-age|\
@@ -84,9 +86,9 @@ _proglog() {
         force-leave:--addr|force-leave:--timeout|force-leave:--wait|tags:--set|tags:--delete|tags:--addr|\
         tags:--timeout|tags:--wait|rtt:--addr|rtt:--timeout|rtt:--wait|event:--addr|event:--timeout|event:--wait|\
         events:--addr|events:--timeout|events:--wait|query:--tag|query:--relay-factor|query:--for|query:--addr|\
-        query:--timeout|query:--wait|keys:--addr|keys:--timeout|keys:--wait|certs:--host|certs:--client|profile:--addr|\
-        profile:--timeout|profile:--warning|bench:--records|bench:--value-bytes|bench:--rate|bench:--nodes|\
-        bench:--addr|bench:--timeout|bench:--wait) :; return ;;
+        query:--timeout|query:--wait|keys:--addr|keys:--timeout|keys:--wait|backup:--addr|backup:--timeout|\
+        backup:--wait|certs:--host|certs:--client|profile:--addr|profile:--timeout|profile:--warning|bench:--records|\
+        bench:--value-bytes|bench:--rate|bench:--nodes|bench:--addr|bench:--timeout|bench:--wait) :; return ;;
         serve:--encrypt-mode) _proglog_words 'accept send required'; return ;;
         serve:--gossip-profile) _proglog_words 'lan wan local'; return ;;
         serve:--fsync) _proglog_words 'always interval os'; return ;;
@@ -97,7 +99,7 @@ _proglog() {
         produce:--profile|consume:--profile|dash:--profile|members:--profile|status:--profile|copies:--profile|\
         lag:--profile|wait:--profile|check:--profile|positions:--profile|segments:--profile|losses:--profile|\
         join:--profile|drain:--profile|leave:--profile|force-leave:--profile|tags:--profile|rtt:--profile|\
-        event:--profile|events:--profile|query:--profile|keys:--profile|bench:--profile) _proglog_names profiles; return ;;
+        event:--profile|events:--profile|query:--profile|keys:--profile|backup:--profile|bench:--profile) _proglog_names profiles; return ;;
         consume:--as) _proglog_names positions; return ;;
         consume:--group-by) _proglog_words 'key origin value'; return ;;
         consume:--format) _proglog_words 'line null'; return ;;
@@ -132,6 +134,8 @@ _proglog() {
         events) _proglog_words '--follow -f --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         query) _proglog_words '--node --tag --no-ack --relay-factor --for --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         keys) _proglog_words '--output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
+        backup) _proglog_words '--verify --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
+        restore) _proglog_words '--lossy --quiet -q --verbose -v --debug --utc --output -o --help' ;;
         verify) _proglog_words '--dry-run --quiet -q --verbose -v --debug --utc --output -o --help' ;;
         doctor) _proglog_words '--quiet -q --verbose -v --debug --utc --output -o --help' ;;
         certs) _proglog_words '--host --client --renew --quiet -q --verbose -v --debug --utc --output -o --help' ;;
@@ -144,20 +148,22 @@ _proglog() {
         help) _proglog_words '--quiet -q --verbose -v --debug --utc --output -o --help' ;;
         esac; return ;;
     esac
-    [ -n "$verb" ] || { _proglog_words 'demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help --help --version'; return; }
+    [ -n "$verb" ] || { _proglog_words 'demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys backup restore verify doctor certs acl profile config bench completion spec help --help --version'; return; }
     case $verb:$number in
         acl:1) _proglog_words 'produce consume describe observe replicate operate' ;;
+        backup:0) _proglog_files directory ;;
+        backup:1) _proglog_files directory ;;
         bench:0) _proglog_words 'all produce consume replicate e2e compare' ;;
         bench:1) _proglog_files file ;;
         bench:2) _proglog_files file ;;
         certs:0) _proglog_files directory ;;
         completion:0) _proglog_words 'bash zsh fish' ;;
-        config:0) _proglog_words 'demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help' ;;
+        config:0) _proglog_words 'demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys backup restore verify doctor certs acl profile config bench completion spec help' ;;
         consume:0) _proglog_ranges ;;
         copies:0) _proglog_ranges ;;
         doctor:0) _proglog_files directory ;;
         force-leave:0) _proglog_names members ;;
-        help:0) _proglog_words 'ranges formats templates environment exit-codes consumers demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys verify doctor certs acl profile config bench completion spec help' ;;
+        help:0) _proglog_words 'ranges formats templates environment exit-codes consumers demo serve produce consume dash members status copies lag wait check positions segments losses join drain leave force-leave tags rtt event events query keys backup restore verify doctor certs acl profile config bench completion spec help' ;;
         keys:0) _proglog_words 'generate list install use remove' ;;
         losses:0) _proglog_words 'list accept export' ;;
         positions:0) _proglog_words 'list set delete' ;;
@@ -166,6 +172,8 @@ _proglog() {
         produce:*) _proglog_files file ;;
         profile:0) _proglog_words 'list show create use edit remove' ;;
         profile:1) _proglog_names profiles ;;
+        restore:0) _proglog_files directory ;;
+        restore:1) _proglog_files directory ;;
         rtt:0) _proglog_names members ;;
         rtt:1) _proglog_names members ;;
         segments:0) _proglog_ranges ;;

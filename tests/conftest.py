@@ -34,6 +34,7 @@ FULL = (
     "storage",
     "integration/test_acks.py",
     "integration/test_attacks.py",
+    "integration/test_backup.py",
     "integration/test_client_machine.py",
     "integration/test_connection_age.py",
     "integration/test_cursors.py",

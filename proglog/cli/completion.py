@@ -35,6 +35,7 @@ FLAGS = {"--profile": PROFILES, "--as": POSITIONS, "--node": MEMBERS, "--origin"
 ACTIONS = ("produce", "consume", "describe", "observe", "replicate", "operate")
 ARGUMENTS: Mapping[str, tuple[Value, ...]] = {
     "acl": (TEXT, Value("words", ACTIONS)),
+    "backup": (DIRECTORY, DIRECTORY),
     "bench": (Value("words", ("all", "produce", "consume", "replicate", "e2e", "compare")), FILE, FILE),
     "certs": (DIRECTORY,),
     "completion": (Value("words", SHELLS),),
@@ -52,6 +53,7 @@ ARGUMENTS: Mapping[str, tuple[Value, ...]] = {
     "produce": (FILE,),
     "profile": (Value("words", ("list", "show", "create", "use", "edit", "remove")), PROFILES),
     "query": (TEXT, TEXT),
+    "restore": (DIRECTORY, DIRECTORY),
     "rtt": (MEMBERS, MEMBERS),
     "segments": (RANGE,),
     "verify": (DIRECTORY, RANGE),

@@ -1,5 +1,7 @@
-"""Shared by verify and doctor: reads a stopped agent's directory with a progress bar. Changes nothing."""
+"""Reads a stopped agent's directory with a progress bar, for verify, doctor, backup and restore. Changes nothing."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from proglog.cli import diagnostics
@@ -13,13 +15,20 @@ def read(directory: Path) -> VerifyReport:
         NotFoundError: There is none.
         StorageError: It cannot be read, or an agent has it open.
     """
+    with meter_of("verifying", directory) as on_progress:
+        return verify_directory(directory, on_progress=on_progress)
+
+
+@contextmanager
+def meter_of(label: str, directory: Path) -> Iterator[Callable[[VerifyProgress], None]]:
+    """Yield what draws how much of a directory's segments has been read."""
     total = sum(path.lstat().st_size for path in directory.glob("*.log")) if directory.is_dir() else 0
     done = 0
-    with diagnostics.progress("verifying", total, unit="bytes") as meter:
+    with diagnostics.progress(label, total, unit="bytes") as meter:
 
         def on_progress(progress: VerifyProgress) -> None:
             nonlocal done
             meter.advance(progress.bytes_done - done)
             done = progress.bytes_done
 
-        return verify_directory(directory, on_progress=on_progress)
+        yield on_progress

@@ -53,6 +53,7 @@ NAMES = frozenset(
         "PROGLOG_LAG_SECONDS",
         "PROGLOG_LIMIT",
         "PROGLOG_LOG_LEVEL",
+        "PROGLOG_LOSSY",
         "PROGLOG_MEMBERS",
         "PROGLOG_METRICS_ADDR",
         "PROGLOG_NODE",

@@ -25,6 +25,8 @@ VERBS: dict[str, str] = {
     "events": "List user events, or follow them",
     "query": "Send a query to the members and print their answers",
     "keys": "Generate, list and rotate the gossip keys",
+    "backup": "Copy all that an agent or a directory holds into a backup",
+    "restore": "Make a data directory of a backup",
     "verify": "Check every batch and index of a stopped agent's directory",
     "doctor": "Explain what is wrong with a stopped agent's directory and how to fix it",
     "certs": "Create certificates, rules and a gossip key for development",

@@ -48,6 +48,9 @@ class LogConfig:
     ballast_bytes: int = MIB
     """Room held back on the disk: with it, retention can still record what it removes when nothing else fits."""
 
+    without_origin: str = ""
+    """Why the log takes only copies, and its next owner begins an origin, in words; empty: it has an origin of its own."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         if not 4 * KIB <= self.segment_bytes <= MAX_SEGMENT_BYTES:

@@ -7,6 +7,8 @@ without a batch, which the next start appends::
     old origin --> file: new origin, former ones, why --> first batch of the new origin --> new origin
                     |                                      ^
                     +---- crash: the next start resumes ---+
+
+A log that takes only copies, such as a backup, has no origin; its file says why the next owner begins one.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,6 +55,9 @@ class LocalOrigin:
             StorageError: The origin's first batch could not be appended.
         """
         state = self._state
+        if state.config.without_origin:
+            self._save(NO_ORIGIN, (), state.config.without_origin, b"")
+            return
         fresh = state.end[0] == 0 and not state.origins
         reason = "new data directory" if fresh else "the file 'origin' is missing"
         try:
@@ -67,7 +72,8 @@ class LocalOrigin:
         marked = self._small_files.marked.origin
         if content is not None:
             state.origin, state.former_origins, state.origin_key = file_says
-            reason = self._reason_to_leave(content.get("fsync"))
+            unborn = state.origin == NO_ORIGIN
+            reason = content.get("reason", "") if unborn else self._reason_to_leave(content.get("fsync"))
         if marked != NO_ORIGIN and marked not in state.own_origins():
             # Another node's file, or none: the durable mark has the origin of the log.
             state.origin, state.former_origins = marked, ()

@@ -4,7 +4,7 @@ It finds everything that opening the log would, and also checks columns, the cha
 times. Findings are for operators: each says what is wrong, which records it concerns, and what to do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -29,6 +29,8 @@ from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber,
 
 _NO_END = Offset((1 << 63) - 1)
 DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
+Visit = Callable[[VerifiedBatch, Sequence[Loss]], None]
+"""Takes a whole batch, valid during the call only, and the directory's recorded losses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ def verify_directory(
     *,
     files: FileSystem | None = None,
     on_progress: Callable[[VerifyProgress], None] | None = None,
+    visit: Visit | None = None,
 ) -> VerifyReport:
     """Read the data directory of a stopped agent from end to end.
 
@@ -89,19 +92,23 @@ def verify_directory(
         directory: The data directory.
         files: The disk that holds it; the operating system's if left out.
         on_progress: Called before each segment, and once at the end.
+        visit: Called with each whole batch, in order.
 
     Raises:
         NotFoundError: There is no data directory.
         StorageError: It cannot be read, or an agent has it open.
     """
-    return _Verification(directory, files or OsFiles(), on_progress or (lambda _: None)).run()
+    return _Verification(directory, files or OsFiles(), on_progress or (lambda _: None), visit).run()
 
 
 class _Verification:
-    def __init__(self, directory: Path, files: FileSystem, on_progress: Callable[[VerifyProgress], None]) -> None:
+    def __init__(
+        self, directory: Path, files: FileSystem, on_progress: Callable[[VerifyProgress], None], visit: Visit | None
+    ) -> None:
         self._directory = directory
         self._files = files
         self._on_progress = on_progress
+        self._visit = visit
         self._report = VerifyReport()
         self._sequences: dict[OriginId, tuple[SequenceNumber, int]] = {}
         self._last_append_ms = 0
@@ -258,6 +265,8 @@ class _Verification:
         if header.append_time_ms < self._last_append_ms:
             self._find(NOTE, self._file, f"{where}: appended before the batch in front of it", "nothing")
         self._last_append_ms = max(self._last_append_ms, header.append_time_ms)
+        if self._visit is not None:
+            self._visit(batch, self._listed)
 
     def _check_index(self, base_offset: Offset, scanned: ScannedStore) -> None:
         name = index_name(base_offset)

@@ -53,6 +53,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         with AgentProcess("stopped", folder / "certs") as stopped:
             data = stopped.directory / "stopped"
         shutil.copytree(data, folder / "data")
+        assert _run(folder, "proglog backup data backups/main").returncode == 0
         yield folder
 
 

@@ -12,10 +12,12 @@ import proglog.client
 from proglog.agent import replicator as replicator_module
 from proglog.agent.agent import Agent
 from proglog.agent.config import AgentConfig
+from proglog.agent.pulling import pull
 from proglog.api.v1 import replication_pb2 as pb
 from proglog.api.v1 import replication_pb2_grpc
 from proglog.client.channel import open_channel
 from proglog.errors import PermissionDeniedError
+from proglog.log.backup import opened
 from proglog.replication.progress import Progress
 from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.security.devrules import MODEL
@@ -217,3 +219,26 @@ async def test_a_server_under_another_name_than_its_members_is_not_copied_from(
             peer.name == "c" and "is the server of 'b', not of c" in peer.failure for peer in a.replicator.peers()
         )
     )
+
+
+async def test_a_backup_needs_the_right_to_replicate_and_counts_as_nobodys_copy(site: Site) -> None:
+    agent = await site.start("a")
+    await produce(agent, site.tls("root"), b"secret")
+    for subject in ("copier", "reader", "none"):
+        with opened(site.directory / f"backup-{subject}", "a") as backup:
+            pulling = pull(
+                backup.copier,
+                agent.view.rpc_addr,
+                site.tls(subject),
+                check=lambda _: None,
+                on_progress=lambda _: None,
+                first_within=10,
+            )
+            if subject == "copier":
+                assert (await pulling).node_name == "a"
+                assert backup.copier.records == 1
+                continue
+            with pytest.raises(PermissionDeniedError):
+                await pulling
+            assert backup.copier.log.origins() == {}
+    assert copies(agent) == 0
