@@ -126,8 +126,12 @@ sys.meta_path.insert(0, Blocker())
 
 def blocked(*lines: str) -> str:
     """The modules of all dependencies but those that these lines of the guide install."""
-    kept = {name.lower() for line in lines for name in line.split()}
-    wanted = {Requirement(each).name.lower() for each in requires("proglog-cluster") or () if "extra ==" not in each}
+    required = {
+        each.name.lower(): each for each in map(Requirement, requires("proglog-cluster") or ()) if not each.marker
+    }
+    shown = [Requirement(each) for line in lines for each in re.findall(r"'(.+?)'", line)]
+    assert [each.specifier for each in shown] == [required[each.name].specifier for each in shown]
+    kept, wanted = {each.name for each in shown}, {*required}
     assert kept < wanted
     gone = {
         module
@@ -137,7 +141,7 @@ def blocked(*lines: str) -> str:
     return ",".join(sorted(gone - {"google"}))
 
 
-CLIENT, COMMAND = re.findall(r"^pip install (?!--)([\w -]+?) +#", GUIDE, re.MULTILINE)
+CLIENT, COMMAND = re.findall(r"^pip install ('.+) +#", GUIDE, re.MULTILINE)
 
 
 def test_a_program_that_only_produces_and_consumes_needs_what_the_guide_says(tmp_path: Path) -> None:
