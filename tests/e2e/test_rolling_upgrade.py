@@ -102,21 +102,18 @@ def test_an_upgrade_node_by_node_keeps_every_record_and_every_sentence_is_clear(
                 eventually(lambda: new.run("check", "--addr", b).returncode == 0)
                 assert new.run("check", "--addr", a).returncode == 0
 
-    # The way back: nothing is opened, and nothing is changed.
-    stores = {path: path.read_bytes() for path in (tmp_path / "a").glob("*.log")}
-    back = old.run(
-        "serve",
-        "--node-name",
-        "a",
-        "--data-dir",
-        str(tmp_path / "a"),
-        "--bind-addr",
-        seed,
-        "--rpc-port",
-        str(ports["a"][0]),
-    )
+                # The way back: a new directory of the release before, and the records as text.
+                with old.agent("c", tmp_path / "c", (free_port(), free_port())) as c:
+                    records = new.run("consume", "--addr", b).stdout
+                    assert old.run("produce", "--addr", c, stdin=records).returncode == 0
+                    assert values(c) == set("12345")
+
+    # Its agents change nothing in a directory of this release, which they cannot open.
+    files = {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.name != "LOCK"}
+    flags = ("--node-name", "a", "--bind-addr", seed, "--rpc-port", str(ports["a"][0]))
+    back = old.run("serve", "--data-dir", str(tmp_path / "a"), *flags)
     assert back.returncode != 0
-    assert {path: path.read_bytes() for path in (tmp_path / "a").glob("*.log")} == stores
+    assert {path: path.read_bytes() for path in (tmp_path / "a").iterdir() if path.name != "LOCK"} == files
 
 
 LATER = "from proglog.record import batch; batch.VERSION += 1"
