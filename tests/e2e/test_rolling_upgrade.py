@@ -104,8 +104,8 @@ def test_an_upgrade_node_by_node_keeps_every_record_and_every_sentence_is_clear(
 
                 # The way back: a new directory of the release before, and the records as text.
                 with old.agent("c", tmp_path / "c", (free_port(), free_port())) as c:
-                    records = new.run("consume", "--addr", b).stdout
-                    assert old.run("produce", "--addr", c, stdin=records).returncode == 0
+                    records = new.run("consume", "-o", "jsonl", "--addr", b).stdout
+                    assert new.run("produce", "--format", "jsonl", "--addr", c, stdin=records).returncode == 0
                     assert values(c) == set("12345")
 
     # Its agents change nothing in a directory of this release, which they cannot open.
