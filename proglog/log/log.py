@@ -318,6 +318,17 @@ class Log:
         """
         return reading.read(self._state, at, max_bytes)
 
+    def batch_at(self, at: LogPosition) -> VerifiedBatch | None:
+        """Return the batch at ``at``, or the next one after an end of a segment, all of it checked now.
+
+        Returns:
+            ``None`` at the durable end.
+
+        Raises:
+            As :meth:`read`.
+        """
+        return reading.batch_at(self._state, at)
+
     def sound_batches(self, start: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """Yield (index, header) of the batches of ``data`` that are intact and in their place.
 
@@ -351,13 +362,9 @@ class Log:
         """
         return reading.seek(self._state, offset)
 
-    def seek_readable(self, offset: Offset) -> LogPosition:
-        """Return the position of the batch that holds ``offset``, or of what follows the damage around it.
-
-        Raises:
-            OffsetOutOfRangeError: ``offset`` is not in ``[start_offset, end_offset]``.
-        """
-        return reading.seek_readable(self._state, offset)
+    def seek_damage(self, offset: Offset) -> LogPosition | None:
+        """Return where the damage begins that is known to hold ``offset``; ``None`` if there is none."""
+        return reading.seek_damage(self._state, offset)
 
     def after_damage(self, at: LogPosition) -> LogPosition:
         """Return the first position at or after ``at`` without known damage, past all adjoining ranges.
@@ -384,7 +391,10 @@ class Log:
         return reading.seek_before(self._state, origin, sequence)
 
     def seek_time(self, time_ms: int) -> Offset:
-        """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none."""
+        """Return the offset of the first record with a timestamp of ``time_ms`` or later; the end if there is none.
+
+        If damage may have held it, the offset is where that damage begins.
+        """
         return reading.seek_time(self._state, time_ms)
 
     def positions_at(self, at: LogPosition) -> dict[OriginId, SequenceNumber]:

@@ -10,7 +10,6 @@ from functools import wraps
 from typing import Concatenate, ParamSpec, TypeVar
 
 from proglog.errors import (
-    DataLossError,
     LogClosedError,
     NotFoundError,
     OffsetOutOfRangeError,
@@ -20,7 +19,7 @@ from proglog.log.model import LogPosition, LogRead
 from proglog.log.segment import Segment, Suspect
 from proglog.log.state import LogState
 from proglog.record import columns
-from proglog.record.batch import BatchHeader, VerifiedBatch, verify_checksums
+from proglog.record.batch import BatchHeader, VerifiedBatch
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber, half_open
 
 Result = TypeVar("Result")
@@ -145,19 +144,14 @@ def after_damage(state: LogState, at: LogPosition) -> LogPosition:
         at = LogPosition(following.base_offset, FilePosition(0))
 
 
-def seek_readable(state: LogState, offset: Offset) -> LogPosition:
-    """See :meth:`proglog.log.log.Log.seek_readable`."""
-    while True:
-        try:
-            return seek(state, offset)
-        except DataLossError:
-            view = state.view
-            segment = view.segments[bisect_right(view.bases, offset) - 1]
-            loss = segment.loss_in(offset, Offset(offset + 1))
-            if loss is not None or offset >= segment.end_offset:
-                position = loss.start_position if loss is not None else segment.size
-                return after_damage(state, LogPosition(segment.base_offset, position))
-            offset = Offset(offset + 1)  # an index that knows more than the store: the next one may be there
+def seek_damage(state: LogState, offset: Offset) -> LogPosition | None:
+    """See :meth:`proglog.log.log.Log.seek_damage`."""
+    view = state.view
+    segment = view.segments[bisect_right(view.bases, offset) - 1]
+    loss = segment.loss_in(offset, Offset(offset + 1))
+    if loss is None and offset >= segment.end_offset:
+        loss = segment.loss_behind
+    return None if loss is None or loss.void else LogPosition(segment.base_offset, loss.start_position)
 
 
 @looking_again
@@ -232,18 +226,51 @@ def seek_before(state: LogState, origin: OriginId, sequence: SequenceNumber) -> 
 
 
 @looking_again
+def batch_at(state: LogState, at: LogPosition) -> VerifiedBatch | None:
+    """See :meth:`proglog.log.log.Log.batch_at`."""
+    found = read(state, at, 1)
+    if not found.data:
+        return None
+    return state.view.segment_at(found.start.segment).verified(found.start.position, found.data)
+
+
+@looking_again
 def seek_time(state: LogState, time_ms: int) -> Offset:
     """See :meth:`proglog.log.log.Log.seek_time`."""
+    lost: Offset | None = None
+    """Where damage begins that no earlier record follows: it may have held the one that is looked for."""
     for segment in state.segments:
-        if not segment.index.record_count or segment.index.max_timestamp_ms < time_ms:
-            continue
-        state.indexes.use(segment)
-        with suppress(OffsetOutOfRangeError), unless_removed(state, segment):
-            for position, header in segment.walk(segment.entries().before_time(time_ms)):
-                if header.record_count and header.max_timestamp_ms >= time_ms:
-                    batch = verify_checksums(segment.read(position, header.batch_bytes))
-                    return Offset(header.base_offset + _first_since(batch, time_ms))
-    return state.end[0]
+        earlier = segment.index.record_count > 0
+        if earlier and segment.index.max_timestamp_ms >= time_ms:
+            state.indexes.use(segment)
+            earlier = False
+            with suppress(OffsetOutOfRangeError), unless_removed(state, segment):
+                reached = segment.entries().before_time(time_ms)
+                for position, header in segment.walk(reached):
+                    if lost is None and (damage := segment.loss_at(reached)) is not None:
+                        lost = damage.start_offset
+                    if header.record_count and header.max_timestamp_ms >= time_ms:
+                        if lost is not None:
+                            return lost
+                        batch = segment.verified(position, segment.read(position, header.batch_bytes))
+                        return Offset(header.base_offset + _first_since(batch, time_ms))
+                    if header.record_count:
+                        earlier, lost = True, None
+                    reached = FilePosition(position + header.batch_bytes)
+        if earlier or lost is None:
+            lost = _lost_end(segment)
+    return state.end[0] if lost is None else lost
+
+
+def _lost_end(segment: Segment) -> Offset | None:
+    """Return where the damage at a segment's end begins."""
+    at, lost = segment.size, None
+    for loss in reversed(segment.losses):
+        if loss.end_position != at:
+            break
+        if not loss.void and loss.gap is None:
+            at, lost = loss.start_position, loss.start_offset
+    return lost
 
 
 def _first_since(batch: VerifiedBatch, time_ms: int) -> int:

@@ -170,8 +170,8 @@ class Refiller:
         if held.next_sequence == missing.end:
             return held.chain_crc == chain_crc
         try:
-            at = reading.seek_sequence(state, missing.origin, missing.end)
-            following = verify_checksums(reading.read(state, at, 1).data)
+            following = reading.batch_at(state, reading.seek_sequence(state, missing.origin, missing.end))
+            assert following is not None  # it was found
         except (NotFoundError, DataLossError):
             return None  # damaged by now as well: the next survey includes it
         return following.header.is_gap or chain_agrees(following, chain_crc)

@@ -207,7 +207,7 @@ class Segment:
                 at += header.batch_bytes
             position = FilePosition(position + at)
             if position < limit and (not at or at + HEADER_BYTES <= len(data)):
-                raise Suspect(self, position, FilePosition(position + 1))
+                raise Suspect(self, position, FilePosition(min(limit, position + _WALK_BYTES)))
 
     def sound_batches(self, start: FilePosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
         """Yield (index, header) of the batches of ``data``, read at ``start``, that are whole and belong there."""
@@ -221,6 +221,17 @@ class Segment:
             else:
                 yield at, header
                 at += header.batch_bytes
+
+    def verified(self, position: FilePosition, data: bytes) -> VerifiedBatch:
+        """Return the first batch of ``data``, read at ``position``, after checking all of it.
+
+        Raises:
+            Suspect: It rotted since it was written or checked.
+        """
+        try:
+            return self._batch(data, 0, position)
+        except MalformedBatchError:
+            raise Suspect(self, position, FilePosition(position + len(data))) from None
 
     def find_offset(self, offset: Offset) -> FilePosition:
         """Return the position of the batch that holds ``offset``.

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from proglog.errors import DataLossError, NotFoundError, OffsetOutOfRangeError, SelfConnectionError, StorageError
 from proglog.log.log import Log
-from proglog.record.batch import HEADER_BYTES, VerifiedBatch, chain_start, parse_header
+from proglog.record.batch import VerifiedBatch, chain_start
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.server.commit_log import CommitLog, LogView
 from proglog.telemetry import events
@@ -194,10 +194,11 @@ def chain_agrees_at(log: Log, told: Progress) -> bool:
     if told.next_sequence in (FIRST_SEQUENCE, state.next_sequence) or not told.chain_crc:
         return _agrees_in_memory(state, told)
     try:
-        at = log.seek_sequence(told.origin, SequenceNumber(told.next_sequence - 1))
-        header = parse_header(log.read(at, HEADER_BYTES).data)
+        stored = log.batch_at(log.seek_sequence(told.origin, SequenceNumber(told.next_sequence - 1)))
+        assert stored is not None  # it was found
     except (NotFoundError, OffsetOutOfRangeError, DataLossError, StorageError):
         return True  # removed by retention, or damaged: later positions will show
+    header = stored.header
     return (header.next_sequence, header.chain_crc) == (told.next_sequence, told.chain_crc)
 
 

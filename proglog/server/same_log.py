@@ -19,7 +19,6 @@ do the same with leader epochs (KIP-320)::
 from proglog.errors import InvalidRequestError, MalformedBatchError, NotFoundError, OtherLogError, ProglogError
 from proglog.log.log import Log
 from proglog.record import control
-from proglog.record.batch import verify_checksums
 from proglog.record.columns_pb2 import OriginStart
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.types import ORIGIN_BYTES, Offset, OriginId
@@ -51,12 +50,12 @@ def check_same_log(log: Log, expected: bytes, offset: Offset) -> None:
 def _beginning(log: Log, origin: OriginId) -> tuple[Offset, OriginId]:
     """Return where ``origin`` began to write here, and the origin before it."""
     try:
-        stored = verify_checksums(log.read(log.seek_sequence(origin, FIRST_SEQUENCE), 1).data)
-        said = control.parse(stored.payload)
+        stored = log.batch_at(log.seek_sequence(origin, FIRST_SEQUENCE))
+        said = control.parse(stored.payload) if stored is not None else None
     except (NotFoundError, MalformedBatchError):
-        said = None  # removed by retention: everything left came later
+        stored = said = None  # removed by retention: everything left came later
     except ProglogError as exc:
         raise OtherLogError(f"this log cannot say where its origin began ({exc}): {_ADVICE}") from exc
-    if not isinstance(said, OriginStart) or len(said.previous_origin) != ORIGIN_BYTES:
+    if stored is None or not isinstance(said, OriginStart) or len(said.previous_origin) != ORIGIN_BYTES:
         raise OtherLogError(f"the offset was read from another log than {origin.hex()[:8]}: {_ADVICE}")
     return stored.header.base_offset, OriginId(said.previous_origin)

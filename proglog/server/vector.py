@@ -27,7 +27,7 @@ from typing import NamedTuple
 from proglog.errors import DataLossError, NotFoundError, PositionGoneError
 from proglog.log.log import Log
 from proglog.log.model import LogPosition, LogRead
-from proglog.record.batch import BatchHeader, parse_header
+from proglog.record.batch import BatchHeader
 from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.replication.ranges import NO_RANGES, within, without
 from proglog.types import FilePosition, Offset, OriginId, SequenceNumber
@@ -256,22 +256,19 @@ def pass_from(log: Log, offset: Offset, *, skip_gone: bool, control: bool = True
         OffsetOutOfRangeError: The offset is not in the log.
         DataLossError: It is damaged, and ``skip_gone`` is not set.
     """
-    behind_damage = False
-    try:
-        at = log.seek(offset)
-    except DataLossError:
-        if not skip_gone:
-            raise
-        at, behind_damage = log.seek_readable(offset), True
+    healed = False
     while True:
         try:
-            positions = positions_at(log, offset, at)
+            at = log.seek(offset)
+            return VectorPass(log, positions_at(log, offset, at), skip_gone=skip_gone, at=at, control=control)
         except DataLossError:
-            if not skip_gone:
+            if not skip_gone or healed:
                 raise
-            at, behind_damage = log.after_damage(at), True
-        else:
-            return VectorPass(log, positions, skip_gone=skip_gone, at=at, behind_damage=behind_damage, control=control)
+        damage = log.seek_damage(offset)
+        healed = damage is None
+        if damage is not None:
+            positions, at = log.positions_at(damage), log.after_damage(damage)
+            return VectorPass(log, positions, skip_gone=True, at=at, behind_damage=True, control=control)
 
 
 def positions_at(log: Log, offset: Offset, at: LogPosition | None = None) -> dict[OriginId, SequenceNumber]:
@@ -289,11 +286,10 @@ def positions_at(log: Log, offset: Offset, at: LogPosition | None = None) -> dic
         positions = log.positions_at(at)
     else:
         positions = {state.origin: state.next_sequence for state in change.positions}
-    data = log.read(at, 1).data
-    if data:
-        header = parse_header(data)
-        if header.base_offset < offset:
-            positions[header.origin] = SequenceNumber(header.base_sequence + offset - header.base_offset)
+    batch = log.batch_at(at)
+    if batch is not None and batch.header.base_offset < offset:
+        header = batch.header
+        positions[header.origin] = SequenceNumber(header.base_sequence + offset - header.base_offset)
     return positions
 
 
@@ -303,8 +299,8 @@ def offset_at(log: Log, at: LogPosition) -> Offset:
     Raises:
         DataLossError: The data there is damaged.
     """
-    data = log.read(at, 1).data
-    return parse_header(data).base_offset if data else log.end_offset
+    batch = log.batch_at(at)
+    return log.end_offset if batch is None else batch.header.base_offset
 
 
 def _place_of(log: Log, origin: OriginId, sequence: SequenceNumber) -> LogPosition:

@@ -10,11 +10,12 @@ from proglog.errors import DataLossError, ProglogError
 from proglog.log.config import LogConfig
 from proglog.log.files import FileSystem
 from proglog.log.log import Log
-from proglog.log.model import Appended, LogPosition
+from proglog.log.model import Appended, ImportAppend, LogPosition
 from proglog.record import scan
+from proglog.record.batch import verify
 from proglog.testing.files import FaultyFiles
 from proglog.types import FilePosition, Offset
-from tests.unit.log.kit import DIR, local, open_log
+from tests.unit.log.kit import DIR, batches_of, local, open_log
 
 LONG = bool(os.environ.get("PROGLOG_LONG"))
 """The sizes that take minutes to hours: ``make test-long``."""
@@ -102,6 +103,22 @@ def reopen(files: FaultyFiles, witness: Witness, what: object, config: LogConfig
     log.close()
 
 
+def came_back(log: Log, peer: Log) -> None:
+    """What a running agent does with a peer's help: put back what was lost, copy what its origins lack at their ends."""
+    lost = [
+        verify(bytes(each.data))
+        for missing in log.missing()
+        for each in batches_of(peer)
+        if each.header.origin == missing.origin and missing.start <= each.header.base_sequence < missing.end
+    ]
+    log.refill(lost)
+    for origin in peer.origins():
+        held = log.progress(origin)
+        have = held.next_sequence if held else 1
+        ends = [each for each in batches_of(peer) if each.header.origin == origin and each.header.base_sequence >= have]
+        log.append([ImportAppend(verify(bytes(each.data))) for each in ends])
+
+
 class Image:
     """The files of a disk, to be damaged and put back as often as one likes."""
 
@@ -132,4 +149,4 @@ class Image:
         return self._contents[path]
 
 
-__all__ = ["DIR", "LONG", "ROLLING", "Image", "Witness", "live", "open_log", "reading_of", "reopen"]
+__all__ = ["DIR", "LONG", "ROLLING", "Image", "Witness", "came_back", "live", "open_log", "reading_of", "reopen"]

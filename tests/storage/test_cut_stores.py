@@ -4,12 +4,10 @@ import pytest
 
 from proglog.log.config import LogConfig
 from proglog.log.log import Log
-from proglog.log.model import ImportAppend
 from proglog.record import scan
-from proglog.record.batch import verify
 from proglog.testing.files import FaultyFiles
-from tests.storage.kit import LONG, Image
-from tests.unit.log.kit import append, batches_of, open_log, stored
+from tests.storage.kit import LONG, Image, came_back
+from tests.unit.log.kit import append, open_log, stored
 
 CONFIG = LogConfig(segment_bytes=4096, index_interval_bytes=512, ballast_bytes=0)
 LAST_BATCHES = 10
@@ -22,22 +20,6 @@ def stopped(log: Log, files: FaultyFiles, how: str) -> None:
     else:
         log.retain()
     files.kill()
-
-
-def came_back(log: Log, peer: Log) -> None:
-    """What a running agent does with a peer's help: put back what was lost, copy what its origins lack at their ends."""
-    lost = [
-        verify(bytes(each.data))
-        for missing in log.missing()
-        for each in batches_of(peer)
-        if each.header.origin == missing.origin and missing.start <= each.header.base_sequence < missing.end
-    ]
-    log.refill(lost)
-    for origin in peer.origins():
-        held = log.progress(origin)
-        have = held.next_sequence if held else 1
-        ends = [each for each in batches_of(peer) if each.header.origin == origin and each.header.base_sequence >= have]
-        log.append([ImportAppend(verify(bytes(each.data))) for each in ends])
 
 
 @pytest.mark.parametrize("peer", [False, True], ids=["alone", "with a peer"])
