@@ -437,7 +437,7 @@ def test_everything_sound_comes_once_and_what_is_left_out_is_said(kind: Damage, 
 
 @pytest.mark.parametrize("running", [False, True], ids=["at rest", "while running"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not a_byte_of_a_control_batch])
-def test_who_starts_at_the_damage_is_told_of_it(kind: Damage, running: bool) -> None:
+def test_a_start_inside_damage_hears_of_all_of_it(kind: Damage, running: bool) -> None:
     def time_of(value: bytes) -> int:
         return TIME_MS + int(re.split(rb"[ .]", value)[1])
 
