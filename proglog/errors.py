@@ -59,7 +59,7 @@ one from errors to exit codes.
 
 from typing import Any
 
-from proglog.types import half_open
+from proglog.types import counted, half_open
 
 
 class ProglogError(Exception):
@@ -423,7 +423,7 @@ class ProduceError(ProglogError):
 
     def __init__(self, cause: ProglogError, *, acknowledged: int, unknown: int, unsent: int) -> None:
         super().__init__(
-            f"{cause} ({acknowledged:,} records acknowledged, {unknown:,} of unknown outcome, {unsent:,} not sent)"
+            f"{cause} ({counted(acknowledged, 'record')} acknowledged, {unknown:,} of unknown outcome, {unsent:,} not sent)"
         )
         self.cause = cause
         self.acknowledged = acknowledged
@@ -462,12 +462,12 @@ class UnconfirmedError(ProduceError, DeadlineError):
     retriable = False
 
     def __init__(self, *, acknowledged: int, unknown: int, nodes: str) -> None:
-        count = "1 record is" if unknown == 1 else f"{unknown:,} records are"
+        count = f"{counted(unknown, 'record')} {'is' if unknown == 1 else 'are'}"
         sentence = (
             f"{count} durable on the agent, but not confirmed on {nodes} in time: the outcome is unknown, not failed,"
             " and copies may still arrive; do not send again"
         )
-        ProglogError.__init__(self, f"{sentence} ({acknowledged:,} records acknowledged)")
+        ProglogError.__init__(self, f"{sentence} ({counted(acknowledged, 'record')} acknowledged)")
         self.cause = DeadlineError(sentence)
         self.acknowledged = acknowledged
         self.unknown = unknown

@@ -42,3 +42,11 @@ def half_open(start: int, end: int, *, to: str = "") -> str:
         to: Stands between numbers whose digits are grouped, for people: ``[32,000 … 34,850)``.
     """
     return f"[{start:,} {to} {end:,})" if to else f"[{start}, {end})"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, in the singular for one: ``1 record``, ``1,204 records``, ``2 copies``."""
+    if count == 1:
+        return f"1 {noun}"
+    many = noun[:-1] + "ies" if noun.endswith("y") else noun + "es" if noun.endswith("ch") else noun + "s"
+    return f"{count:,} {many}"

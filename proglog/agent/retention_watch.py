@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from proglog.addr import RPC_ADDR_TAG
 from proglog.gossip.member import Member, Status
 from proglog.log.config import LogConfig
-from proglog.observe.words import bytes_words, duration_words, records_words
+from proglog.observe.words import bytes_words, duration_words
 from proglog.replication.lag import bytes_behind, records_behind
 from proglog.replication.progress import Progress
 from proglog.server.commit_log import LogView
 from proglog.server.followers import Followers
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit
+from proglog.types import counted
 
 NEAR = 0.8
 """Share of what retention keeps, or of its age, from which on what a member lacks is about to go."""
@@ -56,7 +57,7 @@ class RetentionWatch:
         lacks = records_behind(held, own)
         if not (lacks and own.bytes and member.tags.get(RPC_ADDR_TAG)):
             return ""
-        lacked = f"{records_words(lacks)}, {bytes_words(bytes_behind(held, own))}"
+        lacked = f"{counted(lacks, 'record')}, {bytes_words(bytes_behind(held, own))}"
         limit, age = self.config.retention_bytes, self.config.retention_age
         # The log also holds other origins: scale the missing part of this one to its share of the log.
         spread = self.stored_bytes() * bytes_behind(held, own) / own.bytes

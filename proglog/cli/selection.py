@@ -9,7 +9,7 @@ from proglog.cli.output import Format
 from proglog.cli.ranges import UNREAD, parse_start
 from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError, InvalidRequestError, NotFoundError
-from proglog.types import half_open
+from proglog.types import counted, half_open
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -116,7 +116,7 @@ def show(found: SelectionShape, format_: Format) -> None:
     elif not found.records:
         words = f"no records (at offset {found.start_offset:,})"
     else:
-        records = "1 record" if found.records == 1 else f"{found.records:,} records"
+        records = counted(found.records, "record")
         words = f"offsets {half_open(found.start_offset, found.end_offset)}: {records}"
     output.one(found, RESOLVED, format_, [f"{found.range} is {words}, in the log of {found.addr}"])
 

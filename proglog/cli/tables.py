@@ -20,7 +20,7 @@ from proglog.tui.panels.replication.columns import OriginCopy
 from proglog.tui.panels.replication.lag_cells import lag_text
 from proglog.tui.panels.segments import columns as segment
 from proglog.tui.panels.segments.columns import SegmentFacts
-from proglog.types import half_open
+from proglog.types import counted, half_open
 from proglog.wire.model import (
     ClusterSnapshot,
     IndexState,
@@ -260,12 +260,12 @@ def status(snapshot: ClusterSnapshot) -> list[Fact]:
         Fact("data", node.data_dir),
         Fact(
             "log",
-            f"{log.state}: {count_words(log.end_offset - log.start_offset)} records, {offsets}",
+            f"{log.state}: {counted(log.end_offset - log.start_offset, 'record')}, {offsets}",
             Role.TEXT if log.state is LogState.OK else Role.BAD,
         ),
         Fact(
             "size",
-            f"{bytes_words(log.bytes)} in {log.segment_count:,} segment{'s' if log.segment_count != 1 else ''}, fsync {log.fsync}",
+            f"{bytes_words(log.bytes)} in {counted(log.segment_count, 'segment')}, fsync {log.fsync}",
         ),
         Fact("disk", f"{bytes_words(log.disk_free_bytes)} free of {bytes_words(log.disk_total_bytes)}"),
         Fact(

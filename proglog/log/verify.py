@@ -25,7 +25,7 @@ from proglog.record import columns
 from proglog.record.batch import VerifiedBatch, chain_agrees, chain_start
 from proglog.record.crc import crc
 from proglog.record.place import Places
-from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber, half_open
+from proglog.types import FilePosition, LogId, Offset, OriginId, SequenceNumber, counted, half_open
 
 _NO_END = Offset((1 << 63) - 1)
 DAMAGE, REPAIRED, NOTE = "damage", "repaired", "note"
@@ -332,8 +332,8 @@ _REPORT = "this was written so, not damaged on the disk: please report it with t
 
 def diagnose(report: VerifyReport) -> Iterator[str]:
     """Yield the report in words, a line each: what is there, what is wrong, what to do."""
-    held = f"{report.record_count:,} records in {report.batch_count:,} batches"
-    yield f"{report.segment_count} segments, {report.stored_bytes:,} bytes: {held}"
+    held = f"{counted(report.record_count, 'record')} in {counted(report.batch_count, 'batch')}"
+    yield f"{counted(report.segment_count, 'segment')}, {counted(report.stored_bytes, 'byte')}: {held}"
     yield f"offsets {half_open(report.start_offset, report.end_offset)}"
     if not report.findings:
         yield "every batch, index and mark is whole"

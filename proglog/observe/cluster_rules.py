@@ -8,7 +8,8 @@ from proglog.observe.event_findings import Severity
 from proglog.observe.facts import Facts
 from proglog.observe.finding import Finding
 from proglog.observe.lag import LagTotal
-from proglog.observe.words import duration_words, lag_words, origin_id, records_words
+from proglog.observe.words import duration_words, lag_words, origin_id
+from proglog.types import counted
 from proglog.wire.model import MemberStatus, PeerState
 
 UNCOPIED_MS, UNCOPIED_CRITICAL_MS = 15_000, 60_000
@@ -130,7 +131,7 @@ def not_copied(facts: Facts) -> Iterator[Finding]:
             cause=f"is alive and does not copy from {here}, for {duration_words(lasted / 1000)}",
             advice=f"Check its findings: it may not reach {here} at the RPC address that {here} advertises.",
             effect=f"What is written at {here} does not reach it.",
-            at_risk=f"{records_words(lacks)} of {here}'s own that it lacks." if lacks else "",
+            at_risk=f"{counted(lacks, 'record')} of {here}'s own that it lacks." if lacks else "",
             since_ms=lasted,
             at=facts.rpc_addr(follower.name),
         )

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from proglog.observe.copies_view import expected_holders, gone_words
 from proglog.observe.event_findings import Severity
-from proglog.observe.words import duration_words, origin_id, records_words
+from proglog.observe.words import duration_words, origin_id
+from proglog.types import counted
 from proglog.wire.model import Copies
 
 FEW_MS = 10_000
@@ -33,20 +34,20 @@ def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
         yield CopyFact(
             "copies-lost",
             Severity.CRITICAL,
-            f"has {records_words(copies.lost)} on no member{f', of {of}' if of else ''}",
+            f"has {counted(copies.lost, 'record')} on no member{f', of {of}' if of else ''}",
             "A member that left, or a backup of its directory, may have them: start it. `proglog copies` names them.",
             "Consumers get an error that they are gone.",
-            f"{records_words(copies.lost)}, for good if no directory holds them.",
+            f"{counted(copies.lost, 'record')}, for good if no directory holds them.",
             since,
         )
     for each in copies.stranded:
         yield CopyFact(
             f"copies-stranded/{','.join(each.names)[:200]}",
             Severity.CRITICAL,
-            f"has {records_words(each.records)} only on {gone_words(each.names, copies)}",
+            f"has {counted(each.records, 'record')} only on {gone_words(each.names, copies)}",
             f"Start {each.names[0] if each.names else 'it'} again: they come back with its directory. Keep that directory.",
             "Until then they cannot be read.",
-            f"{records_words(each.records)}, if that directory is lost.",
+            f"{counted(each.records, 'record')}, if that directory is lost.",
             since,
         )
     few = sum(each.records for each in copies.counts if each.copies < 2)
@@ -54,9 +55,9 @@ def judge(copies: Copies, passed_ms: int) -> Iterator[CopyFact]:
         yield CopyFact(
             "copies-few",
             Severity.WARNING,
-            f"has {records_words(few)} on only one member, for {duration_words(since / 1000)}",
+            f"has {counted(few, 'record')} on only one member, for {duration_words(since / 1000)}",
             "Members replicate automatically while they reach each other: check what trails, and why.",
             "",
-            f"{records_words(few)}, if that member's disk is lost.",
+            f"{counted(few, 'record')}, if that member's disk is lost.",
             since,
         )

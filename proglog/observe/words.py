@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from proglog.observe.lag import LagTotal, Trend
+from proglog.types import counted
 from proglog.wire.model import MemberStatus, PeerState
 
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -152,7 +153,7 @@ def lag_amounts(lag: LagTotal) -> tuple[str, ...]:
 
     ``1,204 records, 310 kB, 3.1 s; caught up in about 8 s``, ... ``1,204 records, 3.1 s``, ``1,204 records``, ``1.2k``.
     """
-    records = records_words(lag.records)
+    records = counted(lag.records, "record")
     size = [bytes_words(lag.size_bytes)] if lag.size_bytes > 0 else []
     age = [duration_words(lag.age_ms / 1000)] if lag.age_ms > 0 else []
     ahead = forecast_words(lag)
@@ -167,15 +168,10 @@ def forecast_words(lag: LagTotal) -> str:
     if lag.records <= 0 or lag.trend is Trend.STEADY:
         return ""
     if lag.trend is Trend.GROWING:
-        return f"growing by {records_words(max(round(lag.per_second), 1))}/s"
+        return f"growing by {counted(max(round(lag.per_second), 1), 'record')}/s"
     seconds = math.ceil((lag.catch_up_ms or 0) / 1000)
     about = f"{seconds} s" if seconds < 60 else duration_words(seconds)
     return f"caught up in about {about}" if seconds > 0 else ""
-
-
-def records_words(count: int) -> str:
-    """Return ``1 record``, ``1,204 records``."""
-    return f"{count:,} record{'' if count == 1 else 's'}"
 
 
 def origin_id(origin: bytes) -> str:

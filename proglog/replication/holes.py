@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from proglog.replication.sources import Sources
-from proglog.types import OriginId, SequenceNumber, half_open
+from proglog.types import OriginId, SequenceNumber, counted, half_open
 
 Others = Callable[[], Mapping[str, str]]
 """All other members known to gossip that serve a log, in any state: name to state in words."""
@@ -109,7 +109,7 @@ class Holes:
             return self._end_wait(origin), None
         who = ", ".join(f"{name} ({state})" for name, state in away.items())
         count = end - start
-        records = f"{count:,} record{'s' if count > 1 else ''}, sequences {half_open(start, end)}"
+        records = f"{counted(count, 'record')}, sequences {half_open(start, end)}"
         wait = Wait(next(iter(away)), f"{records}, that only {who} may hold")
         if before is not None and before.member == wait.member:
             return None, None

@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from proglog.testing.processes import AgentProcess
+from tests.e2e.wheel import build
 from tests.e2e.zipapp import zipapp
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,13 +26,6 @@ def run(*command: str, cwd: Path = ROOT, timeout: float = 120, **variables: str)
     return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environ | variables, check=False
     )
-
-
-def build(place: Path) -> dict[str, Path]:
-    """Wheel and sdist of the committed and uncommitted tree."""
-    result = run(sys.executable, "-m", "hatchling", "build", "-d", str(place))
-    assert result.returncode == 0, result.stdout + result.stderr
-    return {path.suffix: path for path in place.iterdir()}
 
 
 @pytest.fixture(scope="module")

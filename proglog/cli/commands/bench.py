@@ -30,6 +30,7 @@ from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.words import bytes_words, count_words
 from proglog.quantities import count, size
+from proglog.types import counted
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -179,7 +180,7 @@ def _measure_own(plan: _Plan) -> list[FigureShape]:
     from proglog.cli.demo.cluster import DemoCluster
     from proglog.cli.interruption import interruptible
 
-    diagnostics.note(f"starting {plan.nodes} agent{'s' if plan.nodes > 1 else ''} with TLS in a temporary directory")
+    diagnostics.note(f"starting {counted(plan.nodes, 'agent')} with TLS in a temporary directory")
     with interruptible(), DemoCluster(size=plan.nodes) as cluster:
         addrs = [node.rpc_addr for node in cluster.nodes]
         return options.with_clients(addrs, cluster.tls, DEFAULT_TIMEOUT, lambda clients: _measure(clients, plan))

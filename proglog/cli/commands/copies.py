@@ -187,7 +187,7 @@ def table(holders: tuple[CopyHolder, ...]) -> output.Table[CopiesRow]:
     """Return the table of a cluster with these members."""
     columns = [
         Column(title="ORIGIN", value=_origin, limit=40),
-        Column(title="RECORDS", value=lambda row: row.end - row.start, words=count_words, right=True, rank=2),
+        Column(title="SEQUENCES", value=lambda row: row.end - row.start, words=count_words, right=True, rank=2),
         Column(title="COPIES", value=lambda row: f"{row.least} of {row.expected}"),
         *(_member(number, each) for number, each in enumerate(holders[:_COLUMNS_OF_MEMBERS])),
     ]

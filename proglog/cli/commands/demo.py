@@ -21,6 +21,7 @@ from proglog.cli.exit_codes import ExitCode
 from proglog.cli.output import Format
 from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError
+from proglog.types import counted
 
 if TYPE_CHECKING:
     from proglog.cli.demo.run import Outcome
@@ -118,10 +119,10 @@ def _report(outcome: "Outcome") -> None:
     heading("Summary")
     size = bytes_words(outcome.sent_bytes)
     output.line(
-        f"produced   {outcome.produced:,} records ({size}) to {outcome.first.node.name}, {_rate(outcome.produced, outcome.produce_seconds)}"
+        f"produced   {counted(outcome.produced, 'record')} ({size}) to {outcome.first.node.name}, {_rate(outcome.produced, outcome.produce_seconds)}"
     )
     output.line(
-        f"read back  {outcome.read_back:,} records from {outcome.last.node.name}, {_rate(outcome.read_back, outcome.read_seconds)}"
+        f"read back  {counted(outcome.read_back, 'record')} from {outcome.last.node.name}, {_rate(outcome.read_back, outcome.read_seconds)}"
     )
     output.line(f"SHA-256    {outcome.sent_digest} sent")
     verdict = "the digests agree" if outcome.agrees else "THE DIGESTS DIFFER"

@@ -18,6 +18,7 @@ from proglog.cli import options, output
 from proglog.cli.output import Format
 from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError, DeadlineError
+from proglog.types import counted
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -85,8 +86,7 @@ async def _others_hold_all(client: "Client", end: float) -> None:
 
 
 def _words(missing: "OnlyHere") -> str:
-    from proglog.observe.words import records_words
 
     if missing.records:
-        return f"{records_words(missing.records)} of {missing.origins} origins that no other living member holds"
-    return f"{missing.unlisted} origins of which it is unknown who holds them"
+        return f"{counted(missing.records, 'record')} of {missing.origins} origins that no other living member holds"
+    return f"{counted(missing.unlisted, 'origin')} of which it is unknown who holds them"

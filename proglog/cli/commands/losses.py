@@ -27,7 +27,8 @@ from proglog.client.offset_spec import OffsetSpecKind
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
-from proglog.observe.words import age_words, count_words, records_words
+from proglog.observe.words import age_words, count_words
+from proglog.types import counted
 
 if TYPE_CHECKING:
     from proglog.client import Client
@@ -246,7 +247,7 @@ def _export(text: str, format_: Format, agent: options.AgentFlags) -> None:
         return written
 
     written = agent.with_client(export)
-    diagnostics.note(f"{records_words(written)} written; `proglog produce --format jsonl` appends them as new ones")
+    diagnostics.note(f"{counted(written, 'record')} written; `proglog produce --format jsonl` appends them as new ones")
 
 
 async def _end(client: "Client") -> "Cursor":

@@ -38,6 +38,7 @@ from proglog.cli.serve_config import choice
 from proglog.cli.shapes import Shape
 from proglog.errors import ConfigError, InvalidRequestError, ProglogError, RecordTooLargeError
 from proglog.quantities import count, duration
+from proglog.types import counted
 
 if TYPE_CHECKING:
     from proglog.client import Acknowledged, Client, Producer
@@ -271,7 +272,7 @@ class _Job:
         self._run = Checkpoint.load(self.checkpoint, self.source)
         self._left_out = self._resumed = await self._run.resume(client, found_in_log)
         if self._resumed:
-            diagnostics.note(f"resuming after {self._resumed:,} records")
+            diagnostics.note(f"resuming after {counted(self._resumed, 'record')}")
         async with client.consume(OffsetSpec.before_end(0), first_contact=0) as consumer:
             await consumer.resolved()
             self._run.cursor = consumer.cursor.token() if consumer.cursor else ""
@@ -432,12 +433,11 @@ class _Job:
 
         made = self.produced
         assert made is not None, "it has run"
-        word = "record" if made.acknowledged == 1 else "records"
         unknown = f"; {made.unknown:,} of unknown outcome" if made.unknown else ""
         unsent = f"; {made.unsent:,} not sent" if made.unsent else ""
         size = f", {bytes_words(made.value_bytes)}" if made.acknowledged else ""
         seconds = made.elapsed_ms / 1000
-        return f"{made.acknowledged:,} {word}{size} in {seconds:.1f} s ({made.records_per_s:,.{0 if made.records_per_s >= 10 else 1}f} records/s){unknown}{unsent}"
+        return f"{counted(made.acknowledged, 'record')}{size} in {seconds:.1f} s ({made.records_per_s:,.{0 if made.records_per_s >= 10 else 1}f} records/s){unknown}{unsent}"
 
 
 def _opened(path: Path) -> IO[str]:

@@ -25,7 +25,7 @@ from proglog.errors import ConfigError, UnavailableError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
 from proglog.tui.panels.segments.columns import SegmentFacts
-from proglog.types import half_open
+from proglog.types import counted, half_open
 from proglog.wire.model import Segment, Verified
 
 if TYPE_CHECKING:
@@ -149,5 +149,5 @@ def _write(done: "Verified", format_: Format) -> None:
     if format_ is not Format.TABLE:
         output.one(done, VERIFIED, format_)
         return
-    whole = f"{done.batches:,} batches, {done.records:,} records: every batch is whole, and the index finds them"
+    whole = f"{counted(done.batches, 'batch')}, {counted(done.records, 'record')}: every batch is whole, and the index finds them"
     output.items(done.problems, replace(PROBLEMS, empty=whole), format_)

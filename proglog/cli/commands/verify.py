@@ -20,7 +20,7 @@ from proglog.cli.verified import VerifiedShape, verified_shape
 from proglog.errors import ConfigError
 from proglog.observe.columns import Column
 from proglog.observe.spans import Role
-from proglog.types import half_open
+from proglog.types import counted, half_open
 
 if TYPE_CHECKING:
     from proglog.client.offset_spec import OffsetSpec
@@ -104,7 +104,8 @@ def main(
     if output_ is not Format.TABLE:
         output.one(VerifiedShape(**verified_shape(report)), VERIFY, output_)
     else:
-        held = f"{report.segment_count} segments, {report.batch_count:,} batches, {report.record_count:,} records"
+        counts = {"segment": report.segment_count, "batch": report.batch_count, "record": report.record_count}
+        held = ", ".join(counted(count, noun) for noun, count in counts.items())
         output.items(report.findings, replace(FINDINGS, empty=f"{held}: every batch and every index is whole"), output_)
     if not report.ok:
         raise typer.Exit(ExitCode.REFUSED)

@@ -18,7 +18,7 @@ from proglog.errors import ConfigError, ProglogError
 from proglog.observe import bundle
 from proglog.observe.columns import FixedRow, Row
 from proglog.observe.recording import file_name
-from proglog.observe.words import count_words, records_words
+from proglog.observe.words import count_words
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.browser import Browser, SizedRow
 from proglog.tui.screens.record import RecordReader, copy_json
@@ -27,7 +27,7 @@ from proglog.tui.state import DashState
 from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.tui.widgets.window_table import WindowTable
-from proglog.types import OriginId
+from proglog.types import OriginId, counted
 from proglog.wire.model import OriginStatus
 
 TAIL = 200
@@ -303,7 +303,7 @@ class RecordsScreen(Browser):
             self.dash.announce(str(error), severity="error")
         else:
             self._table.clear_chosen()
-            self.dash.announce(f"wrote {records_words(len(chosen))} to {path}")
+            self.dash.announce(f"wrote {counted(len(chosen), 'record')} to {path}")
 
     def action_jump(self, ms: int) -> None:
         """Go so many milliseconds forward or back from the record under the cursor."""

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from proglog.observe.columns import AnyRow, Row
-from proglog.observe.words import records_words
 from proglog.tui.panels.base import TablePanel
 from proglog.tui.panels.consumers import columns
 from proglog.tui.panels.consumers.columns import ConsumerFacts
 from proglog.tui.state import DashState
+from proglog.types import counted
 from proglog.wire.model import ClusterSnapshot
 
 
@@ -45,4 +45,6 @@ class ConsumersPanel(TablePanel):
         if not consumers:
             return ""
         most = max(each.records_behind for each in consumers)
-        return f"{len(consumers)} named, " + (f"the last is {records_words(most)} behind" if most else "all up to date")
+        return f"{len(consumers)} named, " + (
+            f"the last is {counted(most, 'record')} behind" if most else "all up to date"
+        )

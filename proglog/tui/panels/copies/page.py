@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from proglog.observe.copies import Claim
 from proglog.observe.copies_view import CopiesRow, HeldStretch, age_words, rows
 from proglog.observe.spans import Line, Locale, Role, Span, line, wrap
-from proglog.observe.words import duration_words, origin_id, records_words
+from proglog.observe.words import duration_words, origin_id
 from proglog.tui.panels.copies.columns import MARKS, claim_words, copies_role, lacks_words, strip
 from proglog.tui.state import DashState
+from proglog.types import counted
 from proglog.wire.model import MemberStatus
 
 _MOST = 60
@@ -73,7 +74,7 @@ def _stretch(row: CopiesRow, stretch: HeldStretch, locale: Locale, width: int) -
         by_claim[claim].append(locale.safe(holder.name, 24).text)
     yield line(
         Span(locale.range_words(stretch.start, stretch.end), Role.STRONG),
-        Span(f"  {records_words(stretch.records)}", Role.MUTED),
+        Span(f"  {counted(stretch.records, 'record')}", Role.MUTED),
     )
     for claim, names in sorted(by_claim.items(), key=lambda each: list(MARKS).index(each[0])):
         mark = MARKS[claim]

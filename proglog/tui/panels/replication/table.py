@@ -3,10 +3,11 @@
 from proglog.observe.columns import Row
 from proglog.observe.lag import of_node
 from proglog.observe.spans import Locale
-from proglog.observe.words import bytes_words, records_words
+from proglog.observe.words import bytes_words
 from proglog.tui.panels.replication.columns import ORIGIN_COLUMNS, PEER_COLUMNS, OriginCopy, PeerFacts
 from proglog.tui.panels.replication.lag_cells import IN_FLIGHT_MS
 from proglog.tui.state import DashState
+from proglog.types import counted
 from proglog.wire.model import ClusterSnapshot, PeerOrigin, PeerState, PeerStatus
 
 
@@ -51,5 +52,5 @@ def summary(snapshot: ClusterSnapshot) -> str:
     behind = of_node(snapshot)
     if behind.age_ms < IN_FLIGHT_MS:
         return f"{streaming} of {len(peers)} streaming, all in step"
-    missing = f"{records_words(behind.records)}, {bytes_words(behind.size_bytes)}"
+    missing = f"{counted(behind.records, 'record')}, {bytes_words(behind.size_bytes)}"
     return f"{streaming} of {len(peers)} streaming, {missing} missing here"
