@@ -12,7 +12,7 @@ from proglog.observe.copies_view import held_here, verdict
 from proglog.observe.health import Finding, Severity, copy_words, findings, worst
 from proglog.observe.lag import of_node
 from proglog.observe.spans import Role
-from proglog.observe.words import age_words, bytes_words, count_words, duration_words, origin_id
+from proglog.observe.words import age_words, bytes_words, duration_words, origin_id
 from proglog.tui.panels.members import columns as member
 from proglog.tui.panels.members.columns import MemberFacts, status_role
 from proglog.tui.panels.replication import columns as replication
@@ -355,7 +355,7 @@ def _origins(snapshot: ClusterSnapshot) -> Sequence[Fact]:
     return [
         Fact(
             "has of",
-            f"{origin.node_name or '?'} {origin_id(origin.origin)}: {count_words(origin.next_sequence - 1)} sequences, "
+            f"{origin.node_name or '?'} {origin_id(origin.origin)}: sequences {half_open(origin.floor_sequence, origin.next_sequence)}, "
             f"{bytes_words(origin.bytes)}, last {age_words(origin.last_append_at_ms, snapshot.taken_at_ms)}"
             + (f", from {origin.source}" if origin.source else ""),
         )
