@@ -5,6 +5,25 @@ set -eu
 if command -v npm >/dev/null 2>&1 && [ ! -x .tools/node_modules/.bin/buf ]; then
     npm install --silent --no-audit --no-fund --no-save --prefix .tools @bufbuild/buf@1.75.0
 fi
+# Prometheus and the schemas of Kubernetes check what deploy/ has: unpacked here, so that no service starts; without them
+# those tests are skipped.
+if ! command -v prometheus >/dev/null 2>&1 && [ ! -x .tools/prometheus/usr/bin/prometheus ] \
+    && command -v apt-get >/dev/null 2>&1; then
+    into=$(mktemp -d)
+    # shellcheck disable=SC2015  # whatever fails, the tests are skipped
+    (cd "$into" && apt-get download -qq prometheus >/dev/null 2>&1) \
+        && mkdir -p .tools/prometheus && dpkg-deb -x "$into"/prometheus_*.deb .tools/prometheus \
+        || echo "No Prometheus: its tests are skipped (apt-get update may help)"
+    rm -rf "$into"
+fi
+if [ ! -d .tools/kubernetes ] && [ -x .venv/bin/python ]; then
+    .venv/bin/python -m pip install --quiet --no-deps --target .tools/kubernetes kubernetes-validate==1.37.0 \
+        || echo "No schemas of Kubernetes: their test is skipped"
+    # The oldest and the newest release will do: all of them have a hundred megabytes.
+    for each in $(ls -d .tools/kubernetes/kubernetes_validate/kubernetes-json-schema/*/ | sort -V | sed '1,2d' | head -n -2); do
+        rm -r "$each"
+    done
+fi
 missing=""
 command -v serf >/dev/null 2>&1 || missing="$missing serf"
 command -v tmux >/dev/null 2>&1 || missing="$missing tmux"

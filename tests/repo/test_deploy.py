@@ -1,5 +1,6 @@
 """What deploy/ ships names flags, variables, ports and metrics that there are; systemd accepts the unit."""
 
+import copy
 import json
 import re
 import shutil
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 
@@ -19,6 +21,9 @@ KUBERNETES = [each for each in yaml.safe_load_all((DEPLOY / "kubernetes/proglog.
 COMPOSE = yaml.safe_load((DEPLOY / "container/compose.yaml").read_text())
 RULES = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())
 DASHBOARD = json.loads((DEPLOY / "grafana/proglog.json").read_text())
+TOOLS = DEPLOY.parent / ".tools"
+PROMTOOL = shutil.which("promtool", path=f"{TOOLS / 'prometheus/usr/bin'}:/usr/bin:/usr/local/bin")
+KUBERNETES_RELEASES = sorted((TOOLS / "kubernetes").glob("kubernetes_validate/kubernetes-json-schema/v*-strict"))
 UNIT = DEPLOY / "systemd/proglog.service"
 CALL_PORT, GOSSIP_PORT, METRICS_PORT = 8400, 8401, 9464
 
@@ -160,3 +165,56 @@ def test_systemd_accepts_the_unit_and_finds_it_hardened(tmp_path: Path) -> None:
     level = re.search(r"Overall exposure level for \S+: ([\d.]+)", judged.stdout)
     assert level is not None, judged.stderr
     assert float(level[1]) < 2.0
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="no Prometheus is installed: see tools/test-tools.sh")
+@pytest.mark.parametrize(
+    "arguments",
+    [("check", "config", "prometheus.yml"), ("check", "rules", "rules.yml"), ("test", "rules", "rules.test.yml")],
+)
+def test_prometheus_accepts_the_rules_and_each_fires_for_what_it_says(arguments: tuple[str, ...]) -> None:
+    assert PROMTOOL is not None
+    done = subprocess.run(
+        [PROMTOOL, *arguments], cwd=DEPLOY / "prometheus", capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(not KUBERNETES_RELEASES, reason="no schemas of Kubernetes are here: see tools/test-tools.sh")
+@pytest.mark.parametrize("release", [KUBERNETES_RELEASES[:1], KUBERNETES_RELEASES[-1:]], ids=["oldest", "newest"])
+def test_kubernetes_has_every_field_of_the_manifests(release: list[Path]) -> None:
+    definitions = json.loads((release[0] / "_definitions.json").read_text())["$defs"]
+    checks = {}
+    for each in KUBERNETES:
+        group, _, version = each["apiVersion"].rpartition("/")
+        name = "-".join(filter(None, (each["kind"].lower(), group.partition(".")[0], version)))
+        text = (release[0] / f"{name}.json").read_text().replace("/api/_definitions.json#", "#")
+        schema = {**json.loads(text), "$id": "about:here"}  # nothing is looked up on the network
+        checks[each["kind"]] = fastjsonschema.compile(
+            {"$defs": _reached(schema, definitions), **schema}, use_default=False
+        )
+        checks[each["kind"]](each)
+    (stateful,) = of_kind("StatefulSet")
+    wrong = copy.deepcopy(stateful)
+    wrong["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
+    with pytest.raises(fastjsonschema.JsonSchemaValueException, match="readynessProbe"):
+        checks["StatefulSet"](wrong)
+
+
+def _reached(schema: object, definitions: dict[str, object]) -> dict[str, object]:
+    """Return the definitions that a schema refers to: compiling all takes ten times as long."""
+    reached, waiting = dict[str, object](), [schema]
+    while waiting:
+        for name in re.findall(r"#/\$defs/([\w.-]+)", json.dumps(waiting.pop())):
+            if name not in reached:
+                reached[name] = definitions[name]
+                waiting.append(definitions[name])
+    return reached
+
+
+def test_secrets_are_mounted_for_the_agents_group_alone() -> None:
+    (stateful,) = of_kind("StatefulSet")
+    pod = stateful["spec"]["template"]["spec"]
+    modes = {each["name"]: each["secret"]["defaultMode"] for each in pod["volumes"] if "secret" in each}
+    assert modes == dict.fromkeys(("tls", "gossip"), 0o440)
+    assert (pod["securityContext"]["fsGroup"], pod["securityContext"]["runAsNonRoot"]) == (10001, True)
