@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, environment, everywhere, front, output, variables
 from proglog.cli.exit_codes import ExitCode, exit_code_of
@@ -92,7 +93,7 @@ def invoke(arguments: Sequence[str]) -> int:
     result: object = None
     ending: BaseException | None = None
     try:
-        result = typer.main.get_command(app).main(list(arguments), prog_name="proglog", standalone_mode=True)
+        result = typer.main.get_command(app).main(list(arguments), prog_name="proglog", standalone_mode=False)
     except SystemExit as exc:
         result = exc.code
     except KeyboardInterrupt:
@@ -122,6 +123,14 @@ def _told(exc: BaseException) -> int:
 
         for line in "".join(traceback.format_exception(exc)).splitlines():
             diagnostics.detail(line)
+    if isinstance(exc, TyperException):
+        message = " ".join(exc.format_message().split()).rstrip(".").replace("a valid int", "a whole number")
+        context = getattr(exc, "ctx", None)
+        path = context.command_path if context else "proglog"
+        diagnostics.error(message[:1].lower() + message[1:], f"`{path} --help` shows its arguments and flags")
+        return exc.exit_code
+    if isinstance(exc, typer.Abort):
+        return ExitCode.REFUSED  # the input ended where a question was asked
     if isinstance(exc, ProglogError):
         cause = getattr(exc, "cause", None)
         diagnostics.error(str(exc), diagnostics.hint_for(cause if isinstance(cause, ProglogError) else exc))
