@@ -48,6 +48,8 @@ _NEVER = 0.0
 class _Suspect:
     suspicion: Suspicion
     timer: Timer
+    heard_from: bool = False
+    """Whether it has answered this node or pinged it since: SWIM's own sign of life, beside a refutation."""
 
 
 class Beliefs:
@@ -77,6 +79,7 @@ class Beliefs:
         self._counters = counters
         self._suspects: dict[str, _Suspect] = {}
         self._claimants: dict[str, tuple[AliveClaim, float]] = {}
+        self._contested_until = self._refuted_to_accuser_at = _NEVER
 
     # Of this node
 
@@ -105,13 +108,25 @@ class Beliefs:
             self._outbox.send([message], node)
         self._outbox.broadcasts.add(message, key=own.name, finished=finished)
 
-    def _refute(self, incarnation: int) -> None:
-        own = self._nodes.own
+    def refutation(self) -> list[bytes]:
+        """Return this node's announcement while somebody may still suspect it, to go with each ping and answer.
+
+        Gossip sends a refutation a few times only: under loss a member may miss it, and hold the suspicion to its end.
+        """
+        return [] if self.leaving or self._timers.now >= self._contested_until else [messages.alive(self._nodes.own)]
+
+    def _refute(self, incarnation: int, accuser: str = "") -> None:
+        own, by = self._nodes.own, self._nodes.get(accuser)
         own.incarnation = min(max(own.incarnation, incarnation) + 1, MAX_INCARNATION)
+        self._contested_until = self._timers.now + Suspicion(self._config, nodes=len(self._nodes), accuser="").longest
         self._awareness.apply(1)
         self._counters.refutations += 1
         self._delegate.refuted(own.incarnation)
         self._tell_alive(own)
+        if by is None or by is own or by.gone or self._timers.now < self._refuted_to_accuser_at:
+            return
+        self._refuted_to_accuser_at = self._timers.now + self._config.gossip_interval  # forged accusers are no flood
+        self._outbox.send([messages.alive(own)], by)
 
     # Of any node
 
@@ -212,7 +227,7 @@ class Beliefs:
             return
         if name == self._nodes.own_name:
             if not self.leaving:
-                self._refute(incarnation)
+                self._refute(incarnation, accuser)
             return
         self._counters.suspicions += 1
         self._tell(Type.SUSPECT, incarnation, name, accuser)
@@ -230,9 +245,20 @@ class Beliefs:
         deadline = suspect.timer.deadline - (before - suspect.suspicion.timeout)
         suspect.timer = self._timers.at(max(self._timers.now, deadline), lambda: self._condemn(name))
 
+    def heard_from(self, node: Node) -> None:
+        """Handle a ping or an answer of ``node``: this node will not declare it dead before another suspicion's time."""
+        suspect = self._suspects.get(node.name)
+        if suspect is not None:
+            suspect.heard_from = True
+
     def _condemn(self, name: str) -> None:
-        node = self._nodes.get(name)
-        if node is not None and node.state is State.SUSPECT:
+        suspect, node = self._suspects.get(name), self._nodes.get(name)
+        if suspect is None or node is None:
+            return
+        if suspect.heard_from:
+            suspect.heard_from = False
+            suspect.timer = self._timers.after(suspect.suspicion.timeout, lambda: self._condemn(name))
+        else:
             self.take_dead(name, node.incarnation, self._nodes.own_name)
 
     def take_dead(self, name: str, incarnation: int, accuser: str) -> None:
@@ -250,7 +276,7 @@ class Beliefs:
         _check_step(name, node.incarnation, incarnation)
         if name == self._nodes.own_name:
             if not self.leaving:
-                self._refute(incarnation)
+                self._refute(incarnation, accuser)
             return
         self._unsuspect(name)
         self._tell(Type.DEAD, incarnation, name, accuser)

@@ -109,8 +109,8 @@ def accusation(kind: Type, incarnation: int, name: str, accuser: str) -> bytes:
     return encode(kind, {"Incarnation": incarnation, "Node": name, "From": accuser})
 
 
-def reply_to(fields: Fields, source: Address, nodes: Nodes) -> tuple[Address, bool]:
-    """Return the address for a ping's answer, and whether a member is there: the one it gives, if so, else its source.
+def reply_to(fields: Fields, source: Address, nodes: Nodes) -> tuple[Address, Node | None]:
+    """Return the address for a ping's answer, and the member there: the address that it gives, if so, else its source.
 
     So a stranger cannot direct answers at a third party.
 
@@ -119,9 +119,9 @@ def reply_to(fields: Fields, source: Address, nodes: Nodes) -> tuple[Address, bo
     """
     ip = fields.raw("SourceAddr", 16)
     given = address_of(ip, fields.uint("SourcePort", 16)) if ip else source
-    if nodes.member_at(given) is not None:
-        return given, True
-    return source, nodes.member_at(source) is not None
+    if (member := nodes.member_at(given)) is not None:
+        return given, member
+    return source, nodes.member_at(source)
 
 
 def _understood(versions: bytes) -> bool:

@@ -90,12 +90,12 @@ class Prober:
             return
         budget, now = self._awareness.scale(self._config.probe_interval), self._timers.now
         round_ = self._round = _Round(self._outbox.next_sequence(), node, node.incarnation, now, now + budget)
-        ping = self._sender.ping(round_.sequence, node.name)
+        ping = [self._sender.ping(round_.sequence, node.name), *self._beliefs.refutation()]
         if node.state is State.SUSPECT:
             # The suspect gets the accusation with the ping, and can refute at once.
-            self._outbox.send([ping, self._sender.suspect(node)], node)
+            self._outbox.send([*ping, self._sender.suspect(node)], node)
         else:
-            self._outbox.send_with_gossip([ping], node.address)
+            self._outbox.send_with_gossip(ping, node.address)
         round_.timer = self._timers.after(self._config.probe_timeout, lambda: self._ask_others(round_))
 
     def take_ack(self, sequence: int, payload: bytes) -> None:
@@ -106,6 +106,7 @@ class Prober:
         self._round = None
         if round_.timer is not None:
             round_.timer.cancel()
+        self._beliefs.heard_from(round_.node)
         if round_.asked_others:
             self._counters.probes_relayed += 1
         else:
@@ -150,6 +151,7 @@ class Prober:
         self._round = None
         node = round_.node
         if round_.tcp_answered:
+            self._beliefs.heard_from(node)
             self._counters.probes_tcp += 1
             node.udp_missed += 1
             self._delegate.ignored(f"{node.name!r} answers over TCP but not over UDP", node.address)
@@ -180,7 +182,8 @@ class Helper:
         """
         asked, (reply_to, _) = request.uint("SeqNo"), messages.reply_to(request, source, self._nodes)
         target = address_of(request.raw("Target", 16), request.uint("Port", 16) or self._sender.port)
-        if self._nodes.member_at(target) is None:
+        node = self._nodes.member_at(target)
+        if node is None:
             if self._nodes.was_at(target):
                 return  # the asker may still believe it alive
             raise MalformedMessageError("an indirect ping of an address at which no member is known")
@@ -198,7 +201,11 @@ class Helper:
 
         self._forwarded[sequence] = answered
         silence = self._timers.after(self._config.probe_timeout * _NACK_AFTER, silent)
-        self._outbox.send_plain(self._sender.ping(sequence, request.text("Node")), target)
+        ping = self._sender.ping(sequence, request.text("Node"))
+        if node.state is State.SUSPECT:
+            self._outbox.send([ping, self._sender.suspect(node)], node)
+        else:
+            self._outbox.send_plain(ping, target)
 
     def take_ack(self, sequence: int) -> bool:
         """Relay an ack; return whether it answers a ping on another node's behalf."""

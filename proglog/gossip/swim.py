@@ -175,11 +175,15 @@ class Swim:
         if self._is_for_another(ping):
             self._delegate.ignored(f"a ping for {ping.text('Node')!r}: this is {self._sender.name!r}", source)
             return
-        address, known = messages.reply_to(ping, source, self.nodes)
-        ack = messages.ack(ping.uint("SeqNo"), self._delegate.ack_payload() if known else None)
-        if not known and len(ack) > size:
+        address, member = messages.reply_to(ping, source, self.nodes)
+        ack = messages.ack(ping.uint("SeqNo"), None if member is None else self._delegate.ack_payload())
+        if member is not None:
+            self.beliefs.heard_from(member)
+            self.outbox.send_with_gossip([ack, *self.beliefs.refutation()], address)
+        elif len(ack) <= size:
+            self.outbox.send_plain(ack, address)
+        else:
             raise MalformedMessageError("a stranger's ping that is shorter than its answer")
-        self.outbox.send_with_gossip([ack], address)
 
     def _is_for_another(self, ping: Fields) -> bool:
         return ping.text("Node") not in ("", self._sender.name)

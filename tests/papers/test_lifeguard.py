@@ -1,4 +1,7 @@
-"""What the Lifeguard paper promises: Dadgar, Phillips, Currey 2018. Each test names the section, in our words."""
+"""The claims of the Lifeguard paper, each test under the sentence that it checks.
+
+Dadgar, Phillips, Currey: "Lifeguard: Local Health Awareness for More Accurate Failure Detection", DSN 2018.
+"""
 
 import math
 from typing import Any
@@ -27,7 +30,9 @@ def score(bench: Any) -> int:
 
 
 def test_the_local_health_multiplier_is_bounded_and_never_negative() -> None:
-    """Section 4.1: the counter saturates, from 0 to S; S is 8 in memberlist, counted from 0."""
+    """IV-A: "LHM is a saturating counter, with a max value S and min value zero, meaning it will not increase above S or
+    decrease below zero."
+    """
     health = Awareness(GossipConfig.lan().awareness_max)
     health.apply(-3)
     assert health.score == 0
@@ -37,7 +42,7 @@ def test_the_local_health_multiplier_is_bounded_and_never_negative() -> None:
 
 
 def test_a_successful_probe_heals_and_an_unanswered_one_harms(bench: Any) -> None:
-    """Section 4.1: a failed probe adds to the local health multiplier, a successful one takes from it."""
+    """IV-A: "Successful probe (ping or ping-req with ack): -1", "Failed probe +1"."""
     bench.alive("a")
     ping_of(bench)
     bench.run(1.05)  # the round ends, and the next one begins
@@ -48,7 +53,9 @@ def test_a_successful_probe_heals_and_an_unanswered_one_harms(bench: Any) -> Non
 
 
 def test_missing_nacks_and_not_missing_acks_say_that_this_node_is_the_sick_one(bench: Any) -> None:
-    """Section 4.1: with helpers, only the nacks that did not come count: who hears them is well, and its target is not."""
+    """IV-A: nacks give "the member that initiates the indirect probe a way to check if it is receiving timely responses
+    from the k members it enlists, even if the target of their indirect pings is not responsive"; "Probe with missed nack: +1".
+    """
     for name in "abcde":
         bench.alive(name)
     number, _ = ping_of(bench)
@@ -67,7 +74,7 @@ def test_missing_nacks_and_not_missing_acks_say_that_this_node_is_the_sick_one(b
 
 
 def test_having_to_refute_harms_the_local_health(bench: Any) -> None:
-    """Section 4.1: a suspicion about oneself is a hint that one is slow."""
+    """IV-A: "Refuting a suspect message about self: +1"."""
     bench.alive("a")
     bench.suspect("me", "a")
     assert score(bench) == 1
@@ -75,7 +82,9 @@ def test_having_to_refute_harms_the_local_health(bench: Any) -> None:
 
 @pytest.mark.parametrize("nodes", [5, 10, 100, 1000])
 def test_a_suspicion_starts_long_and_falls_logarithmically_with_confirmations(nodes: int) -> None:
-    """Section 4.2: Max - (Max - Min) log(C + 1) / log(K + 1); with K confirmations it is Min."""
+    """IV-B: "SuspicionTimeout = max(Min, Max - (Max - Min) log(C + 1) / log(K + 1))"; "K is the number of independent
+    suspicions required to be received before setting the suspicion timeout to Min."
+    """
     config = GossipConfig.lan()
     suspicion = Suspicion(config, nodes=nodes, accuser="a")
     least = config.suspicion_mult * max(1.0, math.log10(nodes)) * config.probe_interval
@@ -88,7 +97,7 @@ def test_a_suspicion_starts_long_and_falls_logarithmically_with_confirmations(no
 
 
 def test_one_accuser_counts_once_and_only_k_independent_ones_count() -> None:
-    """Section 4.2: confirmations are of independent members; the first K of them are passed on."""
+    """IV-B: "C is the number of independent suspicions about that member received since the local suspicion was raised." """
     suspicion = Suspicion(GossipConfig.lan(), nodes=10, accuser="a")
     assert not suspicion.confirm("a")
     assert suspicion.confirm("b")
@@ -98,7 +107,7 @@ def test_one_accuser_counts_once_and_only_k_independent_ones_count() -> None:
 
 
 def test_a_suspect_hears_of_the_suspicion_with_the_next_ping(bench: Any) -> None:
-    """Section 4.3, the buddy system: a probe of a suspect says so first of all, so that it can refute at once."""
+    """IV-C: "any node that pings a suspected node [...] will communicate the suspicion as part of the ping"."""
     bench.alive("a")
     bench.suspect("a", "b")
     bench.run(0.05)

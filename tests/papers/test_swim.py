@@ -1,4 +1,7 @@
-"""What the SWIM paper promises: Das, Gupta, Motivala 2002. Each test names the section, and says its claim in our words."""
+"""The claims of the SWIM paper, each test under the sentence that it checks.
+
+Das, Gupta, Motivala: "SWIM: Scalable Weakly-consistent Infection-style Process Group Membership Protocol", DSN 2002.
+"""
 
 import math
 from collections import Counter
@@ -28,7 +31,9 @@ def status(network: VirtualNetwork, observer: str, name: str) -> str:
 
 
 def test_who_does_not_answer_is_asked_through_k_others_before_it_is_suspected(bench: Any) -> None:
-    """Section 3.1: without an ack in time, k random members are asked to ping the target, and their acks count."""
+    """4.2: "If Mi receives no acknowledgements, either directly or through the indirect probing sub-group, it [...] marks Mj
+    as a Suspected member in its local membership list."
+    """
     for name in "abcdef":
         bench.alive(name)
     bench.take_sent()
@@ -48,7 +53,9 @@ def test_who_does_not_answer_is_asked_through_k_others_before_it_is_suspected(be
 
 @pytest.mark.parametrize("size", [4, 12, 40])
 def test_the_load_on_a_member_does_not_grow_with_the_group(size: int) -> None:
-    """Sections 1 and 3: each member sends and receives a constant number of messages a period, whatever the size."""
+    """Abstract: "Both the expected time to first detection of each process failure, and the expected message load per
+    member, do not vary with group size."
+    """
     network = peaceful(size)
     before = network.datagrams
     network.run(60.0)
@@ -57,7 +64,7 @@ def test_the_load_on_a_member_does_not_grow_with_the_group(size: int) -> None:
 
 
 def test_every_member_is_probed_within_two_rounds(bench: Any) -> None:
-    """Section 4.3: along a shuffled list, two probes of one member are at most 2n - 1 periods apart."""
+    """4.3: "successive selections of the same target are at most (2 n - 1) protocol periods apart"."""
     names = "abcdefgh"
     for name in names:
         bench.alive(name)
@@ -76,7 +83,9 @@ def test_every_member_is_probed_within_two_rounds(bench: Any) -> None:
 
 
 def test_only_the_accused_raises_its_incarnation_and_that_clears_it(bench: Any) -> None:
-    """Section 4.2: a suspected member that hears of it says that it is alive, under an incarnation that only it raises."""
+    """4.2: the incarnation number "can be incremented only by Mi when it receives information [...] about itself being
+    suspected in the current incarnation"; it "then generates an Alive message".
+    """
     bench.alive("a", 1)
     bench.suspect("a", "b", 1)
     bench.alive("a", 1)
@@ -92,7 +101,7 @@ def test_only_the_accused_raises_its_incarnation_and_that_clears_it(bench: Any) 
 
 
 def test_a_confirmed_death_is_final_until_a_higher_incarnation(bench: Any) -> None:
-    """Section 4.2: confirm overrides alive and suspect of any incarnation that is not higher."""
+    """4.2: "Confirm messages override both Suspect and Alive messages"; a rejoin has a higher incarnation."""
     bench.alive("a", 5)
     bench.dead("a", "b", 5)
     bench.alive("a", 5)
@@ -104,12 +113,12 @@ def test_a_confirmed_death_is_final_until_a_higher_incarnation(bench: Any) -> No
 
 @pytest.mark.parametrize("size", [1, 9, 99])
 def test_news_is_passed_on_a_logarithmic_number_of_times(size: int) -> None:
-    """Section 4.1: an update is piggybacked lambda log n times at most, and reaches the group all the same."""
+    """4.1: "Each element is piggybacked at most λ log n times"."""
     assert retransmit_limit(4, size) == 4 * math.ceil(math.log10(size + 1))
 
 
 def test_the_least_often_sent_news_goes_first(bench: Any) -> None:
-    """Section 4.1: elements that were gossiped fewer times are preferred."""
+    """4.1: "elements that have been gossiped fewer times are preferred"."""
     queue = bench.serf._swim.outbox.user_queue()
     queue.add(b"old old old")
     assert queue.take(50, 3, 4) == [b"old old old"]
@@ -119,7 +128,9 @@ def test_the_least_often_sent_news_goes_first(bench: Any) -> None:
 
 @pytest.mark.parametrize("size", [5, 20, 60])
 def test_news_of_a_join_and_of_a_crash_spreads_in_logarithmic_time(size: int) -> None:
-    """Sections 4.1 and 5: infection spreads exponentially; a crash is found within about e/(e-1) periods, and then told."""
+    """Abstract: "a robust and fast infection style (also epidemic or gossip-style) of dissemination". A crash is found
+    within some e/(e - 1) periods, and then spreads like a join.
+    """
     network = peaceful(size)
     survivors = [f"n{number}" for number in range(size)]
     network.add("late", known=network.seed("n0"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from proglog.gossip.config import GossipConfig
-from proglog.gossip.framing import StreamReader, push_pull
+from proglog.gossip.framing import StreamReader, push_pull, unpack
 from proglog.gossip.probe import MAX_FORWARDED
 from proglog.gossip.wire import Fields, Type, encode
 
@@ -104,6 +104,74 @@ def test_a_suspect_is_pinged_together_with_the_accusation(make_bench: Callable[.
     sent = [(type_, to) for type_, _, to in bench.take_sent()]
     at = next(index for index, (type_, _) in enumerate(sent) if type_ == Type.PING)
     assert sent[at + 1] == (Type.SUSPECT, bench.serf._swim.nodes.get(target).address)
+
+
+def test_a_suspect_that_answers_is_not_declared_dead_by_the_one_it_answers(make_bench: Callable[..., Any]) -> None:
+    bench, _, target = probed(make_bench, *"abc")
+    bench.suspect(target, "c" if target != "c" else "b")
+    answers = 0
+    for _ in range(600):  # longer than the longest suspicion: its refutation never comes, its answers do
+        bench.run(0.1)
+        for type_, fields, _ in bench.take_sent():
+            if type_ == Type.PING and fields.text("Node") == target:
+                bench.send(Type.ACK, SeqNo=fields.uint("SeqNo"), Payload=None)
+                answers += 1
+    assert answers >= 10
+    assert bench.state(target) == "suspect 1"
+    bench.run(60)
+    assert not bench.state(target).startswith(("suspect", "alive"))
+
+
+def test_a_suspect_is_pinged_for_others_together_with_the_accusation(bench: Any) -> None:
+    for name in "abc":
+        bench.alive(name)
+    bench.suspect("b", "c")
+    bench.take_sent()
+    target = {"Target": bytes((10, 0, 0, 3)), "Port": 7946, "Node": "b"}
+    bench.send(Type.INDIRECT_PING, SeqNo=40, Nack=True, SourceAddr=bytes((10, 0, 0, 2)), SourcePort=7946, **target)
+    sent = [(type_, fields.text("Node"), to) for type_, fields, to in bench.take_sent() if type_ != Type.ALIVE]
+    assert sent[:2] == [(Type.PING, "b", ("10.0.0.3", 7946)), (Type.SUSPECT, "b", ("10.0.0.3", 7946))]
+
+
+def test_an_accused_node_tells_its_accuser_and_everyone_it_meets_until_no_suspicion_can_run(bench: Any) -> None:
+    for name in "abcde":
+        bench.alive(name)
+    bench.run(5.0)
+    bench.take_sent()
+    bench.suspect("me", "c")
+    ((type_, refutation, to),) = bench.take_sent()
+    assert (type_, refutation.uint("Incarnation"), to) == (Type.ALIVE, 2, ("10.0.0.4", 7946))
+
+    def met_with_it(seconds: float) -> tuple[int, int]:
+        """Pings and answers to members in that time, and how many of them brought the announcement."""
+        met = brought = 0
+        for _ in range(int(seconds)):
+            bench.send(Type.PING, SeqNo=9, Node="me", SourceAddr=bytes((10, 0, 0, 2)), SourcePort=7946)
+            bench.run(1.0)
+            for data, _ in bench.serf.datagrams_to_send():
+                parts = unpack(data, None)
+                if parts[0][0] in (Type.PING, Type.ACK):
+                    met += 1
+                    brought += any(part[0] == Type.ALIVE and b"me" in part for part in parts[1:])
+        return met, brought
+
+    bench.run(3.0)  # gossip has sent it as often as it does
+    bench.take_sent()
+    met, brought = met_with_it(18.0)
+    assert met == brought >= 18
+    bench.run(8.0)
+    bench.take_sent()
+    met, brought = met_with_it(10.0)
+    assert met >= 10
+    assert brought == 0
+
+
+def test_forged_accusations_do_not_make_a_node_flood_the_one_they_name(bench: Any) -> None:
+    bench.alive("a")
+    bench.take_sent()
+    for incarnation in range(1, 200):
+        bench.suspect("me", "a", incarnation)
+    assert len(bench.take_sent()) == 1
 
 
 def test_a_sick_node_gives_others_more_time(make_bench: Callable[..., Any]) -> None:
