@@ -177,7 +177,8 @@ class _Reading:
         )
 
     async def next_answers(self) -> list[batches_pb2.ConsumeBatchesResponse]:
-        """Wait for the next data and return the wanted part; empty if there is none."""
+        """Wait for the next data and return the wanted part; empty if there is none. Each call is a turn of the loop."""
+        await asyncio.sleep(0)  # what is in memory is read without waiting, and what is passed over takes time, too
         reading, data = self._pass, b""
         records = reading.records
         try:
@@ -209,7 +210,6 @@ class _Reading:
             ]
         if data or gone or passed:
             return [batches_pb2.ConsumeBatchesResponse(batches=data, gone=gone, passed=passed)]
-        await asyncio.sleep(0)  # what is passed over takes the loop's time, too
         return []
 
     async def _end_reached(self) -> None:

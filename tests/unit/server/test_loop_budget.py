@@ -5,6 +5,7 @@ Neither depends on how busy the machine is.
 """
 
 import asyncio
+import gc
 import shutil
 import threading
 import time
@@ -60,9 +61,12 @@ class LoopMeter:
                 self.longest, self.what = took, what
 
         events.Handle._run = timed  # type: ignore[method-assign]
+        gc.collect()
+        gc.disable()  # a collection takes as long as everything that other tests of this process left takes
         try:
             yield
         finally:
+            gc.enable()
             events.Handle._run = run  # type: ignore[method-assign]
 
 
