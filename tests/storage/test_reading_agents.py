@@ -35,7 +35,7 @@ SIZES = [
 
 
 class Got:
-    """What a reader was given, and what it was told to be without."""
+    """What a reader was given, and what was said to be missing."""
 
     def __init__(self) -> None:
         self.records: list[tuple[Identity, bytes]] = []
