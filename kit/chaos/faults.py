@@ -44,6 +44,8 @@ class Faults:
         self._copies = 0
         self.notes: list[str] = []
         """Problems that the faults observed."""
+        self.aimed = self.hit = 0
+        """Kills aimed at a system call, and those that came before the time was over."""
 
     async def strike(self, step: Step) -> None:
         """Cause a fault, wait, and end it: every agent runs again, and every link works."""
@@ -153,10 +155,15 @@ class Faults:
         process = node.agent.process
         assert process is not None, "schedules strike agents that run"
         async with _traced(node, f"inject={calls}:signal=KILL:when={random.randint(1, 3)}"):
-            with suppress(TimeoutError):
-                await ended(process, _CRASH_WITHIN)
+            await self._await_death(process)
         node.agent.kill()
         await node.start()
+
+    async def _await_death(self, process: "subprocess.Popen[str]") -> None:
+        self.aimed += 1
+        with suppress(TimeoutError):
+            await ended(process, _CRASH_WITHIN)
+            self.hit += 1
 
     async def _start_to_die_at(self, node: Node, calls: str, path: Path, random: Random) -> None:
         """Start an agent that is killed at one of its first ``calls`` on ``path``, and start it again."""
@@ -164,11 +171,12 @@ class Faults:
         trace = ("strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", str(path), "-e", f"trace={calls}", "-e", inject)
         node.agent.command = (*command, *trace)
         try:
-            with suppress(AssertionError):  # it may be killed before it is ready
+            try:
                 await node.start()
+            except AssertionError:  # killed before it was ready, or it will not start below either
+                self.aimed, self.hit = self.aimed + 1, self.hit + 1
             if node.agent.process is not None:
-                with suppress(TimeoutError):
-                    await ended(node.agent.process, _CRASH_WITHIN)
+                await self._await_death(node.agent.process)
         finally:
             node.agent.command = command
             node.agent.kill()

@@ -60,6 +60,8 @@ class Report:
     acknowledged: int = 0
     read: dict[str, int] = field(default_factory=dict)
     """Records that each reader read."""
+    kills: str = ""
+    """How many kills aimed at a system call hit."""
     segments: int = 0
     """Of the log that has the most."""
     whole_after: float = 0.0
@@ -74,6 +76,7 @@ class Report:
             *(f"  {count:4d}  {fault}" for fault, count in sorted(self.faults.items())),
             f"{self.sent:,} records sent, {self.acknowledged:,} acknowledged, {unknown:,} refused or of unknown outcome",
             *(f"{name} read {count:,}" for name, count in self.read.items()),
+            f"{self.kills} kills aimed at a system call hit",
             f"{self.segments:,} segments in one log",
             f"whole {self.whole_after:.1f} s after the last fault",
             *(f"WRONG: {problem}" for problem in self.problems[:_SHOWN]),
@@ -130,6 +133,7 @@ class Chaos:
             await self._suffer(cluster, faults)
             await self._judge(cluster, readers)
             self.report.problems += faults.notes
+            self.report.kills = f"{faults.hit} of {faults.aimed}"
         return self.report
 
     async def _suffer(self, cluster: Cluster, faults: Faults) -> None:
