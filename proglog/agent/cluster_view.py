@@ -6,6 +6,7 @@ from functools import partial
 
 from proglog import __version__
 from proglog.addr import join_addr, rpc_addr_of
+from proglog.agent.condition_file import ConditionFile
 from proglog.agent.config import AgentConfig
 from proglog.agent.consumer_watch import ConsumerWatch
 from proglog.agent.copies_watch import CopiesWatch
@@ -16,12 +17,13 @@ from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
 from proglog.agent.writer import READ, LogWriter
-from proglog.errors import DrainingError, UnavailableError
+from proglog.errors import DrainingError, NotFoundError, UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status
 from proglog.log.log import Log
 from proglog.record.batch import FIRST_VERSION, VERSION
 from proglog.server.server import Server
+from proglog.telemetry import events
 from proglog.telemetry.latency import LatencyWindow
 from proglog.wire import model
 from proglog.wire.contract import FEATURES, LOWEST_PROTOCOL_VERSION, PROTOCOL_VERSION
@@ -46,6 +48,7 @@ class AgentView:
     membership: Membership
     replicator: Replicator
     followers: FollowerWatch
+    conditions: ConditionFile
     copies: CopiesWatch
     consumers: ConsumerWatch
     rpc_addr: str
@@ -114,6 +117,21 @@ class AgentView:
             self.writer.hold_producers(DRAIN, DrainingError())
         self.timeline.touch()
 
+    async def accept_forks(self, origin: str, *, by: str, reason: str) -> int:
+        """End the alarm about forks; see :class:`proglog.server.cluster.ClusterView`."""
+        self._check_started()
+        alarms = [each for each in self.timeline.conditions() if each.kind == events.REPLICATION_FORKED.status_name]
+        forks = [each for each in alarms if each.origin.startswith(origin.lower())]
+        if not forks:
+            raise NotFoundError(f"no fork that is not accepted yet has an origin that begins with {origin!r}")
+        for each in forks:
+            detail = each.detail.removeprefix(f"origin {each.origin}: ")
+            self.timeline.emit(
+                events.FORK_ACCEPTED, each.subject, f"accepted by {by}: {reason}; {detail}", origin=each.origin
+            )
+        await self.conditions.saved()
+        return len(forks)
+
     def _drained(self) -> tuple[model.MembershipProblem, ...]:
         if not self.writer.is_held(DRAIN):
             return ()
@@ -143,7 +161,7 @@ class AgentView:
             acl=config.acl_policy_file is not None,
             gossip_encrypted=self.membership.sealed,
             certificate_expires_at_ms=self.server.certificate_expires_at_ms(),
-            origin_reason=self.replicator.origin_reason,
+            origin_reason=self.replicator.origin_change.reason,
             membership_problems=(*self.membership.problems(), *self._half_sealed(), *self._drained()),
             gossip=self.membership.gossip_status(),
             policy=self.policy.status() if self.policy else None,

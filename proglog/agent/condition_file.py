@@ -1,7 +1,6 @@
 """The conditions that a restart must not hide: kept in the file ``conditions`` of the data directory.
 
-A fork is there until the directory is another one. The file is text: an operator who accepts what it says
-stops the agent and removes it, or wipes the copy.
+A fork is there until the directory is another one, or an operator accepts it. The file is text.
 """
 
 import asyncio
@@ -33,6 +32,7 @@ class ConditionFile:
         self._conditions = conditions
         self._emit = emit
         self._changed = asyncio.Event()
+        self._writing = asyncio.Lock()
         conditions.restore(self._load())
         conditions.on_kept = self._changed.set
         self._saving = tasks.start(self._run(), name="conditions-save")
@@ -44,6 +44,17 @@ class ConditionFile:
         if self._changed.is_set():
             await self._save()
 
+    async def saved(self) -> None:
+        """Return when everything is saved.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        async with self._writing:  # a save that is under way
+            pass
+        if self._changed.is_set() and not await self._save():
+            raise StorageError(f"{self._path} could not be written")
+
     async def _run(self) -> None:
         while True:
             await self._changed.wait()
@@ -52,6 +63,10 @@ class ConditionFile:
             await asyncio.sleep(RETRY_INTERVAL)
 
     async def _save(self) -> bool:
+        async with self._writing:
+            return await self._write()
+
+    async def _write(self) -> bool:
         self._changed.clear()
         now = now_ms()
         content = {
@@ -59,6 +74,7 @@ class ConditionFile:
                 {
                     "kind": each.kind,
                     "subject": each.subject,
+                    "origin": each.origin,
                     "detail": each.detail,
                     "first_ms": now - each.since_ms,
                     "count": each.count,
@@ -94,9 +110,12 @@ def _read(entry: Any) -> Condition | None:
         since_ms = max(0, now_ms() - int(entry["first_ms"]))
         kind, count = str(entry["kind"]), int(entry["count"])
         subject, detail = (str(entry[key])[:MAX_DETAIL_CHARS] for key in ("subject", "detail"))
+        origin = str(entry.get("origin", ""))[:MAX_DETAIL_CHARS]
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     shown = BY_STATUS_NAME.get(kind)
     if not isinstance(shown, Lasting) or not shown.kept or not 0 < count < 1 << 32:
         return None
-    return Condition(kind=kind, subject=subject, detail=detail, since_ms=since_ms, last_ms=since_ms, count=count)
+    return Condition(
+        kind=kind, subject=subject, origin=origin, detail=detail, since_ms=since_ms, last_ms=since_ms, count=count
+    )

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from proglog.observe.event_findings import BY_STATUS_NAME, Lasting, is_condition
+from proglog.observe.event_findings import EVENT_FINDINGS, Lasting, is_condition
 from proglog.telemetry.emit import EventKind
 from proglog.telemetry.events import EVENTS
 from proglog.wire.model import Condition
@@ -28,11 +28,11 @@ class _Standing:
 
 
 class Conditions:
-    """Current conditions, by kind and subject. Times are seconds on one monotonic clock."""
+    """Current conditions, by kind, subject and, where a subject may have several, origin. Times are seconds on one monotonic clock."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self._standing: dict[tuple[str, str], _Standing] = {}
+        self._standing: dict[tuple[str, str, str], _Standing] = {}
         self.on_kept: Callable[[], None] = lambda: None
         """Called when one was taken that the next life has to know."""
 
@@ -41,26 +41,33 @@ class Conditions:
         at = time.monotonic() if now is None else now
         for each in conditions:
             since, last = at - each.since_ms / 1000, at - each.last_ms / 1000
-            self._standing.setdefault((each.kind, each.subject), _Standing(each.detail, since, last, each.count))
+            self._standing.setdefault(
+                (each.kind, each.subject, each.origin), _Standing(each.detail, since, last, each.count)
+            )
 
     def kept(self, now: float | None = None) -> list[Condition]:
         """Return what the next life has to know."""
         standing = self.standing(time.monotonic() if now is None else now)
-        return [each for each in standing if _is_kept(each.kind)]
+        return [each for each in standing if _is_kept(each.kind.replace("-", "_"))]
 
-    def take(self, kind: EventKind, subject: str, detail: str, now: float) -> None:
-        """An event of ``kind`` happened to ``subject``: it ends some conditions, and may be one."""
+    def take(self, kind: EventKind, subject: str, detail: str, now: float, origin: str = "") -> None:
+        """An event of ``kind`` happened to ``subject``: it ends some conditions, and may be one.
+
+        What ended a condition for good, as an operator's decision does, keeps it from beginning again.
+        """
         for ended in _ENDS.get(kind.name, ()):
-            self._standing.pop((ended.status_name, subject), None)
+            self._standing.pop(_key(ended, subject, origin), None)
         if not is_condition(kind):
             return
-        key = kind.status_name, subject
+        if any(_is_kept(end) and _key(EVENTS[end], subject, origin) in self._standing for end in kind.ended_by):
+            return
+        key = _key(kind, subject, origin)
         before = self._standing.pop(key, None)
         if before is None and len(self._standing) >= MAX_CONDITIONS:
             del self._standing[next(iter(self._standing))]
         since, count = (before.since, before.count) if before else (now, 0)
         self._standing[key] = _Standing(detail, since, now, count + 1)
-        if _is_kept(kind.status_name):
+        if _is_kept(kind.name):
             self.on_kept()
 
     def standing(self, now: float) -> tuple[Condition, ...]:
@@ -69,15 +76,21 @@ class Conditions:
             Condition(
                 kind=kind,
                 subject=subject,
+                origin=origin,
                 detail=each.detail,
                 since_ms=int((now - each.since) * 1000),
                 last_ms=int((now - each.last) * 1000),
                 count=each.count,
             )
-            for (kind, subject), each in self._standing.items()
+            for (kind, subject, origin), each in self._standing.items()
         )
 
 
-def _is_kept(kind: str) -> bool:
-    shown = BY_STATUS_NAME.get(kind)
+def _key(kind: EventKind, subject: str, origin: str) -> tuple[str, str, str]:
+    shown = EVENT_FINDINGS.get(kind.name)
+    return kind.status_name, subject, origin if isinstance(shown, Lasting) and shown.per_origin else ""
+
+
+def _is_kept(name: str) -> bool:
+    shown = EVENT_FINDINGS.get(name)
     return isinstance(shown, Lasting) and shown.kept

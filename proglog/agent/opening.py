@@ -217,6 +217,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         log=log,
         writer=writer,
         timeline=timeline,
+        conditions=kept,
         membership=membership,
         replicator=replicator,
         followers=FollowerWatch(writer, followers, name=config.node_name),

@@ -79,6 +79,8 @@ class FollowedPeer:
 
     hung: "asyncio.Future[str] | None" = None
     """Why the open stream is to be closed, once it is."""
+    compared: set[OriginId] = field(default_factory=set)
+    """Origins whose history was compared on the open stream: a fork comes with a restored directory, so with a new one."""
     tokens: list[bytes] = field(default_factory=list)
     """To be handed back once the stream is open."""
 

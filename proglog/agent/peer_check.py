@@ -47,7 +47,7 @@ def _all_met(membership: Membership, replicator: Replicator) -> bool:
     """Return whether there is a follower, a stream from each is open, and no new origin is being begun."""
     alive = [member for member in membership.members() if member.status is Status.ALIVE and rpc_addr_of(member.tags)]
     streaming = sum(peer.state is PeerState.STREAMING for peer in replicator.peers())
-    return len(alive) > 1 and streaming >= len(alive) - 1 and not replicator.begins_origin
+    return len(alive) > 1 and streaming >= len(alive) - 1 and not replicator.origin_change.underway
 
 
 async def _until(holds: Callable[[], bool]) -> None:

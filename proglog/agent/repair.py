@@ -94,7 +94,7 @@ class Repairer:
             raise
         except ForkedOriginError as exc:
             self._say_failed(attempt, exc)
-            self._emit(events.REPLICATION_FORKED, attempt.peer, str(exc), origin=attempt.part.origin.hex()[:8])
+            self._replicator.forked(attempt.peer, attempt.part.origin, str(exc))
         except ProglogError as exc:
             self._say_failed(attempt, exc)
         if attempt.missing in await self._missing():

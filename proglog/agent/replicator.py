@@ -18,6 +18,8 @@ from random import Random
 
 import grpc.aio
 
+from proglog.agent.forks import Forks
+from proglog.agent.origin_change import OriginChange
 from proglog.agent.peer import MAX_BACKOFF, FollowedPeer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.underway import Work
@@ -26,10 +28,8 @@ from proglog.client.channel import error_of
 from proglog.errors import (
     ForkedOriginError,
     LogClosedError,
-    LogPoisonedError,
     MalformedBatchError,
     ProglogError,
-    StorageError,
     UnavailableError,
 )
 from proglog.log.model import Appended, ImportAppend, Outcome
@@ -39,20 +39,17 @@ from proglog.replication.plan import Decision, Patience, Reopen, Unwant, Want
 from proglog.replication.planner import Planner
 from proglog.replication.progress import Progress
 from proglog.server.introductions import Introductions
-from proglog.server.own_origin import DoubleClaim, OwnOrigin, hear, proves_double
+from proglog.server.own_origin import OwnOrigin, hear, parted_from
 from proglog.tasks import TaskScope, cancel_and_wait, ended
 from proglog.telemetry import events
-from proglog.telemetry.emit import Emit, EventKind, log_event
-from proglog.types import NodeName, OriginId, SequenceNumber
+from proglog.telemetry.emit import Emit, log_event
+from proglog.types import NodeName, OriginId
 from proglog.wire.model import PeerState, PeerStatus
-from proglog.wire.replication import Hello, Received, ReplicationStream, fetch_range
+from proglog.wire.replication import Hello, Received, ReplicationStream
 
 MIN_BACKOFF = 0.2
 """Seconds before a broken stream is opened again; doubles, with jitter."""
 
-_ORIGIN_LOST = "origin lost"
-ORIGIN_INTERVAL = 5.0
-"""Seconds between two origins that this node begins, whatever peers say."""
 HELLO_TIMEOUT = 10.0
 """Seconds from opening a stream to the source's first word."""
 MAX_DIALLING = 16
@@ -63,11 +60,6 @@ SPACING = 2.0
 """Seconds that one of many unreached servers keeps its turn."""
 PROOF_TIMEOUT = 15.0
 """Seconds from there until the source's own follower has called: it may be waiting to try again."""
-EXAMINE_INTERVAL = 1.0
-"""Seconds between two looks at what one peer has to show for its claims to this node's origin: see
-:mod:`proglog.record.seal`."""
-EXAMINE_TIMEOUT = 5.0
-"""Seconds that a peer has to show it."""
 OPENING_BOUND = 7.5
 """Seconds that a server may take for its first word, and then for its proof: its own follower may wait to try again."""
 PULL_BOUND = 5.0
@@ -115,8 +107,6 @@ class Replicator:
         self._open_channel = channel_factory
         self._emit = emit
         self._random = random or Random()  # noqa: S311 - jitter, not secrecy
-        self.origin_reason = writer.recovery.new_origin_reason
-        """Why the directory continues under a new origin; empty: it does not."""
         self._peers: dict[str, FollowedPeer] = {}
         self._last_words: dict[str, tuple[dict[OriginId, Progress], float]] = {}
         """The last reports of servers whose streams have ended, with their time."""
@@ -127,13 +117,16 @@ class Replicator:
         self._to_report: set[OriginId] = set()
         self._reporting: asyncio.TimerHandle | None = None
         self._own_origin = own_origin or OwnOrigin(writer)
-        self._own_origin.on_lost = self._origin_lost
-        self._own_origin.on_claim = self._examine
+        self.origin_change = OriginChange(
+            writer,
+            self._own_origin,
+            dial=self._dial,
+            emit=emit,
+            tasks=self._tasks,
+            on_begun=self._origin_begun,
+        )
+        self._forks = Forks(writer, dial=self._dial, emit=emit, tasks=self._tasks)
         self._introductions = introductions or Introductions()
-        self._examining: dict[str, asyncio.Task[None]] = {}
-        self._examined_at: dict[str, float] = {}
-        self._beginning: asyncio.Task[None] | None = None
-        self._begun_at = float("-inf")
         self._dialling = asyncio.Semaphore(MAX_DIALLING)
         self._closed = False
         self._ending: set[asyncio.Task[None]] = set()
@@ -173,8 +166,9 @@ class Replicator:
         for handle in (self._timer, self._reporting):
             if handle is not None:
                 handle.cancel()
-        beginning = [] if self._beginning is None else [self._beginning]
-        await cancel_and_wait(*self._ending, *beginning, *self._examining.values())
+        await self.origin_change.close()
+        await self._forks.close()
+        await cancel_and_wait(*self._ending)
 
     def peers(self) -> tuple[PeerStatus, ...]:
         """Return how replication from each server is going, by name."""
@@ -198,11 +192,6 @@ class Replicator:
             for peer in self._peers.values()
             if peer.state is PeerState.STREAMING
         }
-
-    @property
-    def begins_origin(self) -> bool:
-        """Whether this node's origin was lost, or may have been, and what comes of it is not known or not durable yet."""
-        return bool(self._examining) or (self._beginning is not None and not self._beginning.done())
 
     def word_of(self, name: str) -> tuple[Mapping[OriginId, Progress], float] | None:
         """Return what the server ``name`` last said that it has, and for how many seconds it has not been heard.
@@ -345,7 +334,10 @@ class Replicator:
                 await hear(self._own_origin, self._writer, peer.name, received.positions)
             if hello is not None:
                 self._opened(peer, hello.origin)
+                peer.compared.clear()
             copies = self._take(peer, received)
+            if received.positions:
+                await self._compare_histories(peer, received.positions)
             if copies:
                 await unsettled.put(copies, await self._writer.queue_copies(copies))
 
@@ -424,74 +416,29 @@ class Replicator:
     def _progress_in(self, origins: Iterable[OriginId]) -> list[Progress]:
         return [held for held in map(self._writer.progress, origins) if held is not None]
 
-    def _examine(self, claim: DoubleClaim) -> None:
-        """See whether a peer can prove that this node's directory has a double; nothing else happens meanwhile."""
-        peer, now = self._peers.get(claim.peer), time.monotonic()
-        too_soon = now < self._examined_at.get(claim.peer, float("-inf")) + EXAMINE_INTERVAL
-        if self._closed or claim.peer in self._examining or too_soon or peer is None:
-            return
-        self._examined_at[claim.peer] = now
-        work = self._look_for_proof(claim, peer.addr)
-        task = self._tasks.start(work, name="examine-claim", may_end=True)
-        self._examining[claim.peer] = task
-        task.add_done_callback(lambda _: self._examining.pop(claim.peer, None))
+    def _dial(self, name: str) -> grpc.aio.Channel | None:
+        """Return a new channel to a server that is followed; ``None`` if it is not."""
+        peer = self._peers.get(name)
+        return None if peer is None else self._open_channel(peer.addr)
 
-    async def _look_for_proof(self, claim: DoubleClaim, addr: str) -> None:
-        shown = "it shows nothing that only this node's directory can have made"
-        try:
-            async with asyncio.timeout(EXAMINE_TIMEOUT):
-                proved = bool(claim.sequence) and await self._shows_double(claim, addr)
-        except TimeoutError:
-            proved, shown = False, f"it showed nothing within {EXAMINE_TIMEOUT:g} s"
-        except grpc.aio.AioRpcError as exc:
-            proved, shown = False, str(error_of(exc, addr, None))
-        except ProglogError as exc:
-            proved, shown = False, str(exc)
-        if proved:
-            self._own_origin.lose(claim)
-        elif not self._closed:
-            self._emit(events.OWN_ORIGIN_CLAIMED, claim.peer, f"{claim.detail}, it says; {shown}")
-
-    async def _shows_double(self, claim: DoubleClaim, addr: str) -> bool:
-        async with self._open_channel(addr) as channel:
-            end = SequenceNumber(claim.sequence + 1)
-            async for data in fetch_range(channel, claim.origin, claim.sequence, end):
-                return bool(data) and await self._writer.query(partial(proves_double, verify(data)))
-        return False
-
-    def _origin_lost(self, event: EventKind, peer: str, detail: str) -> None:
-        """A peer proved that the directory was rolled back or cloned: new records need a new origin."""
-        if self._closed:
-            return
-        origin = self._writer.origin.hex()[:8]
-        self._emit(event, peer, detail, origin=origin)
-        self._writer.hold_producers(_ORIGIN_LOST)
-        self._beginning = self._tasks.start(self._begin_origin(peer, detail), name="begin-origin", may_end=True)
-
-    async def _begin_origin(self, peer: str, detail: str) -> None:
-        """Go on under a new origin, as soon as the disk takes it; a peer that lies cannot cause them by the second."""
-        self.origin_reason = f"{peer}: {detail}"
-        await asyncio.sleep(max(0.0, self._begun_at + ORIGIN_INTERVAL - time.monotonic()))
-        try:
-            origin = await self._begin_when_the_disk_takes_it(peer)
-        except (LogClosedError, LogPoisonedError):
-            return  # nothing more is written under the lost origin either
-        finally:
-            self._writer.release_producers(_ORIGIN_LOST)
-        self._begun_at = time.monotonic()
-        self._emit(events.ORIGIN_STARTED, "", self.origin_reason)
+    def _origin_begun(self, origin: OriginId) -> None:
         self._plan_with(lambda planner, now: planner.local_origin_changed(origin, now))
 
-    async def _begin_when_the_disk_takes_it(self, peer: str) -> OriginId:
-        while True:
-            try:
-                return await self._writer.begin_origin(self.origin_reason)
-            except (LogClosedError, LogPoisonedError):
-                raise
-            except StorageError as exc:
-                self._writer.hold_producers(_ORIGIN_LOST, exc)
-                self._emit(events.REPLICATION_ERROR, peer, str(exc), retry_in=ORIGIN_INTERVAL)
-                await asyncio.sleep(ORIGIN_INTERVAL)
+    def forked(self, name: str, origin: OriginId, reason: str) -> None:
+        """Keep what the log holds of ``origin``, copy no more of it, and report the fork."""
+        self._plan_with(lambda planner, now: planner.forked(name, origin, now, reason))
+
+    async def _compare_histories(self, peer: FollowedPeer, positions: Iterable[Progress]) -> None:
+        """Find the forks in which this log reaches further than ``peer``, which never asks for what it has not."""
+        first = [told for told in positions if told.origin not in peer.compared]
+        peer.compared |= {told.origin for told in first}
+        trailing = [told for told in first if told.origin != self._writer.origin and self._reaches_over(told)]
+        for told in await self._writer.query(partial(parted_from, trailing)) if trailing else ():
+            self.forked(peer.name, told.origin, f"the histories part before sequence {told.next_sequence}")
+
+    def _reaches_over(self, told: Progress) -> bool:
+        held = self._writer.progress(told.origin)
+        return held is not None and held.floor_sequence < told.next_sequence < held.next_sequence
 
     def _log_advanced(self, moved: Mapping[OriginId, Progress]) -> None:
         self._plan_with(lambda planner, now: planner.advanced(moved.values(), now))
@@ -515,6 +462,11 @@ class Replicator:
                 case Reopen(_, seconds):
                     peer.hang_up(f"{peer.addr} has records that this node lacks and sent nothing for {seconds:.0f} s")
         for notice in planner.notices():
+            if notice.kind == events.REPLICATION_FORKED.name:
+                self._forks.found(
+                    notice, planner.held.get(notice.origin), planner.position_of(notice.peer, notice.origin)
+                )
+                continue
             self._emit(events.EVENTS[notice.kind], notice.peer, notice.detail, origin=notice.origin.hex()[:8])
         deadline = planner.next_deadline()
         if deadline == self._wakes_at:

@@ -70,7 +70,7 @@ class Timeline:
         self.on_line(kind, subject, detail, facts)
         shown = f"origin {facts['origin']}: {detail}" if "origin" in facts else detail
         about = subject or self._node_name
-        self.lasting.take(kind, about, shown[:MAX_DETAIL_CHARS], time.monotonic())
+        self.lasting.take(kind, about, shown[:MAX_DETAIL_CHARS], time.monotonic(), facts.get("origin", ""))
         if not kind.words:
             return
         self._events.append(

@@ -524,7 +524,25 @@ class Client:
             InvalidRequestError: The reason is empty, or the range is.
         """
         request = losses_pb2.AcceptLossRequest(start_offset=start_offset, end_offset=end_offset, reason=reason)
-        first = self._links[:1]  # offsets are of one agent's log
+        return await self._accept(request)
+
+    async def accept_forks(self, origin: str, reason: str) -> int:
+        """Accept that the agent and others hold different histories of an origin; return how many such forks it knew.
+
+        They no longer raise an alarm at this agent, also after a restart.
+
+        Args:
+            origin: Its first hexadecimal digits, at least four.
+            reason: In words, at most 500 characters.
+
+        Raises:
+            NotFoundError: There is no such fork.
+            InvalidRequestError: The reason is empty, or these are no such digits.
+        """
+        return await self._accept(losses_pb2.AcceptLossRequest(origin=origin, reason=reason))
+
+    async def _accept(self, request: losses_pb2.AcceptLossRequest) -> int:
+        first = self._links[:1]  # losses are of one agent's log
         return (await self._unary.ask(lambda wire: wire.losses.Accept, request, links=first)).ranges
 
 

@@ -52,6 +52,8 @@ class Lasting:
     """After the last of its kind; ``None``: until an event ends it, or the agent does."""
     kept: bool = False
     """Whether the data directory keeps it, so that the agent reports it again after a restart."""
+    per_origin: bool = False
+    """Whether a subject may have several, one for each origin."""
 
 
 _ENDING = Exempt("The agent stops and cannot answer. Its exit code says so, and other members see it leave or fail.")
@@ -94,12 +96,21 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "replication_forked": Lasting(
         severity=Severity.CRITICAL,
         cause="and this node hold two histories of one origin",
-        advice="Keep both directories. Write what only one side has with `proglog losses export`, and append it again with"
-        " `proglog produce --format jsonl`.",
+        advice="Keep both directories. On the side whose records the other lacks, `proglog losses export ORIGIN:START:END`"
+        " writes them and `proglog produce --format jsonl` appends them again. Then `proglog losses accept ORIGIN` on both sides.",
         effect="No more of that origin is copied here.",
         at_risk="Acknowledged records that one side has and the other will never get.",
         verb="lag",
         kept=True,
+        per_origin=True,
+    ),
+    "fork_accepted": Lasting(
+        severity=Severity.INFO,
+        cause="and this node hold two histories of one origin; an operator accepted that",
+        advice="Nothing to do.",
+        verb="lag",
+        kept=True,
+        per_origin=True,
     ),
     "replication_waits": Lasting(
         severity=Severity.CRITICAL,

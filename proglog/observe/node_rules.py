@@ -242,7 +242,7 @@ def conditions(facts: Facts) -> Iterator[Finding]:
         times = f" ({condition.count:,} times)" if condition.count > 1 else ""
         detail = f": {condition.detail}" if condition.detail else ""
         yield Finding(
-            key=f"{condition.kind}/{condition.subject}",
+            key="/".join(filter(None, (condition.kind, condition.subject, condition.origin))),
             severity=shown.severity,
             subject=condition.subject,
             cause=f"{shown.cause}{times}{detail}",

@@ -213,20 +213,9 @@ class Planner:
         if origin in self._forked:
             return
         self._forked[origin] = reason
-        detail = (
-            f"{reason}; this node has sequences up to {self._next(origin) - 1}, {peer} {self._reach_of(peer, origin)}"
-        )
-        self._notices.append(Notice("replication_forked", peer, origin, detail))
+        self._notices.append(Notice("replication_forked", peer, origin, reason))
         self._drop_fetch(origin)
         self._plan([origin], now)
-
-    def _reach_of(self, peer: str, origin: OriginId) -> str:
-        known = self._sources.peers.get(peer)
-        return (
-            f"up to {known.reach(origin) - 1}"
-            if known is not None and origin in known.positions
-            else "an unknown number"
-        )
 
     def handle_timer(self, now: float) -> None:
         """Reopen silent streams, set aside stalled sources, retry those whose time is up, skip holes that are due."""
@@ -283,6 +272,11 @@ class Planner:
         """Return the progress that ``peer`` reported."""
         known = self._sources.peers.get(peer)
         return dict(known.positions) if known else {}
+
+    def position_of(self, peer: str, origin: OriginId) -> Progress | None:
+        """Return the progress that ``peer`` reported in ``origin``; ``None``: none."""
+        known = self._sources.peers.get(peer)
+        return None if known is None else known.positions.get(origin)
 
     def lag_behind(self, peer: str, origin: OriginId, now: float) -> Lag:
         """Return how far this log trails ``peer`` in ``origin``."""

@@ -39,6 +39,15 @@ class ClusterView(Protocol):
         """Take no more records of producers; with ``resume``, take them again."""
         ...
 
+    async def accept_forks(self, origin: str, *, by: str, reason: str) -> int:
+        """End the alarm about the forks of the origins that begin with these hexadecimal digits; return how many.
+
+        Raises:
+            NotFoundError: There is none.
+            StorageError: The decision could not be saved.
+        """
+        ...
+
     async def wait_changed(self, version: int) -> int:
         """Return the version once it differs from ``version``."""
         ...

@@ -194,7 +194,7 @@ class Server:
         batches_pb2_grpc.add_BatchesServicer_to_server(BatchService(log, acks), server)
         batches_pb2_grpc.add_PositionsServicer_to_server(PositionService(log, acks), server)
         cluster_pb2_grpc.add_ClusterServicer_to_server(ClusterService(log, cluster), server)
-        losses_pb2_grpc.add_LossesServicer_to_server(LossService(log), server)
+        losses_pb2_grpc.add_LossesServicer_to_server(LossService(log, cluster), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         for extra in self._extra_services:
             extra.register(server)

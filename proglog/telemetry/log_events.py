@@ -166,6 +166,16 @@ REPLICATION_FORKED = _event(
     subject="peer",
     detail="detail",
     keys=("origin",),
+    ended_by=("fork_accepted",),
+)
+FORK_ACCEPTED = _event(
+    "fork_accepted",
+    _NEWS,
+    "An operator accepted that two histories of one origin exist: the alarm is over, also after a restart.",
+    words="fork accepted",
+    subject="peer",
+    detail="detail",
+    keys=("origin",),
 )
 REPLICATION_TRIMMED = _event(
     "replication_trimmed",

@@ -443,6 +443,8 @@ class Condition:
     last_ms: int
     """How long ago the last one was."""
     count: int
+    origin: str = ""
+    """Which one it concerns, in hexadecimal digits, where a subject may have several such conditions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,16 +66,22 @@ TRIGGERS: dict[str, Callable[[Agent], object]] = {
     "replicate-*": lambda agent: agent.replicator.join("b", SEED),
     "settle-from-*": lambda agent: agent.replicator.join("b", SEED),
     "read-from-*": lambda agent: agent.replicator.join("b", SEED),
-    "begin-origin": lambda agent: agent.replicator._origin_lost(names.OWN_ORIGIN_AHEAD, "b", "it was rolled back"),
+    "hang-up-*": lambda agent: agent.replicator.join("b", SEED),
+    "search-fork": lambda agent: agent.replicator.forked("b", OriginId(bytes(16)), "they part"),
+    "begin-origin": lambda agent: agent.replicator.origin_change._origin_lost(
+        names.OWN_ORIGIN_AHEAD, "b", "it was rolled back"
+    ),
     "examine-claim": lambda agent: (
         agent.replicator.join("b", SEED),
-        agent.replicator._examine(DoubleClaim(names.OWN_ORIGIN_AHEAD, "b", "", OriginId(bytes(16)), SequenceNumber(1))),
+        agent.replicator.origin_change._examine(
+            DoubleClaim(names.OWN_ORIGIN_AHEAD, "b", "", OriginId(bytes(16)), SequenceNumber(1))
+        ),
     ),
     "replication-report": lambda agent: agent.replicator._report_soon({OriginId(bytes(16))}),
     "replication-planner": lambda agent: agent.replicator._plan_with(lambda *_: None),
 }
 """What starts each task, where starting the agent does not."""
-PARTS_OF = {"settle-from-*": "replicate-b", "read-from-*": "replicate-b"}
+PARTS_OF = dict.fromkeys(("settle-from-*", "read-from-*", "hang-up-*"), "replicate-b")
 """Tasks of a task: what ends one ends the other."""
 
 

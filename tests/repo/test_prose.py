@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proglog.agent import peer, replicator, timeline, transport
+from proglog.agent import origin_change, peer, replicator, timeline, transport
 from proglog.client import channel
 from proglog.gossip import beliefs, framing, lamport, serf_messages, swim, wire
 from proglog.record import batch
@@ -36,7 +36,7 @@ SAID = [
     (REPLICATION, r"follows another within (\S+) ms", replication_service.COALESCE_SECONDS * 1000),
     (REPLICATION, r"they are stored, up to (\S+) KiB a message", replication_service.READ_BYTES / KIB),
     (REPLICATION, r"at every commit; after (\S+) s", replicator.REPORT_INTERVAL),
-    (REPLICATION, r"new origins of one node \| one in (\S+) s", replicator.ORIGIN_INTERVAL),
+    (REPLICATION, r"new origins of one node \| one in (\S+) s", origin_change.ORIGIN_INTERVAL),
     (REPLICATION, r"`gap_timeout` \| (\S+) s", PATIENCE.stall_timeout),
     (REPLICATION, r"`gap_timeout` \| \S+ s, (\S+) s", PATIENCE.aside_timeout),
     (REPLICATION, r"`gap_timeout` \| \S+ s, \S+ s, (\S+) s", PATIENCE.gap_timeout),

@@ -821,6 +821,7 @@ class Condition(_message.Message):
     SINCE_MS_FIELD_NUMBER: _builtins.int
     LAST_MS_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
     """as of an Event"""
     subject: _builtins.str
@@ -831,6 +832,8 @@ class Condition(_message.Message):
     last_ms: _builtins.int
     """how long ago the last one was"""
     count: _builtins.int
+    origin: _builtins.str
+    """which one, in hexadecimal digits, where a subject may have several such conditions"""
     def __init__(
         self,
         *,
@@ -840,10 +843,11 @@ class Condition(_message.Message):
         since_ms: _builtins.int = ...,
         last_ms: _builtins.int = ...,
         count: _builtins.int = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "detail", b"detail", "kind", b"kind", "last_ms", b"last_ms", "since_ms", b"since_ms", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "detail", b"detail", "kind", b"kind", "last_ms", b"last_ms", "origin", b"origin", "since_ms", b"since_ms", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

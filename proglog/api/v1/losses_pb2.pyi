@@ -18,26 +18,32 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class AcceptLossRequest(_message.Message):
+    """either a range, or an origin"""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     START_OFFSET_FIELD_NUMBER: _builtins.int
     END_OFFSET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     """one past the last one; damaged ranges within these two are meant"""
     reason: _builtins.str
     """in words, for later readers; at most 500 characters, not empty"""
+    origin: _builtins.str
+    """accepts the forks of this origin instead: its first hexadecimal digits"""
     def __init__(
         self,
         *,
         start_offset: _builtins.int = ...,
         end_offset: _builtins.int = ...,
         reason: _builtins.str = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "origin", b"origin", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -49,7 +55,7 @@ class AcceptLossResponse(_message.Message):
 
     RANGES_FIELD_NUMBER: _builtins.int
     ranges: _builtins.int
-    """how many are accepted by it"""
+    """how many ranges, or forks, are accepted by it"""
     def __init__(
         self,
         *,

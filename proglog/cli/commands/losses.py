@@ -5,12 +5,14 @@ node holds any more: it stores who accepted them, when and why in the data direc
 runs from the first offset to one past the last, as `losses list` shows it; a wider range covers all damage within it.
 
 A fork is listed as well: two histories of one origin, each on one side only. `losses export ORIGIN:START:END` writes the
-sequences that this side has as JSON lines; `proglog produce --format jsonl` appends them again, as new records.
+sequences that this side has as JSON lines; `proglog produce --format jsonl` appends them again, as new records. `losses
+accept ORIGIN --reason "..."` then ends the alarm of this agent; do the same on the other side.
 
     proglog losses list
     proglog losses list -o json
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -45,7 +47,8 @@ class Step(StrEnum):
     EXPORT = "export"
 
 
-FORKED = "replication-forked"
+_ORIGIN = re.compile("[0-9a-fA-F]{4,32}")
+FORKED, FORK_ACCEPTED = "replication-forked", "fork-accepted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +64,15 @@ class ListedLoss:
     end_offset: int | None = None
     peer: str | None = None
     """The other side of a fork."""
+    origin: str | None = None
+    """Of a fork: its first hexadecimal digits."""
+    fork_accepted: bool = False
     accepted: "AcceptedLoss | None" = None
 
     @property
     def range_(self) -> str:
-        """The range that ``losses accept`` takes; of a fork, the other side."""
-        return f"with {self.peer}" if self.peer is not None else f"{self.start_offset}:{self.end_offset}"
+        """What ``losses accept`` takes: a range, or the origin of a fork."""
+        return self.origin or f"with {self.peer}" if self.peer is not None else f"{self.start_offset}:{self.end_offset}"
 
     @property
     def count(self) -> int | None:
@@ -78,7 +84,9 @@ class ListedLoss:
         """Whether anybody has accepted it."""
         if self.accepted is not None:
             return f"accepted by {self.accepted.accepted_by}: {self.accepted.reason}"
-        return "two histories" if self.kind == "fork" else "lost"
+        if self.fork_accepted:
+            return "accepted"
+        return f"two histories, the other on {self.peer}" if self.kind == "fork" else "lost"
 
 
 def rows(snapshot: "ClusterSnapshot") -> list[ListedLoss]:
@@ -86,7 +94,7 @@ def rows(snapshot: "ClusterSnapshot") -> list[ListedLoss]:
     log = snapshot.log
     both: list[DamagedRange | AcceptedLoss] = [*log.damaged, *log.accepted]
     ranges = sorted(both, key=lambda loss: (loss.start_offset, loss.end_offset))
-    forks = [each for each in snapshot.conditions if each.kind == FORKED]
+    forks = [each for each in snapshot.conditions if each.kind in (FORKED, FORK_ACCEPTED)]
     return [*(_range(each) for each in ranges), *(_fork(each, snapshot.taken_at_ms) for each in forks)]
 
 
@@ -105,7 +113,14 @@ def _range(loss: "DamagedRange | AcceptedLoss") -> ListedLoss:
 
 def _fork(condition: "Condition", taken_at_ms: int) -> ListedLoss:
     found_at_ms = taken_at_ms - condition.since_ms
-    return ListedLoss(kind="fork", detail=condition.detail, found_at_ms=found_at_ms, peer=condition.subject)
+    return ListedLoss(
+        kind="fork",
+        detail=condition.detail,
+        found_at_ms=found_at_ms,
+        peer=condition.subject,
+        origin=condition.origin or None,
+        fork_accepted=condition.kind == FORK_ACCEPTED,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +134,14 @@ class LossShape:
     """One past the last."""
     peer: str | None
     """The other side of a fork."""
+    origin: str | None
+    """Of a fork: the first hexadecimal digits."""
     detail: str
-    """What is wrong, in words."""
+    """What is wrong, in words. Of an accepted fork: who accepted it, and why."""
     found_at_ms: int | None
+    accepted: bool
     accepted_by: str | None
-    """The subject of a certificate; null: nobody has accepted it."""
+    """The subject of a certificate; null: nobody has accepted it, or it is a fork."""
     accepted_at_ms: int | None
     reason: str | None
 
@@ -132,10 +150,13 @@ class LossShape:
 class AcceptedShape:
     """What `losses accept` did."""
 
-    start_offset: int
-    end_offset: int
+    start_offset: int | None
+    """null: forks were accepted."""
+    end_offset: int | None
+    origin: str | None
+    """Of forks."""
     ranges: int
-    """Damaged ranges that were accepted."""
+    """Damaged ranges, or forks, that were accepted."""
 
 
 def _shaped(row: ListedLoss) -> LossShape:
@@ -145,15 +166,17 @@ def _shaped(row: ListedLoss) -> LossShape:
         start_offset=row.start_offset,
         end_offset=row.end_offset,
         peer=row.peer,
+        origin=row.origin,
         detail=row.detail,
         found_at_ms=row.found_at_ms,
+        accepted=accepted is not None or row.fork_accepted,
         accepted_by=accepted.accepted_by if accepted else None,
         accepted_at_ms=accepted.accepted_at_ms if accepted else None,
         reason=accepted.reason if accepted else None,
     )
 
 
-LISTED = Shape("losses", LossShape, identity=("kind", "start_offset", "end_offset", "peer"))
+LISTED = Shape("losses", LossShape, identity=("kind", "start_offset", "end_offset", "peer", "origin"))
 ACCEPTED = Shape("losses-accepted", AcceptedShape, many=False)
 SHAPES = (LISTED, ACCEPTED, RECORD)
 LOSSES: Table[ListedLoss] = Table(
@@ -173,7 +196,7 @@ LOSSES: Table[ListedLoss] = Table(
     shape=LISTED,
     data=_shaped,
     empty="nothing is lost",
-    role=lambda row: Role.TEXT if row.accepted else Role.BAD,
+    role=lambda row: Role.TEXT if row.accepted or row.fork_accepted else Role.BAD,
 )
 
 
@@ -182,7 +205,8 @@ def main(
     range_: Annotated[
         str,
         typer.Argument(
-            metavar="[START:END]", help="Offsets to accept, or ORIGIN:START:END to export; END not included"
+            metavar="[START:END|ORIGIN]",
+            help="Offsets or the origin of a fork to accept, or ORIGIN:START:END to export; END not included",
         ),
     ] = "",
     reason: Annotated[
@@ -200,16 +224,19 @@ def main(
     if step is Step.EXPORT:
         _export(range_, output_, agent)
         return
-    start, end = _range_of(range_)
+    is_fork = _ORIGIN.fullmatch(range_) is not None
+    start, end = (None, None) if is_fork else _range_of(range_)
     if not reason.strip():
         raise ConfigError("--reason is missing: state why these records cannot be recovered")
 
     async def accept(client: "Client") -> int:
+        if start is None or end is None:
+            return await client.accept_forks(range_, reason)
         return await client.accept_losses(start, end, reason)
 
-    ranges = agent.with_client(accept)
-    words = f"{ranges} damaged range{'s' * (ranges != 1)} accepted as lost"
-    output.done(AcceptedShape(start, end, ranges), ACCEPTED, output_, words)
+    count = agent.with_client(accept)
+    words = f"{count} {'fork' if is_fork else 'damaged range'}{'s' * (count != 1)} accepted as lost"
+    output.done(AcceptedShape(start, end, range_ if is_fork else None, count), ACCEPTED, output_, words)
 
 
 async def _listed(client: "Client") -> list[ListedLoss]:

@@ -39,6 +39,19 @@ def test_conditions_are_bounded_and_the_one_quiet_for_longest_goes() -> None:
     assert (len(subjects), "0" in subjects, "1" in subjects) == (MAX_CONDITIONS, True, False)
 
 
+def test_a_fork_that_is_accepted_stays_so_and_another_of_the_same_peer_is_a_fork_of_its_own() -> None:
+    conditions = Conditions()
+    conditions.take(events.REPLICATION_FORKED, "b", "", 1.0, "aa00")
+    conditions.take(events.REPLICATION_FORKED, "b", "", 2.0, "bb00")
+    conditions.take(events.FORK_ACCEPTED, "b", "by me", 3.0, "aa00")
+
+    again = Conditions()
+    again.restore(conditions.kept(4.0), 4.0)
+    again.take(events.REPLICATION_FORKED, "b", "", 5.0, "aa00")
+    found = {(each.kind, each.origin) for each in again.standing(5.0)}
+    assert found == {("replication-forked", "bb00"), ("fork-accepted", "aa00")}
+
+
 def test_of_operations_that_are_called_the_same_the_oldest_counts() -> None:
     underway = Underway()
     with underway.during("read"), underway.during("read"), underway.during("repair", waits_for="b", bound=5.0):

@@ -20,12 +20,22 @@ def test_damage_gaps_and_forks_are_in_the_list_of_losses() -> None:
         reason="gone",
         gap=True,
     )
-    fork = Condition(kind="replication-forked", subject="b", detail="they part at 41", since_ms=5, last_ms=5, count=1)
+    fork = Condition(
+        kind="replication-forked",
+        subject="b",
+        origin="6f1c2d3e",
+        detail="they part at 41",
+        since_ms=5,
+        last_ms=5,
+        count=1,
+    )
+    accepted = replace(fork, kind="fork-accepted", origin="77aa0011", detail="accepted by me: it was a drill")
     log = replace(shown.log, damaged=(damage,), accepted=(gap,))
-    found = rows(replace(shown, log=log, conditions=(fork,)))
+    found = rows(replace(shown, log=log, conditions=(fork, accepted)))
     assert [(row.kind, row.range_, row.count, row.state) for row in found] == [
         ("gap", "3:9", 6, "accepted by me: gone"),
         ("damage", "12:15", 3, "lost"),
-        ("fork", "with b", None, "two histories"),
+        ("fork", "6f1c2d3e", None, "two histories, the other on b"),
+        ("fork", "77aa0011", None, "accepted"),
     ]
     assert found[2].found_at_ms == shown.taken_at_ms - 5
