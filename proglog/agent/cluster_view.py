@@ -13,6 +13,7 @@ from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.history import Block, HistoryKeeper
 from proglog.agent.membership import Membership
+from proglog.agent.peer import MAX_LISTED_ORIGINS
 from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
@@ -87,6 +88,7 @@ class AgentView:
             log=self._log(),
             members=tuple(self._member(member) for member in self.membership.members()),
             origins=self._origins(),
+            origin_count=len(self.log.origins()),
             peers=tuple(self.replicator.peers()),
             segments=self._segments() if segments else (),
             events=self.timeline.events,
@@ -275,10 +277,13 @@ class AgentView:
         )
 
     def _origins(self) -> tuple[model.OriginStatus, ...]:
-        """Return what the log has of each origin: this directory's own first, then by the node's name."""
+        """Return what the log has of the origins that moved last: this directory's own first, then by the node's name."""
         log = self.log
-        sources = self.replicator.sources()
-        held = sorted(log.origins().items(), key=lambda item: (item[0] != log.origin, item[1].node_name, item[0]))
+        sources, own = self.replicator.sources(), log.origin
+        latest = {state.origin: state for state in log.origins().latest(MAX_LISTED_ORIGINS)}
+        if (state := log.origins().get(own)) is not None:
+            latest[own] = state
+        held = sorted(latest.items(), key=lambda item: (item[0] != own, item[1].node_name, item[0]))
         return tuple(
             model.OriginStatus(
                 origin=origin,
@@ -287,7 +292,7 @@ class AgentView:
                 floor_sequence=state.floor_sequence,
                 bytes=state.bytes,
                 last_append_at_ms=state.last_append_ms,
-                local=origin == log.origin,
+                local=origin == own,
                 source=sources.get(origin, ""),
             )
             for origin, state in held

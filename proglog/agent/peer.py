@@ -1,17 +1,22 @@
 """One server that is followed: its stream, what of it is on its way to the disk, and how it goes, for operators."""
 
 import asyncio
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import nlargest
+from itertools import islice
 
 from proglog.errors import UnavailableError
 from proglog.log.model import ImportAppend, Outcome
-from proglog.replication.lag import records_behind
+from proglog.replication.lag import LEVEL, Lag, records_behind
 from proglog.replication.planner import Planner
 from proglog.replication.progress import FIRST_SEQUENCE, Progress
 from proglog.types import OriginId
 from proglog.wire.model import PeerOrigin, PeerState, PeerStatus
 from proglog.wire.replication import ReplicationStream
 
+MAX_LISTED_ORIGINS = 1024
+"""Of each list of origins in a status: a log may have a hundred thousand."""
 MAX_BACKOFF = 5.0
 """Seconds, at most, before a broken stream is opened again."""
 MAX_ORIGINS_OF_PEER = 64
@@ -123,16 +128,23 @@ class FollowedPeer:
         return self.opened_at is not None and now - max(self.opened_at, self.spared_until) > MAX_BACKOFF
 
 
-def status_of(peer: FollowedPeer, planner: Planner, now: float) -> PeerStatus:
-    """Return how replication from ``peer`` goes at ``now``; changes nothing."""
+def status_of(peer: FollowedPeer, planner: Planner, latest: Iterable[OriginId], now: float) -> PeerStatus:
+    """Return how replication from ``peer`` goes at ``now``; ``latest`` are the origins that moved last in this log."""
     retrying = peer.state is PeerState.BACKING_OFF
     since = None if peer.holds(now) else peer.failing_since
+    lags = planner.lags_behind(peer.name, now) if peer.state is PeerState.STREAMING else {}
+    most = nlargest(MAX_LISTED_ORIGINS, lags, key=lambda origin: lags[origin].records)
+    listed = list(islice(dict.fromkeys((*most, *latest)), MAX_LISTED_ORIGINS))
+    unlisted = [lag for origin, lag in lags.items() if origin not in most] if len(most) < len(lags) else []
     return PeerStatus(
         name=peer.name,
         rpc_addr=peer.addr,
         state=peer.state,
         error=peer.error,
-        origins=_origins_with(peer, planner, now),
+        origins=_origins_with(peer, planner, listed, lags),
+        origin_count=len(planner.held) + sum(origin not in planner.held for origin in lags),
+        unlisted_lag_records=sum(lag.records for lag in unlisted),
+        unlisted_lag_bytes=sum(lag.bytes for lag in unlisted),
         records_copied=peer.records_copied,
         bytes_copied=peer.bytes_copied,
         records_dropped=planner.dropped.get(peer.name, 0),
@@ -143,16 +155,16 @@ def status_of(peer: FollowedPeer, planner: Planner, now: float) -> PeerStatus:
     )
 
 
-def _origins_with(peer: FollowedPeer, planner: Planner, now: float) -> tuple[PeerOrigin, ...]:
+def _origins_with(
+    peer: FollowedPeer, planner: Planner, listed: Iterable[OriginId], lags: Mapping[OriginId, Lag]
+) -> tuple[PeerOrigin, ...]:
     if peer.state is not PeerState.STREAMING:
         return ()
-    here = planner.held
-    there = planner.positions_of(peer.name)
     sources = planner.sources()
     rows = []
-    for origin in {**here, **there}:
-        held, told = here.get(origin, Progress(origin, FIRST_SEQUENCE)), there.get(origin)
-        lag = planner.lag_behind(peer.name, origin, now)
+    for origin in listed:
+        held, told = planner.held.get(origin, Progress(origin, FIRST_SEQUENCE)), planner.position_of(peer.name, origin)
+        lag = lags.get(origin, LEVEL)
         rows.append(
             PeerOrigin(
                 origin=origin,

@@ -20,7 +20,7 @@ import grpc.aio
 
 from proglog.agent.forks import Forks
 from proglog.agent.origin_change import OriginChange
-from proglog.agent.peer import MAX_BACKOFF, FollowedPeer, Unsettled, status_of
+from proglog.agent.peer import MAX_BACKOFF, MAX_LISTED_ORIGINS, FollowedPeer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.underway import Work
 from proglog.agent.writer import LogWriter
@@ -172,7 +172,9 @@ class Replicator:
 
     def peers(self) -> tuple[PeerStatus, ...]:
         """Return how replication from each server is going, by name."""
-        return tuple(status_of(self._peers[name], self._planner, time.monotonic()) for name in sorted(self._peers))
+        latest = [held.origin for held in self._writer.log.origins().latest(MAX_LISTED_ORIGINS)]
+        now = time.monotonic()
+        return tuple(status_of(self._peers[name], self._planner, latest, now) for name in sorted(self._peers))
 
     def operations(self) -> list[Work]:
         """Return for each server what is due from it and has not come: its first word, or what this log lacks."""

@@ -360,7 +360,7 @@ def _origins(snapshot: ClusterSnapshot) -> Sequence[Fact]:
             + (f", from {origin.source}" if origin.source else ""),
         )
         for origin in snapshot.origins
-    ]
+    ] + ([Fact("", f"and of {snapshot.unlisted_origins:,} more origins")] if snapshot.unlisted_origins else [])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +373,9 @@ class StatusShape:
     log: LogStatus
     members: tuple[MemberShape, ...]
     origins: tuple[OriginStatus, ...]
+    """The 1,024 that moved last, its own first."""
+    origin_count: int
+    """Of all origins."""
     replication: tuple[LagShape, ...]
     taken_at_ms: int
     """By the agent's clock."""
@@ -392,6 +395,7 @@ def status_shape(snapshot: ClusterSnapshot) -> StatusShape:
         log=snapshot.log,
         members=tuple(map(member_shape, members(snapshot))),
         origins=snapshot.origins,
+        origin_count=max(snapshot.origin_count, len(snapshot.origins)),
         replication=tuple(map(lag_shape, lag(snapshot))),
         taken_at_ms=snapshot.taken_at_ms,
         uptime_ms=snapshot.up_ms,

@@ -10,7 +10,7 @@ tell them. Pure.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from proglog.wire.model import ClusterSnapshot, PeerOrigin, PeerStatus
@@ -67,7 +67,7 @@ def of_origin(origin: PeerOrigin) -> LagTotal:
 
 def of_peer(peer: PeerStatus) -> LagTotal:
     """Return how far the agent trails a peer in all origins."""
-    return _sum(peer.origins)
+    return _with_unlisted(_sum(peer.origins), peer.unlisted_lag_records, peer.unlisted_lag_bytes)
 
 
 def of_node(snapshot: ClusterSnapshot) -> LagTotal:
@@ -78,7 +78,13 @@ def of_node(snapshot: ClusterSnapshot) -> LagTotal:
             known = worst.get(origin.origin)
             if known is None or (origin.lag_records, origin.source) > (known.lag_records, known.source):
                 worst[origin.origin] = origin
-    return _sum(worst.values())
+    unlisted = max(((peer.unlisted_lag_records, peer.unlisted_lag_bytes) for peer in snapshot.peers), default=(0, 0))
+    return _with_unlisted(_sum(worst.values()), *unlisted)
+
+
+def _with_unlisted(listed: LagTotal, records: int, size_bytes: int) -> LagTotal:
+    """Return the total with the records of origins that are not listed: those that are listed lag more."""
+    return replace(listed, records=listed.records + records, size_bytes=listed.size_bytes + size_bytes)
 
 
 def _sum(origins: Iterable[PeerOrigin]) -> LagTotal:

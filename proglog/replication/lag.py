@@ -158,10 +158,9 @@ class Lags:
         since = [meter.behind_since for name, meter in meters if name in peers and meter.behind_since is not None]
         return min(since, default=default)
 
-    def read(self, peer: str, origin: OriginId, now: float) -> Lag:
-        """Return the lag behind ``peer`` in ``origin``."""
-        meter = self._meters.get(origin, {}).get(peer)
-        return meter.read(now) if meter else LEVEL
+    def behind(self, peer: str, now: float) -> dict[OriginId, Lag]:
+        """Return the lag behind ``peer``, by origin: only where there is any."""
+        return {origin: meters[peer].read(now) for origin, meters in self._meters.items() if peer in meters}
 
     def _drop(self, peer: str, origin: OriginId) -> None:
         meters = self._meters.get(origin)

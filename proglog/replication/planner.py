@@ -278,9 +278,9 @@ class Planner:
         known = self._sources.peers.get(peer)
         return None if known is None else known.positions.get(origin)
 
-    def lag_behind(self, peer: str, origin: OriginId, now: float) -> Lag:
-        """Return how far this log trails ``peer`` in ``origin``."""
-        return self._lags.read(peer, origin, now)
+    def lags_behind(self, peer: str, now: float) -> dict[OriginId, Lag]:
+        """Return how far this log trails ``peer``, by origin: only where it does."""
+        return self._lags.behind(peer, now)
 
     # Batches
 

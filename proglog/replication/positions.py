@@ -67,6 +67,17 @@ class Positions(Mapping[OriginId, Progress]):
                 moved[origin] = position
         return list(moved.values())[::-1]
 
+    def latest(self, count: int) -> list[Progress]:
+        """Return the ``count`` origins that moved last, the last first. Costs as much as these moved."""
+        found: dict[OriginId, Progress] = {}
+        for at in range(self._moves_end - 1, -1, -1):
+            origin = self._moves[at][1]
+            if origin not in found and (position := self.get(origin)) is not None:
+                found[origin] = position
+                if len(found) >= count:
+                    break
+        return list(found.values())
+
     def moved(self, positions: Iterable[Progress]) -> Self:
         """Return the next value, with ``positions`` in place of the previous ones of their origins."""
         after = type(self).__new__(type(self))

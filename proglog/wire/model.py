@@ -368,11 +368,16 @@ class PeerStatus:
     """For how long that has been so, over all attempts."""
     failure: str = ""
     """Why it broke last, while it is failing."""
+    origin_count: int = 0
+    """Of all origins; :attr:`origins` has those that lag most, then those that moved last. 0: it lists all."""
+    unlisted_lag_records: int = 0
+    """Records that the agent lacks of origins that are not listed."""
+    unlisted_lag_bytes: int = 0
 
     @property
     def lag_records(self) -> int:
         """Records that the peer has and the agent lacks, over all origins."""
-        return sum(origin.lag_records for origin in self.origins)
+        return sum(origin.lag_records for origin in self.origins) + self.unlisted_lag_records
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -592,6 +597,13 @@ class ClusterSnapshot:
     latencies: tuple[LatencyStatus, ...] = ()
     uptime_ms: int | None = None
     """How long the agent has run, milliseconds, by a clock that is never set; ``None``: it does not say."""
+    origin_count: int = 0
+    """Of all origins; :attr:`origins` has the agent's own and those that moved last. 0: it lists all."""
+
+    @property
+    def unlisted_origins(self) -> int:
+        """Number of origins that are not in :attr:`origins`."""
+        return max(0, self.origin_count - len(self.origins))
 
     @property
     def up_ms(self) -> int:

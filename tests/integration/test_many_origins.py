@@ -1,12 +1,16 @@
 """A log that has met very many origins: it is copied, acknowledged and consumed as one that has met a few."""
 
+import cProfile
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from kit.origins import fill, origins
+from proglog.agent.peer import MAX_LISTED_ORIGINS
 from proglog.server import feed
+from proglog.types import OriginId, SequenceNumber
 from proglog.wire.model import PeerState
 from tests.integration.test_replication import Node, introduce, node
 
@@ -25,6 +29,30 @@ async def acknowledged(source: Node, copies: int, count: int) -> float:
     return time.perf_counter() - started
 
 
+async def calls_for_each(source: Node, count: int) -> float:
+    """Return how many function calls a record costs that is acknowledged on another node: the same on any machine."""
+    await acknowledged(source, 1, 20)
+    profile = cProfile.Profile()
+    profile.enable()
+    await acknowledged(source, 1, count)
+    profile.disable()
+    return sum(entry.callcount for entry in profile.getstats()) / count
+
+
+async def test_a_record_costs_as_much_among_very_many_origins_as_among_two(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    costs = []
+    for origin_count in (0, MANY):
+        directory = tmp_path / str(origin_count)
+        async with node("a", directory) as a, node("b", directory) as b:
+            fill(a.log, origin_count)
+            introduce(a, b)
+            await eventually(lambda: b.log.end_offset == origin_count, timeout=30 + MANY / 500)  # noqa: B023 - awaited
+            costs.append(await calls_for_each(a, 150))
+    assert costs[1] < 1.1 * costs[0], costs
+
+
 async def test_very_many_origins_are_copied_and_acknowledged(tmp_path: Path, eventually: Eventually) -> None:
     assert feed.MAX_WANTED < MANY
     async with node("a", tmp_path) as a, node("b", tmp_path) as b, node("c", tmp_path) as c:
@@ -39,6 +67,34 @@ async def test_very_many_origins_are_copied_and_acknowledged(tmp_path: Path, eve
         assert sum(peer.records_dropped for one in (a, b, c) for peer in one.replicator.peers()) == 0
         await acknowledged(a, 1, 10)
         await acknowledged(b, 2, 10)
+        (peer,) = (each for each in b.replicator.peers() if each.name == "a")
+        assert (len(peer.origins), peer.origin_count, peer.lag_records) == (
+            MAX_LISTED_ORIGINS,
+            MANY + 3,
+            0,
+        )  # each node wrote its own, too
+        assert a.log.origin in {each.origin for each in peer.origins}
+
+
+async def test_of_very_many_origins_those_that_lag_are_listed_and_the_rest_is_counted(tmp_path: Path) -> None:
+    async with node("b", tmp_path) as b:
+        fill(b.log, MANY)
+        b.replicator.join("a", "127.0.0.1:9")
+        peer, planner = b.replicator._peers["a"], b.replicator._planner
+        planner.stream_opened("a", OriginId(bytes(16)), 0.0)
+        peer.state = PeerState.STREAMING
+        ahead = [
+            replace(held, next_sequence=SequenceNumber(held.next_sequence + 3)) for held in b.log.origins().values()
+        ]
+        planner.positions_received("a", ahead, 1.0)
+        planner.positions_received("a", [replace(ahead[7], next_sequence=SequenceNumber(1_000))], 2.0)
+
+        (status,) = b.replicator.peers()
+
+        assert len(status.origins) == MAX_LISTED_ORIGINS
+        assert status.origins[0].origin == ahead[7].origin
+        assert status.lag_records == status.unlisted_lag_records + sum(each.lag_records for each in status.origins)
+        assert status.unlisted_lag_records == 3 * (len(ahead) - MAX_LISTED_ORIGINS)
 
 
 async def test_a_stream_that_breaks_among_very_many_origins_continues_where_it_was(

@@ -381,10 +381,13 @@ class Status(_message.Message):
     COPIES_FIELD_NUMBER: _builtins.int
     CONSUMERS_FIELD_NUMBER: _builtins.int
     LATENCIES_FIELD_NUMBER: _builtins.int
+    ORIGIN_COUNT_FIELD_NUMBER: _builtins.int
     taken_at_ms: _builtins.int
     """this node's clock, milliseconds since 1970"""
     uptime_ms: _builtins.int
     """how long the agent has run, by a clock that is never set"""
+    origin_count: _builtins.int
+    """of all origins; `origins` has the 1,024 that moved last, its own first"""
     @_builtins.property
     def node(self) -> Global___NodeStatus: ...
     @_builtins.property
@@ -438,10 +441,11 @@ class Status(_message.Message):
         copies: Global___Copies | None = ...,
         consumers: _abc.Iterable[Global___ConsumerStatus] | None = ...,
         latencies: _abc.Iterable[Global___LatencyStatus] | None = ...,
+        origin_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms", "copies", b"copies", "log", b"log", "node", b"node", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms", "conditions", b"conditions", "consumers", b"consumers", "copies", b"copies", "events", b"events", "followers", b"followers", "latencies", b"latencies", "log", b"log", "members", b"members", "node", b"node", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms", "uptime_ms", b"uptime_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms", "conditions", b"conditions", "consumers", b"consumers", "copies", b"copies", "events", b"events", "followers", b"followers", "latencies", b"latencies", "log", b"log", "members", b"members", "node", b"node", "origin_count", b"origin_count", "origins", b"origins", "peers", b"peers", "segments", b"segments", "taken_at_ms", b"taken_at_ms", "uptime_ms", b"uptime_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__uptime_ms: _TypeAlias = _typing.Literal["uptime_ms"]  # noqa: Y015
     _WhichOneofArgType__uptime_ms: _TypeAlias = _typing.Literal["_uptime_ms", b"_uptime_ms"]  # noqa: Y015
@@ -1586,6 +1590,9 @@ class PeerStatus(_message.Message):
     FAILING_MS_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    ORIGIN_COUNT_FIELD_NUMBER: _builtins.int
+    UNLISTED_LAG_RECORDS_FIELD_NUMBER: _builtins.int
+    UNLISTED_LAG_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     rpc_addr: _builtins.str
     @_builtins.property
@@ -1614,6 +1621,11 @@ class PeerStatus(_message.Message):
     failure: _builtins.str
     """why it broke last, while it is failing"""
     state: Global___PeerState.ValueType
+    origin_count: _builtins.int
+    """of all origins; `origins` has 1,024: those that lag most, then those that moved last"""
+    unlisted_lag_records: _builtins.int
+    """behind in origins that are not listed"""
+    unlisted_lag_bytes: _builtins.int
     @_builtins.property
     def origins(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerOrigin]: ...
     def __init__(
@@ -1632,10 +1644,13 @@ class PeerStatus(_message.Message):
         failing_ms: _builtins.int = ...,
         failure: _builtins.str = ...,
         state: Global___PeerState.ValueType = ...,
+        origin_count: _builtins.int = ...,
+        unlisted_lag_records: _builtins.int = ...,
+        unlisted_lag_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms", "retry_in_ms", b"retry_in_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms", "bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state", "state_word", b"state_word"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms", "bytes_copied", b"bytes_copied", "error", b"error", "failing", b"failing", "failing_ms", b"failing_ms", "failure", b"failure", "name", b"name", "origin_count", b"origin_count", "origins", b"origins", "records_copied", b"records_copied", "records_dropped", b"records_dropped", "retry_in_ms", b"retry_in_ms", "rpc_addr", b"rpc_addr", "state", b"state", "state_word", b"state_word", "unlisted_lag_bytes", b"unlisted_lag_bytes", "unlisted_lag_records", b"unlisted_lag_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_in_ms: _TypeAlias = _typing.Literal["retry_in_ms"]  # noqa: Y015
     _WhichOneofArgType__retry_in_ms: _TypeAlias = _typing.Literal["_retry_in_ms", b"_retry_in_ms"]  # noqa: Y015

@@ -206,8 +206,9 @@ def _holds(member: Member, own: ClusterSnapshot, locale: Locale) -> list[Line]:
                 *source,
             )
         )
-    if len(own.origins) > _HOLDS:
-        facts.append(_fact("", f"and of {len(own.origins) - _HOLDS} more origins"))
+    more = len(own.origins) + own.unlisted_origins - _HOLDS
+    if more > 0:
+        facts.append(_fact("", f"and of {more:,} more origins"))
     return facts
 
 
