@@ -172,7 +172,7 @@ class Replicator:
 
     def peers(self) -> tuple[PeerStatus, ...]:
         """Return how replication from each server is going, by name."""
-        latest = [held.origin for held in self._writer.log.origins().latest(MAX_LISTED_ORIGINS)]
+        latest = self._writer.latest_origins(MAX_LISTED_ORIGINS)
         now = time.monotonic()
         return tuple(status_of(self._peers[name], self._planner, latest, now) for name in sorted(self._peers))
 

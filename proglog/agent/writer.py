@@ -201,6 +201,10 @@ class LogWriter:
         """As :meth:`Log.origins`."""
         return self.log.origins()
 
+    def latest_origins(self, count: int) -> list[OriginId]:
+        """Return the ``count`` origins that moved last, the last first."""
+        return [held.origin for held in self.log.origins().latest(count)]
+
     def segments(self) -> list[SegmentInfo]:
         """As :meth:`Log.segments`."""
         return self.log.segments()
