@@ -8,6 +8,9 @@
 
 A minute is packed as a whole: statuses of one cluster are much alike, so that a status takes some hundred bytes. The
 oldest minutes give way when there are more than an hour of them, or more than 16 MiB.
+
+Gossip decides how many members there are: of a cluster with more than ``_MEMBERS`` those are kept that have answered this
+node, and what it knows of them as peers and followers.
 """
 
 import asyncio
@@ -30,6 +33,7 @@ MAX_OPEN_BYTES = 8 * 1024 * 1024
 """Of statuses that are not packed yet: of a large cluster fewer than a minute."""
 _EVENTS = 64
 """The newest events of a status that are kept: those before are in the statuses before."""
+_MEMBERS = 256
 _POSITIONS = 400
 """What peers have of each origin is kept up to so many: in a large cluster it is most of a status."""
 
@@ -118,7 +122,21 @@ class HistoryKeeper:
 
 
 def _slim(snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    if len(snapshot.members) > _MEMBERS:
+        snapshot = _without_strangers(snapshot)
     peers = snapshot.peers
     if sum(len(peer.origins) for peer in peers) > _POSITIONS:
         peers = tuple(replace(peer, origins=()) for peer in peers)
     return replace(snapshot, peers=peers, events=snapshot.events[-_EVENTS:])
+
+
+def _without_strangers(snapshot: ClusterSnapshot) -> ClusterSnapshot:
+    """Leave out the members that never answered: each costs as much as a real one, and anybody can invent them."""
+    known = [each for each in snapshot.members if each.local or each.rtt_ms is not None][:_MEMBERS]
+    names = {each.name for each in known}
+    return replace(
+        snapshot,
+        members=tuple(known),
+        peers=tuple(each for each in snapshot.peers if each.name in names),
+        followers=tuple(each for each in snapshot.followers if each.name in names),
+    )

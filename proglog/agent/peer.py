@@ -76,8 +76,6 @@ class FollowedPeer:
     stream: ReplicationStream | None = None
     reached: bool = False
     """Whether its server has ever said hello under the right name."""
-    has_turn: bool = False
-    """Whether it holds one of the places for servers that were never reached."""
     task: asyncio.Task[None] | None = None
     origins: dict[OriginId, None] = field(default_factory=dict)
     """Under which it has written since it is followed, the latest last: how far these reach here is all that it counts."""

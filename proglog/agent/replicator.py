@@ -11,8 +11,7 @@ become durable is reported back on the same stream at once, and to the other ser
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from random import Random
 
@@ -22,6 +21,7 @@ from proglog.agent.forks import Forks
 from proglog.agent.origin_change import OriginChange
 from proglog.agent.peer import MAX_BACKOFF, MAX_LISTED_ORIGINS, FollowedPeer, Unsettled, status_of
 from proglog.agent.supervisor import Supervisor
+from proglog.agent.turns import Turns
 from proglog.agent.underway import Work
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import error_of
@@ -52,12 +52,6 @@ MIN_BACKOFF = 0.2
 
 HELLO_TIMEOUT = 10.0
 """Seconds from opening a stream to the source's first word."""
-MAX_DIALLING = 16
-"""Servers that are dialled at once and have not been reached yet: gossip decides how many there are."""
-FEW_UNREACHED = 16
-"""So many unreached servers are each tried again within ``MAX_BACKOFF``; of more, as many in that time."""
-SPACING = 2.0
-"""Seconds that one of many unreached servers keeps its turn."""
 PROOF_TIMEOUT = 15.0
 """Seconds from there until the source's own follower has called: it may be waiting to try again."""
 OPENING_BOUND = 7.5
@@ -127,7 +121,7 @@ class Replicator:
         )
         self._forks = Forks(writer, dial=self._dial, emit=emit, tasks=self._tasks)
         self._introductions = introductions or Introductions()
-        self._dialling = asyncio.Semaphore(MAX_DIALLING)
+        self._turns = Turns(self._take_turn)
         self._closed = False
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -142,17 +136,22 @@ class Replicator:
         self.leave(name)
         self._introductions.joined(name)
         peer = self._peers[name] = FollowedPeer(name, addr)
-        peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{name}", may_end=True)
+        self._turns.join(peer)
+
+    def _take_turn(self, peer: FollowedPeer) -> None:
+        peer.task = self._tasks.start(self._follow(peer), name=f"replicate-{peer.name}", may_end=True)
 
     def leave(self, name: str) -> None:
         """Follow the server ``name`` no more. Nothing happens if it is not followed."""
         peer = self._peers.pop(name, None)
-        if peer is None or peer.task is None:
+        if peer is None:
             return
         self._introductions.left(name)
-        peer.task.cancel()
-        self._ending.add(peer.task)
-        peer.task.add_done_callback(self._ending.discard)
+        if peer.task is not None:
+            peer.task.cancel()
+            self._ending.add(peer.task)
+            peer.task.add_done_callback(self._ending.discard)
+        self._turns.end(peer)
         self._remember(name)
         self._plan_with(lambda planner, now: planner.stream_closed(name, now))
         self._planner.peer_left(name)
@@ -161,6 +160,7 @@ class Replicator:
     async def close(self) -> None:
         """Stop following every server, and ignore later joins. Idempotent."""
         self._closed = True
+        self._turns.close()
         for name in list(self._peers):
             self.leave(name)
         for handle in (self._timer, self._reporting):
@@ -229,8 +229,7 @@ class Replicator:
             peer.state = PeerState.CONNECTING
             started = time.monotonic()
             try:
-                async with self._turn_of(peer):
-                    await self._stream_from(peer)
+                await self._stream_from(peer)
                 peer.error = "the server ended the stream"
             except grpc.aio.AioRpcError as exc:
                 peer.error = str(error_of(exc, peer.addr, None))
@@ -246,41 +245,15 @@ class Replicator:
             if peer.failing_since is None or peer.holds(time.monotonic()):
                 peer.failing_since = time.monotonic()
             peer.failure, peer.opened_at = peer.error, None
-            delay = max(backoff, self._pause_of(peer)) * self._random.uniform(0.8, 1.2)
+            waits = self._turns.crowded and not peer.reached  # with many that never answer, dials are far between
+            delay = (MAX_BACKOFF if waits else backoff) * self._random.uniform(0.8, 1.2)
             backoff = min(backoff * 2, MAX_BACKOFF)
             peer.state, peer.retry_at = PeerState.BACKING_OFF, time.monotonic() + delay
             self._emit(events.REPLICATION_ERROR, peer.name, peer.error, retry_in=round(delay, 1))
             await asyncio.sleep(delay)
-
-    @asynccontextmanager
-    async def _turn_of(self, peer: FollowedPeer) -> AsyncIterator[None]:
-        """Dial a server that was never reached when it is its turn; the turn is over with its hello.
-
-        Gossip decides how many servers there are: with many that never answer, dials are few and far between.
-        """
-        if not peer.reached:
-            await self._dialling.acquire()
-            peer.has_turn = True
-        try:
-            yield
-        except (ProglogError, grpc.aio.AioRpcError):
-            if peer.has_turn and self._pause_of(peer):
-                await asyncio.sleep(SPACING)
-            raise
-        finally:
-            self._end_turn(peer)
-
-    def _end_turn(self, peer: FollowedPeer) -> None:
-        if peer.has_turn:
-            peer.has_turn = False
-            self._dialling.release()
-
-    def _pause_of(self, peer: FollowedPeer) -> float:
-        """Return how long a server waits to be dialled again because it is one of many that were never reached."""
-        if peer.reached:
-            return 0.0
-        unreached = sum(not each.reached for each in self._peers.values())
-        return MAX_BACKOFF * unreached / FEW_UNREACHED if unreached > FEW_UNREACHED else 0.0
+            if not peer.reached and self._turns.pass_on(peer):
+                peer.state = PeerState.CONNECTING
+                return
 
     async def _stream_from(self, peer: FollowedPeer) -> None:
         """Follow one stream to its end."""
@@ -328,7 +301,7 @@ class Replicator:
                 peer.write_under(hello.origin)
                 stream.report(self._progress_in(peer.origins))
                 peer.reached, peer.calling_since = True, time.monotonic()
-                self._end_turn(peer)
+                self._turns.end(peer)
                 await self._introductions.wait_proved(peer.name, PROOF_TIMEOUT)
                 self._own_origin.meet(peer.name, hello.origin, hello.instance, hello.kinship)
             self._introductions.check(peer.name)

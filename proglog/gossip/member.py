@@ -140,7 +140,7 @@ class Node:
             name=printable(self.name),
             addr=host,
             port=port,
-            tags={printable(name): printable(value) for name, value in decode_tags(self.meta).items()},
+            tags=_shown_tags(self.meta),
             status=self.status,
             incarnation=self.incarnation,
             status_ltime=self.ltime,
@@ -189,6 +189,12 @@ class Member:
     """The error of the last failed one."""
     exchanging_since: float | None = None
     """When the full exchange that this node has under way with it began; ``None``: none is."""
+
+
+@lru_cache(maxsize=4096)
+def _shown_tags(meta: bytes) -> Mapping[str, str]:
+    """Return the tags in a meta as surfaces show them; every snapshot of a member shares them."""
+    return {printable(name): printable(value) for name, value in decode_tags(meta).items()}
 
 
 @lru_cache(maxsize=16_384)

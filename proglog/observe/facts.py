@@ -1,6 +1,6 @@
 """What the rules of health look at: the facts, the moment, and the limits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from proglog.errors import ConfigError
 from proglog.observe.event_findings import Severity
@@ -53,6 +53,10 @@ class Facts:
     now_ms: int
     limits: Limits
     raised: frozenset[str]
+    _rpc_addrs: dict[str, str] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        self._rpc_addrs.update((member.name, member.rpc_addr) for member in reversed(self.snapshot.members))
 
     def over(self, key: str, value: float, limit: float) -> bool:
         """Return whether ``value`` is over ``limit``, or still too close to it."""
@@ -77,4 +81,4 @@ class Facts:
 
     def rpc_addr(self, name: str) -> str:
         """Return where a member's agent answers; empty when that is not known."""
-        return next((member.rpc_addr for member in self.snapshot.members if member.name == name), "")
+        return self._rpc_addrs.get(name, "")

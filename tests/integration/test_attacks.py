@@ -256,5 +256,5 @@ async def invent_members(guarded: Guarded, expected: int) -> None:
     lines = guarded.agent.telemetry.read_text().count("\n")
     assert expected / 2 < members <= expected
     assert used < 0.1 * min(3, patience(1) / 2)  # beside others, the same work takes more processor time
-    assert grown < 20 + 16  # of which the agent's history of its own status has up to 16 MiB, attacked or not
+    assert grown < 20
     assert lines < 1.1 * MEMBERS

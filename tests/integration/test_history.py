@@ -3,6 +3,7 @@
 import asyncio
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,19 @@ def test_what_cannot_be_packed_gives_way_by_size():
         if ring.is_full:
             ring.close(packed(ring.take_open()))
     assert ring.size_bytes <= MAX_BYTES + history.MAX_OPEN_BYTES + 200_000
+
+
+async def test_members_that_never_answered_are_not_kept_of_a_crowd(tmp_path: Path) -> None:
+    with AgentProcess("a", tmp_path) as agent:
+        async with connect(agent.rpc_addr) as client:
+            alone = await client.status()
+    (own,) = alone.members
+    answered, stranger = (replace(own, name=name, local=False, rtt_ms=rtt) for name, rtt in (("b", 1.0), ("c", None)))
+    few = replace(alone, members=(own, stranger, answered))
+    crowd = replace(few, members=(*few.members, *(replace(stranger, name=f"n{number}") for number in range(2000))))
+
+    assert history._slim(few) == few
+    assert history._slim(crowd).members == (own, answered)
 
 
 def unpacked_raw(block: bytes) -> list[bytes]:

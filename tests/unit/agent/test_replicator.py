@@ -16,6 +16,7 @@ import pytest
 from proglog.agent import replicator as replicator_module
 from proglog.agent.peer import MAX_BACKOFF, FollowedPeer
 from proglog.agent.replicator import Replicator
+from proglog.agent.turns import MAX_DIALLING
 from proglog.agent.writer import LogWriter
 from proglog.client.channel import open_channel
 from proglog.log.log import Log
@@ -217,14 +218,28 @@ def test_a_stream_that_is_open_and_asked_for_nothing_has_not_shown_that_it_works
 async def test_many_servers_that_are_never_reached_are_dialled_a_few_at_a_time(
     tmp_path: Path, free_port: Callable[[], int], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicator_module, "SPACING", 30.0)
+    monkeypatch.setattr(replicator_module, "MAX_BACKOFF", 30.0)
     async with a_replicator(tmp_path, free_port()) as followed:
         for number in range(300):
             followed.replicator.join(f"n{number}", f"n{number}.example:8400")
-        await eventually(lambda: len(followed.dialled) == replicator_module.MAX_DIALLING)
+        await eventually(lambda: len(followed.dialled) == MAX_DIALLING)
+        await eventually(lambda: [peer.failing for peer in followed.replicator.peers()].count(True) == MAX_DIALLING)
         states = [peer.state for peer in followed.replicator.peers()]
 
-        assert len(states) == 300
-        assert states.count(PeerState.BACKING_OFF) == 0
-        assert len(followed.dialled) == replicator_module.MAX_DIALLING
-        assert followed.replicator._pause_of(followed.replicator._peers["n7"]) > 60
+        assert (len(states), states.count(PeerState.BACKING_OFF)) == (300, MAX_DIALLING)
+        assert len(followed.dialled) == MAX_DIALLING
+        assert sum(peer.task is not None for peer in followed.replicator._peers.values()) == MAX_DIALLING
+        followed.replicator.leave("n0")  # another one's turn, and the newest is first
+        await eventually(lambda: followed.dialled[MAX_DIALLING:] == ["n299.example:8400"])
+
+
+async def test_servers_that_are_never_reached_take_turns(
+    tmp_path: Path, free_port: Callable[[], int], eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicator_module, "MAX_BACKOFF", 0.05)
+    everybody = {f"n{number}.example:8400" for number in range(40)}
+    async with a_replicator(tmp_path, free_port()) as followed:
+        for addr in everybody:
+            followed.replicator.join(addr.partition(".")[0], addr)
+        await eventually(lambda: set(followed.dialled) == everybody)
+        await eventually(lambda: min(map(followed.dialled.count, everybody)) >= 2, what="each again")
