@@ -75,7 +75,6 @@ class Mixed:
             key_file = self._directory / "gossip.keys"
             key_file.touch(mode=0o600)
             key_file.write_bytes(base64.b64encode(KEY) + b"\n")
-            seed = self._addr(STOCK[0])
             for name in STOCK:
                 self.stock[name] = await undo.enter_async_context(self._serf(name))
             for name in OURS:
@@ -83,7 +82,7 @@ class Mixed:
                 agent = AgentProcess(
                     name,
                     self._directory,
-                    (seed,),
+                    (self._addr(STOCK[0] if name == OURS[0] else OURS[0]),),
                     flags,
                     rpc_addr=f"{self._host(name)}:{self._port - 1}",
                     gossip_addr=self._addr(name),
@@ -99,7 +98,7 @@ class Mixed:
                 client = proglog.client.connect(door.addr, timeout=5.0)
                 self._clients[name] = await undo.enter_async_context(client)
             for name in STOCK[1:]:
-                await self.stock[name].join(seed)
+                await self.stock[name].join(self._addr(STOCK[0]))
             await asyncio.gather(*(asyncio.to_thread(agent.start) for agent in self.ours.values()))
             await self.until_all_see_all(within=30)
             self._open = undo.pop_all()
@@ -194,11 +193,20 @@ class Mixed:
         else:
             await asyncio.to_thread(self.ours[name].kill)
 
+    async def leave(self, name: str) -> float:
+        """Make an agent leave gracefully; return the seconds until its process has ended."""
+        began = time.monotonic()
+        if name in self.stock:
+            await self.stock[name].leave()
+        else:
+            await asyncio.to_thread(self.ours[name].stop)
+        return time.monotonic() - began
+
     async def restart(self, name: str) -> None:
-        """Start an agent again where it was: a stock one joins through a seed, ours remembers the others."""
+        """Start an agent again where it was: a stock one joins through one of ours, ours remembers the others."""
         if name in self.stock:
             await self.stock[name].start()
-            await self.stock[name].join(self._addr(next(each for each in STOCK if each != name)))
+            await self.stock[name].join(self._addr(OURS[0]))
         else:
             await asyncio.to_thread(self.ours[name].start)
 

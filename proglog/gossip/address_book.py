@@ -150,7 +150,7 @@ class AddressBook:
         """Return what is worth remembering, those seen last first: at most ``MAX_REMEMBERED``."""
         alive = [
             KnownAddress(host=node.address[0], port=node.address[1], name=node.name)
-            for node in self._nodes.others_alive()
+            for node in self._nodes.others_alive()[:MAX_REMEMBERED]
         ]
         gone = [
             KnownAddress(

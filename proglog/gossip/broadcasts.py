@@ -10,9 +10,8 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-MAX_QUEUED = 4096
-"""Beyond this, the messages sent most often are dropped: gossip is best effort, memory is not."""
-_GIVEN_UP_AT_ONCE = MAX_QUEUED // 8
+LEAST_BOUND, QUEUED_PER_NODE = 4096, 2
+"""Beyond so many messages, and so many for each node, those sent most often are dropped: gossip is best effort, memory is not."""
 _MAX_PASSED_OVER = 64
 """Messages that don't fit the rest of a packet before the packet counts as full."""
 
@@ -34,15 +33,17 @@ class _Item:
 class BroadcastQueue:
     """Messages that still have transmits left."""
 
-    def __init__(self, added: Callable[[], None], max_bytes: int) -> None:
+    def __init__(self, added: Callable[[], None], max_bytes: int, nodes: Callable[[], int] = lambda: 0) -> None:
         """Start empty.
 
         Args:
             added: Called when there is something to send.
             max_bytes: The longest message that fits a packet.
+            nodes: Returns the number of known nodes.
         """
         self._added = added
         self._max_bytes = max_bytes
+        self._nodes = nodes
         self._heap: list[tuple[tuple[int, int, int], _Item]] = []
         self._by_key: dict[str, _Item] = {}
         self._order = 0
@@ -50,6 +51,11 @@ class BroadcastQueue:
 
     def __len__(self) -> int:
         return self._size
+
+    @property
+    def bound(self) -> int:
+        """Most messages: in a large cluster, all may have news of all."""
+        return max(LEAST_BOUND, QUEUED_PER_NODE * self._nodes())
 
     def add(self, message: bytes, *, key: str | None = None, finished: Callable[[], None] | None = None) -> bool:
         """Queue ``message``; return whether it fits a packet and could be queued.
@@ -72,10 +78,11 @@ class BroadcastQueue:
         self._size += 1
         gone = [] if replaced is None else [replaced]
         self._drop(gone)
-        if self._size > MAX_QUEUED:
+        if self._size > self.bound:
             worn = sorted((item for _, item in self._heap if not item.gone), key=lambda item: item.rank)
-            gone += worn[-_GIVEN_UP_AT_ONCE:]
-            self._drop(worn[-_GIVEN_UP_AT_ONCE:])
+            given_up = worn[-self.bound // 8 :]
+            gone += given_up
+            self._drop(given_up)
         if len(self._heap) > 2 * self._size + 64:
             self._heap = [entry for entry in self._heap if not entry[1].gone]
             heapq.heapify(self._heap)

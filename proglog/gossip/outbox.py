@@ -68,7 +68,7 @@ class Outbox:
         self._overhead = (
             _COMPOUND_OVERHEAD + _CRC_BYTES + (OVERHEAD_BYTES if keyring else 0) + label.overhead(own_label)
         )
-        self.broadcasts = BroadcastQueue(self.arm_gossip, self._room([]) - _PART_OVERHEAD)
+        self.broadcasts = BroadcastQueue(self.arm_gossip, self._room([]) - _PART_OVERHEAD, nodes.__len__)
         """Broadcasts about nodes; the layer above keeps its own queues."""
         self._random = random
         self._timers = timers
@@ -88,7 +88,7 @@ class Outbox:
 
     def user_queue(self) -> BroadcastQueue:
         """Return a queue for messages of the layer above: no longer than a packet holds."""
-        return BroadcastQueue(self.arm_gossip, self._room([]) - _USER_OVERHEAD)
+        return BroadcastQueue(self.arm_gossip, self._room([]) - _USER_OVERHEAD, self._nodes.__len__)
 
     # Datagrams
 

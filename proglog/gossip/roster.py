@@ -25,7 +25,11 @@ from proglog.gossip.member import Node, Status
 from proglog.gossip.nodes import Nodes
 from proglog.gossip.serf_messages import Intent
 from proglog.gossip.timers import Timers
+from proglog.gossip.wire import decode_tags
 
+RECONNECT_TIMEOUT_TAG = "rc_tm"
+"""The tag by which a member sets for how long it is remembered once it has failed: ``72h``, ``30m``. Consul's."""
+_UNIT_SECONDS = {"h": 3600, "m": 60, "s": 1}
 MAX_INTENTS = 4096
 """Most intents about unknown nodes."""
 
@@ -165,10 +169,12 @@ class Roster:
 
     def reap(self, config: GossipConfig) -> None:
         """Forget members that failed or left long ago, and intents whose node never appeared."""
-        limits = {Status.FAILED: config.reconnect_timeout, Status.LEFT: config.tombstone_timeout}
-        for node in [node for node in self if node.gone]:
-            limit = limits.get(node.status)
-            if limit is not None and self._timers.outside - node.since > limit and node.name != self._nodes.own_name:
+        for node in [node for node in self if node.gone and node.name != self._nodes.own_name]:
+            if node.status is Status.LEFT:
+                limit = config.tombstone_timeout
+            else:
+                limit = seconds_of(decode_tags(node.meta).get(RECONNECT_TIMEOUT_TAG, "")) or config.reconnect_timeout
+            if self._timers.outside - node.since > limit:
                 self.forget(node)
         horizon = self._timers.now - config.recent_intent_timeout
         self._intents = {name: kept for name, kept in self._intents.items() if kept[1] > horizon}
@@ -177,3 +183,16 @@ class Roster:
         """Hide a member from operators."""
         self._nodes.unlist(node)
         self._tell(MemberEventKind.REAP, node)
+
+
+def seconds_of(duration: str) -> int:
+    """Return the seconds in a duration such as ``1h30m``; 0 if it is none."""
+    seconds, number = 0, ""
+    for char in duration[:32]:
+        if char in "0123456789":
+            number += char
+        elif char in _UNIT_SECONDS and number:
+            seconds, number = seconds + int(number) * _UNIT_SECONDS[char], ""
+        else:
+            return 0
+    return 0 if number else seconds

@@ -7,6 +7,7 @@ One cluster, on hosts behind a relay, serves all tests. Each says what both side
 import asyncio
 import base64
 import os
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 
 from kit import relayed
 from kit.mixed import DISTANCES, EVERYBODY, KEY, OURS, STOCK, Mixed
+from kit.patience import patience
 from kit.relayed import MTU, RelayedNetwork, apart
 from proglog.errors import ProglogError
 
-SECONDS = 60.0 if os.environ.get("PROGLOG_LONG") == "1" else 9.0
+SECONDS = 60.0 if os.environ.get("PROGLOG_LONG") == "1" else 7.0
+"""Probes, and the shortest suspicion, take five."""
 HEALED_WITHIN = 40.0
 """A stock agent calls a failed member every 30 s."""
 DEAD_WITHIN = 40.0
@@ -48,27 +51,24 @@ async def mixed(cluster: Mixed) -> AsyncIterator[Mixed]:
 
 
 @asynccontextmanager
-async def nobody_dies(mixed: Mixed, what: str, *, buried: int = 0) -> AsyncGenerator[None]:
-    """Let a fault, begun in the block, last; then demand that nobody was called dead, and that all see all.
-
-    Args:
-        mixed: The cluster.
-        what: The fault, in words.
-        buried: Most members that may be called dead, wrongly and for a moment.
-    """
+async def nobody_dies(mixed: Mixed, what: str) -> AsyncGenerator[None]:
+    """Let a fault, begun in the block, last; then demand that nobody was called dead, and that all see all."""
     yield
     await asyncio.sleep(SECONDS)  # the test is about this time: nothing may happen in it
     views = await mixed.views()
     print(f"{what}: {mixed.summary()}")
-    deaths = mixed.deaths()
-    assert len({each for dead in deaths.values() for each in dead}) <= buried, deaths
-    assert deaths or views == {name: dict.fromkeys(EVERYBODY, "alive") for name in EVERYBODY}
+    assert mixed.deaths() == {}
+    assert views == {name: dict.fromkeys(EVERYBODY, "alive") for name in EVERYBODY}
 
 
 async def test_thirty_percent_of_all_packets_lost(mixed: Mixed) -> None:
-    # Refutations are lost as often as anything else: once in some minutes a stock agent's suspicion ends before one comes.
-    async with nobody_dies(mixed, "30 % loss", buried=1):
-        mixed.network.weather.loss = 0.3
+    """A stock agent's refutation may miss another's suspicion: about once in seven minutes here, thrice that among stock agents."""
+    mixed.network.weather.loss = 0.3
+    await asyncio.sleep(SECONDS)
+    print(f"30 % loss: {mixed.summary()}")
+    buried = {each for dead in mixed.deaths().values() for each in dead}
+    assert not buried & set(OURS), f"one of ours was called dead: {mixed.deaths()}"
+    assert len(buried) <= 1, f"stock agents called dead: {mixed.deaths()}"
 
 
 async def test_a_road_that_is_cut_one_way_between_each_side(mixed: Mixed) -> None:
@@ -127,16 +127,39 @@ async def test_a_partition_of_which_both_sides_are_right_and_heal(mixed: Mixed) 
     print(f"partition: healed in {took:.1f} s; {mixed.summary()}")
 
 
-@pytest.mark.parametrize("name", ["s2", "p2"])
-async def test_one_that_is_killed_and_returns(mixed: Mixed, name: str) -> None:
-    others = [each for each in EVERYBODY if each != name]
-    await mixed.kill(name)
-    await mixed.until(lambda views: all(sees(dict(view), others) for view in views.values()), DEAD_WITHIN, others)
-    assert mixed.deaths() == {other: [name] for other in others}
-    await mixed.restart(name)
-    took = await mixed.until_all_see_all(within=HEALED_WITHIN)
+async def test_one_of_each_that_is_killed_removed_by_the_other_side_and_returns(mixed: Mixed) -> None:
+    killed, others = ("s2", "p2"), ("s1", "s3", "p1", "p3")
+
+    async def all_say(status: str) -> float:
+        expected = dict.fromkeys(others, "alive") | dict.fromkeys(killed, status)
+        return await mixed.until(lambda views: all(view == expected for view in views.values()), DEAD_WITHIN, others)
+
+    for name in killed:
+        await mixed.kill(name)
+    took = await all_say("failed")
+    assert {other: sorted(dead) for other, dead in mixed.deaths().items()} == dict.fromkeys(others, sorted(killed))
+    await mixed.client("p1").force_leave("s2")
+    await mixed.stock["s1"].command("force-leave", "p2")
+    await all_say("left")
+    for name in killed:
+        await mixed.restart(name)
+    back = await mixed.until_all_see_all(within=HEALED_WITHIN)
     mixed.forget()
-    print(f"{name} killed and restarted: alive everywhere in {took:.1f} s")
+    print(f"{killed} killed: failed everywhere in {took:.1f} s; restarted: alive everywhere in {back:.1f} s")
+
+
+async def test_one_of_each_that_leaves_has_left_and_returns(mixed: Mixed) -> None:
+    leaving, others = ("s3", "p3"), ("s1", "s2", "p1", "p2")
+    took = await mixed.leave("p3")
+    assert took < patience(4.0), f"leaving took {took:.2f} s"
+    await mixed.leave("s3")
+    expected = dict.fromkeys(others, "alive") | dict.fromkeys(leaving, "left")
+    await mixed.until(lambda views: all(view == expected for view in views.values()), DEAD_WITHIN, others)
+    assert mixed.deaths() == {}, "who leaves has not failed"
+    for name in leaving:
+        await mixed.restart(name)
+    await mixed.until_all_see_all(within=HEALED_WITHIN)
+    mixed.forget()
 
 
 async def test_the_key_is_rotated_from_either_side_while_packets_are_lost(mixed: Mixed) -> None:
@@ -198,10 +221,27 @@ async def test_the_estimated_round_trips_of_all_pairs_are_within_twenty_percent(
 @pytest.mark.timeout(180)
 async def test_ipv6_and_a_death_in_it(network: RelayedNetwork, tmp_path: Path) -> None:
     async with Mixed(tmp_path, network, ipv6=True, port=9401) as mixed:
-        addresses = {member.addr for member in (await mixed.stock["s1"].members()).values()}
-        assert addresses == {f"[{host.addr6}]:9401" for host in network.hosts.values()}
+        seen = await mixed.stock["s1"].members()
+        hosts = {name: f"[{host.addr6}]" for name, host in network.hosts.items()}
+        assert {name: member.addr for name, member in seen.items()} == {
+            name: f"{host}:9401" for name, host in hosts.items()
+        }
+        began, used = time.monotonic(), sum(agent.cpu_seconds() for agent in mixed.ours.values())
         async with nobody_dies(mixed, "IPv6"):
             pass
+        # In peace nobody is even suspected, and it costs next to nothing.
+        share = (sum(agent.cpu_seconds() for agent in mixed.ours.values()) - used) / (time.monotonic() - began)
+        assert share < 0.15, f"three idle agents took {share:.1%} of a core"
+        assert {name: found.suspected for name, found in mixed.said().items() if found.suspected} == {}
+        # Tags go both ways, and the servers among the members are followed.
+        assert {name: seen[name].tags["rpc_addr"] for name in OURS} == {name: f"{hosts[name]}:9400" for name in OURS}
+        status = await mixed.client("p1").status()
+        assert {each.name: each.tags.get("role") for each in status.members if each.name in STOCK} == dict.fromkeys(
+            STOCK, "stock"
+        )
+        assert [each.name for each in status.members if each.name != "p1" and each.rtt_ms is None] == []
+        assert {each.name for each in status.peers} == set(OURS) - {"p1"}
+        assert "Successfully contacted all live nodes" in await mixed.stock["s1"].command("reachability")
         await mixed.kill("p3")
         others = (*STOCK, *OURS[:2])
         await mixed.until(lambda views: all(sees(dict(view), others) for view in views.values()), DEAD_WITHIN, others)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import socket
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 import proglog.client
 from kit.guarded import Guarded, guarded_agent
-from kit.patience import patience
+from kit.patience import LEAST, patience
 from proglog.api.v1 import batches_pb2, cluster_pb2, log_pb2, losses_pb2, membership_pb2, replication_pb2
 from proglog.client.offset_spec import OffsetSpec
 from proglog.gossip.member import VERSIONS
@@ -28,11 +29,12 @@ from proglog.security.authority import Authority
 from proglog.security.devcerts import LOCAL_NAMES
 from proglog.security.tls import TLSFiles, utc_now
 from proglog.server.interceptors import ACTIONS
+from proglog.testing.processes import AgentProcess
 
 Eventually = Callable[..., Awaitable[None]]
 LONG = os.environ.get("PROGLOG_LONG") == "1"
 ROTATING_SECONDS = 60 if LONG else 4
-MESSAGES = 1_000_000 if LONG else 20_000
+MESSAGES = 1_000_000 if LONG else 8_000
 MEMBERS = 2000
 SILENT = 2000
 
@@ -213,6 +215,76 @@ async def test_garbage_is_the_callers_error(guarded: Guarded) -> None:
     assert "Traceback" not in telemetry
     assert guarded.grown_mib() < 20
     assert {method for method, _ in codes} == set(methods)
+
+
+async def test_datagrams_that_take_long_to_decompress_leave_calls_quick(tmp_path: Path) -> None:
+    """150 a second of 60 KB, and as many of 12 KB, which are decompressed as long as the sender's allowance lasts."""
+    datagrams = [encode(Type.COMPRESS, {"Algo": 0, "Buf": bytes(size)}) for size in (60_000, 12_000)]
+    ended = asyncio.Event()
+
+    async def flood(address: tuple[str, int]) -> int:
+        sent = 0
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not ended.is_set():
+                for datagram in datagrams:
+                    sender.sendto(datagram, address)
+                sent += 1
+                await asyncio.sleep(1 / 150)
+        return sent
+
+    with AgentProcess("a", tmp_path, flags={"fsync": "os"}) as agent:
+        host, port = agent.gossip_addr.rsplit(":", 1)
+        async with proglog.client.connect(agent.rpc_addr) as client:
+            await client.produce_value(b"first")
+            flooding = asyncio.create_task(flood((host, int(port))))
+            taken = []
+            for _ in range(40):
+                await asyncio.sleep(0.02)
+                began = time.monotonic()
+                await client.produce_value(b"value")
+                taken.append(time.monotonic() - began)
+            ended.set()
+            assert await flooding > 40
+        told = agent.telemetry.read_text()
+    taken.sort()
+    print(f"calls took {taken[20] * 1000:.1f} ms, one of ten over {taken[36] * 1000:.1f} ms")
+    assert taken[36] < patience(0.05 / LEAST)
+    assert told.count("gossip_malformed") == 1, "one line a minute"
+
+
+async def test_an_agent_without_descriptors_does_not_spin_and_listens_again(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    def ping(kind: socket.SocketKind) -> bytes:
+        with socket.socket(socket.AF_INET, kind) as sock:
+            sock.settimeout(1.0)
+            sock.connect((host, int(port)))
+            sock.sendall(encode(Type.PING, {"SeqNo": 1, "Node": "a", "SourceNode": "somebody"}))
+            return sock.recv(100)
+
+    with AgentProcess("a", tmp_path) as agent:
+        host, port = agent.gossip_addr.rsplit(":", 1)
+        before = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+        used = len(list(Path(f"/proc/{agent.pid}/fd").iterdir()))
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (used + 1, before[1]))
+        with contextlib.ExitStack() as waiting:
+            for _ in range(40):
+                waiting.enter_context(socket.create_connection((host, int(port)), timeout=5))
+            cpu, began = agent.cpu_seconds(), time.monotonic()
+            while time.monotonic() - began < 1.0:
+                assert (await asyncio.to_thread(ping, socket.SOCK_DGRAM))[0] == Type.ACK
+                await asyncio.sleep(0.1)
+            assert agent.cpu_seconds() - cpu < 0.5, "it does nothing but accept"
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, before)
+
+        async def answers_streams() -> bool:
+            try:
+                return (await asyncio.to_thread(ping, socket.SOCK_STREAM))[:1] == bytes((Type.ACK,))
+            except OSError:
+                return False
+
+        await eventually(answers_streams, timeout=10, what="a ping over TCP that is answered")
+        assert agent.telemetry.read_text().count("\n") < 20
 
 
 @pytest.mark.parametrize("gossip_key", [False, True])

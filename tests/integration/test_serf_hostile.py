@@ -8,6 +8,8 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
+from structlog.testing import capture_logs
+
 from kit.serf import SerfAgent
 from proglog.agent.membership import Membership
 from proglog.agent.membership_config import MembershipConfig
@@ -15,6 +17,7 @@ from proglog.gossip.wire import SerfType, Type, encode
 
 Eventually = Callable[..., Awaitable[None]]
 USER = bytes((Type.USER,))
+KEY = bytes(range(32))
 
 
 class Nobody:
@@ -82,3 +85,17 @@ async def test_stock_agents_live_on_beside_a_proglog_node_that_is_sent_what_ends
         assert "Total Acks: 0" in await s1.command("query", "-timeout=1s", f"-tag={nobody}", "hello")
         assert "Total Acks: 1" in await s1.command("query", "-timeout=1s", "-tag=role=.*p.*", "hello")
         assert await all_alive()
+
+
+async def test_a_node_without_the_key_is_refused_and_told_why(eventually: Eventually) -> None:
+    async with SerfAgent("s1", key=KEY) as agent:
+        with capture_logs() as logs:
+            config = MembershipConfig(node_name="p1", bind_addr="127.0.0.1:0", start_join_addrs=(agent.addr,))
+            membership = Membership(config, Nobody())
+            await membership.start()
+            try:
+                await eventually(lambda: any(log["event"] == "join_failed" for log in logs), what="a refused join")
+            finally:
+                await membership.close()
+        assert "encrypt" in next(log["error"] for log in logs if log["event"] == "join_failed")
+        assert {name: member.status for name, member in (await agent.members()).items()} == {"s1": "alive"}

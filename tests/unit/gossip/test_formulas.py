@@ -6,7 +6,7 @@ import pytest
 
 from proglog.errors import ConfigError
 from proglog.gossip.awareness import Awareness
-from proglog.gossip.broadcasts import MAX_QUEUED, BroadcastQueue
+from proglog.gossip.broadcasts import LEAST_BOUND, BroadcastQueue
 from proglog.gossip.config import GossipConfig, push_pull_period, retransmit_limit
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.lamport import LamportClock
@@ -127,10 +127,20 @@ def test_a_full_queue_gives_up_what_was_sent_most() -> None:
     items = queue()
     items.add(b"worn")
     items.take(100, 2, 9)
-    for number in range(MAX_QUEUED):
+    for number in range(LEAST_BOUND):
         items.add(b"%d" % number)
-    assert MAX_QUEUED // 2 < len(items) <= MAX_QUEUED
+    assert LEAST_BOUND // 2 < len(items) <= LEAST_BOUND
     assert b"worn" not in items.take(1 << 20, 2, 9)
+
+
+@pytest.mark.parametrize(("nodes", "bound"), [(1, 4096), (2048, 4096), (2049, 4098), (10_000, 20_000)])
+def test_the_bound_of_a_queue_grows_with_the_cluster(nodes: int, bound: int) -> None:
+    items = BroadcastQueue(lambda: None, 100, lambda: nodes)
+    for number in range(bound):
+        items.add(b"%d" % number)
+    assert len(items) == items.bound == bound
+    items.add(b"one more")
+    assert len(items) <= bound
 
 
 def test_a_message_that_fits_no_packet_is_refused_and_says_that_it_is_done() -> None:

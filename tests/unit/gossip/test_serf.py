@@ -10,7 +10,7 @@ from proglog.gossip.config import GossipConfig
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import Ignored, LeaveFinished, UserEventReceived
 from proglog.gossip.framing import StreamReader
-from proglog.gossip.wire import SerfType, Type, decode, encode
+from proglog.gossip.wire import SerfType, Type, decode, encode, encode_tags
 
 
 def join(bench: Any, name: str, ltime: int) -> None:
@@ -335,6 +335,22 @@ def test_a_failed_member_is_forgotten_after_a_day_and_one_that_left_too(make_ben
     bench.run(100)
     assert bench.status("b") == ""
     assert bench.events()[-2:] == ["member-reap a", "member-reap b"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "remembered"),
+    [("30s", 30), ("1m30s", 90), ("10m", 600), ("", 200), ("soon", 200), ("5", 200), ("0s", 200), ("-1h", 200)],
+)
+def test_a_member_says_for_how_long_it_is_remembered_once_it_has_failed(
+    make_bench: Callable[..., Any], tag: str, remembered: int
+) -> None:
+    bench = make_bench(config=GossipConfig(reconnect_timeout=200))
+    bench.alive("a", Meta=encode_tags({"rc_tm": tag}))
+    bench.dead("a", "b")
+    bench.run(remembered - 1)
+    assert bench.status("a") == "failed"
+    bench.run(17)  # members are looked through every fifteen seconds
+    assert bench.status("a") == ""
 
 
 def test_a_failed_member_is_tried_again(bench: Any) -> None:

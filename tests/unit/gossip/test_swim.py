@@ -1,16 +1,20 @@
 """The membership state machine, row by row."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from kit.patience import LEAST, patience
 from proglog.gossip.config import GossipConfig
 from proglog.gossip.events import JoinFinished, NameConflict
-from proglog.gossip.framing import StreamReader, pack
+from proglog.gossip.framing import StreamReader, pack, push_pull
 from proglog.gossip.member import VERSIONS
+from proglog.gossip.serf_messages import SerfState
 from proglog.gossip.sync import MERGED_AT_ONCE
-from proglog.gossip.wire import Type, decode, encode
+from proglog.gossip.wire import Type, decode, encode, encode_map, encode_tags
+from tests.unit.gossip.conftest import Bench
 
 
 def record(name: str, ip: bytes, state: int, incarnation: int = 1, versions: bytes = VERSIONS) -> dict[str, object]:
@@ -254,6 +258,39 @@ def test_a_large_exchange_is_merged_some_records_at_a_time(bench: Any) -> None:
     for _ in range(10):
         bench.serf.handle_timer(bench.now)
     assert len(bench.serf.members()) == 2001
+
+
+def test_an_exchange_with_ten_thousand_nodes_takes_no_fifty_milliseconds_at_a_time() -> None:
+    names = [f"node-{number}.example" for number in range(9999)]
+    tags = encode_tags({"rpc_addr": "10.1.200.200:8400", "zone": "north"})
+    nodes = [
+        record(name, bytes((10, 1, number >> 8, number & 255)), 0) | {"Meta": tags} for number, name in enumerate(names)
+    ]
+    state = SerfState(ltime=20_000, status_ltimes=dict(zip(names, range(1, 10_000), strict=True)))
+    data = push_pull(join=True, nodes=[encode_map(node) for node in nodes], state=state.encode())
+
+    def longest_step() -> float:
+        """Feed it to a node twice, as news and as what it knows; return the longest step's processor seconds."""
+        bench, longest = Bench(), 0.0
+
+        def step(act: Callable[[], object]) -> None:
+            nonlocal longest
+            began = time.process_time()
+            act()
+            longest = max(longest, time.process_time() - began)
+
+        for _ in range(2):
+            message = StreamReader(None).feed(data)  # the driver does this in a thread
+            assert message is not None
+            step(lambda message=message: bench.serf.answer_stream(message, bench.now))  # type: ignore[misc]
+            for _ in range(45):
+                step(lambda: bench.serf.handle_timer(bench.now))
+                step(bench.serf.events)
+                step(bench.serf.known_addresses)
+        assert len(bench.serf.members()) == 10_000
+        return longest
+
+    assert min(longest_step() for _ in range(2)) < patience(0.05 / LEAST)
 
 
 def test_the_reply_to_an_exchange_holds_every_node_with_the_fixed_versions(bench: Any) -> None:
