@@ -14,12 +14,13 @@ from dataclasses import asdict
 from errno import ECONNREFUSED
 from functools import partial
 from random import Random, SystemRandom
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from proglog.addr import is_wildcard, join_addr, rpc_addr_of, split_addr
 from proglog.agent.advertise import own_addresses, private_address
 from proglog.agent.config import DEFAULT_GOSSIP_PORT
 from proglog.agent.membership_config import MembershipConfig
+from proglog.agent.membership_reports import Handler, MembershipReports
 from proglog.agent.membership_watch import MembershipWatch
 from proglog.agent.resolver import Resolver
 from proglog.agent.supervisor import Supervisor
@@ -29,19 +30,9 @@ from proglog.errors import ConfigError, UnavailableError
 from proglog.gossip.address_book import KnownAddress
 from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import (
-    CallFinished,
     Event,
-    HealthChanged,
-    Ignored,
-    KeyringChanged,
-    LeaveFinished,
     MemberEvent,
-    MemberEventKind,
-    MemberSuspected,
-    NameConflict,
-    NameStanding,
     NameVoted,
-    SuspicionRefuted,
 )
 from proglog.gossip.framing import StreamMessage
 from proglog.gossip.lamport import ClockTimes
@@ -59,22 +50,8 @@ CLAIM_INTERVAL, CLAIM_TIMEOUT = 2.0, 0.5
 _PORT_CLOSED = os.strerror(ECONNREFUSED)
 EXCHANGE_SHARE = 0.5
 """Of the time after which a full exchange fails: beyond, it takes longer than it should."""
-COMPLAINT_INTERVAL = 60.0
-"""Seconds between two lines about malformed traffic: it is others that decide how much there is."""
 MAX_LATE = 0.25
 """Seconds by which timers wait for datagrams that have arrived: an answer counts, however late this process reads it."""
-
-
-class Handler(Protocol):
-    """Receives the servers of the cluster: the replicator."""
-
-    def join(self, name: str, addr: str) -> None:
-        """A server is there."""
-        ...
-
-    def leave(self, name: str) -> None:
-        """A server failed or left."""
-        ...
 
 
 class Membership:
@@ -105,9 +82,6 @@ class Membership:
         self.config = config
         self._tasks = tasks or Supervisor(node_name=config.node_name)
         self._parts = contextlib.AsyncExitStack()
-        self._handler = handler
-        self._observer = observer
-        self._on_name = on_name
         self._random = random or SystemRandom()
         self._emit = emit
         self._serf: Serf | None = None
@@ -115,14 +89,11 @@ class Membership:
         self._advertised_address: Address | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._resolver = Resolver()
-        self._complained_at, self._complaints = -COMPLAINT_INTERVAL, 0
-        self._left = asyncio.Event()
-        self._listeners: list[Callable[[Event], None]] = []
-        self._serving: dict[str, str] = {}
-        self._named = asyncio.Event()
-        self._answered = asyncio.Event()
         self._watch = MembershipWatch(
             node_name=config.node_name, remembered=config.remembered, started_at=time.monotonic()
+        )
+        self._reports = MembershipReports(
+            config.node_name, self._watch, handler, observer, on_name, emit, known=self._known
         )
         self._claims_seen_at = -CLAIM_INTERVAL
         self._closed = False
@@ -230,16 +201,16 @@ class Membership:
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         """Call ``listener`` for every event of the core, from now on."""
-        self._listeners.append(listener)
+        self._reports.listeners.append(listener)
 
     @contextlib.contextmanager
     def listening(self, listener: Callable[[Event], None]) -> Iterator[None]:
         """Call ``listener`` for every event of the core, within the block."""
-        self._listeners.append(listener)
+        self._reports.listeners.append(listener)
         try:
             yield
         finally:
-            self._listeners.remove(listener)
+            self._reports.listeners.remove(listener)
 
     def tags(self) -> dict[str, str]:
         """Return what this node says about itself."""
@@ -302,15 +273,15 @@ class Membership:
 
     async def wait_named(self) -> None:
         """Return once the others have confirmed this node's name, or no member was found to ask."""
-        await self._named.wait()
+        await self._reports.named.wait()
 
     async def wait_answered(self, within: float) -> None:
         """Return once a member answered and confirmed this node's name, there is none to call, or time is up."""
         if self._serf is not None and self._serf.unanswered():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within):
-                    await self._answered.wait()
-                    await self._named.wait()
+                    await self._reports.answered.wait()
+                    await self._reports.named.wait()
 
     def force_leave(self, name: str, *, prune: bool) -> None:
         """Declare that a failed member has left for good; with ``prune``, have all members forget it at once.
@@ -331,7 +302,7 @@ class Membership:
         self._step(lambda serf, now: serf.leave(now))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_TIMEOUT):
-                await self._left.wait()
+                await self._reports.left.wait()
 
     async def close(self) -> None:
         """Let go of the sockets. Idempotent."""
@@ -413,7 +384,7 @@ class Membership:
             for stream in serf.streams_to_open():
                 transport.exchange(stream.data, stream.address, stream.timeout, self._stream_done(stream.id))
             for event in serf.events():
-                self._publish(event)
+                self._reports.publish(event)
         finally:
             self._arm(serf)
 
@@ -434,111 +405,3 @@ class Membership:
                 self._contained(lambda serf, now: serf.stream_answered(stream_id, message, now))
 
         return done
-
-    def _publish(self, event: Event) -> None:
-        match event:
-            case MemberEvent():
-                self._member_changed(event)
-            case CallFinished(error=error, address=address):
-                self._note_call(address, error)
-                if error:
-                    self._report_call(event)
-            case LeaveFinished():
-                self._left.set()
-            case NameConflict(name=name, address=address, local=local):
-                self._report_conflict(name, join_addr(*address), local=local)
-            case NameVoted():
-                self._name_voted(event)
-            case MemberSuspected(name=name, accuser=accuser):
-                self._emit(events.MEMBER_SUSPECTED, name, accuser)
-            case SuspicionRefuted(incarnation=incarnation):
-                self._emit(events.SUSPICION_REFUTED, incarnation=incarnation)
-            case HealthChanged(unwell=unwell, score=score):
-                self._watch.health_changed(unwell=unwell, now=time.monotonic())
-                self._emit(events.GOSSIP_UNWELL if unwell else events.GOSSIP_WELL, score=score)
-            case KeyringChanged(operation=operation):
-                self._emit(events.KEYRING_CHANGED, "", operation)
-            case Ignored(reason=reason, source=source, malformed=True):
-                self._complain(reason, source)
-            case Ignored(reason=reason, source=source):
-                self._emit(events.GOSSIP_IGNORED, "", reason, source=source and join_addr(*source))
-            case _:
-                pass  # listeners ask for it
-        for listener in tuple(self._listeners):
-            self._tell_listener(listener, event)
-
-    def _tell_listener(self, listener: Callable[[Event], None], event: Event) -> None:
-        try:
-            listener(event)
-        except Exception as exc:  # noqa: BLE001 - a listener's fault must not end the membership
-            self._emit(events.MEMBER_HANDLER_FAILED, exc_info=exc)
-
-    def _note_call(self, address: Address, error: str) -> None:
-        """Remember why the last call failed, of the addresses where this node has to be heard."""
-        self._watch.called(address, error)
-        if not error:
-            self._answered.set()
-        elif self._watch.all_failed(self._known()):
-            self._named.set()
-
-    def _report_call(self, call: CallFinished) -> None:
-        """Warn while this node is the only member, ever less often; with others, a missing one is no news."""
-        warn = call.alone and call.failures & (call.failures - 1) == 0
-        if warn:
-            self._emit(events.JOIN_FAILED, "", call.error, addrs=[join_addr(*call.address)])
-        else:
-            self._emit(events.JOIN_ATTEMPT_FAILED, "", call.error, addr=join_addr(*call.address))
-
-    def _complain(self, reason: str, source: Address | None) -> None:
-        """Log what makes no sense, at a rate that others do not decide."""
-        self._complaints += 1
-        now = time.monotonic()
-        if now - self._complained_at < COMPLAINT_INTERVAL:
-            return
-        self._complained_at, count, self._complaints = now, self._complaints, 0
-        self._emit(
-            events.GOSSIP_MALFORMED, "", reason, source=None if source is None else join_addr(*source), messages=count
-        )
-
-    def _report_conflict(self, name: str, claimed_by: str, *, local: bool) -> None:
-        """Report it once: the claim repeats with every exchange."""
-        if self._watch.claimed(name, claimed_by, time.monotonic()):
-            self._emit(events.MEMBER_NAME_CONFLICT, name, claimed_by, local=local)
-
-    def _name_voted(self, vote: NameVoted) -> None:
-        self._watch.voted(vote, time.monotonic())
-        rival, votes = join_addr(*vote.rival) if vote.rival else "", f"{vote.matching} of {vote.answers}"
-        if vote.standing is NameStanding.HELD:
-            self._named.set()
-        match vote.standing:
-            case NameStanding.CONTESTED:
-                self._emit(events.NAME_CONTESTED, "", rival)
-            case NameStanding.LOST:
-                self._emit(events.NAME_LOST, "", rival, votes=votes)
-            case NameStanding.HELD if rival:
-                self._emit(events.NAME_HELD, "", votes)
-        self._on_name(vote)
-
-    def _member_changed(self, event: MemberEvent) -> None:
-        member = event.member
-        kind = events.EVENTS[event.kind.value.replace("-", "_")]
-        self._emit(kind, member.name, status=member.status.value)
-        try:
-            self._observer(event)
-            if member.name != self.config.node_name:
-                self._tell_handler(event.kind, member)
-        except Exception as exc:  # noqa: BLE001 - a listener's fault must not end the membership
-            self._emit(events.MEMBER_HANDLER_FAILED, member.name, exc_info=exc)
-
-    def _tell_handler(self, kind: MemberEventKind, member: Member) -> None:
-        serving = self._serving.get(member.name)
-        gone = kind in (MemberEventKind.LEAVE, MemberEventKind.FAILED, MemberEventKind.REAP)
-        addr = "" if gone or member.status in (Status.LEFT, Status.FAILED) else rpc_addr_of(member.tags)
-        if serving == addr or (not serving and not addr):
-            return
-        if serving:
-            del self._serving[member.name]
-            self._handler.leave(member.name)
-        if addr:
-            self._serving[member.name] = addr
-            self._handler.join(member.name, addr)

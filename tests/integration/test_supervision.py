@@ -50,7 +50,7 @@ TRIGGERS: dict[str, Callable[[Agent], object]] = {
     "log-housekeeping": lambda _: None,
     "log-sync-timer": lambda _: None,
     "conditions-save": lambda _: None,
-    "known-members-save": lambda agent: agent.membership._observer(a_member()),
+    "known-members-save": lambda agent: agent.membership._reports._observer(a_member()),
     "gossip-timer": lambda _: None,
     "agent-server-watch": lambda _: None,
     "agent-monitor": lambda _: None,
