@@ -76,9 +76,9 @@ def three_agents(directory: Path, source: Path, lines: int) -> Iterator[str]:
     yield f"produce at one, read from another of three: {middle:.2f} s, {lines / middle:,.0f} lines/s (of {listed} s)"
 
 
-def write_lines(path: Path, lines: int) -> None:
-    """Write lines of ``LINE_BYTES`` bytes, newline included, all different."""
-    filler = b"x" * (LINE_BYTES - 10)
+def write_lines(path: Path, lines: int, line_bytes: int = LINE_BYTES) -> None:
+    """Write lines of so many bytes, newline included, all different."""
+    filler = b"x" * (line_bytes - 10)
     with path.open("wb") as out:
         for start in range(0, lines, 10_000):
             out.write(b"".join(b"%09d%s\n" % (number, filler) for number in range(start, min(start + 10_000, lines))))

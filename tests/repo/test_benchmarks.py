@@ -1,11 +1,15 @@
 """Every benchmark runs at its small size, so that none rots. No speed is judged here."""
 
 import importlib
+import shutil
 from pathlib import Path
 
 import pytest
 
+import benchmarks.peers.__main__ as peers
 from benchmarks.measure import Comparison, as_json, slower
+from benchmarks.peers import servers
+from benchmarks.peers.work import Unavailable
 
 NAMES = sorted(path.stem for path in (Path(__file__).parents[2] / "benchmarks").glob("bench_*.py"))
 
@@ -16,6 +20,27 @@ def test_a_benchmark_runs_at_its_small_size(name: str) -> None:
 
     assert lines
     assert all(str(line) for line in lines)
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="there is no redis-server here")
+def test_the_same_work_is_done_by_a_peer_and_by_proglog() -> None:
+    said = list(peers.run(["redis"], {}, full=False, rounds=1))
+
+    compared = [each for each in said if isinstance(each, Comparison)]
+    assert any("appendfsync always" in str(each) for each in said), "durability is stated"
+    assert all(rate > 0 for each in compared for rate in (*each.subject, *each.yardstick))
+    assert compared or any("skipped" in str(each) for each in said)
+
+
+@pytest.mark.parametrize("name", servers.PEERS)
+def test_a_peer_that_is_not_installed_says_what_is_missing(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    with pytest.raises(Unavailable, match="is not installed"), servers.PEERS[name](tmp_path, ""):
+        pass
 
 
 def document(path: Path, *ratios: float) -> Path:
