@@ -306,9 +306,12 @@ def _producer_tool(tools: Path, addr: str, job: Job) -> float:
 
 
 def _consumer_tool(tools: Path, addr: str, job: Job) -> float:
-    flags = ("--bootstrap-server", addr, "--topic", job.name, "--messages", str(job.count))
+    flags = ("--bootstrap-server", addr, "--topic", job.name, "--messages", str(job.count), "--timeout", "60000")
     head, *_, row = said(_java(tools, "org.apache.kafka.tools.ConsumerPerformance", *flags)).strip().splitlines()
-    return float(row.split(", ")[head.split(", ").index("nMsg.sec")])
+    rate = float(row.split(", ")[head.split(", ").index("nMsg.sec")])
+    if not rate:
+        raise RuntimeError(f"kafka-consumer-perf-test read nothing: {row}")
+    return rate
 
 
 def _redis_tool(port: str, job: Job) -> float:

@@ -15,7 +15,7 @@ from proglog.replication.progress import FIRST_SEQUENCE
 from proglog.server.commit_log import CommitLog
 from proglog.types import OriginId, SequenceNumber, half_open
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 512 * 1024
 """Bytes read at a time, and so the largest message, unless one batch is larger."""
 
 

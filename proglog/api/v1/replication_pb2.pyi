@@ -348,7 +348,7 @@ class ReadRangeResponse(_message.Message):
 
     BATCHES_FIELD_NUMBER: _builtins.int
     batches: _builtins.bytes
-    """whole batches, checked, in sequence; at most 256 KiB, or one larger batch"""
+    """whole batches, checked, in sequence; at most 512 KiB, or one larger batch"""
     def __init__(
         self,
         *,
