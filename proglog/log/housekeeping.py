@@ -11,11 +11,12 @@ from datetime import timedelta
 from proglog.errors import LogFullError, ProglogError, StorageError
 from proglog.log import retention
 from proglog.log.appending import Appender
-from proglog.log.checkpoint import Retired, RetiredOrigin
+from proglog.log.checkpoint import Retired
 from proglog.log.files import FULL, READ_ONLY, Lock, error_words
 from proglog.log.model import LocalAppend
 from proglog.log.named_positions import MAX_NAMES
 from proglog.log.opening import Opening
+from proglog.log.origins import lowered, retired_with
 from proglog.log.recovery import remove_files
 from proglog.log.segment import Segment
 from proglog.log.small_files import BALLAST, SmallFiles
@@ -25,9 +26,7 @@ from proglog.log.store import index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
 from proglog.record.control import MAX_VECTOR_ORIGINS
-from proglog.replication.positions import Positions
-from proglog.replication.progress import Progress
-from proglog.types import Offset, OriginId
+from proglog.types import Offset
 
 
 class Housekeeper:
@@ -164,26 +163,20 @@ class Housekeeper:
             state.problems.clear("file-limit")
 
     def _look_whether_writes_are_taken(self) -> None:
-        state = self._state
-        if state.disk_usage().read_only:
-            return
-        try:
-            self._small_files.find_room(1)
-            self._opening.finish()
-        except OSError as exc:
-            state.detail = state.reason(exc)
-        else:
-            if state.opened:
-                state.resume()
+        if not self._state.disk_usage().read_only:
+            self._resume_with_room_for(1)
 
     def _look_for_room(self) -> None:
-        """Probe whether a full disk accepts the refused write now; if so, resume appends."""
+        """Probe whether a full disk accepts the refused write now."""
+        usage = self._state.disk_usage()
+        if not usage.total_bytes or usage.free_bytes > self._state.refused_bytes:
+            self._resume_with_room_for(self._state.refused_bytes)
+
+    def _resume_with_room_for(self, size: int) -> None:
+        """Resume appends if the disk takes ``size`` bytes."""
         state = self._state
-        usage = state.disk_usage()
-        if usage.total_bytes and usage.free_bytes <= state.refused_bytes:
-            return
         try:
-            self._small_files.find_room(state.refused_bytes)
+            self._small_files.find_room(size)
             self._opening.finish()
         except OSError as exc:
             state.detail = state.reason(exc)
@@ -260,11 +253,15 @@ class Housekeeper:
         going, staying = state.segments[:count], state.segments[count:]
         self._commit_positions_again(staying[0].base_offset, sum(segment.size for segment in going))
         staying = state.segments[count:]  # that may have rolled
-        retired = Retired(start_offset=staying[0].base_offset, origins=self._retire(going))
+        retired = Retired(
+            start_offset=staying[0].base_offset, origins=retired_with(state.retired, state.origins, going)
+        )
         self._small_files.save("retired", retired.to_json(state.origin))
         with state.mutex:
             state.retired = retired
-            state.publish(replace(state.view.without_first(count), origins=self._lowered(going)))
+            state.publish(
+                replace(state.view.without_first(count), origins=state.origins.moved(lowered(state.origins, going)))
+            )
             state.derived.producers.forget_before(state.start_offset)
             state.forget_removed_gaps(going)
         state.indexes.forget(going)
@@ -308,39 +305,3 @@ class Housekeeper:
             self._appender.sync()
             with state.mutex:
                 state.derived.positions.rest_on(resting, segment)
-
-    def _retire(self, going: Sequence[Segment]) -> dict[OriginId, RetiredOrigin]:
-        origins = dict(self._state.retired.origins)
-        for segment in going:
-            for origin, span in segment.index.origins.items():
-                origins[origin] = RetiredOrigin(
-                    next_sequence=span.next_sequence,
-                    chain_crc=span.chain_crc,
-                    last_append_ms=span.last_append_ms,
-                    node_name=span.node_name or self._state.origins[origin].node_name,
-                )
-            for gap in (loss.gap for loss in segment.losses if loss.gap):
-                held = self._state.origins[gap.origin]
-                origins[gap.origin] = RetiredOrigin(
-                    next_sequence=gap.end,
-                    chain_crc=gap.chain_after,
-                    last_append_ms=held.last_append_ms,
-                    node_name=held.node_name,
-                )
-        return origins
-
-    def _lowered(self, going: Sequence[Segment]) -> Positions:
-        """Return the remaining progress in each origin."""
-        held, lowered = self._state.view.origins, dict[OriginId, Progress]()
-        for segment in going:
-            for origin, span in segment.index.origins.items():
-                before = lowered.get(origin) or held[origin]
-                lowered[origin] = replace(
-                    before,
-                    floor_sequence=max(before.floor_sequence, span.next_sequence),
-                    bytes=before.bytes - span.stored_bytes,
-                )
-            for gap in (loss.gap for loss in segment.losses if loss.gap):
-                before = lowered.get(gap.origin) or held[gap.origin]
-                lowered[gap.origin] = replace(before, floor_sequence=max(before.floor_sequence, gap.end))
-        return held.moved(lowered.values())

@@ -18,17 +18,20 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from proglog.errors import DataLossError, ForkedOriginError, LogFullError, NotFoundError, StorageError
 from proglog.log import reading
 from proglog.log.damage import Damage, Lack, Stretch, Stretches, Survey, join, survey
 from proglog.log.files import FULL, Buffer, File, error_words, write_all
-from proglog.log.group import control_data
+from proglog.log.group import control_data, node_name_in
+from proglog.log.index import SegmentIndex
 from proglog.log.interleave import Missing, Room, interleave
+from proglog.log.losses import Loss, in_order
 from proglog.log.model import DamagedRange, MissingRange
 from proglog.log.reading import with_entries
 from proglog.log.scan import read_around
+from proglog.log.segment import Extent, Segment
 from proglog.log.small_files import SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState, described
@@ -261,7 +264,7 @@ class Refiller:
         state, loss = self._state, filling.damage.loss
         start, (end, end_offset) = loss.start_position, filling.end
         segment = with_entries(state, loss.segment)
-        taken = segment.taken_back(loss, end, end_offset) if loss in segment.losses else None
+        taken = _taken_back(segment, loss, end, end_offset) if loss in segment.losses else None
         if taken is None:
             state.recovery.notes.append(f"{store_name(loss.segment)}: a refill did not read back")
             return False
@@ -324,6 +327,40 @@ class Refiller:
     def _close(self, file: File, active: File | None) -> None:
         if file is not active:
             file.close()
+
+
+def _taken_back(segment: Segment, loss: Loss, end: FilePosition, end_offset: Offset) -> Segment | None:
+    """Return the segment that serves the refill of a loss; ``None`` if it does not read back.
+
+    Args:
+        segment: As it was, with the entries of its index in memory.
+        loss: One of its losses.
+        end: Where what was written ends.
+        end_offset: One past the last record of it.
+
+    Raises:
+        StorageError: The store could not be read.
+    """
+    start = loss.start_position
+    part = SegmentIndex(segment.base_offset, segment.index.interval_bytes)
+    part.end_offset, part.store_bytes = loss.start_offset, start
+    for position, batch in segment.placed(start, end, loss.start_offset):
+        part.add(batch.header, position, node_name_in(batch))
+    if (part.end_offset, part.store_bytes) != (end_offset, end):
+        return None
+    size, last = segment.extent
+    kept = [each for each in segment.losses if each != loss]
+    if end < loss.end_position:
+        kept.append(replace(loss, start_position=end, start_offset=end_offset))
+    elif end_offset < loss.end_offset:  # at the end of the store: what is left is behind it
+        kept.append(replace(loss, start_position=end, end_position=end, start_offset=end_offset))
+        size, last = end, end_offset
+    index = segment.index.put_back(part, start, loss.end_position, counted=loss.counted)
+    extent = Extent(max(size, end), max(last, end_offset))
+    index.store_bytes, index.end_offset = extent
+    if not segment.active:
+        index.file_state = "rebuilt"
+    return replace(segment, index=index, extent=extent, losses=in_order(kept))
 
 
 def _is_alone(found: Survey, lack: Lack) -> bool:

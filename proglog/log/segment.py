@@ -20,7 +20,6 @@ from typing import NamedTuple, cast
 from proglog.errors import DataLossError, MalformedBatchError, StorageError
 from proglog.log import files as disk
 from proglog.log.files import File, read_all
-from proglog.log.group import node_name_in
 from proglog.log.index import Entries, SegmentIndex
 from proglog.log.losses import Loss, in_order, reconciled, with_found
 from proglog.log.model import SegmentInfo
@@ -294,38 +293,6 @@ class Segment:
         if not any(loss.end_position > suspect.start for loss in found):
             return self
         return replace(self, losses=with_found(self.losses, found))
-
-    def taken_back(self, loss: Loss, end: FilePosition, end_offset: Offset) -> "Segment | None":
-        """Return the segment that serves the refill of a loss; ``None`` if it does not read back.
-
-        Args:
-            loss: One of this segment's.
-            end: Where what was written ends.
-            end_offset: One past the last record of it.
-
-        Raises:
-            StorageError: The store could not be read.
-        """
-        start = loss.start_position
-        part = SegmentIndex(self.base_offset, self.index.interval_bytes)
-        part.end_offset, part.store_bytes = loss.start_offset, start
-        for position, batch in self.placed(start, end, loss.start_offset):
-            part.add(batch.header, position, node_name_in(batch))
-        if (part.end_offset, part.store_bytes) != (end_offset, end):
-            return None
-        size, last = self.extent
-        kept = [each for each in self.losses if each != loss]
-        if end < loss.end_position:
-            kept.append(replace(loss, start_position=end, start_offset=end_offset))
-        elif end_offset < loss.end_offset:  # at the end of the store: what is left is behind it
-            kept.append(replace(loss, start_position=end, end_position=end, start_offset=end_offset))
-            size, last = end, end_offset
-        index = self.index.put_back(part, start, loss.end_position, counted=loss.counted)
-        extent = Extent(max(size, end), max(last, end_offset))
-        index.store_bytes, index.end_offset = extent
-        if not self.active:
-            index.file_state = "rebuilt"
-        return replace(self, index=index, extent=extent, losses=in_order(kept))
 
     def check_end(self) -> None:
         """Read the last batches: those behind the last entry of the index.

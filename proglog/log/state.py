@@ -29,7 +29,6 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from errno import EDQUOT, EFBIG, ENOSPC
-from itertools import takewhile
 from pathlib import Path
 
 from proglog.errors import (
@@ -40,21 +39,22 @@ from proglog.errors import (
     StorageError,
     UnknownFormatError,
 )
-from proglog.log.checkpoint import Retired, RetiredOrigin
+from proglog.log.checkpoint import Retired
 from proglog.log.config import LogConfig
 from proglog.log.derived_state import DerivedState
 from proglog.log.files import READ_ONLY, FileSystem, Usage, error_words
 from proglog.log.index_cache import IndexCache
 from proglog.log.losses import Acceptance, Loss, dated_by
 from proglog.log.model import DamagedRange, LogPosition
+from proglog.log.origins import count, presumed, with_holes
 from proglog.log.problems import Problems
 from proglog.log.recovery import RecoveryReport
 from proglog.log.segment import Segment, Suspect
 from proglog.log.store import store_name
 from proglog.log.view import View
 from proglog.replication.positions import Positions
-from proglog.replication.progress import FIRST_SEQUENCE, Progress
-from proglog.replication.ranges import NO_RANGES, Ranges, coarsened, joined, within
+from proglog.replication.progress import Progress
+from proglog.replication.ranges import NO_RANGES, Ranges, within
 from proglog.types import NO_ORIGIN, LogId, Offset, OriginId
 
 REPORT_TIMEOUT = 10.0
@@ -177,26 +177,8 @@ class LogState:
         self._all_retired_known = is_complete
         self.last_append_ms = max(segment.index.last_append_ms for segment in self.segments)
         self.publish(replace(self.view, origins=Positions(self._count_origins().values())).settled())
-        if not is_complete:
-            self._presume_retired()
-
-    def _presume_retired(self) -> None:
-        """Infer from the segments' starts what retention removed: the file that recorded it is damaged or gone.
-
-        The first batch after damage does not count: earlier ones may have been in the damage.
-        """
-        if not self.start_offset:
-            return
-        origins, begun = dict(self.retired.origins), set(self.retired.origins)
-        for segment in takewhile(lambda each: not each.losses, self.segments):
-            for origin, span in segment.index.origins.items():
-                if origin not in begun and span.first_sequence > FIRST_SEQUENCE:
-                    origins[origin] = RetiredOrigin(
-                        next_sequence=span.first_sequence, chain_crc=0, last_append_ms=0, node_name=span.node_name
-                    )
-                begun.add(origin)
-        self.retired = Retired(start_offset=self.start_offset, origins=origins, origin=self.retired.origin)
-        self.retired_presumed = True
+        if not is_complete and self.start_offset:
+            self.retired, self.retired_presumed = presumed(self.retired, self.segments), True
 
     def recount_origins(self) -> None:
         """Count again after damaged batches were restored: an origin's progress only ever grows."""
@@ -231,57 +213,12 @@ class LogState:
 
     def place_holes(self, origins: Iterable[OriginId]) -> None:
         """Say in the progress of ``origins`` what this log reaches over and does not hold. The disk thread."""
-        placed: dict[OriginId, Progress] = {}
-        origins = dict.fromkeys(origins)
-        passed, reserved = dict[OriginId, list[tuple[int, int]]](), dict[OriginId, list[tuple[int, int]]]()
-        for loss in self.view.gaps():
-            if loss.gap is not None and loss.gap.origin in origins:
-                ranges = passed if loss.void else reserved
-                ranges.setdefault(loss.gap.origin, []).append((loss.gap.start, loss.gap.end))
-        for origin in origins:
-            held = self.view.origins.get(origin)
-            if held is None:
-                continue
-            first, end = held.floor_sequence, held.next_sequence
-            skipped = joined((*self.derived.gaps.get(origin, NO_RANGES), *passed.get(origin, ())))
-            hidden = joined((*self.hidden.get(origin, NO_RANGES), *reserved.get(origin, ())))
-            gaps, damaged = (coarsened(within(ranges, first, end)) for ranges in (skipped, hidden))
-            if (gaps, damaged) != (held.gaps, held.damaged):
-                placed[origin] = replace(held, gaps=gaps, damaged=damaged)
+        placed = with_holes(self.view, origins, self.derived.gaps, self.hidden)
         if placed:
-            self.publish(replace(self.view, origins=self.view.origins.moved(placed.values())))
+            self.publish(replace(self.view, origins=self.view.origins.moved(placed)))
 
     def _count_origins(self) -> dict[OriginId, Progress]:
-        first = FIRST_SEQUENCE if self._all_retired_known else None
-        origins: dict[OriginId, Progress] = {}
-        for origin, retired in self.retired.origins.items():
-            origins[origin] = Progress(
-                origin=origin,
-                next_sequence=retired.next_sequence,
-                chain_crc=retired.chain_crc,
-                floor_sequence=retired.next_sequence,
-                last_append_ms=retired.last_append_ms,
-                bytes=0,
-                node_name=retired.node_name,
-            )
-        for segment in self.segments:
-            for origin, span in segment.index.origins.items():
-                before = origins.get(origin)
-                origins[origin] = Progress(
-                    origin=origin,
-                    next_sequence=span.next_sequence,
-                    chain_crc=span.chain_crc,
-                    floor_sequence=before.floor_sequence if before else first or span.first_sequence,
-                    last_append_ms=span.last_append_ms,
-                    bytes=span.stored_bytes + (before.bytes if before else 0),
-                    node_name=span.node_name or (before.node_name if before else ""),
-                )
-            for gap in (loss.gap for loss in segment.losses if loss.gap):  # the origin continues after it
-                before = origins.get(gap.origin) or Progress(gap.origin, gap.start)
-                if before.next_sequence < gap.end:
-                    reached = replace(before, next_sequence=gap.end, chain_crc=gap.chain_after)
-                    origins[gap.origin] = reached
-        return origins
+        return count(self.retired, self.segments, all_retired_known=self._all_retired_known)
 
     def damaged(self) -> list[DamagedRange]:
         """Return the ranges with missing records, in order."""
