@@ -29,6 +29,7 @@ command -v serf >/dev/null 2>&1 || missing="$missing serf"
 command -v tmux >/dev/null 2>&1 || missing="$missing tmux"
 command -v strace >/dev/null 2>&1 || missing="$missing strace"
 command -v rsync >/dev/null 2>&1 || missing="$missing rsync"
+command -v curl >/dev/null 2>&1 || missing="$missing curl"
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 [ -z "$missing" ] && exit 0
 sudo=""
