@@ -172,6 +172,11 @@ class Serf(SerfLayer):
         """Return the members at this moment, this node included, by name."""
         return [node.snapshot() for node in self._roster]
 
+    def status_of(self, name: str) -> str:
+        """Return the status of the member of that name on the wire; empty: there is none."""
+        node = self._roster.get(name)
+        return "" if node is None else str(node.status)
+
     def knows(self, host: str) -> bool:
         """Return whether a member is at ``host``, or was."""
         return any(node.address[0] == host for node in self._roster)

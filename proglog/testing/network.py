@@ -27,7 +27,7 @@ from proglog.gossip.errors import MalformedMessageError
 from proglog.gossip.events import Event
 from proglog.gossip.framing import StreamReader
 from proglog.gossip.keyring import Keyring
-from proglog.gossip.member import Address
+from proglog.gossip.member import Address, Status
 from proglog.gossip.outbox import StreamToOpen
 from proglog.gossip.serf import Serf
 
@@ -240,7 +240,7 @@ class VirtualNetwork:
 
     def status(self, observer: str, name: str) -> str:
         """Return the status of ``name`` as ``observer`` sees it; empty if unknown."""
-        return next((str(member.status) for member in self.nodes[observer].serf.members() if member.name == name), "")
+        return self.nodes[observer].serf.status_of(name)
 
     def running(self) -> list[str]:
         """Return the nodes that are neither crashed nor paused."""
@@ -250,10 +250,18 @@ class VirtualNetwork:
         """Return whether every other running node sees ``name`` with ``status``."""
         return all(self.status(observer, name) == status for observer in self.running() if observer != name)
 
+    def share_that_sees(self, name: str, status: str) -> float:
+        """Return the share of the other running nodes that see ``name`` with ``status``."""
+        others = [observer for observer in self.running() if observer != name]
+        return sum(self.status(observer, name) == status for observer in others) / max(1, len(others))
+
     def all_see_all(self) -> bool:
         """Return whether every running node sees every running node alive."""
-        running = self.running()
-        return all(self.status(observer, name) == "alive" for observer in running for name in running)
+        running = frozenset(self.running())
+        return all(running <= self._alive_at(observer) for observer in running)
+
+    def _alive_at(self, observer: str) -> set[str]:
+        return {member.name for member in self.nodes[observer].serf.members() if member.status is Status.ALIVE}
 
     def table(self) -> dict[str, dict[str, str]]:
         """Return each node's view of every other, as text."""

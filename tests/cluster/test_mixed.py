@@ -204,9 +204,13 @@ async def test_the_estimated_round_trips_of_all_pairs_are_within_twenty_percent(
         wrong.clear()
         for a, b in pairs:
             real = mixed.network.round_trip(a, b) * 1000
-            shown = await mixed.stock["s1"].command("rtt", a, b)
+            try:
+                shown = await mixed.stock["s1"].command("rtt", a, b)
+                by_ours = await mixed.client("p1").membership.round_trip(a, b) * 1000
+            except ProglogError as exc:  # one of them has not been probed
+                wrong[f"{a}-{b}"] = str(exc)
+                continue
             by_stock = float(shown.partition(": ")[2].split()[0])
-            by_ours = await mixed.client("p1").membership.round_trip(a, b) * 1000
             if max(abs(by_stock - real), abs(by_ours - real)) > 0.2 * real:
                 wrong[f"{a}-{b}"] = f"{real:.1f} ms is {by_stock:.1f} by stock and {by_ours:.1f} by ours"
         return not wrong

@@ -1,5 +1,6 @@
 """Clusters in virtual time: every run is replayed by its seed, which a failure shows as the test's parameter."""
 
+import math
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kit.patience import LEAST, patience
-from proglog.gossip.config import GossipConfig
+from proglog.gossip.config import GossipConfig, push_pull_period, retransmit_limit
 from proglog.gossip.events import MemberEvent
 from proglog.gossip.keyring import Keyring, SealMode
 from proglog.gossip.outbox import StreamToOpen
@@ -254,6 +255,34 @@ def test_an_hour_of_peace_has_no_event_and_little_traffic() -> None:
     network.run(3600)
     assert told(network, began) == Counter()
     assert (network.datagrams - before) / 3600 == pytest.approx(10, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [100, *([500] if "PROGLOG_LONG" in os.environ else [])])
+def test_a_large_cluster_hears_of_a_join_and_of_a_crash_as_soon_as_the_formulas_say(size: int) -> None:
+    network, config = VirtualNetwork(seed=3), GossipConfig.lan()
+    for number in range(size):
+        network.add(f"n{number}")
+    for number in range(1, size):
+        network.join(f"n{number}", "n0")
+    network.run(60)
+    assert network.all_see_all()
+    spread = (math.log(size, 1 + config.gossip_nodes) + retransmit_limit(4, size)) * config.gossip_interval
+    began = network.now
+    network.add("late")
+    network.join("late", "n0")
+    heard = network.run_until(lambda: network.share_that_sees("late", "alive") >= 0.95, timeout=30)
+    assert heard <= 0.5 + spread
+    # Gossip may miss a few: a full exchange brings it to them.
+    rare = push_pull_period(config.push_pull_interval, size)
+    network.run_until(lambda: network.share_that_sees("late", "alive") == 1, timeout=2 * rare)
+    network.run(max(0.0, 30 - (network.now - began)))
+    network.crash("late")
+    # Of so many probes a second one finds it soon; two others confirm it; then the shortest suspicion ends.
+    shortest = config.suspicion_mult * math.log10(size) * config.probe_interval
+    found = network.run_until(lambda: network.share_that_sees("late", "failed") >= 0.95, timeout=60)
+    assert found <= 2 * config.probe_interval + 2 * spread + shortest
+    network.run_until(lambda: network.share_that_sees("late", "failed") == 1, timeout=2 * rare)
+    print(f"{size} nodes: a join is heard of in {heard:.1f} s, a crash in {found:.1f} s")
 
 
 def test_an_hour_of_fifty_nodes_costs_ten_seconds_of_processor_time() -> None:

@@ -126,6 +126,15 @@ async def test_all_addresses_of_a_name_are_tried_and_looked_up_again(
         assert b.problems() == []
 
 
+async def test_a_name_with_more_addresses_than_a_packet_holds_is_tried_to_the_last(
+    eventually: Eventually, names: dict[str, Any], free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    names["pods.example"] = [f"127.0.1.{number}" for number in range(1, 61)]
+    async with node("a", bind_addr=f"127.0.1.37:{port}") as a, node("b", f"pods.example:{port}") as b:
+        await eventually(lambda: alive(a) == alive(b) == {"a", "b"}, timeout=20)
+
+
 async def test_a_port_that_speaks_grpc_is_named_as_such(eventually: Eventually) -> None:
     server = grpc.aio.server()
     port = server.add_insecure_port("127.0.0.1:0")

@@ -65,6 +65,58 @@ def test_coordinates_come_close_to_all_round_trips_of_a_plane(seed: int) -> None
     assert wrong[int(len(wrong) * 0.9)] < 0.3
 
 
+def distances(places: list[tuple[float, ...]], links: list[float]) -> dict[tuple[int, int], float]:
+    return {
+        (a, b): math.dist(places[a], places[b]) + links[a] + links[b]
+        for a in range(len(places))
+        for b in range(len(places))
+        if a != b
+    }
+
+
+CHANCE, AROUND = Random(4), "a circle around one with a long way to the network"
+SHAPES = {
+    "line": distances([(0.01 * number,) for number in range(10)], [0.0] * 10),
+    "grid": distances([(0.01 * (number % 4), 0.01 * (number // 4)) for number in range(16)], [0.0] * 16),
+    "two halves": distances([(0.01 * (number % 2),) for number in range(10)], [0.0005] * 10),
+    AROUND: distances(
+        [(0.0, 0.0)] + [(0.1 * math.cos(angle / 2), 0.1 * math.sin(angle / 2)) for angle in range(12)],
+        [0.1] + [0.0] * 12,
+    ),
+    "by chance": {
+        key: seconds
+        for (a, b) in [(a, b) for a in range(10) for b in range(a)]
+        for seconds in [CHANCE.uniform(0.05, 0.1)]
+        for key in ((a, b), (b, a))
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "mean"), [("line", 0.05), ("grid", 0.05), ("two halves", 0.1), (AROUND, 0.05), ("by chance", 0.2)]
+)
+def test_coordinates_come_close_on_every_shape_of_network(shape: str, mean: float) -> None:
+    random, round_trips = Random(2), SHAPES[shape]
+    nodes = [Vivaldi(random) for _ in range(1 + max(a for a, _ in round_trips))]
+    settle(nodes, round_trips, random, 1000)
+    wrong = errors(nodes, round_trips)
+    assert sum(wrong) / len(wrong) < mean
+
+
+def test_coordinates_do_not_drift_away_together() -> None:
+    random, round_trips = Random(5), matrix(Random(5), 8)
+    nodes = [Vivaldi(random) for _ in range(8)]
+
+    def away() -> float:
+        """How far their middle is from the origin."""
+        return math.hypot(*(sum(parts) / len(nodes) for parts in zip(*(node.own.vec for node in nodes), strict=True)))
+
+    settle(nodes, round_trips, random, 300)
+    before = away()
+    settle(nodes, round_trips, random, 1500)
+    assert away() < before + 0.02
+
+
 @pytest.mark.parametrize("error", [0.0, 1.5])
 def test_a_node_that_says_it_is_far_away_moves_nobody_far(error: float) -> None:
     random = Random(3)

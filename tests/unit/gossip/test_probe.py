@@ -89,6 +89,16 @@ def test_an_answer_over_tcp_alone_keeps_the_target_alive_and_is_reported(make_be
     assert any("over TCP" in reason for reason in bench.ignored())
 
 
+def test_one_that_knows_no_pings_over_tcp_is_not_sent_one(make_bench: Callable[..., Any]) -> None:
+    bench = make_bench()
+    for name in "ab":
+        bench.alive(name, Vsn=bytes((1, 2, 2, 2, 5, 5)))
+    bench.serf.streams_to_open()
+    bench.run(30.0)
+    assert [stream for stream in bench.serf.streams_to_open() if stream.data[0] == Type.PING] == []
+    assert not any(bench.state(name).startswith("alive") for name in "ab")
+
+
 def test_an_ack_of_another_round_counts_for_nothing(make_bench: Callable[..., Any]) -> None:
     bench, ping, target = probed(make_bench, "a")
     bench.send(Type.ACK, SeqNo=ping.uint("SeqNo") + 1, Payload=None)
