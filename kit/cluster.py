@@ -33,7 +33,7 @@ from proglog.client.fetched import FetchedBatch
 from proglog.errors import ProglogError
 from proglog.security.tls import TLSFiles
 from proglog.testing.cluster import all_agree, all_follow_all
-from proglog.testing.processes import AgentProcess
+from proglog.testing.processes import READY_TIMEOUT, AgentProcess
 from proglog.wire.model import ClusterSnapshot, PeerState
 
 RPC_PORT, GOSSIP_PORT = 8400, 8401
@@ -135,6 +135,7 @@ class Node:
 
     async def start(self) -> None:
         """Start the agent and wait until it is ready."""
+        self.agent.ready_timeout = patience(READY_TIMEOUT)
         await asyncio.to_thread(self.agent.start)
 
 

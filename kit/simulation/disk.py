@@ -145,6 +145,9 @@ class _SimLock:
         """Report that the directory is in place."""
         return True
 
+    def changed_names(self) -> None:
+        """Report that no name changed."""
+
     def try_disk(self) -> None:
         """Succeed always."""
 

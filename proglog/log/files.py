@@ -9,7 +9,8 @@ import os
 import resource
 import stat
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EDQUOT, EFBIG, EINVAL, EIO, EMFILE, ENFILE, ENOSPC, EROFS, ESTALE
 from pathlib import Path
@@ -19,6 +20,9 @@ Buffer = bytes | bytearray | memoryview
 
 IOV_MAX = 1024
 """Most buffers of one ``pwritev``; Linux's limit."""
+
+_TICK_NS = 50_000_000
+"""Longer than a tick of a file system's clock."""
 
 FULL = (ENOSPC, EDQUOT, EFBIG)
 """Errors of a full disk."""
@@ -85,6 +89,10 @@ class Lock(Protocol):
 
     def is_in_place(self) -> bool:
         """Return whether the paths of lock and directory still name what was locked."""
+        ...
+
+    def changed_names(self) -> Mapping[str, int] | None:
+        """Return the names in the directory, each with a number that another file does not have; ``None``: no name changed."""
         ...
 
     def try_disk(self) -> None:
@@ -242,6 +250,8 @@ class OsLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._listed_ns: int | None = None
+        """When a name had changed last, as of the last list of names."""
         self._directory = open_directory(path.parent)
         try:
             self._descriptor = _open_lock(path)
@@ -264,6 +274,16 @@ class OsLock:
 
     def is_in_place(self) -> bool:
         return _names(self._path.parent, self._directory) and _names(self._path, self._descriptor)
+
+    def changed_names(self) -> Mapping[str, int] | None:
+        changed_ns = os.fstat(self._directory).st_mtime_ns
+        if changed_ns == self._listed_ns:
+            return None
+        with os.scandir(self._directory) as entries:
+            names = {entry.name: entry.inode() for entry in entries}
+        # A change in the same tick of the clock would look like none: list again next time.
+        self._listed_ns = changed_ns if time.time_ns() - changed_ns > _TICK_NS else None
+        return names
 
     def try_disk(self) -> None:
         os.fdatasync(self._descriptor)

@@ -12,7 +12,7 @@ from proglog.errors import LogFullError, ProglogError, StorageError
 from proglog.log import retention
 from proglog.log.appending import Appender
 from proglog.log.checkpoint import Retired
-from proglog.log.files import FULL, READ_ONLY, Lock, error_words
+from proglog.log.files import FULL, NO_DESCRIPTORS, READ_ONLY, Lock, error_words
 from proglog.log.model import LocalAppend
 from proglog.log.named_positions import MAX_NAMES
 from proglog.log.opening import Opening
@@ -22,7 +22,7 @@ from proglog.log.segment import Segment
 from proglog.log.small_files import BALLAST, SmallFiles
 from proglog.log.snapshot import Snapshot
 from proglog.log.state import LogState
-from proglog.log.store import index_name, store_name
+from proglog.log.store import STORE_SUFFIX, index_name, store_name
 from proglog.record import control
 from proglog.record.batch import verify
 from proglog.record.control import MAX_VECTOR_ORIGINS
@@ -48,6 +48,8 @@ class Housekeeper:
         self._snapshot = snapshot
         self._opening = opening
         self._lock = lock
+        self._stores: dict[str, int] = {}
+        """Names of the stores that were in the directory at the last look, and their inodes."""
         self._removed: list[Segment] = []
         """Segments removed from the log, but not yet from the disk."""
         self._clock = retention.ClockWatch(state.config.retention_age or 0.0)
@@ -61,6 +63,8 @@ class Housekeeper:
         """
         self._look_at_the_disk()
         self._look_at_the_limit()
+        with suppress(OSError):  # the next look reports it
+            self._gone_segment()
         self._try("draft", "drafts of small files cannot be removed", self._small_files.sweep)
         self._try(BALLAST, "no room can be held back for a full disk", self._small_files.refill_ballast)
         self._opening.finish()
@@ -105,12 +109,29 @@ class Housekeeper:
         try:
             gone = "" if file.is_at(state.data_dir / store) else f"the active segment {store}"
             gone = gone if self._lock.is_in_place() else f"the data directory {state.data_dir}, or its file LOCK"
+            gone = gone or self._gone_segment()
         except OSError as exc:
             state.problems.report("place", f"the data directory cannot be looked at: {error_words(exc)}")
             return
         state.problems.clear("place")
         if gone:
             state.poison(f"{gone}, was removed or replaced while the agent ran")
+
+    def _gone_segment(self) -> str:
+        """Return the name of a sealed segment whose file was seen and is no longer there, or is another one."""
+        try:
+            names = self._lock.changed_names()
+        except OSError as exc:
+            if exc.errno not in NO_DESCRIPTORS:
+                raise
+            return ""
+        if names is None:
+            return ""
+        stores = {name: number for name, number in names.items() if name.endswith(STORE_SUFFIX)}
+        changed = {name for name, number in self._stores.items() if stores.get(name) != number}
+        self._stores = stores
+        held = {store_name(segment.base_offset) for segment in self._state.segments} if changed else set()
+        return f"the segment {min(changed & held)}" if changed & held else ""
 
     def _look_at_the_disk(self) -> None:
         if self._state.disk_usage().read_only and self._state.condition != "read-only":

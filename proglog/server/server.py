@@ -42,6 +42,7 @@ OPTIONS = (
     # the bounds. For the same reason calls that the loop has not come to yet are not thrown out at random.
     ("grpc.server.max_pending_requests", 1 << 20),
     ("grpc.server.max_pending_requests_hard_limit", 1 << 20),
+    ("grpc.server_max_unrequested_time_in_server", 3600),  # nor cancelled after half a minute: callers have deadlines
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.server_handshake_timeout_ms", 5000),  # the default lets a silent connection hang for two minutes
     # By default gRPC reads further ahead the faster producers are: hundreds of MiB while a slow disk holds them back.

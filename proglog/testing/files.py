@@ -13,7 +13,7 @@ Operations that change the disk are numbered from 1; :attr:`FaultyFiles.faults` 
 Source: the fault models of ALICE (OSDI '14) and LazyFS (VLDB '24).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from errno import EFBIG, EIO, ENOSPC, EROFS
 from pathlib import Path
@@ -251,6 +251,9 @@ class _FaultyLock:
 
     def is_in_place(self) -> bool:
         return not self._files.unlocked
+
+    def changed_names(self) -> Mapping[str, int] | None:
+        return {path.name: id(inode) for path, inode in self._files._inodes.items() if path.parent == self._path.parent}
 
     def try_disk(self) -> None:
         if self._files.read_only:

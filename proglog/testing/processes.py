@@ -35,6 +35,8 @@ class AgentProcess:
     gossip_addr: str = ""
     command: tuple[str, ...] = ()
     """Prefix of the command line, such as a network namespace."""
+    ready_timeout: float = READY_TIMEOUT
+    """Seconds from its start until it must be ready."""
     process: "subprocess.Popen[str] | None" = None
     ready_line: str = ""
     """Its latest ready line."""
@@ -76,7 +78,7 @@ class AgentProcess:
                 text=True,
             )
         assert self.process.stdout is not None  # a pipe, as asked for
-        readable, _, _ = select.select([self.process.stdout], [], [], READY_TIMEOUT)
+        readable, _, _ = select.select([self.process.stdout], [], [], self.ready_timeout)
         line = self.process.stdout.readline() if readable else ""
         if not line.startswith("ready "):
             self.kill()

@@ -26,6 +26,9 @@ from proglog.types import NodeName, SequenceNumber
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 180.0
+LONG = pytest.mark.skipif("os.environ.get('PROGLOG_LONG') != '1'", reason="a long variant: PROGLOG_LONG=1")
+MAX_RSS_MIB = 170
+"""Of an agent with two thousand streams of one connection; 72 without."""
 needs_go = pytest.mark.skipif(not shutil.which("go"), reason="there is no go here")
 needs_java = pytest.mark.skipif(not shutil.which("mvn"), reason="there is no maven here")
 needs_node = pytest.mark.skipif(not shutil.which("npm"), reason="there is no npm here")
@@ -274,3 +277,33 @@ def _record(name: str, number: int) -> Record:
         timestamp_ms=1_700_000_000_000 + number % 7,
         headers=(("trace", b"%d" % number), ("é", b"\xff")) if number % 5 == 0 else (),
     )
+
+
+@needs_node
+@pytest.mark.parametrize(("calls", "streams"), [(600, 300), pytest.param(2000, 1000, marks=LONG)])
+def test_thousands_of_calls_from_node_on_one_connection_are_answered(
+    node: Path, tmp_path: Path, calls: int, streams: int
+) -> None:
+    flood = node / f"flood-{os.getpid()}.mjs"
+    shutil.copy(Path(__file__).with_name("flood.mjs"), flood)
+    command = ["node", flood.name, "{}", str(calls), str(streams)]
+    try:
+        with AgentProcess("a", tmp_path) as agent:
+            command[2] = agent.rpc_addr
+            with subprocess.Popen(
+                command, cwd=node, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ) as running:
+                assert running.stdin is not None
+                assert running.stdout is not None
+                outcomes = json.loads(running.stdout.readline())
+                held = next(
+                    int(line.split()[1]) / 1024
+                    for line in Path(f"/proc/{agent.pid}/status").read_text().splitlines()
+                    if line.startswith("VmRSS")
+                )
+                running.stdin.close()
+                assert running.wait(LIMIT) == 0
+    finally:
+        flood.unlink()
+    assert outcomes == {"Batches.Produce": streams, "Log.Produce": calls, "Log.ConsumeStream": streams}
+    assert held < MAX_RSS_MIB, held

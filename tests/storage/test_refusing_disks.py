@@ -214,23 +214,35 @@ async def test_a_limit_on_files_rolls_segments_there_and_is_named(tmp_path: Path
                 assert (await watcher.log()).state == "ok"
 
 
-@pytest.mark.parametrize("what", ["directory", "directory replaced", "active segment", "active segment replaced"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        *("directory", "directory removed", "directory replaced"),
+        *("active segment", "active segment replaced", "sealed segment", "sealed segment replaced"),
+    ],
+)
 async def test_without_its_directory_or_segment_an_agent_acknowledges_nothing_after_a_second(
     tmp_path: Path, what: str
 ) -> None:
-    with AgentProcess("a", tmp_path) as agent:
+    with AgentProcess("a", tmp_path, flags={"segment-bytes": "4KiB"}) as agent:
         data = tmp_path / "a"
+        async with clients(agent) as (client, _):
+            for _ in range(10):
+                assert await client.produce(unique(client, 1000)) is grpc.StatusCode.OK
+        await asyncio.to_thread(agent.stop)
+        await asyncio.to_thread(agent.start)  # it has looked at its segments
         async with clients(agent) as (client, watcher):
-            assert await client.produce(b"before") is grpc.StatusCode.OK
-            (store,) = data.glob("*.log")
-            if what.startswith("directory"):
+            store = (min if what.startswith("sealed") else max)(data.glob("*.log"))
+            if what == "directory removed":
+                shutil.rmtree(data)
+            elif what.startswith("directory"):
                 data.rename(tmp_path / "moved")
             else:
                 store.rename(tmp_path / "moved")
             if what == "directory replaced":
                 data.mkdir()
-            elif what == "active segment replaced":
-                store.write_bytes(b"")
+            elif what.endswith("segment replaced"):
+                store.write_bytes((tmp_path / "moved").read_bytes())
             log = await watcher.wait_for_state("poisoned", timeout=1)
             assert "was removed or replaced while the agent ran" in log.state_detail
             assert (str(data) if what.startswith("directory") else store.name) in log.state_detail
