@@ -134,6 +134,16 @@ class AgentView:
         await self.conditions.saved()
         return len(forks)
 
+    async def accept_repairs(self, *, by: str, reason: str) -> int:
+        """End the finding about repaired damage; see :class:`proglog.server.cluster.ClusterView`."""
+        kind = events.DAMAGE_REPAIRED.status_name
+        repairs = sum(each.count for each in self.timeline.conditions() if each.kind == kind)
+        if not repairs:
+            raise NotFoundError("no damage was repaired in this log that is not accepted yet")
+        self.timeline.emit(events.REPAIRS_ACCEPTED, "", f"by {by}: {reason}")
+        await self.conditions.saved()
+        return repairs
+
     def _drained(self) -> tuple[model.MembershipProblem, ...]:
         if not self.writer.is_held(DRAIN):
             return ()

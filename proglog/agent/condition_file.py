@@ -1,6 +1,7 @@
 """The conditions that a restart must not hide: kept in the file ``conditions`` of the data directory.
 
-A fork is there until the directory is another one, or an operator accepts it. The file is text.
+A fork is there until the directory is another one, or an operator accepts it; damage that was repaired, until an operator
+accepts that. The file is text.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ RETRY_INTERVAL = 30.0
 
 
 class ConditionFile:
-    """Reads what the last life left, and saves what is kept whenever that grows."""
+    """Reads what the last life left, and saves what is kept whenever that changes."""
 
     def __init__(self, data_dir: Path, conditions: Conditions, tasks: Supervisor, emit: Emit) -> None:
         """Give ``conditions`` what the last life left in ``data_dir``; ``tasks`` owns the saving."""

@@ -34,7 +34,7 @@ class Conditions:
         """Start with none."""
         self._standing: dict[tuple[str, str, str], _Standing] = {}
         self.on_kept: Callable[[], None] = lambda: None
-        """Called when one was taken that the next life has to know."""
+        """Called when what the next life has to know has changed."""
 
     def restore(self, conditions: Iterable[Condition], now: float | None = None) -> None:
         """Take in what the last life left; ``now`` is the time, by default of :func:`time.monotonic`."""
@@ -56,7 +56,8 @@ class Conditions:
         What ended a condition for good, as an operator's decision does, keeps it from beginning again.
         """
         for ended in _ENDS.get(kind.name, ()):
-            self._standing.pop(_key(ended, subject, origin), None)
+            if self._standing.pop(_key(ended, subject, origin), None) and _is_kept(ended.name):
+                self.on_kept()
         if not is_condition(kind):
             return
         if any(_is_kept(end) and _key(EVENTS[end], subject, origin) in self._standing for end in kind.ended_by):

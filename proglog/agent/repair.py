@@ -158,3 +158,5 @@ class Repairer:
             what = f"offsets {half_open(each.start, each.end)}" if each.end > each.start else "a control batch"
             detail = f"{what} are whole again, from {attempt.peer}"
             self._emit(events.RANGE_REFILLED, attempt.peer, detail)
+            if not each.gap:
+                self._emit(events.DAMAGE_REPAIRED, "", detail)

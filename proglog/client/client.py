@@ -509,6 +509,19 @@ class Client:
         """
         await self._unary.ask(lambda wire: wire.cluster.Drain, cluster_pb2.DrainRequest(resume=resume))
 
+    async def accept_repairs(self, reason: str) -> int:
+        """End the finding about damage that the agent's log had and that was repaired; return how many repairs it was about.
+
+        Args:
+            reason: In words, at most 500 characters.
+
+        Raises:
+            NotFoundError: Nothing was repaired that is not accepted yet.
+            InvalidRequestError: The reason is empty.
+        """
+        request = losses_pb2.AcceptLossRequest(reason=reason, repaired=True)
+        return (await self._unary.ask(lambda wire: wire.losses.Accept, request, links=self._links[:1])).ranges
+
     async def accept_losses(self, start_offset: int, end_offset: int, reason: str) -> int:
         """Accept the damaged ranges between two offsets of the agent's log as lost; return how many.
 

@@ -72,6 +72,15 @@ EVENT_FINDINGS: dict[str, Shown | Exempt | Lasting] = {
     "log_damaged": Shown("log-damaged"),
     "range_refill_failed": Shown("log-damaged"),
     "damage_unseen": Shown("log-damaged"),
+    "damage_repaired": Lasting(
+        severity=Severity.WARNING,
+        cause="had damage on its disk, and restored the records from other members",
+        advice="Check that disk: what changed once changes again. Then end this: `proglog losses accept repaired --reason ...`.",
+        effect="No record is lost.",
+        at_risk="Records of which no other member has a copy, when the disk does it again.",
+        verb="losses list",
+        kept=True,
+    ),
     "own_origin_ahead": Shown("new-origin"),
     "origin_cloned": Shown("new-origin"),
     "own_origin_claimed": Lasting(

@@ -48,6 +48,15 @@ class ClusterView(Protocol):
         """
         ...
 
+    async def accept_repairs(self, *, by: str, reason: str) -> int:
+        """End the finding about damage that was repaired, on the word of ``by``; return how many repairs it was about.
+
+        Raises:
+            NotFoundError: There was none.
+            StorageError: The decision could not be saved.
+        """
+        ...
+
     async def wait_changed(self, version: int) -> int:
         """Return the version once it differs from ``version``."""
         ...

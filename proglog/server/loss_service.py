@@ -20,14 +20,14 @@ class LossService(losses_pb2_grpc.LossesServicer):
     """Records an operator's decisions about losses in the log."""
 
     def __init__(self, commit_log: CommitLog, cluster: ClusterView | None) -> None:
-        """Serve ``commit_log``; without ``cluster`` there are no forks."""
+        """Serve ``commit_log``; without ``cluster`` there are no forks and no repairs."""
         self._commit_log = commit_log
         self._cluster = cluster
 
     async def Accept(  # noqa: N802 - gRPC's name
         self, request: losses_pb2.AcceptLossRequest, context: Context
     ) -> losses_pb2.AcceptLossResponse:
-        """Accept the damage between two offsets as lost, or the forks of an origin; durable once answered.
+        """Accept the damage between two offsets as lost, the forks of an origin, or repairs; durable once answered.
 
         Raises:
             InvalidRequestError: The reason is missing, or the range or the origin is invalid.
@@ -40,13 +40,14 @@ class LossService(losses_pb2_grpc.LossesServicer):
         by = subject_of(context.auth_context()) or NOBODY
         if request.origin:
             return losses_pb2.AcceptLossResponse(ranges=await self._accept_forks(request, by, reason))
+        if request.repaired:
+            if self._cluster is None:
+                raise NotFoundError("this server has no peers, so no repairs")
+            return losses_pb2.AcceptLossResponse(ranges=await self._cluster.accept_repairs(by=by, reason=reason))
         if not request.start_offset <= request.end_offset <= MAX_ORDINAL:
             raise InvalidRequestError(f"offsets {half_open(request.start_offset, request.end_offset)} are no range")
         accepted = await self._commit_log.accept_losses(
-            Offset(request.start_offset),
-            Offset(request.end_offset),
-            by=by,
-            reason=reason,
+            Offset(request.start_offset), Offset(request.end_offset), by=by, reason=reason
         )
         return losses_pb2.AcceptLossResponse(ranges=len(accepted))
 

@@ -103,7 +103,7 @@ class PositionService(batches_pb2_grpc.PositionsServicer):
     async def List(  # noqa: N802 - gRPC's name
         self, request: batches_pb2.ListPositionsRequest, context: Context
     ) -> batches_pb2.ListPositionsResponse:
-        """Return every named position, or the one of that name, by name."""
+        """Return every named position, or what is known of one name; a deleted one has an epoch only, and is not listed."""
         del context
         return await self._commit_log.query(partial(_listed, request.name if request.HasField("name") else None))
 
@@ -120,7 +120,7 @@ def _listed(name: str | None, log: Log) -> batches_pb2.ListPositionsResponse:
                 owner=held.owner,
             )
             for each, held in sorted(log.named_positions().items())
-            if name in (None, each)
+            if name == each or (name is None and held.vector)
         ]
     )
 

@@ -63,6 +63,20 @@ RANGE_REFILLED = _event(
     subject="peer",
     detail="detail",
 )
+DAMAGE_REPAIRED = _event(
+    "damage_repaired",
+    _WARN,
+    "Damaged offsets were restored from a peer: nothing is lost, but the disk had changed what was written.",
+    detail="detail",
+    ended_by=("repairs_accepted",),
+)
+REPAIRS_ACCEPTED = _event(
+    "repairs_accepted",
+    _NEWS,
+    "An operator knows of the damage that was repaired: it is no finding any more.",
+    words="repairs accepted",
+    detail="detail",
+)
 RANGE_REFILL_FAILED = _event(
     "range_refill_failed",
     _WARN,

@@ -35,8 +35,8 @@ async def produce(agent: AgentProcess, acks: int = 1) -> None:
         await producer.send_values([b"%d " % number * 12 for number in range(20_000)])
 
 
-async def damage(agent: AgentProcess) -> tuple[int, int]:
-    """Have the agent find a flipped bit in a sealed segment; return the range that it cost."""
+async def flip(agent: AgentProcess) -> tuple[int, int]:
+    """Have the agent find a flipped bit in a sealed segment; return the range that it costs."""
     async with connect(agent.rpc_addr) as client:
         first, *_ = (await client.status(segments=True)).segments
         store = agent.directory / "a" / f"{first.base_offset:020d}.log"
@@ -45,10 +45,18 @@ async def damage(agent: AgentProcess) -> tuple[int, int]:
             byte = file.read(1)
             file.seek(first.bytes // 2)
             file.write(bytes([byte[0] ^ 1]))
-        async for _ in client.verify(first.base_offset):
-            pass
-        (lost,) = (await client.status()).log.damaged
+        *_, last = [each async for each in client.verify(first.base_offset)]
+    (lost,) = last.problems
     return lost.start_offset, lost.end_offset
+
+
+async def damage(agent: AgentProcess) -> tuple[int, int]:
+    """As :func:`flip`, where nobody can repair it."""
+    start, end = await flip(agent)
+    async with connect(agent.rpc_addr) as client:
+        (lost,) = (await client.status()).log.damaged
+    assert (lost.start_offset, lost.end_offset) == (start, end)
+    return start, end
 
 
 async def alarms(agent: AgentProcess) -> list[str]:
@@ -80,6 +88,45 @@ async def test_a_loss_that_is_accepted_alarms_nobody_and_is_shown_after_a_restar
         )
         assert again["found_at"] == listed[0]["found_at"] is not None
     assert "no copy was made" in proglog(agent, "status").stdout
+
+
+async def test_damage_that_was_repaired_is_a_finding_until_an_operator_accepts_it(
+    agent: AgentProcess, tmp_path: Path, eventually: Callable[..., Awaitable[None]]
+) -> None:
+    def repairs() -> list[str]:
+        listed = json.loads(proglog(agent, "losses", "list", "-o", "json").stdout)["items"]
+        return [each["detail"] for each in listed if each["kind"] == "repaired"]
+
+    with AgentProcess("b", tmp_path, seeds=(agent.gossip_addr,)):
+        await produce(agent, acks=2)
+        async with connect(agent.rpc_addr) as client:
+            start, _ = await flip(agent)
+
+            async def is_repaired() -> bool:
+                status = await client.status()
+                found = {each.rule: each for each in findings(status)}
+                return not status.log.damaged and "damage-repaired" in found
+
+            await eventually(is_repaired, what="it is whole again, and a finding", timeout=30)
+            await eventually((agent.directory / "a" / "conditions").exists, what="it is written down")
+        agent.kill()
+        agent.start()  # without the peer's word: the directory remembers
+        checked = proglog(agent, "check", "--disk-free", "0", "--explain")
+        assert checked.returncode == 1
+        assert "a had damage on its disk, and restored the records from other members" in checked.stdout
+        assert f"proglog losses list --addr {agent.rpc_addr}" in checked.stdout
+        (detail,) = repairs()
+        assert f"offsets [{start}, " in detail
+
+        assert "--reason is missing" in proglog(agent, "losses", "accept", "repaired").stderr
+        done = proglog(agent, "losses", "accept", "repaired", "--reason", "the disk was replaced")
+        assert (done.returncode, done.stderr) == (0, "1 repair accepted as known\n")
+        for how in ("stop", "kill"):
+            assert repairs() == []
+            getattr(agent, how)()
+            agent.start()
+        again = proglog(agent, "losses", "accept", "repaired", "--reason", "once more")
+        assert (again.returncode, "no damage was repaired in this log" in again.stderr) == (6, True)
 
 
 async def test_an_accepted_loss_that_a_peer_has_after_all_is_healed(

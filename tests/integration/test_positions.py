@@ -11,11 +11,13 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
 import proglog.client
 from kit.origins import fill
-from proglog.client import Client
+from proglog.api.v1 import batches_pb2, batches_pb2_grpc
+from proglog.client import Client, connect
 from proglog.client.cursor import Cursor
 from proglog.errors import InvalidRequestError, NotFoundError, PreconditionError, ProglogError, UnavailableError
 from proglog.log.log import Log
@@ -246,6 +248,21 @@ def test_positions_are_listed_with_what_they_are_behind_and_since_when(agent: Ag
     assert b"LAST COMMIT" in table.stdout
     assert (facts["name"], facts["records_behind"], facts["epoch"]) == ("steps", 3, 0)
     assert lines_of(agent.rpc_addr, f"cursor:{facts['cursor']}") == named("x", 10)[7:]
+
+
+async def test_a_deleted_position_is_in_no_list_and_its_epoch_still_counts(agent: AgentProcess) -> None:
+    async with connect(agent.rpc_addr) as client:
+        at = Cursor({OriginId(bytes(16)): SequenceNumber(5)})
+        await client.commit_position("kept", at, epoch=0)
+        await client.commit_position("gone", at, epoch=0)
+        await client.commit_position("gone", Cursor(), epoch=1)
+    async with grpc.aio.insecure_channel(agent.rpc_addr) as channel:  # as a client of any version and language sees it
+        stub = batches_pb2_grpc.PositionsStub(channel)
+        listed = await stub.List(batches_pb2.ListPositionsRequest())
+        (asked,) = (await stub.List(batches_pb2.ListPositionsRequest(name="gone"))).positions
+
+    assert [each.name for each in listed.positions] == ["kept"]
+    assert (asked.epoch, len(asked.cursor.positions)) == (1, 0)
 
 
 async def test_the_4097th_name_is_refused_and_none_of_the_others_is_forgotten(

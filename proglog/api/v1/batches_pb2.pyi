@@ -465,7 +465,7 @@ class ListPositionsRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """only this one; absent: all"""
+    """only this one, deleted or not: its epoch counts; absent: all that are not deleted"""
     def __init__(
         self,
         *,

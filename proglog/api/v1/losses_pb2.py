@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bproglog/api/v1/losses.proto\x12\nproglog.v1\"]\n\x11\x41\x63\x63\x65ptLossRequest\x12\x14\n\x0cstart_offset\x18\x01 \x01(\x04\x12\x12\n\nend_offset\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06origin\x18\x04 \x01(\t\"$\n\x12\x41\x63\x63\x65ptLossResponse\x12\x0e\n\x06ranges\x18\x01 \x01(\r2Q\n\x06Losses\x12G\n\x06\x41\x63\x63\x65pt\x12\x1d.proglog.v1.AcceptLossRequest\x1a\x1e.proglog.v1.AcceptLossResponseB$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bproglog/api/v1/losses.proto\x12\nproglog.v1\"o\n\x11\x41\x63\x63\x65ptLossRequest\x12\x14\n\x0cstart_offset\x18\x01 \x01(\x04\x12\x12\n\nend_offset\x18\x02 \x01(\x04\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06origin\x18\x04 \x01(\t\x12\x10\n\x08repaired\x18\x05 \x01(\x08\"$\n\x12\x41\x63\x63\x65ptLossResponse\x12\x0e\n\x06ranges\x18\x01 \x01(\r2Q\n\x06Losses\x12G\n\x06\x41\x63\x63\x65pt\x12\x1d.proglog.v1.AcceptLossRequest\x1a\x1e.proglog.v1.AcceptLossResponseB$\n\nproglog.v1P\x01Z\x14proglog/v1;proglogv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\nproglog.v1P\001Z\024proglog/v1;proglogv1'
   _globals['_ACCEPTLOSSREQUEST']._serialized_start=43
-  _globals['_ACCEPTLOSSREQUEST']._serialized_end=136
-  _globals['_ACCEPTLOSSRESPONSE']._serialized_start=138
-  _globals['_ACCEPTLOSSRESPONSE']._serialized_end=174
-  _globals['_LOSSES']._serialized_start=176
-  _globals['_LOSSES']._serialized_end=257
+  _globals['_ACCEPTLOSSREQUEST']._serialized_end=154
+  _globals['_ACCEPTLOSSRESPONSE']._serialized_start=156
+  _globals['_ACCEPTLOSSRESPONSE']._serialized_end=192
+  _globals['_LOSSES']._serialized_start=194
+  _globals['_LOSSES']._serialized_end=275
 # @@protoc_insertion_point(module_scope)

@@ -26,6 +26,7 @@ class AcceptLossRequest(_message.Message):
     END_OFFSET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
     start_offset: _builtins.int
     end_offset: _builtins.int
     """one past the last one; damaged ranges within these two are meant"""
@@ -33,6 +34,8 @@ class AcceptLossRequest(_message.Message):
     """in words, for later readers; at most 500 characters, not empty"""
     origin: _builtins.str
     """accepts the forks of this origin instead: its first hexadecimal digits"""
+    repaired: _builtins.bool
+    """what was damaged and is whole again, wherever it was: the disk is known to be ill, or replaced"""
     def __init__(
         self,
         *,
@@ -40,10 +43,11 @@ class AcceptLossRequest(_message.Message):
         end_offset: _builtins.int = ...,
         reason: _builtins.str = ...,
         origin: _builtins.str = ...,
+        repaired: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "origin", b"origin", "reason", b"reason", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "origin", b"origin", "reason", b"reason", "repaired", b"repaired", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

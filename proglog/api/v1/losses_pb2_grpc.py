@@ -47,6 +47,7 @@ class LossesServicer:
     def Accept(self, request, context):
         """Says that nobody can give back what is damaged in a range of offsets. It is written down in the data directory, shown
         as accepted and alarms nobody any more; should a peer turn up that has the records, they are put back all the same.
+        With repaired, says that what was damaged and came back from peers is known: it alarms until then, also after a restart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,6 +34,7 @@ class LossesStub:
     Accept: _grpc.UnaryUnaryMultiCallable[_losses_pb2.AcceptLossRequest, _losses_pb2.AcceptLossResponse]
     """Says that nobody can give back what is damaged in a range of offsets. It is written down in the data directory, shown
     as accepted and alarms nobody any more; should a peer turn up that has the records, they are put back all the same.
+    With repaired, says that what was damaged and came back from peers is known: it alarms until then, also after a restart.
     """
 
 @_typing.type_check_only
@@ -42,6 +43,7 @@ class LossesAsyncStub(LossesStub):
     Accept: _aio.UnaryUnaryMultiCallable[_losses_pb2.AcceptLossRequest, _losses_pb2.AcceptLossResponse]  # type: ignore[assignment]
     """Says that nobody can give back what is damaged in a range of offsets. It is written down in the data directory, shown
     as accepted and alarms nobody any more; should a peer turn up that has the records, they are put back all the same.
+    With repaired, says that what was damaged and came back from peers is known: it alarms until then, also after a restart.
     """
 
 class LossesServicer(metaclass=_abc_1.ABCMeta):
@@ -53,6 +55,7 @@ class LossesServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_losses_pb2.AcceptLossResponse, _abc.Awaitable[_losses_pb2.AcceptLossResponse]]:
         """Says that nobody can give back what is damaged in a range of offsets. It is written down in the data directory, shown
         as accepted and alarms nobody any more; should a peer turn up that has the records, they are put back all the same.
+        With repaired, says that what was damaged and came back from peers is known: it alarms until then, also after a restart.
         """
 
 def add_LossesServicer_to_server(servicer: LossesServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

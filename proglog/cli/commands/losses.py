@@ -4,6 +4,7 @@ Records that a peer still holds are restored automatically. `losses accept 120:1
 node holds any more: it stores who accepted them, when and why in the data directory, and clears the alarm. The range
 runs from the first offset to one past the last, as `losses list` shows it; a wider range covers all damage within it.
 
+Damage that was repaired is listed until `losses accept repaired --reason "..."`: nothing is lost, but the disk is suspect.
 A fork is listed as well: two histories of one origin, each on one side only. `losses export ORIGIN:START:END` writes the
 sequences that this side has as JSON lines; `proglog produce --format jsonl` appends them again, as new records. `losses
 accept ORIGIN --reason "..."` then ends the alarm of this agent; do the same on the other side.
@@ -48,7 +49,7 @@ class Step(StrEnum):
 
 
 _ORIGIN = re.compile("[0-9a-fA-F]{4,32}")
-FORKED, FORK_ACCEPTED = "replication-forked", "fork-accepted"
+FORKED, FORK_ACCEPTED, REPAIRED = "replication-forked", "fork-accepted", "damage-repaired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +57,11 @@ class ListedLoss:
     """One loss, whatever its kind."""
 
     kind: str
-    """``damage``, ``gap`` or ``fork``."""
+    """``damage``, ``gap``, ``repaired`` or ``fork``."""
     detail: str
     found_at_ms: int | None
     start_offset: int | None = None
-    """``None``: a fork has no offsets."""
+    """``None``: a fork has no offsets, nor have repairs, of which there may be many."""
     end_offset: int | None = None
     peer: str | None = None
     """The other side of a fork."""
@@ -71,7 +72,9 @@ class ListedLoss:
 
     @property
     def range_(self) -> str:
-        """What ``losses accept`` takes: a range, or the origin of a fork."""
+        """What ``losses accept`` takes: a range, ``repaired``, or the origin of a fork."""
+        if self.kind == "repaired":
+            return self.kind
         return self.origin or f"with {self.peer}" if self.peer is not None else f"{self.start_offset}:{self.end_offset}"
 
     @property
@@ -86,16 +89,18 @@ class ListedLoss:
             return f"accepted by {self.accepted.accepted_by}: {self.accepted.reason}"
         if self.fork_accepted:
             return "accepted"
-        return f"two histories, the other on {self.peer}" if self.kind == "fork" else "lost"
+        fork = f"two histories, the other on {self.peer}"
+        return {"fork": fork, "repaired": "whole again"}.get(self.kind, "lost")
 
 
 def rows(snapshot: "ClusterSnapshot") -> list[ListedLoss]:
-    """Return every loss of a snapshot: ranges by offset, then forks."""
+    """Return every loss of a snapshot: ranges by offset, then repairs and forks."""
     log = snapshot.log
     both: list[DamagedRange | AcceptedLoss] = [*log.damaged, *log.accepted]
     ranges = sorted(both, key=lambda loss: (loss.start_offset, loss.end_offset))
-    forks = [each for each in snapshot.conditions if each.kind in (FORKED, FORK_ACCEPTED)]
-    return [*(_range(each) for each in ranges), *(_fork(each, snapshot.taken_at_ms) for each in forks)]
+    kinds = (REPAIRED, FORKED, FORK_ACCEPTED)
+    lasting = [_lasting(each, snapshot.taken_at_ms) for each in snapshot.conditions if each.kind in kinds]
+    return [*(_range(each) for each in ranges), *lasting]
 
 
 def _range(loss: "DamagedRange | AcceptedLoss") -> ListedLoss:
@@ -111,8 +116,11 @@ def _range(loss: "DamagedRange | AcceptedLoss") -> ListedLoss:
     )
 
 
-def _fork(condition: "Condition", taken_at_ms: int) -> ListedLoss:
+def _lasting(condition: "Condition", taken_at_ms: int) -> ListedLoss:
     found_at_ms = taken_at_ms - condition.since_ms
+    if condition.kind == REPAIRED:
+        times = f" (the last of {condition.count:,})" if condition.count > 1 else ""
+        return ListedLoss(kind="repaired", detail=condition.detail + times, found_at_ms=found_at_ms)
     return ListedLoss(
         kind="fork",
         detail=condition.detail,
@@ -125,11 +133,11 @@ def _fork(condition: "Condition", taken_at_ms: int) -> ListedLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossShape:
-    """Records that a log lost, or a fork."""
+    """Records that a log lost, or had to restore, or a fork."""
 
-    kind: Literal["damage", "gap", "fork"]
+    kind: Literal["damage", "gap", "repaired", "fork"]
     start_offset: int | None
-    """null: a fork has no offsets."""
+    """null: forks and repairs have none."""
     end_offset: int | None
     """One past the last."""
     peer: str | None
@@ -151,18 +159,18 @@ class AcceptedShape:
     """What `losses accept` did."""
 
     start_offset: int | None
-    """null: forks were accepted."""
+    """null: forks or repairs were accepted."""
     end_offset: int | None
     origin: str | None
     """Of forks."""
     ranges: int
-    """Damaged ranges, or forks, that were accepted."""
+    """Damaged ranges, forks, or repairs, that were accepted."""
 
 
 def _shaped(row: ListedLoss) -> LossShape:
     accepted = row.accepted
     return LossShape(
-        kind=cast("Literal['damage', 'gap', 'fork']", row.kind),
+        kind=cast("Literal['damage', 'gap', 'repaired', 'fork']", row.kind),
         start_offset=row.start_offset,
         end_offset=row.end_offset,
         peer=row.peer,
@@ -205,8 +213,8 @@ def main(
     range_: Annotated[
         str,
         typer.Argument(
-            metavar="[START:END|ORIGIN]",
-            help="Offsets or the origin of a fork to accept, or ORIGIN:START:END to export; END not included",
+            metavar="[START:END|ORIGIN|repaired]",
+            help="Offsets, the origin of a fork, or `repaired` to accept; ORIGIN:START:END to export; END not included",
         ),
     ] = "",
     reason: Annotated[
@@ -224,6 +232,9 @@ def main(
     if step is Step.EXPORT:
         _export(range_, output_, agent)
         return
+    if range_ == "repaired":
+        _accept_repairs(reason, output_, agent)
+        return
     is_fork = _ORIGIN.fullmatch(range_) is not None
     start, end = (None, None) if is_fork else _range_of(range_)
     if not reason.strip():
@@ -237,6 +248,14 @@ def main(
     count = agent.with_client(accept)
     words = f"{count} {'fork' if is_fork else 'damaged range'}{'s' * (count != 1)} accepted as lost"
     output.done(AcceptedShape(start, end, range_ if is_fork else None, count), ACCEPTED, output_, words)
+
+
+def _accept_repairs(reason: str, format_: Format, agent: options.AgentFlags) -> None:
+    if not reason.strip():
+        raise ConfigError("--reason is missing: state what was done about the disk")
+    repairs = agent.with_client(lambda client: client.accept_repairs(reason))
+    words = f"{repairs:,} repair{'s' * (repairs != 1)} accepted as known"
+    output.done(AcceptedShape(None, None, None, repairs), ACCEPTED, format_, words)
 
 
 async def _listed(client: "Client") -> list[ListedLoss]:

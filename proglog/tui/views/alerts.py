@@ -31,7 +31,7 @@ def command(alert: Finding, state: DashState, tls: Sequence[str] = ()) -> str:
     addr = alert.at or state.stand_in or state.target
     if state.recorded or not addr or safe_text(addr) != addr:
         return ""
-    return shlex.join(("proglog", alert.verb, "--addr", addr, *tls))
+    return shlex.join(("proglog", *alert.verb.split(), "--addr", addr, *tls))
 
 
 def lines(state: DashState, locale: Locale, width: int, *, chosen: int = -1, tls: Sequence[str] = ()) -> list[Line]:

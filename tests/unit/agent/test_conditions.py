@@ -95,3 +95,15 @@ def test_an_entry_is_read_with_its_texts_cut() -> None:
     read = _read(entry)
     assert read is not None
     assert (len(read.detail), read.since_ms, read.count) == (500, 0, 2)
+
+
+def test_the_end_of_what_is_kept_is_kept_as_well() -> None:
+    conditions = Conditions()
+    changes: list[str] = []
+    conditions.on_kept = lambda: changes.append("kept")
+    conditions.take(events.DAMAGE_REPAIRED, "a", "offsets [3, 9)", 10.0)
+    conditions.take(events.REPAIRS_ACCEPTED, "b", "", 11.0)  # of another node: nothing here
+    assert (len(changes), len(conditions.kept(12.0))) == (1, 1)
+
+    conditions.take(events.REPAIRS_ACCEPTED, "a", "", 12.0)
+    assert (len(changes), conditions.kept(12.0)) == (2, [])
