@@ -109,6 +109,8 @@ class Replicator:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at: float | None = None
         self._to_report: set[OriginId] = set()
+        self._holed: set[OriginId] = set()
+        """Origins in which something cannot be served here, as the log last said."""
         self._reporting: asyncio.TimerHandle | None = None
         self._own_origin = own_origin or OwnOrigin(writer)
         self.origin_change = OriginChange(
@@ -417,6 +419,11 @@ class Replicator:
 
     def _log_advanced(self, moved: Mapping[OriginId, Progress]) -> None:
         self._plan_with(lambda planner, now: planner.advanced(moved.values(), now))
+        holes = {origin: held for origin, held in moved.items() if held.gaps or held.damaged or origin in self._holed}
+        if holes:  # found or restored: who counts copies has to know, though nothing was appended
+            self._holed = {each for each in self._holed if each not in holes}
+            self._holed |= {origin for origin, held in holes.items() if held.gaps or held.damaged}
+            self._report_soon(set(holes))
 
     def _plan_with(self, step: Callable[[Planner, float], None]) -> None:
         step(self._planner, time.monotonic())

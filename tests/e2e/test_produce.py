@@ -188,4 +188,6 @@ def test_a_position_is_moved_looked_at_and_forgotten(agent: AgentProcess) -> Non
     assert run(agent, "positions", "-o", "plain").stdout == b""
     gone = run(agent, "consume", "unread:nightly")
     assert (gone.returncode, b"there is no position 'nightly'" in gone.stderr) == (6, True)
+    unknown = run(agent, "positions", "nightyl")
+    assert (unknown.returncode, unknown.stdout, b"there is no position 'nightyl'" in unknown.stderr) == (6, b"", True)
     assert run(agent, "consume", "--as", "nightly", "8:").stdout == b"8\n9\n"

@@ -20,6 +20,17 @@ PROGLOG = [sys.executable, "-m", "proglog"]
 TIMEOUT = 30
 LINES = [b"%06d %s" % (number, b"x" * 80) for number in range(20_000)]
 INPUT = b"".join(line + b"\n" for line in LINES)
+KINDS = (
+    ("consume", "-3"),
+    ("members", "-o", "json"),
+    ("status",),
+    ("check", "--disk-free", "0"),
+    ("segments", "-o", "jsonl"),
+    ("config",),
+    ("completion", "bash"),
+    ("help", "ranges"),
+)
+"""A verb of each kind: values, items, one thing, a judgement, lines; without an agent; static text."""
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +197,36 @@ def test_standard_streams_may_be_closed(scratch: AgentProcess, closed: tuple[int
         assert b"closed %s\n" % marker in run(scratch, "consume").stdout
 
 
-@pytest.mark.parametrize("verb", [("consume",), ("status",), ("members", "-o", "json"), ("--help",), ("--version",)])
+@pytest.mark.parametrize("verb", KINDS, ids=" ".join)
+def test_a_verb_of_every_kind_ends_as_usual_without_standard_streams(full: AgentProcess, verb: tuple[str, ...]) -> None:
+    def close() -> None:
+        for descriptor in range(3):
+            os.close(descriptor)
+
+    assert run(full, *verb, preexec=close).returncode == 0
+
+
+def test_an_agent_serves_and_ends_without_standard_streams(
+    tmp_path: Path, free_port: Callable[[], int], eventually_sync: Callable[..., None]
+) -> None:
+    agent = AgentProcess("closed", tmp_path, rpc_addr=f"127.0.0.1:{free_port()}")
+    serve = [*PROGLOG, "serve", "--insecure", "--data-dir", str(tmp_path), "--bind-addr", f"127.0.0.1:{free_port()}"]
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *serve, "--rpc-port", agent.rpc_addr.rpartition(":")[2]]
+    with subprocess.Popen(closed, env=environ(None)) as process:
+        try:
+            eventually_sync(lambda: run(agent, "produce", stdin=b"x\n").returncode == 0, timeout=TIMEOUT / 4)
+            process.terminate()
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("verb", [*KINDS, ("--help",), ("--version",)], ids=" ".join)
 def test_a_full_disk_under_stdout_is_no_bug(full: AgentProcess, tmp_path: Path, verb: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as disk:
         result = run(full, *verb, stdout=disk.fileno(), env={"XDG_STATE_HOME": str(tmp_path)})
 
-    assert result.returncode == 1
+    assert result.returncode == (3 if verb[0] == "check" else 1)
     assert b"error: cannot write to standard output: No space left on device" in result.stderr
     assert list(tmp_path.iterdir()) == []  # no crash report
 
@@ -299,10 +334,32 @@ def test_fifos_and_directories_are_distinct(scratch: AgentProcess, tmp_path: Pat
     produced = run(scratch, "produce", str(fifo))
     writing.join(TIMEOUT)
     directory = run(scratch, "produce", str(tmp_path))
+    stdin = os.open(tmp_path, os.O_RDONLY)
+    as_stdin = run(scratch, "produce", stdin=stdin)
+    os.close(stdin)
 
     assert produced.returncode == 0, produced.stderr
     assert run(scratch, "consume", "-1").stdout == b"through a fifo\n"
     assert (directory.returncode, b"is a directory" in directory.stderr) == (2, True)
+    assert (as_stdin.returncode, b"<stdin> is a directory" in as_stdin.stderr) == (1, True)  # Python's own refusal
+    assert run(scratch, "produce", "/dev/stdin", stdin=b"by its name\n").returncode == 0
+    by_shell = ["bash", "-c", f"{sys.executable} -m proglog produce <(printf 'substituted\\n')"]
+    assert (
+        subprocess.run(by_shell, env=environ(scratch), capture_output=True, timeout=TIMEOUT, check=False).returncode
+        == 0
+    )
+    assert run(scratch, "consume", "-2").stdout == b"by its name\nsubstituted\n"
+
+
+def test_a_full_disk_under_a_file_of_ones_own_is_named_and_no_bug(scratch: AgentProcess, tmp_path: Path) -> None:
+    state = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    skipping = ("produce", "--format", "jsonl", "--on-error", "skip", "--rejects", "/dev/full")
+    rejects = run(scratch, *skipping, stdin=b'{"value": "good"}\nno json\n', env=state)
+
+    assert rejects.returncode == 1
+    assert b"error: /dev/full: No space left on device\n" in rejects.stderr
+    assert rejects.stderr.startswith(b"1 record, 4 B in ")  # and what was sent is said all the same
+    assert not (tmp_path / "state").exists()
 
 
 def test_an_input_that_fails_is_named_and_no_bug(scratch: AgentProcess, tmp_path: Path) -> None:

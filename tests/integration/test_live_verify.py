@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from proglog.client import connect
+from proglog.client import Cursor, connect
 from proglog.errors import NotFoundError, OverloadedError
 from proglog.testing.processes import AgentProcess
+from proglog.types import OriginId, SequenceNumber
 from proglog.wire.model import Verified
 
 SEGMENT_BYTES = 1 << 20
@@ -51,6 +52,25 @@ async def test_a_whole_log_is_whole_segment_by_segment_and_altogether(agent: Age
     assert of_all.records == sum(done.records for done in each)
     assert [done.batches for done in each] == [segment.batch_count for segment in segments]
     assert [done.bytes_done for done in each] == [done.bytes_total for done in each] == [s.bytes for s in segments]
+
+
+async def test_control_batches_behind_the_last_record_are_looked_at_too(agent: AgentProcess) -> None:
+    await fill(agent, records=100)
+    async with connect(agent.rpc_addr) as client:
+        origin = (await client.status()).node.origin
+        for number in range(300):
+            await client.commit_position("job", Cursor({OriginId(origin): SequenceNumber(number + 1)}), epoch=0)
+        (segment,) = (await client.status(segments=True)).segments
+        whole = await verified(agent)
+        store = agent.directory / "a" / f"{segment.base_offset:020d}.log"
+        with store.open("r+b") as file:
+            file.seek(-40, 2)
+            file.write(bytes(40))
+        broken = await verified(agent)
+
+    assert (whole.problems, whole.bytes_done, whole.bytes_total) == ((), segment.bytes, segment.bytes)
+    assert whole.batches > 300
+    assert len(broken.problems) == 1
 
 
 async def test_a_flipped_bit_is_found_in_its_segment_and_the_log_knows_it(agent: AgentProcess) -> None:

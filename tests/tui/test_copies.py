@@ -106,7 +106,7 @@ def test_the_count_of_copies_stays_however_narrow_it_is_and_who_lacks_is_named(w
 def test_the_page_of_an_origin_says_who_has_what_and_what_brings_it_back(world):
     state = _state(world, _held(), _held(), _held(1_302), failed=1)
     text = "\n".join(plain(each) for each in page.lines(ORIGIN, state, Locale(), 100))
-    assert "1,002 to 1,301  300 records" in text
+    assert "[1,002 … 1,302)  300 records" in text
     assert "█ held at node-02" in text
     assert "░ missing at node-00, node-01" in text
     assert "Start a member that holds it again, with its directory" in text

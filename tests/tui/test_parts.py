@@ -1,5 +1,6 @@
 """The parts without a terminal: spans, charts, tables, themes, history, names."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,10 +22,11 @@ from proglog.observe.words import member_mark, peer_mark
 from proglog.tui import plots
 from proglog.tui.needle import accepts
 from proglog.tui.panels.segments import table as segments
+from proglog.tui.panels.segments.columns import _offsets_within
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.table import GAP, Order, arranged, column_widths, render_cells
 from proglog.tui.themes import THEMES, ascii_terminal
-from proglog.wire.model import MemberStatus, PeerState
+from proglog.wire.model import DamagedRange, MemberStatus, PeerState
 
 TEXTS = st.text("ab 日é…", max_size=12)
 LINES = st.lists(TEXTS.map(Span), max_size=5)
@@ -269,6 +271,17 @@ def test_equal_values_are_kept_once(world):
     assert again.peers is old.peers
 
 
+@pytest.mark.parametrize("end", [4_000, 2_543_999, 10**12])
+def test_offsets_are_exact_or_abbreviated_and_never_cut(end):
+    start, widest = end - 1_234, len(f"[{end - 1_234:,} … {end:,})")
+    for width in range(12, widest + 5):
+        words = _offsets_within(start, end, Locale(), width)
+        assert len(words) <= max(width, len("[1.0T … 1.0T)"))
+        numbers = re.fullmatch(r"\[?([0-9.,]+[kMGT]?) (?:… |\+)([0-9.,]+[kMGT]?)\)?", words)
+        assert numbers, words
+        assert (numbers[1] == f"{start:,}") == (width >= len(f"{start:,} +1.2k")), words
+
+
 @pytest.mark.parametrize("width", [4, 20, 77, 300])
 @pytest.mark.parametrize("records", [1, 3_999, 4_001, 400_000])
 def test_the_segment_map_fits(world, width, records):
@@ -279,6 +292,15 @@ def test_the_segment_map_fits(world, width, records):
 def test_the_active_segment_is_marked_in_the_map(world):
     drawn = segments.segment_map(world.snapshot(), Locale(), 60)
     assert [span.role for span in drawn if span.role is not Role.MUTED][-1] is Role.ACCENT
+
+
+def test_a_damaged_segment_has_a_shape_of_its_own_in_the_map(world):
+    snapshot = world.snapshot()
+    lost = DamagedRange(start_offset=10, end_offset=20, detail="checksum")
+    snapshot = replace(snapshot, log=replace(snapshot.log, damaged=(lost,)))
+    (first, *others) = [each for each in segments.segment_map(snapshot, Locale(), 60) if each.role is not Role.MUTED]
+    assert ("✖" in first.text, first.role) == (True, Role.BAD)
+    assert Role.BAD not in {each.role for each in others}
 
 
 def test_the_first_frame_does_not_wait_for_grpc():

@@ -47,10 +47,10 @@ async def test_enter_on_a_segment_shows_its_facts_and_its_batches(open_dash):
     async with open_dash((120, 30)) as dash:
         await _open(dash)
         assert isinstance(dash.app.screen, SegmentScreen)
-        assert "Segments > 0 … 4,000" in dash.text
+        assert "Segments > [0 … 4,000)" in dash.text
         assert "4,000 records in 401 batches" in dash.text
         assert "index ok, 160 B" in dash.text
-        assert "0 … 10" in dash.text
+        assert "[0 … 10)" in dash.text
         assert "1.1 kB" in dash.text
 
 
@@ -90,11 +90,11 @@ async def test_one_goes_down_to_a_record_and_up_again_a_level_at_a_time(open_das
         await _open(dash)
         await dash.press("j", "j", "enter")
         assert isinstance(dash.app.screen, RecordsScreen)
-        assert "Segments > 0 … 4,000 > batch 20" in dash.text
+        assert "Segments > [0 … 4,000) > batch 20" in dash.text
         assert _keys(dash)[0] == "20"
         await dash.press("j", "enter")
         assert isinstance(dash.app.screen, RecordReader)
-        assert "0 … 4,000 > batch 20 > Record 21" in dash.text
+        assert "[0 … 4,000) > batch 20 > Record 21" in dash.text
         for screen in (RecordsScreen, SegmentScreen, MainScreen):
             await dash.press("escape")
             assert isinstance(dash.app.screen, screen)
@@ -113,7 +113,7 @@ async def test_a_damaged_part_is_a_row_and_the_batches_behind_it_are_listed(open
     async with open_dash((120, 30)) as dash:
         dash.app.source.damaged = (30, 50)
         await _open(dash)
-        assert "✖ damaged 30 … 50" in dash.text
+        assert "✖ damaged [30 … 50)" in dash.text
         assert _keys(dash)[:5] == ["0", "10", "20", "damaged-30", "50"]
 
 

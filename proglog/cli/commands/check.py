@@ -19,6 +19,7 @@ from typer.exceptions import TyperException
 
 from proglog.cli import diagnostics, options, output
 from proglog.cli.check_report import CHECK, CheckFormat, CheckReport, CheckStatus, document, lines
+from proglog.cli.stdout import OutputError
 from proglog.errors import ConfigError, ProglogError
 from proglog.observe.health import Finding, Limits, Severity, findings, own_findings
 from proglog.quantities import count, duration, number
@@ -105,12 +106,16 @@ def main(
         raise typer.Exit(CheckStatus.UNKNOWN) from exc
     except ProglogError as exc:
         report = replace(report, error=str(exc))
-    if output_ in _DOCUMENTS:
-        output.one(document(report), CHECK, output.Format(output_.value))
-    else:
-        for line in lines(report, output_, explain=explain):
-            output.line(line)
-        output.flush()
+    try:
+        if output_ in _DOCUMENTS:
+            output.one(document(report), CHECK, output.Format(output_.value))
+        else:
+            for line in lines(report, output_, explain=explain):
+                output.line(line)
+            output.flush()
+    except OutputError as exc:  # its own code would read as a warning
+        diagnostics.error(str(exc))
+        raise typer.Exit(CheckStatus.UNKNOWN) from exc
     raise typer.Exit(report.status)
 
 

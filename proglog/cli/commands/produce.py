@@ -21,7 +21,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -248,7 +248,7 @@ class _Job:
             async with terminable(), producer:
                 try:
                     await self._send_all(producer)
-                except (InvalidRequestError, sources.InputError):
+                except (InvalidRequestError, sources.InputError, OSError):
                     await producer.flush()  # what came before it is good
                     raise
                 except asyncio.CancelledError:
@@ -257,12 +257,13 @@ class _Job:
                             await producer.flush()
                     raise
         finally:
-            if self.checkpoint is not None:
-                self._run.acknowledged = producer.acknowledged
-                self._run.save(self.checkpoint)
-            if self._rejects is not None:
-                self._rejects.close()
-            self._count(producer, time.monotonic() - started)
+            self._count(producer, time.monotonic() - started)  # first: whatever becomes of the files, this was sent
+            with self._naming_rejects(), ExitStack() as closing:
+                if self.checkpoint is not None:
+                    self._run.acknowledged = producer.acknowledged
+                    closing.callback(self._run.save, self.checkpoint)
+                if self._rejects is not None:
+                    self._rejects.close()
 
     async def _resume(self, client: "Client", producer: "Producer") -> None:
         """Find out what earlier runs have appended, and write down who this one is before it sends anything."""
@@ -395,7 +396,16 @@ class _Job:
         except UnicodeDecodeError:
             text = {"base64": base64.b64encode(line).decode("ascii")}
         where = {"source": str(self._path), "number": self._number + 1, "reason": reason, "line": text}
-        self._rejects.write(json.dumps(where) + "\n")
+        with self._naming_rejects():
+            self._rejects.write(json.dumps(where) + "\n")
+
+    @contextmanager
+    def _naming_rejects(self) -> Iterator[None]:
+        """Have an error of the disk under --rejects name that file."""
+        try:
+            yield
+        except OSError as exc:
+            raise OSError(exc.errno, exc.strerror, str(self.rejects)) from exc
 
     def _refusal(self, reason: str) -> InvalidRequestError:
         return InvalidRequestError(f"{self._place()}: {reason}; nothing from there on was sent")
@@ -442,7 +452,7 @@ class _Job:
 
 def _opened(path: Path) -> IO[str]:
     try:
-        return path.open("w", encoding="utf-8")
+        return path.open("w", encoding="utf-8", buffering=1)  # a line is on its way when it is rejected
     except OSError as exc:
         raise ConfigError(f"--rejects {path}: {exc.strerror}") from exc
 
