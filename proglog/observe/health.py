@@ -16,12 +16,14 @@ from proglog.observe.event_findings import Severity
 from proglog.observe.facts import Facts, Limits
 from proglog.observe.finding import Finding
 from proglog.observe.words import lag_words
-from proglog.wire.model import ClusterSnapshot
+from proglog.wire.model import ClusterSnapshot, MemberStatus
 
 __all__ = ["RULES", "Finding", "Limits", "Severity", "copy_words", "findings", "own_findings", "ready", "worst"]
 
 INCOMPLETE = ("no-source", "log-damaged", "replication-forked")
 """Rules whose findings say that records are missing, though no source may have more to give."""
+_ALONE = "/alone"
+"""Ends the key of the finding that no other member has answered."""
 
 
 def findings(
@@ -60,10 +62,14 @@ def ready(found: Iterable[Finding]) -> bool:
 
 
 def copy_words(snapshot: ClusterSnapshot, found: Iterable[Finding]) -> str:
-    """Return how far a node's copies reach: *in step* only where nothing is known to be missing."""
-    behind = lag.of_node(snapshot)
-    if not behind.records and any(each.rule in INCOMPLETE for each in found):
+    """Return how far a node's copies reach: *in step* only where nothing is known to be missing, and all were asked."""
+    behind, rules = lag.of_node(snapshot), {each.rule for each in found}
+    others = [member for member in snapshot.members if not member.local]
+    unheard = others and all(member.status is not MemberStatus.ALIVE for member in others)
+    if not behind.records and rules.intersection(INCOMPLETE):
         return "not a whole copy"
+    if not behind.records and (unheard or "stream-down" in rules or any(each.key.endswith(_ALONE) for each in found)):
+        return "not known to be in step"
     return lag_words(behind)
 
 

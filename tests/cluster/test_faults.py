@@ -225,7 +225,7 @@ async def full(scene: Scene) -> None:
 
 
 async def ended_certificate(scene: Scene) -> None:
-    c, lifetime = scene.c, patience(5)
+    c, lifetime = scene.c, min(patience(5), 45)
     c.agent.stop()
     scene.certs.add_server("own", server_names=(*NAMES, c.host.addr), lifetime=timedelta(seconds=lifetime))
     ends = time.monotonic() + lifetime

@@ -8,8 +8,16 @@ from proglog.observe.event_findings import EVENT_FINDINGS, Exempt, Lasting, Seve
 from proglog.observe.health import INCOMPLETE, RULES, findings, ready, worst
 from proglog.telemetry.emit import EventKind, Weight
 from proglog.telemetry.events import EVENTS
-from proglog.wire.model import ClusterSnapshot, Condition, FollowerStatus, Operation
-from tests.unit.observe.test_health import _log, _peer, _snapshot
+from proglog.wire.model import (
+    ClusterSnapshot,
+    Condition,
+    FollowerStatus,
+    MembershipProblem,
+    MemberStatus,
+    Operation,
+    PeerState,
+)
+from tests.unit.observe.test_health import _log, _member, _peer, _snapshot
 
 
 def needs_finding(kind: EventKind) -> bool:
@@ -132,3 +140,15 @@ def test_what_replaces_missing_records_is_not_in_step() -> None:
     snapshot = _condition("replication_forked")
     assert copy_words(snapshot, findings(snapshot)) == "not a whole copy"
     assert copy_words(_snapshot(), ()) == "in step"
+
+
+def test_in_step_is_said_only_by_who_hears_the_others() -> None:
+    from proglog.observe.health import copy_words
+
+    whole = _snapshot()
+    away = _snapshot(members=(_member("b", MemberStatus.FAILED), _member("c", MemberStatus.LEFT)))
+    down = _snapshot(peers=(_peer(PeerState.BACKING_OFF, "no space left"),))
+    lonely = MembershipProblem(key="alone", detail="is isolated: no answer", critical=True)
+    alone = replace(whole, node=replace(whole.node, membership_problems=(lonely,)))
+    for snapshot in (away, down, alone):
+        assert copy_words(snapshot, findings(snapshot)) == "not known to be in step"
