@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -123,7 +122,7 @@ def _unreachable(details: str, addr: str, tls: TLSFiles | None) -> ProglogError:
     if tls is not None and ("certificate" in text or "ssl" in text or "handshake" in text or "tls" in text):
         if "wrong_version" in text or "wrong version" in text:
             return UnavailableError(f"{addr} does not speak TLS: connect without TLS files")
-        return UnauthenticatedError(f"TLS with {addr} failed: {_short(details)}")
+        return UnauthenticatedError(f"TLS with {addr} failed: {_reason(text) or 'the two disagree in the handshake'}")
     if "socket closed" in text or "connection reset" in text or "goaway" in text or "recvmsg" in text:
         why = "want TLS" if tls is None else "not trust this certificate"
         return UnavailableError(f"{addr} closed the connection: it may {why}, or be stopping")
@@ -141,6 +140,8 @@ _KNOWN = (
     ("host lookup", "no such host"),
     ("keepalive", "it stopped answering"),
     ("ping timeout", "it stopped answering"),
+    ("hostname verification", "its certificate has another name"),
+    ("certificate_verify_failed", "its certificate is of no authority that is trusted here, or has expired"),
     *(
         (os.strerror(code).lower(), os.strerror(code))
         for code in (
@@ -150,12 +151,7 @@ _KNOWN = (
     ),
 )  # fmt: skip
 """Text in gRPC's details, and its meaning. gRPC's own wording is not passed on."""
-_LAST_ERROR = re.compile(r"^last error: \w+: (ip\w*:\S+: )?")
 
 
 def _reason(text: str) -> str:
     return next((words for part, words in _KNOWN if part in text), "")
-
-
-def _short(details: str) -> str:
-    return _reason(details.lower()) or _LAST_ERROR.sub("", details.rsplit("; ", 1)[-1]).replace("\n", " ")[:200]

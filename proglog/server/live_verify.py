@@ -14,10 +14,11 @@ from functools import partial
 from proglog.errors import DataLossError, MalformedBatchError, NotFoundError, OffsetOutOfRangeError, ProglogError
 from proglog.log.log import Log
 from proglog.log.model import LogPosition, SegmentInfo
+from proglog.log.store import store_name
 from proglog.record import columns
 from proglog.record.batch import HEADER_BYTES, BatchHeader
 from proglog.server.commit_log import CommitLog
-from proglog.types import FilePosition, Offset
+from proglog.types import FilePosition, Offset, half_open
 from proglog.wire.contract import MAX_PROBLEMS
 from proglog.wire.model import DamagedRange, Verified
 
@@ -70,6 +71,15 @@ class _Run:
             started = time.monotonic()
             try:
                 data, following = await log.read(at, READ_BYTES)
+                behind = log.after_damage(at)
+                if behind != at:  # a control batch was there: readers pass over it, a verdict does not
+                    end = behind.position if behind.segment == segment.base_offset else segment.bytes
+                    where = f"{store_name(segment.base_offset)}, bytes {half_open(at.position, end)}"
+                    problem = _problem(segment.end_offset, segment.end_offset, f"a control batch is damaged ({where})")
+                    self._add(_Portion(problems=[problem]), before + end)
+                    yield self.done
+                    at = behind
+                    continue
                 if following.segment != segment.base_offset or not data:
                     break
                 portion = await log.query(partial(_checked, at=at, data=data))
