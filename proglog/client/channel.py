@@ -141,7 +141,8 @@ _KNOWN = (
     ("keepalive", "it stopped answering"),
     ("ping timeout", "it stopped answering"),
     ("hostname verification", "its certificate has another name"),
-    ("certificate_verify_failed", "its certificate is of no authority that is trusted here, or has expired"),
+    ("certificate has expired", "its certificate has expired"),
+    ("certificate_verify_failed", "its certificate is of no authority that is trusted here"),
     *(
         (os.strerror(code).lower(), os.strerror(code))
         for code in (

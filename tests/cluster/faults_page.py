@@ -1,6 +1,7 @@
 """Makes docs/reference/faults.md of what a long run of :mod:`tests.cluster.test_faults` wrote down."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -16,13 +17,14 @@ HEAD = """\
 
 Three agents on hosts of their own, each with records of the others; what is broken is `c`, or what lies between it and the
 others. At each node `proglog check` was asked 5 seconds after the fault and again a minute later: its exit code, and the
-first thing that it said. It speaks for the node that is asked, and for the cluster as that node sees it; *a, all* is
+first thing that it said; the run was on two busy cores. It speaks for the node that is asked, and for the cluster as that node sees it; *a, all* is
 `proglog check --each` at `a`, which also asks every living member about itself.
 
 OK is said where nothing is wrong any more: a wiped node has fetched everything again, a directory of the day before
 continues as a new origin, and of two nodes with one name the second has lost the vote and ended (`d`, exit code 7; until
 then both are critical). A lag that is younger than ten seconds is in flight. A certificate that expires ends no open
-stream.
+stream. Whose seeds are gone is in the cluster as soon as the others, which remember it, call it; a node that meets nobody is
+isolated: a warning at once, critical after 30 seconds.
 
 `tests/cluster/test_faults.py` injects each of them and holds what is said a minute later; PROGLOG_LONG=1 runs all.
 """
@@ -55,7 +57,7 @@ def _cell(code: int, said: str) -> str:
         reason = more[0].strip().partition(": ")[2] + (f" (and {len(more) - 1} more)" if len(more) > 1 else "")
     else:
         reason = first.partition(": ")[2] if code == CheckStatus.UNKNOWN else ""
-    words = reason.replace("|", "/")
+    words = re.sub(r"(?:/[\w.@+-]+)+/([\w.-]+)", r"\1", reason).replace("|", "/")  # files by their last name
     words = words if len(words) <= MOST else words[: MOST - 3] + "..."
     return f"{code} {word}" + (f": {words}" if words else "")
 
