@@ -15,10 +15,11 @@ Source: KIP-98 (idempotent producer: id, epoch, sequence; bounded in flight), KI
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from proglog.client.sizes import RECORD_BYTES, VALUE_BYTES, bytes_of
+from proglog.client.sizes import RECORD_BYTES, VALUE_BYTES
 from proglog.errors import ProglogError
 from proglog.record import batch, columns
 from proglog.record.batch import HEADER_BYTES
@@ -65,28 +66,27 @@ class Batch:
     """When it is given up."""
     ripe_at: float
     """When it stops waiting to be filled."""
+    granted: int = 0
+    """Bytes that it may take without asking again, while it gathers; later all that it takes."""
+    left: int = 0
+    """Of these, what is not taken yet."""
+    padding: int = 0
+    """Of its size, what is no byte of its values, keys and headers."""
     count: int = 0
-    size: int = 0
-    """Bytes that it takes at most, without its header."""
-    room: int = 0
-    """Bytes that it may take without asking again, while it gathers."""
-    counted: int = 0
-    """Of its records, those that are in the tally."""
+    """Its records; of the batch that gathers, those that are in the tally."""
     counted_bytes: int = 0
-    record_bytes: int = 0
-    """Bytes of its values, keys and headers; counted when it is encoded."""
-    records: list[Record] = field(default_factory=list)
-    values: Sequence[bytes] = ()
-    """Instead of records, if they are nothing but values."""
-    times_ms: list[int] = field(default_factory=list)
-    """The timestamp of each record; one for all of them if they are nothing but values."""
-    plain: bool = True
-    """Whether its records have neither keys nor headers."""
+    values: list[bytes] = field(default_factory=list)
+    """Of each record."""
+    others: dict[int, Record] = field(default_factory=dict)
+    """Its records with keys or headers, by index."""
+    stamps: list[tuple[int, int]] = field(default_factory=list)
+    """Where a run of equal timestamps begins, and the timestamp."""
+    stamp_ms: int | None = None
+    """The last timestamp."""
     payload: bytes = b""
     """Its columns, once they are built: the records are dropped then."""
     data: bytes = b""
     """Header and payload, once it has its sequence."""
-    max_time_ms: int = 0
     tries: int = 0
     """Calls on which it was sent."""
     outcome: Outcome | None = None
@@ -94,9 +94,9 @@ class Batch:
     """Of a failed batch: the records whose caller already got the error."""
 
     @property
-    def end(self) -> int:
-        """One past the number of its last record."""
-        return self.number + self.count
+    def size(self) -> int:
+        """Bytes that it takes at most, without its header."""
+        return self.granted - self.left
 
 
 @dataclass(slots=True)
@@ -177,10 +177,10 @@ class Accumulator:
     def _count(self) -> None:
         """Count what has joined the batch that gathers: not at each record, which would cost a tenth of taking it."""
         gathered = self.gathering
-        if gathered is not None and gathered.counted < gathered.count:
-            self._tally.taken += gathered.count - gathered.counted
+        if gathered is not None and gathered.count < (count := len(gathered.values)):
+            self._tally.taken += count - gathered.count
             self._buffered_bytes += gathered.size - gathered.counted_bytes
-            gathered.counted, gathered.counted_bytes = gathered.count, gathered.size
+            gathered.count, gathered.counted_bytes = count, gathered.size
 
     def remember(self, window: int) -> None:
         """Keep at most ``window`` batches in flight, if they may be sent again: the log remembers no more than that."""
@@ -243,20 +243,29 @@ class Accumulator:
 
     def make_room(self) -> None:
         """Let records join the batch that gathers, up to the size of a batch and what may be buffered."""
-        if self.gathering is not None:
-            left = self._max_bytes - self.buffered_bytes + self.gathering.size
-            self.gathering.room = min(self.batch_bytes, left)
+        gathered = self.gathering
+        if gathered is not None:
+            size = gathered.size
+            gathered.granted = min(self.batch_bytes, self._max_bytes - self.buffered_bytes + size)
+            gathered.left = gathered.granted - size
 
     def leave_no_room(self) -> None:
         """Let no further record join the batch that gathers before it was asked whether it may."""
         if self.gathering is not None:
-            self.gathering.room = 0
+            self.gathering.granted, self.gathering.left = 0, -self.gathering.size
 
-    def take_values(self, values: Sequence[bytes], size: int, time_ms: int, since: float) -> Batch:
+    def take_values(self, values: list[bytes], size: int, time_ms: int, since: float) -> Batch:
         """Take records that are nothing but values as a batch of their own; a record too large is refused before."""
         self.seal()
         taken = Batch(
-            self.tally.taken, since + self._delivery_timeout, 0.0, len(values), size, values=values, times_ms=[time_ms]
+            self.tally.taken,
+            since + self._delivery_timeout,
+            0.0,
+            granted=size,
+            padding=VALUE_BYTES * len(values),
+            count=len(values),
+            values=values,
+            stamps=[(0, time_ms)],
         )
         self._sealed.append(taken)
         self._tally.taken += len(values)
@@ -267,6 +276,7 @@ class Accumulator:
         """Let nothing more into the batch that gathers."""
         if self.gathering is not None:
             self._count()
+            self.gathering.padding += RECORD_BYTES * self.gathering.count
             self._sealed.append(self.gathering)
             self.gathering = None
             self.urgent = False
@@ -303,25 +313,16 @@ class Accumulator:
         for sealed in reversed(self._sealed):
             if sealed.payload or sealed.data:
                 return
-            times = sealed.times_ms
-            if sealed.values:
-                sealed.payload = columns.from_values(sealed.values)
-                sealed.record_bytes = sealed.size - VALUE_BYTES * sealed.count
-            else:
-                sealed.payload = columns.from_records(sealed.records, times, plain=sealed.plain)
-                sealed.record_bytes = (
-                    sealed.size - RECORD_BYTES * sealed.count if sealed.plain else sum(map(bytes_of, sealed.records))
-                )
-            sealed.max_time_ms = max(times)
-            sealed.records, sealed.values, sealed.times_ms = [], (), times[:1]
+            sealed.payload = columns.from_parts(sealed.values, _deltas(sealed), sealed.others)
+            sealed.values, sealed.others = [], {}
 
     def _number(self, chosen: Batch) -> None:
         """Give a batch its sequence."""
         chosen.data = batch.encode(
             chosen.payload,
             count=chosen.count,
-            first_timestamp_ms=chosen.times_ms[0],
-            max_timestamp_ms=chosen.max_time_ms,
+            first_timestamp_ms=chosen.stamps[0][1],
+            max_timestamp_ms=max(time_ms for _, time_ms in chosen.stamps),
             producer_id=self.identity,
             producer_epoch=self._epoch,
             producer_sequence=self._sequence,
@@ -418,12 +419,23 @@ class Accumulator:
         tally = self._tally
         if isinstance(outcome, Acknowledged):
             tally.acknowledged += settled.count
-            tally.acknowledged_bytes += settled.record_bytes
+            tally.acknowledged_bytes += settled.size - settled.padding
         elif outcome.unknown:
             tally.unknown += settled.count
             tally.unconfirmed += settled.count if outcome.unconfirmed else 0
         else:
             tally.refused += settled.count
         self._buffered_bytes -= settled.size
-        settled.records, settled.values, settled.times_ms = [], (), []
+        settled.values, settled.others, settled.stamps = [], {}, []
         settled.payload = settled.data = b""
+
+
+def _deltas(sealed: Batch) -> list[int]:
+    """Return each record's timestamp, from the first one's; nothing if all are equal."""
+    if len(sealed.stamps) == 1:
+        return []
+    first_ms = sealed.stamps[0][1]
+    deltas: list[int] = []
+    for (start, time_ms), (end, _) in pairwise([*sealed.stamps, (sealed.count, 0)]):
+        deltas += [time_ms - first_ms] * (end - start)
+    return deltas

@@ -14,9 +14,10 @@ import grpc.aio
 from proglog.api.v1 import batches_pb2
 from proglog.client.accumulator import Accumulator, Acknowledged, Batch, Failed
 from proglog.client.channel import failures, send
-from proglog.client.copies_asked import Acks, ask_copies, nodes_words
+from proglog.client.copies_asked import Acks, nodes_words
 from proglog.client.failover import Failover, placed
 from proglog.client.link import Link
+from proglog.client.produce_request import ProduceRequests
 from proglog.errors import (
     AccessError,
     ConfigError,
@@ -112,7 +113,7 @@ class Courier:
         self._links = links
         self._accumulator = accumulator
         self._acks = acks
-        self._ack_timeout_ms = None if ack_timeout is None else round(ack_timeout * 1000)
+        self._requests = ProduceRequests(acks, None if ack_timeout is None else round(ack_timeout * 1000))
         self._timeout = timeout
         self._patient = patient
         self._loop = asyncio.get_running_loop()
@@ -247,9 +248,7 @@ class Courier:
         while True:
             self._may_send.clear()
             while (batch := self._next_batch()) is not None:
-                request = batches_pb2.ProduceBatchRequest(batch=batch.data)
-                ask_copies(request, self._acks, self._ack_timeout_ms)
-                if not await send(call, request.SerializeToString()):
+                if not await send(call, self._requests.serialize(batch.data)):
                     return
             if self.draining and accumulator.empty:
                 await call.done_writing()

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from proglog.client import varint
 from proglog.errors import InvalidRequestError
 from proglog.record.crc import crc
 from proglog.types import MAX_ORDINAL, ORIGIN_BYTES, OriginId, SequenceNumber
@@ -66,7 +67,7 @@ class Cursor:
         body = bytearray((VERSION,))
         for origin, sequence in sorted(self.positions.items()):
             body += origin
-            body += _varint(sequence)
+            body += varint.encode(sequence)
         body += crc(body).to_bytes(_CHECKSUM_BYTES, "little")
         return base64.urlsafe_b64encode(body).rstrip(b"=").decode("ascii")
 
@@ -82,7 +83,7 @@ class Cursor:
         at, last = 1, b""
         while at < len(body):
             origin = OriginId(bytes(body[at : at + ORIGIN_BYTES]))
-            sequence, at = _read_varint(body, at + ORIGIN_BYTES)
+            sequence, at = varint.decode(body, at + ORIGIN_BYTES)
             if origin <= last:
                 raise InvalidRequestError("the cursor names its origins out of order")
             positions[origin], last = SequenceNumber(sequence), origin
@@ -102,22 +103,3 @@ def _checked(token: str) -> bytes:
     if body[0] != VERSION:
         raise InvalidRequestError(f"the cursor has version {body[0]}; this program knows version {VERSION}")
     return body
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while at < len(data) and shift < 63:
-        number |= (data[at] & 0x7F) << shift
-        if data[at] < 0x80:
-            return number, at + 1
-        at, shift = at + 1, shift + 7
-    raise InvalidRequestError("the cursor ends in the middle of a position")

@@ -59,15 +59,13 @@ class Askers:
         return kind(outcome.cause, records)
 
 
-class Delivery:
-    """The outcome of one record: awaitable, any number of times, also when it is long known."""
+class Delivery(tuple[Askers, Batch, int]):
+    """The outcome of one record: awaitable, any number of times, also when it is long known.
 
-    __slots__ = ("_askers", "_batch", "_index")
+    It is a tuple because one is made for each record, and no other object of three fields is made as fast.
+    """
 
-    def __init__(self, askers: Askers, batch: Batch, index: int) -> None:
-        self._askers = askers
-        self._batch = batch
-        self._index = index
+    __slots__ = ()
 
     def __await__(self) -> Generator[object, None, Written]:
         """Return where the record is.
@@ -81,22 +79,23 @@ class Delivery:
 
     async def written(self) -> Written:
         """Return where the record is; errors as those of awaiting this."""
-        await self._askers.settled(self._batch)
-        outcome = self._batch.outcome
+        askers, batch, index = self
+        await askers.settled(batch)
+        outcome = batch.outcome
         if isinstance(outcome, Acknowledged):
-            index = self._index
             return Written(outcome.base_offset + index, outcome.origin, outcome.base_sequence + index, outcome.copies)
         assert outcome is not None, "settled"
-        self._batch.told.add(self._index)
-        raise self._askers.failure(outcome, 1) from outcome.cause
+        batch.told.add(index)
+        raise askers.failure(outcome, 1) from outcome.cause
 
     @property
     def done(self) -> bool:
         """Whether the outcome is known."""
-        return self._batch.outcome is not None
+        return self[1].outcome is not None
 
     def __repr__(self) -> str:
-        return f"<Delivery of record {self._batch.number + self._index}: {_word(self._batch)}>"
+        _, batch, index = self
+        return f"<Delivery of record {batch.number + index}: {_word(batch)}>"
 
 
 class Deliveries:

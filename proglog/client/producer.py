@@ -34,7 +34,7 @@ from proglog.client.courier import Courier
 from proglog.client.delivery import Askers, Deliveries, Delivery, Written
 from proglog.client.flushes import Flushes
 from proglog.client.link import Link
-from proglog.client.sizes import RECORD_BYTES, checked, parts, size_of
+from proglog.client.sizes import RECORD_BYTES, checked_parts, padding_of, size_of
 from proglog.errors import (
     ClosedError,
     DeadlineError,
@@ -315,22 +315,31 @@ class Producer:
             DeadlineError: There was no room within the delivery timeout; nothing was taken.
             OverloadedError: More than all the room is waited for already; nothing was taken.
         """
-        plain = record.__class__ is Record and record.key is None and not record.headers and record.timestamp_ms is None
-        size = len(record.value) + RECORD_BYTES if plain else size_of(record)
         batch = self._accumulator.gathering
-        if batch is None or batch.size + size > batch.room:
-            batch = await self._place(size, record)
-        if plain:
-            batch.times_ms.append(time_ns() // 1_000_000)
+        if record.__class__ is Record and record.key is None and record.timestamp_ms is None and not record.headers:
+            value = record.value
+            size = len(value) + RECORD_BYTES
+            if batch is None or size > batch.left:
+                batch = await self._place(size, record)
+            values = batch.values
+            index = len(values)
+            time_ms = time_ns() // 1_000_000
         else:
-            time_ms = record.timestamp_ms
-            batch.times_ms.append(clock.now_ms() if time_ms is None else time_ms)
-            batch.plain = False
-        batch.records.append(record)
-        index = batch.count
-        batch.count = index + 1
-        batch.size += size
-        return Delivery(self._askers, batch, index)
+            size = size_of(record)
+            value = record.value
+            if batch is None or size > batch.left:
+                batch = await self._place(size, record)
+            values = batch.values
+            index = len(values)
+            time_ms = clock.now_ms() if record.timestamp_ms is None else record.timestamp_ms
+            batch.others[index] = record
+            batch.padding += padding_of(record, size) - RECORD_BYTES
+        if time_ms != batch.stamp_ms:
+            batch.stamps.append((index, time_ms))
+            batch.stamp_ms = time_ms
+        batch.left -= size
+        values.append(value)
+        return Delivery((self._askers, batch, index))
 
     async def send_and_wait(self, record: Record) -> Written:
         """Send one record and return where it is; errors as those of :meth:`send` and of its outcome."""
@@ -342,9 +351,8 @@ class Producer:
         All of them are checked before the first is taken. Cancelled while it waits for room, those before are taken.
         Errors as those of :meth:`send`.
         """
-        values, sizes = checked(values)
         batches = []
-        for part, size in parts(values, sizes, self._accumulator.batch_bytes):
+        for part, size in checked_parts(values, self._accumulator.batch_bytes):
             since = await self._make_room(size)
             batches.append(self._accumulator.take_values(part, size, clock.now_ms(), since))
             self._wake()

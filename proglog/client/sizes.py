@@ -15,12 +15,10 @@ _PART_BYTES = 12
 """Most that a key, a header or a timestamp of its own costs beside its bytes."""
 
 
-def bytes_of(record: Record) -> int:
-    """Return the bytes of a record's value, key and headers."""
-    if record.key is None and not record.headers:
-        return len(record.value)
+def padding_of(record: Record, size: int) -> int:
+    """Return what of a record's size is no byte of its value, key or headers."""
     headers = sum(len(name.encode()) + len(value) for name, value in record.headers)
-    return len(record.value) + len(record.key or b"") + headers
+    return size - len(record.value) - len(record.key or b"") - headers
 
 
 def size_of(record: Record) -> int:
@@ -46,43 +44,48 @@ def size_of(record: Record) -> int:
     return size
 
 
-def checked(values: Sequence[bytes]) -> tuple[Sequence[bytes], list[int]]:
-    """Return these values, all of them ``bytes``, and the length of each.
+def checked_parts(values: Sequence[bytes], batch_bytes: int) -> Iterator[tuple[list[bytes], int]]:
+    """Check all of ``values``; then cut them into runs of about ``batch_bytes``, a value at least.
+
+    Returns:
+        Each run, with the most that it takes in a batch.
 
     Raises:
-        RecordTooLargeError: One does not fit into a batch.
+        RecordTooLargeError: A value does not fit into a batch.
         InvalidRequestError: One is not bytes.
     """
     if isinstance(values, bytes | bytearray | memoryview | str):
         raise InvalidRequestError(f"expected many values, not one {type(values).__name__}")
+    values = list(values)  # the caller may change its own at once
     if set(map(type, values)) - {bytes}:
         values = [Record(value=value).value for value in values]  # its refusal names what is wrong
     sizes = list(map(len, values))
-    if max(sizes, default=0) > MAX_BATCH_BYTES // 2:
+    total = sum(sizes) + VALUE_BYTES * len(values)
+    if total <= batch_bytes:
+        return iter([(values, total)] if values else [])
+    largest = max(sizes) + VALUE_BYTES
+    if largest > MAX_BATCH_BYTES // 2:
         for value in values:
             needed = HEADER_BYTES + len(columns.from_values([value])) if len(value) > MAX_BATCH_BYTES // 2 else 0
             if needed > MAX_BATCH_BYTES:
                 raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
-    return values, sizes
+    if largest * len(values) <= 1.5 * total:
+        return _even(values, sizes, max(1, len(values) * batch_bytes // total))
+    return _uneven(values, sizes, batch_bytes)
 
 
-def parts(values: Sequence[bytes], sizes: Sequence[int], batch_bytes: int) -> Iterator[tuple[Sequence[bytes], int]]:
-    """Cut ``values`` into runs of about ``batch_bytes``, a value at least; yield each with the most that it takes."""
-    count, total = len(values), sum(sizes) + VALUE_BYTES * len(values)
-    if not values:
-        return
-    if total <= batch_bytes or count == 1:
-        yield values, total
-    elif (max(sizes) + VALUE_BYTES) * count <= 1.5 * total:  # even enough: equal counts, none looked at
-        step = max(1, count * batch_bytes // total)
-        for at in range(0, count, step):
-            part = values[at : at + step]
-            yield part, sum(sizes[at : at + step]) + VALUE_BYTES * len(part)
-    else:
-        start = size = 0
-        for at, length in enumerate(sizes):
-            if at > start and size + length + VALUE_BYTES > batch_bytes:
-                yield values[start:at], size
-                start, size = at, 0
-            size += length + VALUE_BYTES
-        yield values[start:], size
+def _even(values: list[bytes], sizes: Sequence[int], step: int) -> Iterator[tuple[list[bytes], int]]:
+    """Cut values of about the same size into equal counts, without looking at each."""
+    for at in range(0, len(values), step):
+        part = values[at : at + step]
+        yield part, sum(sizes[at : at + step]) + VALUE_BYTES * len(part)
+
+
+def _uneven(values: list[bytes], sizes: Sequence[int], batch_bytes: int) -> Iterator[tuple[list[bytes], int]]:
+    start = size = 0
+    for at, length in enumerate(sizes):
+        if at > start and size + length + VALUE_BYTES > batch_bytes:
+            yield values[start:at], size
+            start, size = at, 0
+        size += length + VALUE_BYTES
+    yield values[start:], size
