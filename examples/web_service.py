@@ -12,13 +12,14 @@ import json
 import logging
 import os
 import signal
+from collections.abc import Mapping
 
 from proglog.client import NotWrittenError, ProduceError, Producer, ProglogError, Record, connect
 
 MAX_BODY_BYTES = 1 << 20
 
 
-async def answer(producer: Producer, body: bytes) -> tuple[str, dict[str, object]]:
+async def answer(producer: Producer, body: bytes) -> tuple[str, Mapping[str, object]]:
     """Return status and content of one request."""
     try:
         written = await producer.send_and_wait(Record(value=body))
@@ -40,6 +41,7 @@ async def handle(producer: Producer, reader: asyncio.StreamReader, writer: async
                 line.partition(":")[2] for line in head.split("\r\n") if line.lower().startswith("content-length:")
             ]
             length = int(lengths[0]) if lengths else 0
+            content: Mapping[str, object]
             if not 0 <= length <= MAX_BODY_BYTES:
                 status, content = "413 Content Too Large", {"error": f"at most {MAX_BODY_BYTES} bytes"}
             else:

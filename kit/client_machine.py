@@ -6,7 +6,9 @@ A seed is a schedule. What holds after each::
     else; not written - nowhere; unknown - at most once in all logs together
     a log has a producer's records in the order in which they were taken; without idempotence, those of unknown outcome
     anywhere
-    a flush that returned has everything before it written
+    a flush raises if anything before it failed that nobody had heard of, and only then
+    a producer holds no more bytes than it may
+    once agents are whole, records are written, and soon
     no call outlives its timeout by more than half a second, and what the loop itself was late
     no task and no descriptor is left
 
@@ -53,7 +55,16 @@ from proglog.types import FilePosition, NodeName, Offset
 
 TOGETHER = 8
 """Schedules over gRPC in one loop: most of a schedule is waiting."""
+CHUNK = 500
 LATE = 0.5
+SOON = 0.1
+"""Seconds, virtual ones, in which agents that are whole have written a record."""
+AT_ONCE = 0.04
+"""The same, of a record that is awaited: less than the longest linger."""
+LONGEST = 600.0
+"""Seconds of a schedule, in its own time: no caller waits for so long."""
+BYTES_OF_ONE = 60
+"""More than one record of a schedule takes."""
 LARGE = Record(value=bytes(5 << 20))
 
 
@@ -94,8 +105,8 @@ class Host(Protocol):
     def refuse(self) -> None:
         """Let nobody in."""
 
-    async def values(self) -> list[bytes]:
-        """Return everything in its log; it is down then."""
+    async def logs(self) -> list[list[bytes]]:
+        """Return everything in each log that it had; it is down then."""
         ...
 
 
@@ -195,8 +206,8 @@ class GrpcHost:
         self._rules.closed = True
         self.proxy.cut()
 
-    async def values(self) -> list[bytes]:
-        """Return everything in its log; it is down then."""
+    async def logs(self) -> list[list[bytes]]:
+        """Return everything in its only log; it is down then."""
         await self.kill()
         self.files.capacity_bytes = None
         log = Log.open(Path("/log"), LogConfig(ballast_bytes=0), files=self.files, node_name=NodeName(self._name))
@@ -207,7 +218,7 @@ class GrpcHost:
             values += [value for batch in scan.batches(read.data) for value in scan.values(batch)]
             at = read.next
         log.close()
-        return values
+        return [values]
 
 
 class Schedule:
@@ -221,8 +232,11 @@ class Schedule:
         self.taken: list[tuple[list[bytes], Delivery | Deliveries]] = []
         self.done: Counter[str] = Counter()
         self.problems: list[str] = []
-        self.flushed: list[tuple[list[bytes], Delivery | Deliveries]] = []
-        """What had no outcome when a flush began that returned."""
+        self.flushes: list[tuple[list[int], bool]] = []
+        """For each flush the indices of what it covered and no caller had heard of, and whether it raised for them."""
+        self._told: set[int] = set()
+        """Indices of what was awaited, or covered by a flush that raised."""
+        self._indices: dict[Delivery | Deliveries, int] = {}
         self._number = 0
         self._late = 0.0
         self._beat = 0.0
@@ -230,6 +244,14 @@ class Schedule:
 
     async def run(self) -> list[str]:
         """Return what did not hold."""
+        try:
+            async with asyncio.timeout(LONGEST):
+                await self._run()
+        except TimeoutError:
+            self.problems.append("somebody waits for ever")
+        return [f"seed {self.seed}: {problem}" for problem in self.problems]
+
+    async def _run(self) -> None:
         random = self.random
         async with AsyncExitStack() as stack:
             hosts = []
@@ -248,6 +270,11 @@ class Schedule:
             await asyncio.gather(*callers)
             self._over = True
             await faults
+            if self._virtual and random.random() < 0.4:
+                try:
+                    await self._all_is_well(hosts)
+                except ProglogError as exc:
+                    self.problems.append(f"at agents that are whole: {exc}")
             for host in hosts:
                 if random.random() < 0.8:
                     await host.heal()
@@ -259,12 +286,40 @@ class Schedule:
             lateness.cancel()
             await asyncio.gather(lateness, return_exceptions=True)
             outcomes = [await self._outcomes(values, sent) for values, sent in self.taken]
-            for values, sent in self.flushed:
-                outcome = await self._outcomes(values, sent)
-                if isinstance(outcome, ProduceError):
-                    self.problems.append(f"{values} was flushed without an error: {outcome}")
-            self._check(outcomes, {host.addr: await host.values() for host in hosts})
-        return [f"seed {self.seed}: {problem}" for problem in self.problems]
+            for covered, raised in self.flushes:
+                failed = [at for at in covered if isinstance(outcomes[at], ProduceError)]
+                if bool(failed) != raised:
+                    said = "raised" if raised else "returned"
+                    self.problems.append(f"a flush {said}; of what it covered, {failed[:5]} failed")
+            self._check(outcomes, {f"{host.addr}{n}": log for host in hosts for n, log in enumerate(await host.logs())})
+
+    async def _all_is_well(self, hosts: list[Host]) -> None:
+        """With agents that are whole, everything is written, and soon: nothing waits for a wake-up that does not come."""
+        for host in hosts:
+            await host.heal()
+        await asyncio.sleep(5)  # what is overdue is over
+        if self.producer.state in ("failed", "closed"):
+            await self.producer.open()
+        clock = asyncio.get_running_loop().time
+        values, sent = await self._send()
+        await asyncio.sleep(self._linger + SOON)  # nobody asks for it, and it goes all the same
+        if not sent.done:
+            self.problems.append(f"{values} lingers")
+        asked_at = clock()
+        values, sent = await self._send()
+        outcome = await self._outcome_of(sent)
+        if not isinstance(outcome, Written) or clock() - asked_at > AT_ONCE:
+            self.problems.append(f"{values} took {clock() - asked_at:.3f} s: {outcome}")
+        many = await asyncio.gather(*(self._send() for _ in range(20)), return_exceptions=True)
+        failed = [each for each in many if isinstance(each, BaseException)]
+        if failed:
+            self.problems.append(f"no room for {len(failed)} of 20 records: {failed[0]}")
+
+    async def _outcome_of(self, sent: Delivery | Deliveries) -> Any:
+        try:
+            return await sent.written()
+        except ProduceError as exc:
+            return exc
 
     async def _host(self, name: str, stack: AsyncExitStack) -> Host:
         if self._virtual:
@@ -274,13 +329,15 @@ class Schedule:
     async def _producer(self, hosts: list[Host], stack: AsyncExitStack) -> Producer:
         random = self.random
         self._idempotent = random.random() < 0.8
+        self._linger = random.choice((0.0, 0.002, 0.05))
+        self._most_bytes = random.choice((300, 3000, 1 << 20))
         arguments: dict[str, Any] = {
             "batch_bytes": random.choice((40, 200, 4000)),
-            "in_flight": random.choice((1, 5, 16)),
-            "linger": random.choice((0.0, 0.002, 0.05)),
+            "in_flight": random.choice((1, 5, 16, 64)),
+            "linger": self._linger,
             "idempotent": self._idempotent,
             "delivery_timeout": self.delivery_timeout,
-            "max_buffered_bytes": random.choice((300, 3000, 1 << 20)),
+            "max_buffered_bytes": self._most_bytes,
             "stop_on_failure": random.random() < 0.3,
         }
         if self._virtual:
@@ -303,6 +360,9 @@ class Schedule:
         while not self._over:
             await asyncio.sleep(random.choice((0.01, 0.03, 0.1)))
             host = random.choice(hosts)
+            if isinstance(host, VirtualAgent) and random.random() < 0.2:
+                await self._fail_by_the_clock(host)
+                continue
             match random.choice(("kill", "cut", "cut", "hold", "strand", "full", "refuse", *["heal"] * 5)):
                 case "kill":
                     await host.kill()
@@ -325,6 +385,27 @@ class Schedule:
                 case _:
                     pass
 
+    async def _fail_by_the_clock(self, host: VirtualAgent) -> None:
+        """Inject what over gRPC would be hit once in a million."""
+        random, accumulator = self.random, self.producer._accumulator
+        match random.choice(("late", "late", "late", "late", "replace", "copy")):
+            case "late" if accumulator.next_deadline is not None:  # answers that come as their batch is given up
+                host.delay_answers(accumulator.next_deadline)
+                await asyncio.sleep(max(0.0, accumulator.next_deadline - asyncio.get_running_loop().time()) + 0.01)
+                host.delay_answers(0.0)
+            case "replace":
+                await host.replace()
+            case "copy":  # a first copy arrives after the log, full at first, refused the second one
+                host.hold_requests()
+                await asyncio.sleep(random.choice((0.005, 0.03)))
+                host.fill()
+                host.strand()
+                await asyncio.sleep(random.choice((0.05, 0.3, self.delivery_timeout)))
+                host.free()
+                host.deliver()
+            case _:
+                pass
+
     async def _call(self, random: Random) -> None:
         for _ in range(random.randint(4, 16)):
             choice = random.choice(
@@ -341,21 +422,22 @@ class Schedule:
             case "send":
                 await self._within(limit, self._send(), choice)
             case "wait":
-                values, sent = await self._within(limit, self._send(), choice)
-                del values
-                await self._within(limit, sent.written(), choice)
+                _, sent = await self._within(limit, self._send(), choice)
+                at = self._indices[sent]
+                try:
+                    await self._within(limit, sent.written(), choice)
+                finally:
+                    self._told.add(at)
             case "values":
                 count = random.randint(1, 12)
                 await self._within(limit * count, self._send_values(count), choice)
             case "flush":
                 timeout = random.choice((None, 0.05))
-                open_ = [(values, sent) for values, sent in self.taken if not sent.done]
-                await self._within(timeout or limit, producer.flush(timeout), choice)
-                self.flushed += open_
+                await self._within(timeout or limit, self._flush(timeout), choice)
             case "cancel":
                 try:
                     async with asyncio.timeout(random.choice((0.0, 0.001, 0.02))):
-                        await random.choice((self._send, producer.flush))()
+                        await random.choice((self._send, self._flush))()
                 except TimeoutError:
                     self.done["cancelled"] += 1
             case "wrong":
@@ -367,20 +449,40 @@ class Schedule:
             case _:
                 if producer.state in ("failed", "closed"):
                     await producer.open()
+                    self._told.update(range(len(self.taken)))  # a new life is silent on the one before
                 await asyncio.sleep(random.choice((0.0, 0.01, 0.05)))
 
     async def _send(self) -> tuple[list[bytes], Delivery]:
         self._number += 1
         value = b"%d-%d" % (self.seed, self._number)
         sent = await self.producer.send(Record(value=value))
-        self.taken.append(([value], sent))
+        self._took([value], sent)
         return [value], sent
+
+    def _took(self, values: list[bytes], sent: Delivery | Deliveries) -> None:
+        self._indices[sent] = len(self.taken)
+        self.taken.append((values, sent))
+        held = self.producer.buffered_bytes
+        if held > max(self._most_bytes, BYTES_OF_ONE):
+            self.problems.append(f"{held} bytes are held, of {self._most_bytes}")
+
+    async def _flush(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the producer's own
+        """Flush; note what it says of the records before it whose failure nobody had heard of."""
+        covered = [at for at in range(len(self.taken)) if at not in self._told]
+        try:
+            await self.producer.flush(timeout)
+        except ProduceError:
+            if self.producer.state != "failed":  # then it says so, whatever it covers
+                self.flushes.append((covered, True))
+            self._told.update(covered)
+            raise
+        self.flushes.append((covered, False))
 
     async def _send_values(self, count: int) -> None:
         for _ in range(count):  # one after the other: a refusal in the middle would leave the rest unnamed
             self._number += 1
             values = [b"%d-%d" % (self.seed, self._number)]
-            self.taken.append((values, await self.producer.send_values(values)))
+            self._took(values, await self.producer.send_values(values))
 
     async def _within(self, limit: float, call: Awaitable[Any], what: str) -> Any:
         clock = asyncio.get_running_loop().time
@@ -396,10 +498,7 @@ class Schedule:
         if not sent.done:
             self.problems.append(f"{values} has no outcome after close")
             return None
-        try:
-            return await sent.written()
-        except ProduceError as exc:
-            return exc
+        return await self._outcome_of(sent)
 
     def _check(self, outcomes: list[Any], logs: dict[str, list[bytes]]) -> None:
         counts = Counter(value for values in logs.values() for value in values)
@@ -477,16 +576,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Random calls of a producer's callers, and failing agents.")
     parser.add_argument("schedules", type=int)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no more schedules after so many")
     parser.add_argument("--grpc", action="store_true", help="with real connections, in real time")
     given = parser.parse_args()
-    seeds = range(given.first, given.first + given.schedules)
-    started = time.process_time()
-    problems, done = asyncio.run(over_grpc(seeds)) if given.grpc else in_virtual_time(seeds)
-    for problem in problems:
-        sys.stdout.write(f"{problem}\n")
+    last = given.first + given.schedules
+    until, started = time.monotonic() + given.seconds, time.process_time()
+    done: Counter[str] = Counter()
+    run, failed = 0, False
+    for start in range(given.first, last, CHUNK):
+        if time.monotonic() > until:
+            break
+        seeds = range(start, min(start + CHUNK, last))
+        problems, done_now = asyncio.run(over_grpc(seeds)) if given.grpc else in_virtual_time(seeds)
+        for problem in problems:
+            sys.stdout.write(f"{problem}\n")
+        done += done_now
+        run, failed = run + len(seeds), failed or bool(problems)
     took = time.process_time() - started
-    sys.stdout.write(f"{len(seeds):,} schedules, {took:.1f} s of processor time: {dict(done)}\n")
-    raise SystemExit(bool(problems))
+    sys.stdout.write(f"{run:,} schedules, {took:.1f} s of processor time: {dict(done)}\n")
+    raise SystemExit(failed)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,10 @@ class VirtualAgent:
         """Whether the access rules let nobody in."""
         self.holds_answers = False
         self.holds_requests = False
+        self.answers_at = 0.0
+        """No answer arrives before."""
+        self._former: list[FaultyFiles] = []
+        """The disks of logs that it had before."""
         self._log: _WrittenLog | None = None
         self._calls: list[_Call] = []
         self._tasks = TaskScope()
@@ -81,10 +85,10 @@ class VirtualAgent:
         """Undo every fault."""
         self.files.capacity_bytes = None
         self.closed_to = False
+        self.answers_at = 0.0
         self.cut()
         await self.start()
-        assert self._log is not None
-        self._log.log.retain()  # it looks whether a full disk has room again
+        self.free()
 
     def cut(self) -> None:
         """Break every connection, for both sides; what is withheld is lost."""
@@ -101,6 +105,17 @@ class VirtualAgent:
     def hold_requests(self) -> None:
         """Withhold requests until they are stranded, or cut."""
         self.holds_requests = True
+
+    def delay_answers(self, until: float) -> None:
+        """Let no answer arrive before ``until``."""
+        self.answers_at = until
+
+    async def replace(self) -> None:
+        """Come back with another log, as after the loss of a disk."""
+        await self.kill()
+        self._former.append(self.files)
+        self.files = FaultyFiles(self.random.randrange(1 << 30))
+        await self.start()
 
     def strand(self) -> None:
         """Break every connection for its client only."""
@@ -123,11 +138,20 @@ class VirtualAgent:
         self.closed_to = True
         self.cut()
 
-    async def values(self) -> list[bytes]:
-        """Kill it; return what its log has after a restart."""
-        await self.kill()
+    def free(self) -> None:
+        """Make room on the disk."""
         self.files.capacity_bytes = None
-        log = Log.open(DATA, CONFIG, files=self.files, node_name=NodeName(self.addr))
+        if self._log is not None:
+            self._log.log.retain()  # it looks whether a full disk has room again
+
+    async def logs(self) -> list[list[bytes]]:
+        """Kill it; return what each log that it had contains after a restart."""
+        await self.kill()
+        return [self._values(files) for files in (*self._former, self.files)]
+
+    def _values(self, files: FaultyFiles) -> list[bytes]:
+        files.capacity_bytes = None
+        log = Log.open(DATA, CONFIG, files=files, node_name=NodeName(self.addr))
         values: list[bytes] = []
         at = LogPosition(Offset(0), FilePosition(0))
         while (read := log.read(at, 1 << 22)).data:
@@ -152,11 +176,13 @@ class VirtualAgent:
 
     def _produce(self) -> "_Call":
         if self._log is None:
-            return _Call(self._delay, lambda: False, REFUSED)
+            return _Call(self._delay, self.random, REFUSED)
         if self.closed_to:
-            return _Call(self._delay, lambda: False, to_status(PermissionDeniedError("nobody", "produce", "*")))
-        call = _Call(self._delay, lambda: self.holds_answers, None)
+            return _Call(self._delay, self.random, to_status(PermissionDeniedError("nobody", "produce", "*")))
+        call = _Call(self._delay, self.random, None)
+        call.holds_answers = lambda: self.holds_answers
         call.holds_requests = lambda: self.holds_requests
+        call.answers_at = lambda: self.answers_at
         service = BatchService(cast("CommitLog", self._log), Acks(Followers(), lambda: 1, self._log.log.holds))
         call.serving = self._tasks.start(call.serve(service), name="virtual-call")
         self._calls.append(call)
@@ -218,13 +244,15 @@ class _WrittenLog:
 class _Call:
     """One produce call: for the client what gRPC's is, for the service its context."""
 
-    def __init__(self, delay: Callable[[], float], holds_answers: Callable[[], bool], refusal: Status | None) -> None:
+    def __init__(self, delay: Callable[[], float], random: Random, refusal: Status | None) -> None:
         self.broken = False
+        self.holds_answers: Callable[[], bool] = lambda: False
         self.holds_requests: Callable[[], bool] = lambda: False
+        self.answers_at: Callable[[], float] = lambda: 0.0
         self.serving: asyncio.Task[None] | None = None
         self._cython_call = self
         self._delay = delay
-        self._holds_answers = holds_answers
+        self._random = random
         self._loop = asyncio.get_running_loop()
         self._metadata: asyncio.Future[tuple[tuple[str, str | bytes], ...]] = self._loop.create_future()
         self._answers: asyncio.Queue[object] = asyncio.Queue()
@@ -247,6 +275,8 @@ class _Call:
 
     async def read(self) -> object:
         answer = await self._answers.get()
+        for _ in range(self._random.choice((0, 0, 1, 4))):  # gRPC also hands an answer over some turns after it came
+            await asyncio.sleep(0)
         if answer is not None:
             return answer
         self._answers.put_nowait(None)
@@ -303,9 +333,9 @@ class _Call:
         self._loop.call_at(self._up_at, what, *arguments)
 
     def _later_down(self, what: Callable[..., object], *arguments: object) -> None:
-        if self._holds_answers() or self.broken:
+        if self.holds_answers() or self.broken:
             return  # until the connection is cut: they are lost
-        self._down_at = max(self._down_at + TICK, self._loop.time() + self._delay())
+        self._down_at = max(self._down_at + TICK, self._loop.time() + self._delay(), self.answers_at())
         self._loop.call_at(self._down_at, what, *arguments)
 
     # The agent's

@@ -405,13 +405,19 @@ class Accumulator:
         self._sealed = deque(each for each in self._sealed if each.outcome is None)
         if self.gathering is not None and self.gathering.outcome is not None:
             self.gathering = None
-        if numbered and self._idempotent:
-            self._epoch += 1
-            self._sequence = 0
-            for each in self._sealed:
-                if each.data:
-                    each.payload, each.data = each.data[HEADER_BYTES:], b""
+        if numbered:
+            self.begin_life()
         return given_up
+
+    def begin_life(self) -> None:
+        """Number what is not in flight anew, in a higher epoch: the log that gets it knows nothing of what precedes it."""
+        if not self._idempotent:
+            return
+        self._epoch += 1
+        self._sequence = 0
+        for each in self._sealed:
+            if each.data:
+                each.payload, each.data = each.data[HEADER_BYTES:], b""
 
     def _settle(self, settled: Batch, outcome: Outcome) -> None:
         assert settled.outcome is None, "one outcome each"

@@ -27,6 +27,11 @@ class BufferPool:
         self._promised_bytes = 0
         """Given to callers that have not taken it yet."""
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether callers wait for room, or have been given some that they have not taken yet."""
+        return bool(self.turns or self._promised_bytes)
+
     def fits(self, size: int) -> bool:
         """Return whether ``size`` more bytes may be held, ahead of the waiters."""
         held = self._held() + self._promised_bytes

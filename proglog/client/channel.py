@@ -23,7 +23,7 @@ from proglog.errors import (
 )
 from proglog.record.batch import MAX_STORED_BATCH_BYTES
 from proglog.security.tls import TLSFiles, channel_credentials
-from proglog.wire.status import DETAILS_KEY, from_status
+from proglog.wire.status import from_status, is_named
 
 Message = TypeVar("Message")
 
@@ -101,12 +101,12 @@ def failures(error_of: Callable[[grpc.aio.AioRpcError], ProglogError]) -> Iterat
 
 
 def error_of(exc: grpc.aio.AioRpcError, addr: str, tls: TLSFiles | None) -> ProglogError:
-    """Return what a failed call means to its caller."""
+    """Return what a failed call means to its caller: an agent's own words, or what the transport's failure means."""
     metadata = tuple(exc.trailing_metadata() or ())
     error = from_status(exc.code(), exc.details() or "", metadata)
-    if type(error) is UnavailableError and all(
-        key != DETAILS_KEY for key, _ in metadata
-    ):  # the transport's, no agent's
+    if is_named(metadata):
+        return error
+    if type(error) is UnavailableError:
         return _unreachable(exc.details() or "", addr, tls)
     if type(error) is OverloadedError and "larger than max" in str(error):  # gRPC's word for it, on either side
         return InvalidRequestError(f"the message is larger than {addr}, or this client, takes")

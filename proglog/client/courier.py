@@ -224,13 +224,15 @@ class Courier:
             raise UnavailableError(f"{link.addr} ended the stream with unanswered batches")
 
     def _meet(self, log: bytes, link: Link) -> None:
-        """Remember the log that takes the stream; batches that may be in one log are not sent to another."""
-        if self.log and self.log != log and self._accumulator.sent_records:
-            cause = OtherLogError(
-                f"{link.addr} is another log than the one that was sent to: what was not answered is not sent again,"
-                " since copies of it may be in the cluster"
-            )
-            self._host.lost(self._accumulator.abandon(cause), cause)
+        """Remember the log that takes the stream. Another one gets a new life, and nothing that may be in the first."""
+        if self.log and self.log != log:
+            if self._accumulator.sent_records:
+                cause = OtherLogError(
+                    f"{link.addr} is another log than the one that was sent to: what was not answered is not sent again,"
+                    " since copies of it may be in the cluster"
+                )
+                self._host.lost(self._accumulator.abandon(cause), cause)
+            self._accumulator.begin_life()
         self.log = log
         self.trouble = None
         self._contact_at = self._loop.time()

@@ -47,10 +47,12 @@ class Flushes:
                 flush.failed.append(batch)
 
     def reported(self, flush: Flush) -> None:
-        """Forget what a flush is about to raise: later ones do not raise it again."""
-        later = [each for each in self._unreported if each.number >= flush.upto]
+        """Forget what a flush is about to raise: later ones do not raise it again, but what was taken after its call."""
+        for batch in flush.failed:
+            batch.told.update(range(min(batch.count, flush.upto - batch.number)))
+        left = [each for each in self._unreported if len(each.told) < each.count]
         self._unreported.clear()
-        self._unreported.extend(later)
+        self._unreported.extend(left)
 
     def forget(self) -> None:
         """Begin anew."""

@@ -374,6 +374,8 @@ class Producer:
             self._watch_deadline()
         else:
             accumulator.make_room()
+        if self._pool.is_wanted:
+            accumulator.leave_no_room()  # beyond this record: it is others'
         return batch
 
     async def _make_room(self, size: int) -> float:
@@ -439,10 +441,10 @@ class Producer:
                         await self._askers.settled(last)
             except TimeoutError:
                 raise DeadlineError(f"records are still on their way after {timeout:g} s") from None
+        self._flushes.reported(flush)
         if self._state == "failed":
             self._check_open()
         if flush.failed:
-            self._flushes.reported(flush)
             raise self._failed_batches(flush.failed)
 
     def _failed_batches(self, batches: list[Batch]) -> ProduceError:

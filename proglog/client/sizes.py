@@ -44,6 +44,17 @@ def size_of(record: Record) -> int:
     return size
 
 
+def check_fits(value: bytes) -> None:
+    """Refuse a value that fits into no batch.
+
+    Raises:
+        RecordTooLargeError: It does not.
+    """
+    needed = HEADER_BYTES + len(columns.from_values([value])) if len(value) > MAX_BATCH_BYTES // 2 else 0
+    if needed > MAX_BATCH_BYTES:
+        raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
+
+
 def checked_parts(values: Sequence[bytes], batch_bytes: int) -> Iterator[tuple[list[bytes], int]]:
     """Check all of ``values``; then cut them into runs of about ``batch_bytes``, a value at least.
 
@@ -66,9 +77,7 @@ def checked_parts(values: Sequence[bytes], batch_bytes: int) -> Iterator[tuple[l
     largest = max(sizes) + VALUE_BYTES
     if largest > MAX_BATCH_BYTES // 2:
         for value in values:
-            needed = HEADER_BYTES + len(columns.from_values([value])) if len(value) > MAX_BATCH_BYTES // 2 else 0
-            if needed > MAX_BATCH_BYTES:
-                raise RecordTooLargeError(needed, MAX_BATCH_BYTES)
+            check_fits(value)
     if largest * len(values) <= 1.5 * total:
         return _even(values, sizes, max(1, len(values) * batch_bytes // total))
     return _uneven(values, sizes, batch_bytes)

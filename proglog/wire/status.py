@@ -143,6 +143,13 @@ def from_status(code: grpc.StatusCode, details: str, metadata: Iterable[tuple[st
     return _BY_CODE.get(code, ProglogError)(details or code.name.lower().replace("_", " "))
 
 
+def is_named(metadata: Iterable[tuple[str, Any]]) -> bool:
+    """Return whether a proglog server sent the error, in its own words; else the transport did, or something between."""
+    return any(
+        key == DETAILS_KEY and isinstance(value, bytes) and _error_info(value) is not None for key, value in metadata
+    )
+
+
 def _error_info(data: bytes) -> ErrorInfo | None:
     """Return what a proglog server says of an error; ``None`` if it is somebody else's, or nothing."""
     info = ErrorInfo()

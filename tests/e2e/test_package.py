@@ -1,11 +1,13 @@
 """What is built and installed: metadata, contents, twice the same, and what runs without being installed the usual way."""
 
 import hashlib
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from email.parser import Parser
 from importlib.metadata import packages_distributions, requires
@@ -168,3 +170,41 @@ def test_a_verb_says_which_distribution_a_light_installation_lacks(tmp_path: Pat
     assert ran.returncode == 2
     assert re.match(r"error: this installation has no \w+, which this verb needs\n", ran.stderr), ran.stderr
     assert "install proglog-cluster" in ran.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(built: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A fresh environment with the wheel, beside it the examples: its interpreter, and the files.
+
+    Dependencies are those of this environment; proglog itself is found in the wheel only.
+    """
+    home = tmp_path_factory.mktemp("installed")
+    python = home / "env/bin/python"
+    assert run(sys.executable, "-m", "venv", "--without-pip", str(home / "env")).returncode == 0
+    (site,) = (home / "env/lib").glob("python*/site-packages")
+    with zipfile.ZipFile(built[".whl"]) as wheel:
+        wheel.extractall(site)
+    (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    examples = [shutil.copy(path, home / path.name) for path in (ROOT / "examples").glob("*.py")]
+    where = run(str(python), "-c", "import proglog.client; print(proglog.client.__file__)", cwd=home)
+    assert where.stdout.startswith(str(site)), where.stderr
+    return python, [str(path) for path in examples]
+
+
+def test_mypy_finds_nothing_in_the_examples_with_the_installed_wheel(installed: tuple[Path, list[str]]) -> None:
+    python, examples = installed
+    checked = run(
+        sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--python-executable={python}", *examples,
+        cwd=python.parents[2], timeout=300,
+    )  # fmt: skip
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.skipif(not shutil.which("pyright"), reason="pyright is not installed: pip install pyright")
+def test_pyright_finds_nothing_in_the_examples_with_the_installed_wheel(installed: tuple[Path, list[str]]) -> None:
+    python, _ = installed
+    (python.parents[2] / "pyrightconfig.json").write_text(
+        json.dumps({"typeCheckingMode": "strict", "reportUnknownMemberType": "none", "venvPath": ".", "venv": "env"})
+    )
+    checked = run("pyright", "--pythonpath", str(python), "--project", str(python.parents[2]), timeout=300)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

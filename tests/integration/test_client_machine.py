@@ -12,7 +12,11 @@ import pytest
 
 from kit.client_machine import TOGETHER, in_virtual_time, over_grpc
 from proglog.client.accumulator import Accumulator, Batch, Failed
-from proglog.client.flushes import Flushes
+from proglog.client.buffer_pool import BufferPool
+from proglog.client.courier import Courier
+from proglog.client.flushes import Flush, Flushes
+from proglog.client.link import Link
+from proglog.client.producer import Producer
 from proglog.errors import ProglogError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,16 +86,73 @@ def _takes_back_in_disorder(self: Accumulator) -> None:
     self.in_flight.clear()
 
 
+def _forgets_copies(self: Accumulator) -> None:
+    """Take what a full disk refused for never sent, though a copy was sent on a call before."""
+    for each in self.in_flight:
+        each.tries = 0
+    self._take_back()
+
+
+def _is_one_life(self: Accumulator) -> None:
+    """Number what another log gets behind what the first one got."""
+
+
+def _sends_to_any_log(self: Courier, log: bytes, link: Link) -> None:
+    """Send what may be in one log to another."""
+    del link
+    self.log, self.trouble = log, None
+    self._failover.contact(self._loop.time())
+
+
+def _believes_late_answers(self: Courier, cause: ProglogError) -> None:
+    """Cancel the call whose batches were given up, and forget that."""
+    if self._call is not None:
+        self._call.cancel()
+
+
 def _forgets_failures(self: Flushes, batch: Batch) -> None:
     """Report a failed batch to no flush that waits."""
     self._unreported.append(batch)
+
+
+def _forgets_the_rest(self: Flushes, flush: Flush) -> None:
+    """Take a batch for reported of which a flush covered the first record."""
+    later = [each for each in self._unreported if each.number >= flush.upto]
+    self._unreported.clear()
+    self._unreported.extend(later)
+
+
+def _always_fits(self: BufferPool, size: int) -> bool:
+    """Hold as much as callers like."""
+    return True
+
+
+def _gives_no_room(self: BufferPool) -> None:
+    """Leave waiting callers where they are."""
+
+
+def _lingers(self: Producer, batch: Batch) -> None:
+    """Send a batch when it is full, and not before."""
+
+
+def _waits_for_company(self: Producer, batch: Batch) -> None:
+    """Let an awaited record linger."""
 
 
 PLANTED: list[tuple[type, str, Any]] = [
     (Accumulator, "abandon", _knows_too_much),
     (Accumulator, "answered", _answers_another),
     (Accumulator, "_take_back", _takes_back_in_disorder),
+    (Accumulator, "not_taken", _forgets_copies),
+    (Accumulator, "begin_life", _is_one_life),
+    (Courier, "_meet", _sends_to_any_log),
+    (Courier, "drop", _believes_late_answers),
     (Flushes, "failed", _forgets_failures),
+    (Flushes, "reported", _forgets_the_rest),
+    (BufferPool, "fits", _always_fits),
+    (BufferPool, "give", _gives_no_room),
+    (Producer, "_set_linger", _lingers),
+    (Producer, "_urge", _waits_for_company),
 ]
 
 

@@ -214,6 +214,25 @@ async def test_what_may_be_in_one_log_is_not_sent_to_another(tmp_path: Path, eve
         assert await values_at(other) == []
 
 
+async def test_a_log_that_a_producer_returns_to_takes_what_comes(tmp_path: Path, eventually: Eventually) -> None:
+    """The first log has not seen what the other one got meanwhile: to it, the next number would be a gap."""
+    broken: list[ProglogError] = []
+    async with (
+        served(tmp_path / "a") as (addr, _),
+        served(tmp_path / "b") as (other, _),
+        Proxy(addr) as proxy,
+        through(proxy) as client,
+        client.producer(stop_on_failure=True, linger=0.0, on_retry=broken.append) as producer,
+    ):
+        for number, target in enumerate((other, addr, other, addr)):
+            await producer.send_and_wait(Record(value=b"%d" % number))
+            proxy.target = target
+            proxy.cut()
+            await eventually(lambda: len(broken) > number, what="the end of the stream")  # noqa: B023 - called at once
+
+        assert (await values_at(addr), await values_at(other)) == ([b"0", b"2"], [b"1", b"3"])
+
+
 @pytest.mark.parametrize("idempotent", [True, False])
 async def test_what_a_full_disk_refuses_is_counted_as_not_sent(
     idempotent: bool, caplog: pytest.LogCaptureFixture

@@ -470,11 +470,11 @@ def _is_too_large(value: bytes) -> bool:
 
 def _before_too_large(values: list[bytes]) -> tuple[int, RecordTooLargeError] | None:
     """Return how many values precede the first one that does not fit into a batch, and what the client says of it."""
-    from proglog.client.sizes import checked
+    from proglog.client.sizes import check_fits
 
     for at, value in enumerate(values):
         try:
-            checked([value])
+            check_fits(value)
         except RecordTooLargeError as exc:
             return at, exc
     return None

@@ -10,10 +10,14 @@ from proglog.client import connect
 from proglog.client.channel import error_of
 from proglog.errors import (
     ConfigError,
+    DeadlineError,
+    DrainingError,
     InternalError,
     InvalidRequestError,
     LogClosedError,
+    LogFullError,
     LogPoisonedError,
+    OverloadedError,
     PermissionDeniedError,
     ProglogError,
     UnauthenticatedError,
@@ -86,12 +90,37 @@ def test_a_broken_transport_is_one_class_of_errors_whatever_grpc_calls_it(code: 
     assert str(error) == "the connection to a:1 broke"
 
 
-@pytest.mark.parametrize("error", [InternalError("internal error 1"), LogPoisonedError("the disk failed")])
-def test_an_error_that_the_server_named_is_no_broken_transport(error: ProglogError) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        InternalError("internal error 1"),
+        LogPoisonedError("the disk failed"),
+        UnavailableError("not ready: the log is being recovered"),
+        DrainingError(),
+        LogClosedError(),
+        LogFullError("no space left for /log"),
+        DeadlineError("durable here and on 0 of 2 other nodes after 1 s; the copies may still arrive"),
+        OverloadedError("a request is larger than max_bytes allows"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_an_agent_says_is_kept_in_its_words(error: ProglogError) -> None:
     code, details, metadata = to_status(error)
     failed = grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*metadata), details=details)
+    shown = error_of(failed, "a:1", None)
 
-    assert type(error_of(failed, "a:1", None)) is type(error)
+    assert (type(shown), str(shown)) == (type(error), str(error))
+
+
+def test_details_of_another_program_are_the_transports() -> None:
+    failed = grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata(("grpc-status-details-bin", b"\x12\x05proxy")),
+        details="upstream connect error",
+    )
+
+    assert str(error_of(failed, "a:1", None)) == "the connection to a:1 broke"
 
 
 @pytest.mark.parametrize("error", [UnavailableError("refused"), LogClosedError()])
