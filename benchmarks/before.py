@@ -2,9 +2,11 @@
 
 Whole processes, default durability, no TLS: a file of 100-byte lines through ``proglog produce``, back through ``proglog
 consume``, and from one node of three to another. The commit comes out of git; what it depends on is what is installed.
+Beside the rates it compares the processor time of client and agents together, which other work on the machine hardly moves.
 """
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,9 +29,11 @@ def run(commit: str, *, full: bool, rounds: int = ROUNDS) -> Iterator[Comparison
     Raises:
         CalledProcessError: Git does not have the commit.
     """
-    lines = 1_000_000 if full else 5_000
+    lines = 600_000 if full else 5_000
     names = ("produce FILE", "consume > FILE", "produced at one, read at another of three")
-    rates: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
+    rates: dict[tuple[str, str], tuple[list[float], list[float]]] = {
+        (name, unit): ([], []) for name in names for unit in ("lines/s", "lines/s of processor time")
+    }
     with tempfile.TemporaryDirectory(prefix="proglog-bench-") as scratch:
         directory = Path(scratch)
         package = directory / "earlier"
@@ -42,14 +46,14 @@ def run(commit: str, *, full: bool, rounds: int = ROUNDS) -> Iterator[Comparison
         for number in range(rounds):
             for place, tree in enumerate((HERE, package)):
                 measured = _round(directory / f"{number}-{place}", tree, source)
-                for name, seconds in zip(names, measured, strict=True):
-                    rates[name][place].append(lines / seconds)
-    for name, (now, then) in rates.items():
-        yield Comparison(name, "lines/s", commit, now, then)
+                for key, seconds in zip(rates, measured, strict=True):
+                    rates[key][place].append(lines / seconds)
+    for (name, unit), (now, then) in rates.items():
+        yield Comparison(f"{name}, {unit}", unit, commit, now, then)
 
 
-def _round(place: Path, tree: Path, source: Path) -> tuple[float, float, float]:
-    """Return the seconds of each path with the package in ``tree``."""
+def _round(place: Path, tree: Path, source: Path) -> list[float]:
+    """Return the seconds, and the processor seconds, of each path with the package in ``tree``."""
     place.mkdir()
     command = ("env", f"PYTHONPATH={tree}", "PYTHONSAFEPATH=1")
     out = place / "out"
@@ -58,30 +62,43 @@ def _round(place: Path, tree: Path, source: Path) -> tuple[float, float, float]:
         def agent(name: str, seeds: tuple[str, ...] = ()) -> AgentProcess:
             return running.enter_context(AgentProcess(name, place, seeds, command=command))
 
-        def verb(agent: AgentProcess, *words: str) -> float:
+        def verb(agent: AgentProcess, *words: str) -> None:
             with out.open("wb") as target:
-                started = time.monotonic()
                 subprocess.run(
                     [*command, sys.executable, "-m", "proglog", *words, "--addr", agent.rpc_addr],
                     stdout=target, stderr=subprocess.DEVNULL, check=True, timeout=LIMIT,
                 )  # fmt: skip
-                return time.monotonic() - started
 
         alone = agent("alone")
-        produced, consumed = verb(alone, "produce", str(source)), verb(alone, "consume")
+        measured = _timed([alone], lambda: verb(alone, "produce", str(source)))
+        measured += _timed([alone], lambda: verb(alone, "consume"))
         assert digest(out) == digest(source), "what came back is not what was sent"
         alone.kill()
         a = agent("a")
-        b, _ = agent("b", (a.gossip_addr,)), agent("c", (a.gossip_addr,))
+        b, c = agent("b", (a.gossip_addr,)), agent("c", (a.gossip_addr,))
         _until(lambda: '"streaming"' in _status(command, b))
-        started = time.monotonic()
-        verb(a, "produce", str(source))
-        whole = sum(path.stat().st_size for path in (place / "a").glob("*.log"))
-        _until(lambda: sum(path.stat().st_size for path in (place / "b").glob("*.log")) >= whole)
-        verb(b, "consume")
-        copied = time.monotonic() - started
+
+        def from_one_to_another() -> None:
+            verb(a, "produce", str(source))
+            whole = sum(path.stat().st_size for path in (place / "a").glob("*.log"))
+            _until(lambda: sum(path.stat().st_size for path in (place / "b").glob("*.log")) >= whole)
+            verb(b, "consume")
+
+        measured += _timed([a, b, c], from_one_to_another)
         assert digest(out) == digest(source), "what came back is not what was sent"
-    return produced, consumed, copied
+    return measured
+
+
+def _timed(agents: list[AgentProcess], work: Callable[[], None]) -> list[float]:
+    """Return the seconds of ``work``, and the processor seconds of it and of the agents."""
+
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime + sum(each.cpu_seconds() for each in agents)
+
+    started, before = time.monotonic(), spent()
+    work()
+    return [time.monotonic() - started, spent() - before]
 
 
 def _status(command: tuple[str, ...], agent: AgentProcess) -> str:
