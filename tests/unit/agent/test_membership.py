@@ -316,6 +316,15 @@ async def test_datagrams_are_counted_on_both_sides(eventually: Eventually) -> No
     assert 20 * status.datagrams_received < status.bytes_received
 
 
+async def test_a_datagram_that_the_kernel_refuses_is_lost_and_counted() -> None:
+    async with node("a") as a:
+        sent = a.gossip_status().datagrams_sent
+        assert a._transport is not None
+        a._transport.send(b"to everybody", ("255.255.255.255", 9))  # not allowed on this socket
+        status = a.gossip_status()
+    assert (status.unsent, status.datagrams_sent) == (1, sent)
+
+
 async def test_a_node_outside_its_own_allowed_networks_does_not_start() -> None:
     with pytest.raises(ConfigError, match=r"--gossip-allow: this node's own address 127\.0\.0\.1"):
         async with node("a", networks=parse_networks(["10.0.0.0/8"], "--gossip-allow")):
