@@ -100,6 +100,7 @@ site: $(STAMP)  ## The documentation as a web site, in build/site/html; a warnin
 
 screenshots: $(STAMP)  ## Draw the pictures of the dashboard anew
 	$(BIN)/python tools/gen_screenshots.py
+	$(BIN)/python tools/gen_demo.py
 
 bench: $(STAMP)  ## The benchmarks at their small size
 	$(BIN)/python -m benchmarks

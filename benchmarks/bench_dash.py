@@ -5,13 +5,16 @@ real service code in another process. The yardsticks: the interpreter with Textu
 """
 
 import asyncio
+import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks import big_cluster
@@ -40,6 +43,7 @@ def run(*, full: bool) -> Iterator[str]:
         yield processor(env, members, segments, warm, seconds, runs)
         frames, warm = (WARM_FRAMES + 3600, WARM_FRAMES) if full else (30, 10)
         yield memory(env, members, segments, frames, warm)
+        yield from beside_an_agent(Path(scratch), env, seconds=20.0 if full else 1.0, attached=5 if full else 1)
 
 
 def compiled_once(cache: Path) -> Mapping[str, str]:
@@ -96,6 +100,120 @@ def processor(env: Mapping[str, str], members: int, segments: int, warm: float, 
         f" {statistics.median(shares):.1%} of a core ({min(shares):.1%} to {max(shares):.1%}),"
         f" {statistics.median(painted) / 1000:.0f} kB/s to the terminal"
     )
+
+
+def beside_an_agent(scratch: Path, env: Mapping[str, str], *, seconds: float, attached: int) -> Iterator[str]:
+    """What a dashboard writes to its terminal, how fast it answers keys, and what it costs the agent it watches."""
+    agent = AgentProcess("b", scratch)
+    agent.start()
+    try:
+        with dash(agent.rpc_addr, env) as terminal:
+            terminal.until(shows_everything)
+            terminal.drain(min(seconds, 5.0))
+            idle = bytes_a_second(terminal, seconds)
+            terminal.send("?")
+            terminal.until(lambda text: "Keys: panels" in text)
+            modal = bytes_a_second(terminal, seconds)
+            terminal.send("q")
+        yield f"idle: {idle / 1000:.1f} kB/s to the terminal, {modal / 1000:.1f} kB/s with the help open"
+        command = [sys.executable, "-m", "proglog", "produce", "--addr", agent.rpc_addr]
+        lines = b"".join(
+            b"value %07d of a line of some length, as logs have them\n" % number for number in range(2_000)
+        )
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=env) as producer:
+            stop = threading.Event()
+            feeder = threading.Thread(target=_feed, args=(producer, lines, stop))
+            feeder.start()
+            try:
+                with dash(agent.rpc_addr, env) as terminal:
+                    terminal.until(shows_everything)
+                    taken = [key_to_paint(terminal) for _ in range(25 if seconds > 5 else 3)]
+                    terminal.send("t")
+                    terminal.until(lambda text: "Records tail" in text)
+                    tail = bytes_a_second(terminal, seconds)
+                    rate = records_a_second(agent, seconds)
+                    cost = attached_cost(agent, env, seconds, attached)
+            finally:
+                stop.set()
+                feeder.join()
+                producer.kill()
+        yield (
+            f"at {rate:,.0f} records/s: tail {tail / 1000:.0f} kB/s to the terminal; key to paint"
+            f" {statistics.median(taken) * 1000:.0f} ms at the median, {max(taken) * 1000:.0f} ms at most;"
+            f" a dashboard costs its agent {cost:.2%} of a core"
+        )
+    finally:
+        agent.kill()
+
+
+def _feed(producer: "subprocess.Popen[bytes]", lines: bytes, stop: threading.Event) -> None:
+    """Produce the same lines again and again, as fast as they are taken."""
+    assert producer.stdin is not None
+    try:
+        while not stop.is_set():
+            producer.stdin.write(lines)
+    except BrokenPipeError:
+        pass  # it was ended
+
+
+def bytes_a_second(terminal: Terminal, seconds: float) -> float:
+    """Return what is written to a terminal."""
+    before = len(terminal.output)
+    terminal.drain(seconds)
+    return (len(terminal.output) - before) / seconds
+
+
+def key_to_paint(terminal: Terminal) -> float:
+    """Return the seconds from a key to the box that it opens, and close it again."""
+    del terminal.output[:]
+    started = time.monotonic()
+    terminal.send("?")
+    while b"Keys: panels" not in terminal.output and b"Help" not in terminal.output:
+        assert time.monotonic() - started < 10.0, "the help did not come"
+        terminal.read(0.5)
+    taken = time.monotonic() - started
+    terminal.send("q")
+    terminal.drain(0.5)
+    return taken
+
+
+def records_a_second(agent: AgentProcess, seconds: float) -> float:
+    """Return how many records an agent appends."""
+    counts = []
+    for pause in (0.0, seconds):
+        time.sleep(pause)
+        command = [sys.executable, "-m", "proglog", "status", "--addr", agent.rpc_addr, "-o", "json"]
+        counts.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["log"]["end_offset"])
+    return (counts[1] - counts[0]) / seconds
+
+
+def attached_cost(agent: AgentProcess, env: Mapping[str, str], seconds: float, count: int) -> float:
+    """Return the share of a core that one more dashboard takes at the agent that it watches."""
+    without = agent_share(agent, seconds)
+    with ExitStack() as stack:
+        terminals = [stack.enter_context(dash(agent.rpc_addr, env)) for _ in range(count)]
+        for terminal in terminals:
+            terminal.until(lambda text: "● live" in text)
+        until = time.monotonic() + seconds
+        used = agent_seconds(agent)
+        while time.monotonic() < until:
+            for terminal in terminals:
+                terminal.read(0.01)
+        return ((agent_seconds(agent) - used) / seconds - without) / count
+
+
+def agent_share(agent: AgentProcess, seconds: float) -> float:
+    """Return the share of a core that an agent takes."""
+    used = agent_seconds(agent)
+    time.sleep(seconds)
+    return (agent_seconds(agent) - used) / seconds
+
+
+def agent_seconds(agent: AgentProcess) -> float:
+    """Return the processor time that an agent has used, user and system."""
+    assert agent.process is not None
+    fields = Path(f"/proc/{agent.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory(env: Mapping[str, str], members: int, segments: int, frames: int, warm: int) -> str:

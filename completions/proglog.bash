@@ -42,11 +42,11 @@ _proglog() {
         serve:--server-tls-key-file|serve:--server-tls-ca-file|serve:--peer-tls-cert-file|serve:--peer-tls-key-file|\
         serve:--peer-tls-ca-file|serve:--encrypt-file|serve:--serf-rpc-auth-file|produce:--checkpoint|\
         produce:--rejects|produce:--tls-ca-file|produce:--tls-cert-file|produce:--tls-key-file|consume:--tls-ca-file|\
-        consume:--tls-cert-file|consume:--tls-key-file|dash:--replay|dash:--record|dash:--config|dash:--tls-ca-file|\
-        dash:--tls-cert-file|dash:--tls-key-file|members:--replay|members:--tls-ca-file|members:--tls-cert-file|\
-        members:--tls-key-file|status:--replay|status:--tls-ca-file|status:--tls-cert-file|status:--tls-key-file|\
-        copies:--replay|copies:--tls-ca-file|copies:--tls-cert-file|copies:--tls-key-file|lag:--replay|\
-        lag:--tls-ca-file|lag:--tls-cert-file|lag:--tls-key-file|wait:--tls-ca-file|wait:--tls-cert-file|\
+        consume:--tls-cert-file|consume:--tls-key-file|dash:--replay|dash:--html|dash:--record|dash:--config|\
+        dash:--tls-ca-file|dash:--tls-cert-file|dash:--tls-key-file|members:--replay|members:--tls-ca-file|\
+        members:--tls-cert-file|members:--tls-key-file|status:--replay|status:--tls-ca-file|status:--tls-cert-file|\
+        status:--tls-key-file|copies:--replay|copies:--tls-ca-file|copies:--tls-cert-file|copies:--tls-key-file|\
+        lag:--replay|lag:--tls-ca-file|lag:--tls-cert-file|lag:--tls-key-file|wait:--tls-ca-file|wait:--tls-cert-file|\
         wait:--tls-key-file|check:--tls-ca-file|check:--tls-cert-file|check:--tls-key-file|positions:--tls-ca-file|\
         positions:--tls-cert-file|positions:--tls-key-file|segments:--replay|segments:--tls-ca-file|\
         segments:--tls-cert-file|segments:--tls-key-file|losses:--tls-ca-file|losses:--tls-cert-file|\
@@ -75,7 +75,7 @@ _proglog() {
         produce:--key|produce:--key-sep|produce:--header|produce:--ack-timeout|produce:--rate|produce:--repeat|\
         produce:--addr|produce:--timeout|produce:--wait|consume:--limit|consume:-n|consume:--commit-interval|\
         consume:--key|consume:--header|consume:--grep|consume:--addr|consume:--timeout|consume:--wait|dash:--port|\
-        dash:--theme|dash:--addr|dash:--timeout|dash:--wait|members:--at|members:--addr|members:--timeout|\
+        dash:--also|dash:--theme|dash:--addr|dash:--timeout|dash:--wait|members:--at|members:--addr|members:--timeout|\
         members:--wait|status:--at|status:--addr|status:--timeout|status:--wait|copies:--at|copies:--addr|\
         copies:--timeout|copies:--wait|lag:--at|lag:--addr|lag:--timeout|lag:--wait|wait:--members|wait:--for|\
         wait:--addr|wait:--timeout|wait:--wait|check:--lag-records|check:--lag-seconds|check:--disk-free|\
@@ -104,6 +104,7 @@ _proglog() {
         consume:--group-by) _proglog_words 'key origin value'; return ;;
         consume:--format) _proglog_words 'line null'; return ;;
         consume:--origin|query:--node) _proglog_names members; return ;;
+        dash:--notify) _proglog_words 'off bell desktop'; return ;;
         check:--output|check:-o) _proglog_words 'table json jsonl plain nagios prometheus'; return ;;
         profile:--colour) _proglog_words 'red green yellow blue'; return ;;
     esac
@@ -114,7 +115,7 @@ _proglog() {
         serve) _proglog_words '--output -o --config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --gossip-label --gossip-allow --validate-node-names --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --insecure-gossip --fsync --segment-bytes --retention-bytes --retention-age --quiet -q --verbose -v --debug --utc --log-level --help' ;;
         produce) _proglog_words '--format --key --key-sep --header --acks --ack-timeout --rate --repeat --checkpoint --on-error --rejects --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         consume) _proglog_words '--follow -f --limit -n --reverse --as --reset --commit-interval --print-cursor --skip-gone --dry-run --group-by --format --output -o --raw --key --header --origin --grep --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
-        dash) _proglog_words '--demo --web --port --replay --record --allow-writes --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
+        dash) _proglog_words '--demo --web --port --replay --html --record --allow-writes --also --notify --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         members) _proglog_words '--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         status) _proglog_words '--output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         copies) _proglog_words '--dry-run --output -o --watch --replay --at --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;

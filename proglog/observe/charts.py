@@ -6,8 +6,9 @@ known, ``nan``, is drawn as a broken line, unlike 0.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ASCII_RAMP = " .:-=+*#@"
@@ -44,11 +45,11 @@ def spread_out(values: Sequence[float], seconds: int, width: int) -> list[float]
 
 
 def rounded_up(value: float) -> float:
-    """Return the next of 1, 2, 5, 10, 20, 50 ... that is not below ``value``: the top of a scale."""
+    """Return the next of 1, 2, 3, 4, 6, 8, 10, 20 ... that is not below ``value``: the top of a scale."""
     if not 1e-300 < value < 1e300:
         return 1.0
     unit = 10.0 ** math.floor(math.log10(value))
-    return next((step * unit for step in (1, 2, 5) if step * unit >= value), 10 * unit)
+    return next((step * unit for step in (1, 2, 3, 4, 6, 8) if step * unit >= value), 10 * unit)
 
 
 def sparkline(values: Sequence[float], width: int, *, top: float | None = None, ascii_only: bool = False) -> str:
@@ -69,6 +70,67 @@ def area(
 ) -> list[str]:
     """Return ``height`` lines of ``width`` characters, top line first; arguments as in :func:`sparkline`."""
     return _drawn(values, width, height, _ASCII_RAMP if ascii_only else _BLOCKS, top)
+
+
+_STRIPE = 4
+"""Cells from one stroke of a hatching to the next."""
+BLANK, HATCHED = -1, -2
+"""Owners of cells that no series fills: nothing is there, or what was there is not known."""
+
+
+def layers(
+    total: Sequence[float],
+    series: Sequence[Sequence[float]],
+    width: int,
+    height: int,
+    *,
+    top: float,
+    ascii_only: bool = False,
+) -> list[list[tuple[str, int]]]:
+    """Return ``height`` rows of an area of ``total``, top row first, each column divided among ``series``.
+
+    A row is runs of text, each with the index of the series that fills most of it, BLANK or HATCHED; together
+    ``width`` cells, the newest value at the right. One value a cell; what is older than ``total`` is not known.
+    """
+    ramp = _ASCII_RAMP if ascii_only else _BLOCKS
+    padded = [math.nan] * (width - len(total)) + list(total[-width:] if width else ())
+    columns: list[list[tuple[str, int]]] = []
+    for at, value in enumerate(padded, len(total) - len(padded)):
+        if math.isnan(value):
+            columns.append([(_hatched(len(columns), row, height, ascii_only), HATCHED) for row in range(height)])
+            continue
+        level = _level(min(value / top, 1.0), height, len(ramp) - 1)
+        bounds = _bounds([each[at] for each in series], level)
+        columns.append([_layer(level, row, ramp, bounds) for row in range(height - 1, -1, -1)])
+    return [_runs(column[row] for column in columns) for row in range(height)]
+
+
+def _hatched(column: int, row: int, height: int, ascii_only: bool) -> str:
+    """Return a cell of what is not known: a broken line at the foot, strokes above it."""
+    if row == height - 1:
+        return "~" if ascii_only else "╌"
+    stroke = "/" if ascii_only else "\u2571"
+    return stroke if (column + row) % _STRIPE == 0 else " "
+
+
+def _bounds(values: Sequence[float], level: int) -> list[float]:
+    """Return where each value's part of a column ends, in steps from its foot."""
+    parts = [0.0 if math.isnan(value) else value for value in values]
+    whole = sum(parts) or 1.0
+    return [end / whole * level for end in accumulate(parts)]
+
+
+def _layer(level: int, row: int, ramp: str, bounds: Sequence[float]) -> tuple[str, int]:
+    steps = len(ramp) - 1
+    filled = min(max(level - row * steps, 0), steps)
+    if not filled:
+        return " ", BLANK
+    middle = row * steps + filled / 2
+    return ramp[filled], min(bisect_left(bounds, middle), len(bounds) - 1)
+
+
+def _runs(cells: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    return [("".join(text for text, _ in run), owner) for owner, run in groupby(cells, key=lambda cell: cell[1])]
 
 
 def _drawn(values: Sequence[float], width: int, height: int, ramp: str, top: float | None) -> list[str]:

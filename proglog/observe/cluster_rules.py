@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from proglog.observe import copy_findings
 from proglog.observe import lag as lags
+from proglog.observe.copies_view import verdict
 from proglog.observe.event_findings import Severity
 from proglog.observe.facts import Facts
 from proglog.observe.finding import Finding
 from proglog.observe.lag import LagTotal
 from proglog.observe.words import duration_words, lag_words, origin_id
 from proglog.types import counted
-from proglog.wire.model import MemberStatus, PeerState
+from proglog.wire.model import Copies, MemberStatus, PeerState
 
 UNCOPIED_MS, UNCOPIED_CRITICAL_MS = 15_000, 60_000
 """From when on a peer that is alive and does not copy from the node is a finding, and from when on a critical one."""
@@ -20,6 +21,7 @@ FAILING_MS = 5_000
 
 def members(facts: Facts) -> Iterator[Finding]:
     """Yield each member that failed."""
+    copies = facts.snapshot.copies
     for member in facts.snapshot.members:
         if member.status is MemberStatus.FAILED:
             yield Finding(
@@ -29,8 +31,19 @@ def members(facts: Facts) -> Iterator[Finding]:
                 cause=f"failed {duration_words(facts.age(member.status_since_ms) / 1000)} ago",
                 since_ms=facts.age(member.status_since_ms),
                 advice="Restart it: it rejoins and catches up. If it is gone for good, nothing that others hold is lost.",
+                effect=f"Until it is back: {verdict(copies)}." if copies.holders else "",
+                at_risk=_only_on(member.name, copies),
                 verb="members",
             )
+
+
+def _only_on(name: str, copies: Copies) -> str:
+    """Return what would be lost with a member that is gone, or with one more."""
+    alone = sum(each.records for each in copies.stranded if name in each.names)
+    if alone:
+        return f"{counted(alone, 'record')} that no living member has."
+    last = sum(each.records for each in copies.counts if each.copies == 1)
+    return f"{counted(last, 'record')} that only one living member has." if last else ""
 
 
 def too_few(facts: Facts) -> Iterator[Finding]:
@@ -84,6 +97,7 @@ def lag(facts: Facts) -> Iterator[Finding]:
                     cause=lag_words(behind, origin.node_name or origin_id(origin.origin)),
                     since_ms=facts.age(behind.age_ms),
                     advice=f"It copies from {peer.name}. Not shrinking: check disk and network of both.",
+                    effect="Consumers of this node do not get them yet.",
                     verb="lag",
                 )
 
@@ -155,6 +169,7 @@ def peer_lag(facts: Facts) -> Iterator[Finding]:
                 subject=peer.name,
                 cause=lag_words(behind, here),
                 advice="Check that member's own dashboard: is it streaming, is its disk busy?",
+                effect=f"The newest records of {here} have a copy less.",
                 verb="lag",
                 at=facts.rpc_addr(peer.name),
             )

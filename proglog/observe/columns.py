@@ -54,6 +54,8 @@ class Column(Generic[Item]):
     """The cell on the command line, where it is not the words of the value."""
     brief: Callable[[Item], str] | None = None
     """A shorter cell for the command line, used when no column is left to drop."""
+    heading: Role = Role.MUTED
+    """The role of its title."""
     help: Help | None = None
     """What the dashboard explains about it."""
     width: int = 1

@@ -6,8 +6,9 @@ in the current theme, and nothing on the way parses markup. Foreign text enters 
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
 from typing import NamedTuple
@@ -31,6 +32,18 @@ class Role(StrEnum):
     LOCAL = "local"
     CHART = "chart"
     MATCH = "match"
+    MEMBER_1 = "member-1"
+    MEMBER_2 = "member-2"
+    MEMBER_3 = "member-3"
+    MEMBER_4 = "member-4"
+    MEMBER_5 = "member-5"
+    MEMBER_6 = "member-6"
+    MEMBER_7 = "member-7"
+    MEMBER_8 = "member-8"
+
+
+ACCENTS = tuple(role for role in Role if role.startswith("member-"))
+"""What tells members apart wherever their names are; of more members than these, some share one."""
 
 
 class Span(NamedTuple):
@@ -143,6 +156,8 @@ class Locale:
     """Of the times that are shown; ``None``: where the reader is."""
     now: Callable[[], float] = time.time
     """What today is: seconds since 1970."""
+    accents: Mapping[str, Role] = field(default_factory=dict, hash=False)
+    """The role of each member's name, the same wherever the name is."""
 
     def clock(self, at: float) -> str:
         """Return a moment (seconds since 1970) as ``HH:MM:SS``; of what no calendar holds, ``--:--:--``."""
@@ -176,6 +191,10 @@ class Locale:
         """Return foreign text as a span."""
         return Span(safe_text(value, max_cells, ascii_only=self.ascii_only), role)
 
+    def member(self, name: str, max_cells: int | None = 60) -> Span:
+        """Return a member's name in its own accent; foreign text."""
+        return self.safe(name, max_cells, role=self.accents.get(name, Role.STRONG))
+
     def shape(self, mark: Mark) -> str:
         """Return the shape of a state, one cell."""
         return mark.ascii_shape if self.ascii_only else mark.shape
@@ -188,10 +207,22 @@ class Locale:
         """Return a half-open range of offsets or sequences, for people: ``[32,000 … 34,850)``."""
         return half_open(start, end, to=self.pick("…", ".."))
 
-    def spark(self, values: Sequence[float], width: int) -> Span:
+    def spark(self, values: Sequence[float], width: int, *, role: Role = Role.CHART) -> Span:
         """Return ``values`` as a sparkline of ``width`` cells, the newest at the right."""
-        return Span(charts.sparkline(values, width, ascii_only=self.ascii_only), Role.CHART)
+        return Span(charts.sparkline(values, width, ascii_only=self.ascii_only), role)
 
     def bar(self, share: float, width: int, *, role: Role = Role.CHART) -> Span:
         """Return a bar that fills ``share`` of ``width`` cells."""
         return Span(charts.bar(share, width, ascii_only=self.ascii_only), role)
+
+
+def accents_of(names: Iterable[str], before: Mapping[str, Role]) -> Mapping[str, Role]:
+    """Return an accent for each name: those of ``before`` stay, new names take the free ones in their order."""
+    fresh = [name for name in sorted(set(names)) if name not in before]
+    if not fresh:
+        return before
+    kept = dict(before)
+    for name in fresh:
+        used = Counter(kept.values())
+        kept[name] = min(ACCENTS, key=lambda role: used[role])
+    return kept

@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import work
-from textual.app import App, SystemCommand
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.driver import Driver
@@ -18,20 +18,35 @@ from textual.screen import Screen
 
 from proglog.clock import steady
 from proglog.errors import ConfigError, ProglogError
+from proglog.observe.health import Severity
 from proglog.observe.recording import Recorder, file_name, save
 from proglog.observe.safe_text import safe_text
-from proglog.observe.spans import Locale
+from proglog.observe.spans import Locale, accents_of
 from proglog.tui import incident, keymap, removal
-from proglog.tui.palette import Palette, system_commands
+from proglog.tui.notify import Notify
+from proglog.tui.palette import Palette
 from proglog.tui.panels.segments.verification import Verifier
 from proglog.tui.screens.base import StateScreen
 from proglog.tui.screens.confirm import Confirm
+from proglog.tui.screens.jump import Jump
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Reader
 from proglog.tui.source import Source
-from proglog.tui.state import Change, DashState, Paused, Resumed, Retargeted, SnapshotArrived, Stepped, Tick, reduce
+from proglog.tui.state import (
+    Change,
+    ConnectionLost,
+    DashState,
+    Paused,
+    Resumed,
+    Retargeted,
+    SnapshotArrived,
+    Stepped,
+    Tick,
+    reduce,
+)
+from proglog.tui.tabs import Tab
 from proglog.tui.terminal import TerminalDriver
-from proglog.tui.themes import DEFAULT_THEME, THEMES
+from proglog.tui.themes import DEFAULT_THEME, THEMES, accent_variables
 from proglog.tui.views import help_page
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import Member
@@ -68,6 +83,7 @@ class DashApp(App[None]):
             id="app.commands",
             tooltip="Every action, by name",
         ),
+        Binding("comma", "jump", "Jump", show=False, id="app.jump", tooltip="A letter for each row in view: to it"),
         Binding("w", "save", "Save", show=False, id="app.save", tooltip="Write the last hour to a file"),
         Binding(
             "b",
@@ -92,6 +108,8 @@ class DashApp(App[None]):
         recorder: Recorder | None = None,
         live: bool = True,
         allow_writes: bool = False,
+        others: Sequence[tuple[str, Source]] = (),
+        notify: Notify = Notify.OFF,
     ) -> None:
         """Prepare the dashboard.
 
@@ -102,12 +120,20 @@ class DashApp(App[None]):
             recorder: Where every frame is written.
             live: Read the source and paint by itself; False: changes come through :meth:`dispatch` alone, for tests.
             allow_writes: Offer actions that change the cluster; False: every one says which flag it needs.
+            others: More clusters, by the names of their profiles: each is a tab.
+            notify: What a finding that is new does beside being shown.
         """
         super().__init__()
         self.locale = locale or Locale()
-        self.source = source
         self.clock = clock
-        self.state = DashState(target=source.target, now=clock())
+        self.tabs = [
+            Tab(name, each, DashState(target=each.target, now=clock())) for name, each in (("", source), *others)
+        ]
+        self.tab = self.tabs[0]
+        """The cluster that is shown."""
+        self._notify = notify
+        self._known_alerts: dict[Tab, set[str]] = {}
+        self._named: object = None
         self.failure: Exception | None = None
         """What ended the dashboard, when it was not the reader."""
         self._recorder = recorder
@@ -120,6 +146,28 @@ class DashApp(App[None]):
             self.register_theme(theme)
         self.theme = DEFAULT_THEME
         self.set_class(self.locale.ascii_only, "-ascii")
+
+    @property
+    def state(self) -> DashState:
+        """Everything that is shown."""
+        return self.tab.state
+
+    @state.setter
+    def state(self, state: DashState) -> None:
+        self.tab.state = state
+
+    @property
+    def source(self) -> Source:
+        """Where the changes of the cluster that is shown come from."""
+        return self.tab.source
+
+    @source.setter
+    def source(self, source: Source) -> None:
+        self.tab.source = source
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the members' accents for themes that have none."""
+        return accent_variables(self.current_theme)
 
     def get_driver_class(self) -> type[Driver]:
         """Return what draws: this module's own terminal, unless a browser does."""
@@ -143,17 +191,25 @@ class DashApp(App[None]):
         for warning in self._warnings:
             self.announce(warning, severity="warning")
         if self._live:
-            self._watch()
-            self.set_interval(1.0, lambda: self.dispatch(Tick(self.clock())))
+            for tab in self.tabs:
+                self._watch(tab)
+            self.set_interval(1.0, self._tick)
             self.set_interval(REFRESH_SECONDS, self.flush)
             if self._recorder is not None:
                 self._record(self._recorder)
 
-    @work(group="source", exclusive=True)
-    async def _watch(self) -> None:
+    def _tick(self) -> None:
+        for tab in self.tabs:
+            self.dispatch(Tick(self.clock()), tab)
+
+    def _watch(self, tab: Tab) -> None:
+        """Watch a cluster; what was watched in its tab before is left."""
+        self.run_worker(self._follow(tab), group=f"source-{self.tabs.index(tab)}", exclusive=True)
+
+    async def _follow(self, tab: Tab) -> None:
         try:
-            async for change in self.source.changes():
-                self.dispatch(change)
+            async for change in tab.source.changes():
+                self.dispatch(change, tab)
         except ProglogError as error:
             self.failure = error
             self.exit(return_code=1)
@@ -164,7 +220,7 @@ class DashApp(App[None]):
         written = 0.0
         while True:
             await asyncio.sleep(1.0)
-            fresh = [frame for frame in self.state.frames if frame.at > written]
+            fresh = [frame for frame in self.tabs[0].state.frames if frame.at > written]
             try:
                 await asyncio.to_thread(recorder.add, fresh)
             except ProglogError as error:
@@ -184,7 +240,7 @@ class DashApp(App[None]):
             return
         self._apply_now(Retargeted(addr, self.clock()))
         if self._live:
-            self._watch()
+            self._watch(self.tab)
 
     def remove_member(self, member: Member) -> None:
         """Ask for the name of a failed member and remove it from the cluster for good."""
@@ -228,12 +284,45 @@ class DashApp(App[None]):
         """Name a key in the footer."""
         return binding.key_display or keymap.key_label(binding.key)
 
-    def dispatch(self, change: Change) -> None:
-        """Take an change into the state; the screen follows at the next paint."""
-        before, self.state = self.state, reduce(self.state, change)
+    def dispatch(self, change: Change, tab: Tab | None = None) -> None:
+        """Take a change into the state of a cluster, that which is shown by default; the screen follows at the next paint."""
+        tab = tab or self.tab
+        before, tab.state = tab.state, reduce(tab.state, change)
         self._dirty = True
-        if isinstance(change, SnapshotArrived) and before.stand_in != change.stand_in:
+        self._name_members()
+        if self._notify is not Notify.OFF and isinstance(change, SnapshotArrived | ConnectionLost):
+            self._ring(tab)
+        if tab is self.tab and isinstance(change, SnapshotArrived) and before.stand_in != change.stand_in:
             self._announce_source(change)
+
+    def _ring(self, tab: Tab) -> None:
+        """Say that something is new that needs attention; what was there at first is on the screen."""
+        serious = {each.key: each for each in tab.state.alerts_now if each.severity > Severity.INFO}
+        known = self._known_alerts.get(tab)
+        self._known_alerts[tab] = set(serious)
+        fresh = [each for key, each in serious.items() if known is not None and key not in known]
+        if not fresh:
+            return
+        self.bell()
+        if self._notify is Notify.DESKTOP and isinstance(self._driver, TerminalDriver):
+            words = safe_text(f"proglog: {fresh[0].subject} {fresh[0].cause}", 160, ascii_only=self.locale.ascii_only)
+            self._driver.write(f"\x1b]9;{words}\x07")
+
+    def show_tab(self, number: int) -> None:
+        """Show another cluster."""
+        self.tab = self.tabs[number % len(self.tabs)]
+        self._name_members()
+        self.mark_dirty()
+        self.flush()
+
+    def _name_members(self) -> None:
+        """Give each member that is new its accent; those that are known keep theirs."""
+        shown = self.state.shown
+        if shown is None or self._named is shown.members:
+            return
+        self._named = shown.members
+        names = [member.name for member in shown.members]
+        self.locale = replace(self.locale, accents=accents_of(names, self.locale.accents))
 
     def _announce_source(self, change: SnapshotArrived) -> None:
         """Say that another member speaks from now on, or the watched agent again."""
@@ -310,14 +399,15 @@ class DashApp(App[None]):
         """Return the first key of the action ``name`` of ``owner``, as readers see it."""
         return keymap.first_key(owner, name, self._keymap)
 
+    def action_jump(self) -> None:
+        """Give each row in view a letter: the next key goes there."""
+        if isinstance(self.screen, StateScreen):
+            self.push_screen(Jump(self.screen))
+
     def action_command_palette(self) -> None:
         """Show the palette."""
         if not any(isinstance(screen, Palette) for screen in self.screen_stack):
             self.push_screen(Palette(self, self.screen))
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """Fill the palette."""
-        return system_commands(self, screen)
 
     def action_pause(self) -> None:
         """Hold the screen, or show the present again."""

@@ -4,6 +4,8 @@ from proglog.tui.app import DashApp
 from proglog.tui.keymap import Keymap
 from proglog.tui.palette import Palette
 from proglog.tui.screens.confirm import Confirm
+from proglog.tui.screens.copies import CopiesReader
+from proglog.tui.screens.jump import Jump
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.reader import Page, Reader
 from proglog.tui.screens.record import RecordReader
@@ -23,6 +25,8 @@ KEYMAP = Keymap(
         "Why": (Why, Page),
         "Palette": (Palette,),
         "Confirm": (Confirm,),
+        "CopiesReader": (CopiesReader, Page),
+        "Jump": (Jump,),
     }
 )
 """A box takes the keys of the screen below it and of the application; a test compares with every class that has keys."""

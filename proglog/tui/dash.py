@@ -1,6 +1,6 @@
 """What screens, panels and the palette need of the application: they know this, not the class."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 from textual.dom import DOMNode
@@ -10,6 +10,7 @@ from proglog.observe.spans import Locale
 from proglog.tui.panels.segments.verification import Verifier
 from proglog.tui.source import Source
 from proglog.tui.state import Change, DashState
+from proglog.tui.tabs import Tab
 from proglog.wire.model import Member
 
 
@@ -45,6 +46,20 @@ class Dash(Protocol):
         """Take a change into the state."""
         ...
 
+    @property
+    def tabs(self) -> Sequence[Tab]:
+        """The clusters that are watched."""
+        ...
+
+    @property
+    def tab(self) -> Tab:
+        """The one that is shown."""
+        ...
+
+    def show_tab(self, number: int) -> None:
+        """Show another cluster."""
+        ...
+
     def mark_dirty(self) -> None:
         """Ask for a paint."""
         ...
@@ -75,6 +90,10 @@ class Dash(Protocol):
 
     def remove_member(self, member: Member) -> None:
         """Ask for the name of a failed member and remove it from the cluster."""
+        ...
+
+    def action_alerts(self) -> None:
+        """Show why something needs attention."""
         ...
 
     def action_resume(self) -> None:

@@ -1,21 +1,27 @@
-"""The command palette: every action that has a key, with its key and the command line that does the same in a shell."""
+"""The palette: every action that has a key, with its key and the command line that does the same in a shell."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from textual.app import SystemCommand
-from textual.await_complete import AwaitComplete
+from textual import events
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.command import Command, CommandList, CommandPalette
+from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
+from textual.widgets import Input
 
+from proglog.observe.columns import Column, Help, Row
 from proglog.observe.safe_text import safe_text
+from proglog.observe.spans import Role
 from proglog.tui.dash import Dash
 from proglog.tui.keymap import key_label
+from proglog.tui.screens.base import DashModal
+from proglog.tui.state import DashState
 from proglog.tui.views.command_lines import Equivalent, Scene, equivalents
+from proglog.tui.widgets.filter_box import FilterBox
 from proglog.tui.widgets.live_table import LiveTable
 
 _COPIED = "In a shell"
@@ -26,53 +32,134 @@ class Entry:
     """One line of the palette."""
 
     title: str
+    keys: str = ""
+    """Empty: it has none."""
     words: str
     line: str
     """The command that does the same; empty: there is none."""
     run: Callable[[], Any]
 
 
-class Palette(CommandPalette):
-    """Textual's palette, which also copies the command line of the action that is chosen."""
+COLUMNS: Sequence[Column[Entry]] = (
+    Column(
+        title="KEYS",
+        value=lambda entry: entry.keys,
+        role=Role.STRONG,
+        width=8,
+        flex=1,
+        limit=12,
+        help=Help(means="What does it without the palette."),
+    ),
+    Column(
+        title="ACTION",
+        value=lambda entry: entry.title,
+        role=Role.ACCENT,
+        width=14,
+        flex=1,
+        limit=20,
+        help=Help(means="Its name."),
+    ),
+    Column(
+        title="WHAT IT DOES", value=lambda entry: entry.words, width=18, flex=3, rank=1, help=Help(means="In words.")
+    ),
+    Column(
+        title="IN A SHELL",
+        value=lambda entry: entry.line,
+        role=Role.MUTED,
+        width=24,
+        flex=5,
+        rank=2,
+        help=Help(means="The command line that does the same for what is on the screen."),
+    ),
+)
+
+
+class _Actions(LiveTable):
+    """The entries; a click runs one."""
+
+    def on_click(self, event: events.Click) -> None:
+        """Run the row that was clicked; a heading sorts."""
+        super().on_click(event)
+        offset = event.get_content_offset(self)
+        if offset is not None and offset.y > 0:
+            self.action_open()
+
+
+class Palette(DashModal[None]):
+    """Every action of the screen below; what is typed narrows them, enter runs one."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+y", "copy_line", "Copy the command line", show=False, id="palette.copy", priority=True)
+        Binding("escape", "dismiss", "Back", id="palette.back", tooltip="Close the palette"),
+        Binding("up", "move(-1)", "Up", show=False, priority=True, id="palette.up"),
+        Binding("down", "move(1)", "Down", show=False, priority=True, id="palette.down"),
+        Binding("ctrl+y", "copy_line", "Copy the command line", show=False, id="palette.copy", priority=True),
     ]
 
     def __init__(self, dash: Dash, screen: Screen[Any]) -> None:
         """Prepare the palette of a screen."""
-        key = dash.key_of(Palette, "palette.copy")
-        self._dash = dash
-        super().__init__(placeholder=f"Search; {key} copies the command line", id="--command-palette")
-        self._lines = {entry.title: entry.line for entry in entries(dash, screen)}
+        super().__init__()
+        self._entries = sorted(entries(dash, screen), key=lambda entry: (entry.keys == "", entry.title))
+        self._box = FilterBox("words of what you want to do")
+        self._actions = _Actions(COLUMNS, empty="no action has all of these words", id="actions")
+        copy, back = (dash.key_of(Palette, f"palette.{name}") for name in ("copy", "back"))
+        self._hint = f"enter: run, {copy}: copy the command line, {back}: back"
 
-    def dismiss(self, result: None = None) -> AwaitComplete:
-        """Close the palette, once: keys and clicks may still reach it when it is gone."""
-        return super().dismiss(result) if self.app.screen is self else AwaitComplete()
+    def compose(self) -> ComposeResult:
+        """Build the box."""
+        with Vertical(id="palette") as box:
+            box.border_title, box.border_subtitle = Content("Commands"), Content(self._hint)
+            yield self._box
+            yield self._actions
 
-    def _action_command_list(self, action: str) -> None:
-        """Move in the list of commands; a page of a list without lines would end the program."""
-        listed = self.query_one(CommandList)
-        if listed.option_count and listed.size.height:
-            super()._action_command_list(action)
+    def on_mount(self) -> None:
+        """Ask for words."""
+        super().on_mount()
+        self._box.ask("")
+        self._narrow("")
+
+    def render_state(self, state: DashState) -> None:
+        """What is offered stays what it was when the palette was opened."""
+
+    def _narrow(self, text: str) -> None:
+        words = text.casefold().split()
+        found = [each for each in self._entries if all(word in _searched(each) for word in words)]
+        found.sort(key=lambda each: not each.title.casefold().startswith(text.casefold().strip()))
+        rows = [Row(key=each.title, item=each, columns=COLUMNS, locale=self.locale, source=each) for each in found]
+        self._actions.set_rows(rows)
+        self._actions.action_edge(0)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show what has all the words."""
+        self._narrow(event.value)
+
+    def on_input_submitted(self) -> None:
+        """Run what the cursor is on."""
+        self._actions.action_open()
+
+    def on_live_table_opened(self, event: LiveTable.Opened) -> None:
+        """Close the palette and run an entry."""
+        entry = event.row.source
+        assert isinstance(entry, Entry)
+        self.dismiss()
+        self.app.call_later(entry.run)
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor; the words stay where they are typed."""
+        self._actions.action_move(rows)
 
     def action_copy_line(self) -> None:
-        """Copy the command line of what is highlighted, and close the palette."""
-        chosen = self.query_one(CommandList)
-        option = chosen.get_option_at_index(chosen.highlighted) if chosen.highlighted is not None else None
-        line = self._lines.get(str(option.hit.text), "") if isinstance(option, Command) else ""
+        """Copy the command line of what the cursor is on, and close the palette."""
+        row = self._actions.row
+        line = row.source.line if row is not None and isinstance(row.source, Entry) else ""
         self.dismiss()
         if line:
-            self._dash.copy(line, "the command line")
+            self.dash.copy(line, "the command line")
         else:
-            self._dash.announce("no command line does this", severity="warning")
+            self.dash.announce("no command line does this", severity="warning")
 
 
-def system_commands(dash: Dash, screen: Screen[Any]) -> Iterator[SystemCommand]:
-    """Yield the palette's entries for Textual, foreign text without its markup."""
-    for entry in entries(dash, screen):
-        words = f"{entry.words}\n$ {entry.line}" if entry.line else entry.words
-        yield SystemCommand(entry.title, Content(words), entry.run)  # type: ignore[arg-type]  # no markup to escape
+def _searched(entry: Entry) -> str:
+    return f"{entry.keys} {entry.title} {entry.words} {entry.line}".casefold()
 
 
 def entries(dash: Dash, screen: Screen[Any]) -> Iterator[Entry]:
@@ -89,10 +176,13 @@ def entries(dash: Dash, screen: Screen[Any]) -> Iterator[Entry]:
         if binding.description in seen or not name or not active.enabled or binding.system or not offered:
             continue
         seen.add(binding.description)
-        words = f"{' '.join(keys[name])}: {binding.tooltip or binding.description}"
         line = _line(lines.get(name), dash)
         yield Entry(
-            title=binding.description, words=words, line=line, run=partial(dash.run_action, binding.action, active.node)
+            title=binding.description,
+            keys=" ".join(keys[name]),
+            words=binding.tooltip or binding.description,
+            line=line,
+            run=partial(dash.run_action, binding.action, active.node),
         )
     yield from (_copied(dash, each) for each in equivalents(scene(dash, screen)) if not each.action)
     words = "Colours: also for colour-blind readers and for high contrast"

@@ -1,7 +1,7 @@
 """Running the dashboard: its source, its recording, its terminal."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from proglog.client import DEFAULT_TIMEOUT
 from proglog.observe.recording import Recorder
 from proglog.observe.spans import Locale
 from proglog.tui.app import DashApp
+from proglog.tui.notify import Notify
 from proglog.tui.source import LiveSource, RecordedSource
 from proglog.tui.themes import DEFAULT_THEME, ascii_terminal
 
@@ -29,6 +30,8 @@ def run_dash(
     keys: Mapping[str, object] | None = None,
     keys_from: str = "[dash.keys]",
     allow_writes: bool = False,
+    others: Sequence[tuple[str, str, "TLSFiles | None"]] = (),
+    notify: Notify = Notify.OFF,
 ) -> None:
     """Show the dashboard until the reader leaves it.
 
@@ -43,6 +46,8 @@ def run_dash(
         keys: The reader's own keys, by binding id.
         keys_from: Where they were read, for errors.
         allow_writes: Offer actions that change the cluster.
+        others: More clusters, each a tab: name, address, TLS files.
+        notify: What a finding that is new does beside being shown.
 
     Raises:
         ProglogError: A recording or the TLS files cannot be used.
@@ -56,7 +61,14 @@ def run_dash(
         os.environ.pop("NO_COLOR", None)  # an empty one means nothing by its convention; Textual would go grey
     recording = Recorder(record, source.target) if record else nullcontext()
     with recording as recorder:
-        app = DashApp(source, locale=Locale(ascii_only=ascii_needed), recorder=recorder, allow_writes=allow_writes)
+        app = DashApp(
+            source,
+            locale=Locale(ascii_only=ascii_needed),
+            recorder=recorder,
+            allow_writes=allow_writes,
+            others=[(name, LiveSource(at, files, timeout=timeout)) for name, at, files in others],
+            notify=notify,
+        )
         app.use_theme(theme or os.environ.get("TEXTUAL_THEME", DEFAULT_THEME))
         app.use_keys(chosen, warnings)
         app.run()

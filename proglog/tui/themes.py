@@ -6,11 +6,28 @@ green against red. Textual's built-in themes stay available next to these.
 """
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from textual.theme import Theme
 
 DEFAULT_THEME = "proglog-dark"
+
+_DARK = ("#82aaff", "#cf9cf5", "#5fd0c5", "#f5a3c7", "#d3d67a", "#b3c4d6", "#e8c9a0", "#6fc9ff")
+_LIGHT = ("#2548a8", "#6f2c9c", "#085f56", "#97215c", "#4f5a00", "#3f5163", "#6d4524", "#0a5687")
+_ANSI = tuple(f"ansi_{name}" for name in ("blue", "magenta", "cyan", "bright_magenta", "bright_cyan", "bright_blue"))
+_NO_GREEN = ("#9fb4ff", "#e39cc6", "#4cc7a0", "#d0d0d0", "#c3b1ff", "#f0c9dc", "#8fd3c1", "#e6d9b8")
+_BRIGHT = ("#8fc1ff", "#e3a8ff", "#5ff0e0", "#ffb0d8", "#e4f07a", "#cfd8e0", "#f5d6a8", "#9fdcff")
+
+
+def _variables(colours: Sequence[str]) -> dict[str, str]:
+    """Return a theme's colours of members: fewer than there are accents come round again."""
+    return {f"member-{number}": colours[(number - 1) % len(colours)] for number in range(1, 9)}
+
+
+def accent_variables(theme: Theme) -> dict[str, str]:
+    """Return the members' colours for a theme that names none."""
+    return _variables(_ANSI if theme.ansi else _DARK if theme.dark else _LIGHT)
+
 
 THEMES = (
     Theme(
@@ -52,6 +69,7 @@ THEMES = (
         background="#101418",
         surface="#161b20",
         panel="#20262c",
+        variables=_variables(_NO_GREEN),
     ),
     Theme(
         name="proglog-contrast",
@@ -66,6 +84,7 @@ THEMES = (
         surface="#000000",
         panel="#1c1c1c",
         text_alpha=1.0,
+        variables=_variables(_BRIGHT),
     ),
 )
 

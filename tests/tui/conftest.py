@@ -63,7 +63,7 @@ SEGMENT_RECORDS = 4_000
 RECORD_BYTES = 256
 
 
-def _origin(name: str) -> bytes:
+def origin_of(name: str) -> bytes:
     return random.Random(name).randbytes(16)
 
 
@@ -78,6 +78,12 @@ class World:
         self.lag = dict.fromkeys(self.names, 0)
         self.trend = dict.fromkeys(self.names, 0.0)
         self.overrides: dict[str, object] = {}
+        self.since: dict[str, int] = {}
+        """The second in which a member got its status; without one, long ago."""
+        self.damaged: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {}
+        """Of a member and a writer: the sequences that the member cannot read."""
+        self.last_words: dict[str, dict[bytes, int]] = {}
+        """Of a member that is gone: how far it was with each origin."""
         self.readers: tuple[str, ...] = ()
         """Named consumers: billing, search, audit."""
         self.events: list[ClusterEvent] = [
@@ -120,8 +126,8 @@ class World:
     def told_by(self, name: str) -> ClusterSnapshot:
         """What another member says: it has all of its own records, and is the first of its members."""
         own = self.snapshot()
-        node = replace(own.node, name=name, origin=_origin(name), started_at_ms=own.node.started_at_ms + 600_000)
-        next_sequence = {_origin(name): self.written(name) + 2}
+        node = replace(own.node, name=name, origin=origin_of(name), started_at_ms=own.node.started_at_ms + 600_000)
+        next_sequence = {origin_of(name): self.written(name) + 2}
         return replace(
             own,
             node=node,
@@ -140,10 +146,10 @@ class World:
 
     def copies(self) -> Copies:
         """Who holds what: node-a lacks what it trails by, the others have each other's; two seconds are in flight."""
-        ends = {_origin(name): self.written(name) + 2 for name in self.names}
-        here = {_origin(name): self.held(name) + 2 for name in self.names}
+        ends = {origin_of(name): self.written(name) + 2 for name in self.names}
+        here = {origin_of(name): self.held(name) + 2 for name in self.names}
         settled = {
-            _origin(name): min(self.written(name), 5_000 + (self.written(name) - 5_000) * 97 // 100) + 2
+            origin_of(name): min(self.written(name), 5_000 + (self.written(name) - 5_000) * 97 // 100) + 2
             for name in self.names
         }
         words = [
@@ -153,7 +159,12 @@ class World:
                 local=name == "node-a",
                 word_ms=0 if self.status[name] is MemberStatus.ALIVE else 11_000,
                 origins={
-                    OriginId(origin): Progress(OriginId(origin), SequenceNumber(end), node_name=writer)
+                    OriginId(origin): Progress(
+                        OriginId(origin),
+                        SequenceNumber(self.last_words.get(name, {}).get(origin, end)),
+                        node_name=writer,
+                        damaged=self.damaged.get((name, writer), ()),
+                    )
                     for writer, (origin, end) in zip(
                         self.names, (here if name == "node-a" else ends).items(), strict=True
                     )
@@ -177,7 +188,7 @@ class World:
 
     def _node(self) -> NodeStatus:
         return NodeStatus(
-            name="node-a", version="0.1.0", origin=_origin("node-a"), rpc_addr="10.0.0.1:8400",
+            name="node-a", version="0.1.0", origin=origin_of("node-a"), rpc_addr="10.0.0.1:8400",
             bind_addr="10.0.0.1:8401", data_dir="/var/lib/proglog", started_at_ms=round((NOW - 3_600) * 1000),
             tls=True, acl=True, gossip_encrypted=False,
         )  # fmt: skip
@@ -193,12 +204,12 @@ class World:
         return Member(
             name=name, addr=f"10.0.0.{index + 1}:8401", status=self.status[name],
             tags={"rpc_addr": f"10.0.0.{index + 1}:8400"}, rtt_ms=None if index == 0 else 0.4 * index,
-            status_since_ms=(600 - 60 * index + self.second) * 1000, incarnation=index + 1, local=index == 0,
+            status_since_ms=(self.second - self.since.get(name, 60 * index - 600)) * 1000, incarnation=index + 1, local=index == 0,
         )  # fmt: skip
 
     def _origin_status(self, name: str, now_ms: int) -> OriginStatus:
         return OriginStatus(
-            origin=_origin(name), node_name=name, next_sequence=self.held(name) + 2, floor_sequence=1,
+            origin=origin_of(name), node_name=name, next_sequence=self.held(name) + 2, floor_sequence=1,
             bytes=self.held(name) * RECORD_BYTES, last_append_at_ms=now_ms, local=name == "node-a",
             source="" if name == "node-a" else name,
         )  # fmt: skip
@@ -216,7 +227,7 @@ class World:
         lag = self.lag[origin] if origin == peer else 0
         trend = self.trend[origin] if lag else 0.0
         return PeerOrigin(
-            origin=_origin(origin), node_name=origin, next_sequence=self.held(origin) + 2,
+            origin=origin_of(origin), node_name=origin, next_sequence=self.held(origin) + 2,
             peer_next_sequence=self.held(origin) + lag + 2, lag_records=lag, lag_bytes=lag * RECORD_BYTES,
             lag_ms=lag * 3, peer_lag_records=0, source=origin == peer,
             lag_trend=trend, catch_up_ms=round(-1_000 * lag / trend) if trend < 0 else None if lag else 0,
@@ -468,6 +479,8 @@ class Stage:
         app.workers.cancel_all()
         while len(app.screen_stack) > 1:
             await app.pop_screen()
+        del app.tabs[1:]
+        app.tab = app.tabs[0]
         app.source, app.clock, app.allow_writes = Script(), lambda: NOW + world.second, False
         app.state = DashState(target=app.source.target, now=app.clock())
         app.locale = Locale(ascii_only=ascii_only, timezone=UTC, now=lambda: NOW)

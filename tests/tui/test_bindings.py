@@ -12,6 +12,7 @@ from proglog.record.record import StoredRecord
 from proglog.tui.bindings import KEYMAP
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.state import DashState, SnapshotArrived, reduce
+from proglog.tui.tabs import Tab
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.wire.model import MemberStatus
 from tests.tui.conftest import NOW, Script, World
@@ -99,6 +100,17 @@ def tells(words: str) -> Callable[[Any], bool]:
     return lambda dash: words in dash.text
 
 
+def picked(dash: Any) -> int:
+    """Returns which action of the palette the cursor is on."""
+    return dash.app.screen.query_one("#actions").cursor
+
+
+def marked(dash: Any) -> int:
+    """Returns which stretch of an origin is marked."""
+    screen = dash.app.screen
+    return screen._at(screen._stretches(dash.app.state))
+
+
 TAIL = ("t",)
 MIDDLE = ("t", "o", "*1500", "enter")
 MEMBER = ("1", "enter")
@@ -146,6 +158,20 @@ CASES: dict[str, Case] = {
     "main.quit": Case((), ended, True),
     "confirm.cancel": Case(("1", "G", "x"), screen, "MainScreen"),
     "palette.copy": Case(("colon", "*replication"), copied, "proglog lag "),
+    "palette.back": Case(("colon",), screen, "MainScreen"),
+    "palette.up": Case(("colon", "down", "down"), picked, 1),
+    "palette.down": Case(("colon",), picked, 1),
+    "app.jump": Case((), screen, "Jump"),
+    "jump.stay": Case(("comma",), screen, "MainScreen"),
+    "main.tab-next": Case((), lambda dash: dash.app.tabs.index(dash.app.tab), 1),
+    "main.tab-before": Case((), lambda dash: dash.app.tabs.index(dash.app.tab), 1),
+    "copies.next": Case(("3", "enter"), marked, 1),
+    "copies.previous": Case(("3", "enter", "n"), marked, 0),
+    "copies.open": Case(("3", "enter"), screen, "RecordsScreen"),
+    "record.byte-next": Case(RECORD, tells("byte 1 is 0x61"), True),
+    "record.byte-before": Case((*RECORD, "l"), tells("byte 0 is 0x76"), True),
+    "record.row-next": Case(RECORD, tells("byte 9 is"), True),
+    "record.row-before": Case((*RECORD, "J"), tells("byte 0 is"), True),
     "screen.next": Case((), focus, "replication"),
     "screen.previous": Case(("2",), focus, "members"),
     "table.up": Case(("1", "down"), cursor, 0),
@@ -207,6 +233,7 @@ def _after_a_minute() -> DashState:
     world = World()
     world.overrides["log"] = replace(world.snapshot().log, disk_free_bytes=1)
     world.status["node-c"] = MemberStatus.FAILED
+    world.lag["node-b"] = 300
     state = DashState(target=Script.target, now=NOW)
     for world.second in range(1, 61):
         state = reduce(state, SnapshotArrived(world.snapshot(), NOW + world.second))
@@ -228,6 +255,8 @@ async def test_a_key_does_what_it_says(open_dash, world, tmp_path, monkeypatch, 
         dash.app.allow_writes = True
         dash.app.source.log = _log()
         world.second, dash.app.state = 60, _after_a_minute()
+        if name.startswith("main.tab"):
+            dash.app.tabs.append(Tab("lab", Script(), _after_a_minute()))
         dash.app.mark_dirty()
         await dash.settle()
         assert isinstance(dash.app.screen, MainScreen)

@@ -1,9 +1,11 @@
 """The panel of copies: whatever the number of members, what is missing is drawn where it is missing."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from proglog.client.offset_spec import OffsetSpec
 from proglog.observe.copies import Word, picture
 from proglog.observe.spans import Locale, plain
 from proglog.replication.progress import Progress
@@ -139,3 +141,26 @@ def test_a_record_says_which_members_hold_it(world):
     assert "held by    ✓ node-00  ✖ node-01 damaged  ✓ node-02 (failed)" in text
     assert text.count("x") >= 400
     assert "origin     node-00 6f6f" in text
+
+
+async def test_enter_on_a_stretch_shows_its_records(open_dash, world):
+    async with open_dash((140, 40)) as dash:
+        await dash.run(3)
+        world.lag["node-b"] = 900
+        await dash.run(3)
+        await dash.press("3", "g", "enter")
+        assert "░ missing at node-a" in dash.text
+        assert "every member holds every record of it" in dash.text
+        await dash.press("n", "n")
+        marked = re.search(r"▎ \[([\d,]+) … ([\d,]+)\)  [\d,]+ records", dash.text)
+        assert marked is not None
+        asked = []
+        original = type(dash.app.source).records
+        dash.app.source.records = lambda start: (
+            asked.append(start) or original(dash.app.source, OffsetSpec.before_end(1))
+        )
+        await dash.press("enter")
+        origin = next(each.origin for each in world.snapshot().origins if each.node_name == "node-b")
+        assert (asked[0].origin, asked[0].start) == (origin, 2)
+        assert asked[0].end == int(marked[2].replace(",", ""))
+        assert "Copies of node-b" in dash.text

@@ -98,4 +98,4 @@ async def test_keys_are_grouped_by_task_and_are_the_dashboards_own(open_dash):
         ]  # fmt: skip
         assert not any("Copy selected text" in line or "Focus Next" in line for line in text)
         panels = text[text.index("Keys: panels") : text.index("Keys: time")]
-        assert any(line.startswith("7 ") and "Consumers" in line for line in panels)
+        assert any(line.startswith("7 ") and "Go to consumers" in line for line in panels)

@@ -37,6 +37,22 @@ async def test_a_double_click_on_a_row_opens_it(open_dash):
         assert "node-b" in dash.text
 
 
+async def test_a_key_in_the_frame_of_a_panel_can_be_clicked(open_dash):
+    async with open_dash((140, 40)) as dash:
+        await dash.run()
+        frames = dash.text.splitlines()
+        row = next(number for number, text in enumerate(frames) if "6 Events" in text)
+        assert "! severity" in frames[row]
+        await dash.pilot.click(offset=(frames[row].index("severity"), row))
+        await dash.settle()
+        assert "· warnings" in dash.text
+        assert dash.app.focused.id == "events"
+        row = next(number for number, text in enumerate(frames) if "1 Members" in text)
+        await dash.pilot.click(offset=(frames[row].index("more"), row))
+        await dash.settle()
+        assert isinstance(dash.app.screen, Reader)
+
+
 async def _click_in_the_footer(dash, words):
     (key,) = (key for key in dash.app.screen.query(FooterKey) if key.description == words)
     await dash.pilot.click(key)

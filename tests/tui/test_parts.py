@@ -1,5 +1,6 @@
 """The parts without a terminal: spans, charts, tables, themes, history, names."""
 
+import math
 import re
 import subprocess
 import sys
@@ -62,6 +63,31 @@ def test_charts_have_exactly_their_size(values, width, height, ascii_only):
     assert not ascii_only or "".join(drawn).isascii()
 
 
+@given(
+    st.lists(st.one_of(st.floats(1e-9, 1e12), st.sampled_from([0.0, math.nan])), max_size=90),
+    st.integers(1, 60),
+    st.integers(1, 6),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_layers_have_exactly_their_size_and_hatch_what_is_not_known(values, width, height, parts, ascii_only):
+    series = [[value / (part + 1) for value in values] for part in range(parts)]
+    rows = charts.layers(values, series, width, height, top=1e12, ascii_only=ascii_only)
+    assert [sum(len(text) for text, _ in row) for row in rows] == [width] * height
+    assert not ascii_only or all(text.isascii() for row in rows for text, _ in row)
+    owners = [[owner for text, owner in row for _ in text] for row in rows]
+    padded = [math.nan] * (width - len(values)) + values[-width:]
+    for column, value in enumerate(padded):
+        drawn = {row[column] for row in owners}
+        assert (drawn == {charts.HATCHED}) == math.isnan(value)
+        assert value == 0 or math.isnan(value) or max(drawn) >= 0, "more than nothing is visible"
+
+
+def test_a_column_is_divided_as_its_series_are():
+    (*_,) = rows = charts.layers([8.0], [[6.0], [2.0]], 1, 4, top=8.0)
+    assert [row[0][1] for row in rows] == [1, 0, 0, 0], "the first at the foot"
+
+
 def test_a_spike_survives_resampling():
     values = [0.0] * 500
     values[123] = 9.0
@@ -76,11 +102,11 @@ def test_a_window_has_exactly_its_cells_and_keeps_every_spike(values, seconds, w
 
 
 @given(st.floats(1e-9, 1e290))
-def test_a_scale_ends_in_1_2_or_5_and_not_far_above(value):
+def test_a_scale_ends_in_a_round_number_and_not_far_above(value):
     top = charts.rounded_up(value)
     assert value <= top * (1 + 1e-9)
-    assert top <= max(value * 2.5 * (1 + 1e-9), 1.0)
-    assert f"{top:.0e}"[0] in "125"
+    assert top <= max(value * 2 * (1 + 1e-9), 1.0)
+    assert f"{top:.0e}"[0] in "123468"
 
 
 def _series(values):

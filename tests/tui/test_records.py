@@ -5,12 +5,16 @@ import dataclasses
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from proglog.observe.spans import Locale, Role, plain
 from proglog.record.record import StoredRecord
 from proglog.tui.screens.browser import KEPT
 from proglog.tui.screens.main import MainScreen
 from proglog.tui.screens.record import RecordReader
 from proglog.tui.screens.records import RecordsScreen
+from proglog.tui.views import records
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.types import Offset, OriginId, SequenceNumber
 
@@ -393,3 +397,33 @@ async def test_without_marks_what_the_filter_shows_is_exported(browser, tmp_path
     await browser.press("e")
     written = await _written(browser, tmp_path)
     assert len(written.read_text().splitlines()) == shown
+
+
+@given(
+    st.one_of(
+        st.binary(min_size=1, max_size=200),
+        st.text(min_size=1, max_size=60).map(lambda text: text.encode("utf-8", "replace")),
+    ),
+    st.data(),
+)
+def test_the_marked_byte_is_marked_in_digits_and_text(value, data):
+    at = data.draw(st.integers(0, len(value) - 1))
+    record = StoredRecord(value=value, offset=Offset(0), origin=OriginId(bytes(16)), sequence=SequenceNumber(1))
+    drawn = records.lines(record, Locale(), 100, cursor=at)
+    dump = next(number for number, each in enumerate(drawn) if plain(each).startswith("as bytes"))
+    below = [span.text for each in drawn[dump:] for span in each if span.role is Role.MATCH]
+    assert below[0] == f"{value[at]:02x}"
+    above = "".join(span.text for each in drawn[:dump] for span in each if span.role is Role.MATCH)
+    char = value[at : at + 1]
+    if char.isascii() and char.isalnum():
+        assert above == char.decode()
+
+
+def test_in_json_that_is_laid_out_anew_the_marked_byte_is_still_the_same():
+    value = b'{ "a" : [1,\n 2], "b": "x y" }'
+    record = StoredRecord(value=value, offset=Offset(0), origin=OriginId(bytes(16)), sequence=SequenceNumber(1))
+    for at, byte in enumerate(value):
+        drawn = records.lines(record, Locale(), 100, cursor=at)
+        dump = next(number for number, each in enumerate(drawn) if plain(each).startswith("as bytes"))
+        above = "".join(span.text for each in drawn[:dump] for span in each if span.role is Role.MATCH)
+        assert above == chr(byte).strip()

@@ -2,11 +2,14 @@
 
 import asyncio
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
 from proglog.errors import OverloadedError
+from proglog.observe.frame import Frame
 from proglog.record.record import StoredRecord
+from proglog.tui.panels.segments import table as segments
 from proglog.tui.panels.segments import verification
 from proglog.tui.screens.browser import KEPT
 from proglog.tui.screens.main import MainScreen
@@ -16,6 +19,7 @@ from proglog.tui.screens.segment import SegmentScreen
 from proglog.tui.widgets.live_table import LiveTable
 from proglog.types import Offset, OriginId, SequenceNumber
 from proglog.wire.model import DamagedRange, Verified
+from tests.tui.conftest import NOW
 
 SIZES = [(140, 40), (80, 24), (40, 12)]
 
@@ -284,3 +288,26 @@ async def test_keys_that_come_before_a_screen_is_built_or_after_do_no_harm(open_
             await dash.settle()
             await dash.press("escape", "escape", "escape", "escape")
         assert dash.app.is_running
+
+
+@pytest.mark.parametrize(
+    ("seconds", "used", "words"),
+    [
+        (30, 5 * 10**9, ""),
+        (100, 0, "not filling"),
+        (100, -(10**9), "not filling"),
+        (100, 10**9, "full in about 1 h 45 min"),
+        (100, 1, "not filling"),
+    ],
+)
+def test_a_disk_that_fills_is_said_to_and_when(world, seconds, used, words):
+    frames = []
+    for second in range(seconds + 1):
+        world.second = second
+        snapshot = world.snapshot()
+        free = 64 * 10**9 - used * second // seconds
+        frames.append(
+            Frame.of(replace(snapshot, log=replace(snapshot.log, disk_free_bytes=free)), at=NOW + second, live=True)
+        )
+    assert segments.filling(frames) == words
+    assert segments.filling([]) == ""

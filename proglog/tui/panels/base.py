@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, cast
 
 from textual.widget import Widget
@@ -14,7 +15,7 @@ from proglog.tui.dash import Dash
 from proglog.tui.state import DashState
 from proglog.tui.table import Columns
 from proglog.tui.widgets.live_table import Edge, LiveTable
-from proglog.tui.widgets.panel import Panel
+from proglog.tui.widgets.panel import Hints, Panel
 from proglog.wire.model import ClusterSnapshot
 
 
@@ -39,6 +40,8 @@ class DashPanel(Panel):
     """Its name in ids of bindings and widgets; its title, capitalized."""
     ABOUT: ClassVar[tuple[str, ...]]
     """What the help says about the whole panel."""
+    KEYS: ClassVar[tuple[tuple[str, str, str], ...]] = ()
+    """What its frame offers: id of a binding of the main screen or of tables, a word, the action."""
 
     def __init__(self, number: int, *content: Widget) -> None:
         super().__init__(*content, number=number, title=self.KEY.capitalize(), name=self.KEY)
@@ -52,6 +55,19 @@ class DashPanel(Panel):
     def locale(self) -> Locale:
         """How this terminal is drawn on."""
         return self.dash.locale
+
+    @cached_property
+    def hints(self) -> Hints:
+        """The keys in its frame."""
+        owner = type(self.screen)
+        return tuple(
+            (
+                self.dash.key_of(LiveTable if name.startswith("table.") else owner, name),
+                word,
+                f"screen.hint('{self.KEY}', '{action}')",
+            )
+            for name, word, action in self.KEYS
+        )
 
     @property
     def table(self) -> LiveTable | None:
@@ -104,7 +120,7 @@ class TablePanel(DashPanel):
         """Bring table and caption up to date."""
         del layout
         self._table.set_rows(self.rows(state))
-        self.render_caption(self.summary(state))
+        self.render_caption(self.summary(state), *self.notes())
 
     def summary(self, state: DashState) -> str:
         """Return the panel's summary, computed once a second: a new one repaints the whole panel."""
@@ -114,6 +130,10 @@ class TablePanel(DashPanel):
             summary = self.summarize(state.shown)
             self._summary = (frame, summary)
         return summary if state.shown is not None else ""
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what stands beside the title."""
+        return ()
 
     def render_caption(self, summary: str, *notes: str) -> None:
         """Show a summary, the filter and the position in the panel's edges."""
@@ -125,4 +145,6 @@ class TablePanel(DashPanel):
         if table.overflows or table.needle:
             parts.append(table.position)
         edge = self.outer_size.width - 6  # what Textual itself cuts ends in no ASCII
-        self.caption(safe_text(", ".join(parts), max(edge, 1), ascii_only=ascii_only), note=" ".join(notes))
+        self.caption(
+            safe_text(", ".join(parts), max(edge, 1), ascii_only=ascii_only), note=" ".join(notes), hints=self.hints
+        )

@@ -20,7 +20,6 @@ from proglog.observe.safe_text import safe_text
 from proglog.tui import plots
 from proglog.tui.panels.base import DashPanel, Layout
 from proglog.tui.panels.consumers.panel import ConsumersPanel
-from proglog.tui.panels.copies import page as copies_page
 from proglog.tui.panels.copies.panel import CopiesPanel
 from proglog.tui.panels.events.panel import EventsPanel, offset_of
 from proglog.tui.panels.events.panel import panel_of as panel_of_event
@@ -32,10 +31,12 @@ from proglog.tui.panels.segments.panel import SegmentsPanel
 from proglog.tui.panels.segments.verification import SegmentId
 from proglog.tui.panels.throughput.panel import ThroughputPanel
 from proglog.tui.screens.base import DashScreen
+from proglog.tui.screens.copies import CopiesReader
 from proglog.tui.screens.reader import Reader
 from proglog.tui.screens.records import TAIL, RecordsScreen
 from proglog.tui.source import Unread
 from proglog.tui.state import DashState, Sought, Sped
+from proglog.tui.tabs import tab_at, tab_line
 from proglog.tui.views import header, scrubber
 from proglog.tui.views.alerts import panel_of
 from proglog.tui.widgets.filter_box import FilterBox
@@ -60,16 +61,26 @@ _PLACES = ("members", "replication", "copies", "throughput", "consumers", "segme
 def row_heights(height: int, *, tops: int, origins: int, segments: int) -> tuple[int, ...]:
     """Return the lines of the four rows of panels on a wide screen: of ``height`` in all, each as tall as its content.
 
-    Members and replication, as many as ``tops``; copies; throughput, which has what is left; segments and events.
+    Members and replication, as many as ``tops``; copies; throughput, two fifths of the screen if they are free; segments
+    and events, as many as ``segments``: a quarter, and what they need of the rest. Throughput has what nobody needs.
     """
-    wanted = [min(max(tops, 3), 12) + 3, min(max(origins, 1), 12) + 4, 0, min(max(segments + 4, 9), 16)]
+    wanted = [
+        min(max(tops, 3), 12) + 3,
+        min(max(origins, 1), 12) + 4,
+        0,
+        min(max(segments + 4, 9), max(height // 4, 9)),
+    ]
     while sum(wanted) + _LEAST_STRIP > height and max(wanted) > _LEAST_ROW:
         wanted[wanted.index(max(wanted))] -= 1
-    wanted[2] = max(height - sum(wanted), 1)
+    spare = max(height - sum(wanted), 1)
+    wanted[2] = min(spare, max(_MOST_STRIP, height * 2 // 5))
+    grown = min(spare - wanted[2], max(segments + 4 - wanted[3], 0))
+    wanted[3] += grown
+    wanted[2] = spare - grown
     return tuple(wanted)
 
 
-_LEAST_ROW, _LEAST_STRIP = 5, 7
+_LEAST_ROW, _LEAST_STRIP, _MOST_STRIP = 5, 7, 16
 
 
 class MainScreen(DashScreen[None]):
@@ -77,7 +88,14 @@ class MainScreen(DashScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(str(number), f"panel('{name}')", name.capitalize(), show=False, id=f"main.{name}")
+            Binding(
+                str(number),
+                f"panel('{name}')",
+                name.capitalize(),
+                show=False,
+                id=f"main.{name}",
+                tooltip=f"Go to {name}",
+            )
             for number, name in enumerate((panel.KEY for panel in PANELS), 1)
         ),
         Binding("z,f10", "zoom", "Zoom", id="main.zoom", tooltip="One panel on the whole screen, and back"),
@@ -137,6 +155,24 @@ class MainScreen(DashScreen[None]):
         Binding(
             "x", "remove", "Remove", show=False, id="main.remove", tooltip="Remove this failed member from the cluster"
         ),
+        Binding(
+            "right_curly_bracket",
+            "tab(1)",
+            "Next cluster",
+            show=False,
+            key_display="}",
+            id="main.tab-next",
+            tooltip="The cluster in the next tab",
+        ),
+        Binding(
+            "left_curly_bracket",
+            "tab(-1)",
+            "Cluster before",
+            show=False,
+            key_display="{",
+            id="main.tab-before",
+            tooltip="The cluster in the tab before",
+        ),
         Binding("y", "copy", "Copy", show=False, id="main.copy", tooltip="Copy the name under the cursor"),
         Binding("Y", "copy_json", "Copy JSON", show=False, id="main.copy-json", tooltip="Copy the row as JSON"),
         Binding("escape", "back", "Back", show=False, id="main.back", tooltip="Leave filter, zoom, pause"),
@@ -150,12 +186,14 @@ class MainScreen(DashScreen[None]):
         self._plot_seconds = plots.WINDOWS[1]
         self._header, self._health = Lines(id="header"), Lines(id="health")
         self._scrubber = Lines(id="scrubber")
+        self._tabs = Lines(id="tabs")
         self._asked = "filter"
         self._heights: tuple[int, ...] = ()
         self._filter = FilterBox("text that rows contain, !text that they do not")
 
     def compose(self) -> ComposeResult:
         """Build the screen."""
+        yield self._tabs
         yield self._header
         yield self._health
         yield self._scrubber
@@ -174,6 +212,9 @@ class MainScreen(DashScreen[None]):
         width, locale = self.size.width, self.locale
         self.set_class(state.stale, "-stale")
         self.set_class(state.paused, "-paused")
+        dash = self.dash
+        self._tabs.display = len(dash.tabs) > 1
+        self._tabs.set_lines([tab_line(dash.tabs, dash.tabs.index(dash.tab), locale)])
         self._header.set_lines([header.header_line(state, locale, width)])
         self._health.set_lines([header.health_line(state, locale, width)])
         speed = f", f: x{state.speed}" if state.recorded else ""
@@ -205,7 +246,7 @@ class MainScreen(DashScreen[None]):
             panels.size.height,
             tops=max(len(shown.members), len(shown.peers)) if shown else 3,
             origins=shown.copies.origin_count if shown else 1,
-            segments=max(len(shown.segments) if shown else 0, 5),
+            segments=max(len(shown.segments), len(shown.events) - 1, 5) if shown else 5,
         )
         if heights != self._heights:
             self._heights = heights
@@ -257,6 +298,14 @@ class MainScreen(DashScreen[None]):
     @property
     def _zoomed(self) -> bool:
         return self.query_one("#panels").has_class("-zoom")
+
+    def action_hint(self, panel: str, action: str) -> None:
+        """Do what a key in the frame of a panel does."""
+        self.action_panel(panel)
+        if action == "open":
+            self.call_later(self.table(panel).action_open)  # not sent by the panel: its own message would end there
+        else:
+            getattr(self, f"action_{action}")()
 
     def action_zoom(self) -> None:
         """Give the active panel the whole screen, or show all again."""
@@ -319,9 +368,20 @@ class MainScreen(DashScreen[None]):
         self.dash.dispatch(Sped())
         self.dash.flush()
 
+    def action_tab(self, by: int) -> None:
+        """Show the cluster beside this one."""
+        self.dash.show_tab(self.dash.tabs.index(self.dash.tab) + by)
+
     def on_click(self, event: Click) -> None:
-        """Show the moment that was clicked on the line of time."""
-        if event.widget is self._scrubber:
+        """Go to what was clicked: a moment on the line of time, a cluster, why something needs attention."""
+        dash = self.dash
+        if event.widget is self._tabs:
+            number = tab_at(dash.tabs, dash.tabs.index(dash.tab), self.locale, event.x)
+            if number is not None:
+                dash.show_tab(number)
+        elif event.widget is self._health and dash.state.alerts:
+            dash.action_alerts()
+        elif event.widget is self._scrubber:
             place = scrubber.frame_at_cell(self.dash.state, event.x, self.size.width)
             if place is not None:
                 self._show_frame(place)
@@ -370,11 +430,7 @@ class MainScreen(DashScreen[None]):
             name = safe_text(source.name, 40, ascii_only=self.locale.ascii_only)
             self.app.push_screen(RecordsScreen(Unread(source.name), ("Consumers", f"not had by {name}")))
         elif isinstance(source, CopiesRow):
-            origin = source.origin
-            title = copies_page.title(source, self.locale)
-            self.app.push_screen(
-                Reader(title, lambda state, locale, width: copies_page.lines(origin, state, locale, width))
-            )
+            self.app.push_screen(CopiesReader(source, self.locale))
 
     def _open_segment(self, segment: Segment) -> None:
         from proglog.tui.screens.segment import SegmentScreen  # needs the format of batches, which takes its time

@@ -128,6 +128,12 @@ MAKERS: Sequence[tuple[str, str, Maker]] = (
     ("main.members", "The members, as they change", lambda scene: ("members", *scene.source, *scene.watch)),
     ("main.throughput", "The agent and its log, as they change", lambda scene: ("status", *scene.source, *scene.watch)),
     ("main.replication", "How far each copy trails", lambda scene: ("lag", *scene.source, *scene.watch)),
+    ("main.copies", "How many copies there are of every record", lambda scene: ("copies", *scene.source, *scene.watch)),
+    (
+        "main.consumers",
+        "Where named consumers are",
+        lambda scene: ("positions", *scene.source) if scene.addr else None,
+    ),
     ("main.segments", "The segments of the log", lambda scene: ("segments", *scene.source)),
     ("main.filter", "These rows", lambda scene: (_table(scene), *scene.source) if _table(scene) else None),
     (
@@ -158,7 +164,6 @@ MAKERS: Sequence[tuple[str, str, Maker]] = (
         lambda scene: ("dash", *scene.source, "--record", "proglog.sqlite") if scene.addr else None,
     ),
     ("", "The agent, its log and its peers", lambda scene: ("status", *scene.source)),
-    ("", "Where named consumers are", lambda scene: ("positions", *scene.source) if scene.addr else None),
 )
 
 

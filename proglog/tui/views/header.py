@@ -16,13 +16,16 @@ _ALERT_ROLES = {Severity.INFO: Role.ACCENT, Severity.WARNING: Role.WARN, Severit
 def header_line(state: DashState, locale: Locale, width: int) -> Line:
     """Return name and address at the left, the connection at the right."""
     connection = connection_line(state, locale, brief=width < 76)
-    left = [Span(" proglog " if width >= 60 else " ", Role.ACCENT)]
-    if state.shown:
-        left += [locale.safe(state.shown.node.name, 40, role=Role.STRONG), Span(" ")]
-    left += _address(state, locale)
-    middle = _totals(state, locale)
+    left = watched_line(state, locale, " proglog " if width >= 60 else " ")
+    middle = totals_line(state, locale)
     roomy = width_of(left) + width_of(middle) + width_of(connection) + 8 <= width
     return spread([*left, *middle] if roomy else left, [Span(" "), *connection, Span(" ")], width)
+
+
+def watched_line(state: DashState, locale: Locale, prefix: str = "") -> Line:
+    """Return name and address of the agent that is watched."""
+    name = [locale.member(state.shown.node.name, 40), Span(" ")] if state.shown else []
+    return (Span(prefix, Role.ACCENT), *name, *_address(state, locale))
 
 
 def _address(state: DashState, locale: Locale) -> Line:
@@ -32,7 +35,8 @@ def _address(state: DashState, locale: Locale) -> Line:
     return line(instead, locale.safe(state.stand_in, 60, role=Role.MUTED))
 
 
-def _totals(state: DashState, locale: Locale) -> Line:
+def totals_line(state: DashState, locale: Locale) -> Line:
+    """Return how many members are alive, and how much the agent holds."""
     snapshot = state.shown
     if snapshot is None:
         return ()

@@ -4,14 +4,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 
 from proglog.client import jsonl
 from proglog.observe import json_text
-from proglog.observe.columns import Column, FixedRow, Help, Row, unknown
+from proglog.observe.columns import Cell, Column, FixedRow, Help, Row, unknown
 from proglog.observe.copies import Claim
 from proglog.observe.copies_view import where
 from proglog.observe.safe_text import safe_text
-from proglog.observe.spans import Line, Locale, Role, Span, fold, line
+from proglog.observe.spans import Line, Locale, Role, Span, fold, line, width_of
 from proglog.observe.words import bytes_words, count_words, origin_id
 from proglog.record.record import StoredRecord
 from proglog.tui.panels.replication.lag_cells import origin_name
@@ -57,9 +58,11 @@ def _draw_time(shown: ShownRecord, locale: Locale) -> Line:
     return line(Span(locale.moment(shown.record.timestamp_ms / 1000), Role.MUTED))
 
 
-def _draw_origin(shown: ShownRecord, locale: Locale) -> Line:
-    number = origin_id(shown.record.origin)
-    return origin_name(shown.writer, shown.record.origin, locale) if shown.writer else line(Span(number, Role.MUTED))
+def _draw_origin(shown: ShownRecord, locale: Locale) -> Cell:
+    if not shown.writer:
+        return line(Span(origin_id(shown.record.origin), Role.MUTED))
+    full = origin_name(shown.writer, shown.record.origin, locale)
+    return lambda width: full if width_of(full) <= width else full[:1]
 
 
 def _draw_key(shown: ShownRecord, locale: Locale) -> Line:
@@ -201,8 +204,13 @@ def copied(record: StoredRecord) -> str:
     return safe_text(record.value, _SHOWN_BYTES)
 
 
-def lines(record: StoredRecord, locale: Locale, width: int, snapshot: ClusterSnapshot | None = None) -> list[Line]:
-    """Return everything about a record; of a long value the beginning; with a snapshot, which members hold it."""
+def lines(
+    record: StoredRecord, locale: Locale, width: int, snapshot: ClusterSnapshot | None = None, *, cursor: int = 0
+) -> list[Line]:
+    """Return everything about a record; of a long value the beginning; with a snapshot, which members hold it.
+
+    ``cursor`` is the byte of the value that is marked, in its digits, its character, and in the text above.
+    """
     value = record.value[:_SHOWN_BYTES]
     cut = len(record.value) - len(value)
     facts = [
@@ -226,14 +234,15 @@ def lines(record: StoredRecord, locale: Locale, width: int, snapshot: ClusterSna
             _fact("header", locale.safe(name, 1_000), Span(" = ", Role.MUTED), locale.safe(content, _SHOWN_BYTES))
         )
     folded = [part for fact in facts for part in fold(fact, width, indent=_LABEL)]
-    return [*folded, (), *_value(value, locale, width), (), *_hex_dump(record.value[:_HEX_BYTES], locale, width)]
+    dumped = record.value[:_HEX_BYTES]
+    return [*folded, (), *_value(value, locale, width, cursor), (), *_hex_dump(dumped, locale, width, cursor)]
 
 
 def _writer(record: StoredRecord, locale: Locale, snapshot: ClusterSnapshot | None) -> Line:
     """Return the name of the node that took the record from its producer, where it is known."""
     origins = snapshot.origins if snapshot is not None else ()
     name = next((each.node_name for each in origins if each.origin == record.origin and each.node_name), "")
-    return line(locale.safe(name, 40, role=Role.STRONG), Span(" ")) if name else ()
+    return line(locale.member(name, 40), Span(" ")) if name else ()
 
 
 def _holders(record: StoredRecord, locale: Locale, snapshot: ClusterSnapshot | None) -> list[Line]:
@@ -248,7 +257,7 @@ def _holders(record: StoredRecord, locale: Locale, snapshot: ClusterSnapshot | N
         words = f" ({holder.status.value})" if gone else ""
         parts += [
             Span(f"{shape} ", role),
-            locale.safe(holder.name, 30),
+            locale.member(holder.name, 30),
             Span(f"{words}{'' if held else f' {claim.value}'}  ", Role.MUTED),
         ]
     return [_fact("held by", *parts)] if parts else []
@@ -261,7 +270,7 @@ def _fact(label: str, *parts: Span | str) -> Line:
     return line(Span(label.ljust(_LABEL), Role.MUTED), *parts)
 
 
-def _value(value: bytes, locale: Locale, width: int) -> list[Line]:
+def _value(value: bytes, locale: Locale, width: int, cursor: int) -> list[Line]:
     text = _json_of(value)
     if text is None:
         shown = [line(locale.safe(part, None)) for part in value.split(b"\n")]
@@ -269,7 +278,60 @@ def _value(value: bytes, locale: Locale, width: int) -> list[Line]:
     else:
         shown = [_painted_json(locale.safe(part, None).text) for part in json_text.indented(text)]
         title = "as JSON, laid out anew: every character but blanks is as it was written"
-    return [line(Span(title, Role.ACCENT)), *(part for each in shown[:5_000] for part in fold(each, width))]
+    before, at = _inked(value, cursor, locale, of_json=text is not None)
+    folded = [part for each in shown[:5_000] for part in fold(each, width)]
+    return [line(Span(title, Role.ACCENT)), *_with_mark(folded, before, at)]
+
+
+def _inked(value: bytes, cursor: int, locale: Locale, *, of_json: bool) -> tuple[int, int]:
+    """Return how many characters that are no blanks are shown before the byte at ``cursor``, and how many for it."""
+    start, end = _character(value, cursor)
+    blanks = bytes.maketrans(b"\n\r\t" if of_json else b"\n", b"   " if of_json else b" ")
+    counts = [
+        sum(not char.isspace() for char in locale.safe(value[:stop].translate(blanks), None).text)
+        for stop in (start, end)
+    ]
+    return counts[0], counts[1] - counts[0]
+
+
+def _character(value: bytes, at: int) -> tuple[int, int]:
+    """Return the range of bytes of the UTF-8 character that has a byte at ``at``; of none such, that byte's."""
+    for start in range(at, max(at - 4, -1), -1):
+        lead = value[start] if start < len(value) else 0
+        if not 0x80 <= lead < 0xC0:
+            end = start + (1 if lead < 0xC0 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4)
+            if end > at and safe_text(value[start:end])[:2] != "\\x":
+                return start, end
+            break
+    return at, at + 1
+
+
+def _with_mark(lines: Sequence[Line], before: int, count: int) -> list[Line]:
+    """Return lines in which so many characters, after so many that are no blanks, are marked."""
+    marked: list[Line] = []
+    for each in lines:
+        spans: list[Span] = []
+        for span in each:
+            for is_mark, run in groupby(span.text, key=_Counter(before, count)):
+                spans.append(Span("".join(run), Role.MATCH if is_mark else span.role))
+            inked = sum(not char.isspace() for char in span.text)
+            count -= min(max(inked - before, 0), count)
+            before = max(before - inked, 0)
+        marked.append(tuple(spans))
+    return marked
+
+
+class _Counter:
+    """Says of each character in turn whether it is among ``count`` after ``before``, blanks left out."""
+
+    def __init__(self, before: int, count: int) -> None:
+        self._place, self._first, self._last = 0, before, before + count
+
+    def __call__(self, char: str) -> bool:
+        if char.isspace():
+            return False
+        self._place += 1
+        return self._first < self._place <= self._last
 
 
 def _json_of(value: bytes) -> str | None:
@@ -283,13 +345,35 @@ def _json_of(value: bytes) -> str | None:
     return text if json_text.is_json(text) else None
 
 
-def _hex_dump(value: bytes, locale: Locale, width: int) -> list[Line]:
-    """Return rows of offset, hex digits and printable ASCII: as many bytes in a row as fit."""
-    per_row = max(min(_HEX_ROW, (width - 9) // 4), 1)
-    rows = [line(Span("as bytes", Role.ACCENT))]
-    for start in range(0, len(value), per_row):
-        part = value[start : start + per_row]
+def per_row(width: int) -> int:
+    """Return how many bytes a row of the dump has."""
+    return max(min(_HEX_ROW, (width - 9) // 4), 1)
+
+
+def dumped(record: StoredRecord) -> int:
+    """Return how many bytes of a value the dump shows: those that a cursor can be on."""
+    return min(len(record.value), _HEX_BYTES)
+
+
+def _hex_dump(value: bytes, locale: Locale, width: int, cursor: int) -> list[Line]:
+    """Return rows of offset, hex digits and printable ASCII, as many bytes in a row as fit, the one at ``cursor`` marked."""
+    row = per_row(width)
+    at = f"  byte {cursor} is {value[cursor]:#04x}, {value[cursor]}" if cursor < len(value) else ""
+    rows = [line(Span("as bytes", Role.ACCENT), Span(at, Role.MUTED))]
+    for start in range(0, len(value), row):
+        part = value[start : start + row]
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else locale.pick("·", ".") for byte in part)
-        digits = part.hex(" ").ljust(per_row * 3)
-        rows.append(line(Span(f"{start:06x}  ", Role.MUTED), digits, Span(text, Role.CHART)))
+        digits, here = part.hex(" ").ljust(row * 3), cursor - start
+        shown = (
+            [*_split(digits, here * 3, 2, Role.TEXT), *_split(text, here, 1, Role.CHART)]
+            if 0 <= here < len(part)
+            else [Span(digits), Span(text, Role.CHART)]
+        )
+        rows.append(line(Span(f"{start:06x}  ", Role.MUTED), *shown))
     return rows
+
+
+def _split(text: str, start: int, length: int, role: Role) -> Line:
+    """Return a text of which a part is marked."""
+    end = start + length
+    return (Span(text[:start], role), Span(text[start:end], Role.MATCH), Span(text[end:], role))

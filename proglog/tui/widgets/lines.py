@@ -36,6 +36,14 @@ class SpanWidget(Widget):
         & .role--local { color: $accent; text-style: bold; }
         & .role--chart { color: $primary; }
         & .role--match { color: $warning; text-style: bold underline; }
+        & .role--member-1 { color: $member-1; text-style: bold; }
+        & .role--member-2 { color: $member-2; text-style: bold; }
+        & .role--member-3 { color: $member-3; text-style: bold; }
+        & .role--member-4 { color: $member-4; text-style: bold; }
+        & .role--member-5 { color: $member-5; text-style: bold; }
+        & .role--member-6 { color: $member-6; text-style: bold; }
+        & .role--member-7 { color: $member-7; text-style: bold; }
+        & .role--member-8 { color: $member-8; text-style: bold; }
         & .role--heading { color: $foreground 72%; text-style: bold; }
         & .role--cursor { background: $primary 16%; text-style: bold; }
         & .role--cursor-idle { background: $foreground 8%; }

@@ -89,6 +89,7 @@ class LiveTable(SpanWidget, can_focus=True):
         self._order = Order()
         self._needle = ""
         self._chosen: set[str] = set()
+        self._labels: dict[str, str] = {}
         self._cursor = 0
         self._cursor_key = ""
         self._at_column = 0
@@ -176,6 +177,16 @@ class LiveTable(SpanWidget, can_focus=True):
             self._move_to(place)
         return place is not None
 
+    @property
+    def keys_in_view(self) -> list[str]:
+        """The keys of the rows in view."""
+        return [row.key for row in self._arranged[self._top : self._top + self._body_height]]
+
+    def label(self, labels: dict[str, str]) -> None:
+        """Show a letter before rows, by their keys."""
+        self._labels = labels
+        self._repaint()
+
     def stick(self, edge: Edge | None) -> None:
         """Change where the cursor stays, as ``sticky`` when the table was made."""
         self._sticky = edge
@@ -249,6 +260,8 @@ class LiveTable(SpanWidget, can_focus=True):
         return "no row matches the filter" if self._rows else self._empty
 
     def _mark(self, index: int) -> str:
+        if label := self._labels.get(self._arranged[index].key):
+            return label.ljust(_MARK_WIDTH)
         on_cursor = index == self._cursor and self.has_focus
         cursor = (">" if self.ascii_only else "▎") if on_cursor else " "
         chosen = self._arranged[index].key in self._chosen
@@ -280,14 +293,15 @@ class LiveTable(SpanWidget, can_focus=True):
         arrow = ("v" if self._order.descending else "^") if self.ascii_only else "▴▾"[self._order.descending]
         at = list(widths)[min(self._at_column, len(widths) - 1)] if self.has_focus else None
         titles = [
-            (Span(column.title + (arrow if index == self._order.column else ""), self._heading_role(index == at)),)
+            (
+                Span(
+                    column.title + (arrow if index == self._order.column else ""),
+                    Role.LOCAL if index == at else column.heading,
+                ),
+            )
             for index, column in enumerate(self._columns)
         ]
         return render_cells(titles, self._columns, widths)
-
-    @staticmethod
-    def _heading_role(at: bool) -> Role:
-        return Role.LOCAL if at else Role.MUTED
 
     def render_line(self, y: int) -> Strip:
         """Return one line of the table."""

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from proglog.observe.columns import Cell, Column, Help
+from proglog.observe.columns import Cell, Column, Help, Row
 from proglog.observe.frame import Frame
 from proglog.observe.history import backlog_of, consumed_by, levels, rate_now
 from proglog.observe.lag import WINDOW_SECONDS, LagTotal
 from proglog.observe.spans import Locale, Role, line
 from proglog.observe.words import age_words, rate_words
 from proglog.tui.panels.replication.lag_cells import lag_cell
+from proglog.tui.state import DashState
 from proglog.wire.model import ConsumerStatus
 
 _SILENT_MS = 30_000
@@ -133,3 +134,19 @@ COLUMNS: Sequence[Column[ConsumerFacts]] = (
         help=Help(means="Its backlog over the last two minutes, a cell for some seconds; ╌ is unknown."),
     ),
 )
+
+
+def rows(state: DashState, locale: Locale) -> list[Row[ConsumerFacts]]:
+    """Return a row for each consumer, the one that is furthest behind first."""
+    consumers = state.shown.consumers if state.shown else ()
+    return [
+        Row(
+            key=each.name,
+            item=ConsumerFacts(consumer=each, now_ms=state.agent_now_ms, frames=state.shown_frames),
+            columns=COLUMNS,
+            locale=locale,
+            name=each.name,
+            source=each,
+        )
+        for each in sorted(consumers, key=lambda each: (-each.records_behind, each.name))
+    ]

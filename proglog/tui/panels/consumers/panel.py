@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from proglog.observe.columns import AnyRow, Row
+from proglog.observe.columns import AnyRow
 from proglog.tui.panels.base import TablePanel
 from proglog.tui.panels.consumers import columns
-from proglog.tui.panels.consumers.columns import ConsumerFacts
 from proglog.tui.state import DashState
 from proglog.types import counted
 from proglog.wire.model import ClusterSnapshot
@@ -15,6 +14,7 @@ class ConsumersPanel(TablePanel):
     """A row for each named consumer, the one that is furthest behind first."""
 
     KEY = "consumers"
+    KEYS = (("table.open", "backlog", "open"),)
     ABOUT = (
         "Consumers that commit their position under a name, as the log of the watched agent has it.",
         "enter shows the records that one has not had yet.",
@@ -24,20 +24,7 @@ class ConsumersPanel(TablePanel):
 
     def rows(self, state: DashState) -> Sequence[AnyRow]:
         """Return a row for each consumer."""
-        if state.shown is None:
-            return []
-        behind = sorted(state.shown.consumers, key=lambda each: (-each.records_behind, each.name))
-        return [
-            Row(
-                key=each.name,
-                item=ConsumerFacts(consumer=each, now_ms=state.agent_now_ms, frames=state.shown_frames),
-                columns=columns.COLUMNS,
-                locale=self.locale,
-                name=each.name,
-                source=each,
-            )
-            for each in behind
-        ]
+        return columns.rows(state, self.locale)
 
     def summarize(self, snapshot: ClusterSnapshot) -> str:
         """Return how many there are, and how far the last of them is."""

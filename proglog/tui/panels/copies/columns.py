@@ -124,14 +124,20 @@ def _member(number: int, holder: CopyHolder, width: int, locale: Locale) -> Colu
         width=min(width, MOST_STRIP),
         flex=1,
         limit=MOST_STRIP,
+        heading=Role.MUTED if gone(holder) else locale.accents.get(holder.name, Role.MUTED),
         help=_HOLDER,
     )
+
+
+def gone(holder: CopyHolder) -> bool:
+    """Return whether a member's word is its last."""
+    return holder.status in (MemberStatus.FAILED, MemberStatus.LEFT)
 
 
 def holder_title(holder: CopyHolder, locale: Locale, width: int) -> str:
     """Return a member's name, and of one that is gone its state and the age of its last word, as far as that fits."""
     name = locale.safe(holder.name, 30).text
-    if holder.status in (MemberStatus.FAILED, MemberStatus.LEFT):
+    if gone(holder):
         shape = locale.pick("✖", "x") if holder.status is MemberStatus.FAILED else locale.pick("○", "-")
         full = f"{name} {shape} {holder.status.value}, {age_words(holder)}"
         brief = f"{name} {shape} {age_words(holder).removeprefix('as of ').removesuffix(' ago')}"
@@ -177,11 +183,11 @@ def _drawn(row: CopiesRow, number: int, locale: Locale, width: int) -> Line:
 
 def strip(row: CopiesRow, number: int, locale: Locale, width: int) -> Line:
     """Return what a member holds of an origin as a drawing of ``width`` cells."""
-    gone = row.holders[number].status in (MemberStatus.FAILED, MemberStatus.LEFT)
+    old = gone(row.holders[number])
     spans: list[Span] = []
     for claim in row.strip(number, width):
         mark = MARKS[claim]
-        role = Role.MUTED if gone and claim is Claim.HELD else mark.role
+        role = Role.MUTED if old and claim is Claim.HELD else mark.role
         shape = locale.pick(mark.shape, mark.ascii_shape)
         if spans and spans[-1].role == role:
             spans[-1] = Span(spans[-1].text + shape, role)
@@ -201,7 +207,7 @@ def _lacking(row: CopiesRow, locale: Locale) -> Line:
     for lacks, holder, _ in lacking[:8]:
         parts += [
             Span(", " if parts else ""),
-            locale.safe(holder.name, 24),
+            locale.member(holder.name, 24),
             Span(f" -{short_count(-lacks)}", Role.WARN),
         ]
     more = len(lacking) - 8

@@ -21,12 +21,42 @@ def title(row: CopiesRow, locale: Locale) -> str:
     return locale.safe(f"Copies of {row.node_name or '?'} {origin_id(row.origin)}", 60).text
 
 
-def lines(origin: bytes, state: DashState, locale: Locale, width: int) -> list[Line]:
-    """Return the page of an origin as it is now."""
-    row = next((each for each in rows(state.shown) if each.origin == origin), None) if state.shown else None
+def lines(origin: bytes, state: DashState, locale: Locale, width: int, chosen: int = -1) -> list[Line]:
+    """Return the page of an origin as it is now; the stretch at ``chosen`` is marked."""
+    return [shown for shown, _ in placed(origin, state, locale, width, chosen)]
+
+
+def placed(
+    origin: bytes, state: DashState, locale: Locale, width: int, chosen: int = -1
+) -> list[tuple[Line, HeldStretch | None]]:
+    """Return the lines of the page, each with the stretch that it is about."""
+    row = row_of(origin, state)
     if row is None:
-        return [line(Span("nothing is known of this origin now", Role.MUTED))]
-    return [*_members(row, locale, width), (), *_stretches(row, locale, width)]
+        return [(line(Span("nothing is known of this origin now", Role.MUTED)), None)]
+    page: list[tuple[Line, HeldStretch | None]] = [(each, None) for each in (*_members(row, locale, width), ())]
+    for number, stretch in enumerate(listed(row)):
+        mark = Span(locale.pick("▎ ", "> ") if number == chosen else "  ", Role.ACCENT)
+        page += [((mark, *each), stretch) for each in _stretch(row, stretch, locale, width - 2)]
+        page.append(((), None))
+    more = len(row.stretches) - _MOST
+    return [
+        *page[:-1],
+        *([((), None), (line(Span(f"and {more} stretches more", Role.MUTED)), None)] if more > 0 else []),
+    ]
+
+
+def row_of(origin: bytes, state: DashState) -> CopiesRow | None:
+    """Return what is known of an origin at the moment on the screen."""
+    return next((each for each in rows(state.shown) if each.origin == origin), None) if state.shown else None
+
+
+def listed(row: CopiesRow) -> list[HeldStretch]:
+    """Return the stretches that are written out: those that somebody lacks, the worst first, then those that all hold."""
+    return sorted(row.stretches, key=lambda each: (not _is_ill(each), _badness(each)))[:_MOST]
+
+
+def _is_ill(stretch: HeldStretch) -> bool:
+    return bool(set(stretch.claims) - {Claim.HELD})
 
 
 def _members(row: CopiesRow, locale: Locale, width: int) -> Iterator[Line]:
@@ -37,30 +67,18 @@ def _members(row: CopiesRow, locale: Locale, width: int) -> Iterator[Line]:
         Span(f"{since}; records {locale.range_words(row.start, row.end)}", Role.MUTED),
     )
     yield ()
-    names = [locale.safe(each.name, 20) for each in row.holders]
+    names = [locale.member(each.name, 20) for each in row.holders]
     longest = max((len(name.text) for name in names), default=0)
     drawn = max(min(width - longest - 40, 60), 8)
     for number, (holder, name) in enumerate(zip(row.holders, names, strict=True)):
         gone = holder.status in (MemberStatus.FAILED, MemberStatus.LEFT)
         state = f"{holder.status.value}, {age_words(holder)}" if gone or holder.word_ms != 0 else ""
         yield line(
-            Span(name.text.ljust(longest) + "  ", Role.BAD if holder.status is MemberStatus.FAILED else Role.TEXT),
+            Span(name.text.ljust(longest) + "  ", name.role),
             *strip(row, number, locale, drawn),
             Span(f"  {lacks_words(row, number)}", Role.TEXT),
             Span(f"  {state}" if state else "", Role.WARN),
         )
-
-
-def _stretches(row: CopiesRow, locale: Locale, width: int) -> Iterator[Line]:
-    ill = [each for each in row.stretches if set(each.claims) - {Claim.HELD}]
-    if not ill:
-        yield line(Span(locale.pick("✓ ", "= ") + "every member holds every record of it", Role.GOOD))
-        return
-    for stretch in sorted(ill, key=_badness)[:_MOST]:
-        yield from _stretch(row, stretch, locale, width)
-        yield ()
-    if len(ill) > _MOST:
-        yield line(Span(f"and {len(ill) - _MOST} stretches more", Role.MUTED))
 
 
 def _badness(stretch: HeldStretch) -> tuple[int, int]:
@@ -86,7 +104,10 @@ def _stretch(row: CopiesRow, stretch: HeldStretch, locale: Locale, width: int) -
             else Span(" lost: not at ", Role.BAD),
             Span(named),
         )
-    yield from wrap([Span("  " + remedy(row, stretch), Role.ACCENT)], width)
+    if _is_ill(stretch):
+        yield from wrap([Span("  " + remedy(row, stretch), Role.ACCENT)], width)
+    else:
+        yield line(Span(locale.pick("  ✓ ", "  = ") + "every member holds every record of it", Role.GOOD))
 
 
 def _named(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ class CopiesPanel(TablePanel):
     """A row for each origin, a drawing for each member."""
 
     KEY = "copies"
+    KEYS = (("table.open", "stretches", "open"),)
     ABOUT = (
         "What each member says it can serve of each origin, from its oldest record to its newest.",
         "A member that failed or left keeps its column, as of its last word. enter shows who has what, and what brings it back.",

@@ -86,7 +86,7 @@ COLUMNS: Sequence[Column[EventFacts]] = (
     Column(
         title="WHO",
         value=lambda row: row.event.subject,
-        role=Role.STRONG,
+        draw=lambda row, locale: line(locale.member(row.event.subject)),
         width=8,
         flex=1,
         limit=24,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from proglog.observe.columns import AnyRow
 from proglog.observe.events import Level
-from proglog.tui.panels.base import Layout, TablePanel
+from proglog.tui.panels.base import TablePanel
 from proglog.tui.panels.events import columns, table
 from proglog.tui.state import DashState
 
@@ -16,6 +16,7 @@ class EventsPanel(TablePanel):
     """A row for each event, the newest first."""
 
     KEY = "events"
+    KEYS = (("table.open", "its cause", "open"), ("main.severity", "severity", "severity"))
     ABOUT = (
         "What the agent saw happen in the cluster, newest first. Sealed segments are left out, unless ! asks for everything.",
         "enter goes to the member, the stream or the segment that it was about.",
@@ -36,11 +37,9 @@ class EventsPanel(TablePanel):
         """Return a row for each event."""
         return table.rows(state, self.locale, self.level)
 
-    def render_state(self, state: DashState, layout: Layout) -> None:
-        """Bring table and caption up to date; the frame says what is left out."""
-        super().render_state(state, layout)
-        if self.level is not Level.ALL:
-            self.render_caption("", f"{self.locale.pick('·', '|')} {self.level.value}")
+    def notes(self) -> tuple[str, ...]:
+        """Return what is left out."""
+        return () if self.level is Level.ALL else (f"{self.locale.pick('·', '|')} {self.level.value}",)
 
 
 _ABOUT = {

@@ -57,7 +57,7 @@ def status_role(status: MemberStatus) -> Role:
 
 def _draw_name(facts: MemberFacts, locale: Locale) -> Line:
     local = Span(locale.pick(" ◂", " <"), Role.ACCENT) if facts.member.local else Span("")
-    return line(locale.safe(facts.member.name, 60, role=Role.STRONG), local)
+    return line(locale.member(facts.member.name), local)
 
 
 def _name_text(facts: MemberFacts) -> str:
@@ -70,7 +70,7 @@ def _draw_status(facts: MemberFacts, locale: Locale) -> Line:
 
 
 def _draw_rates(facts: MemberFacts, locale: Locale) -> Cell:
-    return lambda width: line(locale.spark(facts.rates, width))
+    return lambda width: line(locale.spark(facts.rates, width, role=locale.accents.get(facts.member.name, Role.CHART)))
 
 
 def _tags(tags: Mapping[str, str]) -> str:

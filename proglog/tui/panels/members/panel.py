@@ -12,6 +12,7 @@ class MembersPanel(TablePanel):
     """A row for each member."""
 
     KEY = "members"
+    KEYS = (("table.open", "more", "open"), ("main.watch", "watch from", "watch"))
     ABOUT = ("The members of the cluster, as the agent that is watched sees them.",)
     COLUMNS = columns.COLUMNS
     EMPTY = "no members yet"

@@ -118,7 +118,7 @@ PEER_COLUMNS: Sequence[Column[PeerFacts]] = (
     Column(
         title="PEER",
         value=lambda facts: facts.peer.name,
-        role=Role.STRONG,
+        draw=lambda facts, locale: line(locale.member(facts.peer.name)),
         width=8,
         flex=1,
         limit=20,
@@ -243,7 +243,7 @@ def _draw_pulled(copy: OriginCopy, locale: Locale) -> Line:
 PEER: Column[OriginCopy] = Column(
     title="PEER",
     value=lambda copy: copy.peer.name,
-    role=Role.STRONG,
+    draw=lambda copy, locale: line(locale.member(copy.peer.name)),
     width=10,
     flex=1,
     limit=24,

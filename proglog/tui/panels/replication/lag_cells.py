@@ -42,4 +42,4 @@ def lag_text(lag: LagTotal) -> str:
 
 def origin_name(node_name: str, origin: bytes, locale: Locale) -> Line:
     """Return the writer's name and the short id of an origin."""
-    return line(locale.safe(node_name or "?", 40), Span(" " + origin_id(origin), Role.MUTED))
+    return line(locale.member(node_name or "?", 40), Span(" " + origin_id(origin), Role.MUTED))

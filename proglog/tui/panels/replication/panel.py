@@ -21,6 +21,7 @@ class ReplicationPanel(TablePanel):
     """A row for each peer, or for each origin of each peer."""
 
     KEY = "replication"
+    KEYS = (("table.open", "more", "open"), ("main.mode", "by origin", "mode"))
     ABOUT = ("Every node copies from every other what it lacks. There are views by peer and by origin.",)
     COLUMNS = columns.PEER_COLUMNS
     EMPTY = "no peers yet: proglog serve --start-join-addrs joins one"

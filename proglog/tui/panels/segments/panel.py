@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from textual.widget import Widget
 
 from proglog.observe.columns import AnyRow
+from proglog.observe.frame import Frame
 from proglog.observe.spans import plain
 from proglog.tui.panels.base import Layout, TablePanel
 from proglog.tui.panels.segments import columns, table, verification_view
@@ -18,6 +19,7 @@ class SegmentsPanel(TablePanel):
     """A row for each segment, the newest first."""
 
     KEY = "segments"
+    KEYS = (("table.open", "batches", "open"), ("main.verify", "verify", "verify"))
     ABOUT = ("The log is a row of segments; appends go to the last one. Offsets are half-open: the end is not in it.",)
     COLUMNS = columns.COLUMNS
     EMPTY = "no segments yet"
@@ -25,6 +27,7 @@ class SegmentsPanel(TablePanel):
 
     def __init__(self, number: int) -> None:
         self._map = Lines(id="segment-map")
+        self._told: tuple[Frame | None, str] = (None, "")
         super().__init__(number)
 
     def contents(self) -> tuple[Widget, ...]:
@@ -39,12 +42,19 @@ class SegmentsPanel(TablePanel):
         """Return how many segments there are and how large they are."""
         return table.summary(snapshot)
 
-    def render_state(self, state: DashState, layout: Layout) -> None:
-        """Bring map and table up to date; the caption is about the verification under the cursor, if there is one."""
-        super().render_state(state, layout)
-        self._map.set_lines([table.segment_map(state.shown, self.locale, self._map.size.width)] if state.shown else [])
+    def summary(self, state: DashState) -> str:
+        """Return the summary of the verification under the cursor, if there is one; else of all segments."""
         source = self.row.source if self.row else None
         if state.shown is not None and isinstance(source, Segment):
             verification = self.dash.verifier.of(SegmentId(state.shown.node.name, source.base_offset))
             if verification is not None:
-                self.render_caption(plain(verification_view.summary(verification, self.locale)))
+                return plain(verification_view.summary(verification, self.locale))
+        frames = state.shown_frames
+        if frames and frames[-1] is not self._told[0]:
+            self._told = (frames[-1], table.filling(frames))
+        return ", ".join(filter(None, (super().summary(state), self._told[1])))
+
+    def render_state(self, state: DashState, layout: Layout) -> None:
+        """Bring map and table up to date."""
+        super().render_state(state, layout)
+        self._map.set_lines([table.segment_map(state.shown, self.locale, self._map.size.width)] if state.shown else [])

@@ -1,12 +1,15 @@
 """The rows of the panel of segments, and the map of all of them in one line."""
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 
 from proglog.observe.columns import Row
+from proglog.observe.frame import Frame
 from proglog.observe.plausible import free_share
 from proglog.observe.spans import Line, Locale, Role, Span
-from proglog.observe.words import bytes_words
+from proglog.observe.words import bytes_words, duration_words
 from proglog.tui.panels.segments import verification_view
 from proglog.tui.panels.segments.columns import COLUMNS, SegmentFacts
 from proglog.tui.panels.segments.verification import SegmentId, Verifier
@@ -83,6 +86,21 @@ def _mark(snapshot: ClusterSnapshot, segment: Segment, locale: Locale) -> Span:
 
 def _badness(mark: Span) -> int:
     return (Role.CHART, Role.ACCENT, Role.WARN, Role.BAD).index(mark.role)
+
+
+LEAST_SECONDS, _WINDOW = 60.0, 600
+_SOON = 30 * 86_400
+
+
+def filling(frames: Sequence[Frame]) -> str:
+    """Return whether the log's disk fills, by what became of its free bytes in the last ten minutes; empty: not known."""
+    span = [frame for frame in frames[-_WINDOW:] if frame.live and frame.outline.node == frames[-1].outline.node]
+    seconds = span[-1].at - span[0].at if span else 0.0
+    if seconds < LEAST_SECONDS or free_share(span[-1].outline.log) is None or free_share(span[0].outline.log) is None:
+        return ""
+    before, free = (span[at].outline.log.disk_free_bytes for at in (0, -1))
+    left = free * seconds / (before - free) if before > free else math.inf
+    return f"full in about {duration_words(left)}" if left < _SOON else "not filling"
 
 
 def summary(snapshot: ClusterSnapshot) -> str:

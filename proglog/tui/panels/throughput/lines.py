@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from math import isnan
 
 from proglog.observe import charts
-from proglog.observe.events import mark_of
 from proglog.observe.history import appended, appended_bytes, levels, rate_now, rates, served, total_lag
 from proglog.observe.spans import Line, Locale, Role, Span, line, width_of
 from proglog.observe.words import bytes_words, duration_words, micro_words, rate_words, short_count
-from proglog.telemetry.emit import Weight
 from proglog.tui.plots import Series, stacked
 from proglog.tui.state import DashState
 from proglog.wire.model import ClusterSnapshot
@@ -39,16 +37,6 @@ def lines(state: DashState, locale: Locale, width: int, height: int) -> list[Lin
     return drawn
 
 
-def strip(state: DashState, locale: Locale, width: int, height: int) -> list[Line]:
-    """Return the charts above one time axis, with a mark where something happened, if there is room for it."""
-    if height < 6 or width < 60 or len(state.shown_frames) < 2:
-        return lines(state, locale, width, height)
-    took = latency_line(state.shown, width) if height >= 9 else ()
-    charts_height = height - 2 - bool(took)
-    below = [marks(state, locale, width), _time_axis(width, locale)]
-    return [*([took] if took else []), *lines(state, locale, width, charts_height), *below]
-
-
 _TOOK = {"append": "append", "sync": "fsync", "ack": "to the copies"}
 
 
@@ -68,38 +56,6 @@ def latency_line(snapshot: ClusterSnapshot | None, width: int) -> Line:
         if width_of(spans) <= width:
             return tuple(spans) if shown else ()
     return ()
-
-
-def marks(state: DashState, locale: Locale, width: int) -> Line:
-    """Return a line with the marks of what happened, a cell for a second, the newest second at the right."""
-    drawn: list[Span] = [Span(" ")] * width
-    heaviness = [Weight.GOOD, Weight.WARN, Weight.BAD]
-    weights: dict[int, Weight] = {}
-    for event in state.shown.events if state.shown else ():
-        mark, weight = mark_of(event.kind)
-        cell = width - 1 - int((state.agent_now_ms - event.at_ms) / 1000)
-        if not 0 <= cell < width or weight not in heaviness:
-            continue
-        if cell not in weights or heaviness.index(weight) >= heaviness.index(weights[cell]):
-            weights[cell] = weight
-            drawn[cell] = Span(locale.shape(mark), _MARK_ROLES[weight])
-    return tuple(drawn)
-
-
-_MARK_ROLES = {Weight.GOOD: Role.GOOD, Weight.WARN: Role.WARN, Weight.BAD: Role.BAD}
-
-
-def _time_axis(width: int, locale: Locale) -> Line:
-    flat, tick = locale.pick("─", "-"), locale.pick("┴", "+")
-    cells = [flat] * width
-    for seconds in range(0, width - 1, 30):
-        label = "now" if not seconds else f"-{duration_words(seconds)}"
-        at = width - 1 - seconds
-        start = max(min(at - len(label) // 2, width - len(label)), 0)
-        cells[at] = tick
-        if seconds % 60 == 0 and start >= 0:
-            cells[start : start + len(label)] = list(label)
-    return line(Span("".join(cells)[:width], Role.MUTED))
 
 
 def plots(state: DashState, locale: Locale, width: int, height: int, seconds: int) -> list[Line]:

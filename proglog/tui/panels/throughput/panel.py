@@ -3,6 +3,7 @@
 from proglog.observe.words import duration_words
 from proglog.tui.panels.base import DashPanel, Layout
 from proglog.tui.panels.throughput import lines
+from proglog.tui.panels.throughput.strip import strip
 from proglog.tui.state import DashState
 from proglog.tui.widgets.lines import Lines
 
@@ -15,6 +16,7 @@ class ThroughputPanel(DashPanel):
     """Appends, lag and reads over time."""
 
     KEY = "throughput"
+    KEYS = (("main.zoom", "scales", "zoom"),)
     ABOUT = (
         "appended: records that became durable here, a second, copies included. served: records sent to consumers.",
         "latency: append from a batch's arrival to its durability here, fsync of that, and the wait for acknowledged copies.",
@@ -36,5 +38,5 @@ class ThroughputPanel(DashPanel):
             self._charts.set_lines([took, *plots] if took else plots)
             self.caption(f"last {duration_words(layout.plot_seconds)}, + and - change it")
         else:
-            self._charts.set_lines(lines.strip(state, self.locale, width, height))
-            self.caption(lines.axis(state, width))
+            self._charts.set_lines(strip(state, self.locale, width, height))
+            self.caption(lines.axis(state, width), hints=self.hints)
