@@ -17,14 +17,17 @@ HEAD = """\
 
 Three agents on hosts of their own, each with records of the others; what is broken is `c`, or what lies between it and the
 others. At each node `proglog check` was asked 5 seconds after the fault and again a minute later: its exit code, and the
-first thing that it said; the run was on two busy cores. It speaks for the node that is asked, and for the cluster as that node sees it; *a, all* is
-`proglog check --each` at `a`, which also asks every living member about itself.
+first thing that it said; the run was on two busy cores. It speaks for the node that is asked, and for the cluster as that
+node sees it; *a, all* is `proglog check --each` at `a`, which also asks every living member about itself.
 
 OK is said where nothing is wrong any more: a wiped node has fetched everything again, a directory of the day before
 continues as a new origin, and of two nodes with one name the second has lost the vote and ended (`d`, exit code 7; until
 then both are critical). A lag that is younger than ten seconds is in flight. A certificate that expires ends no open
 stream. Whose seeds are gone is in the cluster as soon as the others, which remember it, call it; a node that meets nobody is
 isolated: a warning at once, critical after 30 seconds.
+
+Where nothing is wrong, nothing is said: three agents that took 50,000 records a second for a minute and copied them had not
+one finding at any node in any second.
 
 `tests/cluster/test_faults.py` injects each of them and holds what is said a minute later; PROGLOG_LONG=1 runs all.
 """

@@ -38,21 +38,21 @@ def test_a_disagreement_on_tls_is_one_error_with_the_way_out_and_five(
         AgentProcess("sealed", tmp_path, flags=named) as agent,
         AgentProcess("elsewhere", tmp_path, flags=sealed) as misnamed,
     ):
-        for verb in (("members",), ("produce",)):
-            for asked, tls, words in (
-                (misnamed, root, "is not for '127.0.0.1': its names are other.example"),
-                (agent, stranger, "is of another authority"),
-                (plain, root, "does not speak TLS: leave the TLS files out"),
-                (agent, None, "--tls-ca-file"),
-            ):
-                done = call(asked, tls, *verb)
-                assert done.returncode == 5, (verb, words, done.stderr)
-                lines = done.stderr.splitlines()
-                (error,) = [line for line in lines if line.startswith("error: ")]
-                assert asked.rpc_addr in error
-                assert words in done.stderr
-                assert [line for line in lines if not line.startswith(OURS) or "SSL" in line] == []
-                assert "proglog serve" not in done.stderr  # an agent is there
+        for verb, asked, tls, words in (
+            ("members", misnamed, root, "is not for '127.0.0.1': its names are other.example"),
+            ("members", agent, stranger, "is of another authority"),
+            ("members", plain, root, "does not speak TLS: leave the TLS files out"),
+            ("members", agent, None, "--tls-ca-file"),
+            ("produce", agent, stranger, "is of another authority"),
+        ):
+            done = call(asked, tls, verb)
+            lines = done.stderr.splitlines()
+            assert done.returncode == 5, (verb, words, done.stderr)
+            (error,) = [line for line in lines if line.startswith("error: ")]
+            assert asked.rpc_addr in error
+            assert words in done.stderr
+            assert [line for line in lines if not line.startswith(OURS) or "SSL" in line] == []
+            assert "proglog serve" not in done.stderr  # an agent is there
 
 
 def call(agent: AgentProcess, tls: TLSFiles | None, *verb: str) -> "subprocess.CompletedProcess[str]":
