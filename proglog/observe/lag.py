@@ -51,6 +51,7 @@ class LagTotal:
         return Trend.GROWING if self.per_second > 0 else Trend.SHRINKING
 
 
+_MAX_RATE = 1e15
 IN_STEP = LagTotal()
 
 
@@ -60,7 +61,7 @@ def of_origin(origin: PeerOrigin) -> LagTotal:
         records=origin.lag_records,
         size_bytes=origin.lag_bytes,
         age_ms=origin.lag_ms,
-        per_second=origin.lag_trend,
+        per_second=_bounded(origin.lag_trend),
         catch_up_ms=origin.catch_up_ms,
     )
 
@@ -82,6 +83,11 @@ def of_node(snapshot: ClusterSnapshot) -> LagTotal:
     return _with_unlisted(_sum(worst.values()), *unlisted)
 
 
+def _bounded(per_second: float) -> float:
+    """Return a rate that can be rounded and added, whatever another node says."""
+    return max(-_MAX_RATE, min(_MAX_RATE, per_second))
+
+
 def _with_unlisted(listed: LagTotal, records: int, size_bytes: int) -> LagTotal:
     """Return the total with the records of origins that are not listed: those that are listed lag more."""
     return replace(listed, records=listed.records + records, size_bytes=listed.size_bytes + size_bytes)
@@ -96,6 +102,6 @@ def _sum(origins: Iterable[PeerOrigin]) -> LagTotal:
         records=sum(origin.lag_records for origin in behind),
         size_bytes=sum(origin.lag_bytes for origin in behind),
         age_ms=max(origin.lag_ms for origin in behind),
-        per_second=sum(origin.lag_trend for origin in behind),
+        per_second=_bounded(sum(origin.lag_trend for origin in behind)),
         catch_up_ms=max(left) if min(left) > 0 else None,
     )

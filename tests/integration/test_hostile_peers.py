@@ -9,9 +9,8 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.message import Message
 
+from kit.fuzz import Fuzz
 from proglog.agent import peer as agent_peer
 from proglog.agent import repair, replicator
 from proglog.agent.repair import Repairer
@@ -26,58 +25,20 @@ from tests.integration.test_replication import EVIL, HELLO, Node, forge, node
 
 Eventually = Callable[..., Awaitable[None]]
 ANSWERS = 120
-_BOUNDS = {
-    FieldDescriptor.TYPE_INT64: ((1 << 63) - 1, -(1 << 63)),
-    FieldDescriptor.TYPE_UINT64: ((1 << 64) - 1, 0),
-    FieldDescriptor.TYPE_UINT32: ((1 << 32) - 1, 0),
-    FieldDescriptor.TYPE_FIXED32: ((1 << 32) - 1, 0),
-}
 
 
-class Fuzz:
-    """Messages made of random values of each field's type, often plausible ones."""
+def fuzz_of(seed: int, origins: tuple[bytes, ...]) -> Fuzz:
+    """Return a fuzz whose batches are of these origins, and often damaged."""
 
-    def __init__(self, seed: int, origins: tuple[bytes, ...]) -> None:
-        self.random = Random(seed)
-        self.origins = origins
-
-    def fill(self, message: Message) -> Message:
-        for field in message.DESCRIPTOR.fields:
-            count = self.random.choice([0, 1, 1, 3]) if field.is_repeated else self.random.choice([0, 1, 1])
-            for _ in range(count):
-                self._set(message, field)
-        return message
-
-    def _set(self, message: Any, field: FieldDescriptor) -> None:
-        if field.type == FieldDescriptor.TYPE_MESSAGE:
-            held = getattr(message, field.name)
-            self.fill(held.add() if field.is_repeated else held)
-        elif field.is_repeated:
-            getattr(message, field.name).append(self._value(field))
-        else:
-            setattr(message, field.name, self._value(field))
-
-    def _value(self, field: FieldDescriptor) -> Any:
-        random = self.random
-        if field.type == FieldDescriptor.TYPE_BYTES:
-            if field.name == "batches":
-                return self._batches()
-            return random.choice([*self.origins, *self.origins, b"", random.randbytes(16), random.randbytes(700)])
-        if field.type == FieldDescriptor.TYPE_STRING:
-            return random.choice(["evil", "", "\x1b[2J\n", "x" * 5000])
-        if field.type == FieldDescriptor.TYPE_ENUM:
-            return random.randrange(-1, 9)
-        most, least = _BOUNDS[field.type]
-        return random.choice([0, 1, 2, 3, 17, most, least, most // 2, random.randint(least, most)])
-
-    def _batches(self) -> bytes:
-        random = self.random
-        origin = OriginId(random.choice(self.origins))
+    def batches(random: Random) -> bytes:
+        origin = OriginId(random.choice(origins))
         data = bytearray(forge(origin, random.choice([1, 2, 3, 500, 1 << 40, (1 << 62)])) * random.randrange(3))
         for _ in range(random.choice([0, 0, 1, 5])):
             if data:
                 data[random.randrange(len(data))] ^= 1 << random.randrange(8)
         return bytes(data[: len(data) - random.choice([0, 0, 1, 90])])
+
+    return Fuzz(seed, origins, batches)
 
 
 @asynccontextmanager
@@ -122,7 +83,7 @@ async def test_whatever_a_source_answers_ends_its_stream_at_most(
     monkeypatch.setattr(replicator, "MIN_BACKOFF", 0.001)
     async with node("b", tmp_path) as b:
         await b.produce(b"mine")
-        async with fuzzing_source(Fuzz(seed, (EVIL, b.log.origin))) as (addr, answered):
+        async with fuzzing_source(fuzz_of(seed, (EVIL, b.log.origin))) as (addr, answered):
             b.replicator.join("evil", addr)
             task = b.replicator._peers["evil"].task
             assert task is not None
@@ -142,7 +103,7 @@ async def test_whatever_a_peer_answers_to_a_repair_ends_no_task(
     async with node("b", tmp_path) as b:
         b.log.append([ImportAppend(verify(forge(OriginId(EVIL), 400)), Over("lost"))])
         position = pb.OriginPosition(origin=EVIL, next_sequence=900, floor_sequence=1)
-        async with fuzzing_source(Fuzz(7, (EVIL, b.log.origin))) as (addr, answered):
+        async with fuzzing_source(fuzz_of(7, (EVIL, b.log.origin))) as (addr, answered):
             repairer = Repairer(
                 b.writer, _Reachable(b, addr, position), channel_factory=lambda at: open_channel(at, None)
             )
