@@ -9,7 +9,7 @@ WORKERS ?= $(shell expr 2 '*' $$(getconf _NPROCESSORS_ONLN))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-rest test-all test-long chaos soak matrix lowest lock check lint types imports fmt proto completions docs site screenshots bench bench-full clean tools
+.PHONY: help setup demo test test-rest test-all test-long chaos soak matrix lowest lock sbom check lint types imports fmt proto completions docs site screenshots bench bench-full clean tools
 
 help:  ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -59,6 +59,12 @@ lock: $(STAMP)  ## Resolve the dependencies anew, with hashes, for every platfor
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --upgrade --extra web --no-annotate \
 		--custom-compile-command "make lock" --python-version 3.11 pyproject.toml -o requirements.lock
+
+sbom: $(STAMP)  ## What a release is made of, as CycloneDX: build/sbom.cdx.json
+	$(BIN)/python -m pip install --quiet uv
+	@mkdir -p build
+	$(BIN)/uvx --quiet --from 'cyclonedx-bom>=7,<8' cyclonedx-py requirements requirements.lock \
+		--pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.cdx.json
 
 check: lint types imports test-all  ## What CI runs
 

@@ -84,6 +84,19 @@ _proglog() {
         losses:--reason|losses:--addr|losses:--timeout|losses:--wait|join:--addr|join:--timeout|join:--wait|\
         drain:--for|drain:--addr|drain:--timeout|drain:--wait|leave:--addr|leave:--timeout|leave:--wait|\
         force-leave:--addr|force-leave:--timeout|force-leave:--wait|tags:--set|tags:--delete|tags:--addr|\
+        serve:--serf-rpc-addr|serve:--metrics-addr|serve:--trace-endpoint|serve:--segment-bytes|\
+        serve:--retention-bytes|serve:--retention-age|produce:--key|produce:--key-sep|produce:--header|\
+        produce:--ack-timeout|produce:--rate|produce:--repeat|produce:--addr|produce:--timeout|produce:--wait|\
+        consume:--limit|consume:-n|consume:--commit-interval|consume:--key|consume:--header|consume:--grep|\
+        consume:--addr|consume:--timeout|consume:--wait|dash:--port|dash:--theme|dash:--addr|dash:--timeout|\
+        dash:--wait|members:--at|members:--addr|members:--timeout|members:--wait|status:--at|status:--addr|\
+        status:--timeout|status:--wait|copies:--at|copies:--addr|copies:--timeout|copies:--wait|lag:--at|lag:--addr|\
+        lag:--timeout|lag:--wait|wait:--members|wait:--for|wait:--addr|wait:--timeout|wait:--wait|check:--lag-records|\
+        check:--lag-seconds|check:--disk-free|check:--certificate-days|check:--members|check:--addr|check:--timeout|\
+        check:--wait|positions:--addr|positions:--timeout|positions:--wait|segments:--at|segments:--addr|\
+        segments:--timeout|segments:--wait|losses:--reason|losses:--addr|losses:--timeout|losses:--wait|join:--addr|\
+        join:--timeout|join:--wait|drain:--for|drain:--addr|drain:--timeout|drain:--wait|leave:--addr|leave:--timeout|\
+        leave:--wait|force-leave:--addr|force-leave:--timeout|force-leave:--wait|tags:--set|tags:--delete|tags:--addr|\
         tags:--timeout|tags:--wait|rtt:--addr|rtt:--timeout|rtt:--wait|event:--addr|event:--timeout|event:--wait|\
         events:--addr|events:--timeout|events:--wait|query:--tag|query:--relay-factor|query:--for|query:--addr|\
         query:--timeout|query:--wait|keys:--addr|keys:--timeout|keys:--wait|backup:--addr|backup:--timeout|\
@@ -112,7 +125,7 @@ _proglog() {
         -*) case $verb in
         '') _proglog_words '--help --version' ;;
         demo) _proglog_words '--input --no-dash --keep --quiet -q --verbose -v --debug --utc --output -o --help' ;;
-        serve) _proglog_words '--output -o --config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --gossip-label --gossip-allow --validate-node-names --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --insecure --insecure-gossip --fsync --segment-bytes --retention-bytes --retention-age --quiet -q --verbose -v --debug --utc --log-level --help' ;;
+        serve) _proglog_words '--output -o --config --node-name --data-dir --bind-addr --rpc-port --advertise-addr --rpc-advertise-addr --start-join-addrs --acl-model-file --acl-policy-file --server-tls-cert-file --server-tls-key-file --server-tls-ca-file --peer-tls-cert-file --peer-tls-key-file --peer-tls-ca-file --encrypt-file --encrypt-mode --tag --gossip-profile --gossip-label --gossip-allow --validate-node-names --event-handler --replay-events --serf-rpc-addr --serf-rpc-auth-file --metrics-addr --trace-endpoint --insecure --insecure-gossip --fsync --segment-bytes --retention-bytes --retention-age --quiet -q --verbose -v --debug --utc --log-level --help' ;;
         produce) _proglog_words '--format --key --key-sep --header --acks --ack-timeout --rate --repeat --checkpoint --on-error --rejects --output -o --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         consume) _proglog_words '--follow -f --limit -n --reverse --as --reset --commit-interval --print-cursor --skip-gone --dry-run --group-by --format --output -o --raw --key --header --origin --grep --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;
         dash) _proglog_words '--demo --web --port --replay --html --record --allow-writes --also --notify --theme --config --addr --tls-ca-file --tls-cert-file --tls-key-file --timeout --wait --quiet -q --verbose -v --debug --utc --profile --help' ;;

@@ -49,6 +49,7 @@ FULL = (
     "integration/test_refusals.py",
     "integration/test_replication_recovery.py",
     "integration/test_soak.py",
+    "integration/test_tracing.py",
     "repo/test_benchmarks.py",
     "repo/test_python_guide.py",
     "repo/test_screenshots.py",

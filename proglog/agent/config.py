@@ -97,6 +97,9 @@ class AgentConfig:
     metrics_addr: str | None = None
     """HOST:PORT on which Prometheus may ask for metrics, without TLS. ``None``: nowhere. Port 0: any free one."""
 
+    trace_endpoint: str | None = None
+    """http://HOST:PORT of a collector of OpenTelemetry spans, https:// for TLS. ``None``: no tracing."""
+
     insecure: bool = False
     """Serve others than this machine without TLS. Has to be said in so many words."""
 

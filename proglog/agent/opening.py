@@ -59,6 +59,7 @@ from proglog.server.server import Server
 from proglog.tasks import cancel_and_wait
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit
+from proglog.telemetry.tracing import Tracing
 
 LEAVE_TIMEOUT = 2.5
 """Seconds for telling the others; with the grace below, a stop stays under five."""
@@ -122,9 +123,13 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
     timeline = Timeline(now_ms, config.node_name)
     emit = timeline.emit
 
+    tracing = None if config.trace_endpoint is None else Tracing(config.trace_endpoint, config.node_name)
+    if tracing is not None:
+        steps.add("tracing", partial(asyncio.to_thread, tracing.close))
     log = await _open_log(config)
     steps.add("log", lambda: asyncio.to_thread(log.close))
     writer = LogWriter(log, tasks)
+    writer.tracing = tracing
     steps.add("log writer", writer.close)
     writer.start()
     emit(events.LOG_OPENED, end_offset=log.end_offset)
@@ -159,6 +164,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         on_call_end=metrics.call_ended if metrics else lambda *_: None,
         extra_services=(service,),
         followers=followers,
+        tracing=tracing,
     )
     own = await addresses(config, server.bind(config.rpc_addr), Resolver())
     rpc_addr = own.rpc
@@ -174,6 +180,7 @@ async def open_parts(config: AgentConfig, tasks: Supervisor, steps: Steps, stop:
         others=lambda: {each.name: _state_of(each) for each in membership.servers()},
         introductions=introductions,
         tasks=tasks,
+        tracing=tracing,
     )
     steps.add("replicator", replicator.close)
 

@@ -1,6 +1,7 @@
 """One server that is followed: its stream, what of it is on its way to the disk, and how it goes, for operators."""
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from heapq import nlargest
@@ -30,25 +31,25 @@ class Unsettled:
     """Batches of one stream that the writer has queued, up to a number of bytes, oldest first."""
 
     def __init__(self) -> None:
-        self._copies: asyncio.Queue[tuple[list[ImportAppend], list[asyncio.Future[Outcome]]]] = asyncio.Queue()
+        self._copies: asyncio.Queue[tuple[list[ImportAppend], list[asyncio.Future[Outcome]], float]] = asyncio.Queue()
         self._bytes = 0
         self._room = asyncio.Event()
 
     async def put(self, copies: list[ImportAppend], outcomes: list[asyncio.Future[Outcome]]) -> None:
         """Add what one message held; return when there is room for another."""
-        self._copies.put_nowait((copies, outcomes))
+        self._copies.put_nowait((copies, outcomes, time.monotonic()))
         self._bytes += _size(copies)
         while self._bytes >= MAX_QUEUED_BYTES:
             self._room.clear()
             await self._room.wait()
 
-    async def settled(self) -> tuple[list[ImportAppend], list[Outcome]]:
-        """Return the oldest once they are durable, or refused."""
-        copies, outcomes = await self._copies.get()
+    async def settled(self) -> tuple[list[ImportAppend], list[Outcome], float]:
+        """Return the oldest once they are durable, or refused, and how many seconds that took."""
+        copies, outcomes, since = await self._copies.get()
         settled = [await outcome for outcome in outcomes]
         self._bytes -= _size(copies)
         self._room.set()
-        return copies, settled
+        return copies, settled, time.monotonic() - since
 
 
 def _size(copies: list[ImportAppend]) -> int:

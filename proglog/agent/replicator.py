@@ -43,6 +43,7 @@ from proglog.server.own_origin import OwnOrigin, hear, parted_from
 from proglog.tasks import TaskScope, cancel_and_wait, ended
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, log_event
+from proglog.telemetry.tracing import Tracing
 from proglog.types import NodeName, OriginId
 from proglog.wire.model import PeerState, PeerStatus
 from proglog.wire.replication import Hello, Received, ReplicationStream
@@ -80,6 +81,7 @@ class Replicator:
         others: Others = dict,
         introductions: Introductions | None = None,
         tasks: Supervisor | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """Keep what is needed; nothing runs before the first join.
 
@@ -94,9 +96,11 @@ class Replicator:
             others: Every other member that serves a log, whatever its state: who may hold what cannot be had now.
             introductions: What the serving side has, too: which peers are proved; ``None``: none has to be.
             tasks: Owns this object's tasks; ``None``: an owner that only reports.
+            tracing: Records a span of what a message brought; ``None``: none are.
         """
         self._writer = writer
         self._node_name = node_name
+        self._tracing = tracing
         self._tasks = tasks or Supervisor(node_name=node_name)
         self._open_channel = channel_factory
         self._emit = emit
@@ -353,7 +357,10 @@ class Replicator:
 
     async def _settle_from(self, peer: FollowedPeer, stream: ReplicationStream, unsettled: Unsettled) -> None:
         while True:
-            copies, outcomes = await unsettled.settled()
+            copies, outcomes, took = await unsettled.settled()
+            if self._tracing is not None:
+                size = sum(copy.batch.header.batch_bytes for copy in copies)
+                self._tracing.ended("replicate", took, peer=peer.name, batches=len(copies), bytes=size)
             moved = {copy.batch.header.origin for copy in copies}
             stream.report(self._progress_in(moved & peer.origins.keys()))
             self._report_soon(moved)

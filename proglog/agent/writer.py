@@ -51,6 +51,7 @@ from proglog.server.answers import read_with_room
 from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait, wait_through
 from proglog.telemetry.latency import LatencyWindow
+from proglog.telemetry.tracing import Tracing
 from proglog.types import Offset, OriginId
 
 Result = TypeVar("Result")
@@ -119,6 +120,8 @@ class LogWriter:
         """Current operations on the disk."""
         self.latencies: dict[str, LatencyWindow] = {"append": LatencyWindow(), "sync": LatencyWindow()}
         """How long appends took lately, from arrival to durability, and the syncs of their groups."""
+        self.tracing: Tracing | None = None
+        """Records a span of each group; ``None``: none are."""
         self._tasks = tasks or Supervisor()
         self._queue: deque[_Pending] = deque()
         self._group: list[_Pending] = []
@@ -541,6 +544,10 @@ class LogWriter:
         now = time.monotonic()
         if group and self.log.config.fsync is FsyncPolicy.ALWAYS:
             self.latencies["sync"].add(self.log.sync_seconds, now)
+        if group and self.tracing is not None:
+            size = sum(each.append.batch.header.batch_bytes for each in group)
+            waited = now - min(each.since for each in group)
+            self.tracing.ended("append", waited, appends=len(group), bytes=size, sync_seconds=self.log.sync_seconds)
         for each, outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, Appended):
                 self.latencies["append"].add(now - each.since, now)

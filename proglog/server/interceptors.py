@@ -44,6 +44,7 @@ from proglog.server.context import Context
 from proglog.tasks import TaskScope
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit
+from proglog.telemetry.tracing import TRACEPARENT, Tracing
 from proglog.wire.status import to_status
 
 ANY_OBJECT = "*"
@@ -111,7 +112,9 @@ class Gate(grpc.aio.ServerInterceptor):
         on_end: Callable[[str, str, float, int, int], None] = lambda *_: None,
         admission: Admission | None = None,
         trust: Callable[[Any], None] = lambda _: None,
+        tracing: Tracing | None = None,
     ) -> None:
+        self._tracing = tracing
         self._trust = trust
         self._admission = admission or Admission()
         self._authorizer = authorizer
@@ -341,6 +344,8 @@ class _Call:
         self._trust = gate._trust
         self._emit = gate._emit
         self._on_end = gate._on_end
+        self._tracing = gate._tracing
+        self._traceparent = _traceparent_of(context) if gate._tracing else ""
         self._method = method
         self._context = context
         self.peer = context.peer()  # now: gRPC has forgotten it, and crashes, once a cancelled call is collected
@@ -501,6 +506,9 @@ class _Call:
         """Count the call; return its fields for telemetry."""
         elapsed = time.monotonic() - self._started
         self._on_end(self._method, code, elapsed, self.received_bytes, self.sent_bytes)
+        if self._tracing is not None:
+            sizes = {"received_bytes": self.received_bytes, "sent_bytes": self.sent_bytes}
+            self._tracing.call_ended(self._method, code, elapsed, self._traceparent, subject=self._subject, **sizes)
         return {
             "method": self._method,
             "subject": self._subject,
@@ -510,3 +518,9 @@ class _Call:
             "received_bytes": self.received_bytes,
             "sent_bytes": self.sent_bytes,
         }
+
+
+def _traceparent_of(context: Context) -> str:
+    """Return what the caller says of its trace; empty: nothing."""
+    found = next((value for key, value in context.invocation_metadata() or () if key == TRACEPARENT), "")
+    return found if isinstance(found, str) else ""

@@ -29,6 +29,7 @@ from proglog.server.position_service import PositionService
 from proglog.server.reflection import serve_reflection
 from proglog.telemetry import events
 from proglog.telemetry.emit import Emit, EventKind, emitter
+from proglog.telemetry.tracing import Tracing
 from proglog.wire.model import CertificateStatus
 
 MAX_MESSAGE_BYTES = MAX_STORED_BATCH_BYTES + 64 * 1024
@@ -107,6 +108,7 @@ class Server:
         followers: Followers | None = None,
         emit: Emit | None = None,
         admission: Admission | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         """Store the configuration; nothing listens yet.
 
@@ -120,6 +122,7 @@ class Server:
             followers: The followers' progress; ``None``: there are none.
             emit: Reports its events; ``None``: to telemetry only.
             admission: Bounds on calls and requests; ``None``: the usual ones.
+            tracing: Records a span of each call; ``None``: none are.
         """
         self._emit = emit or emitter()  # bound once: a lazy logger binds at each call
         self._commit_log = commit_log
@@ -127,6 +130,7 @@ class Server:
         self._tls = tls
         self._extra_services = extra_services
         self._on_call_end = on_call_end
+        self._tracing = tracing
         self._connection_age = connection_age
         self._followers = followers or Followers()
         self._admission = admission or Admission()
@@ -182,7 +186,7 @@ class Server:
         Raises:
             ConfigError: The address cannot be bound, or the TLS files do not load.
         """
-        gate = Gate(self._authorizer, self._emit, self._on_call_end, self._admission, self._check_trust)
+        gate = Gate(self._authorizer, self._emit, self._on_call_end, self._admission, self._check_trust, self._tracing)
         self._server = grpc.aio.server(interceptors=(gate,), options=self._options())
         return self._bind(self._server, addr)
 

@@ -111,6 +111,10 @@ class ServeFlags:
     metrics_addr: Annotated[
         str | None, flag("metrics-addr", "Address that serves Prometheus metrics, over HTTP without TLS", "HOST:PORT")
     ] = None
+    trace_endpoint: Annotated[
+        str | None,
+        flag("trace-endpoint", "Collector of OpenTelemetry spans, http:// or https://; needs `tracing`", "URL"),
+    ] = None
     insecure: Annotated[bool, flag("insecure", "Allow serving other machines without TLS")] = False
     insecure_gossip: Annotated[
         bool, flag("insecure-gossip", "Gossip with other machines without a key, though calls have TLS")
@@ -225,6 +229,7 @@ def agent_config(flags: ServeFlags) -> "AgentConfig":
         serf_rpc_addr=flags.serf_rpc_addr,
         serf_rpc_auth_file=flags.serf_rpc_auth_file,
         metrics_addr=flags.metrics_addr,
+        trace_endpoint=flags.trace_endpoint,
         insecure=flags.insecure,
         insecure_gossip=flags.insecure_gossip,
         log=LogConfig(
