@@ -1,4 +1,4 @@
-"""Tracing: spans of calls, appends and copies reach a collector; a caller's trace goes on; off, nothing is imported."""
+"""Tracing: spans of calls, appends and copies reach a collector; a caller's trace continues; without the flag, nothing is imported."""
 
 import subprocess
 import sys
@@ -63,7 +63,7 @@ def produce(agent: AgentProcess, value: bytes, parent: str = "") -> None:
         log_pb2_grpc.LogStub(channel).Produce(request, metadata=metadata, timeout=10)
 
 
-def test_calls_appends_and_copies_are_spans_and_a_callers_trace_goes_on(
+def test_calls_appends_and_copies_are_spans_and_a_callers_trace_continues(
     tmp_path: Path, eventually_sync: Eventually
 ) -> None:
     with collector() as (collected, endpoint), LocalCluster(tmp_path, "ab", flags={"trace-endpoint": endpoint}) as both:
