@@ -71,37 +71,25 @@ _proglog() {
         help:--output|help:-o) _proglog_words 'table json jsonl plain'; return ;;
         serve:--node-name|serve:--bind-addr|serve:--rpc-port|serve:--advertise-addr|serve:--rpc-advertise-addr|\
         serve:--start-join-addrs|serve:--tag|serve:--gossip-label|serve:--gossip-allow|serve:--event-handler|\
-        serve:--serf-rpc-addr|serve:--metrics-addr|serve:--segment-bytes|serve:--retention-bytes|serve:--retention-age|\
-        produce:--key|produce:--key-sep|produce:--header|produce:--ack-timeout|produce:--rate|produce:--repeat|\
-        produce:--addr|produce:--timeout|produce:--wait|consume:--limit|consume:-n|consume:--commit-interval|\
-        consume:--key|consume:--header|consume:--grep|consume:--addr|consume:--timeout|consume:--wait|dash:--port|\
-        dash:--also|dash:--theme|dash:--addr|dash:--timeout|dash:--wait|members:--at|members:--addr|members:--timeout|\
-        members:--wait|status:--at|status:--addr|status:--timeout|status:--wait|copies:--at|copies:--addr|\
-        copies:--timeout|copies:--wait|lag:--at|lag:--addr|lag:--timeout|lag:--wait|wait:--members|wait:--for|\
-        wait:--addr|wait:--timeout|wait:--wait|check:--lag-records|check:--lag-seconds|check:--disk-free|\
-        check:--certificate-days|check:--members|check:--addr|check:--timeout|check:--wait|positions:--addr|\
-        positions:--timeout|positions:--wait|segments:--at|segments:--addr|segments:--timeout|segments:--wait|\
-        losses:--reason|losses:--addr|losses:--timeout|losses:--wait|join:--addr|join:--timeout|join:--wait|\
-        drain:--for|drain:--addr|drain:--timeout|drain:--wait|leave:--addr|leave:--timeout|leave:--wait|\
-        force-leave:--addr|force-leave:--timeout|force-leave:--wait|tags:--set|tags:--delete|tags:--addr|\
         serve:--serf-rpc-addr|serve:--metrics-addr|serve:--trace-endpoint|serve:--segment-bytes|\
         serve:--retention-bytes|serve:--retention-age|produce:--key|produce:--key-sep|produce:--header|\
         produce:--ack-timeout|produce:--rate|produce:--repeat|produce:--addr|produce:--timeout|produce:--wait|\
         consume:--limit|consume:-n|consume:--commit-interval|consume:--key|consume:--header|consume:--grep|\
-        consume:--addr|consume:--timeout|consume:--wait|dash:--port|dash:--theme|dash:--addr|dash:--timeout|\
-        dash:--wait|members:--at|members:--addr|members:--timeout|members:--wait|status:--at|status:--addr|\
-        status:--timeout|status:--wait|copies:--at|copies:--addr|copies:--timeout|copies:--wait|lag:--at|lag:--addr|\
-        lag:--timeout|lag:--wait|wait:--members|wait:--for|wait:--addr|wait:--timeout|wait:--wait|check:--lag-records|\
-        check:--lag-seconds|check:--disk-free|check:--certificate-days|check:--members|check:--addr|check:--timeout|\
-        check:--wait|positions:--addr|positions:--timeout|positions:--wait|segments:--at|segments:--addr|\
-        segments:--timeout|segments:--wait|losses:--reason|losses:--addr|losses:--timeout|losses:--wait|join:--addr|\
-        join:--timeout|join:--wait|drain:--for|drain:--addr|drain:--timeout|drain:--wait|leave:--addr|leave:--timeout|\
-        leave:--wait|force-leave:--addr|force-leave:--timeout|force-leave:--wait|tags:--set|tags:--delete|tags:--addr|\
-        tags:--timeout|tags:--wait|rtt:--addr|rtt:--timeout|rtt:--wait|event:--addr|event:--timeout|event:--wait|\
-        events:--addr|events:--timeout|events:--wait|query:--tag|query:--relay-factor|query:--for|query:--addr|\
-        query:--timeout|query:--wait|keys:--addr|keys:--timeout|keys:--wait|backup:--addr|backup:--timeout|\
-        backup:--wait|certs:--host|certs:--client|profile:--addr|profile:--timeout|profile:--warning|bench:--records|\
-        bench:--value-bytes|bench:--rate|bench:--nodes|bench:--addr|bench:--timeout|bench:--wait) :; return ;;
+        consume:--addr|consume:--timeout|consume:--wait|dash:--port|dash:--also|dash:--theme|dash:--addr|\
+        dash:--timeout|dash:--wait|members:--at|members:--addr|members:--timeout|members:--wait|status:--at|\
+        status:--addr|status:--timeout|status:--wait|copies:--at|copies:--addr|copies:--timeout|copies:--wait|lag:--at|\
+        lag:--addr|lag:--timeout|lag:--wait|wait:--members|wait:--for|wait:--addr|wait:--timeout|wait:--wait|\
+        check:--lag-records|check:--lag-seconds|check:--disk-free|check:--certificate-days|check:--members|\
+        check:--addr|check:--timeout|check:--wait|positions:--addr|positions:--timeout|positions:--wait|segments:--at|\
+        segments:--addr|segments:--timeout|segments:--wait|losses:--reason|losses:--addr|losses:--timeout|\
+        losses:--wait|join:--addr|join:--timeout|join:--wait|drain:--for|drain:--addr|drain:--timeout|drain:--wait|\
+        leave:--addr|leave:--timeout|leave:--wait|force-leave:--addr|force-leave:--timeout|force-leave:--wait|\
+        tags:--set|tags:--delete|tags:--addr|tags:--timeout|tags:--wait|rtt:--addr|rtt:--timeout|rtt:--wait|\
+        event:--addr|event:--timeout|event:--wait|events:--addr|events:--timeout|events:--wait|query:--tag|\
+        query:--relay-factor|query:--for|query:--addr|query:--timeout|query:--wait|keys:--addr|keys:--timeout|\
+        keys:--wait|backup:--addr|backup:--timeout|backup:--wait|certs:--host|certs:--client|profile:--addr|\
+        profile:--timeout|profile:--warning|bench:--records|bench:--value-bytes|bench:--rate|bench:--nodes|\
+        bench:--addr|bench:--timeout|bench:--wait) :; return ;;
         serve:--encrypt-mode) _proglog_words 'accept send required'; return ;;
         serve:--gossip-profile) _proglog_words 'lan wan local'; return ;;
         serve:--fsync) _proglog_words 'always interval os'; return ;;
