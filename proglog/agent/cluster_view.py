@@ -12,12 +12,13 @@ from proglog.agent.consumer_watch import ConsumerWatch
 from proglog.agent.copies_watch import CopiesWatch
 from proglog.agent.follower_watch import FollowerWatch
 from proglog.agent.history import Block, HistoryKeeper
+from proglog.agent.log_reader import READ
 from proglog.agent.membership import Membership
 from proglog.agent.peer import MAX_LISTED_ORIGINS
 from proglog.agent.policy_watch import PolicyWatch
 from proglog.agent.replicator import Replicator
 from proglog.agent.timeline import Timeline
-from proglog.agent.writer import READ, LogWriter
+from proglog.agent.writer import LogWriter
 from proglog.errors import DrainingError, NotFoundError, UnavailableError
 from proglog.gossip.member import Member as GossipMember
 from proglog.gossip.member import Status

@@ -15,17 +15,16 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
+from proglog.agent.log_reader import LogReader, settled
 from proglog.agent.supervisor import Supervisor
 from proglog.agent.threads import started_pool
-from proglog.agent.underway import Underway
 from proglog.errors import ConfigError, LogClosedError, LogPoisonedError, ProglogError, StorageError
 from proglog.log.config import FsyncPolicy
 from proglog.log.log import Log
@@ -35,19 +34,12 @@ from proglog.log.model import (
     DamagedRange,
     ImportAppend,
     LocalAppend,
-    LogPosition,
-    LogRead,
     MissingRange,
-    Moved,
     Outcome,
-    SegmentInfo,
     appended_of,
 )
-from proglog.log.named_positions import CommittedPosition
-from proglog.log.recovery import RecoveryReport
-from proglog.record.batch import BatchHeader, VerifiedBatch
+from proglog.record.batch import VerifiedBatch
 from proglog.replication.progress import Progress
-from proglog.server.answers import read_with_room
 from proglog.server.commit_log import Fence
 from proglog.tasks import cancel_and_wait, wait_through
 from proglog.telemetry.latency import LatencyWindow
@@ -72,15 +64,6 @@ COMPANY_LEAST = 4
 COMPANY_BYTES = 64 * 1024
 """Queued bytes with which nobody waits: such a group is worth its sync."""
 
-INLINE_READ_BYTES = 1024 * 1024
-"""Reads of the active segment up to this size stay on the loop while the kernel has its pages in memory."""
-
-READ = "read"
-"""What is done on a reader thread is called; all else is done on the one that appends."""
-
-READER_THREADS = 2
-"""For reads that may wait for a cold disk."""
-
 HOUSEKEEPING_INTERVAL = 2.5
 """Seconds between two looks at retention, and at a full disk."""
 
@@ -96,7 +79,7 @@ class _Pending:
     since: float
 
 
-class LogWriter:
+class LogWriter(LogReader):
     """A :class:`Log` for the coroutines of one event loop. ``async with`` starts and drains it."""
 
     def __init__(self, log: Log, tasks: Supervisor | None = None) -> None:
@@ -109,15 +92,11 @@ class LogWriter:
         Raises:
             ConfigError: The operating system refuses the threads.
         """
-        self.log = log
+        super().__init__(log)
         self.records_appended = 0
         """Records made durable since the start, copies included."""
         self.bytes_appended = 0
         """Bytes of their batches."""
-        self.records_served = 0
-        """Records sent to consumers, as far as services count them here."""
-        self.underway = Underway()
-        """Current operations on the disk."""
         self.latencies: dict[str, LatencyWindow] = {"append": LatencyWindow(), "sync": LatencyWindow()}
         """How long appends took lately, from arrival to durability, and the syncs of their groups."""
         self.tracing: Tracing | None = None
@@ -134,20 +113,17 @@ class LogWriter:
         self._holds_changed = asyncio.Event()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
-        self._advanced = asyncio.Event()
         self._listeners: list[Callable[[], None]] = []
         self._progress_listeners: list[ProgressListener] = []
         self._told = log.moved_since(0).version
-        self._closing = False
         self._broken = False
         self._writing: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._timers: list[asyncio.Task[None]] = []
-        self._disk = started_pool(1, "log-writer")
         try:
-            self._readers = started_pool(READER_THREADS, "log-reader")
+            self._disk = started_pool(1, "log-writer")
         except ConfigError:
-            self._disk.shutdown()
+            self._readers.shutdown()
             raise
         log.publish_on(self._submit, self._disk.submit(threading.get_ident).result())
 
@@ -168,81 +144,6 @@ class LogWriter:
     ) -> None:
         """Drain and stop."""
         await self.close()
-
-    # What is known without the disk
-
-    @property
-    def origin(self) -> OriginId:
-        """As :attr:`Log.origin`."""
-        return self.log.origin
-
-    def kinship(self, prover: bytes, verifier: bytes) -> bytes:
-        """See :meth:`proglog.log.log.Log.kinship`."""
-        return self.log.kinship(prover, verifier)
-
-    @property
-    def start_offset(self) -> Offset:
-        """As :attr:`Log.start_offset`."""
-        return self.log.start_offset
-
-    @property
-    def end_offset(self) -> Offset:
-        """As :attr:`Log.end_offset`."""
-        return self.log.end_offset
-
-    @property
-    def end_position(self) -> LogPosition:
-        """As :attr:`Log.end_position`."""
-        return self.log.end_position
-
-    @property
-    def recovery(self) -> RecoveryReport:
-        """As :attr:`Log.recovery`."""
-        return self.log.recovery
-
-    def origins(self) -> Mapping[OriginId, Progress]:
-        """As :meth:`Log.origins`."""
-        return self.log.origins()
-
-    def latest_origins(self, count: int) -> list[OriginId]:
-        """Return the ``count`` origins that moved last, the last first."""
-        return [held.origin for held in self.log.origins().latest(count)]
-
-    def segments(self) -> list[SegmentInfo]:
-        """As :meth:`Log.segments`."""
-        return self.log.segments()
-
-    def named_positions(self) -> dict[str, CommittedPosition]:
-        """As :meth:`Log.named_positions`."""
-        return self.log.named_positions()
-
-    def takes_position(self, name: str, origins: int, now_ms: int) -> bool:
-        """As :meth:`Log.takes_position`."""
-        return self.log.takes_position(name, origins, now_ms)
-
-    def holds(self, appended: Appended) -> bool:
-        """As :meth:`Log.holds`."""
-        return self.log.holds(appended)
-
-    def damaged(self) -> list[DamagedRange]:
-        """As :meth:`Log.damaged`."""
-        return self.log.damaged()
-
-    def progress(self, origin: OriginId) -> Progress | None:
-        """As :meth:`Log.progress`."""
-        return self.log.progress(origin)
-
-    def moved_since(self, version: int) -> Moved:
-        """As :meth:`Log.moved_since`."""
-        return self.log.moved_since(version)
-
-    def after_damage(self, at: LogPosition) -> LogPosition:
-        """As :meth:`Log.after_damage`."""
-        return self.log.after_damage(at)
-
-    def sound_batches(self, at: LogPosition, data: bytes) -> Iterator[tuple[int, BatchHeader]]:
-        """As :meth:`Log.sound_batches`."""
-        return self.log.sound_batches(at, data)
 
     # What waits
 
@@ -356,29 +257,12 @@ class LogWriter:
     def _poisoning(self, work: Callable[[], Result]) -> Result:
         """Do ``work`` on the disk thread; whatever a bug leaves half done there is never built upon."""
         try:
-            return _settle(work)
+            return settled(work)
         except ProglogError:
             raise
         except BaseException:
             self.log.poison()
             raise
-
-    async def read(self, at: LogPosition, max_bytes: int) -> LogRead:
-        """Return whole batches from ``at`` on, without blocking the loop on a cold disk. As :meth:`Log.read`."""
-        return await read_with_room(partial(self._read, at, max_bytes), max_bytes)
-
-    async def _read(self, at: LogPosition, max_bytes: int) -> LogRead:
-        if max_bytes <= INLINE_READ_BYTES:
-            cached = self.log.read_cached(at, max_bytes)
-            if cached is not None:
-                return cached
-        with self.underway.during(READ):
-            return await asyncio.get_running_loop().run_in_executor(self._readers, self.log.read, at, max_bytes)
-
-    async def query(self, look: Callable[[Log], Result]) -> Result:
-        """Return what ``look`` finds in the log, on a reader thread: for what may wait for the disk."""
-        with self.underway.during(READ):
-            return await asyncio.get_running_loop().run_in_executor(self._readers, _settle, partial(look, self.log))
 
     async def missing(self) -> list[MissingRange]:
         """Return what damage hides, as :meth:`Log.missing`; the progress of origins says it from then on."""
@@ -388,17 +272,6 @@ class LogWriter:
         if not self.log.hides(missing):
             await self._on_disk_thread("look at damage", lambda: self.log.hide(missing))
         return missing
-
-    async def wait_for_data(self, at: LogPosition) -> None:
-        """Return once there is something durable at ``at``.
-
-        Raises:
-            LogClosedError: The log is closing: there will be nothing.
-        """
-        while self.log.end_position == at:
-            if self._closing:
-                raise LogClosedError
-            await self._advanced.wait()
 
     def add_listener(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` on the loop whenever the durable end, the start or the state of the log changes.
@@ -570,10 +443,6 @@ class LogWriter:
         for listener in self._listeners:
             listener()
 
-    def _wake_readers(self) -> None:
-        self._advanced.set()
-        self._advanced = asyncio.Event()
-
     async def _sync_by_timer(self) -> None:
         """Sync as the interval policy says."""
         while True:
@@ -593,11 +462,3 @@ class LogWriter:
             if self.log.end_position != end:  # retention commits named positions again
                 self._wake_readers()
                 self._tell_listeners()
-
-
-def _settle(work: Callable[[], Result]) -> Result:
-    """Do ``work`` on a thread. A future takes no ``StopIteration``: its waiter would hang."""
-    try:
-        return work()
-    except StopIteration as exc:
-        raise RuntimeError("StopIteration") from exc

@@ -262,3 +262,31 @@ def check(way: Way, got: Got, batches: Batches, suffered: set[tuple[Path, int]])
     said = got.left_out | {offsets[offset] for offset in got.left_out_offsets if offset in offsets}
     everything = {identity for identity, _ in sound} | lost
     assert said & everything == lost
+
+
+@pytest.mark.timeout(1800 if LONG else 120)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_a_log_whose_end_was_cut_is_whole_within_ten_seconds_and_keeps_what_came_later(
+    end: str, tmp_path: Path
+) -> None:
+    with AgentProcess("a", tmp_path) as a, AgentProcess("b", tmp_path, (a.gossip_addr,)) as b:
+        async with connect(a.rpc_addr) as client, connect(b.rpc_addr) as other:
+            values = [b"%03d" % number * 20 for number in range(40)]
+            for value in values:
+                await client.produce_value(value)
+            await until_alike(client, other)
+            for life, cut_bytes in enumerate(range(1, 2000, 13) if LONG else (1, 700)):
+                await asyncio.to_thread(getattr(a, end))
+                store = max(path for path in (tmp_path / "a").glob("*.log") if path.stat().st_size > cut_bytes)
+                with store.open("r+b") as file:
+                    file.truncate(store.stat().st_size - cut_bytes)
+                await asyncio.to_thread(a.start)
+                began = time.monotonic()
+                values += (new := [b"new %d.%d" % (life, number) for number in range(3)])
+                for value in new:
+                    await client.produce_value(value)
+                await healed(client)
+                await until_alike(client, other)
+                assert time.monotonic() - began < patience(10)
+                for each in (client, other):
+                    assert sorted(value for _, value in (await by_cursor(each)).records) == sorted(values)
