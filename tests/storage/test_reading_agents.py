@@ -5,6 +5,7 @@ The single kinds and ways, one by one and without processes: test_every_way_to_r
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -226,6 +227,17 @@ async def until_alike(*clients: Client) -> None:
             await asyncio.sleep(0.05)
 
 
+async def until_marked(directory: Path) -> None:
+    """Wait until the agent has written down how far its log is durable: every few seconds, if anything has come."""
+    async with asyncio.timeout(patience(10)):
+        while True:
+            said = json.loads((directory / "durable").read_text().partition("\n")[0])
+            store = directory / f"{said['base_offset']:020d}.log"
+            if said["store_bytes"] == store.stat().st_size and store == max(directory.glob("*.log")):
+                return
+            await asyncio.sleep(0.1)
+
+
 async def healed(client: Client) -> tuple[float, list[float]]:
     """Wait until nothing is damaged; return how long that took, and how long calls took meanwhile, ascending."""
     began, answers = time.monotonic(), list[float]()
@@ -276,6 +288,7 @@ async def test_a_log_whose_end_was_cut_is_whole_within_ten_seconds_and_keeps_wha
                 await client.produce_value(value)
             await until_alike(client, other)
             for life, cut_bytes in enumerate(range(1, 2000, 13) if LONG else (1, 700)):
+                await until_marked(tmp_path / "a")
                 await asyncio.to_thread(getattr(a, end))
                 store = max(path for path in (tmp_path / "a").glob("*.log") if path.stat().st_size > cut_bytes)
                 with store.open("r+b") as file:
