@@ -110,9 +110,10 @@ def opened(target: Path, source: str, files: FileSystem | None = None) -> "Itera
         raise StorageError(f"{target}: {error_words(exc)}") from exc
     if MANIFEST not in names and names:
         raise ConfigError(f"{target} is no backup and not empty: it holds {names[0]!r}; choose another directory")
-    if MANIFEST not in names:
-        _save(files, target, Manifest(source=source, finished_ms=0, origins={}))
-    before = read_manifest(target, files)
+    before = read_manifest(target, files) if MANIFEST in names else None
+    if before is None or not before.finished_ms:  # whose first copy this is: what finishes it is named after it
+        before = Manifest(source=source, finished_ms=0, origins={})
+        _save(files, target, before)
     with closing(_open_log(target / LOG, f"made of a backup of {source}", files)) as log:
         yield Backup(target, log, before, files)
 

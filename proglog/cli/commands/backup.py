@@ -59,8 +59,11 @@ def main(
 ) -> None:
     from proglog.log.backup import opened, read_back
 
+    is_directory = Path(source).is_dir()
+    if not is_directory and ":" not in source:
+        raise ConfigError(f"SOURCE {source!r}: there is no such directory, and an agent is HOST:PORT")
     with opened(target, source) as backup:
-        done = _of_directory(Path(source), backup) if Path(source).is_dir() else _of_agent(source, agent, backup)
+        done = _of_directory(Path(source), backup) if is_directory else _of_agent(source, agent, backup)
         copied, lacking = backup.copier, backup.lacking
     if verify:
         from proglog.cli.offline import meter_of
@@ -106,8 +109,6 @@ def _of_agent(source: str, agent: options.AgentFlags, backup: "Backup") -> "Mani
     from proglog.agent.pulling import pull
     from proglog.client import Client
 
-    if ":" not in source:
-        raise ConfigError(f"SOURCE {source!r}: there is no such directory, and an agent is HOST:PORT")
     with diagnostics.progress("copying", None, unit="bytes") as meter:
 
         async def copy(client: Client) -> "Manifest":

@@ -69,8 +69,9 @@ def test_what_is_restored_begins_an_origin_of_its_own_that_says_why(tmp_path: Pa
 def test_an_interrupted_first_copy_is_not_restored_and_resumes(tmp_path: Path) -> None:
     a, target = tmp_path / "a", tmp_path / "backup"
     write(a, range(60))
-    with opened(target, "10.0.0.1:8400"):
-        pass  # ended before anything was copied
+    for source in ("10.0.0.9:8400", "10.0.0.1:8400"):
+        with opened(target, source):
+            pass  # ended before anything was copied
     with pytest.raises(StorageError, match=r"never completed: finish it with `proglog backup 10\.0\.0\.1:8400"):
         restore(target, tmp_path / "b")
     back_up(a, target)
