@@ -36,7 +36,7 @@ This module implements rules 1, 4, 6 and 7 of docs/concepts/replication.md; the 
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from proglog.record.batch import BatchHeader
 from proglog.replication.holes import Holes, Others, Over, Wait
@@ -303,16 +303,8 @@ class Planner:
     def _heard_of_batch(self, peer: str, header: BatchHeader, now: float) -> None:
         """Advance the sender's progress to the end of its batch."""
         known = self._sources.peers[peer].positions.get(header.origin)
-        before = known or Progress(header.origin, header.base_sequence)
         if known is None or known.next_sequence < header.next_sequence:
-            after = replace(
-                before,
-                next_sequence=header.next_sequence,
-                chain_crc=header.chain_crc,
-                last_append_ms=header.append_time_ms,
-                bytes=before.bytes + header.batch_bytes,
-            )
-            self._heard(peer, after, now)
+            self._heard(peer, (known or Progress(header.origin, header.base_sequence)).after(header), now)
 
     def _heard(self, peer: str, position: Progress, now: float) -> None:
         self._sources.peers[peer].positions[position.origin] = position

@@ -1,8 +1,9 @@
 """The progress that two nodes exchange: how far each log reaches."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from proglog.record.batch import BatchHeader
 from proglog.replication.ranges import NO_RANGES, Ranges, covers, without
 from proglog.types import OriginId, SequenceNumber
 
@@ -30,6 +31,16 @@ class Progress:
     """Ranges within its reach that it never had: retention had removed them wherever it could ask."""
     damaged: Ranges = NO_RANGES
     """Ranges within its reach that it lost, or that no node it could reach had."""
+
+    def after(self, header: BatchHeader) -> "Progress":
+        """Return the progress of a log that this batch was appended to."""
+        return replace(
+            self,
+            next_sequence=header.next_sequence,
+            chain_crc=header.chain_crc,
+            last_append_ms=header.append_time_ms,
+            bytes=self.bytes + header.batch_bytes,
+        )
 
     def holds(self, sequence: int) -> bool:
         """Return whether this log can serve ``sequence``."""
