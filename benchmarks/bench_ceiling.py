@@ -12,6 +12,9 @@ from benchmarks.measure import Comparison, compare, touch_page_cache
 from proglog.security.devcerts import DevCerts, create_dev_certs
 from proglog.testing.processes import AgentProcess
 
+CALLERS = 100
+"""Tasks of a web service that each send a record and wait for it: seconds of one = CALLERS / rate."""
+
 
 def run(*, full: bool) -> Iterator[Comparison]:
     """Yield a comparison a path."""
@@ -23,13 +26,15 @@ def run(*, full: bool) -> Iterator[Comparison]:
         with ends.null_peer(certs.directory) as null:
             yield from batches_both_ways(directory, certs, null, batches, rounds)
             with AgentProcess("unary", directory, flags=tls_flags(certs)) as agent:
-                for at_once in (1, 8, 64):
+                paths = [("unary", f"one record a call, {at} in flight", at, calls) for at in (1, 8, 64)]
+                paths.append(("awaited", f"one producer, {CALLERS} callers that wait", CALLERS, calls * 4))
+                for work, name, at_once, count in paths:
                     yield compare(
-                        f"one record a call, {at_once} in flight",
+                        name,
                         "calls/s",
                         "a null echo",
-                        subject=lambda at=at_once: ends.rate(
-                            "unary", agent.rpc_addr, certs=certs.directory, count=calls, at_once=at
+                        subject=lambda work=work, at=at_once, count=count: ends.rate(
+                            work, agent.rpc_addr, certs=certs.directory, count=count, at_once=at
                         ),
                         yardstick=lambda at=at_once: ends.rate(
                             "null-echo", null, certs=certs.directory, count=calls, at_once=at

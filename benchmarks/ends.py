@@ -3,7 +3,7 @@
 ``python -m benchmarks.ends serve``: a null peer, a gRPC server of proglog's options that does nothing: a sink, a source and
 an echo. Its port is its first line. ``python -m benchmarks.ends WORK ADDR``: a client that does one piece of work and prints
 its rate: against the null peer (``null-sink``, ``null-source``, ``null-echo``), or against an agent with proglog's own
-client (``produce``, ``consume``, ``unary``).
+client (``produce``, ``consume``, ``unary``, ``awaited``).
 """
 
 import argparse
@@ -148,6 +148,17 @@ async def unary(work: Work) -> float:
         return await calls_per_second(work, log_pb2_grpc.LogStub(channel).Produce)
 
 
+async def awaited(work: Work) -> float:
+    """Return records/s of callers that share a producer, each waiting for its own record, as a web service's do."""
+    async with proglog.client.connect(work.addr, tls=work.tls) as client, client.producer() as producer:
+        await producer.send_and_wait(proglog.client.Record(value=b"first contact"))
+
+        async def call(request: log_pb2.ProduceRequest) -> None:
+            await producer.send_and_wait(proglog.client.Record(value=request.record.value))
+
+        return await calls_per_second(work, call)
+
+
 async def produce(work: Work) -> float:
     """Return MB/s of full batches through a producer, each durable."""
     values = [b"%099d " % number for number in range(RECORDS)]
@@ -180,6 +191,7 @@ WORKS: dict[str, Callable[[Work], Awaitable[float]]] = {
     "produce": produce,
     "consume": consume,
     "unary": unary,
+    "awaited": awaited,
 }
 
 

@@ -541,6 +541,7 @@ async def _all(seeds: range, *, virtual: bool, together: int) -> tuple[list[str]
     complaints: list[str] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(str(context.get("exception") or context)))
+    loop.slow_callback_duration = LONGEST  # with -X dev, asyncio warns of what a busy machine makes late
     before = len(asyncio.all_tasks())
     client_log = logging.getLogger("proglog.client")
     level = client_log.level

@@ -15,6 +15,7 @@ Everything a program needs is exported here, and nothing else is public. Each na
 """
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,7 @@ def connect(
         ConfigError: An address is not HOST:PORT, or the TLS files cannot be used.
         InvalidRequestError: An argument is not what it may be.
     """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # or gRPC writes to stderr what it thinks of a connection
     from proglog.client.client import Client
     from proglog.client.environment import addresses, tls_files
 

@@ -153,7 +153,7 @@ async def test_a_broken_stream_says_what_is_known_and_what_is_not(tmp_path: Path
     async with served(tmp_path) as (client, writer):
         with pytest.raises(ProduceError) as caught:
             async with client.producer(
-                batch_bytes=100, in_flight=2, idempotent=False, delivery_timeout=0.5, stop_on_failure=True
+                batch_bytes=100, in_flight=2, idempotent=False, delivery_timeout=1.0, stop_on_failure=True
             ) as producer:
                 await producer.send_values(numbered(10))
                 await producer.flush()
@@ -161,8 +161,9 @@ async def test_a_broken_stream_says_what_is_known_and_what_is_not(tmp_path: Path
                 await producer.send_values(numbered(1000))
 
         assert caught.value.acknowledged == 10
-        assert caught.value.unknown == 0  # the log was closed: refused
-        assert caught.value.unsent == producer.counts.taken - 10 > 0
+        assert caught.value.unknown <= 2 * 10  # the closed log refused all; the last try may have been under way
+        assert caught.value.unsent > 0
+        assert caught.value.unsent + caught.value.unknown == producer.counts.taken - 10
         assert writer.log.end_offset == 10
 
 

@@ -62,7 +62,7 @@ async def test_over_grpc_as_well_and_no_task_and_no_descriptor_is_left(
 def test_nothing_is_left_that_python_warns_of(arguments: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-m", "kit.client_machine", *arguments],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=240, check=False, env=os.environ | {"GRPC_VERBOSITY": "NONE"},
     )  # fmt: skip
 
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout

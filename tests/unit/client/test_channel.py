@@ -1,6 +1,10 @@
 """What a failed call means to its caller: agents that are not there, and such that never say a word."""
 
+import os
 import socket
+import subprocess
+import sys
+import threading
 
 import grpc
 import grpc.aio
@@ -24,6 +28,7 @@ from proglog.errors import (
     UnavailableError,
     is_out_of_reach,
 )
+from proglog.security.devcerts import DevCerts
 from proglog.wire.status import to_status
 
 
@@ -147,3 +152,45 @@ def test_a_message_that_grpc_finds_too_large_is_not_called_overload() -> None:
 
     assert type(error) is InvalidRequestError
     assert str(error) == "the message is larger than a:1, or this client, takes"
+
+
+QUIET = """
+import asyncio, sys
+from pathlib import Path
+from proglog.client import ProglogError, TLSFiles, connect
+
+async def main():
+    cert, key, ca = map(Path, sys.argv[2:5])
+    async with connect(sys.argv[1], tls=TLSFiles(cert_file=cert, key_file=key, ca_file=ca), timeout=0.5) as client:
+        try:
+            await client.positions()
+        except ProglogError as exc:
+            print(exc)
+
+asyncio.run(main())
+"""
+
+
+def test_a_failed_handshake_writes_no_line_of_grpcs_to_stderr(dev_certs: DevCerts) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        plain.settimeout(30)
+
+        def answer() -> None:
+            with plain.accept()[0] as taken:
+                taken.sendall(b"no TLS here\r\n" * 10)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        tls = dev_certs.server
+        ended = subprocess.run(
+            [
+                sys.executable, "-c", QUIET, f"127.0.0.1:{plain.getsockname()[1]}",
+                str(tls.cert_file), str(tls.key_file), str(tls.ca_file),
+            ],
+            capture_output=True, text=True, timeout=60, check=False,
+            env={name: value for name, value in os.environ.items() if not name.startswith("GRPC_")},
+        )  # fmt: skip
+        answering.join()
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "127.0.0.1" in ended.stdout
