@@ -25,7 +25,7 @@ COPIES = 50 if LONG else 4
 SEGMENT_BYTES = 1 << 20
 SENT = 5_000
 RATE = 50_000
-"""Records a second, on an idle machine."""
+"""Records a second; fewer on a busy machine."""
 
 
 def value(number: int) -> bytes:
@@ -73,6 +73,7 @@ async def test_a_copy_of_a_running_agents_directory_has_all_that_was_durable_whe
                     began = time.monotonic()
                     await producer.send_values([value(each) for each in range(sent, sent + SENT)])
                     sent += SENT
+                    await asyncio.sleep(began + SENT / RATE - time.monotonic())
                     seconds += time.monotonic() - began
 
             writing = asyncio.create_task(write())
@@ -92,7 +93,7 @@ async def test_a_copy_of_a_running_agents_directory_has_all_that_was_durable_whe
                 shutil.rmtree(copy)
             writing.cancel()
     print(f"{COPIES} copies, the last one of {begun:,} records; {sent / seconds:,.0f} records a second")
-    assert sent / seconds > RATE / patience(1)
+    assert sent / seconds > RATE / patience(2)
 
 
 def _run(*command: str) -> "subprocess.CompletedProcess[str]":
