@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from proglog.client.cursor import Cursor
@@ -45,9 +46,9 @@ class FetchedBatch:
         Raises:
             MalformedBatchError: As :meth:`values`.
         """
-        for record in scan.records(self.batch):
-            if self.start_offset <= record.offset < self.end_offset:
-                yield record
+        header = self.batch.header
+        places = (max(0, offset - header.base_offset) for offset in (self.start_offset, self.end_offset))
+        yield from islice(scan.records(self.batch), *places)
 
     @property
     def cursor(self) -> Cursor:

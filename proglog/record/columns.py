@@ -73,13 +73,13 @@ def rows(payload: bytes | memoryview, count: int, first_timestamp_ms: int) -> It
         MalformedBatchError: As :func:`check`.
     """
     columns = _parse(payload, count)
-    keyless = frozenset(columns.keyless)
-    for index, value in enumerate(columns.values):
-        key = columns.keys[index] if columns.keys and index not in keyless else None
-        delta = columns.timestamp_deltas_ms[index] if columns.timestamp_deltas_ms else 0
-        headers = columns.headers[index] if columns.headers else None
-        pairs = tuple(zip(headers.names, headers.values, strict=True)) if headers else ()
-        yield value, key, first_timestamp_ms + delta, pairs
+    keys: list[bytes | None] = [*columns.keys] or [None] * count
+    for index in columns.keyless:
+        keys[index] = None
+    headers: list[Headers | None] = [*columns.headers] or [None] * count
+    times = [first_timestamp_ms + delta for delta in [*columns.timestamp_deltas_ms] or [0] * count]
+    pairs = [tuple(zip(each.names, each.values, strict=True)) if each else () for each in headers]
+    yield from zip(columns.values, keys, times, pairs, strict=True)  # columns are walked once: a look at each costs
 
 
 def check(payload: bytes | memoryview, count: int) -> int:

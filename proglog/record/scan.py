@@ -51,13 +51,15 @@ def records(batch: VerifiedBatch) -> Iterator[StoredRecord]:
     if header.is_control:
         return
     rows = columns.rows(batch.payload, header.record_count, header.first_timestamp_ms)
-    for index, (value, key, timestamp_ms, headers_) in enumerate(rows):
+    origin, offset, sequence = header.origin, header.base_offset, header.base_sequence
+    for value, key, timestamp_ms, headers_ in rows:
         yield StoredRecord(
             value=value,
             key=key,
             timestamp_ms=timestamp_ms,
             headers=headers_,
-            offset=Offset(header.base_offset + index),
-            origin=header.origin,
-            sequence=SequenceNumber(header.base_sequence + index),
+            offset=offset,
+            origin=origin,
+            sequence=sequence,
         )
+        offset, sequence = Offset(offset + 1), SequenceNumber(sequence + 1)
