@@ -2,8 +2,10 @@
 
 import pytest
 
+from proglog.client.fetched import FetchedBatch
 from proglog.errors import MalformedBatchError
 from proglog.record import columns
+from proglog.record.batch import encode, verify
 from proglog.record.columns_pb2 import Headers, RecordColumns
 from proglog.record.record import Record
 
@@ -35,3 +37,19 @@ def test_no_key_and_an_empty_key_are_two_things() -> None:
 def test_columns_that_do_not_fit_together_are_refused(payload: bytes, count: int) -> None:
     with pytest.raises(MalformedBatchError):
         columns.check(payload, count)
+
+
+def test_a_part_of_a_batch_has_the_same_records_and_values() -> None:
+    records = [Record(value=b"%d" % each, key=b"k" if each % 2 else None, timestamp_ms=5 + each) for each in range(9)]
+    payload = columns.from_records(records, [5 + each for each in range(9)])
+    whole = verify(encode(payload, count=9, first_timestamp_ms=5, max_timestamp_ms=13))
+    base = whole.header.base_offset
+
+    for start, end in ((0, 9), (3, 7), (8, 9), (4, 4)):
+        part = FetchedBatch(whole, base + start, base + end)
+
+        assert [each.value for each in part.records()] == list(part.values())
+        assert [each.offset for each in part.records()] == [*range(base + start, base + end)]
+        assert [(each.key, each.timestamp_ms) for each in part.records()] == [
+            (each.key, each.timestamp_ms) for each in records[start:end]
+        ]
