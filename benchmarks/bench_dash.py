@@ -27,6 +27,8 @@ from proglog.wire.convert import SnapshotReader, to_message
 
 FULL_FRAME = ("● live", "nothing needs attention", "● alive", "fsync", "Quit")
 """What is on the screen when every panel has its data."""
+HELP = "esc: back"
+"""In the frame of the box of help."""
 LEAST_SECONDS = 120
 """Until the sparklines of the tables are full."""
 WARM_FRAMES = 660
@@ -112,7 +114,7 @@ def beside_an_agent(scratch: Path, env: Mapping[str, str], *, seconds: float, at
             terminal.drain(min(seconds, 5.0))
             idle = bytes_a_second(terminal, seconds)
             terminal.send("?")
-            terminal.until(lambda text: "Keys: panels" in text)
+            terminal.until(lambda text: HELP in text)
             modal = bytes_a_second(terminal, seconds)
             terminal.send("q")
         yield f"idle: {idle / 1000:.1f} kB/s to the terminal, {modal / 1000:.1f} kB/s with the help open"
@@ -168,7 +170,7 @@ def key_to_paint(terminal: Terminal) -> float:
     del terminal.output[:]
     started = time.monotonic()
     terminal.send("?")
-    while b"Keys: panels" not in terminal.output and b"Help" not in terminal.output:
+    while HELP not in terminal.text:
         assert time.monotonic() - started < 10.0, "the help did not come"
         terminal.read(0.5)
     taken = time.monotonic() - started

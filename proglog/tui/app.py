@@ -341,9 +341,9 @@ class DashApp(App[None]):
         if not self._dirty:
             return
         self._dirty = False
-        for screen in self.screen_stack:
-            if isinstance(screen, StateScreen) and screen.is_mounted:
-                screen.render_state(self.state)
+        screen = self.screen  # what a box covers waits: painting it again under the box costs ten times the bytes
+        if isinstance(screen, StateScreen) and screen.is_mounted:
+            screen.render_state(self.state)
 
     def _apply_now(self, change: Change) -> None:
         """Take a key's change into the state and paint at once."""

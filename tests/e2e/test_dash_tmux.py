@@ -90,7 +90,7 @@ async def test_somebody_watches_a_cluster_whose_agent_dies_and_comes_back(
 
     # What is there.
     await pane.shows("proglog node-a", "● live", "3 of 3 alive", "nothing needs attention")
-    await pane.shows("node-b", "node-c", "● streaming", "2 of 2 streaming", "fsync always", "▸ 0 … ", "member joined")
+    await pane.shows("node-b", "node-c", "● streaming", "2 of 2 streaming", "fsync always", "▸ [0 … ", "member joined")
     assert pane.ask("alternate_on") == ["1"]
     pane.press("3")
     await pane.shows("3 Copies · every record on 3 of 3", "ORIGIN", "█ held")

@@ -60,6 +60,10 @@ class StateScreen(DOMNode):
         """Render the current state."""
         self.call_after_refresh(lambda: self.render_state(self.dash.state))
 
+    def on_screen_resume(self) -> None:
+        """Render what happened while something else was shown."""
+        self.dash.mark_dirty()
+
     def on_resize(self) -> None:
         """Render the state in the new size."""
         self.call_after_refresh(lambda: self.render_state(self.dash.state))

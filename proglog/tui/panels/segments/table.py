@@ -94,9 +94,9 @@ _SOON = 30 * 86_400
 
 def filling(frames: Sequence[Frame]) -> str:
     """Return whether the log's disk fills, by what became of its free bytes in the last ten minutes; empty: not known."""
-    span = [frame for frame in frames[-_WINDOW:] if frame.live and frame.outline.node == frames[-1].outline.node]
-    seconds = span[-1].at - span[0].at if span else 0.0
-    if seconds < LEAST_SECONDS or free_share(span[-1].outline.log) is None or free_share(span[0].outline.log) is None:
+    span = [frame for frame in frames[-_WINDOW:] if frame.live and free_share(frame.outline.log) is not None]
+    span = [frame for frame in span if frame.outline.node.name == span[-1].outline.node.name]
+    if not span or (seconds := span[-1].at - span[0].at) < LEAST_SECONDS:
         return ""
     before, free = (span[at].outline.log.disk_free_bytes for at in (0, -1))
     left = free * seconds / (before - free) if before > free else math.inf
