@@ -23,21 +23,21 @@ RUNS = 3
 
 def run(*, full: bool) -> Iterator[str]:
     """Yield a line per measurement."""
-    lines = 3_000_000 if full else 20_000
+    lines, runs = (3_000_000, RUNS) if full else (20_000, 1)
     with tempfile.TemporaryDirectory(prefix="proglog-bench-") as scratch:
         directory = Path(scratch)
         source = directory / "lines"
         write_lines(source, lines)
-        cat = statistics.median(timed(["cat"], source, directory / "copy") for _ in range(RUNS))
+        cat = statistics.median(timed(["cat"], source, directory / "copy") for _ in range(runs))
         yield f"cat of {lines:,} lines of {LINE_BYTES} bytes: {cat:.2f} s"
-        yield from one_agent(directory, source, lines)
-        yield from three_agents(directory, source, lines)
+        yield from one_agent(directory, source, lines, runs)
+        yield from three_agents(directory, source, lines, runs)
 
 
-def one_agent(directory: Path, source: Path, lines: int) -> Iterator[str]:
+def one_agent(directory: Path, source: Path, lines: int, runs: int) -> Iterator[str]:
     """Each way against one agent, a fresh one a run."""
     produced, consumed = [], []
-    for number in range(RUNS):
+    for number in range(runs):
         agent = AgentProcess(f"one-{number}", directory)
         agent.start()
         try:
@@ -51,10 +51,10 @@ def one_agent(directory: Path, source: Path, lines: int) -> Iterator[str]:
         yield f"{verb}, one agent: {middle:.2f} s, {lines / middle:,.0f} lines/s (of {', '.join(f'{t:.2f}' for t in times)} s)"
 
 
-def three_agents(directory: Path, source: Path, lines: int) -> Iterator[str]:
+def three_agents(directory: Path, source: Path, lines: int, runs: int) -> Iterator[str]:
     """Produced at one node, read from another once it has everything: the whole way."""
     times = []
-    for number in range(RUNS):
+    for number in range(runs):
         agents: list[AgentProcess] = []
         try:
             for name in "abc":

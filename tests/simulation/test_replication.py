@@ -123,10 +123,10 @@ def test_the_histories_contain_what_they_are_about() -> None:
     assert sum(node.gaps for world in worlds for node in world.cluster.nodes.values()) > 10
     assert sum(world.cluster.refilled for world in worlds) > 0
 
-    memberships = [run(seed, gossip=True).cluster.membership for seed in range(16)]
+    memberships = [run(seed, gossip=True).cluster.membership for seed in range(6)]
     told = [each for each in memberships if isinstance(each, Gossip)]
-    assert sum(each.told(MemberEventKind.FAILED) for each in told) > 16
-    assert sum(each.told(MemberEventKind.JOIN) for each in told) > 48
+    assert sum(each.told(MemberEventKind.FAILED) for each in told) > 6
+    assert sum(each.told(MemberEventKind.JOIN) for each in told) > 18
 
 
 @pytest.mark.parametrize("nodes", [2, 3, 5, 8])
