@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from proglog.record.batch import BatchHeader
 from proglog.replication.ranges import NO_RANGES, Ranges, covers, without
 from proglog.types import OriginId, SequenceNumber
+
+if TYPE_CHECKING:
+    from proglog.record.batch import BatchHeader
 
 FIRST_SEQUENCE = SequenceNumber(1)
 
@@ -32,7 +35,7 @@ class Progress:
     damaged: Ranges = NO_RANGES
     """Ranges within its reach that it lost, or that no node it could reach had."""
 
-    def after(self, header: BatchHeader) -> "Progress":
+    def after(self, header: "BatchHeader") -> "Progress":
         """Return the progress of a log that this batch was appended to."""
         return replace(
             self,

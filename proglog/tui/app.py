@@ -141,6 +141,7 @@ class DashApp(App[None]):
         self.allow_writes = allow_writes
         self._warnings: tuple[str, ...] = ()
         self._dirty = True
+        self._covered_dirty = False
         self.verifier = Verifier(self, self._run_verification)
         for theme in THEMES:
             self.register_theme(theme)
@@ -332,18 +333,21 @@ class DashApp(App[None]):
         else:
             self.announce(f"{change.snapshot.node.name} is back")
 
-    def mark_dirty(self) -> None:
-        """Ask for a paint."""
+    def mark_dirty(self, *, covered: bool = False) -> None:
+        """Ask for a paint; ``covered``: also of the screens under the open box."""
         self._dirty = True
+        self._covered_dirty = self._covered_dirty or covered
 
     def flush(self) -> None:
         """Paint what changed."""
         if not self._dirty:
             return
-        self._dirty = False
-        screen = self.screen  # what a box covers waits: painting it again under the box costs ten times the bytes
-        if isinstance(screen, StateScreen) and screen.is_mounted:
-            screen.render_state(self.state)
+        # What a box covers waits, unless its size changed: painting it again under the box costs ten times the bytes.
+        screens = list(self.screen_stack) if self._covered_dirty else [self.screen]
+        self._dirty = self._covered_dirty = False
+        for screen in screens:
+            if isinstance(screen, StateScreen) and screen.is_mounted:
+                screen.render_state(self.state)
 
     def _apply_now(self, change: Change) -> None:
         """Take a key's change into the state and paint at once."""

@@ -60,7 +60,7 @@ class Dash(Protocol):
         """Show another cluster."""
         ...
 
-    def mark_dirty(self) -> None:
+    def mark_dirty(self, *, covered: bool = False) -> None:
         """Ask for a paint."""
         ...
 

@@ -65,8 +65,9 @@ class StateScreen(DOMNode):
         self.dash.mark_dirty()
 
     def on_resize(self) -> None:
-        """Render the state in the new size."""
+        """Render the state in the new size, and once more when all parts have theirs."""
         self.call_after_refresh(lambda: self.render_state(self.dash.state))
+        self.dash.mark_dirty(covered=True)
 
 
 class DashScreen(Screen[Result], StateScreen):

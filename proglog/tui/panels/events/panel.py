@@ -9,7 +9,7 @@ from proglog.tui.panels.base import TablePanel
 from proglog.tui.panels.events import columns, table
 from proglog.tui.state import DashState
 
-_OFFSET = re.compile(r"offsets? (\d[\d,]{0,25})", re.ASCII)
+_OFFSET = re.compile(r"offsets? \[?(\d[\d,]{0,25})", re.ASCII)
 
 
 class EventsPanel(TablePanel):

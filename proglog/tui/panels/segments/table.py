@@ -14,6 +14,7 @@ from proglog.tui.panels.segments import verification_view
 from proglog.tui.panels.segments.columns import COLUMNS, SegmentFacts
 from proglog.tui.panels.segments.verification import SegmentId, Verifier
 from proglog.tui.state import DashState
+from proglog.types import counted
 from proglog.wire.model import ClusterSnapshot, IndexState, Segment
 
 
@@ -94,6 +95,8 @@ _SOON = 30 * 86_400
 
 def filling(frames: Sequence[Frame]) -> str:
     """Return whether the log's disk fills, by what became of its free bytes in the last ten minutes; empty: not known."""
+    if not frames or free_share(frames[-1].outline.log) is None:
+        return ""
     span = [frame for frame in frames[-_WINDOW:] if frame.live and free_share(frame.outline.log) is not None]
     span = [frame for frame in span if frame.outline.node.name == span[-1].outline.node.name]
     if not span or (seconds := span[-1].at - span[0].at) < LEAST_SECONDS:
@@ -108,5 +111,4 @@ def summary(snapshot: ClusterSnapshot) -> str:
     log = snapshot.log
     share = free_share(log)
     free = "" if share is None else f", disk {share:.0%} free"
-    count = f"{log.segment_count} segment{'' if log.segment_count == 1 else 's'}"
-    return f"{count}, {bytes_words(log.bytes)}, fsync {log.fsync}{free}"
+    return f"{counted(log.segment_count, 'segment')}, {bytes_words(log.bytes)}, fsync {log.fsync}{free}"
