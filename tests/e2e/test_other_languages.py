@@ -190,11 +190,7 @@ async def test_a_consumer_and_a_producer_outlive_a_killed_agent(
     consumer = await asyncio.create_subprocess_exec(
         *command, "consume", f"{b.rpc_addr},{a.rpc_addr}", str(count), cwd=place, stdout=asyncio.subprocess.PIPE
     )
-    produce = [*command, "produce", a.rpc_addr, str(count)]
-    if command[0] == "java":  # whose example has no producer that tries again
-        (place / "lines").write_text("".join(f"{number}\n" for number in range(count)))
-        produce = [sys.executable, "-m", "proglog", "produce", "lines", "--addr", a.rpc_addr]
-    producer = await asyncio.create_subprocess_exec(*produce, cwd=place)
+    producer = await asyncio.create_subprocess_exec(*command, "produce", a.rpc_addr, str(count), cwd=place)
     assert consumer.stdout is not None
     seen: list[int] = []
 

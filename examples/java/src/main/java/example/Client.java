@@ -4,14 +4,21 @@ import com.google.protobuf.ByteString;
 import com.google.rpc.ErrorInfo;
 import io.grpc.ManagedChannel;
 import io.grpc.ManagedChannelBuilder;
+import io.grpc.Metadata;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.protobuf.StatusProto;
+import io.grpc.stub.MetadataUtils;
 import io.grpc.stub.StreamObserver;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.security.SecureRandom;
+import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.Map;
-import java.util.concurrent.CountDownLatch;
+import java.util.Set;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.zip.CRC32C;
@@ -33,19 +40,25 @@ import proglog.v1.NextSequence;
 import proglog.v1.PositionsGrpc;
 import proglog.v1.ProduceBatchRequest;
 import proglog.v1.ProduceBatchResponse;
-import proglog.v1.Status;
 import proglog.v1.WatchRequest;
 
 /**
- * What a program in Java needs of proglog: {@code calls ADDR} makes each of the calls once; {@code consume ADDR,ADDR COUNT}
- * prints that many records from the start, on from one agent to the next.
+ * What a program in Java needs of proglog: {@code calls ADDR} makes each of the calls once; {@code produce ADDR COUNT} appends
+ * that many records, each once whatever breaks; {@code consume ADDR,ADDR COUNT} prints that many from the start, on from one
+ * agent to the next.
  */
 public final class Client {
   private static final int HEADER_BYTES = 128;
   private static final int SEED = 0x50524f47; // "PROG": the checksum of nothing is not 0
+  private static final int EPOCH = 1;
+  private static final int RECORDS_A_BATCH = 10;
+  private static final Metadata.Key<byte[]> LOG = Metadata.Key.of("proglog-log-bin", Metadata.BINARY_BYTE_MARSHALLER);
+  private static final Set<Status.Code> AGAIN =
+      EnumSet.of(Status.Code.UNAVAILABLE, Status.Code.CANCELLED, Status.Code.UNKNOWN, Status.Code.INTERNAL);
 
   public static void main(String[] args) throws Exception {
     if (args[0].equals("calls")) calls(args[1]);
+    else if (args[0].equals("produce")) produce(args[1], Integer.parseInt(args[2]));
     else consume(args[1].split(","), Integer.parseInt(args[2]));
   }
 
@@ -63,9 +76,9 @@ public final class Client {
     System.out.println("Log.Produce " + offset);
     System.out.println("Log.Consume " + book.consume(at(offset)).getRecord().getValue().toStringUtf8());
     System.out.println("Log.GetServers " + book.getServers(GetServersRequest.getDefaultInstance()).getServersCount());
-    System.out.println("Batches.Produce " + produce(channel, 10));
+    System.out.println("Batches.Produce " + produce(addr, 10));
     consume(new String[] {addr}, 11);
-    Status status = cluster.getStatus(GetStatusRequest.getDefaultInstance());
+    var status = cluster.getStatus(GetStatusRequest.getDefaultInstance());
     System.out.println("Cluster.GetStatus " + status.getLog().getState());
     System.out.println("Cluster.Watch " + cluster.watch(WatchRequest.getDefaultInstance()).next().getNode().getName());
     var next = NextSequence.newBuilder().setOrigin(status.getNode().getOrigin()).setNextSequence(3);
@@ -87,28 +100,59 @@ public final class Client {
     return ConsumeRequest.newBuilder().setOffset(offset).build();
   }
 
-  /** Appends one batch of records and returns how many; the answer says that it is durable. */
-  private static int produce(ManagedChannel channel, int count) throws Exception {
-    var columns = RecordColumns.newBuilder();
-    for (int number = 0; number < count; number++) columns.addValues(ByteString.copyFromUtf8(String.valueOf(number)));
-    var answered = new CountDownLatch(1);
-    var failure = new AtomicReference<Throwable>();
-    var requests = BatchesGrpc.newStub(channel).produce(new StreamObserver<ProduceBatchResponse>() {
-      @Override public void onNext(ProduceBatchResponse answer) {}
-      @Override public void onError(Throwable error) { failure.set(error); answered.countDown(); }
-      @Override public void onCompleted() { answered.countDown(); }
-    });
-    byte[] batch = encode(columns.build().toByteArray(), count, System.currentTimeMillis());
-    requests.onNext(ProduceBatchRequest.newBuilder().setBatch(ByteString.copyFrom(batch)).build());
-    requests.onCompleted();
-    if (!answered.await(30, TimeUnit.SECONDS) || failure.get() != null) throw new IllegalStateException(failure.get());
+  /**
+   * Appends the records "0" to "count - 1", each once whatever breaks: a batch whose answer is missing is sent again under the same
+   * identity and sequence, and the agent that has it already answers without appending.
+   */
+  private static int produce(String addr, int count) throws Exception {
+    byte[] producer = new byte[16];
+    new SecureRandom().nextBytes(producer);
+    byte[] log = null;
+    for (int sent = 0; sent < count; ) {
+      ManagedChannel channel = open(addr);
+      var headers = new AtomicReference<Metadata>();
+      var answers = new LinkedBlockingQueue<Object>();
+      var stub = BatchesGrpc.newStub(channel)
+          .withInterceptors(MetadataUtils.newCaptureMetadataInterceptor(headers, new AtomicReference<>()));
+      var requests = stub.produce(new StreamObserver<ProduceBatchResponse>() {
+        @Override public void onNext(ProduceBatchResponse answer) { answers.add(answer); }
+        @Override public void onError(Throwable error) { answers.add(error); }
+        @Override public void onCompleted() {}
+      });
+      try {
+        while (sent < count) {
+          int end = Math.min(sent + RECORDS_A_BATCH, count);
+          byte[] batch = encode(columns(sent, end), end - sent, System.currentTimeMillis(), producer, sent);
+          requests.onNext(ProduceBatchRequest.newBuilder().setBatch(ByteString.copyFrom(batch)).build());
+          Object answer = answers.poll(30, TimeUnit.SECONDS);
+          if (answer == null) throw new IllegalStateException("no answer within 30 s");
+          if (answer instanceof Throwable error) throw Status.fromThrowable(error).asRuntimeException();
+          byte[] taker = headers.get().get(LOG);
+          if (log != null && !Arrays.equals(log, taker)) throw new IllegalStateException("another log answers");
+          log = taker;
+          sent = end;
+        }
+        requests.onCompleted();
+      } catch (StatusRuntimeException error) {
+        if (!AGAIN.contains(error.getStatus().getCode())) throw error;
+        Thread.sleep(100);
+      }
+      channel.shutdownNow();
+    }
     return count;
   }
 
-  private static byte[] encode(byte[] payload, int count, long timeMs) {
+  private static byte[] columns(int start, int end) {
+    var columns = RecordColumns.newBuilder();
+    for (int number = start; number < end; number++) columns.addValues(ByteString.copyFromUtf8(String.valueOf(number)));
+    return columns.build().toByteArray();
+  }
+
+  private static byte[] encode(byte[] payload, int count, long timeMs, byte[] producer, long sequence) {
     ByteBuffer batch = ByteBuffer.allocate(HEADER_BYTES + payload.length).order(ByteOrder.LITTLE_ENDIAN);
     batch.put(0, new byte[] {(byte) 0xa7, 'P', 'L', 'B'}).putInt(24, batch.capacity()).put(36, (byte) 1);
-    batch.putLong(64, count).putInt(72, count).putLong(88, timeMs).putLong(96, timeMs).put(HEADER_BYTES, payload);
+    batch.putLong(64, count).putInt(72, count).putInt(84, EPOCH).putLong(88, timeMs).putLong(96, timeMs);
+    batch.put(104, producer).putLong(120, sequence).put(HEADER_BYTES, payload);
     byte[] bytes = batch.array();
     batch.putInt(32, crc(crc(SEED, bytes, HEADER_BYTES, bytes.length), bytes, 36, HEADER_BYTES));
     batch.putInt(4, crc(SEED, bytes, 8, HEADER_BYTES));
@@ -140,7 +184,7 @@ public final class Client {
         var answers = BatchesGrpc.newBlockingStub(channel).consume(request);
         while (count > 0) count = take(answers.next(), cursor, count);
       } catch (StatusRuntimeException error) {
-        if (error.getStatus().getCode() != io.grpc.Status.Code.UNAVAILABLE) throw error;
+        if (error.getStatus().getCode() != Status.Code.UNAVAILABLE) throw error;
         Thread.sleep(50);
       }
       channel.shutdownNow();
