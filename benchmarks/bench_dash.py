@@ -119,6 +119,7 @@ def beside_an_agent(scratch: Path, env: Mapping[str, str], *, seconds: float, at
             terminal.send("q")
         yield f"idle: {idle / 1000:.1f} kB/s to the terminal, {modal / 1000:.1f} kB/s with the help open"
         command = [sys.executable, "-m", "proglog", "produce", "--addr", agent.rpc_addr]
+        command += ["--rate", "5k"] if seconds < 5 else []  # the small size shows that it runs
         lines = b"".join(
             b"value %07d of a line of some length, as logs have them\n" % number for number in range(2_000)
         )

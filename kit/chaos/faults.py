@@ -189,6 +189,7 @@ class Faults:
             return
         lost = random.choice(sealed)
         lost.unlink()
+        self._another_log(node)
         await self._start_to_die_at(node, WRITES, lost, random)
 
     async def _kill_at_new_origin(self, node: Node, step: Step, random: Random) -> None:
@@ -225,6 +226,7 @@ class Faults:
         async with _down(node):
             if sealed := _sealed(node.data_dir):
                 random.choice(sealed).unlink()
+                self._another_log(node)  # with it went how its origins were interleaved: docs/decisions/0004
 
     async def _wipe(self, node: Node, _step: Step, _random: Random) -> None:
         async with _down(node):

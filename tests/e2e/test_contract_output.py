@@ -86,6 +86,8 @@ VARIABLE = {  # what differs from run to run, and with it how wide a column is
     r"\b[0-9a-f]{32}\b|\b[0-9a-f]{6,12}\b(?=[ .,:]|$)": "ORIGIN",
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?|\b\d\d:\d\d:\d\d\b": "TIME",
     r"\b[\d.,]+ ?(min \d+ s|ms|s|min|kB|MB|GB|B|bytes|records/s)(?![a-z])": "AMOUNT",
+    r"every record on 1 of 1|all records are in flight": "COPIES",
+    r"AMOUNT ago|just now": "AGE",
     r" {2,}": "  ",
 }
 

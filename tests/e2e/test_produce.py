@@ -125,12 +125,12 @@ def test_an_interrupted_run_resumes_with_every_line_once(agent: AgentProcess, tm
     lines.write_bytes(b"".join(b"%d\n" % number for number in range(6_000)))
     command = [*PROGLOG, "produce", str(lines), "--checkpoint", str(checkpoint)]
     for _ in range(2):
-        process = subprocess.Popen(
-            [*command, "--rate", "4k"], env=environment(agent), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
         before = _count(agent)
+        process = subprocess.Popen(
+            [*command, "--rate", "2k"], env=environment(agent), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         end = time.monotonic() + patience(20)
-        while _count(agent) == before and time.monotonic() < end:
+        while _count(agent) == before and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         process.send_signal(how)
         process.wait(patience(20))

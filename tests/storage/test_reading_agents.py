@@ -230,11 +230,13 @@ async def until_alike(*clients: Client) -> None:
 async def until_marked(directory: Path) -> None:
     """Wait until the agent has written down how far its log is durable: every few seconds, if anything has come."""
     async with asyncio.timeout(patience(10)):
+        mark = directory / "durable"
         while True:
-            said = json.loads((directory / "durable").read_text().partition("\n")[0])
-            store = directory / f"{said['base_offset']:020d}.log"
-            if said["store_bytes"] == store.stat().st_size and store == max(directory.glob("*.log")):
-                return
+            if mark.exists():
+                said = json.loads(mark.read_text().partition("\n")[0])
+                store = directory / f"{said['base_offset']:020d}.log"
+                if said["store_bytes"] == store.stat().st_size and store == max(directory.glob("*.log")):
+                    return
             await asyncio.sleep(0.1)
 
 
