@@ -11,6 +11,7 @@ from proglog.gossip.label import parse_label
 from proglog.gossip.member_rules import is_strict_name, parse_networks
 from proglog.log.config import LogConfig
 from proglog.security.tls import TLSFiles
+from proglog.telemetry.tracing import check_endpoint
 from proglog.types import NodeName
 
 DEFAULT_BIND_ADDR = "127.0.0.1:8401"
@@ -122,6 +123,8 @@ class AgentConfig:
             )
         parse_label(self.gossip_label, "--gossip-label")
         parse_networks(self.gossip_allow, "--gossip-allow")
+        if self.trace_endpoint is not None:
+            check_endpoint(self.trace_endpoint)
         host, _ = split_addr(self.bind_addr, "--bind-addr")
         if not 0 <= self.rpc_port <= 65535:
             raise ConfigError(f"--rpc-port {self.rpc_port}: expected a port from 0 to 65535")

@@ -25,7 +25,7 @@ from proglog.errors import ConfigError, NotFoundError, StorageError
 from proglog.log import checkpoint
 from proglog.log.config import FsyncPolicy, LogConfig
 from proglog.log.copying import Copier, copy_directory, reach_of
-from proglog.log.files import FileSystem, OsFiles, error_words
+from proglog.log.files import FileSystem, OsFiles
 from proglog.log.log import Log
 from proglog.log.verify import DAMAGE, VerifyFinding, VerifyProgress, verify_directory
 from proglog.replication.progress import Progress
@@ -87,7 +87,7 @@ def read_manifest(target: Path, files: FileSystem | None = None) -> Manifest:
     try:
         content = checkpoint.load(files or OsFiles(), path)
     except OSError as exc:
-        raise StorageError(f"{path}: {error_words(exc)}") from exc
+        raise StorageError(f"{path}: {exc.strerror or exc}") from exc
     if content is None:
         raise NotFoundError(f"there is no backup in {target}: it has no file {MANIFEST!r}")
     return checkpoint.parsed(path, Manifest.from_json, content)
@@ -107,7 +107,7 @@ def opened(target: Path, source: str, files: FileSystem | None = None) -> "Itera
         files.make_dir(target)
         names = [name for name in files.names(target) if not name.startswith(".")]
     except OSError as exc:
-        raise StorageError(f"{target}: {error_words(exc)}") from exc
+        raise StorageError(f"{target}: {exc.strerror or exc}") from exc
     if MANIFEST not in names and names:
         raise ConfigError(f"{target} is no backup and not empty: it holds {names[0]!r}; choose another directory")
     before = read_manifest(target, files) if MANIFEST in names else None
@@ -263,7 +263,7 @@ def restore(
         draft.rename(directory)
         files.sync_dir(directory.parent)
     except OSError as exc:
-        raise StorageError(f"{directory}: {error_words(exc)}") from exc
+        raise StorageError(f"{directory}: {exc.strerror or exc}") from exc
     return restored
 
 
@@ -321,7 +321,7 @@ def _save(files: FileSystem, target: Path, manifest: Manifest) -> None:
     try:
         checkpoint.save(files, target / MANIFEST, manifest.to_json())
     except OSError as exc:
-        raise StorageError(f"{target / MANIFEST}: {error_words(exc)}") from exc
+        raise StorageError(f"{target / MANIFEST}: {exc.strerror or exc}") from exc
 
 
 def _open_log(directory: Path, why: str, files: FileSystem) -> Log:

@@ -121,7 +121,7 @@ class _Verification:
         try:
             names = self._names()
             if self._files.is_locked(self._directory / "LOCK"):
-                raise StorageError(f"an agent has {self._directory} open: stop it, then verify")
+                raise StorageError(f"an agent has {self._directory} open: stop it first")
             bases = base_offsets(names)
             log_id = look_up(self._files, self._directory)
             if log_id is None and not bases:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from proglog import __version__
+from proglog.addr import split_addr
 from proglog.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,17 +22,27 @@ EXPORT_SECONDS = 2
 TRACEPARENT = "traceparent"
 
 
+def check_endpoint(endpoint: str) -> None:
+    """Return if ``endpoint`` is http://HOST:PORT or https://HOST:PORT.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    scheme, _, addr = endpoint.partition("://")
+    if scheme not in ("http", "https"):
+        raise ConfigError(f"--trace-endpoint {endpoint!r}: expected http://HOST:PORT, or https:// for TLS")
+    split_addr(addr, "--trace-endpoint")
+
+
 class Tracing:
     """Spans of one agent."""
 
     def __init__(self, endpoint: str, node_name: str) -> None:
-        """Send spans to ``endpoint``, http://HOST:PORT or https://HOST:PORT, over OTLP/gRPC.
+        """Send spans to ``endpoint``, as :func:`check_endpoint` takes it, over OTLP/gRPC.
 
         Raises:
-            ConfigError: It is no such URL, or the extra is not installed.
+            ConfigError: The extra is not installed.
         """
-        if not endpoint.startswith(("http://", "https://")):
-            raise ConfigError(f"--trace-endpoint {endpoint!r}: expected http://HOST:PORT, or https:// for TLS")
         try:
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
             from opentelemetry.sdk.resources import Resource

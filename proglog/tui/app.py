@@ -286,7 +286,7 @@ class DashApp(App[None]):
         return binding.key_display or keymap.key_label(binding.key)
 
     def dispatch(self, change: Change, tab: Tab | None = None) -> None:
-        """Take a change into the state of a cluster, that which is shown by default; the screen follows at the next paint."""
+        """Apply a change to a cluster's state, by default the shown cluster's; the next paint shows it."""
         tab = tab or self.tab
         before, tab.state = tab.state, reduce(tab.state, change)
         self._dirty = True

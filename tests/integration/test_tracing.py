@@ -1,5 +1,6 @@
 """Tracing: spans of calls, appends and copies reach a collector; a caller's trace continues; without the flag, nothing is imported."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,11 +14,12 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
+from proglog.agent.config import AgentConfig
 from proglog.api.v1 import log_pb2, log_pb2_grpc
 from proglog.errors import ConfigError
-from proglog.telemetry.tracing import Tracing
 from proglog.testing.cluster import LocalCluster
 from proglog.testing.processes import AgentProcess
+from proglog.types import NodeName
 
 Eventually = Callable[..., None]
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -91,9 +93,21 @@ def test_a_collector_that_is_away_costs_no_call_and_no_stop(tmp_path: Path, free
         assert agent.stop(timeout=15) < 10
 
 
-def test_what_is_no_endpoint_is_a_clear_error() -> None:
-    with pytest.raises(ConfigError, match="expected http://HOST:PORT"):
-        Tracing("collector:4317", "a")
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("collector:4317", "expected http://HOST:PORT"),
+        ("http://", "--trace-endpoint '': expected HOST:PORT"),
+        ("http://collector", "--trace-endpoint 'collector': expected HOST:PORT"),
+        ("https://collector:4317/v1", "--trace-endpoint 'collector:4317/v1': expected HOST:PORT"),
+    ],
+)
+def test_what_is_no_endpoint_is_refused_before_anything_is_opened(endpoint: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        AgentConfig(
+            node_name=NodeName("a"), data_dir=tmp_path / "data", bind_addr="127.0.0.1:0", trace_endpoint=endpoint
+        )
+    assert not (tmp_path / "data").exists()
 
 
 def test_nothing_is_imported_while_it_is_off() -> None:

@@ -150,13 +150,6 @@ def alert_words(alert: Finding, locale: Locale) -> Line:
     )
 
 
-def effect_words(alert: Finding, locale: Locale) -> Line:
-    """Return what follows from an alert and what is at risk; nothing when that is not more than the alert itself."""
-    risk = f"At risk: {alert.at_risk}" if alert.at_risk else ""
-    words = " ".join(part for part in (alert.effect, risk) if part)
-    return line(Span("  "), locale.safe(words, 300)) if words else ()
-
-
 def advice_words(alert: Finding, locale: Locale) -> Line:
     """Return what to do about an alert."""
     return line(Span("  "), locale.safe(alert.advice, 300, role=Role.MUTED))
